@@ -1,0 +1,73 @@
+"""Open a model file and refuse what is not one; see docs/artifact.md for the format."""
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from bnnkit.errors import ArtifactError
+
+FORMAT_VERSION = 1
+DOMAIN = "bnnkit"
+METADATA_PREFIX = "bnnkit."
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        ArtifactError: It is missing or cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read(path: Path | str) -> onnx.ModelProto:
+    """The ONNX model in a file, checked.
+
+    Raises:
+        ArtifactError: It is missing, truncated, not ONNX, keeps its weights elsewhere, or has a newer format.
+    """
+    content = read_bytes(path)
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise ArtifactError(
+            f"{path} is not an ONNX file, or a truncated one: export it again"
+        ) from error
+    if not model.graph.node:
+        raise ArtifactError(f"{path} is not an ONNX file: it holds no graph")
+    check(model, str(path))
+    return model
+
+
+def check(model: onnx.ModelProto, path: str) -> None:
+    """Refuse a model that this version cannot take.
+
+    Raises:
+        ArtifactError: Newer format, external data, or a graph that ONNX itself calls invalid.
+    """
+    for opset in model.opset_import:
+        if opset.domain == DOMAIN and opset.version > FORMAT_VERSION:
+            raise ArtifactError(
+                f"{path} has format version {opset.version}, this bnnkit reads up to {FORMAT_VERSION}:"
+                " upgrade bnnkit"
+            )
+    if any(tensor.external_data for tensor in model.graph.initializer):
+        raise ArtifactError(f"{path} keeps its weights in other files: save it as one ONNX file")
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ArtifactError(f"{path} is not a valid ONNX model: {reason}") from error
+
+
+def metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """What bnnkit wrote about the model, keys without the prefix "bnnkit."."""
+    return {
+        entry.key.removeprefix(METADATA_PREFIX): entry.value
+        for entry in model.metadata_props
+        if entry.key.startswith(METADATA_PREFIX)
+    }

@@ -1,0 +1,89 @@
+"""A plan while it is made: the values known so far, the steps so far, and what is put off.
+
+Two things are put off until a reader needs them, because most readers do not: padding signs with +1 (a convolution
+takes it from the margin) and flattening them (a dense layer reorders its weights instead).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.graph import Graph, Node
+from bnnkit.runtime.operators import OPERATORS
+from bnnkit.runtime.steps.real import Operator
+from bnnkit.runtime.steps.signs import CopySigns, PackSigns, UnpackSigns
+from bnnkit.runtime.steps.step import Step
+from bnnkit.runtime.values import Array, Kind, Value
+
+Pads = tuple[int, int, int, int]
+"""Pixels at the top, left, bottom and right."""
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """The state of lowering.
+
+    Attributes:
+        graph: What is lowered.
+        values: Of every name that has been computed.
+        steps: In order.
+        padded: Signs padded with +1 that have no buffer yet: name to source and pads.
+        flattened: Signs (F,) that have no buffer yet: name to source, a map.
+        done: Names of nodes that were lowered together with an earlier one.
+    """
+
+    graph: Graph
+    values: dict[str, Value] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    padded: dict[str, tuple[str, Pads]] = field(default_factory=dict)
+    flattened: dict[str, str] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+
+    def add(self, step: Step, value: Value) -> None:
+        """Append a step, whose target has this value."""
+        self.steps.append(step)
+        self.values[step.target] = value
+
+    def constant(self, node: Node, index: int) -> Array:
+        """The constant that is an input of the node.
+
+        Raises:
+            UnsupportedError: The input is computed, not constant.
+        """
+        name = node.inputs[index]
+        if name not in self.graph.constants:
+            raise UnsupportedError(
+                f"node {node.name!r} ({node.kind}): expected input {index} to be a constant, {name!r} is computed"
+            )
+        return self.graph.constants[name]
+
+    def kind(self, name: str) -> Kind | None:
+        """The kind of a value, or None for a constant."""
+        return self.values[name].kind if name in self.values else None
+
+    def signs(self, name: str) -> Value:
+        """Give signs a buffer of their own if they have none yet."""
+        value = self.values[name]
+        if name in self.padded:
+            source, (top, left, _, _) = self.padded.pop(name)
+            self.signs(source)
+            self.steps.append(CopySigns(name=name, source=source, target=name, top=top, left=left))
+        elif name in self.flattened:
+            self._flatten(name, self.flattened.pop(name))
+        return value
+
+    def _flatten(self, name: str, source: str) -> None:
+        """Reorder signs from a map's order to ONNX's, by way of reals: rare, so simple."""
+        shape = self.signs(source).shape
+        real, flat = f"{name}/real", f"{name}/flat"
+        self.add(
+            UnpackSigns(name=name, source=source, target=real), Value(kind="real", shape=shape)
+        )
+        step = Operator(
+            name=name, sources=(real,), target=flat, function=OPERATORS["Flatten"], attributes={}
+        )
+        features = int(np.prod(shape))
+        self.add(step, Value(kind="real", shape=(features,)))
+        thresholds = np.zeros(features, np.float32)
+        self.steps.append(PackSigns(name=name, source=flat, target=name, thresholds=thresholds))

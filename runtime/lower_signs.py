@@ -1,0 +1,126 @@
+"""Lowering of what makes, moves and pools signs."""
+
+import numpy as np
+
+from bnnkit.runtime.draft import Draft
+from bnnkit.runtime.graph import Node
+from bnnkit.runtime.operators import OPERATORS, pool_output
+from bnnkit.runtime.steps.real import CopyReal, Operator
+from bnnkit.runtime.steps.signs import PackSigns, PoolSigns, UnpackSigns
+from bnnkit.runtime.values import Value
+
+
+def sign(draft: Draft, node: Node) -> None:
+    """Sign: +1 where x >= 0."""
+    value = draft.values[node.inputs[0]]
+    zeros = np.zeros(value.map[0], np.float32)
+    _pack(draft, node, zeros)
+
+
+def threshold(draft: Draft, node: Node) -> None:
+    """A Threshold that was not lowered with the layer before it."""
+    _pack(draft, node, draft.constant(node, 1).reshape(-1))
+
+
+def _pack(draft: Draft, node: Node, thresholds: np.ndarray) -> None:
+    source, target = node.inputs[0], node.outputs[0]
+    shape = draft.values[source].shape
+    if draft.kind(source) == "image":  # its channels are not contiguous
+        stored = f"{node.name}/stored"
+        copy = CopyReal(name=node.name, source=source, target=stored)
+        draft.add(copy, Value(kind="real", shape=shape))
+        source = stored
+    step = PackSigns(name=node.name, source=source, target=target, thresholds=thresholds)
+    draft.add(step, Value(kind="signs", shape=shape))
+
+
+def max_pool(draft: Draft, node: Node) -> None:
+    """MaxPool of signs."""
+    source, target = node.inputs[0], node.outputs[0]
+    channels, height, width = draft.signs(source).map
+    size = tuple(node.attributes["kernel_shape"])
+    stride = tuple(node.attributes.get("strides", (1, 1)))
+    dilation = tuple(node.attributes.get("dilations", (1, 1)))
+    top, left, bottom, right = node.attributes.get("pads", (0, 0, 0, 0))
+    ceil = bool(node.attributes.get("ceil_mode", 0))
+    out = (
+        pool_output(height, size[0], stride[0], (top, bottom), dilation[0], ceil),
+        pool_output(width, size[1], stride[1], (left, right), dilation[1], ceil),
+    )
+    step = PoolSigns(
+        name=node.name,
+        source=source,
+        target=target,
+        size=size,
+        stride=stride,
+        dilation=dilation,
+        padding=(top, left),
+    )
+    draft.add(step, Value(kind="signs", shape=(channels, *out)))
+
+
+def pads_with_ones(draft: Draft, node: Node) -> bool:
+    """Whether a Pad of signs adds +1 around a map and nothing else."""
+    if node.attributes.get("mode", b"constant") != b"constant" or len(node.inputs) > 3:
+        return False
+    pads = draft.constant(node, 1)
+    is_spatial = len(pads) == 8 and not pads[[0, 1, 4, 5]].any() and (pads >= 0).all()
+    return is_spatial and len(node.inputs) == 3 and int(draft.constant(node, 2)) == 2
+
+
+def pad(draft: Draft, node: Node) -> None:
+    """Padding with +1, put off: a convolution takes it from the margin."""
+    _, _, top, left, _, _, bottom, right = draft.constant(node, 1).tolist()
+    source, target = node.inputs[0], node.outputs[0]
+    channels, height, width = draft.signs(source).map
+    shape = (channels, height + top + bottom, width + left + right)
+    draft.values[target] = Value(kind="signs", shape=shape)
+    draft.padded[target] = (source, (top, left, bottom, right))
+
+
+def flattens(draft: Draft, node: Node) -> bool:
+    """Whether a Flatten or Reshape of signs turns (N, C, H, W) into (N, C * H * W)."""
+    if node.kind == "Flatten":
+        return bool(node.attributes.get("axis", 1) == 1)
+    name = node.inputs[1]
+    if draft.kind(name) == "shape":
+        return True
+    shape = draft.constant(node, 1).tolist()
+    features = int(np.prod(draft.values[node.inputs[0]].shape))
+    return len(shape) == 2 and (shape[1] == features or shape == [0, -1])
+
+
+def flatten(draft: Draft, node: Node) -> None:
+    """Flattening, put off: a dense layer reorders its weights instead."""
+    source, target = node.inputs[0], node.outputs[0]
+    features = int(np.prod(draft.signs(source).shape))
+    draft.values[target] = Value(kind="signs", shape=(features,))
+    draft.flattened[target] = source
+
+
+def dequantize(draft: Draft, node: Node) -> None:
+    """DequantizeLinear(signs, 1, 1): the real numbers -1 and +1."""
+    source, target = node.inputs[0], node.outputs[0]
+    if source not in draft.flattened:
+        value = Value(kind="real", shape=draft.signs(source).shape)
+        draft.add(UnpackSigns(name=node.name, source=source, target=target), value)
+        return
+    source = draft.flattened[source]
+    shape, real = draft.signs(source).shape, f"{node.name}/map"
+    draft.add(
+        UnpackSigns(name=node.name, source=source, target=real), Value(kind="real", shape=shape)
+    )
+    step = Operator(
+        name=node.name,
+        sources=(real,),
+        target=target,
+        function=OPERATORS["Flatten"],
+        attributes={},
+    )
+    draft.add(step, Value(kind="real", shape=(int(np.prod(shape)),)))
+
+
+def dequantizes_signs(draft: Draft, node: Node) -> bool:
+    """Whether the node's scale and zero point are those of signs."""
+    scale, zero = draft.constant(node, 1), draft.constant(node, 2) if len(node.inputs) > 2 else 0
+    return bool(np.all(scale == 1) and np.all(zero == 1))

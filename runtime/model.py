@@ -1,0 +1,175 @@
+"""A loaded network: `load`, `Model.run`, `Model.predict`."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from bnnkit.errors import ArtifactError, BnnkitError, UsageError
+from bnnkit.runtime import artifact
+from bnnkit.runtime.graph import Graph, from_model
+from bnnkit.runtime.plan import Bound, Plan
+from bnnkit.runtime.values import Array, Buffers
+
+
+def load(path: Path | str) -> "Model":
+    """Load a MODEL.onnx and plan how to run it.
+
+    Raises:
+        ArtifactError: The file is missing, truncated, no ONNX file, or of a newer format.
+        UnsupportedError: It has an operator that the runtime lacks.
+    """
+    model = artifact.read(path)
+    try:
+        return Model(model)
+    except BnnkitError as error:
+        raise type(error)(f"{path}: {error}") from error
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}") from error
+
+
+class Model:
+    """A network ready to run. Several threads may call it at the same time.
+
+    Attributes:
+        graph: What was loaded.
+        metadata: What bnnkit wrote about it: classes, data set, accuracy, ...
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.graph: Graph = from_model(model)
+        self.metadata = artifact.metadata(model)
+        self._plan = Plan(self.graph)
+        self._chunk = self._plan.chunk()
+        self._idle: dict[tuple[int, int], list[Bound]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, such as (C, H, W)."""
+        return self.graph.input_shape
+
+    @property
+    def input_dtype(self) -> np.dtype:
+        """Element type of the input: uint8 for images."""
+        return self.graph.input_dtype
+
+    def run(self, images: Array, *, threads: int = 1) -> Array | tuple[Array, ...]:
+        """One deterministic pass.
+
+        Args:
+            images: (N, *input_shape), of input_dtype; N is free.
+            threads: The result is the same bits for every number.
+
+        Returns:
+            The file's own output, such as scores (N, K); a tuple where it has several.
+
+        Raises:
+            UsageError: Wrong shape or dtype, NaN, or no threads.
+        """
+        outputs = self._compute(images, threads, lambda: self.graph.outputs)
+        results = tuple(outputs[name] for name in self.graph.outputs)
+        return results[0] if len(results) == 1 else results
+
+    def predict(
+        self, images: Array, *, samples: int = 0, seed: int = 0, threads: int = 1
+    ) -> Array:
+        """Class probabilities.
+
+        Args:
+            images: (N, *input_shape), of input_dtype.
+            samples: 0 for the deterministic pass; files of this version hold no other.
+            seed: Of the noise; without samples it changes nothing.
+            threads: The result is the same bits for every number.
+
+        Returns:
+            float32, (N, K), rows sum to 1: softmax of the first output, or that output where it is one already.
+
+        Raises:
+            UsageError: As `run`; or samples are asked of a deterministic file.
+        """
+        if samples != 0:
+            raise UsageError(f"the file is deterministic: expected samples=0, got {samples}")
+        first = self.graph.outputs[0]
+        scores = self._compute(images, threads, lambda: (first,))[first]
+        last = next(node for node in reversed(self.graph.nodes) if first in node.outputs)
+        return probabilities(scores, last.kind)
+
+    def trace(self, images: Array) -> dict[str, Array]:
+        """Every value that is signs, by name: uint8 (N, C, H, W) or (N, F), 0 is -1 and 2 is +1."""
+        return self._compute(images, 1, self._signs)
+
+    def _signs(self) -> tuple[str, ...]:
+        values = self._plan.values
+        return tuple(
+            name
+            for node in self.graph.nodes
+            for name in node.outputs
+            if name in values and values[name].kind == "signs"
+        )
+
+    def _compute(
+        self, images: Array, threads: int, names: Callable[[], tuple[str, ...]]
+    ) -> dict[str, Array]:
+        images = self._checked(images)
+        if threads < 1:
+            raise UsageError(f"expected at least 1 thread, got {threads}")
+        wanted = names()
+        parts = [self._one(chunk, threads, wanted) for chunk in self._chunks(images)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+
+    def _chunks(self, images: Array) -> Iterator[Array]:
+        for start in range(0, len(images), self._chunk):
+            yield images[start : start + self._chunk]
+
+    def _one(self, images: Array, threads: int, names: tuple[str, ...]) -> Buffers:
+        bound = self._borrow(len(images), threads)
+        try:
+            np.copyto(bound.buffers[self.graph.input], images)
+            bound.run()
+            return {name: self._plan.to_onnx(name, bound.buffers) for name in names}
+        finally:
+            self._give_back(bound, threads)
+
+    def _borrow(self, batch: int, threads: int) -> Bound:
+        """Buffers that nobody uses now; each concurrent caller has its own."""
+        with self._lock:
+            idle = self._idle.get((batch, threads))
+            if idle:
+                return idle.pop()
+        return self._plan.bind(batch, threads)
+
+    def _give_back(self, bound: Bound, threads: int) -> None:
+        with self._lock:
+            key = (bound.batch, threads)
+            if key not in self._idle and len(self._idle) >= 4:
+                self._idle.pop(next(iter(self._idle)))
+            self._idle.setdefault(key, []).append(bound)
+
+    def _checked(self, images: Array) -> Array:
+        expected = f"{self.input_dtype} of shape (N, {', '.join(map(str, self.input_shape))})"
+        if not isinstance(images, np.ndarray):
+            raise UsageError(f"expected a NumPy array, {expected}, got {type(images).__name__}")
+        if images.shape[1:] != self.input_shape or images.ndim != len(self.input_shape) + 1:
+            raise UsageError(f"expected {expected}, got shape {images.shape}")
+        if images.dtype != self.input_dtype:
+            raise UsageError(f"expected {expected}, got {images.dtype}")
+        if len(images) == 0:
+            raise UsageError(f"expected {expected} with N at least 1, got no images")
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            bad = np.argwhere(~np.isfinite(images))[0].tolist()
+            value = images[tuple(bad)]
+            raise UsageError(f"expected finite numbers, got {value} in the input at index {bad}")
+        return images
+
+
+def probabilities(scores: Array, last: str = "") -> Array:
+    """Softmax over the last axis of scores; `last` names the operator that gave them."""
+    if last == "Softmax":
+        return scores
+    if last == "LogSoftmax":
+        return np.exp(scores)
+    exponential = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return exponential / exponential.sum(axis=-1, keepdims=True)

@@ -1,0 +1,183 @@
+"""The slow, plain executor that says what is right.
+
+Standard operators are ONNX's own reference implementation; those of the domain bnnkit are written here as
+docs/artifact.md defines them, with integers held in float64, which is exact. Everything else is compared with this.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+
+from bnnkit.bits import unpack_weight
+
+Array = NDArray[Any]
+
+
+def _signs(condition: Array) -> Array:
+    """uint8: 2 (+1) where true, 0 (-1) elsewhere."""
+    return np.where(condition, 2, 0).astype(np.uint8)
+
+
+def convolve(
+    x: Array, w: Array, strides: list[int], pads: list[int], dilations: list[int], group: int
+) -> Array:
+    """A convolution, by its definition, as one matrix product for each tap.
+
+    Args:
+        x: float64, (N, I, H, W).
+        w: float64, (O, I / group, KH, KW).
+        strides: Vertical and horizontal.
+        pads: Top, left, bottom, right; of zeros.
+        dilations: Vertical and horizontal.
+        group: Groups of channels.
+
+    Returns:
+        float64, (N, O, OH, OW).
+    """
+    top, left, bottom, right = pads
+    x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    height, width = (
+        (x.shape[2 + i] - dilations[i] * (w.shape[2 + i] - 1) - 1) // strides[i] + 1
+        for i in range(2)
+    )
+    inputs = x.reshape(len(x), group, -1, *x.shape[2:])
+    filters = w.reshape(group, -1, *w.shape[1:])
+    sums = np.zeros((len(x), group, filters.shape[1], height, width))
+    for ky in range(w.shape[2]):
+        for kx in range(w.shape[3]):
+            rows = inputs[
+                :, :, :, ky * dilations[0] :: strides[0], kx * dilations[1] :: strides[1]
+            ]
+            taps = rows[:, :, :, :height, :width]
+            sums += np.einsum("ngihw,goi->ngohw", taps, filters[..., ky, kx], optimize=True)
+    return sums.reshape(len(x), -1, height, width)
+
+
+class _Operator(OpRun):
+    op_domain = "bnnkit"
+
+
+class Sign(_Operator):
+    """+1 where x >= 0."""
+
+    def _run(self, x):  # type: ignore[no-untyped-def]
+        return (_signs(~(x < 0)),)
+
+
+class Threshold(_Operator):
+    """+1 where sum >= threshold."""
+
+    def _run(self, total, threshold):  # type: ignore[no-untyped-def]
+        return (_signs(total >= threshold),)
+
+
+class BinaryConv2d(_Operator):
+    """Exact sums of a convolution of signs."""
+
+    def _run(self, x, w, weight_shape, strides, pads, dilations, group):  # type: ignore[no-untyped-def]
+        signs = unpack_weight(w, tuple(weight_shape)).transpose(0, 3, 1, 2)
+        total = convolve(x - 1.0, signs.astype(float), strides, pads, dilations, group)
+        return (total.astype(np.int32),)
+
+
+class BinaryConv2dThreshold(BinaryConv2d):
+    """The sign of such sums less a threshold."""
+
+    def _run(self, x, w, threshold, weight_shape, strides, pads, dilations, group):  # type: ignore[no-untyped-def, override]
+        (total,) = super()._run(x, w, weight_shape, strides, pads, dilations, group)
+        return (_signs(total >= threshold[:, None, None]),)
+
+
+class BinaryLinear(_Operator):
+    """Exact dot products of signs."""
+
+    def _run(self, x, w, weight_shape):  # type: ignore[no-untyped-def]
+        signs = unpack_weight(w, tuple(weight_shape)).astype(float)
+        return (((x - 1.0) @ signs.T).astype(np.int32),)
+
+
+class IntegerConv2d(_Operator):
+    """Exact sums of pixels less their zero point."""
+
+    def _run(self, x, w, zero_point, strides, pads, dilations, group):  # type: ignore[no-untyped-def]
+        pixels = x.astype(float) - zero_point
+        return (
+            convolve(pixels, w.astype(float), strides, pads, dilations, group).astype(np.int32),
+        )
+
+
+class IntegerLinear(_Operator):
+    """Exact dot products of numbers less their zero point."""
+
+    def _run(self, x, w, zero_point):  # type: ignore[no-untyped-def]
+        return (((x.astype(float) - zero_point) @ w.T.astype(float)).astype(np.int32),)
+
+
+class BinaryWeight(_Operator):
+    """Packed weights as real numbers."""
+
+    def _run(self, w, weight_shape):  # type: ignore[no-untyped-def]
+        signs = unpack_weight(w, tuple(weight_shape)).astype(np.float32)
+        return (signs.transpose(0, 3, 1, 2) if signs.ndim == 4 else signs,)
+
+
+OPERATORS = (
+    Sign,
+    Threshold,
+    BinaryConv2d,
+    BinaryConv2dThreshold,
+    BinaryLinear,
+    IntegerConv2d,
+    IntegerLinear,
+    BinaryWeight,
+)
+
+
+class Reference:
+    """Executes a model, one operator after the other.
+
+    Args:
+        model: An artifact, or any ONNX model.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._input = model.graph.input[0].name
+        self._signs = signs_of(model)
+        self._evaluator = ReferenceEvaluator(model, new_ops=list(OPERATORS))
+
+    def run(self, images: Array) -> list[Array]:
+        """The model's outputs for images (N, ...)."""
+        return list(self._evaluator.run(None, {self._input: images}))
+
+    def trace(self, images: Array) -> dict[str, Array]:
+        """Every value that is signs, by name: uint8, 0 is -1 and 2 is +1."""
+        values = self._evaluator.run(None, {self._input: images}, intermediate=True)
+        return {name: values[name] for name in self._signs}
+
+
+def signs_of(model: onnx.ModelProto) -> list[str]:
+    """Names of the values that are signs, in the order of the graph.
+
+    A standard operator that moves signs about, such as MaxPool, gives signs again.
+    """
+    moves = {
+        "MaxPool",
+        "Pad",
+        "Flatten",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Identity",
+    }
+    makes = {"Sign", "Threshold", "BinaryConv2dThreshold"}
+    signs: list[str] = []
+    for node in model.graph.node:
+        made = node.domain == "bnnkit" and node.op_type in makes
+        if made or (node.op_type in moves and node.input[0] in signs):
+            signs.append(node.output[0])
+    return signs

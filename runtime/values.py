@@ -1,0 +1,114 @@
+"""What flows between the steps of a plan, and how it lies in memory.
+
+| kind  | meaning                          | buffer                                                   |
+| ----- | -------------------------------- | -------------------------------------------------------- |
+| image | uint8 (or other) input, (C,H,W)  | as given: (N, C, H, W) or (N, F)                         |
+| signs | -1 and +1                        | uint64 words (N, H, W, words), packed as in bits.py      |
+| sums  | exact integers                   | int32 (N, H, W, C)                                       |
+| real  | float32 and others               | (N, H, W, C) where the shape is (C, H, W), else as in ONNX |
+| shape | integers that describe shapes    | as in ONNX, without a batch                              |
+
+The channels of sums and reals are padded in memory to whole vectors, which the kernels write.
+Vectors (F,) of signs and sums are maps of one pixel. Around a map of signs or reals there may be a margin,
+so that a convolution finds its padding in memory: clear bits (+1) and zeros, which nobody overwrites.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.bits import n_words, unpack_signs
+from bnnkit.runtime.weights import padded_channels
+
+Kind = Literal["image", "signs", "sums", "real", "shape"]
+Array = NDArray[Any]
+Buffers = dict[str, Array]
+
+
+@dataclass(kw_only=True)
+class Margin:
+    """Pixels around a map, as many as the reader with the widest padding needs."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+
+    def widen(self, top: int, left: int, bottom: int, right: int) -> None:
+        """Make room for one more reader."""
+        self.top, self.left = max(self.top, top), max(self.left, left)
+        self.bottom, self.right = max(self.bottom, bottom), max(self.right, right)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """A value of the graph.
+
+    Attributes:
+        kind: See the table above.
+        shape: ONNX's, without the batch: (C, H, W), (F,), or any for reals.
+        dtype: Element type of reals and images.
+        margin: Grows while the plan is made.
+        spare: Channels of memory behind the last, which a layer with groups may overwrite.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] = np.dtype(np.float32)
+    margin: Margin = field(default_factory=Margin)
+    spare: int = 0
+
+    @property
+    def map(self) -> tuple[int, int, int]:
+        """Channels, height and width; a vector is a map of one pixel."""
+        channels, *size = self.shape
+        height, width = size or (1, 1)
+        return channels, height, width
+
+    def allocate(self, batch: int) -> Array:
+        """A buffer of zeros for this value and its margin."""
+        if self.kind == "shape":
+            return np.zeros(self.shape, self.dtype)
+        if self.kind == "image" or (self.kind == "real" and len(self.shape) not in (1, 3)):
+            return np.zeros((batch, *self.shape), self.dtype)
+        if self.kind == "real" and len(self.shape) == 1:
+            (features,) = self.shape
+            return np.zeros((batch, padded_channels(features, 16)), self.dtype)[:, :features]
+        channels, height, width = self.map
+        size = (
+            batch,
+            height + self.margin.top + self.margin.bottom,
+            width + self.margin.left + self.margin.right,
+        )
+        if self.kind == "signs":
+            return np.zeros((*size, n_words(channels)), np.uint64)
+        if self.kind == "sums":
+            return np.zeros((*size, padded_channels(channels + self.spare, 16)), np.int32)
+        return np.zeros((*size, padded_channels(channels + self.spare, 16)), self.dtype)[
+            ..., :channels
+        ]
+
+    def interior(self, buffer: Array) -> Array:
+        """A map's buffer without margin and padding channels: (N, H, W, C or words)."""
+        channels, height, width = self.map
+        inner = buffer[:, self.margin.top :, self.margin.left :][:, :height, :width]
+        return inner if self.kind == "signs" else inner[..., :channels]
+
+    def to_onnx(self, buffer: Array) -> Array:
+        """The value as ONNX has it: (N, C, H, W) or (N, F); signs as uint8 0 and 2."""
+        if self.kind == "shape":
+            return np.zeros(self.shape, self.dtype)
+        if self.kind in ("image", "shape") or (self.kind == "real" and len(self.shape) != 3):
+            return buffer
+        inner = self.interior(buffer)
+        if self.kind == "signs":
+            inner = (unpack_signs(inner, self.map[0]) + 1).astype(np.uint8)
+        nchw = inner.transpose(0, 3, 1, 2)
+        return nchw if len(self.shape) == 3 else nchw.reshape(len(buffer), -1)
+
+
+def as_map(buffer: Array) -> Array:
+    """A buffer (N, F) as (N, 1, 1, F); one of four dimensions as it is."""
+    return buffer[:, None, None, :] if buffer.ndim == 2 else buffer

@@ -1,0 +1,104 @@
+"""Weights, constants and border cases in the order in which the kernels read them."""
+
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.runtime.kernels.geometry import WIDE
+
+VECTOR_BYTES = 64
+
+
+def lanes_of(dtype: np.dtype) -> int:
+    """Output channels that one vector of weights holds: 8 for packed words, 16 for floats."""
+    return VECTOR_BYTES // dtype.itemsize
+
+
+def padded_channels(channels: int, lanes: int) -> int:
+    """`channels` rounded up to whole vectors."""
+    return -(-channels // lanes) * lanes
+
+
+def lanes(weight: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Lay the output channels of a weight across the lanes of vectors.
+
+    Args:
+        weight: (O, taps): uint64 words or float32, the taps in the order of the input.
+
+    Returns:
+        One dimension: wide blocks (taps, WIDE, lanes), then single vectors (taps, 1, lanes).
+    """
+    per_vector = lanes_of(weight.dtype)
+    channels, taps = weight.shape
+    padded = np.zeros((padded_channels(channels, per_vector), taps), weight.dtype)
+    padded[:channels] = weight
+    vectors = padded.reshape(-1, per_vector, taps)
+    n_wide = len(vectors) // WIDE * WIDE
+    wide = vectors[:n_wide].reshape(-1, WIDE, per_vector, taps).transpose(0, 3, 1, 2)
+    single = vectors[n_wide:].transpose(0, 2, 1)
+    return np.concatenate([wide.ravel(), single.ravel()])
+
+
+def border_cases(
+    inputs: int, outputs: int, taps: int, stride: int, dilation: int, padding: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Which taps fall on zero padding, along one axis.
+
+    Args:
+        inputs: Length of the input.
+        outputs: Length of the output.
+        taps: Length of the kernel.
+        stride: In input elements; so are the next two.
+        dilation: Distance of the taps.
+        padding: Zeros before the input.
+
+    Returns:
+        The case of each output, (outputs,), and for each case the taps outside, (cases, taps).
+    """
+    first = np.arange(outputs)[:, None] * stride - padding
+    position = first + np.arange(taps) * dilation
+    outside = (position < 0) | (position >= inputs)
+    cases, case_of = np.unique(outside, axis=0, return_inverse=True)
+    return case_of.reshape(-1).astype(np.int64), cases
+
+
+def padding_sums(
+    signs: NDArray[np.int8], vertical: NDArray[np.bool_], horizontal: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Sum of the weights that fall on zero padding, for each pair of border cases.
+
+    A margin of clear bits counts as +1 in the kernels, so this much is too much in their sums.
+
+    Args:
+        signs: (O, KH, KW, I), values in {-1, +1}.
+        vertical: (cases, KH), true where the row of the kernel is outside.
+        horizontal: (cases, KW), likewise.
+
+    Returns:
+        (vertical cases * horizontal cases, O).
+    """
+    taps = signs.sum(axis=3, dtype=np.int64)
+    rows = [
+        taps[:, top[:, None] | left[None, :]].sum(axis=1)
+        for top, left in product(vertical, horizontal)
+    ]
+    return np.array(rows)
+
+
+def limits(sums_at_zero: NDArray[np.int64], thresholds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The largest count of unlike signs at which the sign is still +1, padded to vectors.
+
+    sum = base - 2 * count >= t  <=>  count <= floor((base - t) / 2).
+
+    Args:
+        sums_at_zero: (cases, O): base, the sum when no sign differs.
+        thresholds: (O,): t.
+
+    Returns:
+        int64, (cases, O padded to vectors); padding channels never exceed theirs, their bits stay clear.
+    """
+    cases, channels = sums_at_zero.shape
+    table = np.full((cases, padded_channels(channels, 8)), np.iinfo(np.int64).max)
+    table[:, :channels] = np.floor_divide(sums_at_zero - thresholds, 2)
+    return table
