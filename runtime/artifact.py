@@ -28,7 +28,8 @@ def read(path: Path | str) -> onnx.ModelProto:
     """The ONNX model in a file, checked.
 
     Raises:
-        ArtifactError: It is missing, truncated, not ONNX, keeps its weights elsewhere, or has a newer format.
+        ArtifactError: It is missing, truncated, not ONNX, of a newer format, or keeps its weights
+            elsewhere.
     """
     content = read_bytes(path)
     try:
@@ -52,8 +53,8 @@ def check(model: onnx.ModelProto, path: str) -> None:
     for opset in model.opset_import:
         if opset.domain == DOMAIN and opset.version > FORMAT_VERSION:
             raise ArtifactError(
-                f"{path} has format version {opset.version}, this bnnkit reads up to {FORMAT_VERSION}:"
-                " upgrade bnnkit"
+                f"{path} has format version {opset.version}, this bnnkit reads up to"
+                f" {FORMAT_VERSION}: upgrade bnnkit"
             )
     if any(tensor.external_data for tensor in model.graph.initializer):
         raise ArtifactError(f"{path} keeps its weights in other files: save it as one ONNX file")

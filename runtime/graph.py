@@ -70,7 +70,7 @@ def from_model(model: onnx.ModelProto) -> Graph:
 
     Raises:
         ArtifactError: A constant is damaged.
-        UnsupportedError: There is not exactly one input, or its shape is not fixed behind the batch.
+        UnsupportedError: There is not exactly one input, or a free size behind the batch.
     """
     constants = {tensor.name: _array(tensor) for tensor in model.graph.initializer}
     nodes = []
@@ -127,7 +127,7 @@ def _type_of(value: onnx.ValueInfoProto) -> tuple[np.dtype[Any], tuple[int, ...]
     dims = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in tensor.shape.dim]
     if not dims or any(size < 1 for size in dims[1:]):
         raise UnsupportedError(
-            f"the input {value.name!r} has shape {tuple(dims)} (0 is free): only the batch, the first axis,"
-            " may be free"
+            f"expected only the first axis of the input {value.name!r}, the batch, to be free,"
+            f" got the shape {tuple(dims)}, where 0 is free"
         )
     return onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), tuple(dims[1:])

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -52,7 +53,7 @@ class Model:
         return self.graph.input_shape
 
     @property
-    def input_dtype(self) -> np.dtype:
+    def input_dtype(self) -> np.dtype[Any]:
         """Element type of the input: uint8 for images."""
         return self.graph.input_dtype
 
@@ -85,7 +86,8 @@ class Model:
             threads: The result is the same bits for every number.
 
         Returns:
-            float32, (N, K), rows sum to 1: softmax of the first output, or that output where it is one already.
+            float32, (N, K), rows sum to 1: softmax of the first output, or that output where it is
+            probabilities already.
 
         Raises:
             UsageError: As `run`; or samples are asked of a deterministic file.
@@ -98,7 +100,7 @@ class Model:
         return probabilities(scores, last.kind)
 
     def trace(self, images: Array) -> dict[str, Array]:
-        """Every value that is signs, by name: uint8 (N, C, H, W) or (N, F), 0 is -1 and 2 is +1."""
+        """Every value that is signs, by name, in ONNX's layout: uint8, 0 is -1 and 2 is +1."""
         return self._compute(images, 1, self._signs)
 
     def _signs(self) -> tuple[str, ...]:
@@ -170,6 +172,6 @@ def probabilities(scores: Array, last: str = "") -> Array:
     if last == "Softmax":
         return scores
     if last == "LogSoftmax":
-        return np.exp(scores)
-    exponential = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return exponential / exponential.sum(axis=-1, keepdims=True)
+        return np.asarray(np.exp(scores))
+    exponential: Array = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.divide(exponential, exponential.sum(axis=-1, keepdims=True))

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnnkit.runtime.draft import Draft
 from bnnkit.runtime.graph import Graph
-from bnnkit.runtime.lowering import lower
+from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.lowering.lower import lower
 from bnnkit.runtime.threads import Part, run_parts
 from bnnkit.runtime.values import Array, Buffers, Value
 

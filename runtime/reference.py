@@ -1,7 +1,8 @@
 """The slow, plain executor that says what is right.
 
-Standard operators are ONNX's own reference implementation; those of the domain bnnkit are written here as
-docs/artifact.md defines them, with integers held in float64, which is exact. Everything else is compared with this.
+Standard operators are ONNX's own reference implementation; those of the domain bnnkit are written
+here as docs/artifact.md defines them, with integers held in float64, which is exact. Everything
+else is compared with this.
 """
 
 from typing import Any
@@ -64,38 +65,40 @@ class _Operator(OpRun):
 class Sign(_Operator):
     """+1 where x >= 0."""
 
-    def _run(self, x):  # type: ignore[no-untyped-def]
+    def _run(self, x: Array) -> tuple[Array]:
         return (_signs(~(x < 0)),)
 
 
 class Threshold(_Operator):
     """+1 where sum >= threshold."""
 
-    def _run(self, total, threshold):  # type: ignore[no-untyped-def]
+    def _run(self, total: Array, threshold: Array) -> tuple[Array]:
         return (_signs(total >= threshold),)
+
+
+def _binary_sums(x: Array, w: Array, weight_shape: list[int], **window: Any) -> Array:
+    signs = unpack_weight(w, tuple(weight_shape)).transpose(0, 3, 1, 2)
+    return convolve(x - 1.0, signs.astype(float), **window).astype(np.int32)
 
 
 class BinaryConv2d(_Operator):
     """Exact sums of a convolution of signs."""
 
-    def _run(self, x, w, weight_shape, strides, pads, dilations, group):  # type: ignore[no-untyped-def]
-        signs = unpack_weight(w, tuple(weight_shape)).transpose(0, 3, 1, 2)
-        total = convolve(x - 1.0, signs.astype(float), strides, pads, dilations, group)
-        return (total.astype(np.int32),)
+    def _run(self, x: Array, w: Array, **attributes: Any) -> tuple[Array]:
+        return (_binary_sums(x, w, **attributes),)
 
 
-class BinaryConv2dThreshold(BinaryConv2d):
-    """The sign of such sums less a threshold."""
+class BinaryConv2dThreshold(_Operator):
+    """The signs of such sums less a threshold."""
 
-    def _run(self, x, w, threshold, weight_shape, strides, pads, dilations, group):  # type: ignore[no-untyped-def, override]
-        (total,) = super()._run(x, w, weight_shape, strides, pads, dilations, group)
-        return (_signs(total >= threshold[:, None, None]),)
+    def _run(self, x: Array, w: Array, threshold: Array, **attributes: Any) -> tuple[Array]:
+        return (_signs(_binary_sums(x, w, **attributes) >= threshold[:, None, None]),)
 
 
 class BinaryLinear(_Operator):
     """Exact dot products of signs."""
 
-    def _run(self, x, w, weight_shape):  # type: ignore[no-untyped-def]
+    def _run(self, x: Array, w: Array, weight_shape: list[int]) -> tuple[Array]:
         signs = unpack_weight(w, tuple(weight_shape)).astype(float)
         return (((x - 1.0) @ signs.T).astype(np.int32),)
 
@@ -103,24 +106,22 @@ class BinaryLinear(_Operator):
 class IntegerConv2d(_Operator):
     """Exact sums of pixels less their zero point."""
 
-    def _run(self, x, w, zero_point, strides, pads, dilations, group):  # type: ignore[no-untyped-def]
+    def _run(self, x: Array, w: Array, zero_point: Array, **window: Any) -> tuple[Array]:
         pixels = x.astype(float) - zero_point
-        return (
-            convolve(pixels, w.astype(float), strides, pads, dilations, group).astype(np.int32),
-        )
+        return (convolve(pixels, w.astype(float), **window).astype(np.int32),)
 
 
 class IntegerLinear(_Operator):
     """Exact dot products of numbers less their zero point."""
 
-    def _run(self, x, w, zero_point):  # type: ignore[no-untyped-def]
+    def _run(self, x: Array, w: Array, zero_point: Array) -> tuple[Array]:
         return (((x.astype(float) - zero_point) @ w.T.astype(float)).astype(np.int32),)
 
 
 class BinaryWeight(_Operator):
     """Packed weights as real numbers."""
 
-    def _run(self, w, weight_shape):  # type: ignore[no-untyped-def]
+    def _run(self, w: Array, weight_shape: list[int]) -> tuple[Array]:
         signs = unpack_weight(w, tuple(weight_shape)).astype(np.float32)
         return (signs.transpose(0, 3, 1, 2) if signs.ndim == 4 else signs,)
 
@@ -155,7 +156,7 @@ class Reference:
 
     def trace(self, images: Array) -> dict[str, Array]:
         """Every value that is signs, by name: uint8, 0 is -1 and 2 is +1."""
-        values = self._evaluator.run(None, {self._input: images}, intermediate=True)
+        values: Any = self._evaluator.run(None, {self._input: images}, intermediate=True)
         return {name: values[name] for name in self._signs}
 
 

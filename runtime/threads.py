@@ -1,13 +1,14 @@
 """A pool of threads for the parts of a step.
 
-The kernels release the interpreter's lock and share nothing but disjoint outputs, so ordinary threads do; Numba's own
-layers are not used: one aborts under concurrent callers, the other dies after a fork.
+The kernels release the interpreter's lock and write disjoint outputs, so ordinary threads do.
+Numba's own layers are not used: one aborts under concurrent callers, the other dies after a fork.
 """
 
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 
 Part = Callable[[], object]
 
@@ -31,7 +32,7 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
 
 
 def split(count: int, parts: int) -> list[tuple[int, int]]:
-    """Cut range(count) into at most `parts` contiguous, non-empty ranges of nearly equal length."""
+    """Cut range(count) into at most `parts` contiguous ranges of nearly equal length."""
     parts = max(1, min(parts, count))
     edges = [count * part // parts for part in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

@@ -1,16 +1,16 @@
 """What flows between the steps of a plan, and how it lies in memory.
 
-| kind  | meaning                          | buffer                                                   |
-| ----- | -------------------------------- | -------------------------------------------------------- |
-| image | uint8 (or other) input, (C,H,W)  | as given: (N, C, H, W) or (N, F)                         |
-| signs | -1 and +1                        | uint64 words (N, H, W, words), packed as in bits.py      |
-| sums  | exact integers                   | int32 (N, H, W, C)                                       |
-| real  | float32 and others               | (N, H, W, C) where the shape is (C, H, W), else as in ONNX |
-| shape | integers that describe shapes    | as in ONNX, without a batch                              |
+    kind    meaning                         buffer
+    image   the network's input             as given: (N, C, H, W) or (N, F)
+    signs   -1 and +1                       uint64 words, (N, H, W, words), packed as in bits.py
+    sums    exact integers                  int32, (N, H, W, C)
+    real    float32 and others              (N, H, W, C) for a shape (C, H, W), else as in ONNX
+    shape   integers that describe shapes   as in ONNX, without a batch
 
 The channels of sums and reals are padded in memory to whole vectors, which the kernels write.
-Vectors (F,) of signs and sums are maps of one pixel. Around a map of signs or reals there may be a margin,
-so that a convolution finds its padding in memory: clear bits (+1) and zeros, which nobody overwrites.
+Vectors (F,) of signs and sums are maps of one pixel. Around a map of signs or reals there may be a
+margin, so that a convolution finds its padding in memory: clear bits (+1) and zeros, which nobody
+overwrites.
 """
 
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ from bnnkit.runtime.weights import padded_channels
 Kind = Literal["image", "signs", "sums", "real", "shape"]
 Array = NDArray[Any]
 Buffers = dict[str, Array]
+FLOAT = np.dtype(np.float32)
 
 
 @dataclass(kw_only=True)
@@ -56,7 +57,7 @@ class Value:
 
     kind: Kind
     shape: tuple[int, ...]
-    dtype: np.dtype[Any] = np.dtype(np.float32)
+    dtype: np.dtype[Any] = FLOAT
     margin: Margin = field(default_factory=Margin)
     spare: int = 0
 
@@ -95,6 +96,10 @@ class Value:
         channels, height, width = self.map
         inner = buffer[:, self.margin.top :, self.margin.left :][:, :height, :width]
         return inner if self.kind == "signs" else inner[..., :channels]
+
+    def as_stored(self, buffer: Array) -> Array:
+        """The value in NHWC where it is a map or a vector, else as it is."""
+        return self.interior(as_map(buffer)) if len(self.shape) in (1, 3) else buffer
 
     def to_onnx(self, buffer: Array) -> Array:
         """The value as ONNX has it: (N, C, H, W) or (N, F); signs as uint8 0 and 2."""

@@ -1,6 +1,7 @@
 """Weights, constants and border cases in the order in which the kernels read them."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from bnnkit.runtime.kernels.geometry import WIDE
 VECTOR_BYTES = 64
 
 
-def lanes_of(dtype: np.dtype) -> int:
+def lanes_of(dtype: np.dtype[Any]) -> int:
     """Output channels that one vector of weights holds: 8 for packed words, 16 for floats."""
     return VECTOR_BYTES // dtype.itemsize
 
@@ -20,7 +21,7 @@ def padded_channels(channels: int, lanes: int) -> int:
     return -(-channels // lanes) * lanes
 
 
-def lanes(weight: NDArray[np.generic]) -> NDArray[np.generic]:
+def lanes(weight: NDArray[Any]) -> NDArray[Any]:
     """Lay the output channels of a weight across the lanes of vectors.
 
     Args:
@@ -96,9 +97,47 @@ def limits(sums_at_zero: NDArray[np.int64], thresholds: NDArray[np.int64]) -> ND
         thresholds: (O,): t.
 
     Returns:
-        int64, (cases, O padded to vectors); padding channels never exceed theirs, their bits stay clear.
+        int64, (cases, O padded to vectors); padding channels never
+        exceed theirs, so their bits stay clear.
     """
     cases, channels = sums_at_zero.shape
     table = np.full((cases, padded_channels(channels, 8)), np.iinfo(np.int64).max)
     table[:, :channels] = np.floor_divide(sums_at_zero - thresholds, 2)
+    return table
+
+
+def bases(sums: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The table of a kernel that writes sums of signs.
+
+    Args:
+        sums: (cases, O), the sum when no sign differs.
+
+    Returns:
+        int32, (cases, O padded to vectors).
+    """
+    cases, channels = sums.shape
+    table = np.zeros((cases, padded_channels(channels, 8)), np.int32)
+    table[:, :channels] = sums
+    return table
+
+
+def float_table(
+    kind: str, channels: int, constants: NDArray[Any] | None, part: slice
+) -> NDArray[Any]:
+    """The table of a kernel with float inputs: thresholds, biases, or nothing for sums.
+
+    Args:
+        kind: Of the output: signs, sums or real.
+        channels: O, of one group.
+        constants: Thresholds or biases of all groups.
+        part: This group's.
+
+    Returns:
+        (1, O padded to vectors); padding channels are never below theirs: their bits stay clear.
+    """
+    padded = padded_channels(channels, 16)
+    if kind == "sums" or constants is None:
+        return np.zeros((1, padded), np.int32)
+    table = np.full((1, padded), -np.inf if kind == "signs" else 0, np.float32)
+    table[0, :channels] = constants[part]
     return table

@@ -1,7 +1,7 @@
 """Convolution and dense layers of every kind: the loop over tiles.
 
-One source for five kernels: Numba compiles a version for each combination of element types (see tile.py).
-A dense layer is a 1x1 convolution whose columns are the batch.
+One source for five kernels: Numba compiles a version for each combination of element types (see
+tile.py). A dense layer is a 1x1 convolution whose columns are the batch.
 """
 
 from numba import njit

@@ -9,7 +9,7 @@ from bnnkit.runtime.kernels.vectors import F32, I8, I32, load
 
 @intrinsic
 def _below(typing_context, values, value_at, threshold_at):
-    """Eight comparisons value < threshold as the bits of a byte; float32 or int32 by the array's type."""
+    """Eight comparisons value < threshold as the bits of a byte, for float32 or int32."""
     signature = types.uint8(values, types.int64, types.int64)
     is_float = values.dtype == types.float32
     vector = ir.VectorType(F32 if is_float else I32, 8)

@@ -3,21 +3,25 @@
     acc[p][v] = sum over taps of  popcount(x[p] ^ w[v])      uint64 inputs: 64 channels a lane
                                   x[p] * w[v]                float32 inputs: 1 channel a lane
 
-Output channels lie across the lanes, so there are no horizontal sums: an input element is broadcast, the
-weights of a tap are V consecutive vectors. Taps are three nested counts (rows of the kernel, columns, words), of
-which the inner run is contiguous in memory.
+Output channels lie across the lanes, so there are no horizontal sums: an input element is
+broadcast, the weights of a tap are V consecutive vectors. Taps are three nested counts (rows of
+the kernel, columns, words or channels), of which the inner run is contiguous in memory.
 
-What becomes of the accumulators depends on the types of input and output (K is the number of taps):
+What becomes of the accumulators depends on the types of input and output (K is the number of
+taps):
 
-    uint64 -> uint8    set the bit (-1) where acc > limit.        sum = K - 2 acc < t  <=>  acc > floor((K - t) / 2)
-    uint64 -> int32    base - 2 acc                                base = K, less the weights that fall on zero padding
-    float  -> uint8    set the bit (-1) where acc < threshold
-    float  -> int32    acc, exact while it is below 2^24
-    float  -> float    acc + bias
+    uint64 -> uint8   set the bit (-1) where acc > limit
+    uint64 -> int32   base - 2 acc
+    float  -> uint8   set the bit (-1) where acc < threshold
+    float  -> int32   acc, exact while it is below 2^24
+    float  -> float   acc + bias
 
-The comparison yields a mask of lanes, which *is* the packed output: sign, batch norm and packing cost one
-instruction. The constants (limit, base, threshold, bias) are the row of a table that belongs to the pixel: zero padding has a row
-for each border case, so it costs nothing.
+where base = K less the weights that fall on zero padding, and, because the sum is base - 2 acc,
+sum < t  <=>  acc > limit = floor((base - t) / 2).
+
+The comparison yields a mask of lanes, which *is* the packed output: sign, batch norm and packing
+cost one instruction. The constants (limit, base, threshold, bias) are the row of a table that
+belongs to the pixel: zero padding has a row for each border case, so it costs nothing.
 """
 
 from llvmlite import ir
@@ -29,7 +33,6 @@ from bnnkit.runtime.kernels.geometry import Geometry
 from bnnkit.runtime.kernels.vectors import (
     F32,
     FLOATS,
-    I8,
     I32,
     I64,
     WORDS,

@@ -15,6 +15,7 @@ FLOATS = ir.VectorType(F32, 16)
 
 
 def constant(number):
+    """An int64."""
     return ir.Constant(I64, number)
 
 
@@ -26,6 +27,7 @@ def load(builder, address, kind, align):
 
 
 def store(builder, value, address, align):
+    """Write `value` to `address` (an int64)."""
     builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = align
 
 

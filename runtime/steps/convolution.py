@@ -1,7 +1,9 @@
 """Convolution and dense layers: from packed signs, or from integers and reals held as float32."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +83,7 @@ class Convolution:
         )
         return self._parts(kernel, total_rows, threads)
 
-    def _parts(self, kernel: Part, rows: int, threads: int) -> list[Part]:
+    def _parts(self, kernel: Callable[..., Any], rows: int, threads: int) -> list[Part]:
         vectors = -(-self.channels // weights.lanes_of(self.weights.dtype))
         blocks = vectors // WIDE + vectors % WIDE
         if rows >= blocks:

@@ -29,7 +29,7 @@ class Elementwise:
 
     def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
         arrays = arguments([_stored(source, values, buffers) for source in self.sources])
-        out = _stored(self.target, values, buffers)
+        out = values[self.target].as_stored(buffers[self.target])
 
         def run() -> None:
             np.copyto(out, self.function(self.attributes, *arrays))
@@ -92,10 +92,7 @@ class CopyReal:
 
 
 def _stored(source: Source, values: Values, buffers: Buffers) -> Array | None:
-    if not isinstance(source, str):
-        return source
-    value, buffer = values[source], buffers[source]
-    return value.interior(as_map(buffer)) if len(value.shape) in (1, 3) else buffer
+    return values[source].as_stored(buffers[source]) if isinstance(source, str) else source
 
 
 def _in_onnx(source: Source, values: Values, buffers: Buffers) -> Array | None:

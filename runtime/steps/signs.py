@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels import signs as kernels
 from bnnkit.runtime.steps.step import Values, over_images
 from bnnkit.runtime.threads import Part
-from bnnkit.runtime.values import Buffers, as_map
+from bnnkit.runtime.values import Array, Buffers, as_map
 
 Pair = tuple[int, int]
 
@@ -25,7 +24,7 @@ class PackSigns:
     name: str
     source: str
     target: str
-    thresholds: NDArray[np.generic]
+    thresholds: Array
 
     def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
         source, target = values[self.source], values[self.target]

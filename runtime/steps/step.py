@@ -1,8 +1,8 @@
 """What every step of a plan can do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from bnnkit.runtime.threads import Part, split
 from bnnkit.runtime.values import Buffers, Value
@@ -11,18 +11,17 @@ Values = Mapping[str, Value]
 
 
 class Step(Protocol):
-    """One call, or one call for each thread, of a plan.
-
-    Attributes:
-        name: The node's, for messages and profiles.
-        target: The value that it computes.
-    """
+    """One call of a plan, or one for each thread."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The node's name, for messages and profiles."""
+        ...
 
     @property
-    def target(self) -> str: ...
+    def target(self) -> str:
+        """The value that the step computes."""
+        ...
 
     def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
         """Fix the arrays and the geometry; the parts may run at the same time.
@@ -35,6 +34,6 @@ class Step(Protocol):
         ...
 
 
-def over_images(kernel: Part, batch: int, threads: int) -> list[Part]:
+def over_images(kernel: Callable[..., Any], batch: int, threads: int) -> list[Part]:
     """A call of the kernel for each range of images; the range is its last two arguments."""
     return [partial(kernel, first, last) for first, last in split(batch, threads)]

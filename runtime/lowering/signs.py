@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from bnnkit.runtime.draft import Draft
 from bnnkit.runtime.graph import Node
-from bnnkit.runtime.operators import OPERATORS, pool_output
+from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.operators import OPERATORS
+from bnnkit.runtime.operators.pooling import pool_output
 from bnnkit.runtime.steps.real import CopyReal, Operator
 from bnnkit.runtime.steps.signs import PackSigns, PoolSigns, UnpackSigns
-from bnnkit.runtime.values import Value
+from bnnkit.runtime.values import Array, Value
 
 
 def sign(draft: Draft, node: Node) -> None:
@@ -22,7 +23,7 @@ def threshold(draft: Draft, node: Node) -> None:
     _pack(draft, node, draft.constant(node, 1).reshape(-1))
 
 
-def _pack(draft: Draft, node: Node, thresholds: np.ndarray) -> None:
+def _pack(draft: Draft, node: Node, thresholds: Array) -> None:
     source, target = node.inputs[0], node.outputs[0]
     shape = draft.values[source].shape
     if draft.kind(source) == "image":  # its channels are not contiguous
@@ -34,7 +35,24 @@ def _pack(draft: Draft, node: Node, thresholds: np.ndarray) -> None:
     draft.add(step, Value(kind="signs", shape=shape))
 
 
-def max_pool(draft: Draft, node: Node) -> None:
+def lower_move(draft: Draft, node: Node) -> bool:
+    """Lower an operator that moves signs about or pools them; tell whether it was one."""
+    if not node.inputs or draft.kind(node.inputs[0]) != "signs":
+        return False
+    if node.kind == "MaxPool":
+        _max_pool(draft, node)
+    elif node.kind == "Pad" and _pads_with_ones(draft, node):
+        _pad(draft, node)
+    elif node.kind in ("Flatten", "Reshape") and _flattens(draft, node):
+        _flatten(draft, node)
+    elif node.kind == "DequantizeLinear" and _dequantizes_signs(draft, node):
+        _dequantize(draft, node)
+    else:
+        return False
+    return True
+
+
+def _max_pool(draft: Draft, node: Node) -> None:
     """MaxPool of signs."""
     source, target = node.inputs[0], node.outputs[0]
     channels, height, width = draft.signs(source).map
@@ -59,16 +77,17 @@ def max_pool(draft: Draft, node: Node) -> None:
     draft.add(step, Value(kind="signs", shape=(channels, *out)))
 
 
-def pads_with_ones(draft: Draft, node: Node) -> bool:
+def _pads_with_ones(draft: Draft, node: Node) -> bool:
     """Whether a Pad of signs adds +1 around a map and nothing else."""
     if node.attributes.get("mode", b"constant") != b"constant" or len(node.inputs) > 3:
         return False
     pads = draft.constant(node, 1)
     is_spatial = len(pads) == 8 and not pads[[0, 1, 4, 5]].any() and (pads >= 0).all()
-    return is_spatial and len(node.inputs) == 3 and int(draft.constant(node, 2)) == 2
+    has_ones = len(node.inputs) == 3 and int(draft.constant(node, 2)) == 2
+    return bool(is_spatial and has_ones)
 
 
-def pad(draft: Draft, node: Node) -> None:
+def _pad(draft: Draft, node: Node) -> None:
     """Padding with +1, put off: a convolution takes it from the margin."""
     _, _, top, left, _, _, bottom, right = draft.constant(node, 1).tolist()
     source, target = node.inputs[0], node.outputs[0]
@@ -78,10 +97,10 @@ def pad(draft: Draft, node: Node) -> None:
     draft.padded[target] = (source, (top, left, bottom, right))
 
 
-def flattens(draft: Draft, node: Node) -> bool:
+def _flattens(draft: Draft, node: Node) -> bool:
     """Whether a Flatten or Reshape of signs turns (N, C, H, W) into (N, C * H * W)."""
     if node.kind == "Flatten":
-        return bool(node.attributes.get("axis", 1) == 1)
+        return int(node.attributes.get("axis", 1)) == 1
     name = node.inputs[1]
     if draft.kind(name) == "shape":
         return True
@@ -90,7 +109,7 @@ def flattens(draft: Draft, node: Node) -> bool:
     return len(shape) == 2 and (shape[1] == features or shape == [0, -1])
 
 
-def flatten(draft: Draft, node: Node) -> None:
+def _flatten(draft: Draft, node: Node) -> None:
     """Flattening, put off: a dense layer reorders its weights instead."""
     source, target = node.inputs[0], node.outputs[0]
     features = int(np.prod(draft.signs(source).shape))
@@ -98,7 +117,7 @@ def flatten(draft: Draft, node: Node) -> None:
     draft.flattened[target] = source
 
 
-def dequantize(draft: Draft, node: Node) -> None:
+def _dequantize(draft: Draft, node: Node) -> None:
     """DequantizeLinear(signs, 1, 1): the real numbers -1 and +1."""
     source, target = node.inputs[0], node.outputs[0]
     if source not in draft.flattened:
@@ -120,7 +139,7 @@ def dequantize(draft: Draft, node: Node) -> None:
     draft.add(step, Value(kind="real", shape=(int(np.prod(shape)),)))
 
 
-def dequantizes_signs(draft: Draft, node: Node) -> bool:
+def _dequantizes_signs(draft: Draft, node: Node) -> bool:
     """Whether the node's scale and zero point are those of signs."""
     scale, zero = draft.constant(node, 1), draft.constant(node, 2) if len(node.inputs) > 2 else 0
     return bool(np.all(scale == 1) and np.all(zero == 1))

@@ -1,7 +1,8 @@
 """A plan while it is made: the values known so far, the steps so far, and what is put off.
 
-Two things are put off until a reader needs them, because most readers do not: padding signs with +1 (a convolution
-takes it from the margin) and flattening them (a dense layer reorders its weights instead).
+Two things are put off until a reader needs them, because most readers do not: padding signs with
++1 (a convolution takes it from the margin) and flattening them (a dense layer reorders its weights
+instead).
 """
 
 from dataclasses import dataclass, field
@@ -54,7 +55,8 @@ class Draft:
         name = node.inputs[index]
         if name not in self.graph.constants:
             raise UnsupportedError(
-                f"node {node.name!r} ({node.kind}): expected input {index} to be a constant, {name!r} is computed"
+                f"node {node.name!r} ({node.kind}): expected input {index} to be a constant,"
+                f" {name!r} is computed"
             )
         return self.graph.constants[name]
 

@@ -1,0 +1,111 @@
+"""Lowering of layers whose weights and inputs are signs."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bnnkit.bits import n_words, pack_signs, unpack_weight
+from bnnkit.runtime import weights
+from bnnkit.runtime.graph import Node
+from bnnkit.runtime.lowering.draft import Draft, Pads
+from bnnkit.runtime.lowering.layer import (
+    NO_PADS,
+    Layer,
+    Output,
+    add_layer,
+    output_of,
+    window_of,
+)
+from bnnkit.runtime.steps.convolution import Window
+from bnnkit.runtime.steps.signs import AlignGroups
+from bnnkit.runtime.values import Array, Kind, Margin, Value
+
+
+def binary_conv2d(draft: Draft, node: Node) -> None:
+    """BinaryConv2d, with the Threshold behind it if there is one."""
+    _binary_conv2d(draft, node, output_of(draft, node))
+
+
+def binary_conv2d_threshold(draft: Draft, node: Node) -> None:
+    """BinaryConv2dThreshold."""
+    thresholds = draft.constant(node, 2)
+    _binary_conv2d(draft, node, Output(name=node.outputs[0], kind="signs", thresholds=thresholds))
+
+
+def _binary_conv2d(draft: Draft, node: Node, output: Output) -> None:
+    signs = unpack_weight(draft.constant(node, 1), tuple(node.attributes["weight_shape"]))
+    source, ones = draft.padded.get(node.inputs[0], (node.inputs[0], NO_PADS))
+    draft.signs(source)
+    _add(draft, node, source, signs, ones, output)
+
+
+def binary_linear(draft: Draft, node: Node) -> None:
+    """BinaryLinear: a convolution as large as the map that was flattened, 1x1 for a vector."""
+    signs = unpack_weight(draft.constant(node, 1), tuple(node.attributes["weight_shape"]))
+    source = draft.flattened.get(node.inputs[0], node.inputs[0])
+    channels, height, width = draft.signs(source).map
+    # ONNX flattens (C, H, W); packed maps are (H, W, C).
+    signs = signs.reshape(len(signs), channels, height, width).transpose(0, 2, 3, 1)
+    _add(draft, node, source, signs, NO_PADS, output_of(draft, node))
+
+
+def _add(draft: Draft, node: Node, source: str, signs: Array, ones: Pads, output: Output) -> None:
+    """Append the layer with weights (O, KH, KW, I/G) over a map that `ones` pads with +1."""
+    groups = node.attributes.get("group", 1)
+    size = (signs.shape[1], signs.shape[2])
+    window, pads, out = window_of(node, draft.values[source], size, ones)
+    sums, cases = _sums_without_difference(draft.values[source], signs, window, pads, ones, out)
+    if groups > 1 and signs.shape[3] % 64:
+        source = _align_groups(draft, node, source, groups)
+    draft.values[source].margin.widen(*pads)
+
+    def table(kind: Kind, part: slice) -> Array:
+        if kind == "signs" and output.thresholds is not None:
+            return weights.limits(sums[:, part], output.thresholds[part])
+        return weights.bases(sums[:, part])
+
+    layer = Layer(
+        source=source,
+        window=window,
+        shape=(len(signs),) if node.kind == "bnnkit.BinaryLinear" else (len(signs), *out),
+        groups=groups,
+        weight=pack_signs(signs).reshape(len(signs), -1),
+        elements=n_words(signs.shape[3]),
+        cases=cases,
+        table=table,
+    )
+    add_layer(draft, node, layer, output)
+
+
+def _align_groups(draft: Draft, node: Node, source: str, groups: int) -> str:
+    """Append a copy of the signs in which every group starts at a word."""
+    value = draft.values[source]
+    channels = groups * n_words(value.map[0] // groups) * 64
+    step = AlignGroups(name=node.name, source=source, target=f"{node.name}/groups", groups=groups)
+    draft.add(step, replace(value, shape=(channels, *value.map[1:]), margin=Margin()))
+    return step.target
+
+
+def _sums_without_difference(
+    source: Value, signs: Array, window: Window, pads: Pads, ones: Pads, out: tuple[int, int]
+) -> tuple[Array, Array]:
+    """The sum of each channel where no sign differs from its weight, by border case.
+
+    Returns:
+        int64 (cases, O), and int64 (OH, OW), the case of each pixel.
+    """
+    # Padding with +1 belongs to the map; only zeros are outside.
+    rows, columns = (
+        weights.border_cases(
+            inputs=source.map[1 + i] + ones[i] + ones[i + 2],
+            outputs=out[i],
+            taps=window.size[i],
+            stride=window.stride[i],
+            dilation=window.dilation[i],
+            padding=pads[i] - ones[i],
+        )
+        for i in range(2)
+    )
+    sums = int(np.prod(signs.shape[1:])) - weights.padding_sums(signs, rows[1], columns[1])
+    cases = rows[0][:, None] * len(columns[1]) + columns[0][None, :]
+    return sums, np.ascontiguousarray(cases)

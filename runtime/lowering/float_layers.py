@@ -1,0 +1,105 @@
+"""Lowering of layers whose inputs the kernels hold as float32: 8-bit images, and reals."""
+
+import numpy as np
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.runtime import weights
+from bnnkit.runtime.graph import Node
+from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.lowering.layer import NO_PADS, Layer, Output, add_layer, output_of, window_of
+from bnnkit.runtime.steps.real import Centre, CopyReal
+from bnnkit.runtime.values import Array, Kind, Value
+
+
+def integer_layer(draft: Draft, node: Node) -> None:
+    """IntegerConv2d and IntegerLinear: exact, because every partial sum is below 2^24."""
+    image = draft.values[node.inputs[0]]
+    zero_point = np.broadcast_to(draft.constant(node, 2).reshape(-1), image.map[0])
+    centre = Centre(
+        name=node.name,
+        source=node.inputs[0],
+        target=f"{node.name}/centred",
+        zero_point=zero_point.astype(np.float32),
+    )
+    draft.add(centre, Value(kind="real", shape=image.map))
+    output = output_of(draft, node)
+    _add(draft, node, centre.target, draft.constant(node, 1), output, output.thresholds)
+
+
+def lower_real_layer(draft: Draft, node: Node) -> bool:
+    """Lower a Conv, Gemm or MatMul to the kernel; tell whether it has the right form."""
+    constants = draft.graph.constants
+    given = [name for name in node.inputs[1:] if name]
+    if node.inputs[0] in constants or any(name not in constants for name in given):
+        return False
+    weight = constants[node.inputs[1]]
+    bias = constants[node.inputs[2]] if len(given) > 1 else np.zeros(1, np.float32)
+    if node.kind == "Conv":
+        if weight.ndim != 4:
+            raise UnsupportedError(
+                f"node {node.name!r} (Conv): expected a convolution of images,"
+                f" got weights of shape {weight.shape}"
+            )
+    elif not _is_dense(draft, node, weight, bias):
+        return False
+    elif not node.attributes.get("transB"):  # MatMul has no such attribute
+        weight = weight.T
+    bias = np.broadcast_to(bias.reshape(-1), len(weight))
+    output = Output(name=node.outputs[0], kind="real")
+    _add(draft, node, _float_input(draft, node), weight, output, bias)
+    return True
+
+
+def _is_dense(draft: Draft, node: Node, weight: Array, bias: Array) -> bool:
+    """Whether a Gemm or MatMul maps vectors to vectors: x W + b and nothing else."""
+    is_plain = node.attributes.get("alpha", 1.0) == node.attributes.get("beta", 1.0) == 1.0
+    is_vector = len(draft.values[node.inputs[0]].shape) == 1 and weight.ndim == 2
+    has_bias_row = bias.size == bias.shape[-1] if bias.ndim else True
+    return is_plain and is_vector and has_bias_row and not node.attributes.get("transA")
+
+
+def _float_input(draft: Draft, node: Node) -> str:
+    """The node's input as float32 in NHWC, with a margin of its own where it needs one."""
+    source = node.inputs[0]
+    value = draft.values[source]
+    is_stored = value.kind == "real" and value.dtype == np.float32
+    if is_stored and not any(node.attributes.get("pads", NO_PADS)):
+        return source
+    copy = CopyReal(name=node.name, source=source, target=f"{node.name}/padded")
+    draft.add(copy, Value(kind="real", shape=value.shape))
+    return copy.target
+
+
+def _add(
+    draft: Draft, node: Node, source: str, weight: Array, output: Output, constants: Array | None
+) -> None:
+    """Append the layer.
+
+    Args:
+        draft: Grows.
+        node: Its window and groups.
+        source: What the kernel reads, as float32 in NHWC.
+        weight: (O, I/G, KH, KW) or (O, I).
+        output: What it writes.
+        constants: Thresholds or biases, (O,).
+    """
+    is_map = weight.ndim == 4
+    weight = weight.astype(np.float32).reshape(*weight.shape, *(1,) * (4 - weight.ndim))
+    size = (weight.shape[2], weight.shape[3])
+    window, pads, out = window_of(node, draft.values[source], size)
+    draft.values[source].margin.widen(*pads)
+
+    def table(kind: Kind, part: slice) -> Array:
+        return weights.float_table(kind, part.stop - part.start, constants, part)
+
+    layer = Layer(
+        source=source,
+        window=window,
+        shape=(len(weight), *out) if is_map else (len(weight),),
+        groups=node.attributes.get("group", 1),
+        weight=weight.transpose(0, 2, 3, 1).reshape(len(weight), -1),
+        elements=weight.shape[1],
+        cases=np.zeros(out, np.int64),
+        table=table,
+    )
+    add_layer(draft, node, layer, output)

@@ -1,0 +1,77 @@
+"""The way through a graph: which lowering each node gets."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bnnkit.bits import unpack_weight
+from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.graph import Graph, Node
+from bnnkit.runtime.lowering import signs
+from bnnkit.runtime.lowering.binary_layers import (
+    binary_conv2d,
+    binary_conv2d_threshold,
+    binary_linear,
+)
+from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.lowering.float_layers import integer_layer, lower_real_layer
+from bnnkit.runtime.lowering.real import operator
+from bnnkit.runtime.operators import OPERATORS, arguments
+from bnnkit.runtime.values import Array, Value
+
+BINARY: dict[str, Callable[[Draft, Node], None]] = {
+    "bnnkit.Sign": signs.sign,
+    "bnnkit.Threshold": signs.threshold,
+    "bnnkit.BinaryConv2d": binary_conv2d,
+    "bnnkit.BinaryConv2dThreshold": binary_conv2d_threshold,
+    "bnnkit.BinaryLinear": binary_linear,
+    "bnnkit.IntegerConv2d": integer_layer,
+    "bnnkit.IntegerLinear": integer_layer,
+}
+
+
+def lower(graph: Graph) -> Draft:
+    """The steps of a network and what they pass on.
+
+    Raises:
+        UnsupportedError: An operator or an option is not known; the message names the node.
+    """
+    draft = Draft(graph=graph)
+    draft.values[graph.input] = Value(
+        kind="image", shape=graph.input_shape, dtype=graph.input_dtype
+    )
+    for node in graph.nodes:
+        if node.name not in draft.done:
+            _lower_node(draft, node)
+    for name in graph.outputs:
+        if draft.kind(name) == "signs":
+            draft.signs(name)
+    return draft
+
+
+def _lower_node(draft: Draft, node: Node) -> None:
+    if node.kind == "bnnkit.BinaryWeight":
+        draft.graph.constants[node.outputs[0]] = _binary_weight(draft, node)
+    elif node.kind in BINARY:
+        BINARY[node.kind](draft, node)
+    elif not any(name in draft.values for name in node.inputs) and node.kind in OPERATORS:
+        inputs = arguments([draft.graph.constants.get(name) for name in node.inputs])
+        draft.graph.constants[node.outputs[0]] = OPERATORS[node.kind](node.attributes, *inputs)
+    elif not (signs.lower_move(draft, node) or _lower_layer(draft, node)):
+        if node.kind not in OPERATORS:
+            raise UnsupportedError(
+                f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
+                " (try --engine onnxruntime)"
+            )
+        operator(draft, node)
+
+
+def _lower_layer(draft: Draft, node: Node) -> bool:
+    return node.kind in ("Conv", "Gemm", "MatMul") and lower_real_layer(draft, node)
+
+
+def _binary_weight(draft: Draft, node: Node) -> Array:
+    """Binary weights that meet real activations, as ONNX's Conv and Gemm take them."""
+    shape = tuple(node.attributes["weight_shape"])
+    weight = unpack_weight(draft.constant(node, 0), shape).astype(np.float32)
+    return weight.transpose(0, 3, 1, 2) if weight.ndim == 4 else weight

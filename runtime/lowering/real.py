@@ -1,0 +1,88 @@
+"""Lowering of real-valued operators to NumPy."""
+
+from typing import Any
+
+import numpy as np
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.graph import Node
+from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.operators import OPERATORS, arguments
+from bnnkit.runtime.operators.elementwise import ELEMENTWISE
+from bnnkit.runtime.steps.real import Elementwise, Operator, Source
+from bnnkit.runtime.values import Array, Value
+
+DTYPES: dict[str, np.dtype[Any]] = {"signs": np.dtype(np.uint8), "sums": np.dtype(np.int32)}
+
+
+def operator(draft: Draft, node: Node) -> None:
+    """Append an operator; the shape that it gives is learnt by running it on zeros."""
+    function = OPERATORS[node.kind]
+    sources = tuple(_source(draft, name) for name in node.inputs)
+    samples = arguments([_sample(draft, source) for source in sources])
+    try:
+        result = function(node.attributes, *samples)
+    except (ValueError, IndexError, TypeError, KeyError) as error:
+        raise UnsupportedError(
+            f"node {node.name!r} ({node.kind}) cannot be run: {error}"
+        ) from error
+    # Shapes have no batch: they are computed when the batch is known, not at every run.
+    is_shape = node.kind == "Shape" or all(draft.kind(n) in ("shape", None) for n in node.inputs)
+    value = Value(
+        kind="shape" if is_shape else "real",
+        shape=result.shape if is_shape else result.shape[1:],
+        dtype=result.dtype,
+    )
+    step: type[Elementwise | Operator] = Operator
+    if node.kind in ELEMENTWISE and _lie_alike(draft, sources, value):
+        step = Elementwise
+        sources = tuple(_as_stored(source, value) for source in sources)
+    draft.add(
+        step(
+            name=node.name,
+            sources=sources,
+            target=node.outputs[0],
+            function=function,
+            attributes=node.attributes,
+        ),
+        value,
+    )
+
+
+def _source(draft: Draft, name: str) -> Source:
+    if name not in draft.values:
+        return draft.graph.constants.get(name)
+    if draft.kind(name) == "signs":
+        draft.signs(name)
+    return name
+
+
+def _sample(draft: Draft, source: Source) -> Array | None:
+    """Zeros for a batch of one; a shape is what it is for that batch."""
+    if not isinstance(source, str):
+        return source
+    value = draft.values[source]
+    if value.kind == "shape":
+        step = next(step for step in draft.steps if step.target == source)
+        assert isinstance(step, Operator | Elementwise)  # shapes come from no other step
+        samples = arguments([_sample(draft, name) for name in step.sources])
+        shape: Array = step.function(step.attributes, *samples)
+        return shape
+    return np.zeros((1, *value.shape), DTYPES.get(value.kind, value.dtype))
+
+
+def _lie_alike(draft: Draft, sources: tuple[Source, ...], target: Value) -> bool:
+    """Whether all computed inputs have the target's shape and lie in memory like it."""
+    values = [draft.values[source] for source in sources if isinstance(source, str)]
+    stored = all(value.kind in ("real", "sums") for value in values)
+    return stored and all(value.shape == target.shape for value in values)
+
+
+def _as_stored(source: Source, target: Value) -> Source:
+    """A constant laid out as the target is; names stay names."""
+    if isinstance(source, str) or source is None or len(target.shape) not in (1, 3):
+        return source
+    onnx = source.reshape((1,) * (len(target.shape) + 1 - source.ndim) + source.shape)
+    if onnx.ndim == 2:  # (N, F) is a map of one pixel
+        onnx = onnx[:, :, None, None]
+    return np.ascontiguousarray(onnx.transpose(0, 2, 3, 1))

@@ -1,0 +1,84 @@
+"""Operators that treat each element alone, and so work in any memory layout."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Attributes = dict[str, Any]
+
+
+def _relu(a: Attributes, x: Array) -> Array:
+    return np.maximum(x, x.dtype.type(0))
+
+
+def _leaky_relu(a: Attributes, x: Array) -> Array:
+    return np.where(x < 0, x * np.float32(a.get("alpha", 0.01)), x)
+
+
+def _p_relu(a: Attributes, x: Array, slope: Array) -> Array:
+    return np.where(x < 0, x * slope, x)
+
+
+def _clip(a: Attributes, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
+    low = a.get("min", -np.inf) if low is None else low
+    high = a.get("max", np.inf) if high is None else high
+    return np.clip(x, low, high).astype(x.dtype, copy=False)
+
+
+def _sigmoid(a: Attributes, x: Array) -> Array:
+    return np.reciprocal(1 + np.exp(-x))
+
+
+def _hard_sigmoid(a: Attributes, x: Array) -> Array:
+    alpha, beta = np.float32(a.get("alpha", 0.2)), np.float32(a.get("beta", 0.5))
+    return np.clip(x * alpha + beta, 0, 1)
+
+
+def _hard_swish(a: Attributes, x: Array) -> Array:
+    return np.multiply(x, np.clip(x * np.float32(1 / 6) + np.float32(0.5), 0, 1))
+
+
+def _elu(a: Attributes, x: Array) -> Array:
+    return np.where(x < 0, np.float32(a.get("alpha", 1.0)) * np.expm1(x), x)
+
+
+def _softplus(a: Attributes, x: Array) -> Array:
+    return np.logaddexp(x, x.dtype.type(0))
+
+
+def _cast(a: Attributes, x: Array) -> Array:
+    return x.astype(onnx.helper.tensor_dtype_to_np_dtype(a["to"]))
+
+
+ELEMENTWISE: dict[str, Callable[..., Array]] = {
+    "Add": lambda a, x, y: np.add(x, y),
+    "Sub": lambda a, x, y: np.subtract(x, y),
+    "Mul": lambda a, x, y: np.multiply(x, y),
+    "Div": lambda a, x, y: np.divide(x, y).astype(x.dtype, copy=False),
+    "Max": lambda a, *xs: np.maximum.reduce(np.broadcast_arrays(*xs)),
+    "Min": lambda a, *xs: np.minimum.reduce(np.broadcast_arrays(*xs)),
+    "Sum": lambda a, x, *xs: sum(xs, start=x),
+    "Neg": lambda a, x: np.negative(x),
+    "Abs": lambda a, x: np.abs(x),
+    "Sqrt": lambda a, x: np.sqrt(x),
+    "Exp": lambda a, x: np.exp(x),
+    "Log": lambda a, x: np.log(x),
+    "Tanh": lambda a, x: np.tanh(x),
+    "Identity": lambda a, x: x,
+    "Dropout": lambda a, x, *_: x,
+    "Relu": _relu,
+    "LeakyRelu": _leaky_relu,
+    "PRelu": _p_relu,
+    "Clip": _clip,
+    "Sigmoid": _sigmoid,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _hard_swish,
+    "Elu": _elu,
+    "Softplus": _softplus,
+    "Cast": _cast,
+}
+"""Operators that treat each element alone, and so work in any memory layout."""
