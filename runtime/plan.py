@@ -29,9 +29,10 @@ class Bound:
     steps: list[list[Part]]
 
     def run(self) -> None:
-        """Compute all buffers from the input's."""
-        for parts in self.steps:
-            run_parts(parts)
+        """Compute all buffers from the input's; infinities and NaN are results, not warnings."""
+        with np.errstate(all="ignore"):
+            for parts in self.steps:
+                run_parts(parts)
 
 
 class Plan:

@@ -103,8 +103,6 @@ class Value:
 
     def to_onnx(self, buffer: Array) -> Array:
         """The value as ONNX has it: (N, C, H, W) or (N, F); signs as uint8 0 and 2."""
-        if self.kind == "shape":
-            return np.zeros(self.shape, self.dtype)
         if self.kind in ("image", "shape") or (self.kind == "real" and len(self.shape) != 3):
             return buffer
         inner = self.interior(buffer)

@@ -21,7 +21,8 @@ def operator(draft: Draft, node: Node) -> None:
     sources = tuple(_source(draft, name) for name in node.inputs)
     samples = arguments([_sample(draft, source) for source in sources])
     try:
-        result = function(node.attributes, *samples)
+        with np.errstate(all="ignore"):  # the logarithm of zero is no one's mistake here
+            result = function(node.attributes, *samples)
     except (ValueError, IndexError, TypeError, KeyError) as error:
         raise UnsupportedError(
             f"node {node.name!r} ({node.kind}) cannot be run: {error}"

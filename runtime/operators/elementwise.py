@@ -30,7 +30,7 @@ def _clip(a: Attributes, x: Array, low: Array | None = None, high: Array | None 
 
 
 def _sigmoid(a: Attributes, x: Array) -> Array:
-    return np.reciprocal(1 + np.exp(-x))
+    return np.asarray(1 / (1 + np.exp(-x)))
 
 
 def _hard_sigmoid(a: Attributes, x: Array) -> Array:

@@ -41,7 +41,7 @@ def _batch_norm(
     shape = (-1,) + (1,) * (x.ndim - 2)
     alpha = scale * (np.float32(1) / np.sqrt(var + np.float32(a.get("epsilon", 1e-5))))
     beta = bias - mean * alpha
-    return np.add(x * alpha.reshape(shape), beta.reshape(shape))
+    return np.asarray(x * alpha.reshape(shape) + beta.reshape(shape))
 
 
 def _gemm(a: Attributes, x: Array, w: Array, bias: Array | None = None) -> Array:
