@@ -1,0 +1,39 @@
+"""Data sets as plain arrays: digits (comes with scikit-learn), MNIST, CIFAR-10, any .npz file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bnnkit.data.cifar10 import load_cifar10
+from bnnkit.data.dataset import Dataset
+from bnnkit.data.digits import load_digits
+from bnnkit.data.mnist import load_mnist
+from bnnkit.data.npz import load_npz
+from bnnkit.errors import UsageError
+
+__all__ = ["DATASETS", "Dataset", "load"]
+
+DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
+    "digits": load_digits,
+    "mnist": load_mnist,
+    "cifar10": load_cifar10,
+}
+
+
+def load(name: str, data_dir: Path | None = None) -> Dataset:
+    """A data set by its name, or from a file.
+
+    Args:
+        name: "digits", "mnist", "cifar10", or the path of an .npz file.
+        data_dir: The folder of the standard files; for an .npz file, where its path starts.
+
+    Raises:
+        UsageError: There is no data set of that name.
+        FileError: Its files are missing, damaged, or hold something else.
+    """
+    if name in DATASETS:
+        return DATASETS[name](data_dir)
+    if name.endswith(".npz"):
+        return load_npz(Path(data_dir or ".", name))
+    raise UsageError(
+        f"unknown data set {name!r}; expected {', '.join(DATASETS)}, or the path of an .npz file"
+    )

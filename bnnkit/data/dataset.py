@@ -1,0 +1,133 @@
+"""What a data set is: four arrays, checked once, and the split that is the same everywhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.errors import UsageError
+
+TEST_FRACTION = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Labelled examples for training and for testing.
+
+    N is the number of examples, C, H and W an image's channels, height and width, F a number of
+    features.
+
+    Attributes:
+        name: What it is called, for example "mnist".
+        x_train: Images, uint8 (N, C, H, W); or real inputs, float32 (N, F) or (N, C, H, W).
+        y_train: Class indices, int64 (N,), from 0 to the number of classes - 1.
+        x_test: As `x_train`.
+        y_test: As `y_train`.
+        classes: The classes' names.
+
+    Raises:
+        UsageError: An array has another dtype or shape or holds a NaN or an infinity, or a label
+            is out of range.
+    """
+
+    name: str
+    x_train: NDArray[Any]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[Any]
+    y_test: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+            _check_inputs(x, f"x_{part}")
+            _check_labels(y, f"y_{part}", len(x), len(self.classes))
+        if (
+            self.x_train.shape[1:] != self.x_test.shape[1:]
+            or self.x_train.dtype != self.x_test.dtype
+        ):
+            raise UsageError(
+                f"x_test is {_describe(self.x_test)}, x_train {_describe(self.x_train)}: "
+                "they must have one dtype and one shape after the first axis"
+            )
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example: (C, H, W) or (F,)."""
+        return self.x_train.shape[1:]
+
+    @cached_property
+    def zero_point(self) -> tuple[int, ...] | None:
+        """The rounded mean of the training images in each channel, C integers in 0..255.
+
+        It is the integer that stands for zero: a border of this value is a border of zeros.
+        None for real inputs.
+        """
+        if self.x_train.dtype != np.uint8:
+            return None
+        sums = self.x_train.sum(axis=(0, 2, 3), dtype=np.int64)
+        pixels = self.x_train.size // self.x_train.shape[1]
+        return tuple(int(value) for value in np.rint(sums / pixels))
+
+
+def split(n_examples: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which examples are for training and which for testing: 80 % and 20 %, always the same.
+
+    The order is that of raw PCG64 words: NumPy fixes the stream of a bit generator for ever, but
+    not that of `Generator.permutation`.
+
+    Returns:
+        Indices into the N examples, int64.
+
+    Raises:
+        UsageError: There are fewer than 2 examples.
+    """
+    if n_examples < 2:
+        raise UsageError(
+            f"a split into training and test needs 2 examples or more, got {n_examples}"
+        )
+    words = np.random.PCG64(0).random_raw(n_examples)
+    order = np.argsort(words, kind="stable").astype(np.int64)
+    n_test = max(1, int(n_examples * TEST_FRACTION))
+    return order[n_test:], order[:n_test]
+
+
+def _check_inputs(x: NDArray[Any], name: str) -> None:
+    if not any(matches(x) for matches in _INPUT_KINDS):
+        raise UsageError(
+            f"{name} is {_describe(x)}; expected images, uint8 (N, C, H, W), or real inputs, "
+            "float32 (N, F) or (N, C, H, W)"
+        )
+    if x.size == 0:
+        raise UsageError(f"{name} is empty: its shape is {x.shape}")
+    if x.dtype == np.float32 and not np.isfinite(x).all():
+        n_bad = int(x.size - np.isfinite(x).sum())
+        raise UsageError(
+            f"{name} holds {n_bad} values that are NaN or infinite; expected finite numbers"
+        )
+
+
+def _check_labels(y: NDArray[Any], name: str, n_examples: int, n_classes: int) -> None:
+    if y.dtype != np.int64 or y.shape != (n_examples,):
+        raise UsageError(
+            f"{name} is {_describe(y)}; expected one label an example, int64 ({n_examples},)"
+        )
+    outside = (y < 0) | (y >= n_classes)
+    if outside.any():
+        raise UsageError(
+            f"{name}[{int(outside.argmax())}] is {y[outside][0]}; "
+            f"expected labels from 0 to {n_classes - 1}"
+        )
+
+
+_INPUT_KINDS: tuple[Callable[[NDArray[Any]], bool], ...] = (
+    lambda x: x.dtype == np.uint8 and x.ndim == 4,
+    lambda x: x.dtype == np.float32 and x.ndim in (2, 4),
+)
+
+
+def _describe(array: NDArray[Any]) -> str:
+    return f"{array.dtype} {array.shape}"

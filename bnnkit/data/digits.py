@@ -1,0 +1,44 @@
+"""scikit-learn's digits: 1797 images of 8 x 8 pixels, which come with the package.
+
+Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from bnnkit.data.dataset import Dataset, split
+from bnnkit.errors import MissingExtraError
+
+_LARGEST = 16
+
+
+def load_digits(data_dir: Path | None = None) -> Dataset:
+    """The digits, uint8 (N, 1, 8, 8), in the fixed split: 1438 for training, 359 for testing.
+
+    The original values 0..16 become rint(x * 255 / 16).
+
+    Args:
+        data_dir: Not used: the images come with scikit-learn.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn import datasets
+    except ModuleNotFoundError as error:
+        if error.name != "sklearn":
+            raise
+        raise MissingExtraError("the data set digits", "train") from error
+    bunch = datasets.load_digits()
+    images = np.rint(bunch.images * (255 / _LARGEST)).astype(np.uint8)[:, None]
+    labels = bunch.target.astype(np.int64)
+    train, test = split(len(images))
+    return Dataset(
+        name="digits",
+        x_train=images[train],
+        y_train=labels[train],
+        x_test=images[test],
+        y_test=labels[test],
+        classes=tuple(str(digit) for digit in range(10)),
+    )

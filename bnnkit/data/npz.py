@@ -1,0 +1,104 @@
+"""Any data in a NumPy .npz file: x and y, or the two parts already split."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.data.dataset import Dataset, split
+from bnnkit.errors import FileError, UsageError
+
+_WHOLE = ("x", "y")
+_PARTS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def load_npz(path: Path) -> Dataset:
+    """The data of an .npz file.
+
+    Args:
+        path: A file with x and y, which are split 80 % to 20 % in the fixed way, or with x_train,
+            y_train, x_test and y_test. x: images, uint8 (N, C, H, W) or gray (N, H, W); or real
+            inputs of any float dtype, (N, F) or (N, C, H, W). y: integers from 0, of any integer
+            dtype, (N,). Optional: classes, the names, strings (K,); without it the classes are
+            0 to the largest training label.
+
+    Raises:
+        FileError: It is missing, truncated or no .npz file, lacks an array, holds Python objects,
+            or its arrays are not as above.
+    """
+    arrays = _read(path)
+    try:
+        if "x" in arrays:
+            arrays |= _split_whole(arrays["x"], arrays["y"])
+        labels = {key: _as_labels(arrays[key], key) for key in ("y_train", "y_test")}
+        return Dataset(
+            name=path.stem,
+            x_train=_as_inputs(arrays["x_train"]),
+            x_test=_as_inputs(arrays["x_test"]),
+            classes=_classes(arrays, labels["y_train"]),
+            **labels,
+        )
+    except UsageError as error:
+        raise FileError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with path.open("rb") as opened:
+            return _read_arrays(opened)
+    except UsageError as error:
+        raise FileError(f"{path}: {error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        objects = "Object arrays" in str(error)
+        reason = "it holds Python objects" if objects else f"it is damaged ({error})"
+        raise FileError(f"{path} cannot be read as an .npz file of arrays: {reason}") from error
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _read_arrays(opened: BinaryIO) -> dict[str, NDArray[Any]]:
+    file = np.load(opened, allow_pickle=False)
+    names = set(file.files) if isinstance(file, np.lib.npyio.NpzFile) else set()
+    wanted = _WHOLE if names.issuperset(_WHOLE) else _PARTS
+    if not names.issuperset(wanted):
+        found = ", ".join(sorted(names)) or "none"
+        raise UsageError(f"expected the arrays x and y, or {', '.join(_PARTS)}; got {found}")
+    return {name: file[name] for name in (*wanted, *names.intersection({"classes"}))}
+
+
+def _split_whole(x: NDArray[Any], y: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+        raise UsageError(
+            f"x has shape {x.shape} and y {y.shape}; expected as many labels as inputs"
+        )
+    train, test = split(len(x))
+    return {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
+
+
+def _as_inputs(x: NDArray[Any]) -> NDArray[Any]:
+    if x.dtype == np.uint8 and x.ndim == 3:
+        return x[:, None]
+    if np.issubdtype(x.dtype, np.floating):
+        with np.errstate(over="ignore"):  # what float32 cannot hold is reported as infinite
+            return x.astype(np.float32)
+    return x
+
+
+def _as_labels(y: NDArray[Any], name: str) -> NDArray[np.int64]:
+    if not np.issubdtype(y.dtype, np.integer):
+        raise UsageError(f"{name} is {y.dtype}; expected the classes' indices as integers")
+    return y.astype(np.int64)
+
+
+def _classes(arrays: dict[str, NDArray[Any]], y_train: NDArray[np.int64]) -> tuple[str, ...]:
+    if "classes" not in arrays:
+        return tuple(str(label) for label in range(int(y_train.max(initial=0)) + 1))
+    names = arrays["classes"]
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise UsageError(
+            f"classes is {names.dtype} {names.shape}; expected the classes' names, strings (K,)"
+        )
+    return tuple(str(name) for name in names)

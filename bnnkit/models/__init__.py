@@ -1,0 +1,60 @@
+"""Networks by name."""
+
+from collections.abc import Callable, Sequence
+from inspect import signature
+
+from torch import nn
+
+from bnnkit.errors import ConfigError
+from bnnkit.models.convnet import ConvNet
+from bnnkit.models.mlp import Mlp
+from bnnkit.models.resnet import ResNet18
+from bnnkit.models.vgg import Vgg
+
+__all__ = ["MODELS", "ConvNet", "Mlp", "ResNet18", "Vgg", "build"]
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": Mlp,
+    "convnet": ConvNet,
+    "vgg": Vgg,
+    "resnet18": ResNet18,
+}
+
+
+def build(
+    name: str,
+    *,
+    input_shape: Sequence[int],
+    n_classes: int,
+    zero_point: Sequence[int] | None,
+    **options: object,
+) -> nn.Module:
+    """The network of that name, freshly initialised.
+
+    Args:
+        name: A key of `MODELS`.
+        input_shape: The shape of one input, channels first.
+        n_classes: Number of outputs.
+        zero_point: Zero point of each input channel (uint8 inputs); None for real-valued inputs.
+        options: The network's own keyword arguments, such as `width`, `noise`, `weight_noise`.
+
+    Raises:
+        ConfigError: There is no such network, it has no such option, or a size is not a positive
+            int.
+        UsageError: The network is not for inputs of this shape, or a noise is unknown.
+    """
+    if name not in MODELS:
+        raise ConfigError(f"expected a model out of {', '.join(MODELS)}, got {name!r}")
+    model = MODELS[name]
+    known = {p.name: p for p in signature(model).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    for option, value in options.items():
+        if option not in known:
+            raise ConfigError(
+                f"expected options of {name} out of {', '.join(known)}, got {option!r}"
+            )
+        is_size = isinstance(known[option].default, int)
+        if is_size and not (type(value) is int and value > 0):
+            raise ConfigError(
+                f"expected the option {option} of {name} to be a positive int, got {value!r}"
+            )
+    return model(input_shape, n_classes, zero_point, **options)

@@ -1,0 +1,60 @@
+"""A small convolutional network for digits and MNIST."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from bnnkit.models.first_layer import first_conv, image_shape
+from bnnkit.nn import BinaryConv2d, BinaryLinear, Noise, Sign
+
+
+class ConvNet(nn.Module):
+    """W C5 stride 2 - 2W C3 - MP2 - 4W FC - FC, each but the last with batch norm and `Sign`.
+
+    The first layer and the last are not binary.
+
+    Input: (N, C, H, W), uint8 where zero points are given, else float32. Output: (N, n_classes),
+    logits.
+
+    Args:
+        input_shape: (C, H, W).
+        n_classes: Number of outputs.
+        zero_point: Zero point of each input channel; None for real-valued inputs.
+        width: W.
+        noise: The noise of the signs, or its name.
+        weight_noise: The noise of the weights, or its name.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        n_classes: int,
+        zero_point: Sequence[int] | None,
+        *,
+        width: int = 32,
+        noise: str | Noise = "logistic",
+        weight_noise: str | Noise = "logistic",
+    ) -> None:
+        super().__init__()
+        channels, *size = image_shape(input_shape)
+        # The first layer halves it and rounds up, the pool halves it and rounds down.
+        height, map_width = ((n + 1) // 2 // 2 for n in size)
+        self.features = nn.Sequential(
+            first_conv(channels, width, 5, stride=2, zero_point=zero_point),
+            nn.BatchNorm2d(width),
+            Sign(noise),
+            BinaryConv2d(width, 2 * width, 3, padding=1, noise=weight_noise),
+            nn.BatchNorm2d(2 * width),
+            nn.MaxPool2d(2),
+            Sign(noise),
+            nn.Flatten(),
+            BinaryLinear(2 * width * height * map_width, 4 * width, noise=weight_noise),
+            nn.BatchNorm1d(4 * width),
+            Sign(noise),
+        )
+        self.classifier = nn.Linear(4 * width, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        logits: Tensor = self.classifier(self.features(x))
+        return logits

@@ -1,0 +1,61 @@
+"""The first layer of a network, which sees the data and is not binary."""
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import nn
+
+from bnnkit.errors import UsageError
+from bnnkit.nn import IntegerConv2d, IntegerLinear
+
+
+def image_shape(input_shape: Sequence[int], *, multiple_of: int = 1) -> tuple[int, int, int]:
+    """The shape as (C, H, W).
+
+    Raises:
+        UsageError: It has not three axes, or H or W is no positive multiple of `multiple_of`.
+    """
+    if len(input_shape) != 3:
+        raise UsageError(
+            f"expected images of shape (C, H, W), got inputs of shape {tuple(input_shape)}; "
+            "the model mlp takes any shape"
+        )
+    channels, height, width = input_shape
+    if min(height, width) < 1 or height % multiple_of or width % multiple_of:
+        raise UsageError(
+            f"expected a height and width that are multiples of {multiple_of}, "
+            f"got {height} x {width}; pad or resize the images"
+        )
+    return channels, height, width
+
+
+def first_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    zero_point: Sequence[int] | None,
+    stride: int = 1,
+) -> nn.Module:
+    """A convolution padded by half its kernel; a float one where there are no zero points.
+
+    Input: (N, I, H, W). Output: (N, O, ceil(H / stride), ceil(W / stride)).
+    """
+    padding = kernel_size // 2
+    if zero_point is None:
+        return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False)
+    return IntegerConv2d(
+        in_channels, out_channels, kernel_size, stride, padding, zero_point=zero_point
+    )
+
+
+def first_linear(
+    input_shape: Sequence[int], out_features: int, *, zero_point: Sequence[int] | None
+) -> nn.Module:
+    """A linear layer for flattened inputs; the zero points are those of axis 0 of the input."""
+    n_inputs = prod(input_shape)
+    if zero_point is None:
+        return nn.Linear(n_inputs, out_features, bias=False)
+    per_channel = n_inputs // input_shape[0]
+    spread = [z for z in zero_point for _ in range(per_channel)]
+    return IntegerLinear(n_inputs, out_features, zero_point=spread)

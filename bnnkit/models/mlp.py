@@ -1,0 +1,59 @@
+"""A multilayer perceptron."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from bnnkit.models.first_layer import first_linear
+from bnnkit.nn import BinaryLinear, Noise, Sign
+
+
+class Mlp(nn.Module):
+    """D hidden layers of width W, each with batch norm and `Sign`, and a real-valued last layer.
+
+    The first hidden layer is not binary either.
+
+    Input: (N, *input_shape), uint8 where zero points are given, else float32. Output:
+    (N, n_classes), logits.
+
+    Args:
+        input_shape: The shape of one input, channels first.
+        n_classes: Number of outputs.
+        zero_point: Zero point of each input channel; None for real-valued inputs.
+        width: W.
+        depth: D, at least 1.
+        noise: The noise of the signs, or its name.
+        weight_noise: The noise of the weights, or its name.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        n_classes: int,
+        zero_point: Sequence[int] | None,
+        *,
+        width: int = 256,
+        depth: int = 2,
+        noise: str | Noise = "logistic",
+        weight_noise: str | Noise = "logistic",
+    ) -> None:
+        super().__init__()
+        features: list[nn.Module] = [
+            nn.Flatten(),
+            first_linear(input_shape, width, zero_point=zero_point),
+            nn.BatchNorm1d(width),
+            Sign(noise),
+        ]
+        for _ in range(depth - 1):
+            features += [
+                BinaryLinear(width, width, noise=weight_noise),
+                nn.BatchNorm1d(width),
+                Sign(noise),
+            ]
+        self.features = nn.Sequential(*features)
+        self.classifier = nn.Linear(width, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        logits: Tensor = self.classifier(self.features(x))
+        return logits

@@ -1,0 +1,132 @@
+"""Linear maps with binary weights, for inputs in {-1, +1}."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bnnkit.errors import UsageError
+from bnnkit.nn.binary_weight import BinaryWeight
+from bnnkit.nn.conv_geometry import ConvGeometry, IntOrPair
+from bnnkit.nn.noise import Noise
+
+_PADDING_VALUES = {"ones": 1.0, "zeros": 0.0}
+
+
+class BinaryLinear(nn.Module):
+    """y = x w^T (+ bias), with binary weights w drawn from the latent ones by `BinaryWeight`.
+
+    Input x: (N, ..., I), values in {-1, +1}; the layer does not take signs itself. Output:
+    (N, ..., O). Without a bias it holds integers, exact in float32. Under bfloat16 autocast an
+    integer above 256 is rounded (above 2048 under float16), which is noise in training; evaluate
+    in float32.
+
+    Args:
+        in_features: I.
+        out_features: O.
+        bias: Add a real-valued bias (O,).
+        noise: The noise of the weights, or its name.
+
+    Attributes:
+        latent: The latent weights eta, float32 (O, I).
+
+    Raises:
+        UsageError: A size is below 1, or the noise is unknown.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = False,
+        noise: str | Noise = "logistic",
+    ) -> None:
+        super().__init__()
+        if min(in_features, out_features) < 1:
+            raise UsageError(
+                f"expected positive sizes, got {in_features} inputs and {out_features} outputs"
+            )
+        self.in_features = in_features
+        self.out_features = out_features
+        self.binary_weight = BinaryWeight(noise)
+        self.latent = nn.Parameter(self.binary_weight.initial((out_features, in_features)))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sums of products with the binary weights."""
+        return functional.linear(x, self.binary_weight(self.latent), self.bias)
+
+    def extra_repr(self) -> str:
+        """The arguments, for print(model)."""
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+class BinaryConv2d(nn.Module):
+    """2D convolution with binary weights drawn from the latent ones by `BinaryWeight`.
+
+    Input: (N, I, H, W), values in {-1, +1}; the layer does not take signs itself. Output:
+    (N, O, H', W'), with H' and W' as in `torch.nn.Conv2d`. Without a bias it holds integers,
+    exact in float32. Under bfloat16 autocast an integer above 256 is rounded (above 2048 under
+    float16), which is noise in training; evaluate in float32. On a GPU leave
+    `torch.backends.cudnn.allow_tf32` on, as it is by default: +-1 is exact in TF32, while the
+    Winograd kernels that cuDNN takes without it miss an integer by 1e-4.
+
+    Args:
+        in_channels: I.
+        out_channels: O.
+        kernel_size: Height and width of the kernel; one int for both.
+        stride: Step between outputs.
+        padding: Pixels added at each side; an int, or a pair (vertical, horizontal).
+        dilation: Step between kernel elements.
+        groups: G; I and O are multiples of it.
+        bias: Add a real-valued bias (O,).
+        padding_value: "ones" pads with +1, which costs no bit; "zeros" with 0.
+        noise: The noise of the weights, or its name.
+
+    Attributes:
+        latent: The latent weights eta, float32 (O, I/G, KH, KW).
+
+    Raises:
+        UsageError: The sizes cannot go together, or the padding value or the noise is unknown.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: IntOrPair = 0,
+        dilation: IntOrPair = 1,
+        groups: int = 1,
+        bias: bool = False,
+        padding_value: str = "ones",
+        noise: str | Noise = "logistic",
+    ) -> None:
+        super().__init__()
+        if padding_value not in _PADDING_VALUES:
+            raise UsageError(
+                f"expected a padding value out of {', '.join(_PADDING_VALUES)}, "
+                f"got {padding_value!r}"
+            )
+        self.geometry = ConvGeometry.of(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups
+        )
+        self.padding_value = padding_value
+        self.binary_weight = BinaryWeight(noise)
+        self.latent = nn.Parameter(self.binary_weight.initial(self.geometry.weight_shape))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sums of products with the binary weights."""
+        return self.geometry.convolve(
+            x,
+            self.binary_weight(self.latent),
+            self.bias,
+            padding_value=_PADDING_VALUES[self.padding_value],
+        )
+
+    def extra_repr(self) -> str:
+        """The arguments, for print(model)."""
+        return (
+            f"{self.geometry}, bias={self.bias is not None}, padding_value={self.padding_value!r}"
+        )

@@ -1,0 +1,226 @@
+"""First layers for uint8 images: weights on an integer grid, outputs that are exact anywhere."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bnnkit.errors import UsageError
+from bnnkit.nn.conv_geometry import ConvGeometry, IntOrPair
+from bnnkit.nn.integer_grid import grid_exponent, power_of_two, round_to_grid
+
+
+class _IntegerLayer(nn.Module, ABC):
+    """A linear map of x - zero_point, with the weights on a grid of their own output channel.
+
+    Channels are axis 1 of input and output, and axis 0 of the weights is the output channel.
+    """
+
+    exponent: Tensor
+    zero_point: Tensor
+
+    def __init__(
+        self, weight_shape: tuple[int, ...], zero_point: Sequence[int], n_inputs: int
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(weight_shape))
+        self.register_buffer("exponent", torch.zeros(weight_shape[0], dtype=torch.int32))
+        self.register_buffer("zero_point", _zero_point(zero_point, n_inputs))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights as `torch.nn.Conv2d` and `torch.nn.Linear` do, and fit the grid to them."""
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        self.refit()
+
+    @torch.no_grad()
+    def refit(self) -> None:
+        """Fit the grid to the weights as they are now."""
+        self.exponent.copy_(grid_exponent(self.weight))
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation; the grid is fitted once more as training ends.
+
+        The optimiser's last step changed the weights after the last forward in training.
+        """
+        if self.training and not mode:
+            self.refit()
+        return super().train(mode)
+
+    def integer_weight(self) -> Tensor:
+        """The weights as integers, int16, of the shape of `weight`, absolute values to 2047."""
+        return self._on_grid().detach().to(torch.int16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Step times the integer sum of weight times (x - zero_point)."""
+        axes, channels = self.weight.dim(), len(self.zero_point)
+        if x.dim() != axes or x.shape[1] != channels:
+            raise UsageError(
+                f"expected an input of {axes} axes with {channels} channels in axis 1, "
+                f"got shape {tuple(x.shape)}"
+            )
+        if torch.onnx.is_in_onnx_export():
+            return self._mark(x)
+        if self.training:
+            self.refit()
+        with torch.autocast(x.device.type, enabled=False):
+            sums = self._sum(x.float() - _as_channels(self.zero_point.float(), x), self._on_grid())
+            return sums * _as_channels(power_of_two(self.exponent), sums)
+
+    def _on_grid(self) -> Tensor:
+        step = power_of_two(self.exponent).view(-1, *[1] * (self.weight.dim() - 1))
+        return round_to_grid(self.weight.float() / step)
+
+    @abstractmethod
+    def _sum(self, centred: Tensor, weight: Tensor) -> Tensor:
+        """The linear map, of float32 tensors that hold integers."""
+
+    @abstractmethod
+    def _mark(self, x: Tensor) -> Tensor:
+        """The layer's operator in an exported graph."""
+
+
+class IntegerConv2d(_IntegerLayer):
+    """Convolution of uint8 images with integer weights: the exact first layer.
+
+    y = step * conv(x - zero_point, w_int), with w_int = clip(rint(weight / step), -2047, 2047)
+    and step = 2**exponent of the output channel. The grid is the finest one on which |sum| <
+    2**24 whatever the image, so the sums are exact in float32 in any order, in int32, and on
+    every engine; the product with a power of two is exact as well. The gradient passes straight
+    through the rounding. Computed in float32 under autocast too.
+
+    Input x: (N, I, H, W), uint8, or floating-point holding integers 0..255. Output: float32, (N,
+    O, H', W'), with H' and W' as in `torch.nn.Conv2d`. Padding adds pixels equal to the zero
+    point.
+
+    Args:
+        in_channels: I.
+        out_channels: O.
+        kernel_size: Height and width of the kernel; one int for both.
+        stride: Step between outputs.
+        padding: Pixels added at each side; an int, or a pair (vertical, horizontal).
+        dilation: Step between kernel elements.
+        groups: G; I and O are multiples of it.
+        zero_point: The value of each input channel that counts as 0: I ints from 0 to 255, usually
+            the rounded means of the data.
+
+    Attributes:
+        weight: float32 (O, I/G, KH, KW).
+        exponent: int32 (O,), fitted in every forward in training and when training ends.
+        zero_point: uint8 (I,).
+
+    Raises:
+        UsageError: The sizes cannot go together, or the zero points are not I ints from 0 to 255;
+            in forward, the input has another number of axes or channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: IntOrPair = 0,
+        dilation: IntOrPair = 1,
+        groups: int = 1,
+        *,
+        zero_point: Sequence[int],
+    ) -> None:
+        geometry = ConvGeometry.of(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups
+        )
+        super().__init__(geometry.weight_shape, zero_point, in_channels)
+        self.geometry = geometry
+
+    def _sum(self, centred: Tensor, weight: Tensor) -> Tensor:
+        return self.geometry.convolve(centred, weight)
+
+    def _mark(self, x: Tensor) -> Tensor:
+        geometry = self.geometry
+        return torch.onnx.ops.symbolic(
+            "bnnkit::IntegerConv2d",
+            (x, self.weight, self.exponent, self.zero_point),
+            {
+                "strides": geometry.stride,
+                "pads": geometry.padding * 2,
+                "dilations": geometry.dilation,
+                "group": geometry.groups,
+            },
+            dtype=torch.float32,
+            shape=geometry.output_shape(x),
+            version=1,
+        )
+
+    def extra_repr(self) -> str:
+        """The arguments, for print(model)."""
+        return f"{self.geometry}, zero_point={self.zero_point.tolist()}"
+
+
+class IntegerLinear(_IntegerLayer):
+    """Linear map of uint8 inputs with integer weights: the exact first layer of an MLP.
+
+    y = step * w_int (x - zero_point); the grid and the gradient are those of `IntegerConv2d`.
+
+    Input x: (N, I), uint8, or floating-point holding integers 0..255. Output: float32, (N, O).
+
+    Args:
+        in_features: I.
+        out_features: O.
+        zero_point: The value that counts as 0, from 0 to 255: one int, or one for each input.
+
+    Attributes:
+        weight: float32 (O, I).
+        exponent: int32 (O,), fitted in every forward in training and when training ends.
+        zero_point: uint8 (I,).
+
+    Raises:
+        UsageError: A size is below 1, or the zero points are not ints from 0 to 255; in forward,
+            the input has another shape.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, *, zero_point: int | Sequence[int]
+    ) -> None:
+        if min(in_features, out_features) < 1:
+            raise UsageError(
+                f"expected positive sizes, got {in_features} inputs and {out_features} outputs"
+            )
+        if isinstance(zero_point, int):
+            zero_point = [zero_point] * in_features
+        super().__init__((out_features, in_features), zero_point, in_features)
+
+    def _sum(self, centred: Tensor, weight: Tensor) -> Tensor:
+        return functional.linear(centred, weight)
+
+    def _mark(self, x: Tensor) -> Tensor:
+        return torch.onnx.ops.symbolic(
+            "bnnkit::IntegerLinear",
+            (x, self.weight, self.exponent, self.zero_point),
+            dtype=torch.float32,
+            shape=(x.shape[0], self.weight.shape[0]),
+            version=1,
+        )
+
+    def extra_repr(self) -> str:
+        """The sizes, for print(model)."""
+        out_features, in_features = self.weight.shape
+        return f"{in_features}, {out_features}"
+
+
+def _as_channels(values: Tensor, like: Tensor) -> Tensor:
+    """Values (C,) shaped to broadcast along axis 1 of `like` (N, C, ...)."""
+    return values.view(-1, *[1] * (like.dim() - 2))
+
+
+def _zero_point(values: Sequence[int], n_inputs: int) -> Tensor:
+    zero_point = list(values)
+    if len(zero_point) != n_inputs or not all(
+        isinstance(z, int) and 0 <= z <= 255 for z in zero_point
+    ):
+        raise UsageError(
+            f"expected {n_inputs} zero points, ints from 0 to 255, got {zero_point!r}"
+        )
+    return torch.tensor(zero_point, dtype=torch.uint8)

@@ -1,0 +1,173 @@
+"""Noises: the distributions whose cdf is the probability of +1.
+
+Each is scaled so that F'(0) = 1/2; then the Jacobian 2F'(a) of `Sign` is 1 at a = 0 (Shekhovtsov
+& Yanush, GCPR 2021, appendix D.3, "Initialization").
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from bnnkit.errors import UsageError
+
+# uniform_ gives multiples of 2**-24 from 0 to 1 - 2**-24. Half a step instead of 0 keeps every
+# quantile finite.
+_SMALLEST_UNIFORM = 2.0**-25
+
+
+class Noise(ABC):
+    """A distribution of z, symmetric around 0, with cdf F and F'(0) = 1/2.
+
+    All methods work elementwise, on floating-point tensors of any shape, and keep dtype and
+    device. To add a noise of your own, subclass, set `name`, write `cdf`, `pdf` and `quantile`,
+    and decorate the class with `register_noise`.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def cdf(self, x: Tensor) -> Tensor:
+        """F(x) = P(z <= x), in [0, 1]."""
+
+    @abstractmethod
+    def pdf(self, x: Tensor) -> Tensor:
+        """F'(x), the density."""
+
+    @abstractmethod
+    def quantile(self, p: Tensor) -> Tensor:
+        """F^-1(p), for p in (0, 1)."""
+
+    def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Independent z, one for each element of `like`.
+
+        Args:
+            like: Gives shape and device.
+            generator: Source of random numbers, on the same device; torch's default one if None.
+
+        Returns:
+            The shape of `like`; float32, or float64 where `like` is. Never a shorter float:
+            bfloat16 has too few values in (0, 1) for the frequencies to follow F.
+        """
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        u = torch.empty_like(like, dtype=dtype).uniform_(generator=generator)
+        return self.quantile(u.clamp_(min=_SMALLEST_UNIFORM))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+N = TypeVar("N", bound=Noise)
+
+_NOISES: dict[str, type[Noise]] = {}
+
+
+def register_noise(noise: type[N]) -> type[N]:
+    """Make a noise known by its `name`, in layers, models and configurations; a class decorator.
+
+    Raises:
+        UsageError: The class has no name, or the name belongs to another noise.
+    """
+    name = getattr(noise, "name", None)
+    if not (isinstance(name, str) and name):
+        raise UsageError(f"expected a noise with a name, got {noise.__qualname__}; set its `name`")
+    known = _NOISES.get(name)
+    # The same class defined again (a notebook cell run twice) replaces itself.
+    if known and (known.__module__, known.__qualname__) != (noise.__module__, noise.__qualname__):
+        raise UsageError(
+            f"the noise name {name!r} belongs to {known.__qualname__}; choose another name"
+        )
+    _NOISES[name] = noise
+    return noise
+
+
+def get_noise(noise: str | Noise) -> Noise:
+    """The noise of that name; a noise is returned as it is.
+
+    Raises:
+        UsageError: The name is unknown.
+    """
+    if isinstance(noise, Noise):
+        return noise
+    if not isinstance(noise, str) or noise not in _NOISES:
+        raise UsageError(
+            f"expected a noise out of {', '.join(_NOISES)}, got {noise!r}; "
+            "add your own with register_noise"
+        )
+    return _NOISES[noise]()
+
+
+@register_noise
+class Logistic(Noise):
+    """F(z) = sigmoid(2z)."""
+
+    name = "logistic"
+
+    def cdf(self, x: Tensor) -> Tensor:
+        """F(x) = sigmoid(2x)."""
+        return torch.sigmoid(2 * x)
+
+    def pdf(self, x: Tensor) -> Tensor:
+        """F'(x) = 2 sigmoid(2x) sigmoid(-2x)."""
+        return 2 * torch.sigmoid(2 * x) * torch.sigmoid(-2 * x)
+
+    def quantile(self, p: Tensor) -> Tensor:
+        """F^-1(p) = log(p / (1 - p)) / 2."""
+        return torch.logit(p) / 2
+
+
+@register_noise
+class Uniform(Noise):
+    """Density 1/2 on [-1, 1]."""
+
+    name = "uniform"
+
+    def cdf(self, x: Tensor) -> Tensor:
+        """F(x) = (x + 1) / 2, clipped to [0, 1]."""
+        return ((x + 1) / 2).clamp(0, 1)
+
+    def pdf(self, x: Tensor) -> Tensor:
+        """F'(x) = 1/2 where |x| <= 1, else 0."""
+        return (x.abs() <= 1).to(x.dtype) / 2
+
+    def quantile(self, p: Tensor) -> Tensor:
+        """F^-1(p) = 2p - 1."""
+        return 2 * p - 1
+
+
+@register_noise
+class Triangular(Noise):
+    """Density max(0, (2 - |z|) / 4), on [-2, 2]."""
+
+    name = "triangular"
+
+    def cdf(self, x: Tensor) -> Tensor:
+        """F(x) = (2 + x)^2 / 8 for -2 <= x <= 0, and F(x) = 1 - F(-x)."""
+        tail = (2 - x.abs()).clamp(min=0) ** 2 / 8
+        return torch.where(x < 0, tail, 1 - tail)
+
+    def pdf(self, x: Tensor) -> Tensor:
+        """F'(x) = max(0, (2 - |x|) / 4)."""
+        return (2 - x.abs()).clamp(min=0) / 4
+
+    def quantile(self, p: Tensor) -> Tensor:
+        """F^-1(p) = sqrt(8p) - 2 for p <= 1/2, and F^-1(p) = -F^-1(1 - p)."""
+        distance = 2 - torch.sqrt(8 * torch.minimum(p, 1 - p))
+        return torch.where(p < 0.5, -distance, distance)
+
+
+@register_noise
+class Deterministic(Uniform):
+    """No noise: z = 0.
+
+    Signs and weights are then deterministic in training too. cdf, pdf and quantile are those of
+    `Uniform`; they serve as the proxy, so that the backward pass is the clipped identity of
+    Hubara et al., Binarized Neural Networks, NeurIPS 2016, https://arxiv.org/abs/1602.02830.
+    """
+
+    name = "none"
+
+    def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Zeros of the shape of `like`."""
+        return torch.zeros_like(like, dtype=torch.promote_types(like.dtype, torch.float32))

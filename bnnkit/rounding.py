@@ -1,0 +1,55 @@
+"""Which signs of an artifact hang on how real numbers are rounded.
+
+Sums of integers are exact, and elementwise operations have one rounding each, so their signs are
+the same bits in every engine. A sum of real numbers (a float convolution, an average) rounds after
+each addition, and engines add in different orders: the sign of a number next to zero may then
+differ. Torch may round elementwise operations differently too, so for torch every sign of a real
+number counts.
+"""
+
+import onnx
+
+from bnnkit.runtime.reference import signs_of
+
+_DOMAIN = "bnnkit"
+# One rounding for each element, or none: not one of these sums.
+_ELEMENTWISE = {"Abs", "Add", "Cast", "Clip", "DequantizeLinear", "Div", "LeakyRelu", "Max"}
+_ELEMENTWISE |= {"Min", "Mul", "Neg", "PRelu", "Relu", "Sqrt", "Sub", "Where"}
+_MOVES = {"Concat", "Dropout", "Expand", "Flatten", "Gather", "GlobalMaxPool", "Identity"}
+_MOVES |= {"MaxPool", "Pad", "ReduceMax", "Reshape", "Shape", "Slice", "Split", "Squeeze"}
+_MOVES |= {"Transpose", "Unsqueeze"}
+
+
+def signs_that_engines_may_round(model: onnx.ModelProto) -> dict[str, str]:
+    """The signs of real numbers that were summed: name of the signs to name of the numbers."""
+    computed = {value.name for value in model.graph.input}
+    summed: set[str] = set()
+    rounded = {}
+    for node in model.graph.node:
+        if computed.isdisjoint(node.input):
+            continue
+        computed.update(node.output)
+        if _is_sign(node):
+            if node.input[0] in summed:
+                rounded[node.output[0]] = node.input[0]
+        elif node.domain != _DOMAIN and (_sums(node) or not summed.isdisjoint(node.input)):
+            summed.update(node.output)
+    return rounded
+
+
+def signs_that_torch_may_round(model: onnx.ModelProto) -> set[str]:
+    """The signs of real numbers, pooled or reshaped or not."""
+    signs = set(signs_of(model))
+    rounded: set[str] = set()
+    for node in model.graph.node:
+        if _is_sign(node) or (node.output[0] in signs and node.input[0] in rounded):
+            rounded.add(node.output[0])
+    return rounded
+
+
+def _is_sign(node: onnx.NodeProto) -> bool:
+    return bool(node.domain == _DOMAIN and node.op_type == "Sign")
+
+
+def _sums(node: onnx.NodeProto) -> bool:
+    return node.op_type not in _ELEMENTWISE | _MOVES

@@ -1,0 +1,27 @@
+"""Training: configurations, runs that can be continued, checkpoints, evaluation."""
+
+from bnnkit.training.checkpoint import (
+    Checkpoint,
+    CheckpointMetadata,
+    checkpoint_sha256,
+    load_checkpoint,
+    read_metadata,
+)
+from bnnkit.training.config import Config, load_config
+from bnnkit.training.evaluate import evaluate
+from bnnkit.training.recalibrate import recalibrate
+from bnnkit.training.run import Result, train
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointMetadata",
+    "Config",
+    "Result",
+    "checkpoint_sha256",
+    "evaluate",
+    "load_checkpoint",
+    "load_config",
+    "read_metadata",
+    "recalibrate",
+    "train",
+]

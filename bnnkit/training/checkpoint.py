@@ -1,0 +1,184 @@
+"""The trained network on disk: its tensors, its configuration, and what it was trained on."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+import bnnkit
+from bnnkit import models
+from bnnkit.data import Dataset
+from bnnkit.errors import CheckpointError, ConfigError, FileError
+from bnnkit.training import safetensors_file
+from bnnkit.training.config import Config, ModelConfig, dump_config, parse_config
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointMetadata:
+    """What a network was trained on, and how well.
+
+    Attributes:
+        dataset: The data set's name.
+        accuracy: Of the deterministic network on the test data, a fraction.
+        classes: The classes' names.
+        input_shape: (C, H, W) or (F,).
+        input_dtype: "uint8" or "float32".
+        zero_point: Of each channel of uint8 images; None for real inputs.
+        version: The bnnkit that wrote the file.
+    """
+
+    dataset: str
+    accuracy: float
+    classes: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    input_dtype: str
+    zero_point: tuple[int, ...] | None
+    version: str = bnnkit.__version__
+
+
+class Checkpoint(NamedTuple):
+    """A trained network, in evaluation mode on the CPU, its configuration, and its metadata."""
+
+    model: nn.Module
+    config: Config
+    metadata: CheckpointMetadata
+
+
+def describe(dataset: Dataset, accuracy: float) -> CheckpointMetadata:
+    """The metadata of a network that was trained on a data set."""
+    return CheckpointMetadata(
+        dataset=dataset.name,
+        accuracy=accuracy,
+        classes=dataset.classes,
+        input_shape=dataset.input_shape,
+        input_dtype=str(dataset.x_train.dtype),
+        zero_point=dataset.zero_point,
+    )
+
+
+def build_model(config: ModelConfig, metadata: CheckpointMetadata | Dataset) -> nn.Module:
+    """The network of a configuration, for inputs as described, with fresh weights.
+
+    Raises:
+        ConfigError: There is no such network or option, or it cannot take these inputs.
+    """
+    try:
+        return models.build(
+            config.name,
+            input_shape=metadata.input_shape,
+            n_classes=len(metadata.classes),
+            zero_point=metadata.zero_point,
+            **config.options,
+        )
+    except ConfigError:
+        raise
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise ConfigError(
+            f"cannot build the model {config.name} with {config.options or 'its defaults'} "
+            f"for inputs of shape {metadata.input_shape}: {error}"
+        ) from error
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, config: Config, metadata: CheckpointMetadata
+) -> None:
+    """Write a network, whole or not at all.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    about = {**asdict(metadata), "config": dump_config(config)}
+    safetensors_file.write(path, model.state_dict(), about)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a trained network.
+
+    Args:
+        path: A run's folder, or the checkpoint in it.
+
+    Raises:
+        CheckpointError: It is missing, truncated, no checkpoint, of a newer format, or its
+            tensors are not those of the model that it names.
+    """
+    path = checkpoint_path(path)
+    tensors, about = safetensors_file.read(path)
+    config, metadata = _parse(path, about)
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are drawn in vain
+        try:
+            model = build_model(config.model, metadata).eval()
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+    what = f"the model {config.model.name}"
+    safetensors_file.check_fit(path, tensors, model.state_dict(), what)
+    model.load_state_dict(tensors)
+    return Checkpoint(model, config, metadata)
+
+
+def read_metadata(path: Path) -> tuple[Config, CheckpointMetadata]:
+    """What a checkpoint says of itself, without building the model; `path` as above.
+
+    Raises:
+        CheckpointError: As for `load_checkpoint`.
+    """
+    path = checkpoint_path(path)
+    return _parse(path, safetensors_file.read_about(path))
+
+
+def checkpoint_sha256(path: Path) -> str:
+    """The SHA-256 of a checkpoint's file, in hexadecimal; `path` as above.
+
+    Raises:
+        CheckpointError: It is missing.
+        FileError: It cannot be read.
+    """
+    path = checkpoint_path(path)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def checkpoint_path(path: Path) -> Path:
+    """The checkpoint's file, for a run's folder or the file itself.
+
+    Raises:
+        CheckpointError: There is none, or the run is not finished.
+    """
+    path = Path(path)
+    file = path / CHECKPOINT if path.is_dir() else path
+    if file.is_file():
+        return file
+    if (file.parent / "config.yaml").is_file():
+        raise CheckpointError(
+            f"{file.parent} holds a run that is not finished: "
+            f"the command that began it continues it, and {file.name} comes at its end"
+        )
+    raise CheckpointError(
+        f"{file}: no such checkpoint; expected a run's folder or its {CHECKPOINT}"
+    )
+
+
+def _parse(path: Path, about: dict[str, Any]) -> tuple[Config, CheckpointMetadata]:
+    try:
+        zero_point = about["zero_point"]
+        metadata = CheckpointMetadata(
+            dataset=str(about["dataset"]),
+            accuracy=float(about["accuracy"]),
+            classes=tuple(str(name) for name in about["classes"]),
+            input_shape=tuple(int(size) for size in about["input_shape"]),
+            input_dtype=str(about["input_dtype"]),
+            zero_point=None if zero_point is None else tuple(int(z) for z in zero_point),
+            version=str(about["version"]),
+        )
+        return parse_config(about["config"], source=str(path)), metadata
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} is no checkpoint: its metadata lacks {error}") from error
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error

@@ -1,0 +1,212 @@
+"""The configuration of a training run: what may be in it, and how it is read and written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from bnnkit.errors import ConfigError, FileError
+
+_Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """Which data.
+
+    Attributes:
+        name: "digits", "mnist", "cifar10", or the path of an .npz file.
+        dir: The folder of the files; None for data/NAME.
+    """
+
+    name: str = "digits"
+    dir: str | None = None
+
+
+class ModelConfig(_Section):
+    """Which network.
+
+    Attributes:
+        name: A key of `bnnkit.models.MODELS`; every other key is an option of that network.
+    """
+
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+
+    name: str = "convnet"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of the network."""
+        return dict(self.model_extra or {})
+
+
+class Config(_Section):
+    """A training run.
+
+    Attributes:
+        data: Which data.
+        model: Which network.
+        seed: Of the initial weights, the order, the augmentation and the noise.
+        epochs: Passes over the training data.
+        batch_size: Examples in a step, of all devices together; an incomplete last batch of an
+            epoch is left out.
+        optimizer: "adam", with torch's defaults.
+        lr: The learning rate at the start.
+        schedule: "cosine" to 0; "steps", a tenth from 60 % and a hundredth from 80 % of the
+            epochs on (the paper's 300 and 400 of 500); or "constant".
+        weight_decay: L2 penalty, in the gradient, of all weights and latent weights; not of
+            biases and batch norms.
+        label_smoothing: Share of the target that is spread over all classes.
+        augment: "crop-flip" shifts images by random padding and cropping, up to 4 pixels, and
+            mirrors half of them; "none".
+        recalibrate: Training batches from which the batch-norm statistics are estimated anew, in
+            the mode of deployment, at the end; 0 keeps those of training.
+        eval_every: Epochs between two evaluations on the test data.
+        save_every: Epochs between two states from which a stopped run continues.
+        precision: Of training; evaluation is in float32 always.
+        compile: Whether to compile the network with torch.compile.
+        device: "auto" is the GPU where there is one.
+        devices: Devices on each machine; under torchrun, torchrun's numbers count.
+        num_nodes: Machines; all must see the run folder.
+    """
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    seed: Annotated[int, Field(ge=0)] = 0
+    epochs: _Count = 30
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    optimizer: Literal["adam"] = "adam"
+    lr: Annotated[float, Field(gt=0, le=1000)] = 0.01
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augment: Literal["none", "crop-flip"] = "none"
+    recalibrate: Annotated[int, Field(ge=0)] = 100
+    eval_every: _Count = 1
+    save_every: _Count = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    compile: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: _Count = 1
+    num_nodes: _Count = 1
+
+
+# Where a run computes, and how often it saves, may change between two parts of it.
+_PLACEMENT = {"data.dir", "save_every", "compile", "device", "devices", "num_nodes"}
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration.
+
+    Args:
+        path: A YAML file.
+        overrides: "key=value", with dots for the keys of a section: "lr=0.001", "model.width=64".
+            The value is YAML.
+
+    Raises:
+        FileError: The file cannot be read.
+        ConfigError: It is no YAML, or has an unknown key or an impossible value.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"cannot read the configuration {path}: {reason}") from error
+    return parse_config(text, overrides, source=str(path))
+
+
+def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "config") -> Config:
+    """A configuration from its YAML text; `source` is its name in errors.
+
+    Raises:
+        ConfigError: As for `load_config`.
+    """
+    values = _load_yaml(text, source)
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source}: expected 'key: value' lines, got {type(values).__name__}")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Config.model_validate(values)
+    except pydantic.ValidationError as error:
+        problems = "; ".join(_explain(detail) for detail in error.errors())
+        raise ConfigError(f"{source}: {problems}") from error
+
+
+def dump_config(config: Config) -> str:
+    """The configuration as YAML, with every key; `parse_config` reads it back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """What makes two configurations different runs, as "lr is 0.01, not 0.02".
+
+    Keys that say only where and how a run computes are not compared.
+    """
+    before, after = _flat(old.model_dump()), _flat(new.model_dump())
+    return [
+        f"{key} is {before.get(key)}, not {after.get(key)}"
+        for key in dict.fromkeys([*before, *after])
+        if key not in _PLACEMENT and before.get(key) != after.get(key)
+    ]
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, where YAML's own loader takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(None, None, f"{key!r} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise ConfigError(f"{source} is no YAML{line}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is no YAML: {' '.join(str(error).split())}") from error
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"expected an override key=value, got {override!r}")
+    *sections, name = key.split(".")
+    section = values
+    for part in sections:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"cannot set {key}: {part} is a value, not a section")
+    section[name] = _load_yaml(text, override)
+
+
+def _explain(detail: Any) -> str:
+    *sections, name = [str(part) for part in detail["loc"]]
+    key = ".".join([*sections, name])
+    if detail["type"] == "extra_forbidden":
+        section = DataConfig if sections == ["data"] else Config
+        return f"unknown key {key}; valid keys: {', '.join(section.model_fields)}"
+    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{name}": item for name, item in _flat(value).items()}
+        else:
+            flat[key] = value
+    return flat

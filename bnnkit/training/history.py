@@ -1,0 +1,72 @@
+"""metrics.jsonl: one JSON object a line, one line an epoch, and one for the end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bnnkit.atomic import write_text
+from bnnkit.errors import FileError
+
+Record = dict[str, Any]
+
+
+class History:
+    """The records of a run, in memory and in its file.
+
+    Each has "epoch", and a record that closes the run has "final": true.
+
+    Args:
+        path: The file; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records: list[Record] = []
+
+    def restart_after(self, epoch: int) -> None:
+        """Keep the lines up to an epoch, drop what a stopped run wrote past it.
+
+        Raises:
+            FileError: The file cannot be read or written.
+        """
+        kept = [record for record in read_history(self.path) if record["epoch"] <= epoch]
+        self.records = [record for record in kept if not record.get("final")]
+        write_text(self.path, "".join(_line(record) for record in self.records))
+
+    def append(self, record: Record) -> None:
+        """Add a record, on disk at once.
+
+        Raises:
+            FileError: The file cannot be written.
+        """
+        self.records.append(record)
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(_line(record))
+        except OSError as error:
+            raise FileError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+
+def read_history(path: Path) -> list[Record]:
+    """The records of a metrics.jsonl; a last line that was cut off is left out.
+
+    Raises:
+        FileError: The file cannot be read. A file that is not there has no records.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    records = []
+    for line in lines:
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record) + "\n"

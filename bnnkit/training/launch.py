@@ -1,0 +1,84 @@
+"""Fabric for a configuration: device, precision, and processes; and quiet while it works."""
+
+import importlib.util
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from bnnkit.errors import ConfigError
+from bnnkit.training.config import Config
+
+if TYPE_CHECKING or importlib.util.find_spec("lightning_fabric"):
+    from lightning_fabric import Fabric
+else:
+    from lightning.fabric import Fabric  # the same, where the whole of Lightning is installed
+
+__all__ = ["Fabric", "make_fabric", "quiet_libraries"]
+
+_CHATTY = ("lightning_fabric", "lightning.fabric", "torch.distributed")
+
+
+def make_fabric(config: Config) -> Fabric:
+    """Fabric as the configuration says, not yet launched.
+
+    Under torchrun the numbers of processes are torchrun's.
+
+    Raises:
+        ConfigError: The machine has no such device or too few, the precision needs another
+            device, or the batch cannot be shared evenly.
+    """
+    device = _device(config)
+    devices, num_nodes = _world(config)
+    if config.precision == "16-mixed" and device == "cpu":
+        raise ConfigError("precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+    if device == "cuda" and devices > torch.cuda.device_count():
+        raise ConfigError(f"expected {devices} GPUs, this machine has {torch.cuda.device_count()}")
+    if config.batch_size % (devices * num_nodes):
+        raise ConfigError(
+            f"batch_size {config.batch_size} cannot be shared evenly by {devices * num_nodes} "
+            "processes; choose a multiple"
+        )
+    return Fabric(
+        accelerator=device,
+        strategy="ddp" if devices * num_nodes > 1 else "auto",
+        devices=devices,
+        num_nodes=num_nodes,
+        precision=config.precision,
+    )
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Errors only, from Fabric and torch; what they advise is bnnkit's to decide."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for pattern in (r"lightning", r"torch"):
+            warnings.filterwarnings("ignore", module=pattern)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _device(config: Config) -> str:
+    if config.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device cuda: torch finds no GPU here; use device=cpu or device=auto")
+    return config.device
+
+
+def _world(config: Config) -> tuple[int, int]:
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return config.devices, config.num_nodes
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    return local, int(os.environ["WORLD_SIZE"]) // local

@@ -1,0 +1,105 @@
+"""What a person sees of a run: a bar in a terminal, one plain line an epoch elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from torch import Tensor
+
+_UPDATE_S = 0.25
+
+
+class Progress:
+    """Reports on a run while it is entered.
+
+    Args:
+        console: Where to.
+        epochs: Of the whole run.
+        done: Epochs that an earlier part of the run did.
+        steps: Of one epoch.
+    """
+
+    def __init__(self, console: Console, *, epochs: int, done: int, steps: int) -> None:
+        self._console = console
+        self._epochs = epochs
+        self._first = done
+        self._start = self._updated = time.monotonic()
+        self._bar = Bar(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=console,
+            disable=not console.is_terminal,
+            expand=True,
+        )
+        self._task = self._bar.add_task(
+            "", total=epochs * steps, completed=done * steps, epoch=f"{done}/{epochs}", numbers=""
+        )
+        self._test = ""
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def step(self, epoch: int, totals: Tensor) -> None:
+        """A step of an epoch is done; `totals` are those of `batch_totals`, of the epoch so far.
+
+        They are read a few times a second and only for a terminal, because reading waits for the
+        device.
+        """
+        self._bar.advance(self._task)
+        now = time.monotonic()
+        if self._console.is_terminal and now - self._updated > _UPDATE_S:
+            self._updated = now
+            loss, right, examples = totals.tolist()
+            self._show(epoch, loss / examples, right / examples)
+
+    def epoch_done(self, record: dict[str, Any]) -> None:
+        """An epoch is done, and this is what is known of it."""
+        epoch, loss, accuracy = record["epoch"], record["train_loss"], record["train_accuracy"]
+        if "test_accuracy" in record:
+            self._test = f"  test {_percent(record['test_accuracy'])}"
+        if self._console.is_terminal:
+            self._show(epoch, loss, accuracy)
+            return
+        elapsed = time.monotonic() - self._start
+        left = elapsed / (epoch - self._first) * (self._epochs - epoch)
+        self._console.print(
+            f"epoch {epoch}/{self._epochs}  {_numbers(loss, accuracy)}{self._test}  "
+            f"{record['seconds']:.1f} s, {_duration(left)} left",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _show(self, epoch: int, loss: float, accuracy: float) -> None:
+        numbers = f"{_numbers(loss, accuracy)}{self._test}"
+        self._bar.update(self._task, epoch=f"{epoch}/{self._epochs}", numbers=numbers)
+
+
+def _numbers(loss: float, accuracy: float) -> str:
+    return f"loss {loss:.3f}  accuracy {_percent(accuracy)}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,111 @@
+"""A run from its configuration to its checkpoint, from wherever it was stopped."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from bnnkit import data
+from bnnkit.data import Dataset
+from bnnkit.errors import ConfigError
+from bnnkit.training.checkpoint import read_metadata
+from bnnkit.training.config import Config
+from bnnkit.training.launch import make_fabric, quiet_libraries
+from bnnkit.training.loop import Loop
+from bnnkit.training.run_folder import RunFolder, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a run gave.
+
+    Attributes:
+        out: Its folder.
+        accuracy: Of the finished, deterministic network on the test data, a fraction.
+        seconds: That this call took.
+        was_finished: Whether the run was finished before, so that this call did nothing.
+    """
+
+    out: Path
+    accuracy: float
+    seconds: float
+    was_finished: bool
+
+
+def train(config: Config, out: Path, *, console: Console | None = None) -> Result:
+    """Train a network, or continue a run that was stopped; write all of it into a folder.
+
+    A run that was stopped, at whatever moment, continues after the last epoch whose state was
+    saved, and on a CPU with as many threads comes to the same numbers as one that was not.
+
+    Args:
+        config: The run.
+        out: Its folder: config.yaml, metrics.jsonl, curves.png, checkpoint.safetensors, and
+            state.safetensors until it is finished. It is made where it is missing.
+        console: Where to report; standard output by default.
+
+    Raises:
+        ConfigError: The configuration does not fit the data or the machine, or the folder holds a
+            run of another one.
+        UsageError: There is no such data set, or the loss became infinite or NaN.
+        FileError: Data cannot be read or the folder not written.
+    """
+    start = time.monotonic()
+    console = console or Console()
+    folder = RunFolder(out)
+    stage = folder.stage(config)
+    if stage is Stage.FINISHED:
+        accuracy = read_metadata(folder.checkpoint)[1].accuracy
+        _say(console, f"{out} holds this run, finished: {_percent(accuracy)}; nothing to do")
+    else:
+        with quiet_libraries():
+            accuracy = _train(config, folder, console)
+    return Result(
+        out=folder.path,
+        accuracy=accuracy,
+        seconds=time.monotonic() - start,
+        was_finished=stage is Stage.FINISHED,
+    )
+
+
+def _train(config: Config, folder: RunFolder, console: Console) -> float:
+    fabric = make_fabric(config)
+    dataset = data.load(
+        config.data.name, None if config.data.dir is None else Path(config.data.dir)
+    )
+    _check(config, dataset)
+    fabric.launch()
+    if not fabric.is_global_zero:
+        console = Console(quiet=True)
+    try:
+        # The run seeds torch's generators; afterwards they are as the caller had them.
+        with torch.random.fork_rng([fabric.device] if fabric.device.type == "cuda" else []):
+            accuracy = Loop(config, dataset, fabric, folder, console).run()
+    except KeyboardInterrupt:
+        _say(console, f"stopped; the same command continues the run in {folder.path}")
+        raise
+    _say(console, f"{_percent(accuracy)}; the run is in {folder.path}")
+    return accuracy
+
+
+def _check(config: Config, dataset: Dataset) -> None:
+    if config.batch_size > len(dataset.x_train):
+        raise ConfigError(
+            f"batch_size {config.batch_size} is more than the {len(dataset.x_train)} "
+            f"training examples of {dataset.name}; choose a smaller one"
+        )
+    if config.augment != "none" and len(dataset.input_shape) != 3:
+        raise ConfigError(
+            f"augment {config.augment} is for images, {dataset.name} has inputs of shape "
+            f"{dataset.input_shape}; use augment=none"
+        )
+
+
+def _percent(accuracy: float) -> str:
+    return f"test accuracy {100 * accuracy:.2f} % (deterministic)"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,104 @@
+"""Tensors and what is said about them in one safetensors file: nothing in it can run code."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from bnnkit.atomic import write_bytes
+from bnnkit.errors import CheckpointError
+
+FORMAT = 1
+_KEY = "bnnkit"
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write a whole file, or leave the old one; equal contents are equal bytes.
+
+    Args:
+        path: The file.
+        tensors: On any device.
+        about: What JSON can hold. It becomes one text, because safetensors writes several in an
+            order that changes.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps({"format": FORMAT, **about}, sort_keys=True)
+    write_bytes(path, safetensors.torch.save(plain, {_KEY: text}))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, on the CPU, and what is said about them.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, none of bnnkit's, or of a newer format.
+    """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _about(path, file)  # noqa: SIM118
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Only what is said about the tensors.
+
+    Raises:
+        CheckpointError: As for `read`.
+    """
+    with _opened(path) as file:
+        return _about(path, file)
+
+
+def check_fit(
+    path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str
+) -> None:
+    """Compare the names, shapes and dtypes of a file's tensors with those that are needed.
+
+    Raises:
+        CheckpointError: They differ; the message names the first tensor that does.
+    """
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    problems += [f"{name} is not part of it" for name in tensors if name not in expected]
+    problems += [
+        f"{name} is {_describe(tensors[name])}, expected {_describe(tensor)}"
+        for name, tensor in expected.items()
+        if name in tensors and _describe(tensors[name]) != _describe(tensor)
+    ]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise CheckpointError(f"{path} does not fit {what}: {problems[0]}{more}")
+
+
+def _opened(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        return safetensors.safe_open(path, framework="pt", device="cpu")
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is truncated or no safetensors file ({' '.join(str(error).split())})"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _about(path: Path, file: Any) -> dict[str, Any]:
+    text = (file.metadata() or {}).get(_KEY)
+    try:
+        about = json.loads(text or "")
+        found = about["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} is a safetensors file, but not one of bnnkit's") from error
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {found}, this bnnkit reads format {FORMAT}: use a newer bnnkit"
+        )
+    return dict(about)
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

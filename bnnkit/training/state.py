@@ -1,0 +1,86 @@
+"""The state of an unfinished run: all that an epoch leaves to the next."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnnkit.errors import CheckpointError
+from bnnkit.training import safetensors_file
+
+_MODEL, _OPTIMIZER = "model.", "optimizer."
+
+
+def save_state(
+    path: Path,
+    epoch: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: dict[str, Any],
+) -> None:
+    """Write the state after an epoch, whole or not at all.
+
+    Args:
+        path: The file.
+        epoch: Epochs that are done.
+        model: Its parameters and buffers are saved.
+        optimizer: Its state of each parameter is saved, by the parameter's name.
+        precision: The state of the loss scaling, numbers; empty without it.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    tensors = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= _optimizer_tensors(model, optimizer)
+    safetensors_file.write(path, tensors, {"epoch": epoch, "precision": precision})
+
+
+def load_state(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[int, dict[str, Any]]:
+    """Continue from a state: fills the model and the optimizer.
+
+    Returns:
+        The number of epochs done, and the state of the loss scaling.
+
+    Raises:
+        CheckpointError: The file is damaged, or of another model.
+    """
+    tensors, about = safetensors_file.read(path)
+    own = {name: t for name, t in tensors.items() if not name.startswith(_OPTIMIZER)}
+    expected = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
+    safetensors_file.check_fit(path, own, expected, "this run's model")
+    model.load_state_dict({name.removeprefix(_MODEL): tensor for name, tensor in own.items()})
+    _fill_optimizer(path, model, optimizer, tensors)
+    return int(about["epoch"]), dict(about["precision"])
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    names = _names_in_order(model, optimizer)
+    return {
+        f"{_OPTIMIZER}{key}.{names[index]}": torch.as_tensor(value)
+        for index, entry in optimizer.state_dict()["state"].items()
+        for key, value in entry.items()
+    }
+
+
+def _fill_optimizer(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> None:
+    index_of = {name: index for index, name in enumerate(_names_in_order(model, optimizer))}
+    state: dict[int, dict[str, Tensor]] = {}
+    for full_name, tensor in tensors.items():
+        if full_name.startswith(_OPTIMIZER):
+            key, name = full_name.removeprefix(_OPTIMIZER).split(".", 1)
+            if name not in index_of:
+                raise CheckpointError(f"{path} does not fit this run's model: it has {full_name}")
+            state.setdefault(index_of[name], {})[key] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _names_in_order(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """The parameters' names in the order in which the optimizer numbers them."""
+    name_of = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [name_of[id(p)] for group in optimizer.param_groups for p in group["params"]]

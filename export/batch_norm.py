@@ -1,0 +1,86 @@
+"""Batch norm as torch evaluates it: its parameters, and its own kernel.
+
+On processors with fused multiply-adds (any x86 with AVX2) torch's kernel computes
+fma(x, alpha, beta) with alpha = weight / sqrt(variance + eps) and
+beta = fma(-mean, alpha, bias); elsewhere each operation is rounded once. So the last bit depends
+on the processor, and with it a sign exactly at a threshold. What is exported is what torch
+computes where the export runs.
+"""
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.graph import array, label
+
+Parameters = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Weight, bias, mean and variance, float32 (C,)."""
+
+
+def parameters_of(node: ir.Node) -> Parameters | None:
+    """The parameters of a `BatchNormalization`; None if one is no float32 constant.
+
+    Raises:
+        UnsupportedError: It normalises with the statistics of the batch, or a parameter is NaN or
+            infinite, or a variance is negative.
+    """
+    statistics = [value for value in node.inputs[3:5] if value is not None]
+    if any(array(value) is None and value.producer() is not None for value in statistics):
+        raise UnsupportedError(
+            f"{label(node)} normalises with the statistics of the batch at hand; "
+            "train it with track_running_stats=True"
+        )
+    contents = [content for value in node.inputs[1:5] if (content := array(value)) is not None]
+    if len(contents) < 4 or any(content.dtype != np.float32 for content in contents):
+        return None
+    weight, bias, mean, variance = (torch.from_numpy(np.array(content)) for content in contents)
+    finite = all(bool(p.isfinite().all()) for p in (weight, bias, mean, variance))
+    if not finite or bool((variance < 0).any()):
+        raise UnsupportedError(
+            f"expected finite parameters and statistics of {label(node)}, got NaN, an infinity or "
+            "a negative variance; the training has diverged"
+        )
+    return weight, bias, mean, variance
+
+
+def normalize(node: ir.Node, x: Tensor, parameters: Parameters) -> Tensor:
+    """What torch's evaluation computes for a `BatchNormalization`.
+
+    Args:
+        node: The operator; it gives epsilon.
+        x: float32 (B, C).
+        parameters: Those to use.
+    """
+    weight, bias, mean, variance = parameters
+    eps = node.attributes.get_float("epsilon", 1e-5)
+    return functional.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
+
+
+def direction_of(parameters: Parameters) -> NDArray[np.int8]:
+    """-1 on channels where the batch norm decreases, else +1, (C,)."""
+    return np.where(parameters[0].numpy() < 0, -1, 1).astype(np.int8)
+
+
+def scale_and_shift(
+    node: ir.Node, parameters: Parameters
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The alpha and beta of torch's kernel, to the bit, float32 (C,).
+
+    beta is its output for x = 0; alpha is its output for x = 1 where mean and bias are 0.
+
+    Raises:
+        UnsupportedError: One of them is not finite.
+    """
+    weight, _, _, variance = parameters
+    one, zero = torch.ones_like(weight), torch.zeros_like(weight)
+    alpha = normalize(node, one[None], (weight, zero, zero, variance))[0]
+    beta = normalize(node, zero[None], parameters)[0]
+    if not bool((alpha.isfinite() & beta.isfinite()).all()):
+        raise UnsupportedError(
+            f"the scale of {label(node)} is not finite: a variance is 0 and its eps too small"
+        )
+    return alpha.numpy(), beta.numpy()

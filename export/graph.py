@@ -1,0 +1,133 @@
+"""Reading and editing an onnx_ir graph: constants, consumers, new nodes, the module of a node."""
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from bnnkit.export.functions import DOMAIN
+
+# Torch's exporter writes the path from the model to the operation here:
+# ['', 'features', 'features.3', 'conv2d'].
+_SCOPES: Final = "pkg.torch.onnx.name_scopes"
+
+
+def array(value: ir.Value | None) -> NDArray[Any] | None:
+    """The content of an initializer or of a `Constant` node; None for any other value."""
+    if value is None:
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def add_constant(graph: ir.Graph, name: str, content: NDArray[Any]) -> ir.Value:
+    """A new initializer; its name is `name`, or `name#2` and so on where that is taken."""
+    free, number = name, 2
+    while free in graph.initializers:
+        free, number = f"{name}#{number}", number + 1
+    value = ir.Value(
+        name=free,
+        type=ir.TensorType(ir.DataType.from_numpy(content.dtype)),
+        shape=ir.Shape(content.shape),
+        const_value=ir.Tensor(np.array(content, order="C"), name=free),
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def shared_constant(graph: ir.Graph, name: str, content: NDArray[Any]) -> ir.Value:
+    """The initializer of that name, which all that ask for it share; made at the first call."""
+    return graph.initializers.get(name) or add_constant(graph, name, content)
+
+
+def module_path(node: ir.Node) -> str:
+    """The path of a node's torch module, as in `named_modules`; "" for the model itself."""
+    scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, "[]"))
+    return str(scopes[-2]) if len(scopes) > 1 else ""
+
+
+def set_module_path(node: ir.Node, path: str) -> None:
+    """Say that the node comes from the torch module at `path`."""
+    node.metadata_props[_SCOPES] = repr(["", path, node.op_type])
+
+
+def label(node: ir.Node) -> str:
+    """The node in an error message: the module it comes from, and its operator."""
+    return f"{module_path(node) or 'the model'} ({node.op_type})"
+
+
+def new_node(
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    *,
+    source: ir.Node,
+    dtype: ir.DataType,
+    shape: ir.Shape | None,
+    domain: str = "",
+    attributes: Mapping[str, Any] | None = None,
+) -> ir.Node:
+    """A node with one output, of the same module as `source`; it is in no graph yet."""
+    node = ir.node(op_type, inputs, attributes or {}, domain=domain)
+    set_module_path(node, module_path(source))
+    node.outputs[0].type = ir.TensorType(dtype)
+    node.outputs[0].shape = shape
+    return node
+
+
+def cast_to_real(total: ir.Value, source: ir.Node) -> ir.Node:
+    """A new node that casts an integer sum below 2^24 to float32, which is exact."""
+    to = {"to": ir.DataType.FLOAT}
+    dtype = ir.DataType.FLOAT
+    return new_node("Cast", [total], source=source, dtype=dtype, shape=total.shape, attributes=to)
+
+
+def replace(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> None:
+    """Put nodes in the place of `old`; the last one's output takes over all uses of `old`'s."""
+    graph.insert_before(old, new)
+    old.outputs[0].replace_all_uses_with(new[-1].outputs[0], replace_graph_outputs=True)
+    graph.remove(old, safe=True)
+
+
+def operand(node: ir.Node, index: int) -> ir.Value:
+    """An input that the operator cannot do without."""
+    value = node.inputs[index]
+    if value is None:
+        raise ValueError(f"{label(node)} lacks its input {index}")
+    return value
+
+
+def rank(value: ir.Value) -> int:
+    """The number of axes of a value; -1 where the exporter did not write it down."""
+    return -1 if value.shape is None else value.shape.rank()
+
+
+def channel_column(numbers: NDArray[Any], value: ir.Value) -> NDArray[Any]:
+    """One number for each channel, (C,), in the shape that goes along axis 1 of a value."""
+    return numbers.reshape(-1, *[1] * (rank(value) - 2))
+
+
+def only_consumer(value: ir.Value) -> ir.Node | None:
+    """The one user of a value; None where it has several uses or is an output of the graph."""
+    uses = list(value.uses())
+    return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
+
+
+def nodes(graph: ir.Graph, *op_types: str, domain: str = "") -> Iterator[ir.Node]:
+    """The nodes of some operators, in the order of the graph as it is now."""
+    for node in list(graph):
+        if node.domain == domain and node.op_type in op_types:
+            yield node
+
+
+def produced_by(value: ir.Value | None, op_type: str, domain: str = "") -> ir.Node | None:
+    """The producer of a value where it is a node of that operator."""
+    node = value.producer() if value is not None else None
+    return node if node is not None and (node.domain, node.op_type) == (domain, op_type) else None
+
+
+def mark_behind(value: ir.Value | None, op_type: str) -> ir.Node | None:
+    """The producer of a value where it is that mark (an operator of the domain `bnnkit`)."""
+    return produced_by(value, op_type, DOMAIN)

@@ -1,0 +1,132 @@
+"""A torch model, translated by torch's own exporter, with marks where its binary parts are.
+
+bnnkit's modules emit a mark (an operator of the domain `bnnkit`) in the export; everything else is
+torch's.
+"""
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Final
+
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from bnnkit.errors import UnsupportedError, UsageError
+from bnnkit.export.functions import OPSET
+from bnnkit.export.graph import rank
+
+BATCH: Final = "N"
+"""The name of the free first axis."""
+
+
+def marked_graph(model: nn.Module, example: Tensor) -> ir.Model:
+    """Translate the evaluation of a model to ONNX.
+
+    Args:
+        model: Any torch model with one tensor input, on the CPU; it is not changed.
+        example: A batch of inputs, uint8 or float32, shape (N, ...); its values do not matter.
+
+    Returns:
+        The model, its input called "image" (uint8) or "input", its output "scores" (several:
+        "output_0" ...).
+
+    Raises:
+        UsageError: The model or the example is not on the CPU, or the example is of another type
+            or a single number.
+        UnsupportedError: Torch cannot translate the model, or the batch axis does not stay free.
+    """
+    _check(model, example)
+    pair = torch.zeros(
+        (2, *example.shape[1:]), dtype=example.dtype
+    )  # torch takes an axis of size 1 for fixed
+    with _evaluating(model), _quiet():
+        marked = _translated(model, pair)
+    _name_ends(marked.graph)
+    return marked
+
+
+def _check(model: nn.Module, example: Tensor) -> None:
+    if example.dtype not in (torch.uint8, torch.float32) or example.dim() < 2:
+        raise UsageError(
+            f"expected an example batch of uint8 or float32, shape (N, ...), got {example.dtype} of shape "
+            f"{tuple(example.shape)}"
+        )
+    devices = {str(t.device) for t in (example, *model.parameters(), *model.buffers())} - {"cpu"}
+    if devices:
+        raise UsageError(
+            f"expected a model and an example on the CPU, got {', '.join(sorted(devices))}; call .cpu()"
+        )
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes and logs from the user; what went wrong is in its exceptions."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _translated(model: nn.Module, example: Tensor) -> ir.Model:
+    try:
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            optimize=True,
+            verbose=False,
+            opset_version=OPSET,
+            dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+        )
+    except torch.onnx.OnnxExporterError as error:
+        raise UnsupportedError(f"torch cannot export this model: {_reason(error)}") from error
+    assert program is not None
+    return program.model
+
+
+def _reason(error: BaseException) -> str:
+    """One line out of the exporter's pages: its first cause, and the line of the model's code, where it says it."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    text = str(root)
+    missing = re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", text)
+    reason = (
+        f"ONNX has no counterpart of the operator {missing[1]}"
+        if missing
+        else text.strip().split("\n")[0]
+    )
+    places = re.findall(r'File "([^"]+)", line (\d+), in forward', f"{error} {text}")
+    place = f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
+    return reason + place
+
+
+def _name_ends(graph: ir.Graph) -> None:
+    graph.inputs[0].name = "image" if graph.inputs[0].dtype == ir.DataType.UINT8 else "input"
+    for index, value in enumerate(graph.outputs):
+        if value.shape is None or rank(value) < 1 or str(value.shape[0]) != BATCH:
+            raise UnsupportedError(
+                f"expected outputs with the batch as first axis, got shape {value.shape}"
+            )
+        value.name = "scores" if len(graph.outputs) == 1 else f"output_{index}"

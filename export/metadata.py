@@ -1,0 +1,81 @@
+"""What an artifact says about itself: the entries of `metadata_props` (docs/artifact.md)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import onnx_ir as ir
+
+import bnnkit
+from bnnkit.export.functions import DOMAIN
+from bnnkit.export.graph import array
+from bnnkit.export.passes.signs import signs_of
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What the exporter cannot see in the network itself; everything is optional.
+
+    Attributes:
+        classes: The names of the classes, in the order of the scores.
+        dataset: What the network was trained on.
+        accuracy: Its deterministic test accuracy, a fraction.
+        checkpoint: The sha256 of the checkpoint file, in hexadecimal.
+    """
+
+    classes: Sequence[str] = ()
+    dataset: str | None = None
+    accuracy: float | None = None
+    checkpoint: str | None = None
+
+
+def metadata_props(graph: ir.Graph, metadata: Metadata) -> dict[str, str]:
+    """The entries for a lowered graph."""
+    entries = {
+        "bnnkit.format": str(FORMAT),
+        "bnnkit.version": bnnkit.__version__,
+        "bnnkit.mode": "deterministic",
+        "bnnkit.signs": json.dumps(_signs(graph)),
+        "bnnkit.classes": json.dumps(list(metadata.classes), ensure_ascii=False),
+        "bnnkit.input": json.dumps(_input(graph)),
+    }
+    optional = {
+        "dataset": metadata.dataset,
+        "accuracy": metadata.accuracy,
+        "checkpoint": metadata.checkpoint,
+    }
+    entries |= {
+        f"bnnkit.{key}": str(value) for key, value in optional.items() if value is not None
+    }
+    return entries
+
+
+def _signs(graph: ir.Graph) -> list[dict[str, str]]:
+    records = [signs_of(value) for node in graph for value in node.outputs]
+    return [{"name": r.name, "noise": r.noise} for r in records if r is not None and r.is_output]
+
+
+def _input(graph: ir.Graph) -> dict[str, object]:
+    """Name, type, the shape of one example without the batch axis, and the zero point of integer images."""
+    value = graph.inputs[0]
+    assert value.shape is not None and value.dtype is not None
+    return {
+        "name": value.name,
+        "dtype": value.dtype.numpy().name,
+        "shape": list(value.shape[1:]),
+        "zero_point": _zero_point(graph),
+    }
+
+
+def _zero_point(graph: ir.Graph) -> list[int] | None:
+    """That of the first integer layer; one number where it is the same everywhere."""
+    for node in graph:
+        if node.domain == DOMAIN and node.op_type in ("IntegerConv2d", "IntegerLinear"):
+            content = array(node.inputs[2])
+            assert content is not None
+            numbers: list[int] = content.ravel().tolist()
+            return numbers[:1] if len(set(numbers)) == 1 else numbers
+    return None

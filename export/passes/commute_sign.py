@@ -1,0 +1,85 @@
+"""Max pooling and changes of shape are moved behind the sign, where they work on bits.
+
+1. sign(f(max(x))) = max(sign(f(x))) for every nondecreasing f, so `MaxPool -> f -> Sign` becomes
+   `f -> Sign -> MaxPool` where f is a chain of elementwise operators, nondecreasing on every
+   channel (none at all is such a chain).
+2. Where f decreases on some channel (a batch norm with a negative scale behind the pool), the chain
+   stays as it is.
+3. So does a pool whose result, or a value between it and the sign, has another use.
+4. `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose` go behind the sign likewise where f
+   is the same on all channels, as they may change what a channel is; f may decrease.
+5. The last signs keep the name `x` of the module; those before the pool are called `x/unpooled`,
+   those before a change of shape `x/unshaped`.
+"""
+
+from dataclasses import replace as changed
+from typing import Final
+
+import onnx_ir as ir
+
+from bnnkit.export.functions import DOMAIN
+from bnnkit.export.graph import new_node, nodes, only_consumer, operand
+from bnnkit.export.monotone import Step, step
+from bnnkit.export.passes.signs import set_signs, signs_of
+
+SHAPE_OPERATORS: Final = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
+"""Standard operators that move values and change none."""
+
+
+def move_behind_signs(graph: ir.Graph) -> None:
+    """Run the pass."""
+    for sign in nodes(graph, "Sign", domain=DOMAIN):
+        while (found := _movable_before(sign)) is not None:
+            _move(graph, *found, sign)
+
+
+def _movable_before(sign: ir.Node) -> tuple[ir.Node, list[Step]] | None:
+    """The nearest operator that can be moved behind the sign, and the chain f between them."""
+    chain: list[Step] = []
+    value = operand(sign, 0)
+    while only_consumer(value) is not None:  # rule 3
+        node = value.producer()
+        if node is not None and _can_move(node, chain):
+            return node, chain
+        link = step(value)
+        if link is None:
+            return None
+        chain.append(link)
+        value = link.input
+    return None
+
+
+def _can_move(node: ir.Node, chain: list[Step]) -> bool:
+    if node.domain == "" and node.op_type == "MaxPool":
+        nondecreasing = all((link.direction > 0).all() for link in chain)  # rule 2
+        return nondecreasing and len(node.outputs) == 1
+    same_on_all_channels = all(link.direction.size == 1 for link in chain)  # rule 4
+    return node.domain == "" and node.op_type in SHAPE_OPERATORS and same_on_all_channels
+
+
+def _move(graph: ir.Graph, node: ir.Node, chain: list[Step], sign: ir.Node) -> None:
+    x, signs = operand(node, 0), sign.outputs[0]
+    moved = new_node(
+        node.op_type,
+        [signs, *node.inputs[1:]],
+        source=node,
+        dtype=ir.DataType.UINT8,
+        shape=signs.shape,
+        attributes=node.attributes,
+    )
+    node.outputs[0].replace_all_uses_with(x)
+    graph.remove(node, safe=True)
+    for value in (signs, *(link.node.outputs[0] for link in chain)):
+        value.shape = x.shape
+    _rename(signs, moved)
+    signs.replace_all_uses_with(moved.outputs[0])
+    moved.replace_input_with(0, signs)
+    graph.insert_after(sign, moved)
+
+
+def _rename(signs: ir.Value, moved: ir.Node) -> None:
+    record = signs_of(signs)
+    if record is not None:  # rule 5
+        suffix = "unpooled" if moved.op_type == "MaxPool" else "unshaped"
+        set_signs(moved.outputs[0], record)
+        set_signs(signs, changed(record, name=f"{record.name}/{suffix}", is_output=False))

@@ -1,0 +1,74 @@
+"""What is in an artifact: which layers are binary, which are not and why, how much they compute and weigh.
+
+Reads any artifact with numpy and onnx alone; torch need not be installed.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import onnx
+
+from bnnkit.export.graph_view import GraphView
+from bnnkit.export.layer_report import KINDS, Kind, Layer, layer_reports
+from bnnkit.export.sign_report import Sign, sign_reports
+
+ALLOWED_EXCESS: Final = 0.03
+"""How far a file may exceed its ideal size, as a fraction of it."""
+ALLOWED_OVERHEAD_BYTES: Final = 64_000
+"""How much comes on top: names, shapes, functions."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is in an artifact; `dataclasses.asdict` makes it JSON.
+
+    Attributes:
+        layers: In the order of the graph.
+        signs: In the order of the graph.
+        macs: Multiply-accumulates for one input, by kind of layer.
+        stored_bytes: The constants of the layers in the file, by kind of layer.
+        other_bytes: All other constants: scales and shifts of skip connections, thresholds behind
+            a sum, shapes.
+        file_bytes: The whole file.
+        ideal_bytes: All constants, with 1 bit for a binary weight.
+    """
+
+    layers: tuple[Layer, ...]
+    signs: tuple[Sign, ...]
+    macs: dict[Kind, int]
+    stored_bytes: dict[Kind, int]
+    other_bytes: int
+    file_bytes: int
+    ideal_bytes: int
+
+    @property
+    def is_near_ideal_size(self) -> bool:
+        """The file is within 3 % and 64 kB of its ideal size."""
+        return self.file_bytes <= self.ideal_bytes * (1 + ALLOWED_EXCESS) + ALLOWED_OVERHEAD_BYTES
+
+
+def report(model: onnx.ModelProto, file_size: int) -> Report:
+    """Report on an artifact.
+
+    Args:
+        model: The artifact.
+        file_size: The size of its file, in bytes.
+
+    Raises:
+        ArtifactError: The file lacks the shape of a value.
+    """
+    graph = GraphView(model.graph)
+    layers, counted = layer_reports(graph)
+    other = sum(size for name, size in graph.constant_bytes.items() if name not in counted)
+    return Report(
+        layers=tuple(layers),
+        signs=tuple(sign_reports(graph)),
+        macs={kind: sum(layer.macs for layer in layers if layer.kind == kind) for kind in KINDS},
+        stored_bytes={
+            kind: sum(layer.stored_bytes for layer in layers if layer.kind == kind)
+            for kind in KINDS
+        },
+        other_bytes=other,
+        file_bytes=file_size,
+        ideal_bytes=other + sum(layer.ideal_bytes for layer in layers),
+    )

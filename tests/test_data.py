@@ -1,0 +1,417 @@
+"""Reading data sets: what is right, and one clear error for whatever is wrong."""
+
+import gzip
+import io
+import pickle
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bnnkit import data
+from bnnkit.data.dataset import Dataset, split
+from bnnkit.data.plain_pickle import PlainUnpickler
+from bnnkit.errors import FileError, UsageError
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+MNIST = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+CIFAR_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+
+
+def _dataset(**changes: Any) -> Dataset:
+    arrays: dict[str, Any] = {
+        "x_train": np.zeros((4, 2, 3, 3), np.uint8),
+        "y_train": np.array([0, 1, 2, 0]),
+        "x_test": np.zeros((2, 2, 3, 3), np.uint8),
+        "y_test": np.array([0, 2]),
+    }
+    return Dataset(name="made", classes=("a", "b", "c"), **(arrays | changes))
+
+
+# --- Dataset ------------------------------------------------------------------------------------
+
+
+def test_zero_point_is_the_rounded_mean_of_each_channel() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (4, 2, 3, 3), dtype=np.uint8)
+    want = tuple(round(float(x[:, channel].mean(dtype=np.float64))) for channel in range(2))
+    assert _dataset(x_train=x).zero_point == want
+    assert _dataset(x_train=x).input_shape == (2, 3, 3)
+
+
+def test_real_inputs_have_no_zero_point() -> None:
+    x = np.zeros((4, 5), np.float32)
+    dataset = _dataset(x_train=x, x_test=x[:2])
+    assert dataset.zero_point is None
+    assert dataset.input_shape == (5,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x_train": np.zeros((4, 2, 3, 3))}, "x_train is float64"),
+        ({"x_train": np.zeros((4, 9), np.uint8)}, r"x_train is uint8 \(4, 9\); expected images"),
+        ({"x_test": np.zeros((2, 1, 3, 3), np.uint8)}, "x_test is .* x_train"),
+        ({"x_test": np.zeros((0, 2, 3, 3), np.uint8), "y_test": np.zeros(0, np.int64)}, "empty"),
+        ({"y_train": np.array([0, 1, 2])}, r"y_train is int64 \(3,\); expected one label"),
+        ({"y_train": np.array([0.0, 1, 2, 0])}, "y_train is float64"),
+        ({"y_train": np.array([0, 1, 3, 0])}, r"y_train\[2\] is 3; expected labels from 0 to 2"),
+        ({"y_test": np.array([0, -1])}, r"y_test\[1\] is -1"),
+        ({"x_train": np.full((4, 2), np.nan, np.float32)}, "x_train holds 8 values .* NaN"),
+        ({"x_train": np.full((4, 2), np.inf, np.float32)}, "infinite"),
+    ],
+)
+def test_a_dataset_checks_its_arrays(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        _dataset(**changes)
+
+
+@pytest.mark.parametrize("n", [2, 4, 5, 1797])
+def test_split_takes_every_example_once(n: int) -> None:
+    train, test = split(n)
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(n))
+    assert len(test) == max(1, n // 5)
+
+
+def test_split_is_what_it_always_was() -> None:
+    train, test = split(10)
+    assert (train.tolist(), test.tolist()) == ([1, 8, 6, 0, 7, 4, 5, 9], [3, 2])
+
+
+def test_split_of_one_example_is_refused() -> None:
+    with pytest.raises(UsageError, match="2 examples or more, got 1"):
+        split(1)
+
+
+# --- digits and names ---------------------------------------------------------------------------
+
+
+def test_digits_are_scaled_to_bytes() -> None:
+    datasets = pytest.importorskip("sklearn.datasets")
+    digits = data.load("digits")
+    train, test = split(1797)
+    images = datasets.load_digits().images
+    np.testing.assert_array_equal(digits.x_train[:, 0], np.rint(images[train] * 255 / 16))
+    np.testing.assert_array_equal(digits.y_test, datasets.load_digits().target[test])
+    assert digits.x_train.shape == (1438, 1, 8, 8)
+    assert digits.x_train.max() == 255
+
+
+def test_unknown_name_lists_the_known() -> None:
+    with pytest.raises(UsageError, match=r"'minst'; expected digits, mnist, cifar10, or .*npz"):
+        data.load("minst")
+
+
+def test_data_needs_no_torch() -> None:
+    program = "import sys, bnnkit.data, bnnkit.metrics; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
+
+
+# --- MNIST --------------------------------------------------------------------------------------
+
+
+def _idx(array: NDArray[np.uint8]) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def _write_mnist(folder: Path, n_train: int = 7, n_test: int = 3) -> dict[str, NDArray[np.uint8]]:
+    rng = np.random.default_rng(1)
+    arrays = {}
+    for part, n in (("train", n_train), ("t10k", n_test)):
+        arrays[f"{part}-images-idx3"] = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        arrays[f"{part}-labels-idx1"] = rng.integers(0, 10, n, dtype=np.uint8)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        (folder / f"{name}-ubyte").write_bytes(_idx(array))
+    return arrays
+
+
+@pytest.mark.parametrize("below", [".", "MNIST/raw"])
+def test_mnist_raw_and_gzip_are_equal(tmp_path: Path, below: str) -> None:
+    arrays = _write_mnist(tmp_path / below)
+    raw = data.load("mnist", tmp_path)
+    for name in MNIST:
+        file = tmp_path / below / f"{name}-ubyte"
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    zipped = data.load("mnist", tmp_path)
+    for key, name in zip(("x_train", "y_train", "x_test", "y_test"), MNIST, strict=True):
+        want = arrays[name][:, None] if arrays[name].ndim == 3 else arrays[name]
+        np.testing.assert_array_equal(getattr(raw, key), want)
+        np.testing.assert_array_equal(getattr(zipped, key), want)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no IDX file of bytes with 1 axes: expected it to begin with 00000801, got"),
+        (_idx(np.zeros((7, 1), np.uint8)), "got 00000802"),
+        (_idx(np.zeros(7, np.uint8))[:-1], r"truncated .* says 15 bytes for shape \(7,\), got 14"),
+        (_idx(np.zeros(7, np.uint8)) + b"\0", "says 15 bytes .* got 16"),
+        (_idx(np.zeros(6, np.uint8)), r"y_train is int64 \(6,\); expected one label an example"),
+        (_idx(np.full(7, 10, np.uint8)), r"y_train\[0\] is 10; expected labels from 0 to 9"),
+    ],
+)
+def test_mnist_damaged_labels(tmp_path: Path, content: bytes, message: str) -> None:
+    _write_mnist(tmp_path)
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(content)
+    with pytest.raises(FileError, match=message):
+        data.load("mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-9], lambda b: b"PK" + b, lambda b: b[:20] + b[21:]]
+)
+def test_mnist_damaged_gzip(tmp_path: Path, damage: Any) -> None:
+    _write_mnist(tmp_path)
+    file = tmp_path / "t10k-images-idx3-ubyte"
+    content = gzip.compress(file.read_bytes())
+    file.unlink()
+    file.with_name(f"{file.name}.gz").write_bytes(damage(content))
+    with pytest.raises(FileError, match=r"t10k-images-idx3-ubyte.gz is truncated or no gzip file"):
+        data.load("mnist", tmp_path)
+
+
+def test_mnist_missing_file_says_what_and_where(tmp_path: Path) -> None:
+    _write_mnist(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(FileError) as caught:
+        data.load("mnist", tmp_path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(f"{name}-ubyte[.gz]" in message for name in MNIST)
+    assert f"in {tmp_path} or" in message
+    assert "--data-dir DIR" in message
+
+
+def test_mnist_itself() -> None:
+    if not (SHARED / "mnist").is_dir():
+        pytest.skip("no MNIST files here")
+    mnist = data.load("mnist", SHARED / "mnist")
+    assert mnist.x_train.shape == (60000, 1, 28, 28)
+    assert np.bincount(mnist.y_test).tolist() == [
+        980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009,
+    ]  # fmt: skip
+    assert mnist.zero_point == (33,)  # 0.1307 * 255
+
+
+# --- CIFAR-10 -----------------------------------------------------------------------------------
+
+
+def _python2_pickle(x: NDArray[np.uint8], labels: list[int]) -> bytes:
+    """A batch as Python 2 and its NumPy wrote it: byte strings, and numpy.core's function."""
+
+    def text(value: bytes) -> bytes:
+        return pickle.BINSTRING + struct.pack("<i", len(value)) + value
+
+    def number(value: int) -> bytes:
+        return pickle.BININT + struct.pack("<i", value)
+
+    dtype = (
+        b"cnumpy\ndtype\n(" + text(b"u1") + number(0) + number(1) + b"tR"
+        b"(" + number(3) + text(b"|") + b"NNN" + number(-1) + number(-1) + number(0) + b"tb"
+    )
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + number(0) + b"\x85"
+        + text(b"b") + b"tR(" + number(1) + b"(" + number(len(x)) + number(x[0].size) + b"t"
+        + dtype + b"\x89" + text(x.tobytes()) + b"tb"
+    )  # fmt: skip
+    items = text(b"data") + array + text(b"labels") + b"](" + b"".join(map(number, labels)) + b"e"
+    return b"\x80\x02}(" + items + b"u."
+
+
+def _write_cifar(folder: Path, n: int = 3) -> dict[str, tuple[NDArray[np.uint8], list[int]]]:
+    rng = np.random.default_rng(2)
+    folder.mkdir(parents=True, exist_ok=True)
+    batches = {}
+    for name in CIFAR_BATCHES:
+        x = rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
+        batches[name] = x, [int(label) for label in rng.integers(0, 10, n)]
+        (folder / name).write_bytes(_python2_pickle(*batches[name]))
+    names = [f"class {k}".encode() for k in range(10)]
+    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}))
+    return batches
+
+
+@pytest.mark.parametrize("below", [".", "cifar-10-batches-py"])
+def test_cifar_as_python2_wrote_it(tmp_path: Path, below: str) -> None:
+    batches = _write_cifar(tmp_path / below)
+    cifar = data.load("cifar10", tmp_path)
+    np.testing.assert_array_equal(
+        cifar.x_train, np.concatenate([batches[name][0] for name in CIFAR_BATCHES[:5]])
+    )
+    np.testing.assert_array_equal(cifar.x_test, batches["test_batch"][0])
+    assert cifar.y_test.tolist() == batches["test_batch"][1]
+    assert cifar.classes[9] == "class 9"
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("core", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+def test_arrays_of_either_numpy_are_read(protocol: int, core: bytes) -> None:
+    array = np.arange(12, dtype=np.int16).reshape(3, 4)
+    value = {"c": array, "fortran": np.asfortranarray(array), "list": [array[0], "text", 2.5]}
+    content = pickle.dumps(value, 3)
+    content = content.replace(np.ndarray.__reduce__(array)[0].__module__.encode(), core)
+    back = PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
+    np.testing.assert_array_equal(back["c"], array)
+    np.testing.assert_array_equal(back["fortran"], array)
+    np.testing.assert_array_equal(back["list"][0], array[0])
+    assert back["list"][1:] == ["text", 2.5]
+
+
+class _Touch:
+    """A pickle of this makes a file when an ordinary unpickler reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.path), "w")
+
+
+def test_a_pickle_runs_nothing(tmp_path: Path) -> None:
+    _write_cifar(tmp_path)
+    (tmp_path / "test_batch").write_bytes(pickle.dumps({"data": _Touch(tmp_path / "touched")}))
+    with pytest.raises(FileError, match=r"test_batch is no batch .* asks for io.open"):
+        data.load("cifar10", tmp_path)
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cbuiltins\neval\n(U\x011tR.",
+        b"cnumpy\nload\n(U\x01xtR.",
+        b"cnumpy\nndarray\n(tR.",
+        b"cnumpy\ndtype\n}U\x06reviveK\x01sb.",
+        b"cnumpy\ndtype\nN}U\x06reviveK\x01s\x86b.",
+    ],
+    ids=["eval", "numpy.load", "ndarray()", "set dict", "set slot"],
+)
+def test_hostile_pickles_are_refused(content: bytes) -> None:
+    with pytest.raises((pickle.UnpicklingError, TypeError, AttributeError, IndexError)):
+        PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
+
+
+def test_arrays_of_objects_in_a_pickle_are_refused() -> None:
+    content = pickle.dumps([np.array([{}, None], object)], 3)
+    with pytest.raises(pickle.UnpicklingError, match="dtype O8, not of numbers"):
+        PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "truncated or damaged"),
+        (b"hello", "no batch of CIFAR-10|truncated"),
+        (pickle.dumps([1]), "expected a dictionary with data and labels, got list"),
+        (pickle.dumps({"labels": [1]}), "'data' to be an array, .* got nothing"),
+        (pickle.dumps({"data": np.zeros((1, 9), np.uint8)}, 3), r"got uint8 \(1, 9\)"),
+        (pickle.dumps({"data": np.zeros((1, 3072))}, 3), "got float64"),
+        (pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": 3}, 3), "got int"),
+        (pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [0.5]}, 3), "got list"),
+        (pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [0, 1]}, 3), "1 images"),
+        (pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [11]}, 3), r"is 11"),
+    ],
+)
+def test_cifar_damaged_batch(tmp_path: Path, content: bytes, message: str) -> None:
+    _write_cifar(tmp_path)
+    (tmp_path / "test_batch").write_bytes(content)
+    with pytest.raises(FileError, match=message):
+        data.load("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
+def test_cifar_truncated_batch(tmp_path: Path, kept: float) -> None:
+    _write_cifar(tmp_path)
+    file = tmp_path / "data_batch_4"
+    file.write_bytes(file.read_bytes()[: int(kept * file.stat().st_size)])
+    with pytest.raises(FileError, match=r"data_batch_4 is (truncated|no batch)"):
+        data.load("cifar10", tmp_path)
+
+
+def test_cifar_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"data_batch_1, .*batches.meta in .* --data-dir DIR"):
+        data.load("cifar10", tmp_path)
+
+
+# --- npz ----------------------------------------------------------------------------------------
+
+
+def test_npz_with_x_and_y(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(20, 6)), rng.integers(0, 4, 20).astype(np.uint8)
+    np.savez(tmp_path / "made.npz", x=x, y=y)
+    made = data.load("made.npz", tmp_path)
+    train, test = split(20)
+    np.testing.assert_array_equal(made.x_train, x[train].astype(np.float32))
+    np.testing.assert_array_equal(made.y_test, y[test])
+    assert (made.name, made.zero_point) == ("made", None)
+
+
+def test_npz_in_two_parts_with_gray_images_and_names(tmp_path: Path) -> None:
+    x = np.random.default_rng(4).integers(0, 256, (6, 5, 4), dtype=np.uint8)
+    y = np.array([0, 1, 1, 0, 1, 0], np.int32)
+    file = tmp_path / "gray.npz"
+    np.savez(file, x_train=x[:4], y_train=y[:4], x_test=x[4:], y_test=y[4:], classes=["no", "yes"])
+    gray = data.load(str(file))
+    np.testing.assert_array_equal(gray.x_test, x[4:, None])
+    assert gray.classes == ("no", "yes")
+
+
+X, Y = np.zeros((5, 3), np.float32), np.array([0, 1, 0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"a": X}, "expected the arrays x and y, or x_train, .*; got a"),
+        ({"x": X, "y": Y[:4]}, r"x has shape \(5, 3\) and y \(4,\); expected as many labels"),
+        ({"x": X, "y": np.array(3)}, "expected as many labels"),
+        ({"x": X, "y": Y.astype(float)}, "is float64; expected the classes' indices"),
+        ({"x": X, "y": Y - 1}, "is -1; expected labels from 0"),
+        ({"x": X, "y": Y + 3, "classes": ["a", "b"]}, "expected labels from 0 to 1"),
+        ({"x": X, "y": Y, "classes": [1, 2]}, "classes is int64"),
+        ({"x": X * np.nan, "y": Y}, "NaN or infinite"),
+        ({"x": np.full((5, 3), 1e300), "y": Y}, "NaN or infinite"),
+        ({"x": X.astype(np.int64), "y": Y}, "is int64 .* expected images"),
+        ({"x": np.array([{}] * 5, object), "y": Y}, "it holds Python objects"),
+        ({"x": X, "y": np.array([None] * 5, object)}, "it holds Python objects"),
+    ],
+)
+def test_npz_that_is_no_data_set(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(FileError, match=message):
+        data.load("bad.npz", tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 3, 100, 500])
+def test_npz_truncated(tmp_path: Path, kept: int) -> None:
+    file = tmp_path / "short.npz"
+    np.savez(file, x=X, y=Y)
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(FileError, match=r"cannot be read as an .npz file"):
+        data.load("short.npz", tmp_path)
+
+
+def test_npz_damaged_inside(tmp_path: Path) -> None:
+    file = tmp_path / "flipped.npz"
+    np.savez_compressed(file, x=np.random.default_rng(5).normal(size=(50, 30)), y=np.arange(50))
+    content = bytearray(file.read_bytes())
+    content[2000:2100] = bytes(100)
+    file.write_bytes(content)
+    with pytest.raises(FileError, match="it is damaged"):
+        data.load("flipped.npz", tmp_path)
+
+
+def test_npz_missing_or_no_npz(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"cannot read .*none.npz: No such file"):
+        data.load("none.npz", tmp_path)
+    with open(tmp_path / "single.npz", "wb") as file:
+        np.save(file, X)
+    with pytest.raises(FileError, match="got none"):
+        data.load("single.npz", tmp_path)

@@ -1,0 +1,201 @@
+"""A run that is killed continues to the numbers of one that is not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from bnnkit.errors import CheckpointError
+from bnnkit.training import train
+from bnnkit.training.config import Config, load_config, parse_config
+from bnnkit.training.evaluate import batch_totals
+from bnnkit.training.history import read_history
+from bnnkit.training.state import load_state, save_state
+
+ROOT = Path(__file__).parents[1]
+QUIET = Console(quiet=True)
+STEPS = 1438 // 96
+
+CONFIG = """
+data: {name: digits}
+model: {name: convnet, width: 8}
+epochs: 4
+batch_size: 96
+augment: crop-flip
+weight_decay: 0.001
+recalibrate: 2
+device: cpu
+"""
+
+# Replaces a function of the loop by one that kills the process at its n-th call, as `kill -9`.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bnnkit.training import loop, load_config, train
+
+config, out, name, n = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+original, calls = getattr(loop, name), 0
+
+def killing(*args, **kwargs):
+    global calls
+    calls += 1
+    if calls == n:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*args, **kwargs)
+
+setattr(loop, name, killing)
+train(load_config(config), out)
+"""
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("uninterrupted")
+    train(parse_config(CONFIG), out, console=QUIET)
+    return out
+
+
+def _run_killed(config: Path, out: Path, function: str, call: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(config), str(out), function, str(call)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def _numbers(out: Path) -> list[dict[str, Any]]:
+    """All that a run noted, but for how long it took."""
+    records = read_history(out / "metrics.jsonl")
+    return [{key: r[key] for key in r if key != "seconds"} for r in records]
+
+
+def _assert_equal_runs(out: Path, uninterrupted: Path) -> None:
+    assert _numbers(out) == _numbers(uninterrupted)
+    name = "checkpoint.safetensors"
+    assert (out / name).read_bytes() == (uninterrupted / name).read_bytes()
+    assert not (out / "state.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "call", "epochs_done"),
+    [
+        ("batch_totals", STEPS // 2, 0),
+        ("batch_totals", 2 * STEPS + 5, 2),
+        ("save_state", 3, 2),
+        ("save_checkpoint", 1, 4),
+    ],
+    ids=["in the first epoch", "in the third", "between metrics and state", "at the end"],
+)
+def test_killed_and_continued(
+    tmp_path: Path, uninterrupted: Path, function: str, call: int, epochs_done: int
+) -> None:
+    out, config = tmp_path / "run", tmp_path / "config.yaml"
+    config.write_text(CONFIG)
+    _run_killed(config, out, function, call)
+    assert not (out / "checkpoint.safetensors").exists()
+    assert (out / "state.safetensors").exists() == (epochs_done > 0)
+    with (tmp_path / "said").open("w") as file:
+        train(load_config(config), out, console=Console(file=file))
+    _assert_equal_runs(out, uninterrupted)
+    said = f"continuing after epoch {epochs_done}" if epochs_done else "epoch 1/4"
+    assert (tmp_path / "said").read_text().startswith(said)
+
+
+class _Stop(Exception):  # noqa: N818
+    """Stands for whatever ends a run."""
+
+
+def _train_until(config: Config, out: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains, and stops in a step of this call."""
+    steps = 0
+
+    def stopping(*args: Any) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == step:
+            raise _Stop
+        return batch_totals(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bnnkit.training.loop.batch_totals", stopping)
+        with pytest.raises(_Stop):
+            train(config, out, console=QUIET)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["save_every=2", "eval_every=3", "epochs=6"], ["precision=bf16-mixed", "epochs=5"]],
+    ids=lambda overrides: overrides[0],
+)
+def test_stopped_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str]
+) -> None:
+    config = parse_config(CONFIG, [*overrides, "model.name=mlp"])
+    train(config, tmp_path / "straight", console=QUIET)
+    for step in (2 * STEPS + 3, 2 * STEPS + 7):
+        _train_until(config, tmp_path / "stopped", step, monkeypatch)
+    train(config, tmp_path / "stopped", console=QUIET)
+    _assert_equal_runs(tmp_path / "stopped", tmp_path / "straight")
+
+
+def test_ctrl_c_says_how_to_continue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bnnkit.training.loop.batch_totals", interrupted)
+    with (tmp_path / "said").open("w") as file:
+        console = Console(file=file)
+        with pytest.raises(KeyboardInterrupt):
+            train(parse_config(CONFIG), tmp_path / "run", console=console)
+    assert "stopped; the same command continues the run in" in (tmp_path / "said").read_text()
+
+
+def test_a_damaged_state_is_no_silent_new_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = parse_config(CONFIG)
+    _train_until(config, tmp_path, STEPS + 1, monkeypatch)
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    lines = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match=r"state.safetensors is truncated"):
+        train(config, tmp_path, console=QUIET)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == lines
+
+
+def test_a_state_comes_back(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    models = [torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4)) for _ in "ab"]
+    adams = [
+        torch.optim.Adam([{"params": [p for p in m.parameters() if p.ndim == d]} for d in (2, 1)])
+        for m in models
+    ]
+    for _ in range(3):
+        models[0](torch.randn(8, 3)).square().sum().backward()
+        adams[0].step()
+    path = tmp_path / "state.safetensors"
+    precision = {"scale": 65536.0, "_growth_tracker": 3}
+    save_state(path, 3, models[0], adams[0], precision)
+    assert load_state(path, models[1], adams[1]) == (3, precision)
+    for name, tensor in models[0].state_dict().items():
+        assert torch.equal(tensor, models[1].state_dict()[name])
+    old, new = (adam.state_dict()["state"] for adam in adams)
+    assert json.dumps(sorted(old)) == json.dumps(sorted(new))
+    for index, entry in old.items():
+        assert all(torch.equal(entry[key], new[index][key]) for key in entry)
+    with pytest.raises(CheckpointError, match="does not fit this run's model"):
+        load_state(path, torch.nn.Sequential(torch.nn.Linear(3, 4)), adams[1])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(Exception, match="Permission denied"):
+        train(parse_config(CONFIG), tmp_path / "run", console=QUIET)
