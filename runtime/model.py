@@ -12,7 +12,7 @@ from bnnkit.errors import ArtifactError, BnnkitError, UsageError
 from bnnkit.runtime import artifact
 from bnnkit.runtime.graph import Graph, from_model
 from bnnkit.runtime.plan import Bound, Plan
-from bnnkit.runtime.values import Array, Buffers
+from bnnkit.runtime.values import Array
 
 
 def load(path: Path | str) -> "Model":
@@ -126,12 +126,12 @@ class Model:
         for start in range(0, len(images), self._chunk):
             yield images[start : start + self._chunk]
 
-    def _one(self, images: Array, threads: int, names: tuple[str, ...]) -> Buffers:
+    def _one(self, images: Array, threads: int, names: tuple[str, ...]) -> dict[str, Array]:
         bound = self._borrow(len(images), threads)
         try:
-            np.copyto(bound.buffers[self.graph.input], images)
+            np.copyto(bound.memory.buffers[self.graph.input], images)
             bound.run()
-            return {name: self._plan.to_onnx(name, bound.buffers) for name in names}
+            return {name: np.array(bound.memory.onnx(name), order="C") for name in names}
         finally:
             self._give_back(bound, threads)
 
@@ -145,7 +145,7 @@ class Model:
 
     def _give_back(self, bound: Bound, threads: int) -> None:
         with self._lock:
-            key = (bound.batch, threads)
+            key = (bound.memory.batch, threads)
             if key not in self._idle and len(self._idle) >= 4:
                 self._idle.pop(next(iter(self._idle)))
             self._idle.setdefault(key, []).append(bound)

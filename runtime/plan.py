@@ -1,38 +1,52 @@
-"""A plan: the steps of a network, and their buffers for one batch size and number of threads."""
+"""A plan: the steps of a network, and their memory for one batch size and number of threads."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
 from bnnkit.runtime.graph import Graph
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.lower import lower
-from bnnkit.runtime.threads import Part, run_parts
-from bnnkit.runtime.values import Array, Buffers, Value
+from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.steps.step import Call, Native, Step
+from bnnkit.runtime.threads import Program, pool_of, run_alone
+from bnnkit.runtime.values import Value
 
 CHUNK_BYTES = 32 << 20
 """Buffers for as many images as fit into about this much are enough to keep the cores busy."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Bound:
-    """Steps with all their arguments fixed. One caller at a time.
+    """Steps with all their arguments fixed, in memory of their own. One caller at a time.
 
     Attributes:
-        batch: Images that the buffers hold.
-        buffers: By value name.
-        steps: The parts of each step.
+        memory: Where the values are.
+        stages: Programs of compiled kernels, and calls of NumPy between them.
+        names: The nodes' names, one for each stage.
     """
 
-    batch: int
-    buffers: Buffers
-    steps: list[list[Part]]
+    def __init__(self, memory: Memory, steps: Sequence[Step]) -> None:
+        self.memory = memory
+        bound = [(step, step.bind(memory)) for step in steps]
+        self.stages: list[Program | Call] = []
+        for native, calls in groupby(bound, lambda pair: isinstance(pair[1], Native)):
+            found = [call for _, call in calls if call is not None]
+            if native:
+                self.stages.append(np.array(found, np.int64))
+            else:
+                self.stages += [call for call in found if not isinstance(call, Native)]
 
     def run(self) -> None:
         """Compute all buffers from the input's; infinities and NaN are results, not warnings."""
         with np.errstate(all="ignore"):
-            for parts in self.steps:
-                run_parts(parts)
+            for stage in self.stages:
+                if not isinstance(stage, np.ndarray):
+                    stage()
+                elif self.memory.threads == 1:
+                    run_alone(stage)
+                else:
+                    pool_of(self.memory.threads).run(stage)
 
 
 class Plan:
@@ -50,18 +64,12 @@ class Plan:
 
     def bind(self, batch: int, threads: int) -> Bound:
         """Buffers and calls for a batch."""
-        buffers = {name: value.allocate(batch) for name, value in self.values.items()}
-        steps = [step.bind(self.values, buffers, threads) for step in self.steps]
-        return Bound(batch=batch, buffers=buffers, steps=[parts for parts in steps if parts])
+        return Bound(Memory(self.values, batch, threads), self.steps)
 
     def chunk(self) -> int:
         """Images that are computed together when a batch is large."""
         per_image = sum(_bytes(value) for value in self.values.values())
         return max(1, min(64, CHUNK_BYTES // per_image))
-
-    def to_onnx(self, name: str, buffers: Buffers) -> Array:
-        """A value as ONNX has it, copied."""
-        return np.array(self.values[name].to_onnx(buffers[name]), order="C")
 
 
 def _bytes(value: Value) -> int:

@@ -1,38 +1,67 @@
-"""A pool of threads for the parts of a step.
+"""Our own pool: threads that wait for a program, run it together with the caller, and wait again.
 
-The kernels release the interpreter's lock and write disjoint outputs, so ordinary threads do.
-Numba's own layers are not used: one aborts under concurrent callers, the other dies after a fork.
+Numba's threading layers are not used: one aborts under concurrent callers, the other dies after a
+fork. A thread looks out for work for about a millisecond before it sleeps, so that a network that
+is run in a loop does not pay for waking up.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from functools import lru_cache
-from itertools import pairwise
+from typing import Any
 
-Part = Callable[[], object]
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.runtime.kernels.atomics import post
+from bnnkit.runtime.kernels.program import LINE, execute, serve
+
+LOOKS = 300_000
+"""At the mailbox before a thread sleeps: about a millisecond."""
+Program = NDArray[np.int64]
+"""(kernels, 2): addresses of kernels and records, see kernels/program.py."""
 
 
-def run_parts(parts: Sequence[Part]) -> None:
-    """Run the parts at the same time, one of them on the calling thread; raise what any raises."""
-    if len(parts) > 1:
-        pool = _pool(os.getpid(), len(parts) - 1)
-        others = [pool.submit(part) for part in parts[1:]]
-        parts[0]()
-        for other in others:
-            other.result()
-    elif parts:
-        parts[0]()
+def run_alone(program: Program) -> None:
+    """Run a program on the calling thread."""
+    execute(program.ctypes.data, len(program), 0, 1, 0)
+
+
+class Pool:
+    """The calling thread and `threads` - 1 others."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._mailbox: NDArray[np.int64] = np.zeros((5, LINE // 8), np.int64)
+        self._wake = [threading.Event() for _ in range(1, threads)]
+        for thread in range(1, threads):
+            threading.Thread(target=self._serve, args=(thread,), daemon=True).start()
+
+    def run(self, program: Program) -> None:
+        """Run a program on all threads; callers take turns."""
+        with self._lock:
+            mail = self._mailbox
+            address = mail.ctypes.data
+            mail[1, 0], mail[2, 0] = program.ctypes.data, len(program)
+            post(address, int(mail[0, 0]) + 1)
+            for event in self._wake:
+                event.set()
+            execute(program.ctypes.data, len(program), 0, self._threads, address + 3 * LINE)
+
+    def _serve(self, thread: int) -> Any:
+        done, wake = 0, self._wake[thread - 1]
+        while True:
+            done = serve(self._mailbox.ctypes.data, done, LOOKS, thread, self._threads)
+            wake.wait()
+            wake.clear()
 
 
 @lru_cache(maxsize=16)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """A pool for each process, because threads do not survive a fork, and for each width."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="bnnkit")
+def _pool(process: int, threads: int) -> Pool:
+    return Pool(threads)
 
 
-def split(count: int, parts: int) -> list[tuple[int, int]]:
-    """Cut range(count) into at most `parts` contiguous ranges of nearly equal length."""
-    parts = max(1, min(parts, count))
-    edges = [count * part // parts for part in range(parts + 1)]
-    return list(pairwise(edges))
+def pool_of(threads: int) -> Pool:
+    """The pool of so many threads; one a process, because threads do not survive a fork."""
+    return _pool(os.getpid(), threads)

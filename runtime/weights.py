@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.runtime.kernels.geometry import WIDE
+from bnnkit.runtime.kernels.records import WIDE
 
 VECTOR_BYTES = 64
 
@@ -19,6 +19,11 @@ def lanes_of(dtype: np.dtype[Any]) -> int:
 def padded_channels(channels: int, lanes: int) -> int:
     """`channels` rounded up to whole vectors."""
     return -(-channels // lanes) * lanes
+
+
+def padded(numbers: NDArray[Any]) -> NDArray[Any]:
+    """One number a channel, with zeros behind, so that whole vectors can be read."""
+    return np.concatenate([numbers, np.zeros(16, numbers.dtype)])
 
 
 def lanes(weight: NDArray[Any]) -> NDArray[Any]:
@@ -119,6 +124,12 @@ def bases(sums: NDArray[np.int64]) -> NDArray[np.int32]:
     table = np.zeros((cases, padded_channels(channels, 8)), np.int32)
     table[:, :channels] = sums
     return table
+
+
+def scales(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale and bias, (2, O), padded to vectors."""
+    padding = padded_channels(rows.shape[1], 8) - rows.shape[1]
+    return np.pad(rows, ((0, 0), (0, padding)))
 
 
 def float_table(

@@ -1,57 +1,127 @@
-"""Convolution and dense layers of every kind: the loop over tiles.
+"""Convolution and dense layers of every kind: the loops over tiles.
 
-One source for five kernels: Numba compiles a version for each combination of element types (see
-tile.py). A dense layer is a 1x1 convolution whose columns are the batch.
+One source for all: Numba compiles a version for each combination of element types (see tile.py). A
+dense layer is a 1x1 convolution whose columns are the batch.
 """
 
+import numpy as np
 from numba import njit
 
-from bnnkit.runtime.kernels.geometry import PIXELS, WIDE
-from bnnkit.runtime.kernels.tile import tile
+from bnnkit.runtime.kernels.maps import share
+from bnnkit.runtime.kernels.records import PIXELS, WIDE, Convolution, read
+from bnnkit.runtime.kernels.tile import maximum, tile
+
+WORDS = np.zeros(1, np.uint64)
+FLOATS = np.zeros(1, np.float32)
+SUMS = np.zeros(1, np.int32)
+SIGNS = np.zeros(1, np.uint8)
+"""Arrays that stand for their element types."""
 
 
-@njit(nogil=True, cache=True)
-def convolve(x, w, table, cases, out, g, first_row, last_row, first_block, last_block):
-    """Rows first_row <= row < last_row of the output, for the blocks of channels in that range.
-
-    Args:
-        x: uint64 or float32 input buffer, NHWC, with its margins.
-        w: Weights as `weights.lanes` lays them out.
-        table: Constants, (border cases, channels); int64, int32 or float32.
-        cases: int64, (rows, columns): which row of the table a pixel uses.
-        out: Output buffer, NHWC with its margins; packed signs as uint8. Modified in place.
-        g: A Geometry.
-        first_row: Counted over the whole batch: image * rows + row.
-        last_row: One past the last.
-        first_block: Counted over wide blocks, then single vectors.
-        last_block: One past the last.
-    """
+@njit(error_model="numpy")
+def _convolve(x, y, at, thread, threads):
+    """A thread's share of a layer with inputs of x's type and outputs of y's."""
+    c = read(Convolution, at)
+    rows = c.images * c.rows
+    wide = c.vectors // WIDE
+    blocks = wide + c.vectors % WIDE
+    # Few rows (a dense layer, a small map): share the channels instead.
+    by_rows = rows >= 2 * threads
+    first_row, last_row = share(rows, thread, threads) if by_rows else (0, rows)
+    first_block, last_block = (0, blocks) if by_rows else share(blocks, thread, threads)
     for block in range(first_block, last_block):
-        is_wide = block < g.wide_blocks
-        vector = block * WIDE if is_wide else g.wide_blocks * (WIDE - 1) + block
-        w_at = w.ctypes.data + vector * g.w_vector
-        table_at = table.ctypes.data + vector * g.table_vector
-        out_at = out.ctypes.data + g.y_start + vector * g.y_vector
+        is_wide = block < wide
+        vector = block * WIDE if is_wide else wide * (WIDE - 1) + block
+        y_block = c.y + vector * c.y_vector
         for row in range(first_row, last_row):
-            image, line = row // g.rows, row % g.rows
-            x_line = x.ctypes.data + g.x_start + image * g.x_image + line * g.x_row
-            y_line = out_at + image * g.y_image + line * g.y_row
-            case_line = cases.ctypes.data + line * g.columns * 8
-            if g.columns < PIXELS:
-                for column in range(g.columns):
-                    x_at, y_at = x_line + column * g.x_pixel, y_line + column * g.y_pixel
-                    case_at = case_line + column * 8
-                    if is_wide:
-                        tile(1, WIDE, x, table, out, g, x_at, w_at, table_at, case_at, y_at)
-                    else:
-                        tile(1, 1, x, table, out, g, x_at, w_at, table_at, case_at, y_at)
-            else:
-                for start in range(0, g.columns, PIXELS):
-                    # The last tile moves left until it fits: some pixels are computed twice.
-                    column = min(start, g.columns - PIXELS)
-                    x_at, y_at = x_line + column * g.x_pixel, y_line + column * g.y_pixel
-                    case_at = case_line + column * 8
-                    if is_wide:
-                        tile(PIXELS, WIDE, x, table, out, g, x_at, w_at, table_at, case_at, y_at)
-                    else:
-                        tile(PIXELS, 1, x, table, out, g, x_at, w_at, table_at, case_at, y_at)
+            image, line = row // c.rows, row % c.rows
+            y_at = y_block + image * c.y_image + line * c.y_row
+            _convolve_row(x, y, c, is_wide, vector, image, line, y_at, c.y_pixel)
+
+
+@njit(error_model="numpy")
+def _convolve_and_pool(x, y, at, thread, threads):
+    """The same for signs of which only the maximum over 2x2 windows, 2 apart, is kept.
+
+    Two rows go to a scratch that stays in the cache; the AND of their bits is the maximum.
+    """
+    c = read(Convolution, at)
+    pooled_rows, pooled_columns = c.rows // 2, c.columns // 2
+    wide = c.vectors // WIDE
+    step = WIDE * c.y_vector
+    scratch = c.scratch + thread * c.scratch_thread
+    first, last = share(c.images * pooled_rows, thread, threads)
+    for block in range(wide + c.vectors % WIDE):
+        is_wide = block < wide
+        vector = block * WIDE if is_wide else wide * (WIDE - 1) + block
+        y_block = c.y + vector * c.y_vector
+        for row in range(first, last):
+            image, line = row // pooled_rows, row % pooled_rows
+            for half in range(2):
+                y_at = scratch + half * c.columns * step
+                _convolve_row(x, y, c, is_wide, vector, image, 2 * line + half, y_at, step)
+            y_at = y_block + image * c.y_image + line * c.y_row
+            for column in range(pooled_columns):
+                top = scratch + 2 * column * step
+                bottom = top + c.columns * step
+                if is_wide:
+                    maximum(WIDE, x, top, bottom, step, y_at + column * c.y_pixel)
+                else:
+                    maximum(1, x, top, bottom, step, y_at + column * c.y_pixel)
+
+
+@njit(error_model="numpy")
+def _convolve_row(x, y, c, is_wide, vector, image, line, y_at, y_pixel):
+    """One row of output pixels for one block of channels."""
+    x_at = c.x + image * c.x_image + line * c.x_row
+    w_at = c.w + vector * c.w_vector
+    case_at = c.cases + line * c.columns * 8
+    if is_wide and c.columns >= PIXELS:
+        for start in range(0, c.columns, PIXELS):
+            # The last tile moves left until it fits: some pixels are computed twice.
+            column = min(start, c.columns - PIXELS)
+            pixel, out = x_at + column * c.x_pixel, y_at + column * y_pixel
+            tile(PIXELS, WIDE, x, y, c, pixel, w_at, vector, case_at + column * 8, out, y_pixel)
+    elif is_wide:
+        for column in range(c.columns):
+            pixel, out = x_at + column * c.x_pixel, y_at + column * y_pixel
+            tile(1, WIDE, x, y, c, pixel, w_at, vector, case_at + column * 8, out, y_pixel)
+    else:
+        for column in range(c.columns):
+            pixel, out = x_at + column * c.x_pixel, y_at + column * y_pixel
+            tile(1, 1, x, y, c, pixel, w_at, vector, case_at + column * 8, out, y_pixel)
+
+
+def words_to_signs(at, thread, threads):
+    """Packed signs to packed signs, by limits."""
+    _convolve(WORDS, SIGNS, at, thread, threads)
+
+
+def words_to_pooled_signs(at, thread, threads):
+    """Packed signs to the 2x2 maximum of packed signs."""
+    _convolve_and_pool(WORDS, SIGNS, at, thread, threads)
+
+
+def words_to_sums(at, thread, threads):
+    """Packed signs to int32 sums."""
+    _convolve(WORDS, SUMS, at, thread, threads)
+
+
+def words_to_reals(at, thread, threads):
+    """Packed signs to sum * scale + bias."""
+    _convolve(WORDS, FLOATS, at, thread, threads)
+
+
+def floats_to_signs(at, thread, threads):
+    """Float32 to packed signs, by thresholds."""
+    _convolve(FLOATS, SIGNS, at, thread, threads)
+
+
+def floats_to_sums(at, thread, threads):
+    """Integers held as float32 to int32 sums."""
+    _convolve(FLOATS, SUMS, at, thread, threads)
+
+
+def floats_to_reals(at, thread, threads):
+    """Float32 to float32, with a bias."""
+    _convolve(FLOATS, FLOATS, at, thread, threads)

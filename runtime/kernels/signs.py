@@ -1,17 +1,25 @@
-"""Real numbers and sums to packed signs and back; all maps are NHWC."""
+"""Making, moving, pooling and unpacking signs; one image row after the other."""
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from bnnkit.runtime.kernels.vectors import F32, I8, I32, load
+from bnnkit.runtime.kernels.maps import get, put, row_at, share_rows
+from bnnkit.runtime.kernels.records import Align, Map, Move, Pack, Pool, read
+from bnnkit.runtime.kernels.vectors import F32, I8, I32, load, store
+
+REALS = np.zeros(1, np.float32)
+SUMS = np.zeros(1, np.int32)
+BYTES = np.zeros(1, np.uint8)
+WORDS = np.zeros(1, np.uint64)
+"""Arrays that stand for their element types."""
 
 
 @intrinsic
-def _below(typing_context, values, value_at, threshold_at):
+def _below(typing_context, kind, value_at, threshold_at):
     """Eight comparisons value < threshold as the bits of a byte, for float32 or int32."""
-    signature = types.uint8(values, types.int64, types.int64)
-    is_float = values.dtype == types.float32
+    is_float = kind.dtype == types.float32
     vector = ir.VectorType(F32 if is_float else I32, 8)
 
     def generate(context, builder, _signature, arguments):
@@ -20,124 +28,124 @@ def _below(typing_context, values, value_at, threshold_at):
         compare = builder.fcmp_ordered if is_float else builder.icmp_signed
         return builder.bitcast(compare("<", value, threshold), I8)
 
-    return signature, generate
+    return types.uint8(kind, types.int64, types.int64), generate
 
 
-@njit(nogil=True, cache=True)
-def pack_below(values, thresholds, out, channels, first_image, last_image):
-    """Set a bit (-1) where the value is below the threshold of its channel.
+@njit(error_model="numpy")
+def pack_pixel(kind, value_at, threshold_at, y_at, channels):
+    """Set a bit (-1) where a channel is below its threshold. Numbers are padded to 8 channels."""
+    for byte in range((channels + 7) // 8):
+        bits = _below(kind, value_at + byte * 32, threshold_at + byte * 32)
+        if channels - byte * 8 < 8:
+            bits &= (1 << (channels - byte * 8)) - 1  # padding stays +1
+        put(BYTES, y_at + byte, bits)
 
-    Args:
-        values: float32 or int32, (N, H, W, C), channels contiguous.
-        thresholds: Same type, (C,); zeros give the sign.
-        out: uint8 view of a packed map, (N, H, W, bytes). Modified in place.
-        channels: C.
-        first_image: Of the batch.
-        last_image: One past the last.
+
+@njit(error_model="numpy")
+def _pack(kind, at, thread, threads):
+    p = read(Pack, at)
+    x, y = read(Map, p.x), read(Map, p.y)
+    first, last = share_rows(x, thread, threads)
+    for row in range(first, last):
+        x_at, y_at = row_at(x, row), row_at(y, row)
+        for column in range(x.columns):
+            value, out = x_at + column * x.pixel, y_at + column * y.pixel
+            pack_pixel(kind, value, p.thresholds, out, x.depth)
+
+
+def pack_reals(at, thread, threads):
+    """Signs of float32, a Pack."""
+    _pack(REALS, at, thread, threads)
+
+
+def pack_sums(at, thread, threads):
+    """Signs of int32, a Pack."""
+    _pack(SUMS, at, thread, threads)
+
+
+@intrinsic
+def _spread(typing_context, bits, y_at):
+    """Eight signs of a byte as -1.0 and +1.0."""
+
+    def generate(context, builder, _signature, arguments):
+        mask = builder.bitcast(arguments[0], ir.VectorType(ir.IntType(1), 8))
+        vector = ir.VectorType(F32, 8)
+        minus, plus = (ir.Constant(vector, [sign] * 8) for sign in (-1.0, 1.0))
+        store(builder, builder.select(mask, minus, plus), arguments[1], 4)
+        return context.get_dummy_value()
+
+    return types.void(types.uint8, types.int64), generate
+
+
+def unpack(at, thread, threads):
+    """Packed signs to -1.0 and +1.0, a Move; reals are padded to 8 channels."""
+    move = read(Move, at)
+    x, y = read(Map, move.x), read(Map, move.y)
+    first, last = share_rows(x, thread, threads)
+    for row in range(first, last):
+        x_at, y_at = row_at(x, row), row_at(y, row)
+        for column in range(x.columns):
+            for byte in range((x.depth + 7) // 8):
+                bits = get(BYTES, x_at + column * x.pixel + byte)
+                _spread(bits, y_at + column * y.pixel + byte * 32)
+
+
+def copy_signs(at, thread, threads):
+    """The same signs in another map, a Move."""
+    move = read(Move, at)
+    x, y = read(Map, move.x), read(Map, move.y)
+    first, last = share_rows(x, thread, threads)
+    for row in range(first, last):
+        x_at, y_at = row_at(x, row), row_at(y, row)
+        for column in range(x.columns):
+            for word in range((x.depth + 63) // 64):
+                value = get(WORDS, x_at + column * x.pixel + word * 8)
+                put(WORDS, y_at + column * y.pixel + word * 8, value)
+
+
+def max_pool(at, thread, threads):
+    """Maximum of signs, a Pool: -1 only where all of the window are -1, so the AND of the words.
+
+    The window is clipped at the border.
     """
-    item = values.itemsize
-    for n in range(first_image, last_image):
-        for y in range(values.shape[1]):
-            for x in range(values.shape[2]):
-                value_at = values[n, y, x].ctypes.data
-                for byte in range(channels // 8):
-                    at = byte * 8 * item
-                    out[n, y, x, byte] = _below(values, value_at + at, thresholds.ctypes.data + at)
-                if channels % 8:
-                    last = 0
-                    for channel in range(channels // 8 * 8, channels):
-                        if values[n, y, x, channel] < thresholds[channel]:
-                            last |= 1 << (channel % 8)
-                    out[n, y, x, channels // 8] = last
+    p = read(Pool, at)
+    x, y = read(Map, p.x), read(Map, p.y)
+    first, last = share_rows(y, thread, threads)
+    for row in range(first, last):
+        image = x.data + row // y.rows * x.image
+        y_at = row_at(y, row)
+        for column in range(y.columns):
+            for word in range((x.depth + 63) // 64):
+                common = np.uint64(0xFFFFFFFFFFFFFFFF)
+                for ky in range(p.height):
+                    line = row % y.rows * p.down - p.top + ky * p.row_step
+                    if 0 <= line < x.rows:
+                        for kx in range(p.width):
+                            at_x = column * p.right - p.left + kx * p.column_step
+                            if 0 <= at_x < x.columns:
+                                at_word = image + line * x.row + at_x * x.pixel + word * 8
+                                common &= get(WORDS, at_word)
+                put(WORDS, y_at + column * y.pixel + word * 8, common)
 
 
-@njit(nogil=True, cache=True)
-def unpack(words, out, first_image, last_image):
-    """Packed signs to -1.0 and +1.0.
-
-    Args:
-        words: uint64, (N, H, W, words).
-        out: float32, (N, H, W, C). Modified in place.
-        first_image: Of the batch.
-        last_image: One past the last.
-    """
-    for n in range(first_image, last_image):
-        for y in range(out.shape[1]):
-            for x in range(out.shape[2]):
-                for channel in range(out.shape[3]):
-                    bit = (words[n, y, x, channel >> 6] >> (channel & 63)) & 1
-                    out[n, y, x, channel] = 1.0 - 2.0 * bit
-
-
-@njit(nogil=True, cache=True)
-def align_groups(words, out, groups, group_channels, first_image, last_image):
-    """Move the channels of each group to the start of a word.
-
-    Args:
-        words: uint64, (N, H, W, words).
-        out: uint64, (N, H, W, groups * words of a group), zero where unused. Modified in place.
-        groups: G.
-        group_channels: C / G.
-        first_image: Of the batch.
-        last_image: One past the last.
-    """
-    group_words = out.shape[3] // groups
-    for n in range(first_image, last_image):
-        for y in range(out.shape[1]):
-            for x in range(out.shape[2]):
-                for word in range(out.shape[3]):
-                    out[n, y, x, word] = 0
-                for group in range(groups):
-                    for k in range(group_channels):
-                        channel = group * group_channels + k
-                        bit = (words[n, y, x, channel >> 6] >> (channel & 63)) & 1
-                        out[n, y, x, group * group_words + (k >> 6)] |= bit << (k & 63)
-
-
-@njit(nogil=True, cache=True)
-def max_pool(words, out, size, stride, dilation, padding, first_image, last_image):
-    """Maximum of signs: -1 only where all signs of the window are -1, so the AND of the words.
-
-    Args:
-        words: uint64, (N, H, W, words), without margin.
-        out: uint64, (N, OH, OW, words). Modified in place.
-        size: Height and width of the window.
-        stride: Vertical and horizontal; likewise the next two.
-        dilation: Distance of the window's pixels.
-        padding: Before the first pixel; the window is clipped there.
-        first_image: Of the batch.
-        last_image: One past the last.
-    """
-    height, width = words.shape[1], words.shape[2]
-    for n in range(first_image, last_image):
-        for oy in range(out.shape[1]):
-            for ox in range(out.shape[2]):
-                for word in range(out.shape[3]):
-                    common = ~(words[n, 0, 0, word] & 0)
-                    for ky in range(size[0]):
-                        y = oy * stride[0] - padding[0] + ky * dilation[0]
-                        if 0 <= y < height:
-                            for kx in range(size[1]):
-                                x = ox * stride[1] - padding[1] + kx * dilation[1]
-                                if 0 <= x < width:
-                                    common &= words[n, y, x, word]
-                    out[n, oy, ox, word] = common
-
-
-@njit(nogil=True, cache=True)
-def centre(image, zero_point, out, first_image, last_image):
-    """Pixels less their channel's zero point, as float32 in NHWC.
-
-    Args:
-        image: uint8, (N, C, H, W).
-        zero_point: float32, (C,).
-        out: float32, (N, H, W, C). Modified in place.
-        first_image: Of the batch.
-        last_image: One past the last.
-    """
-    for n in range(first_image, last_image):
-        for channel in range(image.shape[1]):
-            for y in range(image.shape[2]):
-                for x in range(image.shape[3]):
-                    pixel = image[n, channel, y, x]
-                    out[n, y, x, channel] = pixel - zero_point[channel]
+def align_groups(at, thread, threads):
+    """Move the channels of each group to the start of a word, an Align."""
+    a = read(Align, at)
+    x, y = read(Map, a.x), read(Map, a.y)
+    channels = x.depth // a.groups
+    group_words = (channels + 63) // 64
+    first, last = share_rows(x, thread, threads)
+    for row in range(first, last):
+        for column in range(x.columns):
+            x_at = row_at(x, row) + column * x.pixel
+            y_at = row_at(y, row) + column * y.pixel
+            for word in range(a.groups * group_words):
+                start = word // group_words * channels + word % group_words * 64
+                count = min(64, channels - word % group_words * 64)
+                bits = np.uint64(0)
+                for k in range(count):
+                    channel = start + k
+                    byte = get(BYTES, x_at + channel // 8)
+                    bit = np.uint64(byte >> (channel % 8)) & np.uint64(1)
+                    bits |= bit << np.uint64(k)
+                put(WORDS, y_at + word * 8, bits)

@@ -10,11 +10,12 @@ the kernel, columns, words or channels), of which the inner run is contiguous in
 What becomes of the accumulators depends on the types of input and output (K is the number of
 taps):
 
-    uint64 -> uint8   set the bit (-1) where acc > limit
-    uint64 -> int32   base - 2 acc
-    float  -> uint8   set the bit (-1) where acc < threshold
-    float  -> int32   acc, exact while it is below 2^24
-    float  -> float   acc + bias
+    uint64 -> uint8     set the bit (-1) where acc > limit
+    uint64 -> int32     base - 2 acc
+    uint64 -> float32   (base - 2 acc) * scale + bias, rounded after the product and after the sum
+    float32 -> uint8    set the bit (-1) where acc < threshold
+    float32 -> int32    acc, exact while it is below 2^24
+    float32 -> float32  acc + bias
 
 where base = K less the weights that fall on zero padding, and, because the sum is base - 2 acc,
 sum < t  <=>  acc > limit = floor((base - t) / 2).
@@ -29,7 +30,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnkit.runtime.kernels.geometry import Geometry
+from bnnkit.runtime.kernels.records import Convolution
 from bnnkit.runtime.kernels.vectors import (
     F32,
     FLOATS,
@@ -43,8 +44,12 @@ from bnnkit.runtime.kernels.vectors import (
     store,
 )
 
+VECTOR = 64
+"""Bytes of a vector of weights."""
 LANES = {types.uint64: 8, types.float32: 16}
 """Output channels in one vector, by the type of the input."""
+INTS = ir.VectorType(I32, 8)
+HALF = ir.VectorType(F32, 8)
 
 
 def _accumulate_popcount(builder, accumulator, x, w):
@@ -56,25 +61,30 @@ def _accumulate_product(builder, accumulator, x, w):
     return call(builder, "llvm.fmuladd.v16f32", x, w, accumulator)
 
 
-def _words_to_bits(builder, accumulator, table):
+def _words_to_bits(builder, accumulator, table, scale, bias):
     return builder.icmp_signed(">", accumulator, load(builder, table, WORDS, 8))
 
 
-def _words_to_sums(builder, accumulator, table):
-    narrow = builder.trunc(accumulator, ir.VectorType(I32, 8))
-    base = load(builder, table, ir.VectorType(I32, 8), 4)
-    return builder.sub(base, builder.add(narrow, narrow))
+def _words_to_sums(builder, accumulator, table, scale, bias):
+    narrow = builder.trunc(accumulator, INTS)
+    return builder.sub(load(builder, table, INTS, 4), builder.add(narrow, narrow))
 
 
-def _floats_to_bits(builder, accumulator, table):
+def _words_to_floats(builder, accumulator, table, scale, bias):
+    sums = builder.sitofp(_words_to_sums(builder, accumulator, table, scale, bias), HALF)
+    scaled = builder.fmul(sums, load(builder, scale, HALF, 4))
+    return builder.fadd(scaled, load(builder, bias, HALF, 4))
+
+
+def _floats_to_bits(builder, accumulator, table, scale, bias):
     return builder.fcmp_ordered("<", accumulator, load(builder, table, FLOATS, 4))
 
 
-def _floats_to_sums(builder, accumulator, table):
+def _floats_to_sums(builder, accumulator, table, scale, bias):
     return builder.fptosi(accumulator, ir.VectorType(I32, 16))
 
 
-def _floats_to_floats(builder, accumulator, table):
+def _floats_to_floats(builder, accumulator, table, scale, bias):
     return builder.fadd(accumulator, load(builder, table, FLOATS, 4))
 
 
@@ -82,16 +92,25 @@ ACCUMULATE = {types.uint64: _accumulate_popcount, types.float32: _accumulate_pro
 FINISH = {
     (types.uint64, types.uint8): _words_to_bits,
     (types.uint64, types.int32): _words_to_sums,
+    (types.uint64, types.float32): _words_to_floats,
     (types.float32, types.uint8): _floats_to_bits,
     (types.float32, types.int32): _floats_to_sums,
     (types.float32, types.float32): _floats_to_floats,
 }
+TABLE_BYTES = {
+    (types.uint64, types.uint8): 8,
+    (types.uint64, types.int32): 4,
+    (types.uint64, types.float32): 4,
+    (types.float32, types.uint8): 4,
+    (types.float32, types.int32): 4,
+    (types.float32, types.float32): 4,
+}
+"""Size of a channel's constant."""
 ELEMENT = {types.uint64: (I64, WORDS, 8), types.float32: (F32, FLOATS, 4)}
-TABLE_BYTES = {types.int64: 8, types.int32: 4, types.float32: 4}
 
 
 def _accumulators(builder, kind, pixels, vectors, at, x_at, w_at):
-    """Values acc[p][v] after all taps; `at` holds the fields of the Geometry."""
+    """Values acc[p][v] after all taps; `at` holds the fields of the Convolution."""
     (scalar, vector, size), accumulate = ELEMENT[kind], ACCUMULATE[kind]
     slots = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(pixels)]
     for slot in (slot for row in slots for slot in row):
@@ -128,42 +147,73 @@ def _write(builder, value, address):
 
 
 @intrinsic(prefer_literal=True)
-def tile(typing_context, pixels, vectors, x, table, out, g, x_at, w_at, table_at, case_at, y_at):
+def tile(typing_context, pixels, vectors, x, y, c, x_at, w_at, vector, case_at, y_at, y_pixel):
     """Compute one tile and write it.
 
     Args:
         typing_context: Numba's.
         pixels: P, a literal.
         vectors: V, a literal.
-        x: The input array; here only its element type matters, likewise for the next two.
-        table: The table of constants.
-        out: The output array, uint8 for packed signs.
-        g: A Geometry.
+        x: An array of the input's element type; nothing else of it matters, likewise for y.
+        y: An array of the output's element type, uint8 for packed signs.
+        c: A Convolution.
         x_at: Address of the first tap of the first pixel.
         w_at: Address of the weights of the V vectors, (taps, V, lanes).
-        table_at: Address of the constants of these channels in row 0 of the table.
+        vector: The first of the V vectors of channels.
         case_at: Address of P int64 row numbers of the table, one for each pixel.
         y_at: Address of the first pixel's output.
+        y_pixel: Bytes between the outputs of the pixels.
     """
     p_count, v_count = pixels.literal_value, vectors.literal_value
-    kinds = x.dtype, out.dtype
-    signature = types.void(pixels, vectors, x, table, out, g, *[types.int64] * 5)
+    kinds = x.dtype, y.dtype
+    signature = types.void(pixels, vectors, x, y, c, *[types.int64] * 6)
     lanes = LANES[x.dtype]
-    constant_bytes = lanes * TABLE_BYTES[table.dtype]
-    out_bytes = lanes // 8 if out.dtype == types.uint8 else lanes * 4
+    table_vector, scale_vector = lanes * TABLE_BYTES[kinds], lanes * 4
+    y_vector = lanes // 8 if y.dtype == types.uint8 else lanes * 4
 
     def generate(context, builder, _signature, arguments):
-        g, x_at, w_at, table_at, case_at, y_at = arguments[5:]
-        at = {name: builder.extract_value(g, i) for i, name in enumerate(Geometry._fields)}
+        record, x_at, w_at, vector, case_at, y_at, y_pixel = arguments[4:]
+        at = {name: builder.extract_value(record, i) for i, name in enumerate(Convolution._fields)}
         accumulators = _accumulators(builder, x.dtype, p_count, v_count, at, x_at, w_at)
+        table_at = builder.add(at["table"], builder.mul(vector, constant(table_vector)))
+        scale_at = builder.add(at["scale"], builder.mul(vector, constant(scale_vector)))
         for p in range(p_count):
             case = load(builder, builder.add(case_at, constant(8 * p)), I64, 8)
             row = builder.add(table_at, builder.mul(case, at["table_row"]))
-            pixel = builder.add(y_at, builder.mul(constant(p), at["y_pixel"]))
+            pixel = builder.add(y_at, builder.mul(constant(p), y_pixel))
             for v in range(v_count):
-                constants = builder.add(row, constant(v * constant_bytes))
-                value = FINISH[kinds](builder, accumulators[p][v], constants)
-                _write(builder, value, builder.add(pixel, constant(v * out_bytes)))
+                table = builder.add(row, constant(v * table_vector))
+                scale = builder.add(scale_at, constant(v * scale_vector))
+                bias = builder.add(scale, at["scale_row"])
+                value = FINISH[kinds](builder, accumulators[p][v], table, scale, bias)
+                _write(builder, value, builder.add(pixel, constant(v * y_vector)))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def maximum(typing_context, vectors, x, top, bottom, pixel, y_at):
+    """The maximum of four pixels of packed signs: the AND of their bits.
+
+    Args:
+        typing_context: Numba's.
+        vectors: V, a literal; x gives the lanes of a vector.
+        x: An array of the type of the convolution's input.
+        top: Address of the upper left pixel.
+        bottom: Address of the lower left pixel.
+        pixel: Bytes to the pixels on the right.
+        y_at: Address of the result.
+    """
+    bits = ir.IntType(vectors.literal_value * LANES[x.dtype])
+    signature = types.void(vectors, x, *[types.int64] * 4)
+
+    def generate(context, builder, _signature, arguments):
+        top, bottom, pixel, y_at = arguments[2:]
+        corners = top, builder.add(top, pixel), bottom, builder.add(bottom, pixel)
+        pixels = [load(builder, corner, bits, 1) for corner in corners]
+        common = builder.and_(builder.and_(*pixels[:2]), builder.and_(*pixels[2:]))
+        store(builder, common, y_at, 1)
         return context.get_dummy_value()
 
     return signature, generate

@@ -8,28 +8,21 @@ from bnnkit.bits import n_words, pack_signs, unpack_weight
 from bnnkit.runtime import weights
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft, Pads
-from bnnkit.runtime.lowering.layer import (
-    NO_PADS,
-    Layer,
-    Output,
-    add_layer,
-    output_of,
-    window_of,
-)
-from bnnkit.runtime.steps.convolution import Window
+from bnnkit.runtime.lowering.layer import NO_PADS, Layer, add_layer, window_of
+from bnnkit.runtime.lowering.output import Output, signs_of, sums_of
+from bnnkit.runtime.steps.convolution import Constants, Window
 from bnnkit.runtime.steps.signs import AlignGroups
 from bnnkit.runtime.values import Array, Kind, Margin, Value
 
 
 def binary_conv2d(draft: Draft, node: Node) -> None:
-    """BinaryConv2d, with the Threshold behind it if there is one."""
-    _binary_conv2d(draft, node, output_of(draft, node))
+    """BinaryConv2d, with what its kernel can do at once."""
+    _binary_conv2d(draft, node, sums_of(draft, node, node.attributes["weight_shape"][0]))
 
 
 def binary_conv2d_threshold(draft: Draft, node: Node) -> None:
-    """BinaryConv2dThreshold."""
-    thresholds = draft.constant(node, 2)
-    _binary_conv2d(draft, node, Output(name=node.outputs[0], kind="signs", thresholds=thresholds))
+    """BinaryConv2dThreshold, with the pooling behind it if it is a plain one."""
+    _binary_conv2d(draft, node, signs_of(draft, node, draft.constant(node, 2)))
 
 
 def _binary_conv2d(draft: Draft, node: Node, output: Output) -> None:
@@ -46,33 +39,34 @@ def binary_linear(draft: Draft, node: Node) -> None:
     channels, height, width = draft.signs(source).map
     # ONNX flattens (C, H, W); packed maps are (H, W, C).
     signs = signs.reshape(len(signs), channels, height, width).transpose(0, 2, 3, 1)
-    _add(draft, node, source, signs, NO_PADS, output_of(draft, node))
+    _add(draft, node, source, signs, NO_PADS, sums_of(draft, node, 0))
 
 
 def _add(draft: Draft, node: Node, source: str, signs: Array, ones: Pads, output: Output) -> None:
     """Append the layer with weights (O, KH, KW, I/G) over a map that `ones` pads with +1."""
     groups = node.attributes.get("group", 1)
     size = (signs.shape[1], signs.shape[2])
-    window, pads, out = window_of(node, draft.values[source], size, ones)
-    sums, cases = _sums_without_difference(draft.values[source], signs, window, pads, ones, out)
+    window, pads = window_of(node, draft.values[source], size, ones)
+    sums, cases = _sums_without_difference(draft.values[source], signs, window, pads, ones)
     if groups > 1 and signs.shape[3] % 64:
         source = _align_groups(draft, node, source, groups)
     draft.values[source].margin.widen(*pads)
 
-    def table(kind: Kind, part: slice) -> Array:
+    def constants(kind: Kind, part: slice) -> Constants:
         if kind == "signs" and output.thresholds is not None:
-            return weights.limits(sums[:, part], output.thresholds[part])
-        return weights.bases(sums[:, part])
+            return Constants(table=weights.limits(sums[:, part], output.thresholds[part]))
+        scale = None if output.scale is None else weights.scales(output.scale[:, part])
+        return Constants(table=weights.bases(sums[:, part]), scale=scale)
 
     layer = Layer(
         source=source,
         window=window,
-        shape=(len(signs),) if node.kind == "bnnkit.BinaryLinear" else (len(signs), *out),
+        is_map=node.kind != "bnnkit.BinaryLinear",
         groups=groups,
         weight=pack_signs(signs).reshape(len(signs), -1),
         elements=n_words(signs.shape[3]),
         cases=cases,
-        table=table,
+        constants=constants,
     )
     add_layer(draft, node, layer, output)
 
@@ -87,7 +81,7 @@ def _align_groups(draft: Draft, node: Node, source: str, groups: int) -> str:
 
 
 def _sums_without_difference(
-    source: Value, signs: Array, window: Window, pads: Pads, ones: Pads, out: tuple[int, int]
+    source: Value, signs: Array, window: Window, pads: Pads, ones: Pads
 ) -> tuple[Array, Array]:
     """The sum of each channel where no sign differs from its weight, by border case.
 
@@ -98,7 +92,7 @@ def _sums_without_difference(
     rows, columns = (
         weights.border_cases(
             inputs=source.map[1 + i] + ones[i] + ones[i + 2],
-            outputs=out[i],
+            outputs=window.output[i],
             taps=window.size[i],
             stride=window.stride[i],
             dilation=window.dilation[i],

@@ -60,6 +60,13 @@ class Draft:
             )
         return self.graph.constants[name]
 
+    def position(self, name: str) -> int:
+        """The index of the step that computes a value, -1 for the input."""
+        for index in reversed(range(len(self.steps))):
+            if self.steps[index].target == name:
+                return index
+        return -1
+
     def kind(self, name: str) -> Kind | None:
         """The kind of a value, or None for a constant."""
         return self.values[name].kind if name in self.values else None

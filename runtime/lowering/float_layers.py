@@ -6,7 +6,9 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.runtime import weights
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
-from bnnkit.runtime.lowering.layer import NO_PADS, Layer, Output, add_layer, output_of, window_of
+from bnnkit.runtime.lowering.layer import NO_PADS, Layer, add_layer, window_of
+from bnnkit.runtime.lowering.output import Output, sums_of
+from bnnkit.runtime.steps.convolution import Constants
 from bnnkit.runtime.steps.real import Centre, CopyReal
 from bnnkit.runtime.values import Array, Kind, Value
 
@@ -22,12 +24,14 @@ def integer_layer(draft: Draft, node: Node) -> None:
         zero_point=zero_point.astype(np.float32),
     )
     draft.add(centre, Value(kind="real", shape=image.map))
-    output = output_of(draft, node)
+    output = sums_of(draft, node, 0)
     _add(draft, node, centre.target, draft.constant(node, 1), output, output.thresholds)
 
 
 def lower_real_layer(draft: Draft, node: Node) -> bool:
     """Lower a Conv, Gemm or MatMul to the kernel; tell whether it has the right form."""
+    if node.kind not in ("Conv", "Gemm", "MatMul"):
+        return False
     constants = draft.graph.constants
     given = [name for name in node.inputs[1:] if name]
     if node.inputs[0] in constants or any(name not in constants for name in given):
@@ -86,20 +90,20 @@ def _add(
     is_map = weight.ndim == 4
     weight = weight.astype(np.float32).reshape(*weight.shape, *(1,) * (4 - weight.ndim))
     size = (weight.shape[2], weight.shape[3])
-    window, pads, out = window_of(node, draft.values[source], size)
+    window, pads = window_of(node, draft.values[source], size)
     draft.values[source].margin.widen(*pads)
 
-    def table(kind: Kind, part: slice) -> Array:
-        return weights.float_table(kind, part.stop - part.start, constants, part)
+    def constants_of(kind: Kind, part: slice) -> Constants:
+        return Constants(table=weights.float_table(kind, part.stop - part.start, constants, part))
 
     layer = Layer(
         source=source,
         window=window,
-        shape=(len(weight), *out) if is_map else (len(weight),),
+        is_map=is_map,
         groups=node.attributes.get("group", 1),
         weight=weight.transpose(0, 2, 3, 1).reshape(len(weight), -1),
         elements=weight.shape[1],
-        cases=np.zeros(out, np.int64),
-        table=table,
+        cases=np.zeros(window.output, np.int64),
+        constants=constants_of,
     )
     add_layer(draft, node, layer, output)

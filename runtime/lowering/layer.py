@@ -1,36 +1,22 @@
-"""What binary and float layers share: the window, the threshold behind them, and groups."""
+"""What binary and float layers share: the window, groups, and what follows them at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime import weights
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft, Pads
+from bnnkit.runtime.lowering.output import Output
 from bnnkit.runtime.operators.pooling import pool_output
-from bnnkit.runtime.steps.convolution import Convolution, Window
+from bnnkit.runtime.steps.convolution import Constants, Convolution, Window
 from bnnkit.runtime.steps.signs import PackSigns
 from bnnkit.runtime.values import Array, Kind, Value
 
 NO_PADS: Pads = (0, 0, 0, 0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """What a layer writes.
-
-    Attributes:
-        name: The value.
-        kind: signs where thresholds are given, else sums or real.
-        thresholds: (O,).
-    """
-
-    name: str
-    kind: Kind
-    thresholds: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,38 +26,28 @@ class Layer:
     Attributes:
         source: Value that it reads.
         window: The kernel's movement.
-        shape: The output's, as ONNX has it.
+        is_map: Whether it gives (O, H, W) rather than (O,).
         groups: G.
         weight: uint64 words or float32, (O, taps of a group).
         elements: Words or channels of a pixel that a group reads.
         cases: (OH, OW), rows of the tables.
-        table: Gives the constants of a slice of channels for a kind of output.
+        constants: Gives those of a slice of channels for a kind of output.
     """
 
     source: str
     window: Window
-    shape: tuple[int, ...]
+    is_map: bool
     groups: int
     weight: Array
     elements: int
-    cases: NDArray[Any]
-    table: Callable[[Kind, slice], Array]
-
-
-def output_of(draft: Draft, node: Node) -> Output:
-    """The node's sums, or the signs of a Threshold where that is all that reads them."""
-    reader = draft.graph.sole_reader(node.outputs[0])
-    if reader is None or reader.kind != "bnnkit.Threshold":
-        return Output(name=node.outputs[0], kind="sums")
-    draft.done.add(reader.name)
-    thresholds = draft.constant(reader, 1).reshape(-1)
-    return Output(name=reader.outputs[0], kind="signs", thresholds=thresholds)
+    cases: NDArray[np.int64]
+    constants: Callable[[Kind, slice], Constants]
 
 
 def window_of(
     node: Node, source: Value, size: tuple[int, int], ones: Pads = NO_PADS
-) -> tuple[Window, Pads, tuple[int, int]]:
-    """The kernel's movement, all padding together, and the output's height and width.
+) -> tuple[Window, Pads]:
+    """The kernel's movement, and all padding together.
 
     Args:
         node: Its attributes strides, dilations and pads count.
@@ -95,9 +71,13 @@ def window_of(
             f"node {node.name!r} ({node.kind}): its kernel is larger than its input"
         )
     window = Window(
-        size=size, stride=(down, right), dilation=(vertical, horizontal), padding=(top, left)
+        size=size,
+        stride=(down, right),
+        dilation=(vertical, horizontal),
+        padding=(top, left),
+        output=(rows, columns),
     )
-    return window, (top, left, bottom, after), (rows, columns)
+    return window, (top, left, bottom, after)
 
 
 def add_layer(draft: Draft, node: Node, layer: Layer, output: Output) -> None:
@@ -107,7 +87,10 @@ def add_layer(draft: Draft, node: Node, layer: Layer, output: Output) -> None:
     packs_later = output.kind == "signs" and layer.groups > 1 and channels % 64 != 0
     target = f"{output.name}/sums" if packs_later else output.name
     kind: Kind = "sums" if packs_later else output.kind
-    value = Value(kind=kind, shape=layer.shape, spare=16 if layer.groups > 1 else 0)
+    rows, columns = layer.window.output
+    size = (rows // 2, columns // 2) if output.pools else (rows, columns)
+    shape = (len(layer.weight), *size) if layer.is_map else (len(layer.weight),)
+    value = Value(kind=kind, shape=shape, spare=16 if layer.groups > 1 else 0)
     for group in range(layer.groups):
         part = slice(group * channels, (group + 1) * channels)
         step = Convolution(
@@ -120,12 +103,13 @@ def add_layer(draft: Draft, node: Node, layer: Layer, output: Output) -> None:
             elements=layer.elements,
             first_element=group * layer.elements,
             first_channel=part.start,
-            table=layer.table(kind, part),
+            constants=layer.constants(kind, part),
             cases=layer.cases,
+            pools=output.pools,
         )
         draft.add(step, value)
     if packs_later and output.thresholds is not None:
         pack = PackSigns(
             name=node.name, source=target, target=output.name, thresholds=output.thresholds
         )
-        draft.add(pack, Value(kind="signs", shape=layer.shape))
+        draft.add(pack, Value(kind="signs", shape=shape))

@@ -15,7 +15,7 @@ from bnnkit.runtime.lowering.binary_layers import (
 )
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.float_layers import integer_layer, lower_real_layer
-from bnnkit.runtime.lowering.real import operator
+from bnnkit.runtime.lowering.real import lower_elementwise, operator
 from bnnkit.runtime.operators import OPERATORS, arguments
 from bnnkit.runtime.values import Array, Value
 
@@ -28,6 +28,13 @@ BINARY: dict[str, Callable[[Draft, Node], None]] = {
     "bnnkit.IntegerConv2d": integer_layer,
     "bnnkit.IntegerLinear": integer_layer,
 }
+
+WHERE_POSSIBLE: tuple[Callable[[Draft, Node], bool], ...] = (
+    signs.lower_move,
+    lower_real_layer,
+    lower_elementwise,
+)
+"""Lowerings to kernels that take some forms of an operator; NumPy takes the rest."""
 
 
 def lower(graph: Graph) -> Draft:
@@ -57,17 +64,15 @@ def _lower_node(draft: Draft, node: Node) -> None:
     elif not any(name in draft.values for name in node.inputs) and node.kind in OPERATORS:
         inputs = arguments([draft.graph.constants.get(name) for name in node.inputs])
         draft.graph.constants[node.outputs[0]] = OPERATORS[node.kind](node.attributes, *inputs)
-    elif not (signs.lower_move(draft, node) or _lower_layer(draft, node)):
+    elif not any(
+        lowers(draft, node) for lowers in (signs.lower_move, lower_real_layer, lower_elementwise)
+    ):
         if node.kind not in OPERATORS:
             raise UnsupportedError(
                 f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
                 " (try --engine onnxruntime)"
             )
         operator(draft, node)
-
-
-def _lower_layer(draft: Draft, node: Node) -> bool:
-    return node.kind in ("Conv", "Gemm", "MatMul") and lower_real_layer(draft, node)
 
 
 def _binary_weight(draft: Draft, node: Node) -> Array:

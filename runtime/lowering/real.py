@@ -1,22 +1,126 @@
-"""Lowering of real-valued operators to NumPy."""
+"""Lowering of real-valued operators: elementwise chains to a kernel, the rest to NumPy."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.graph import Node
+from bnnkit.runtime.kernels import reals
+from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.operators import OPERATORS, arguments
-from bnnkit.runtime.operators.elementwise import ELEMENTWISE
-from bnnkit.runtime.steps.real import Elementwise, Operator, Source
-from bnnkit.runtime.values import Array, Value
+from bnnkit.runtime.steps.real import Chain, Operation, Operator, Source
+from bnnkit.runtime.values import FLOAT, Array, Value
 
 DTYPES: dict[str, np.dtype[Any]] = {"signs": np.dtype(np.uint8), "sums": np.dtype(np.int32)}
+WITH_NUMBER = {"Add": reals.ADD, "Mul": reals.MULTIPLY, "Div": reals.DIVIDE, "PRelu": reals.SLOPE}
+WITH_MAP = {"Add": reals.ADD_MAP, "Sub": reals.SUBTRACT_MAP, "Mul": reals.MULTIPLY_MAP}
+COMMUTES = {"Add", "Mul"}
+
+
+def lower_elementwise(draft: Draft, node: Node) -> bool:
+    """Lower an elementwise operator to the kernel; tell whether that has a form of it."""
+    source, operations = _operations(draft, node)
+    if not operations:
+        return False
+    value = Value(kind="real", shape=draft.values[source].shape)
+    if _extend(draft, node, source, operations):
+        draft.values[node.outputs[0]] = value
+    else:
+        chain = Chain(name=node.name, source=source, target=node.outputs[0], operations=operations)
+        draft.add(chain, value)
+    return True
+
+
+def _operations(draft: Draft, node: Node) -> tuple[str, tuple[Operation, ...]]:
+    """The map that the node starts from and what it does to it; nothing if the kernel cannot."""
+    names = [name for name in node.inputs if name in draft.values]
+    if not names or not all(_is_map(draft, name) for name in names):
+        return "", ()
+    if draft.kind(names[0]) == "sums":
+        to_float = node.kind == "Cast" and node.attributes["to"] == 1
+        return (names[0], ((reals.CAST, np.zeros(1)),)) if to_float else ("", ())
+    if len(names) == 2:
+        return _with_map(draft, node, names)
+    return names[0], _with_numbers(draft, node, names[0])
+
+
+def _is_map(draft: Draft, name: str) -> bool:
+    """Whether the chain kernel can read a value: float32 or sums, a map or a vector."""
+    value = draft.values[name]
+    is_float = value.kind == "real" and value.dtype == FLOAT
+    return (is_float or value.kind == "sums") and len(value.shape) in (1, 3)
+
+
+def _with_map(draft: Draft, node: Node, names: list[str]) -> tuple[str, tuple[Operation, ...]]:
+    first, second = names
+    alike = draft.values[first].shape == draft.values[second].shape
+    if node.kind not in WITH_MAP or not alike or draft.kind(second) != "real":
+        return "", ()
+    # The map that was computed last can be continued where it is.
+    if node.kind in COMMUTES and draft.position(first) < draft.position(second):
+        first, second = second, first
+    return first, ((WITH_MAP[node.kind], second),)
+
+
+def _with_numbers(draft: Draft, node: Node, source: str) -> tuple[Operation, ...]:
+    """Operations with constants, one number a channel."""
+    shape = draft.values[source].shape
+    found = {i: draft.graph.constants.get(n) for i, n in enumerate(node.inputs) if n != source}
+    numbers = {
+        i: per_channel(c, shape[0], len(shape))
+        for i, c in found.items()
+        if c is not None and c.ndim <= len(shape) + 1
+    }
+    if any(number is None for number in numbers.values()) or len(numbers) < _count(node):
+        return ()
+    return _operations_with(node, shape[0], {i: n for i, n in numbers.items() if n is not None})
+
+
+def _count(node: Node) -> int:
+    """Constants that the node has; those left out do not count."""
+    return sum(1 for name in node.inputs if name) - 1
+
+
+def _operations_with(
+    node: Node, channels: int, numbers: dict[int, Array]
+) -> tuple[Operation, ...]:
+    zeros = np.zeros(channels, np.float32)
+    if node.kind == "Relu":
+        return ((reals.MAXIMUM, zeros),)
+    if node.kind == "LeakyRelu":
+        return ((reals.SLOPE, zeros + np.float32(node.attributes.get("alpha", 0.01))),)
+    if node.kind == "Clip":
+        bounds = [(reals.MAXIMUM, numbers.get(1)), (reals.MINIMUM, numbers.get(2))]
+        return tuple((code, bound) for code, bound in bounds if bound is not None)
+    if node.kind == "Sub" and 1 in numbers:
+        return ((reals.ADD, -numbers[1]),)  # the same bits
+    if node.kind in WITH_NUMBER and (1 in numbers or (node.kind in COMMUTES and numbers)):
+        ((_, number),) = numbers.items()
+        return ((WITH_NUMBER[node.kind], number),)
+    return ()
+
+
+def _extend(draft: Draft, node: Node, source: str, operations: tuple[Operation, ...]) -> bool:
+    """Let the chain that made the source go on, if nothing else reads the source."""
+    position = draft.position(source)
+    step = draft.steps[position] if position >= 0 else None
+    if not isinstance(step, Chain) or step.signs or draft.graph.sole_reader(source) != node:
+        return False
+    later = [name for _, name in operations if isinstance(name, str)]
+    if any(draft.position(name) > position for name in later):
+        return False
+    draft.steps[position] = replace(
+        step, target=node.outputs[0], operations=step.operations + operations
+    )
+    del draft.values[source]
+    return True
 
 
 def operator(draft: Draft, node: Node) -> None:
-    """Append an operator; the shape that it gives is learnt by running it on zeros."""
+    """Append an operator in NumPy; the shape that it gives is learnt by running it on zeros."""
     function = OPERATORS[node.kind]
     sources = tuple(_source(draft, name) for name in node.inputs)
     samples = arguments([_sample(draft, source) for source in sources])
@@ -29,25 +133,15 @@ def operator(draft: Draft, node: Node) -> None:
         ) from error
     # Shapes have no batch: they are computed when the batch is known, not at every run.
     is_shape = node.kind == "Shape" or all(draft.kind(n) in ("shape", None) for n in node.inputs)
-    value = Value(
-        kind="shape" if is_shape else "real",
-        shape=result.shape if is_shape else result.shape[1:],
-        dtype=result.dtype,
+    step = Operator(
+        name=node.name,
+        sources=sources,
+        target=node.outputs[0],
+        function=function,
+        attributes=node.attributes,
     )
-    step: type[Elementwise | Operator] = Operator
-    if node.kind in ELEMENTWISE and _lie_alike(draft, sources, value):
-        step = Elementwise
-        sources = tuple(_as_stored(source, value) for source in sources)
-    draft.add(
-        step(
-            name=node.name,
-            sources=sources,
-            target=node.outputs[0],
-            function=function,
-            attributes=node.attributes,
-        ),
-        value,
-    )
+    shape = result.shape if is_shape else result.shape[1:]
+    draft.add(step, Value(kind="shape" if is_shape else "real", shape=shape, dtype=result.dtype))
 
 
 def _source(draft: Draft, name: str) -> Source:
@@ -64,26 +158,9 @@ def _sample(draft: Draft, source: Source) -> Array | None:
         return source
     value = draft.values[source]
     if value.kind == "shape":
-        step = next(step for step in draft.steps if step.target == source)
-        assert isinstance(step, Operator | Elementwise)  # shapes come from no other step
+        step = draft.steps[draft.position(source)]
+        assert isinstance(step, Operator)  # shapes come from no other step
         samples = arguments([_sample(draft, name) for name in step.sources])
         shape: Array = step.function(step.attributes, *samples)
         return shape
     return np.zeros((1, *value.shape), DTYPES.get(value.kind, value.dtype))
-
-
-def _lie_alike(draft: Draft, sources: tuple[Source, ...], target: Value) -> bool:
-    """Whether all computed inputs have the target's shape and lie in memory like it."""
-    values = [draft.values[source] for source in sources if isinstance(source, str)]
-    stored = all(value.kind in ("real", "sums") for value in values)
-    return stored and all(value.shape == target.shape for value in values)
-
-
-def _as_stored(source: Source, target: Value) -> Source:
-    """A constant laid out as the target is; names stay names."""
-    if isinstance(source, str) or source is None or len(target.shape) not in (1, 3):
-        return source
-    onnx = source.reshape((1,) * (len(target.shape) + 1 - source.ndim) + source.shape)
-    if onnx.ndim == 2:  # (N, F) is a map of one pixel
-        onnx = onnx[:, :, None, None]
-    return np.ascontiguousarray(onnx.transpose(0, 2, 3, 1))

@@ -1,18 +1,27 @@
 """Lowering of what makes, moves and pools signs."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.operators import OPERATORS
 from bnnkit.runtime.operators.pooling import pool_output
-from bnnkit.runtime.steps.real import CopyReal, Operator
+from bnnkit.runtime.steps.real import Chain, CopyReal, Operator
 from bnnkit.runtime.steps.signs import PackSigns, PoolSigns, UnpackSigns
 from bnnkit.runtime.values import Array, Value
 
 
 def sign(draft: Draft, node: Node) -> None:
-    """Sign: +1 where x >= 0."""
+    """Sign: +1 where x >= 0. A chain that made x gives its signs too."""
+    position = draft.position(node.inputs[0])
+    step = draft.steps[position] if position >= 0 else None
+    if isinstance(step, Chain) and step.signs is None:
+        draft.steps[position] = replace(step, signs=node.outputs[0])
+        shape = draft.values[node.inputs[0]].shape
+        draft.values[node.outputs[0]] = Value(kind="signs", shape=shape)
+        return
     value = draft.values[node.inputs[0]]
     zeros = np.zeros(value.map[0], np.float32)
     _pack(draft, node, zeros)

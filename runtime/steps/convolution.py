@@ -1,38 +1,61 @@
 """Convolution and dense layers: from packed signs, or from integers and reals held as float32."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.runtime import weights
-from bnnkit.runtime.kernels.convolution import convolve
-from bnnkit.runtime.kernels.geometry import WIDE, Geometry
-from bnnkit.runtime.steps.step import Values
-from bnnkit.runtime.threads import Part, split
-from bnnkit.runtime.values import Array, Buffers, Value, as_map
+from bnnkit.runtime.kernels import convolution as kernels
+from bnnkit.runtime.kernels.records import WIDE
+from bnnkit.runtime.kernels.records import Convolution as Record
+from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.steps.step import Kernel, Native, native
+from bnnkit.runtime.values import Array, as_map
+from bnnkit.runtime.weights import VECTOR_BYTES, lanes_of
 
 Pair = tuple[int, int]
+
+KERNELS: dict[tuple[str, str], Kernel] = {
+    ("signs", "signs"): kernels.words_to_signs,
+    ("signs", "sums"): kernels.words_to_sums,
+    ("signs", "real"): kernels.words_to_reals,
+    ("real", "signs"): kernels.floats_to_signs,
+    ("real", "sums"): kernels.floats_to_sums,
+    ("real", "real"): kernels.floats_to_reals,
+}
+"""By the kinds of input and output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """How a kernel moves over a map.
+    """How a kernel moves over a map; pairs are vertical and horizontal.
 
     Attributes:
-        size: KH and KW; likewise the others are vertical and horizontal.
+        size: KH and KW.
         stride: In pixels.
         dilation: In pixels.
         padding: Pixels before the first row and column, all that a margin must give.
+        output: Height and width of the result.
     """
 
     size: Pair
     stride: Pair
     dilation: Pair
     padding: Pair
+    output: Pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constants:
+    """What turns an accumulator into an output.
+
+    Attributes:
+        table: (border cases, channels padded to vectors): limits, bases, thresholds or biases.
+        scale: float32 (2, channels padded), scale and bias, where sums of signs become reals.
+    """
+
+    table: Array
+    scale: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +63,13 @@ class Convolution:
     """One group of a convolution. The target's kind says what is written: signs, sums or reals.
 
     Attributes:
-        window: The kernel's movement.
         weights: As `weights.lanes` gives them.
         channels: Output channels of the group.
         elements: Input elements of a pixel that the group reads: words or channels.
         first_element: Where they start in the pixel.
         first_channel: Where the group's output starts.
-        table: Constants, (border cases, channels padded to vectors).
         cases: int64, (OH, OW), the row of the table for each output pixel.
+        pools: Only the maximum over 2x2 windows of signs is kept.
     """
 
     name: str
@@ -59,75 +81,82 @@ class Convolution:
     elements: int
     first_element: int
     first_channel: int
-    table: Array
+    constants: Constants
     cases: NDArray[np.int64]
+    pools: bool = False
 
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        x = as_map(buffers[self.source])
-        target = values[self.target]
-        out = as_map(buffers[self.target])
-        if target.kind == "signs":
-            out = out.view(np.uint8)
-        _, rows, columns = target.map
-        if rows * columns == 1:  # the images of a batch are the columns of a tile
-            geometry = self._geometry(values[self.source], target, x, out)._replace(
-                columns=len(x), x_pixel=x.strides[0], y_pixel=out.strides[0]
-            )
-            cases = np.zeros((1, len(x)), np.int64)
-            total_rows = 1
-        else:
-            geometry, cases = self._geometry(values[self.source], target, x, out), self.cases
-            total_rows = len(x) * rows
-        kernel = partial(
-            convolve, _start(x), self.weights, self.table, cases, _start(out), geometry
+    def bind(self, memory: Memory) -> Native:
+        kinds = memory.values[self.source].kind, memory.values[self.target].kind
+        if self.pools:
+            return native(kernels.words_to_pooled_signs, memory, self._pooled(memory))
+        return native(KERNELS[kinds], memory, self._record(memory))
+
+    def _pooled(self, memory: Memory) -> Record:
+        record = self._record(memory)
+        size = 2 * self.window.output[1] * WIDE * record.y_vector
+        size = -(-size // VECTOR_BYTES) * VECTOR_BYTES  # threads do not share a cache line
+        scratch = np.zeros(memory.threads * size, np.uint8)
+        return record._replace(scratch=memory.address(scratch), scratch_thread=size)
+
+    def _record(self, memory: Memory) -> Record:
+        x, y = memory.stored(self.source), memory.stored(self.target)
+        lanes = lanes_of(self.weights.dtype)
+        bits = memory.values[self.target].kind == "signs"
+        start = self.first_channel // 8 if bits else self.first_channel * y.itemsize
+        taps = int(np.prod(self.window.size)) * self.elements
+        table, scale = self.constants.table, self.constants.scale
+        rows, columns = self.window.output
+        record = Record(
+            images=len(x),
+            rows=rows,
+            columns=columns,
+            **self._input(memory),
+            w=memory.address(self.weights),
+            w_vector=taps * VECTOR_BYTES,
+            table=memory.address(table),
+            table_row=table.strides[0],
+            scale=0 if scale is None else memory.address(scale),
+            scale_row=0 if scale is None else scale.strides[0],
+            cases=memory.address(self.cases),
+            y=int(y.ctypes.data) + start,
+            y_image=y.strides[0],
+            y_row=y.strides[1],
+            y_pixel=y.strides[2],
+            y_vector=lanes // 8 if bits else lanes * y.itemsize,
+            vectors=-(-self.channels // lanes),
+            scratch=0,
+            scratch_thread=0,
         )
-        return self._parts(kernel, total_rows, threads)
+        return record if rows * columns > 1 else self._batch_as_columns(memory, record)
 
-    def _parts(self, kernel: Callable[..., Any], rows: int, threads: int) -> list[Part]:
-        vectors = -(-self.channels // weights.lanes_of(self.weights.dtype))
-        blocks = vectors // WIDE + vectors % WIDE
-        if rows >= blocks:
-            return [partial(kernel, *part, 0, blocks) for part in split(rows, threads)]
-        return [partial(kernel, 0, rows, *part) for part in split(blocks, threads)]
+    def _batch_as_columns(self, memory: Memory, record: Record) -> Record:
+        """A tile of single pixels takes them from neighbouring images."""
+        return record._replace(
+            images=1,
+            columns=record.images,
+            x_pixel=record.x_image,
+            y_pixel=record.y_image,
+            cases=memory.address(np.zeros(record.images, np.int64)),
+        )
 
-    def _geometry(self, source: Value, target: Value, x: Array, out: Array) -> Geometry:
+    def _input(self, memory: Memory) -> dict[str, int]:
+        """The fields of the record that say where the taps are."""
+        x, margin = as_map(memory.buffers[self.source]), memory.values[self.source].margin
         (height, width), (down, right) = self.window.size, self.window.stride
         top, left = self.window.padding
-        lanes = weights.lanes_of(self.weights.dtype)
         # Neighbouring columns follow each other where nothing lies between them.
         is_run = self.window.dilation[1] == 1 and self.elements * x.itemsize == x.strides[2]
-        bits = target.kind == "signs"
-        return Geometry(
-            rows=target.map[1],
-            columns=target.map[2],
-            x_start=(source.margin.top - top) * x.strides[1]
-            + (source.margin.left - left) * x.strides[2]
+        return {
+            "x": int(x.ctypes.data)
+            + (margin.top - top) * x.strides[1]
+            + (margin.left - left) * x.strides[2]
             + self.first_element * x.itemsize,
-            x_image=x.strides[0],
-            x_row=down * x.strides[1],
-            x_pixel=right * x.strides[2],
-            outer_count=height,
-            outer_step=self.window.dilation[0] * x.strides[1],
-            middle_count=1 if is_run else width,
-            middle_step=self.window.dilation[1] * x.strides[2],
-            run=width * self.elements if is_run else self.elements,
-            y_start=target.margin.top * out.strides[1]
-            + target.margin.left * out.strides[2]
-            + (self.first_channel // 8 if bits else self.first_channel * out.itemsize),
-            y_image=out.strides[0],
-            y_row=out.strides[1],
-            y_pixel=out.strides[2],
-            y_vector=lanes // 8 if bits else lanes * out.itemsize,
-            wide_blocks=-(-self.channels // lanes) // WIDE,
-            w_vector=height * width * self.elements * weights.VECTOR_BYTES,
-            table_vector=lanes * self.table.itemsize,
-            table_row=self.table.strides[0],
-        )
-
-
-def _start(buffer: Array) -> Array:
-    """The first element of a buffer: the kernel needs only its type and address.
-
-    Numba compiles a version for each memory layout; this way there is one.
-    """
-    return np.lib.stride_tricks.as_strided(buffer, (1,), (buffer.itemsize,))
+            "x_image": x.strides[0],
+            "x_row": down * x.strides[1],
+            "x_pixel": right * x.strides[2],
+            "outer_count": height,
+            "outer_step": self.window.dilation[0] * x.strides[1],
+            "middle_count": 1 if is_run else width,
+            "middle_step": self.window.dilation[1] * x.strides[2],
+            "run": width * self.elements if is_run else self.elements,
+        }

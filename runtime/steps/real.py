@@ -1,99 +1,140 @@
-"""Steps of the real-valued parts: operators in NumPy, and the inputs of float kernels."""
+"""Steps of the real-valued parts: chains of operations, inputs of float layers, NumPy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from bnnkit.runtime.kernels import signs as kernels
+from bnnkit.runtime.kernels import reals as kernels
+from bnnkit.runtime.kernels.records import Centre as CentreRecord
+from bnnkit.runtime.kernels.records import Chain as ChainRecord
+from bnnkit.runtime.kernels.records import Map
+from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.operators import arguments
-from bnnkit.runtime.steps.step import Values, over_images
-from bnnkit.runtime.threads import Part
-from bnnkit.runtime.values import Array, Buffers, as_map
+from bnnkit.runtime.steps.step import Call, Native, native
+from bnnkit.runtime.values import Array
+from bnnkit.runtime.weights import padded
 
 Source = str | Array | None
 """The name of a value, a constant, or an input that is left out."""
+Operation = tuple[int, str | Array]
+"""What to do (kernels/reals.py), and with what: a map, or a number for each channel."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Elementwise:
-    """An operator that works on the buffers as they lie in memory, constants laid out alike."""
+class Chain:
+    """Elementwise operations on a map, and the signs of the result where they are wanted.
+
+    Attributes:
+        operations: At least one.
+        signs: Name of the signs, or None.
+    """
 
     name: str
-    sources: tuple[Source, ...]
+    source: str
     target: str
-    function: Callable[..., Array]
-    attributes: dict[str, Any]
+    operations: tuple[Operation, ...]
+    signs: str | None = None
 
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        arrays = arguments([_stored(source, values, buffers) for source in self.sources])
-        out = values[self.target].as_stored(buffers[self.target])
+    def bind(self, memory: Memory) -> Native:
+        operations = np.array(
+            [
+                (
+                    code,
+                    memory.map(operand) if isinstance(operand, str) else _numbers(memory, operand),
+                )
+                for code, operand in self.operations
+            ],
+            np.int64,
+        )
+        channels = memory.values[self.source].map[0]
+        record = ChainRecord(
+            x=memory.map(self.source),
+            count=len(operations),
+            operations=memory.address(operations),
+            y=memory.map(self.target),
+            signs=memory.map(self.signs) if self.signs else 0,
+            zeros=_numbers(memory, np.zeros(channels, np.float32)),
+        )
+        return native(kernels.chain, memory, record)
 
-        def run() -> None:
-            np.copyto(out, self.function(self.attributes, *arrays))
 
-        return [run]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operator:
-    """An operator that works on arrays in ONNX's own layout."""
-
-    name: str
-    sources: tuple[Source, ...]
-    target: str
-    function: Callable[..., Array]
-    attributes: dict[str, Any]
-
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        out = values[self.target].to_onnx(buffers[self.target])
-
-        def run() -> None:
-            arrays = [_in_onnx(source, values, buffers) for source in self.sources]
-            np.copyto(out, self.function(self.attributes, *arguments(arrays)))
-
-        if values[self.target].kind == "shape":  # known as soon as the batch is
-            run()
-            return []
-        return [run]
+def _numbers(memory: Memory, numbers: Array) -> int:
+    return memory.address(padded(numbers.astype(np.float32)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Centre:
-    """Pixels less their zero point, as float32 in the margins that a convolution wants."""
+    """Pixels less their zero point, as float32 with the margin that a convolution wants."""
 
     name: str
     source: str
     target: str
     zero_point: Array
 
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        image = values[self.source].to_onnx(buffers[self.source])
+    def bind(self, memory: Memory) -> Native | Call:
+        image = memory.onnx(self.source)
         image = image[:, :, None, None] if image.ndim == 2 else image
-        out = values[self.target].interior(as_map(buffers[self.target]))
-        kernel = partial(kernels.centre, image, self.zero_point, out)
-        return over_images(kernel, len(image), threads)
+        if image.dtype != np.uint8 or image.strides[3] != 1:
+            return self._in_numpy(memory)
+        images, channels, rows, columns = image.shape
+        pixels = Map(
+            data=int(image.ctypes.data),
+            image=image.strides[0],
+            row=image.strides[2],
+            pixel=1,
+            images=images,
+            rows=rows,
+            columns=columns,
+            depth=channels,
+        )
+        record = CentreRecord(
+            x=memory.record(pixels),
+            channel=image.strides[1],
+            y=memory.map(self.target),
+            zero_point=memory.address(self.zero_point),
+        )
+        return native(kernels.centre, memory, record)
+
+    def _in_numpy(self, memory: Memory) -> Call:
+        """Pixels that do not follow each other, because a real-valued operator made them."""
+        image, out = memory.onnx(self.source), memory.onnx(self.target)
+        zero_point = self.zero_point.reshape(-1, *(1,) * (image.ndim - 2))
+        return lambda: np.copyto(out, image.astype(np.float32) - zero_point)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CopyReal:
-    """The same numbers with the margins that a convolution wants."""
+    """The same numbers as float32 in NHWC, with the margin that a convolution wants."""
 
     name: str
     source: str
     target: str
 
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        x = values[self.source].to_onnx(buffers[self.source])
-        out = values[self.target].to_onnx(buffers[self.target])
-        return [partial(np.copyto, out, x)]
+    def bind(self, memory: Memory) -> Call:
+        x, out = memory.onnx(self.source), memory.onnx(self.target)
+        return lambda: np.copyto(out, x)
 
 
-def _stored(source: Source, values: Values, buffers: Buffers) -> Array | None:
-    return values[source].as_stored(buffers[source]) if isinstance(source, str) else source
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """An operator in NumPy, on arrays in ONNX's own layout."""
 
+    name: str
+    sources: tuple[Source, ...]
+    target: str
+    function: Callable[..., Array]
+    attributes: dict[str, Any]
 
-def _in_onnx(source: Source, values: Values, buffers: Buffers) -> Array | None:
-    return values[source].to_onnx(buffers[source]) if isinstance(source, str) else source
+    def bind(self, memory: Memory) -> Call | None:
+        out = memory.onnx(self.target)
+
+        def run() -> None:
+            arrays = [memory.onnx(s) if isinstance(s, str) else s for s in self.sources]
+            np.copyto(out, self.function(self.attributes, *arguments(arrays)))
+
+        if memory.values[self.target].kind == "shape":  # known as soon as the batch is
+            run()
+            return None
+        return run

@@ -1,14 +1,13 @@
-"""Steps that make, move and unpack signs."""
+"""Steps that make, move, pool and unpack signs."""
 
 from dataclasses import dataclass
-from functools import partial
-
-import numpy as np
 
 from bnnkit.runtime.kernels import signs as kernels
-from bnnkit.runtime.steps.step import Values, over_images
-from bnnkit.runtime.threads import Part
-from bnnkit.runtime.values import Array, Buffers, as_map
+from bnnkit.runtime.kernels.records import Align, Map, Move, Pack, Pool
+from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.steps.step import Native, native
+from bnnkit.runtime.values import Array
+from bnnkit.runtime.weights import padded
 
 Pair = tuple[int, int]
 
@@ -18,7 +17,7 @@ class PackSigns:
     """Signs of reals or sums: +1 where value >= threshold.
 
     Attributes:
-        thresholds: (C,), zeros for the plain sign.
+        thresholds: (C,), of the source's type; zeros for the plain sign.
     """
 
     name: str
@@ -26,12 +25,11 @@ class PackSigns:
     target: str
     thresholds: Array
 
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        source, target = values[self.source], values[self.target]
-        x = source.interior(as_map(buffers[self.source]))
-        out = target.interior(buffers[self.target]).view(np.uint8)
-        kernel = partial(kernels.pack_below, x, self.thresholds, out, source.map[0])
-        return over_images(kernel, len(x), threads)
+    def bind(self, memory: Memory) -> Native:
+        kind = memory.values[self.source].kind
+        thresholds = memory.address(padded(self.thresholds))
+        record = Pack(memory.map(self.source), memory.map(self.target), thresholds)
+        return native(kernels.pack_sums if kind == "sums" else kernels.pack_reals, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +40,14 @@ class UnpackSigns:
     source: str
     target: str
 
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        words = values[self.source].interior(buffers[self.source])
-        out = as_map(buffers[self.target])
-        return over_images(partial(kernels.unpack, words, out), len(words), threads)
+    def bind(self, memory: Memory) -> Native:
+        record = Move(memory.map(self.source), memory.map(self.target))
+        return native(kernels.unpack, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSigns:
-    """Maximum over windows of signs."""
+    """Maximum over windows of signs; pairs are vertical and horizontal, in pixels."""
 
     name: str
     source: str
@@ -60,11 +57,10 @@ class PoolSigns:
     dilation: Pair
     padding: Pair
 
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        words = values[self.source].interior(buffers[self.source])
-        out = values[self.target].interior(buffers[self.target])
-        geometry = (self.size, self.stride, self.dilation, self.padding)
-        return over_images(partial(kernels.max_pool, words, out, *geometry), len(words), threads)
+    def bind(self, memory: Memory) -> Native:
+        window = (*self.size, *self.stride, *self.dilation, *self.padding)
+        record = Pool(memory.map(self.source), memory.map(self.target), *window)
+        return native(kernels.max_pool, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +72,9 @@ class AlignGroups:
     target: str
     groups: int
 
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        words = values[self.source].interior(buffers[self.source])
-        out = values[self.target].interior(buffers[self.target])
-        group_channels = values[self.source].map[0] // self.groups
-        kernel = partial(kernels.align_groups, words, out, self.groups, group_channels)
-        return over_images(kernel, len(words), threads)
+    def bind(self, memory: Memory) -> Native:
+        record = Align(memory.map(self.source), memory.map(self.target), self.groups)
+        return native(kernels.align_groups, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +87,12 @@ class CopySigns:
     top: int
     left: int
 
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        words = values[self.source].interior(buffers[self.source])
-        out = values[self.target].interior(buffers[self.target])
-        place = out[:, self.top :, self.left :][:, : words.shape[1], : words.shape[2]]
-        return [partial(np.copyto, place, words)]
+    def bind(self, memory: Memory) -> Native:
+        place = memory.stored(self.target)[:, self.top :, self.left :]
+        source = memory.stored(self.source)
+        depth = memory.values[self.source].map[0]
+        image, row, pixel, _ = place.strides
+        images, rows, columns, _ = source.shape
+        target = Map(int(place.ctypes.data), image, row, pixel, images, rows, columns, depth)
+        record = Move(memory.map(self.source), memory.record(target))
+        return native(kernels.copy_signs, memory, record)

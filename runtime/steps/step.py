@@ -1,17 +1,26 @@
 """What every step of a plan can do."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
-from bnnkit.runtime.threads import Part, split
-from bnnkit.runtime.values import Buffers, Value
+from bnnkit.runtime.kernels.program import address_of
+from bnnkit.runtime.memory import Memory
 
-Values = Mapping[str, Value]
+Kernel = Callable[[int, int, int], None]
+Call = Callable[[], None]
+
+
+class Native(NamedTuple):
+    """A call of a compiled kernel, which any number of threads may share."""
+
+    kernel: int
+    """Address of the machine code."""
+    record: int
+    """Address of its record."""
 
 
 class Step(Protocol):
-    """One call of a plan, or one for each thread."""
+    """One operation of a plan."""
 
     @property
     def name(self) -> str:
@@ -23,17 +32,11 @@ class Step(Protocol):
         """The value that the step computes."""
         ...
 
-    def bind(self, values: Values, buffers: Buffers, threads: int) -> list[Part]:
-        """Fix the arrays and the geometry; the parts may run at the same time.
-
-        Args:
-            values: What the names of buffers mean.
-            buffers: By value name; those of the inputs and of the target exist.
-            threads: At most so many parts.
-        """
+    def bind(self, memory: Memory) -> Native | Call | None:
+        """The step with all its arguments fixed, or None where it is done by binding."""
         ...
 
 
-def over_images(kernel: Callable[..., Any], batch: int, threads: int) -> list[Part]:
-    """A call of the kernel for each range of images; the range is its last two arguments."""
-    return [partial(kernel, first, last) for first, last in split(batch, threads)]
+def native(kernel: Kernel, memory: Memory, record: NamedTuple) -> Native:
+    """A call of a kernel with its record."""
+    return Native(address_of(kernel), memory.record(record))

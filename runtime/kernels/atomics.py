@@ -1,0 +1,74 @@
+"""What threads need to meet: atomic loads, stores and additions of int64, and giving way."""
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from bnnkit.runtime.kernels.vectors import I32, I64
+
+
+@intrinsic
+def load_acquire(typing_context, address):
+    """The int64 at an address, as other threads last wrote it."""
+
+    def generate(context, builder, _signature, arguments):
+        pointer = builder.inttoptr(arguments[0], I64.as_pointer())
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def store_release(typing_context, address, value):
+    """Write an int64 after everything that this thread wrote before."""
+
+    def generate(context, builder, _signature, arguments):
+        pointer = builder.inttoptr(arguments[0], I64.as_pointer())
+        builder.store_atomic(arguments[1], pointer, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def fetch_add(typing_context, address, value):
+    """Add to the int64 at an address; gives what was there before."""
+
+    def generate(context, builder, _signature, arguments):
+        pointer = builder.inttoptr(arguments[0], I64.as_pointer())
+        return builder.atomic_rmw("add", pointer, arguments[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def give_way(typing_context):
+    """Let another thread run on this core: POSIX sched_yield."""
+
+    def generate(context, builder, _signature, _arguments):
+        function = ir.FunctionType(I32, [])
+        name = "sched_yield"
+        existing = builder.module.globals.get(name)
+        builder.call(existing or ir.Function(builder.module, function, name), [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@njit(nogil=True, cache=True)
+def post(address, value):
+    """`store_release` for Python."""
+    store_release(address, value)
+
+
+@njit(error_model="numpy")
+def wait_while_equal(address, value, limit):
+    """Look at an int64 until it differs from `value`, at most `limit` times; gives what it saw."""
+    seen = load_acquire(address)
+    looks = 0
+    while seen == value and looks < limit:
+        looks += 1
+        if looks % 1000 == 0:
+            give_way()
+        seen = load_acquire(address)
+    return seen

@@ -1,0 +1,51 @@
+"""Walking over maps, and a thread's share of them."""
+
+from numba import njit, types
+from numba.extending import intrinsic
+
+from bnnkit.runtime.kernels.vectors import F32, I8, I32, I64, load, store
+
+ELEMENTS = {types.uint8: I8, types.int32: I32, types.float32: F32, types.uint64: I64}
+
+
+@intrinsic
+def get(typing_context, kind, address):
+    """The element at an address; `kind` is an array of its type."""
+    element = ELEMENTS[kind.dtype]
+
+    def generate(context, builder, _signature, arguments):
+        return load(builder, arguments[1], element, 1)
+
+    return kind.dtype(kind, types.int64), generate
+
+
+@intrinsic
+def put(typing_context, kind, address, value):
+    """Write an element."""
+    element = ELEMENTS[kind.dtype]
+
+    def generate(context, builder, signature, arguments):
+        cast = context.cast(builder, arguments[2], signature.args[2], kind.dtype)
+        assert cast.type == element
+        store(builder, cast, arguments[1], 1)
+        return context.get_dummy_value()
+
+    return types.void(kind, types.int64, value), generate
+
+
+@njit(error_model="numpy")
+def share(count, thread, threads):
+    """The thread's range of `count` things."""
+    return count * thread // threads, count * (thread + 1) // threads
+
+
+@njit(error_model="numpy")
+def share_rows(m, thread, threads):
+    """The thread's range of a map's rows, counted over the batch."""
+    return share(m.images * m.rows, thread, threads)
+
+
+@njit(error_model="numpy")
+def row_at(m, row):
+    """Address of a row, counted over the batch."""
+    return m.data + row // m.rows * m.image + row % m.rows * m.row

@@ -1,0 +1,98 @@
+"""Running a plan in one compiled call, on one thread or on several that meet after each kernel.
+
+A program is int64 (kernels, 2): the address of a compiled kernel, and of its record. Kernels are
+plain functions (record, thread, threads); each is compiled when a plan first needs it, and cached
+on disk.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+from llvmlite import ir
+from numba import cfunc, njit, types
+from numba.extending import intrinsic
+
+from bnnkit.runtime.kernels.atomics import fetch_add, load_acquire, store_release, wait_while_equal
+from bnnkit.runtime.kernels.vectors import I64
+
+KERNEL = types.void(types.int64, types.int64, types.int64)
+LOOKS = 20_000
+"""At a counter in one go."""
+LINE = 64
+"""Bytes of a cache line: counters that different threads write lie that far apart."""
+
+
+@cache
+def _compiled(kernel: Callable[[int, int, int], None]):
+    return cfunc(KERNEL, cache=True, error_model="numpy")(kernel)
+
+
+def address_of(kernel: Callable[[int, int, int], None]) -> int:
+    """The address of a kernel's machine code; compiles it, or takes it from the disk."""
+    return _compiled(kernel).address
+
+
+@intrinsic
+def _call(typing_context, kernel, record, thread, threads):
+    """Call the kernel at an address."""
+
+    def generate(context, builder, _signature, arguments):
+        function = ir.FunctionType(ir.VoidType(), [I64, I64, I64])
+        builder.call(builder.inttoptr(arguments[0], function.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+@njit(error_model="numpy")
+def _meet(meeting, threads):
+    """Wait until all threads are here; `meeting` counts arrivals and, a line on, meetings."""
+    met = load_acquire(meeting + LINE)
+    if fetch_add(meeting, 1) == threads - 1:
+        store_release(meeting, 0)
+        store_release(meeting + LINE, met + 1)
+    else:
+        while wait_while_equal(meeting + LINE, met, LOOKS) == met:
+            pass
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def execute(program, kernels, thread, threads, meeting):
+    """A thread's share of a program.
+
+    Args:
+        program: Address of the kernels and records.
+        kernels: How many.
+        thread: Which of the threads this is.
+        threads: How many run the same program.
+        meeting: Address of two counters, a line apart, that are the same for all of them.
+    """
+    for index in range(kernels):
+        at = program + index * 16
+        _call(load_acquire(at), load_acquire(at + 8), thread, threads)
+        if threads > 1:
+            _meet(meeting, threads)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def serve(mailbox, done, looks, thread, threads):
+    """Run every program that is posted, until none comes for a while.
+
+    Args:
+        mailbox: Address of four int64, a line apart: the number of the job, its program, how many
+            kernels that has, and the place to meet.
+        done: Number of the last job that this thread has done.
+        looks: At the mailbox, before giving up.
+        thread: Which of the threads this is.
+        threads: How many there are.
+
+    Returns:
+        Number of the last job done.
+    """
+    while True:
+        job = wait_while_equal(mailbox, done, looks)
+        if job == done:
+            return done
+        done = job
+        program, kernels = load_acquire(mailbox + LINE), load_acquire(mailbox + 2 * LINE)
+        execute(program, kernels, thread, threads, mailbox + 3 * LINE)

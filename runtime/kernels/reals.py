@@ -1,0 +1,122 @@
+"""Real-valued maps: pixels less their zero point, and chains of elementwise operations.
+
+Each operation of a chain is rounded once, in the order of the graph, so all engines get the same
+bits.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from bnnkit.runtime.kernels.maps import get, put, row_at, share_rows
+from bnnkit.runtime.kernels.records import Centre, Chain, Map, read
+from bnnkit.runtime.kernels.signs import pack_pixel
+from bnnkit.runtime.kernels.vectors import FLOATS, I32, load, store
+
+REALS = np.zeros(1, np.float32)
+BYTES = np.zeros(1, np.uint8)
+COUNTS = np.zeros(1, np.uint64)
+"""Arrays that stand for their element types."""
+
+CAST, ADD, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM, SLOPE = range(7)
+"""Operations with one number for each channel; a cast has none."""
+ADD_MAP, SUBTRACT_MAP, MULTIPLY_MAP = range(7, 10)
+"""Operations with another map."""
+
+
+@intrinsic(prefer_literal=True)
+def _operate(typing_context, operation, x_at, operand_at, y_at):
+    """Sixteen channels of one operation, a literal."""
+    code = operation.literal_value
+
+    def generate(context, builder, _signature, arguments):
+        _, x_at, operand_at, y_at = arguments
+        if code == CAST:
+            result = builder.sitofp(load(builder, x_at, ir.VectorType(I32, 16), 4), FLOATS)
+        else:
+            x, operand = load(builder, x_at, FLOATS, 4), load(builder, operand_at, FLOATS, 4)
+            result = _combine(builder, code, x, operand)
+        store(builder, result, y_at, 4)
+        return context.get_dummy_value()
+
+    return types.void(operation, types.int64, types.int64, types.int64), generate
+
+
+def _combine(builder, code, x, operand):
+    if code in (ADD, ADD_MAP):
+        return builder.fadd(x, operand)
+    if code == SUBTRACT_MAP:
+        return builder.fsub(x, operand)
+    if code in (MULTIPLY, MULTIPLY_MAP):
+        return builder.fmul(x, operand)
+    if code == DIVIDE:
+        return builder.fdiv(x, operand)
+    if code == SLOPE:
+        negative = builder.fcmp_ordered("<", x, ir.Constant(FLOATS, [0.0] * 16))
+        return builder.select(negative, builder.fmul(x, operand), x)
+    larger = builder.fcmp_ordered(">" if code == MAXIMUM else "<", x, operand)
+    return builder.select(larger, x, operand)
+
+
+@njit(error_model="numpy")
+def _apply(code, x_at, operand_at, y_at, channels):
+    """One operation on all channels of a pixel; numbers are padded to whole vectors."""
+    for at in range(0, channels * 4, 64):
+        x, operand, y = x_at + at, operand_at + at, y_at + at
+        if code == CAST:
+            _operate(CAST, x, operand, y)
+        elif code in (ADD, ADD_MAP):
+            _operate(ADD, x, operand, y)
+        elif code == SUBTRACT_MAP:
+            _operate(SUBTRACT_MAP, x, operand, y)
+        elif code in (MULTIPLY, MULTIPLY_MAP):
+            _operate(MULTIPLY, x, operand, y)
+        elif code == DIVIDE:
+            _operate(DIVIDE, x, operand, y)
+        elif code == SLOPE:
+            _operate(SLOPE, x, operand, y)
+        elif code == MAXIMUM:
+            _operate(MAXIMUM, x, operand, y)
+        else:
+            _operate(MINIMUM, x, operand, y)
+
+
+def chain(at, thread, threads):
+    """A Chain: the first operation reads x, the others work on y in place."""
+    c = read(Chain, at)
+    x, y = read(Map, c.x), read(Map, c.y)
+    first, last = share_rows(x, thread, threads)
+    for row in range(first, last):
+        x_row, y_row = row_at(x, row), row_at(y, row)
+        for index in range(c.count):
+            code = get(COUNTS, c.operations + index * 16)
+            operand = np.int64(get(COUNTS, c.operations + index * 16 + 8))
+            if code in (ADD_MAP, SUBTRACT_MAP, MULTIPLY_MAP):
+                m = read(Map, operand)
+                operand, step = row_at(m, row), m.pixel
+            else:
+                step = 0
+            for column in range(x.columns):
+                out = y_row + column * y.pixel
+                source = out if index else x_row + column * x.pixel
+                _apply(code, source, operand + column * step, out, x.depth)
+        if c.signs:
+            signs = read(Map, c.signs)
+            for column in range(x.columns):
+                bits = row_at(signs, row) + column * signs.pixel
+                pack_pixel(REALS, y_row + column * y.pixel, c.zeros, bits, x.depth)
+
+
+def centre(at, thread, threads):
+    """Pixels (N, C, H, W) less their zero point as float32 in NHWC, a Centre."""
+    c = read(Centre, at)
+    x, y = read(Map, c.x), read(Map, c.y)
+    first, last = share_rows(x, thread, threads)
+    for row in range(first, last):
+        x_at, y_at = row_at(x, row), row_at(y, row)
+        for channel in range(x.depth):
+            zero = get(REALS, c.zero_point + channel * 4)
+            for column in range(x.columns):
+                pixel = get(BYTES, x_at + channel * c.channel + column)
+                put(REALS, y_at + column * y.pixel + channel * 4, np.float32(pixel) - zero)

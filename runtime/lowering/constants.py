@@ -1,0 +1,20 @@
+"""Constants of elementwise operators, seen as one number for each channel."""
+
+import numpy as np
+
+from bnnkit.runtime.values import Array
+
+
+def per_channel(constant: Array, channels: int, rank: int = 3) -> Array | None:
+    """A constant as (channels,), or None where it varies along another axis.
+
+    Args:
+        constant: Broadcast against (N, C, H, W), or (N, C).
+        channels: C.
+        rank: Axes without the batch, 3 or 1.
+    """
+    full = constant.reshape((1,) * (rank + 1 - constant.ndim) + constant.shape)
+    others = full.shape[:1] + full.shape[2:]
+    if any(size != 1 for size in others) or full.shape[1] not in (1, channels):
+        return None
+    return np.broadcast_to(full.reshape(-1), (channels,))

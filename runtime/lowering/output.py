@@ -1,0 +1,94 @@
+"""What a kernel can do at once with its sums: a threshold and a maximum, or scale and bias.
+
+The nodes that follow are lowered together with the layer, if nothing else reads what lies between.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bnnkit.runtime.graph import Node
+from bnnkit.runtime.lowering.constants import per_channel
+from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.values import Array, Kind
+
+FLOAT = 1
+"""ONNX's number for float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a layer writes.
+
+    Attributes:
+        name: The value.
+        kind: signs where thresholds are given, real where a scale is, else sums.
+        thresholds: (O,).
+        scale: float32 (2, O): scale and bias.
+        pools: Only the maximum over 2x2 windows of the signs.
+    """
+
+    name: str
+    kind: Kind
+    thresholds: Array | None = None
+    scale: Array | None = None
+    pools: bool = False
+
+
+def signs_of(draft: Draft, node: Node, thresholds: Array) -> Output:
+    """The signs that the node gives, or their maximum where that is all that is read."""
+    output = Output(name=node.outputs[0], kind="signs", thresholds=thresholds.reshape(-1))
+    reader = draft.graph.sole_reader(output.name)
+    is_plain = node.attributes.get("group", 1) == 1 and node.kind.endswith("Conv2dThreshold")
+    if is_plain and reader is not None and _is_plain_pool(reader):
+        draft.done.add(reader.name)
+        return replace(output, name=reader.outputs[0], pools=True)
+    return output
+
+
+def _is_plain_pool(node: Node) -> bool:
+    """MaxPool over 2x2 windows, 2 apart, without padding."""
+    a = node.attributes
+    return (
+        node.kind == "MaxPool"
+        and list(a["kernel_shape"]) == [2, 2] == list(a.get("strides", (1, 1)))
+        and not any(a.get("pads", ()))
+        and list(a.get("dilations", (1, 1))) == [1, 1]
+        and not a.get("ceil_mode", 0)
+    )
+
+
+def sums_of(draft: Draft, node: Node, channels: int) -> Output:
+    """The sums that the node gives, or what a Threshold or a scale and a bias make of them."""
+    reader = draft.graph.sole_reader(node.outputs[0])
+    if reader is not None and reader.kind == "bnnkit.Threshold":
+        draft.done.add(reader.name)
+        thresholds = draft.constant(reader, 1).reshape(-1)
+        return Output(name=reader.outputs[0], kind="signs", thresholds=thresholds)
+    if reader is not None and reader.kind == "Cast" and reader.attributes["to"] == FLOAT:
+        scaled = _scaled(draft, reader, channels)
+        if scaled is not None:
+            return scaled
+    return Output(name=node.outputs[0], kind="sums")
+
+
+def _scaled(draft: Draft, cast: Node, channels: int) -> Output | None:
+    """Cast, Mul, Add with one number a channel: the form of a batch norm."""
+    multiply = draft.graph.sole_reader(cast.outputs[0])
+    if multiply is None or multiply.kind != "Mul":
+        return None
+    add = draft.graph.sole_reader(multiply.outputs[0])
+    if add is None or add.kind != "Add":
+        return None
+    scale, bias = (_number(draft, node, channels) for node in (multiply, add))
+    if scale is None or bias is None:
+        return None
+    draft.done |= {cast.name, multiply.name, add.name}
+    rows = np.stack([scale, bias]).astype(np.float32)
+    return Output(name=add.outputs[0], kind="real", scale=rows)
+
+
+def _number(draft: Draft, node: Node, channels: int) -> Array | None:
+    """The constant operand of a node where it is one number a channel."""
+    found = [draft.graph.constants[name] for name in node.inputs if name in draft.graph.constants]
+    return per_channel(found[0], channels) if len(found) == 1 else None

@@ -1,0 +1,62 @@
+"""The memory of a plan for one batch size: buffers, and records that tell kernels of them."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.runtime.kernels.records import Map
+from bnnkit.runtime.values import Array, Value
+
+
+class Memory:
+    """Buffers by value name. Whatever has been given an address lives as long as this object.
+
+    Attributes:
+        values: What the buffers mean.
+        batch: Images that they hold.
+        threads: How many will work on them.
+        buffers: By value name.
+    """
+
+    def __init__(self, values: Mapping[str, Value], batch: int, threads: int) -> None:
+        self.values = values
+        self.batch = batch
+        self.threads = threads
+        self.buffers: dict[str, Array] = {
+            name: value.allocate(batch) for name, value in values.items()
+        }
+        self._kept: list[Array] = []
+        self._map = cache(self._write_map)
+
+    def address(self, array: Array) -> int:
+        """Where an array lies; it is kept."""
+        self._kept.append(array)
+        return int(array.ctypes.data)
+
+    def record(self, record: NamedTuple) -> int:
+        """Write a record to memory."""
+        return self.address(np.array(record, np.int64))
+
+    def map(self, name: str) -> int:
+        """The address of a value's Map."""
+        return self._map(name)
+
+    def stored(self, name: str) -> NDArray[Any]:
+        """A value as it lies in memory, without its margin."""
+        return self.values[name].as_stored(self.buffers[name])
+
+    def onnx(self, name: str) -> NDArray[Any]:
+        """A value in ONNX's layout, a view where that is possible."""
+        return self.values[name].to_onnx(self.buffers[name])
+
+    def _write_map(self, name: str) -> int:
+        pixels = self.stored(name)
+        image, row, pixel, _ = pixels.strides
+        images, rows, columns, _ = pixels.shape
+        depth = self.values[name].map[0]
+        return self.record(
+            Map(int(pixels.ctypes.data), image, row, pixel, images, rows, columns, depth)
+        )
