@@ -4,7 +4,8 @@ On processors with fused multiply-adds (any x86 with AVX2) torch's kernel comput
 fma(x, alpha, beta) with alpha = weight / sqrt(variance + eps) and
 beta = fma(-mean, alpha, bias); elsewhere each operation is rounded once. So the last bit depends
 on the processor, and with it a sign exactly at a threshold. What is exported is what torch
-computes where the export runs.
+computes where the export runs. (For contiguous and channels-last inputs; torch has another kernel,
+another formula even, for other strides, which no layer's output has.)
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The bodies of bnnkit's operators, in standard operators: what lets a stock ONNX Runtime open an artifact.
+"""The bodies of bnnkit's operators in standard operators, for a stock ONNX Runtime.
 
 One model-local function for each operator of docs/artifact.md, which also says why the bodies are
 as they are. The attributes of a node reach the standard operators through attribute references
@@ -42,7 +42,10 @@ _UNPACK: Final = """
 # (O, KH, KW, I) -> (O, I, KH, KW)
 _UNPACK_CONV: Final = f"{_UNPACK}  signs = Transpose <perm: ints = [0, 3, 1, 2]> (signs_last)"
 
-_CONV: Final = "strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group"
+_GEOMETRY: Final = (
+    "strides: ints = @strides, pads: ints = @pads, "
+    "dilations: ints = @dilations, group: int = @group"
+)
 
 _FUNCTIONS: Final = {
     "Sign": """ (x) => (y) {
@@ -64,10 +67,11 @@ _FUNCTIONS: Final = {
   middle = Constant <value = uint8 {1}> ()
   x_real = DequantizeLinear (x, one, middle)
   w_real = Cast <to: int = 1> (signs)
-  sum = Conv <$conv> (x_real, w_real)
+  sum = Conv <$geometry> (x_real, w_real)
   y = Cast <to: int = 6> (sum)
 }""",
-    "BinaryConv2dThreshold": """ <strides, pads, dilations, group, weight_shape> (x, weight, threshold) => (y) {
+    "BinaryConv2dThreshold": """
+<strides, pads, dilations, group, weight_shape> (x, weight, threshold) => (y) {
   $unpack_conv
   one = Constant <value = float {1}> ()
   x_middle = Constant <value = uint8 {1}> ()
@@ -75,7 +79,7 @@ _FUNCTIONS: Final = {
   y_middle = Constant <value = uint8 {128}> ()
   w = Cast <to: int = 3> (signs)
   bias = Neg (threshold)
-  q = QLinearConv <$conv> (x, one, x_middle, w, one, w_middle, one, y_middle, bias)
+  q = QLinearConv <$geometry> (x, one, x_middle, w, one, w_middle, one, y_middle, bias)
   plus = Constant <value = uint8 {2}> ()
   minus = Constant <value = uint8 {0}> ()
   is_plus = GreaterOrEqual (q, y_middle)
@@ -93,7 +97,7 @@ _FUNCTIONS: Final = {
   z_real = Cast <to: int = 1> (zero_point)
   w_real = Cast <to: int = 1> (weight)
   difference = Sub (x_real, z_real)
-  sum = Conv <$conv> (difference, w_real)
+  sum = Conv <$geometry> (difference, w_real)
   y = Cast <to: int = 6> (sum)
 }""",
     "IntegerLinear": """ (x, weight, zero_point) => (y) {
@@ -137,7 +141,7 @@ def function(name: str) -> onnx.FunctionProto:
         KeyError: `name` is no operator of the domain.
     """
     text = Template(_FUNCTIONS[name]).substitute(
-        conv=_CONV, unpack_conv=_UNPACK_CONV, unpack=_UNPACK
+        geometry=_GEOMETRY, unpack_conv=_UNPACK_CONV, unpack=_UNPACK
     )
     head = f'<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>\n'
     return onnx.parser.parse_function(head + name + text)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.errors import UnsupportedError
 from bnnkit.export.functions import DOMAIN
 
 # Torch's exporter writes the path from the model to the operation here:
@@ -21,6 +22,28 @@ def array(value: ir.Value | None) -> NDArray[Any] | None:
         return None
     tensor = ir.convenience.get_const_tensor(value)
     return None if tensor is None else tensor.numpy()
+
+
+def operand(node: ir.Node, index: int) -> ir.Value:
+    """An input that the operator cannot do without."""
+    value = node.inputs[index]
+    if value is None:
+        raise ValueError(f"{label(node)} lacks its input {index}")
+    return value
+
+
+def constant(node: ir.Node, index: int) -> NDArray[Any]:
+    """The content of an input that has to be constant.
+
+    Raises:
+        UnsupportedError: It is computed.
+    """
+    content = array(operand(node, index))
+    if content is None:
+        raise UnsupportedError(
+            f"expected input {index} of {label(node)} to be a parameter, got a computed value"
+        )
+    return content
 
 
 def add_constant(graph: ir.Graph, name: str, content: NDArray[Any]) -> ir.Value:
@@ -52,6 +75,11 @@ def module_path(node: ir.Node) -> str:
 def set_module_path(node: ir.Node, path: str) -> None:
     """Say that the node comes from the torch module at `path`."""
     node.metadata_props[_SCOPES] = repr(["", path, node.op_type])
+
+
+def parameter_name(node: ir.Node, name: str) -> str:
+    """The name of a constant that belongs to the node's module: `features.3.weight`."""
+    return f"{module_path(node)}.{name}".lstrip(".")
 
 
 def label(node: ir.Node) -> str:
@@ -89,14 +117,6 @@ def replace(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> None:
     graph.insert_before(old, new)
     old.outputs[0].replace_all_uses_with(new[-1].outputs[0], replace_graph_outputs=True)
     graph.remove(old, safe=True)
-
-
-def operand(node: ir.Node, index: int) -> ir.Value:
-    """An input that the operator cannot do without."""
-    value = node.inputs[index]
-    if value is None:
-        raise ValueError(f"{label(node)} lacks its input {index}")
-    return value
 
 
 def rank(value: ir.Value) -> int:

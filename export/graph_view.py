@@ -1,9 +1,9 @@
-"""Looking things up in an ONNX graph: who makes a value, its shape, the constants behind it. Only numpy and onnx."""
+"""Looking things up in an ONNX graph, with numpy and onnx alone."""
 
-import numpy as np
+from math import prod
+
 import onnx
 import onnx.helper
-from numpy.typing import NDArray
 
 from bnnkit.errors import ArtifactError
 
@@ -18,15 +18,17 @@ class GraphView:
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.nodes = list(graph.node)
-        self._initializers = {tensor.name: tensor for tensor in graph.initializer}
-        self.constant_bytes = {name: _content_bytes(t) for name, t in self._initializers.items()}
+        self.constant_bytes = {tensor.name: _content_bytes(tensor) for tensor in graph.initializer}
         self._producers = {value: node for node in graph.node for value in node.output}
-        self._behind = {name: frozenset([name]) for name in self._initializers}
+        self._shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            if value.type.tensor_type.HasField("shape"):
+                self._shapes[value.name] = _shape_for_one(value.type.tensor_type.shape)
+        self._behind = {name: frozenset([name]) for name in self.constant_bytes}
         for node in graph.node:
             parts = [self.constants_behind(name) for name in node.input if name]
             if parts and all(parts):
-                self._behind |= dict.fromkeys(node.output, frozenset().union(*parts))
-        self._types = {v.name: v.type for v in (*graph.input, *graph.value_info, *graph.output)}
+                self._behind |= dict.fromkeys(node.output, frozenset[str]().union(*parts))
 
     def producer(self, value: str) -> onnx.NodeProto | None:
         """The node that gives a value; None for an input or an initializer."""
@@ -38,21 +40,16 @@ class GraphView:
         return node is not None and (node.domain, node.op_type) == (domain, op_type)
 
     def before(self, value: str, op_type: str) -> str:
-        """The first input of the node that gives `value`, where that is such an operator; else `value`."""
+        """The first input of the operator that gives `value`; `value` where another one does."""
         node = self.producer(value)
         return node.input[0] if node is not None and node.op_type == op_type else value
 
     def is_constant(self, value: str) -> bool:
         """Whether a value is an initializer."""
-        return value in self._initializers
-
-    def constant(self, value: str) -> NDArray[np.generic]:
-        """The content of an initializer."""
-        content: NDArray[np.generic] = onnx.numpy_helper.to_array(self._initializers[value])
-        return content
+        return value in self.constant_bytes
 
     def constants_behind(self, value: str) -> frozenset[str]:
-        """The initializers that a value is made of, where it depends on no input of the graph; else none."""
+        """The initializers that a value is made of; none where it depends on an input."""
         return self._behind.get(value, frozenset())
 
     def shape(self, value: str) -> tuple[int, ...]:
@@ -61,16 +58,11 @@ class GraphView:
         Raises:
             ArtifactError: The file does not say.
         """
-        if self.is_constant(value):
-            return tuple(self._initializers[value].dims)
-        if value not in self._types or not self._types[value].tensor_type.HasField("shape"):
+        if value not in self._shapes:
             raise ArtifactError(
-                f"expected a file that holds the shape of each value, but that of {value!r} is missing"
+                f"expected a file that holds the shape of each value, that of {value!r} is missing"
             )
-        return tuple(
-            d.dim_value if d.HasField("dim_value") else 1
-            for d in self._types[value].tensor_type.shape.dim
-        )
+        return self._shapes[value]
 
 
 def attribute(node: onnx.NodeProto, name: str, default: object = None) -> object:
@@ -81,6 +73,10 @@ def attribute(node: onnx.NodeProto, name: str, default: object = None) -> object
     return default
 
 
+def _shape_for_one(shape: onnx.TensorShapeProto) -> tuple[int, ...]:
+    return tuple(axis.dim_value if axis.HasField("dim_value") else 1 for axis in shape.dim)
+
+
 def _content_bytes(tensor: onnx.TensorProto) -> int:
-    bits = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return int(np.prod(tensor.dims, dtype=np.int64)) * bits
+    element = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return int(prod(tensor.dims) * element.itemsize)

@@ -1,4 +1,4 @@
-"""The layers of an artifact: what kind they are and why, how much they compute, how much they weigh."""
+"""The layers of an artifact: of what kind and why, how much they compute, how much they weigh."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Layer:
         name: The path of its torch module.
         operator: The ONNX operator.
         kind: "binary": binary weights and inputs; "integer": integer weights and uint8 inputs;
-            else "float".
+            "float": all others.
         reason: Why it is not binary, in words; "" for a binary layer.
         macs: Multiply-accumulates for one input, those on padding included.
         stored_bytes: Its constants in the file. What layers share counts for the first of them.
@@ -40,7 +40,7 @@ class Layer:
 
 
 def layer_reports(graph: GraphView) -> tuple[list[Layer], set[str]]:
-    """The layers, in the order of the graph, and the names of the constants that are counted in them.
+    """The layers, in the order of the graph, and the constants that are counted in them.
 
     Raises:
         ArtifactError: The file lacks the shape of a value.
@@ -48,31 +48,28 @@ def layer_reports(graph: GraphView) -> tuple[list[Layer], set[str]]:
     layers: list[Layer] = []
     counted: set[str] = set()
     for node in graph.nodes:
-        count_macs = _MACS.get((node.domain, node.op_type))
-        if count_macs is not None:
-            constants = {
+        if (node.domain, node.op_type) in _MACS:
+            mine = {
                 name for value in node.input for name in graph.constants_behind(value)
             } - counted
-            counted |= constants
-            kind, reason = _judged(graph, node)
-            stored = sum(graph.constant_bytes[name] for name in constants)
-            excess = sum(
-                graph.constant_bytes[name] - ideal
-                for name, ideal in _packed(graph, node)
-                if name in constants
-            )
-            layers.append(
-                Layer(
-                    node.name,
-                    node.op_type,
-                    kind,
-                    reason,
-                    count_macs(graph, node),
-                    stored,
-                    stored - excess,
-                )
-            )
+            layers.append(_layer(graph, node, mine))
+            counted |= mine
     return layers, counted
+
+
+def _layer(graph: GraphView, node: onnx.NodeProto, constants: set[str]) -> Layer:
+    kind, reason = _judged(graph, node)
+    ideal = {name: graph.constant_bytes[name] for name in constants}
+    ideal |= {name: size for name, size in _packed_weights(graph, node) if name in constants}
+    return Layer(
+        name=node.name,
+        operator=node.op_type,
+        kind=kind,
+        reason=reason,
+        macs=_MACS[node.domain, node.op_type](graph, node),
+        stored_bytes=sum(graph.constant_bytes[name] for name in constants),
+        ideal_bytes=sum(ideal.values()),
+    )
 
 
 def _judged(graph: GraphView, node: onnx.NodeProto) -> tuple[Kind, str]:
@@ -95,67 +92,65 @@ def _why_float(graph: GraphView, node: onnx.NodeProto) -> str:
         return "input is real-valued: no Sign stands before it"
     if not graph.constants_behind(weight):
         return "it multiplies two activations"
-    if any(True for _ in _binary_weights_behind(graph, weight)):
+    if list(_unpacked_weights(graph, weight)):
         return "binary weights are changed before the layer; scale its output instead"
     return "weights are real-valued" if on_signs else "weights and input are real-valued"
 
 
-def _binary_weights_behind(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
-    """The `BinaryWeight` nodes that a value is made of."""
+def _unpacked_weights(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
+    """The `BinaryWeight` nodes that a constant value is made of."""
     node = graph.producer(value)
     if node is not None and (node.domain, node.op_type) == (_DOMAIN, "BinaryWeight"):
         yield node
-    elif node is not None:
+    elif node is not None and graph.constants_behind(value):
         for name in node.input:
-            yield from _binary_weights_behind(graph, name)
+            yield from _unpacked_weights(graph, name)
 
 
-def _packed(graph: GraphView, node: onnx.NodeProto) -> Iterator[tuple[str, int]]:
+def _packed_weights(graph: GraphView, node: onnx.NodeProto) -> Iterator[tuple[str, int]]:
     """The packed weights of a layer, each with its size at 1 bit a weight."""
-    holders = (
-        [node] if node.domain == _DOMAIN else list(_binary_weights_behind(graph, node.input[1]))
-    )
-    for holder in holders:
-        shape = attribute(holder, "weight_shape")
-        if isinstance(shape, list):
-            yield (
-                holder.input[-1 if holder.op_type == "BinaryWeight" else 1],
-                ceil(prod(shape) / 8),
-            )
+    if node.domain == _DOMAIN and node.op_type.startswith("Binary"):
+        yield node.input[1], ceil(prod(_weight_shape(node)) / 8)
+    elif node.domain == "":
+        for unpack in _unpacked_weights(graph, node.input[1]):
+            yield unpack.input[0], ceil(prod(_weight_shape(unpack)) / 8)
 
 
-def _by_weight(graph: GraphView, node: onnx.NodeProto) -> int:
-    """A convolution: weights of an output channel for each output. Weight (O, I/G, KH, KW)."""
+def _weight_shape(node: onnx.NodeProto) -> list[int]:
+    shape = attribute(node, "weight_shape", [])
+    return list(shape) if isinstance(shape, list) else []
+
+
+def _packed_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+    """For each output, the weights of a channel; `weight_shape` (O, ...)."""
+    return prod(graph.shape(node.output[0])) * prod(_weight_shape(node)[1:])
+
+
+def _layer_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+    """For each output, the weights of a channel; weight (O, I/G, KH, KW) or (O, I)."""
     return prod(graph.shape(node.output[0])) * prod(graph.shape(node.input[1])[1:])
 
 
-def _by_packed_weight(graph: GraphView, node: onnx.NodeProto) -> int:
-    """The same for a packed weight, `weight_shape` (O, ...)."""
-    shape = attribute(node, "weight_shape")
-    assert isinstance(shape, list)
-    return prod(graph.shape(node.output[0])) * prod(shape[1:])
-
-
-def _transposed(graph: GraphView, node: onnx.NodeProto) -> int:
-    """A transposed convolution: weights of an input channel for each input. Weight (I, O/G, KH, KW)."""
+def _transposed_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+    """For each input, the weights of a channel; weight (I, O/G, KH, KW)."""
     return prod(graph.shape(node.input[0])) * prod(graph.shape(node.input[1])[1:])
 
 
-def _product(graph: GraphView, node: onnx.NodeProto) -> int:
-    """A matrix product: the summed axis for each output."""
+def _product_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+    """For each output, the axis that is summed up."""
     axis = -2 if attribute(node, "transA", 0) else -1
     return prod(graph.shape(node.output[0])) * graph.shape(node.input[0])[axis]
 
 
 _MACS: Final[dict[tuple[str, str], Callable[[GraphView, onnx.NodeProto], int]]] = {
-    (_DOMAIN, "BinaryConv2d"): _by_packed_weight,
-    (_DOMAIN, "BinaryConv2dThreshold"): _by_packed_weight,
-    (_DOMAIN, "BinaryLinear"): _by_packed_weight,
-    (_DOMAIN, "IntegerConv2d"): _by_weight,
-    (_DOMAIN, "IntegerLinear"): _by_weight,
-    ("", "Conv"): _by_weight,
-    ("", "ConvTranspose"): _transposed,
-    ("", "Gemm"): _product,
-    ("", "MatMul"): _product,
+    (_DOMAIN, "BinaryConv2d"): _packed_macs,
+    (_DOMAIN, "BinaryConv2dThreshold"): _packed_macs,
+    (_DOMAIN, "BinaryLinear"): _packed_macs,
+    (_DOMAIN, "IntegerConv2d"): _layer_macs,
+    (_DOMAIN, "IntegerLinear"): _layer_macs,
+    ("", "Conv"): _layer_macs,
+    ("", "ConvTranspose"): _transposed_macs,
+    ("", "Gemm"): _product_macs,
+    ("", "MatMul"): _product_macs,
 }
-"""Multiply-accumulates for one input, by domain and operator."""
+"""Multiply-accumulates for one input, by domain and operator: what a layer is."""

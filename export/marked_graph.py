@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.functions import OPSET
-from bnnkit.export.graph import rank
 
 BATCH: Final = "N"
 """The name of the free first axis."""
@@ -32,36 +31,29 @@ def marked_graph(model: nn.Module, example: Tensor) -> ir.Model:
         model: Any torch model with one tensor input, on the CPU; it is not changed.
         example: A batch of inputs, uint8 or float32, shape (N, ...); its values do not matter.
 
-    Returns:
-        The model, its input called "image" (uint8) or "input", its output "scores" (several:
-        "output_0" ...).
-
     Raises:
-        UsageError: The model or the example is not on the CPU, or the example is of another type
-            or a single number.
+        UsageError: The model or the example is not on the CPU, or the example is no such batch.
         UnsupportedError: Torch cannot translate the model, or the batch axis does not stay free.
     """
     _check(model, example)
-    pair = torch.zeros(
-        (2, *example.shape[1:]), dtype=example.dtype
-    )  # torch takes an axis of size 1 for fixed
+    # Torch takes an axis of size 1 for fixed.
+    pair = torch.zeros((2, *example.shape[1:]), dtype=example.dtype)
     with _evaluating(model), _quiet():
         marked = _translated(model, pair)
-    _name_ends(marked.graph)
+    _check_batch_axis(marked.graph)
     return marked
 
 
 def _check(model: nn.Module, example: Tensor) -> None:
     if example.dtype not in (torch.uint8, torch.float32) or example.dim() < 2:
         raise UsageError(
-            f"expected an example batch of uint8 or float32, shape (N, ...), got {example.dtype} of shape "
-            f"{tuple(example.shape)}"
+            f"expected an example batch of uint8 or float32, shape (N, ...), got {example.dtype} "
+            f"of shape {tuple(example.shape)}"
         )
     devices = {str(t.device) for t in (example, *model.parameters(), *model.buffers())} - {"cpu"}
     if devices:
-        raise UsageError(
-            f"expected a model and an example on the CPU, got {', '.join(sorted(devices))}; call .cpu()"
-        )
+        found = ", ".join(sorted(devices))
+        raise UsageError(f"expected a model and an example on the CPU, got {found}; call .cpu()")
 
 
 @contextmanager
@@ -101,32 +93,29 @@ def _translated(model: nn.Module, example: Tensor) -> ir.Model:
         )
     except torch.onnx.OnnxExporterError as error:
         raise UnsupportedError(f"torch cannot export this model: {_reason(error)}") from error
-    assert program is not None
+    if program is None:
+        raise UnsupportedError("expected torch's exporter to give a model, got nothing")
     return program.model
 
 
 def _reason(error: BaseException) -> str:
-    """One line out of the exporter's pages: its first cause, and the line of the model's code, where it says it."""
+    """The first cause out of the exporter's pages, and the line of the model's code."""
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
     text = str(root)
     missing = re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", text)
-    reason = (
-        f"ONNX has no counterpart of the operator {missing[1]}"
-        if missing
-        else text.strip().split("\n")[0]
-    )
+    reason = text.strip().split("\n")[0]
+    if missing:
+        reason = f"ONNX has no counterpart of the operator {missing[1]}"
     places = re.findall(r'File "([^"]+)", line (\d+), in forward', f"{error} {text}")
     place = f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
     return reason + place
 
 
-def _name_ends(graph: ir.Graph) -> None:
-    graph.inputs[0].name = "image" if graph.inputs[0].dtype == ir.DataType.UINT8 else "input"
-    for index, value in enumerate(graph.outputs):
-        if value.shape is None or rank(value) < 1 or str(value.shape[0]) != BATCH:
+def _check_batch_axis(graph: ir.Graph) -> None:
+    for value in graph.outputs:
+        if not value.shape or str(value.shape[0]) != BATCH:
             raise UnsupportedError(
                 f"expected outputs with the batch as first axis, got shape {value.shape}"
             )
-        value.name = "scores" if len(graph.outputs) == 1 else f"output_{index}"

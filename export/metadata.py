@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 import bnnkit
 from bnnkit.export.functions import DOMAIN
-from bnnkit.export.graph import array
+from bnnkit.export.graph import array, nodes
 from bnnkit.export.passes.signs import signs_of
 
 FORMAT: Final = 1
@@ -59,23 +59,21 @@ def _signs(graph: ir.Graph) -> list[dict[str, str]]:
 
 
 def _input(graph: ir.Graph) -> dict[str, object]:
-    """Name, type, the shape of one example without the batch axis, and the zero point of integer images."""
+    """Name, type, shape of one input without the batch axis, and the zero point of images."""
     value = graph.inputs[0]
-    assert value.shape is not None and value.dtype is not None
     return {
         "name": value.name,
-        "dtype": value.dtype.numpy().name,
-        "shape": list(value.shape[1:]),
+        "dtype": None if value.dtype is None else value.dtype.numpy().name,
+        "shape": None if value.shape is None else list(value.shape[1:]),
         "zero_point": _zero_point(graph),
     }
 
 
 def _zero_point(graph: ir.Graph) -> list[int] | None:
     """That of the first integer layer; one number where it is the same everywhere."""
-    for node in graph:
-        if node.domain == DOMAIN and node.op_type in ("IntegerConv2d", "IntegerLinear"):
-            content = array(node.inputs[2])
-            assert content is not None
+    for node in nodes(graph, "IntegerConv2d", "IntegerLinear", domain=DOMAIN):
+        content = array(node.inputs[2])
+        if content is not None:
             numbers: list[int] = content.ravel().tolist()
             return numbers[:1] if len(set(numbers)) == 1 else numbers
     return None

@@ -1,4 +1,4 @@
-"""What is in an artifact: which layers are binary, which are not and why, how much they compute and weigh.
+"""What is in an artifact: which layers are binary, which are not and why, and the sizes.
 
 Reads any artifact with numpy and onnx alone; torch need not be installed.
 """

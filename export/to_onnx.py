@@ -61,11 +61,11 @@ def to_artifact(
     marked.producer_name, marked.producer_version = "bnnkit", bnnkit.__version__
     marked.graph.name = "bnnkit"
     common.ClearMetadataAndDocStringPass()(marked)
-    return _with_functions(marked)
+    return with_functions(marked)
 
 
-def _with_functions(model: ir.Model) -> onnx.ModelProto:
-    """The model, with the functions of the bnnkit operators that it uses, and the operator sets that it needs."""
+def with_functions(model: ir.Model) -> onnx.ModelProto:
+    """The model, with the operator sets and the functions of bnnkit that it uses."""
     used = {node.op_type for node in model.graph.all_nodes() if node.domain == functions.DOMAIN}
     model.opset_imports.clear()
     model.opset_imports[""] = functions.OPSET

@@ -146,6 +146,7 @@ def test_a_newer_format(path: Path) -> None:
     [
         ({"config": "model: {name: mlq}"}, r"expected a model out of .*, got 'mlq'"),
         ({"config": "model: {name: mlp, wide: 3}"}, "'wide'"),
+        ({"input_shape": [3], "config": "model: {name: convnet}"}, "expected images"),
         ({"config": "future: 3"}, "unknown key future"),
         ({"config": None}, "is no checkpoint"),
         ({"accuracy": "high"}, "is no checkpoint"),

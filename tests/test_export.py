@@ -15,7 +15,7 @@ from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 import bnnkit.nn as bnn
 from bnnkit.errors import FileError, UnsupportedError, UsageError
@@ -26,7 +26,7 @@ from bnnkit.models import build
 
 
 def randomise(model: nn.Module, images: Tensor, seed: int) -> None:
-    """Fit batch norms to the images, then make their scales negative, zero and tiny, and thresholds tie with sums."""
+    """Fit batch norms to the images; then negative, zero and tiny scales, and ties with sums."""
     generator = torch.Generator().manual_seed(seed)
     norms = [
         module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
@@ -46,9 +46,8 @@ def randomise(model: nn.Module, images: Tensor, seed: int) -> None:
             norm.bias.copy_(
                 torch.where(kind == 2, 0.0, torch.randn(channels, generator=generator) * 0.3)
             )
-            norm.running_mean.copy_(
-                torch.where(kind == 2, norm.running_mean.round(), norm.running_mean)
-            )
+            mean = norm.get_buffer("running_mean")
+            mean.copy_(torch.where(kind == 2, mean.round(), mean))
 
 
 def torch_signs(model: nn.Module, images: Tensor) -> dict[str, NDArray[np.uint8]]:
@@ -85,7 +84,9 @@ def run(artifact: onnx.ModelProto, images: Tensor, *values: str) -> list[NDArray
     session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return session.run([*names, *values], {session.get_inputs()[0].name: images.numpy()})
+    feeds = {session.get_inputs()[0].name: images.numpy()}
+    found: list[NDArray[Any]] = session.run([*names, *values], feeds)
+    return found
 
 
 def assert_same_signs(model: nn.Module, artifact: onnx.ModelProto, images: Tensor) -> None:
@@ -220,11 +221,12 @@ class UsersOwn(nn.Module):
         self.head = nn.Linear(8, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.stem(x))
+        x = functional.relu(self.stem(x))
         x = x + self.norm(self.block(x))
         x = x + self.norm(self.block(x))
-        x = F.max_pool2d(F.relu(self.side(x)), 2)
-        return self.head(x.mean((2, 3)))
+        x = functional.max_pool2d(functional.relu(self.side(x)), 2)
+        scores: Tensor = self.head(x.mean((2, 3)))
+        return scores
 
 
 def test_a_users_own_model_exports_and_says_what_stayed_float(tmp_path: Path) -> None:
@@ -331,7 +333,8 @@ def test_a_model_without_binary_parts_exports_as_plain_onnx() -> None:
 
 class Unknown(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.special.bessel_j0(x)
+        y: Tensor = torch.special.bessel_j0(x)
+        return y
 
 
 class Branch(nn.Module):
@@ -351,7 +354,7 @@ class FixedBatch(nn.Module):
         (Branch(), r"data-dependent.*test_export.py, line"),
         (FixedBatch(), "batch as first axis"),
         (nn.Linear(5, 2), "torch cannot export this model"),
-        (nn.BatchNorm1d(4, track_running_stats=False), "batch's own statistics"),
+        (nn.BatchNorm1d(4, track_running_stats=False), "statistics of the batch at hand"),
     ],
 )
 def test_what_cannot_be_exported_is_said_in_one_line(
@@ -384,8 +387,7 @@ def test_nan_in_a_batch_norm_is_named() -> None:
     model = nn.Sequential(
         bnn.IntegerConv2d(1, 4, 3, zero_point=[9]), nn.BatchNorm2d(4), bnn.Sign()
     )
-    assert isinstance(model[1], nn.BatchNorm2d) and model[1].running_var is not None
-    model[1].running_var[2] = float("nan")
+    model[1].get_buffer("running_var")[2] = float("nan")
     with pytest.raises(
         UnsupportedError, match=r"finite parameters and statistics of 1 \(BatchNormalization\)"
     ):

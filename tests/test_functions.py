@@ -36,7 +36,7 @@ def model_of(
     attributes: dict[str, Any],
     rank: int,
 ) -> onnx.ModelProto:
-    """A model of one node: `x` with a free batch axis (no input where x is a constant), constants after it."""
+    """A model of one node: `x` with a free batch axis unless it is a constant, then constants."""
     inputs = [] if "x" in constants else ["x"]
     node = onnx.helper.make_node(op, [*inputs, *constants], ["y"], domain="bnnkit", **attributes)
     graph = onnx.helper.make_graph(
@@ -83,13 +83,14 @@ def run(
     rank: int | None = None,
 ) -> NDArray[Any]:
     model = model_of(op, x, constants, attributes or {}, rank or x.ndim)
-    return session(model).run(None, {"x": x} if "x" not in constants else {})[0]
+    y: NDArray[Any] = session(model).run(None, {"x": x} if "x" not in constants else {})[0]
+    return y
 
 
 def convolve(
     x: NDArray[Any], w: NDArray[Any], strides: Any, pads: Any, dilations: Any, group: int
 ) -> NDArray[np.int64]:
-    """A convolution as its definition has it: x (N, I, H, W), w (O, I/G, KH, KW), padded with zeros."""
+    """A convolution as its definition has it; x (N, I, H, W), w (O, I/G, KH, KW)."""
     x, w = x.astype(np.int64), w.astype(np.int64)
     top, left, bottom, right = pads
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
@@ -186,7 +187,7 @@ def test_integer_convolution(case: dict[str, Any]) -> None:
     attributes, x_shape, w_shape = convolution_case(case)
     x = rng.integers(0, 256, x_shape, dtype=np.uint8)
     w = rng.integers(-2047, 2048, w_shape).astype(np.int16)
-    w = (w.astype(np.int64) * min(1, 24 / np.prod(w_shape[1:]))).astype(np.int16)  # |sum| < 2^24
+    w = (w / max(1, np.prod(w_shape[1:]) / 24)).astype(np.int16)  # |sum| < 2^24
     zero_point = rng.integers(0, 256, (x_shape[1], 1, 1), dtype=np.uint8)
     want = convolve(x.astype(np.int64) - zero_point, w, **attributes)
     assert np.abs(want).max() < 2**24

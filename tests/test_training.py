@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,15 @@ from bnnkit.training.schedule import learning_rate_factor
 
 QUIET = Console(quiet=True)
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small networks are no faster with more, and far slower where the cores are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 # --- schedule and randomness --------------------------------------------------------------------
@@ -235,9 +246,18 @@ def test_curves_are_a_picture(tmp_path: Path, n_epochs: int) -> None:
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
+class _NoMatplotlib(MetaPathFinder):
+    """Finds that matplotlib is not installed."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "matplotlib":
+            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+
+
 def test_without_matplotlib_a_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [_NoMatplotlib(), *sys.meta_path])
     with pytest.raises(MissingExtraError, match=r"pip install 'bnnkit\[plot\]'"):
         draw_curves([{"epoch": 1}], tmp_path / "curves.png", "made")
     with (tmp_path / "said").open("w") as file:
@@ -364,7 +384,7 @@ def test_a_folder_with_files_of_unknown_origin_is_refused(tmp_path: Path) -> Non
         (["devices=3"], ConfigError, "cannot be shared evenly by 3 processes"),
         (["model.name=mlq"], ConfigError, "expected a model out of"),
         (["model.wide=3"], ConfigError, "wide"),
-        (["model.width=-3"], ConfigError, "cannot build the model mlp"),
+        (["model.width=-3"], ConfigError, "width of mlp to be a positive int"),
         (["data.name=minst"], UsageError, "unknown data set 'minst'"),
         (["data.name=mnist", "data.dir=none"], FileError, "--data-dir"),
     ],
@@ -398,6 +418,8 @@ def test_real_inputs_train_and_cannot_be_cropped(tmp_path: Path) -> None:
     np.savez(tmp_path / "blobs.npz", x=x, y=y)
     overrides = ["data.name=blobs.npz", f"data.dir={tmp_path}", "batch_size=30", "epochs=8"]
     assert train(_config(*overrides), tmp_path / "run", console=QUIET).accuracy > 0.9
+    with pytest.raises(UsageError, match="expected images"):
+        train(_config(*overrides, "model={name: convnet}"), tmp_path / "no", console=QUIET)
     with pytest.raises(ConfigError, match=r"augment crop-flip is for images, blobs has inputs"):
         train(_config(*overrides, "augment=crop-flip"), tmp_path / "no", console=QUIET)
     assert not (tmp_path / "no").exists()
@@ -427,8 +449,8 @@ def test_two_processes_share_every_batch(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*command, str(program), text, str(tmp_path / "run")],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        timeout=120, check=False,
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["epoch"] * 3 + ["test"]

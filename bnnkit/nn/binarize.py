@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 from torch.nn.utils.parametrize import register_parametrization
@@ -12,6 +12,8 @@ from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.noise import Noise, get_noise
 from bnnkit.nn.sign import Sign
+
+M = TypeVar("M", bound=nn.Module)
 
 # What a pattern of `signs` picks; an exact name may be any other module without children.
 _ACTIVATIONS = (
@@ -36,13 +38,13 @@ _ACTIVATIONS = (
 
 
 def binarize_(
-    model: nn.Module,
+    model: M,
     layers: Iterable[str],
     *,
     signs: Iterable[str] | None = None,
     noise: str | Noise = "logistic",
     weight_noise: str | Noise | None = None,
-) -> nn.Module:
+) -> M:
     """Give the named layers binary weights and signs for inputs, in place.
 
     Each layer's `weight` is parametrized by `BinaryWeight`; the latent weights start at

@@ -216,11 +216,9 @@ def _as_channels(values: Tensor, like: Tensor) -> Tensor:
 
 
 def _zero_point(values: Sequence[int], n_inputs: int) -> Tensor:
-    zero_point = list(values)
-    if len(zero_point) != n_inputs or not all(
-        isinstance(z, int) and 0 <= z <= 255 for z in zero_point
-    ):
-        raise UsageError(
-            f"expected {n_inputs} zero points, ints from 0 to 255, got {zero_point!r}"
-        )
-    return torch.tensor(zero_point, dtype=torch.uint8)
+    if len(values) != n_inputs:
+        raise UsageError(f"expected {n_inputs} zero points, one for each input, got {len(values)}")
+    for value in values:
+        if not (isinstance(value, int) and 0 <= value <= 255):
+            raise UsageError(f"expected zero points that are ints from 0 to 255, got {value!r}")
+    return torch.tensor(list(values), dtype=torch.uint8)

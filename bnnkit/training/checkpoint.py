@@ -11,7 +11,7 @@ from torch import nn
 import bnnkit
 from bnnkit import models
 from bnnkit.data import Dataset
-from bnnkit.errors import CheckpointError, ConfigError, FileError
+from bnnkit.errors import CheckpointError, ConfigError, FileError, UsageError
 from bnnkit.training import safetensors_file
 from bnnkit.training.config import Config, ModelConfig, dump_config, parse_config
 
@@ -61,27 +61,20 @@ def describe(dataset: Dataset, accuracy: float) -> CheckpointMetadata:
     )
 
 
-def build_model(config: ModelConfig, metadata: CheckpointMetadata | Dataset) -> nn.Module:
+def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn.Module:
     """The network of a configuration, for inputs as described, with fresh weights.
 
     Raises:
-        ConfigError: There is no such network or option, or it cannot take these inputs.
+        ConfigError: There is no such network or option.
+        UsageError: It is not for such inputs.
     """
-    try:
-        return models.build(
-            config.name,
-            input_shape=metadata.input_shape,
-            n_classes=len(metadata.classes),
-            zero_point=metadata.zero_point,
-            **config.options,
-        )
-    except ConfigError:
-        raise
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise ConfigError(
-            f"cannot build the model {config.name} with {config.options or 'its defaults'} "
-            f"for inputs of shape {metadata.input_shape}: {error}"
-        ) from error
+    return models.build(
+        config.name,
+        input_shape=inputs.input_shape,
+        n_classes=len(inputs.classes),
+        zero_point=inputs.zero_point,
+        **config.options,
+    )
 
 
 def save_checkpoint(
@@ -112,7 +105,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     with torch.random.fork_rng(devices=[]):  # the fresh weights are drawn in vain
         try:
             model = build_model(config.model, metadata).eval()
-        except ConfigError as error:
+        except (ConfigError, UsageError) as error:
             raise CheckpointError(f"{path}: {error}") from error
     what = f"the model {config.model.name}"
     safetensors_file.check_fit(path, tensors, model.state_dict(), what)

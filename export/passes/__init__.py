@@ -9,7 +9,7 @@ from typing import Final
 import onnx_ir as ir
 
 from bnnkit.errors import UnsupportedError
-from bnnkit.export import functions
+from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import label
 from bnnkit.export.passes.batch_norm import lower_batch_norms
 from bnnkit.export.passes.binary_layers import lower_binary_layers
@@ -45,10 +45,10 @@ def lower(graph: ir.Graph) -> None:
     for run in PASSES:
         run(graph)
     for node in graph.all_nodes():
-        known = node.domain == "" or (
-            node.domain == functions.DOMAIN and "noise" not in node.attributes
-        )
-        if not known:
+        # A mark in the branch of an If, or in a loop, is in a graph of its own.
+        is_known = node.domain == "" or (node.domain == DOMAIN and node.graph is graph)
+        if not is_known:
             raise UnsupportedError(
-                f"{label(node)} of the domain {node.domain!r} cannot stand in an artifact here"
+                f"expected standard operators around bnnkit's layers, got {label(node)} of the "
+                f"domain {node.domain!r}, or inside a branch"
             )

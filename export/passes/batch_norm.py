@@ -13,10 +13,10 @@ from bnnkit.export.batch_norm import Parameters, parameters_of, scale_and_shift
 from bnnkit.export.graph import (
     add_constant,
     channel_column,
-    module_path,
     new_node,
     nodes,
     operand,
+    parameter_name,
     replace,
 )
 
@@ -35,10 +35,10 @@ def lower_batch_norms(graph: ir.Graph) -> None:
 
 
 def _lower(graph: ir.Graph, node: ir.Node, parameters: Parameters) -> None:
-    x, shape, path = operand(node, 0), node.outputs[0].shape, module_path(node)
+    x, shape = operand(node, 0), node.outputs[0].shape
     alpha, beta = scale_and_shift(node, parameters)
-    scale = add_constant(graph, f"{path}.alpha", channel_column(alpha, x))
-    shift = add_constant(graph, f"{path}.beta", channel_column(beta, x))
+    scale = add_constant(graph, parameter_name(node, "alpha"), channel_column(alpha, x))
+    shift = add_constant(graph, parameter_name(node, "beta"), channel_column(beta, x))
     real = ir.DataType.FLOAT
     product = new_node("Mul", [x, scale], source=node, dtype=real, shape=shape)
     total = new_node("Add", [product.outputs[0], shift], source=node, dtype=real, shape=shape)

@@ -1,4 +1,4 @@
-"""Linear maps with binary weights become `BinaryConv2d`, `BinaryLinear` or `BinaryWeight`, with packed weights.
+"""Linear maps with binary weights become bnnkit's operators, with packed weights.
 
 1. `Conv` (two-dimensional) of signs with a `BinaryWeight` mark becomes `bnnkit.BinaryConv2d` and
    `Cast` to float32.
@@ -7,10 +7,11 @@
 3. A bias becomes an `Add` behind the cast.
 4. Every other `BinaryWeight` mark becomes `bnnkit.BinaryWeight`, which unpacks to real -1.0 and
    +1.0: its layer meets real activations.
-5. A weight is +1 iff its latent weight is >= 0. Weights are packed channels last.
+5. A weight is +1 iff its latent weight is >= 0. Weights are packed channels last; layers with the
+   same latent weights share them.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -22,20 +23,24 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import (
     add_constant,
-    array,
-    binary_op,
+    cast_to_real,
+    channel_column,
+    constant,
     label,
-    module_path,
+    mark_behind,
     new_node,
     nodes,
+    operand,
+    parameter_name,
     produced_by,
     rank,
     replace,
 )
+from bnnkit.export.passes.clean_up import remove_dead
 from bnnkit.export.passes.signs import dequantized
 
 MAX_FAN_IN: Final = 2**23 - 1
-"""Largest number of weights of an output channel, so that sums and thresholds stay below 2^24."""
+"""Largest number of weights of an output channel; sums and thresholds then stay below 2^24."""
 
 
 def lower_binary_layers(graph: ir.Graph) -> None:
@@ -50,65 +55,52 @@ def lower_binary_layers(graph: ir.Graph) -> None:
         _lower_convolution(graph, node, weights)
     for node in nodes(graph, "Gemm", "MatMul"):
         _lower_linear(graph, node, weights)
+    remove_dead(graph)
     for mark in nodes(graph, "BinaryWeight", domain=DOMAIN):
-        if mark.outputs[0].uses() or mark.outputs[0].is_graph_output():
-            _unpack(graph, mark, weights)  # rule 4
-        else:
-            graph.remove(mark, safe=True)
+        _unpack(graph, mark, weights)
 
 
-@dataclass
 class _PackedWeights:
-    """The packed weight of each mark; marks of the same latent weights share one."""
+    """The packed weights of the marks."""
 
-    graph: ir.Graph
-    _packed: dict[ir.Value, tuple[ir.Value, tuple[int, ...]]] = field(default_factory=dict)
+    def __init__(self, graph: ir.Graph) -> None:
+        self._graph = graph
+        self._packed: dict[ir.Value, tuple[ir.Value, tuple[int, ...]]] = {}
 
     def of(self, mark: ir.Node, layer: ir.Node) -> tuple[ir.Value, tuple[int, ...]]:
-        """Packed weight and `weight_shape`; `layer` gives the name."""
-        latent = mark.inputs[0]
-        assert latent is not None
+        """Packed weight and `weight_shape` of a mark; `layer` gives them their name."""
+        latent = operand(mark, 0)
         if latent not in self._packed:
-            signs = _channels_last(_signs(latent, mark))
-            packed = add_constant(self.graph, f"{module_path(layer)}.weight", pack_weight(signs))
-            self._packed[latent] = packed, signs.shape
+            signs = _signs(mark)
+            channels_last = signs.transpose(0, 2, 3, 1) if signs.ndim == 4 else signs
+            name = parameter_name(layer, "weight")
+            packed = add_constant(self._graph, name, pack_weight(channels_last))
+            self._packed[latent] = packed, channels_last.shape
         return self._packed[latent]
 
 
-def _signs(latent: ir.Value, mark: ir.Node) -> NDArray[np.int8]:
-    content = array(latent)
-    if content is None:
-        raise UnsupportedError(
-            f"expected latent weights of {label(mark)} that are parameters, got computed ones"
-        )
+def _signs(mark: ir.Node) -> NDArray[np.int8]:
+    """The weights, int8, values in {-1, +1}, with the axes of torch."""
+    content = constant(mark, 0)
     if np.isnan(content).any():
-        raise UnsupportedError(
-            f"the latent weights of {label(mark)} hold NaN; the training has diverged"
-        )
+        raise UnsupportedError(f"{label(mark)} has latent weights that are NaN; training diverged")
     if content.ndim not in (2, 4):
         raise UnsupportedError(
-            f"expected weights of a linear map or of a two-dimensional convolution in {label(mark)}, got shape "
-            f"{content.shape}"
+            f"expected weights of a linear map or a two-dimensional convolution in {label(mark)}, "
+            f"got shape {content.shape}"
         )
     if content[0].size > MAX_FAN_IN:
         raise UnsupportedError(
-            f"{label(mark)} sums up {content[0].size} products, more than {MAX_FAN_IN}"
+            f"expected at most {MAX_FAN_IN} products in a sum of {label(mark)}, "
+            f"got {content[0].size}"
         )
     return np.where(content >= 0, 1, -1).astype(np.int8)  # rule 5
 
 
-def _channels_last(signs: NDArray[np.int8]) -> NDArray[np.int8]:
-    return signs.transpose(0, 2, 3, 1) if signs.ndim == 4 else signs
-
-
 def _lower_convolution(graph: ir.Graph, node: ir.Node, weights: _PackedWeights) -> None:
-    signs, mark = dequantized(node.inputs[0]), binary_op(node.inputs[1], "BinaryWeight")
-    if (
-        signs is None
-        or mark is None
-        or rank(signs) != 4
-        or node.attributes.get_string("auto_pad", "NOTSET") != "NOTSET"
-    ):
+    signs, mark = dequantized(node.inputs[0]), mark_behind(node.inputs[1], "BinaryWeight")
+    pads_are_written = node.attributes.get_string("auto_pad", "NOTSET") == "NOTSET"
+    if signs is None or mark is None or rank(signs) != 4 or not pads_are_written:
         return
     packed, weight_shape = weights.of(mark, node)
     attributes = {
@@ -131,17 +123,14 @@ def _lower_linear(graph: ir.Graph, node: ir.Node, weights: _PackedWeights) -> No
 
 def _transposed_mark(node: ir.Node) -> ir.Node | None:
     """The mark of the weights (O, I), where the node multiplies by their transpose."""
-    weight = node.inputs[1]
-    if node.op_type == "Gemm":
-        factors = (node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0))
-        transposed = (node.attributes.get_int("transA", 0), node.attributes.get_int("transB", 0))
-        return (
-            binary_op(weight, "BinaryWeight")
-            if (factors, transposed) == ((1, 1), (0, 1))
-            else None
-        )
-    transpose = produced_by(weight, "Transpose")
-    return None if transpose is None else binary_op(transpose.inputs[0], "BinaryWeight")
+    weight = operand(node, 1)
+    if node.op_type == "MatMul":
+        transpose = produced_by(weight, "Transpose")
+        return None if transpose is None else mark_behind(transpose.inputs[0], "BinaryWeight")
+    factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
+    transposed = [node.attributes.get_int(name, 0) for name in ("transA", "transB")]
+    is_plain = factors == [1, 1] and transposed == [0, 1]
+    return mark_behind(weight, "BinaryWeight") if is_plain else None
 
 
 def _replace_by_sum(
@@ -149,51 +138,35 @@ def _replace_by_sum(
     node: ir.Node,
     op_type: str,
     inputs: list[ir.Value],
-    attributes: dict[str, Any],
+    attributes: Mapping[str, Any],
 ) -> None:
-    shape = node.outputs[0].shape
+    """Rules 1 to 3."""
     layer = new_node(
         op_type,
         inputs,
         source=node,
         dtype=ir.DataType.INT32,
-        shape=shape,
+        shape=node.outputs[0].shape,
         domain=DOMAIN,
         attributes=attributes,
     )
-    real = new_node(
-        "Cast",
-        layer.outputs,
-        source=node,
-        dtype=ir.DataType.FLOAT,
-        shape=shape,
-        attributes={"to": ir.DataType.FLOAT},
-    )
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    real = cast_to_real(layer.outputs[0], node)
+    has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
     replace(
-        graph, node, [layer, real] if bias is None else [layer, real, _add_bias(graph, real, bias)]
+        graph, node, [layer, real, _add_bias(graph, real, node)] if has_bias else [layer, real]
     )
 
 
-def _add_bias(graph: ir.Graph, real: ir.Node, bias: ir.Value) -> ir.Node:
-    """Rule 3; the bias is one number for each channel, which is axis 1."""
+def _add_bias(graph: ir.Graph, real: ir.Node, node: ir.Node) -> ir.Node:
     total = real.outputs[0]
-    content = array(bias)
-    if content is None:
-        raise UnsupportedError(
-            f"expected a bias of {label(real)} that is a parameter, got a computed one"
-        )
-    column = add_constant(
-        graph, f"{module_path(real)}.bias", content.reshape(-1, *[1] * (rank(total) - 2))
-    )
-    return new_node(
-        "Add", [total, column], source=real, dtype=ir.DataType.FLOAT, shape=total.shape
-    )
+    column = channel_column(constant(node, 2), total)
+    inputs = [total, add_constant(graph, parameter_name(node, "bias"), column)]
+    return new_node("Add", inputs, source=node, dtype=ir.DataType.FLOAT, shape=total.shape)
 
 
 def _unpack(graph: ir.Graph, mark: ir.Node, weights: _PackedWeights) -> None:
-    uses = list(mark.outputs[0].uses())
-    packed, weight_shape = weights.of(mark, uses[0].node if uses else mark)
+    users = [use.node for use in mark.outputs[0].uses()]
+    packed, weight_shape = weights.of(mark, (users or [mark])[0])
     unpacked = new_node(
         "BinaryWeight",
         [packed],
@@ -203,4 +176,4 @@ def _unpack(graph: ir.Graph, mark: ir.Node, weights: _PackedWeights) -> None:
         domain=DOMAIN,
         attributes={"weight_shape": weight_shape},
     )
-    replace(graph, mark, [unpacked])
+    replace(graph, mark, [unpacked])  # rule 4

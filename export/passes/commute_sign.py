@@ -3,8 +3,8 @@
 1. sign(f(max(x))) = max(sign(f(x))) for every nondecreasing f, so `MaxPool -> f -> Sign` becomes
    `f -> Sign -> MaxPool` where f is a chain of elementwise operators, nondecreasing on every
    channel (none at all is such a chain).
-2. Where f decreases on some channel (a batch norm with a negative scale behind the pool), the chain
-   stays as it is.
+2. Where f decreases on some channel (a batch norm with a negative scale behind the pool), the
+   chain stays as it is.
 3. So does a pool whose result, or a value between it and the sign, has another use.
 4. `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose` go behind the sign likewise where f
    is the same on all channels, as they may change what a channel is; f may decrease.
@@ -72,7 +72,7 @@ def _move(graph: ir.Graph, node: ir.Node, chain: list[Step], sign: ir.Node) -> N
     for value in (signs, *(link.node.outputs[0] for link in chain)):
         value.shape = x.shape
     _rename(signs, moved)
-    signs.replace_all_uses_with(moved.outputs[0])
+    signs.replace_all_uses_with(moved.outputs[0], replace_graph_outputs=True)
     moved.replace_input_with(0, signs)
     graph.insert_after(sign, moved)
 

@@ -1,18 +1,18 @@
 """Names that a reader of the file can follow back to the torch modules.
 
-1. The input and the outputs keep the names that they have, and the signs of a module bear the path
-   of the module.
-2. A node that holds weights, a threshold or a sign bears the path of its module; every other node
-   that path and its operator, `features.1/Mul`.
-3. Any other value is called after its node, `features.1/Mul/output`.
-4. A layer of torch's own is called after the module that owns its weight: torch's exporter gives a
+1. The input is called `image` (uint8) or `input`, the output `scores`, several outputs `output_0`
+   and so on; the signs of a module bear the path of the module.
+2. A node of bnnkit's bears the path of its module; any other node that path and its operator,
+   `features.1/Mul`.
+3. A layer of torch's own is called after the module that owns its weight: torch's exporter gives a
    convolution with a folded batch norm the path of the batch norm.
-5. A name that is taken gets `#2`, `#3` and so on; a constant loses its `#2` where the first has
-   gone.
+4. Any other value is called after its node, `features.1/Mul/output`.
+5. A name that is taken gets `#2`, `#3` and so on; a constant loses its number where the first of
+   that name has gone.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace as changed
+from typing import Final
 
 import onnx_ir as ir
 
@@ -20,55 +20,20 @@ from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import module_path
 from bnnkit.export.passes.signs import set_signs, signs_of
 
+_LAYERS: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
 
 def name_all(graph: ir.Graph) -> None:
     """Run the pass."""
-    values, used_nodes = _Names(), _Names()
-    for value in (*graph.inputs, *graph.outputs):  # rule 1
-        values.take(value.name or "")
-    signs = [
-        value
-        for value in _outputs(graph)
-        if signs_of(value) is not None and not value.is_graph_output()
-    ]
-    for value in signs:
-        record = signs_of(value)
-        assert record is not None
-        value.name = values.free(record.name)
-        set_signs(value, changed(record, name=value.name))
+    values, used_by_nodes = _Names(), _Names()
+    _name_ends(graph, values)
+    _name_signs(graph, values)
     _name_constants(graph, values)
     for node in graph:
-        node.name = used_nodes.free(_node_name(node))
+        node.name = used_by_nodes.free(_node_name(node))
         for value in node.outputs:
             if signs_of(value) is None and not value.is_graph_output():
-                value.name = values.free(f"{node.name}/output")  # rule 3
-
-
-def _outputs(graph: ir.Graph) -> Iterator[ir.Value]:
-    for node in graph:
-        yield from node.outputs
-
-
-def _name_constants(graph: ir.Graph, values: "_Names") -> None:
-    constants = list(graph.initializers.values())
-    numbered = [value for value in constants if "#" in (value.name or "")]
-    for value in constants:
-        if value not in numbered:
-            values.take(value.name or "")
-    for value in numbered:  # rule 5
-        value.name = values.free((value.name or "").partition("#")[0])
-
-
-def _node_name(node: ir.Node) -> str:
-    path = module_path(node)
-    if node.op_type in ("Conv", "Gemm", "MatMul", "ConvTranspose"):
-        owner, _, parameter = (
-            (node.inputs[1].name or "").rpartition(".") if node.inputs[1] else ("", "", "")
-        )
-        return owner if owner and parameter == "weight" else path or node.op_type  # rule 4
-    return (
-        path if path and node.domain == DOMAIN else f"{path}/{node.op_type}".lstrip("/")
-    )  # rule 2
+                value.name = values.free(f"{node.name}/output")  # rule 4
 
 
 class _Names:
@@ -87,3 +52,40 @@ class _Names:
             candidate, number = f"{name}#{number}", number + 1
         self.take(candidate)
         return candidate
+
+
+def _name_ends(graph: ir.Graph, values: _Names) -> None:
+    is_image = graph.inputs[0].dtype == ir.DataType.UINT8
+    graph.inputs[0].name = values.free("image" if is_image else "input")
+    for index, value in enumerate(graph.outputs):
+        value.name = values.free("scores" if len(graph.outputs) == 1 else f"output_{index}")
+
+
+def _name_signs(graph: ir.Graph, values: _Names) -> None:
+    for value in [value for node in graph for value in node.outputs]:
+        record = signs_of(value)
+        if record is not None:  # rule 1
+            value.name = values.free(record.name)
+            set_signs(value, changed(record, name=value.name))
+
+
+def _name_constants(graph: ir.Graph, values: _Names) -> None:
+    constants = list(graph.initializers.values())
+    numbered = [value for value in constants if "#" in (value.name or "")]
+    for value in constants:
+        if value not in numbered:
+            values.take(value.name or "")
+    for value in numbered:  # rule 5
+        value.name = values.free((value.name or "").partition("#")[0])
+
+
+def _node_name(node: ir.Node) -> str:
+    path = module_path(node)
+    if node.domain == "" and node.op_type in _LAYERS:  # rule 3
+        weight = node.inputs[1]
+        owner, _, parameter = ((weight.name if weight else "") or "").rpartition(".")
+        path = owner if owner and parameter == "weight" else path
+        return path or node.op_type
+    if node.domain == DOMAIN and path:
+        return path
+    return f"{path}/{node.op_type}".lstrip("/")  # rule 2

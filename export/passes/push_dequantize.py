@@ -29,7 +29,7 @@ def push_dequantize(graph: ir.Graph) -> None:
         if signs is None:
             continue
         if (node.domain, node.op_type) == (DOMAIN, "Sign"):
-            node.outputs[0].replace_all_uses_with(signs)  # rule 4
+            node.outputs[0].replace_all_uses_with(signs, replace_graph_outputs=True)  # rule 4
             graph.remove(node, safe=True)
         elif node.domain == "" and node.op_type in _ON_SIGNS and len(node.outputs) == 1:
             inputs = _ON_SIGNS[node.op_type](graph, node, signs)

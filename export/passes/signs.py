@@ -2,7 +2,8 @@
 
 1. The mark `Sign(a)`, real to real, becomes `bnnkit.Sign(a)` (uint8 signs) and
    `DequantizeLinear(signs, 1.0, 1)`.
-2. The signs are the value that bears the module's path; the second call of a module gives `path#2`.
+2. The signs are the value that bears the module's path; the second call of a module gives
+   `path#2`.
 """
 
 from collections import Counter
@@ -86,7 +87,7 @@ def lower_signs(graph: ir.Graph) -> None:
         x = operand(mark, 0)
         if x.dtype != ir.DataType.FLOAT:
             raise UnsupportedError(
-                f"expected a float32 input of {label(mark)}, got {x.dtype}; call model.float() first"
+                f"expected a float32 input of {label(mark)}, got {x.dtype}; call model.float()"
             )
         codes = ir.DataType.UINT8
         sign = new_node("Sign", [x], source=mark, dtype=codes, shape=x.shape, domain=DOMAIN)

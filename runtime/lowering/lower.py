@@ -14,8 +14,9 @@ from bnnkit.runtime.lowering.binary_layers import (
     binary_linear,
 )
 from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.lowering.elementwise import lower_elementwise
 from bnnkit.runtime.lowering.float_layers import integer_layer, lower_real_layer
-from bnnkit.runtime.lowering.real import lower_elementwise, operator
+from bnnkit.runtime.lowering.operator import operator
 from bnnkit.runtime.operators import OPERATORS, arguments
 from bnnkit.runtime.values import Array, Value
 
@@ -64,9 +65,7 @@ def _lower_node(draft: Draft, node: Node) -> None:
     elif not any(name in draft.values for name in node.inputs) and node.kind in OPERATORS:
         inputs = arguments([draft.graph.constants.get(name) for name in node.inputs])
         draft.graph.constants[node.outputs[0]] = OPERATORS[node.kind](node.attributes, *inputs)
-    elif not any(
-        lowers(draft, node) for lowers in (signs.lower_move, lower_real_layer, lower_elementwise)
-    ):
+    elif not any(lowers(draft, node) for lowers in WHERE_POSSIBLE):
         if node.kind not in OPERATORS:
             raise UnsupportedError(
                 f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"

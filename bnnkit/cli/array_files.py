@@ -1,0 +1,73 @@
+"""Arrays that commands read and write: .npy, and .npz for several."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.atomic import replacing
+from bnnkit.errors import FileError, UsageError
+
+Array = NDArray[Any]
+
+_ZIP_START = b"PK\x03\x04"
+
+
+def read_array(path: Path) -> Array:
+    """The array in a .npy file.
+
+    Raises:
+        FileError: It is missing, truncated, no .npy file, or holds Python objects.
+    """
+    try:
+        with path.open("rb") as file:
+            is_zip = file.read(len(_ZIP_START)) == _ZIP_START
+            file.seek(0)
+            array = None if is_zip else np.load(file, allow_pickle=False)
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise FileError(f"{path} cannot be read as a .npy file: {_reason(error)}") from error
+    if not isinstance(array, np.ndarray):
+        raise FileError(f"{path} is an archive of arrays: expected a .npy file with one array")
+    return array
+
+
+def check_output(path: Path, names: tuple[str, ...]) -> None:
+    """Refuse a file name that cannot hold the outputs, before they are computed.
+
+    Raises:
+        UsageError: It ends in neither .npy nor .npz, or in .npy where there are several outputs.
+        FileError: Its folder is missing.
+    """
+    if path.suffix not in (".npy", ".npz"):
+        raise UsageError(f"expected an output file OUT.npy or OUT.npz, got {path}")
+    if path.suffix == ".npy" and len(names) > 1:
+        raise UsageError(
+            f"the model has {len(names)} outputs ({', '.join(names)}): expected an output file"
+            f" OUT.npz, which holds each by its name, got {path}"
+        )
+    if not path.parent.is_dir():
+        raise FileError(f"cannot write {path}: there is no folder {path.parent}")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write a .npy of the one array, or a .npz of all; whole or not at all.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        if path.suffix == ".npy":
+            (array,) = arrays.values()
+            np.save(file, array, allow_pickle=False)
+        else:
+            np.savez(file, **arrays)
+
+
+def _reason(error: Exception) -> str:
+    if "Object arrays" in str(error) or "pickled" in str(error):
+        return "it is no array, or one of Python objects"
+    return f"it is damaged ({error})"

@@ -1,0 +1,104 @@
+"""`bnnkit bench`."""
+
+import json
+from pathlib import Path
+
+import click
+import onnx
+
+from bnnkit.atomic import write_text
+from bnnkit.benchmark import Benchmark, benchmark, random_images
+from bnnkit.benchmark_json import to_json
+from bnnkit.cli import options
+from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
+from bnnkit.cli.console import waiting, write
+from bnnkit.engines import ENGINES
+from bnnkit.errors import UsageError
+from bnnkit.runtime import artifact
+from bnnkit.step_times import StepTime, step_times
+
+DEFAULT_ENGINES = "bnnkit,onnxruntime,onnxruntime-fp32"
+
+
+@click.command("bench")
+@click.argument("model", type=options.PATH)
+@click.option(
+    "--engines",
+    callback=options.names,
+    default=DEFAULT_ENGINES,
+    show_default=True,
+    metavar="NAMES",
+    help=f"Which to measure, with commas, out of {', '.join(ENGINES)}; the others are compared "
+    "with the first. onnxruntime runs the file itself, with its binary layers as int8;"
+    " onnxruntime-fp32 the same network in float32.",
+)
+@click.option(
+    "--threads",
+    callback=options.counts,
+    default="1",
+    show_default=True,
+    metavar="COUNTS",
+    help="Numbers of threads, with commas.",
+)
+@click.option(
+    "--batch",
+    "batches",
+    callback=options.counts,
+    default="1",
+    show_default=True,
+    metavar="COUNTS",
+    help="Numbers of images in a run, with commas.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="How long to measure each engine, for each number of threads and images.",
+)
+@options.samples
+@click.option(
+    "--json",
+    "json_file",
+    type=options.PATH,
+    metavar="FILE",
+    help="Write all measurements, in the JSON shape of google-benchmark.",
+)
+@click.option("--profile", is_flag=True, help="Show how long each step of bnnkit's runtime takes.")
+def command(
+    model: Path,
+    engines: tuple[str, ...],
+    threads: tuple[int, ...],
+    batches: tuple[int, ...],
+    seconds: float,
+    samples: int | None,
+    seed: int,
+    json_file: Path | None,
+    profile: bool,
+) -> None:
+    """Measure the latency of a model in several engines.
+
+    The engines take turns on the same random inputs, so that the machine's moods hit all alike.
+    """
+    if samples:
+        raise UsageError(f"the file is deterministic: expected --samples 0, got {samples}")
+    network = artifact.read(model)
+    with waiting("measuring"):
+        measured = benchmark(
+            network, engines=engines, threads=threads, batches=batches, seconds=seconds
+        )
+        steps = _profile(network, threads[0], batches[0]) if profile else []
+    print_benchmark(measured)
+    if profile:
+        print_step_times(steps, threads[0], batches[0])
+    if json_file is not None:
+        write_text(json_file, _dump(measured, model, steps))
+        write(f"wrote {json_file}")
+
+
+def _profile(network: onnx.ModelProto, threads: int, batch: int) -> list[StepTime]:
+    return step_times(network, random_images(network, batch), threads=threads)
+
+
+def _dump(measured: Benchmark, model: Path, steps: list[StepTime]) -> str:
+    return json.dumps(to_json(measured, model=model.name, profile=steps), indent=1) + "\n"

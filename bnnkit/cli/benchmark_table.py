@@ -1,0 +1,57 @@
+"""A benchmark as tables."""
+
+from collections.abc import Iterator, Sequence
+
+from bnnkit.benchmark import Benchmark, Measurement, ratio, rounds_together
+from bnnkit.cli.console import print_table, write
+from bnnkit.step_times import StepTime
+
+
+def print_benchmark(measured: Benchmark) -> None:
+    """The latencies, and how the other engines compare with the first."""
+    times = ("median", "p90", "p99", "min", "mean")
+    first = measured.measurements[0].engine
+    print_table(
+        "latency of a run, in microseconds",
+        ("engine", "batch", "threads", *times, f"{first} is so many times as fast"),
+        list(_rows(measured)),
+        left=("engine",),
+    )
+    for name, reason in measured.left_out.items():
+        write(f"left out: {name}: {reason}")
+
+
+def print_step_times(steps: Sequence[StepTime], threads: int, batch: int) -> None:
+    """Where the time of bnnkit's runtime goes."""
+    print_table(
+        f"steps of bnnkit's runtime, batch {batch}, threads {threads}",
+        ("node", "step", "median us", "share"),
+        [(s.name, s.step, f"{s.median_us:,.1f}", f"{s.share:.1%}") for s in steps],
+        left=("node", "step"),
+    )
+
+
+def _rows(measured: Benchmark) -> Iterator[tuple[str, ...]]:
+    for first, *others in rounds_together(measured):
+        yield _row(first, "")
+        for other in others:
+            found = ratio(other, first)
+            spread = f"({found.low:.1f} to {found.high:.1f})"
+            yield _row(other, f"{found.median:.1f} {spread}")
+
+
+def _row(measurement: Measurement, comparison: str) -> tuple[str, ...]:
+    times = (
+        measurement.median_us,
+        measurement.percentile_us(90),
+        measurement.percentile_us(99),
+        measurement.percentile_us(0),
+        float(measurement.wall_us.mean()),
+    )
+    return (
+        f"{measurement.engine} {measurement.version}",
+        str(measurement.batch),
+        str(measurement.threads),
+        *(f"{microseconds:,.1f}" for microseconds in times),
+        comparison,
+    )

@@ -1,0 +1,77 @@
+"""What a person sees: tables on standard output, a progress bar on standard error."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+WIDTH_IN_A_FILE = 160
+"""Columns where the output is no terminal, so that nothing is cut off."""
+
+
+def write(line: str) -> None:
+    """Print a line for a person."""
+    click.echo(line)
+
+
+def print_json(content: Any) -> None:
+    """Print an object as JSON."""
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = ()
+) -> None:
+    """Print a table.
+
+    Args:
+        title: Stands above it.
+        columns: Headers.
+        rows: As many cells each as there are columns.
+        left: Headers of columns of words, which are aligned left; numbers are aligned right.
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def console(**options: Any) -> Any:
+    """A rich console on standard output."""
+    from rich.console import Console
+
+    plain = Console(highlight=False, markup=False, soft_wrap=False, **options)
+    if not plain.is_terminal:
+        plain.width = WIDTH_IN_A_FILE
+    return plain
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for long work, in a terminal only; the function that it gives advances the bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    errors = console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+@contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """Tell in a terminal what is being done, for work whose end cannot be foretold."""
+    errors = console(stderr=True)
+    if errors.is_terminal:
+        with errors.status(label):
+            yield
+    else:
+        yield

@@ -1,0 +1,116 @@
+"""`bnnkit eval`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from bnnkit import data, metrics
+from bnnkit.cli import options
+from bnnkit.cli.array_files import Array
+from bnnkit.cli.console import print_json, print_table, progress, write
+from bnnkit.engines import open_file
+from bnnkit.errors import UsageError
+from bnnkit.reliability import draw_reliability
+from bnnkit.runtime import artifact
+
+BATCH = 256
+
+
+@click.command("eval")
+@click.argument("path", type=options.PATH, metavar="CKPT_OR_MODEL")
+@click.option(
+    "--data",
+    "name",
+    metavar="NAME",
+    help="The data set whose test part is used: digits, mnist, cifar10, or a .npz file; without "
+    "it, the one that the network was trained on.",
+)
+@options.data_dir
+@options.samples
+@options.threads
+@options.as_json
+@click.option(
+    "--plot",
+    type=options.PATH,
+    metavar="FILE.png",
+    help="Draw the reliability diagram: accuracy over confidence.",
+)
+def command(
+    path: Path,
+    name: str | None,
+    data_dir: Path | None,
+    samples: int | None,
+    seed: int,
+    threads: int,
+    as_json: bool,
+    plot: Path | None,
+) -> None:
+    """Accuracy and calibration of a checkpoint or a model.
+
+    CKPT_OR_MODEL is the folder of a run or its checkpoint.safetensors, which torch evaluates, or a
+    model file, which bnnkit's runtime runs; that needs no torch.
+
+    accuracy: the share of the images whose most probable class is right. nll: the mean negative
+    log likelihood of the right class, in nats. brier: the mean squared error of the probabilities,
+    from 0 to 2. ece: the expected calibration error, from 0 to 1, in 15 bins.
+    """
+    predict, trained_on = _opened(path, samples or 0, threads)
+    dataset = data.load(_chosen(name, trained_on, path), data_dir)
+    probabilities = _in_batches(predict, dataset.x_test)
+    scores: dict[str, Any] = {
+        "accuracy": metrics.accuracy(probabilities, dataset.y_test),
+        "nll": metrics.nll(probabilities, dataset.y_test),
+        "brier": metrics.brier(probabilities, dataset.y_test),
+        "ece": metrics.ece(probabilities, dataset.y_test),
+    }
+    if plot is not None:
+        draw_reliability(
+            probabilities, dataset.y_test, plot, title=f"{path.name} on {dataset.name}"
+        )
+    about = {"file": str(path), "data": dataset.name, "images": len(dataset.x_test)}
+    if as_json:
+        print_json({**about, "samples": samples or 0, **scores})
+        return
+    cells = [f"{len(dataset.x_test):,}", str(samples or 0)]
+    cells += [f"{scores['accuracy']:.2%}", *(f"{scores[key]:.4f}" for key in list(scores)[1:])]
+    print_table(f"{path} on {dataset.name}", ("images", "samples", *scores), [cells])
+    if plot is not None:
+        write(f"wrote {plot}")
+
+
+def _opened(path: Path, samples: int, threads: int) -> tuple[Callable[[Array], Array], str | None]:
+    """What gives the class probabilities of a batch, and the data set that it was trained on."""
+    if not options.is_checkpoint(path):
+        engine = open_file("bnnkit", path, threads=threads)
+        trained_on = artifact.metadata(artifact.read(path)).get("dataset")
+
+        def predict(images: Array) -> Array:
+            engine.check(images)
+            return engine.predict(images, samples=samples)
+
+        return predict, trained_on
+    if samples:
+        raise UsageError(f"a checkpoint is evaluated deterministically: got --samples {samples}")
+    from bnnkit.training import evaluate, load_checkpoint
+
+    model, _, about = load_checkpoint(path)
+    return lambda images: evaluate(model, images), about.dataset
+
+
+def _chosen(name: str | None, trained_on: str | None, path: Path) -> str:
+    chosen = name or trained_on
+    if chosen is None:
+        raise UsageError(f"{path} does not say what it was trained on: expected --data NAME")
+    return chosen
+
+
+def _in_batches(predict: Callable[[Array], Array], images: Array) -> Array:
+    parts = []
+    with progress("evaluating", len(images)) as advance:
+        for start in range(0, len(images), BATCH):
+            parts.append(predict(images[start : start + BATCH]))
+            advance(len(parts[-1]))
+    return np.concatenate(parts)

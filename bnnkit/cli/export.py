@@ -1,0 +1,52 @@
+"""`bnnkit export`."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from bnnkit.cli import options
+from bnnkit.cli.console import print_json, waiting, write
+from bnnkit.cli.report_table import print_report
+from bnnkit.errors import UsageError
+
+
+@click.command("export")
+@click.argument("checkpoint", type=options.PATH, metavar="CKPT")
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["onnx", "tflite", "c"]),
+    default="onnx",
+    show_default=True,
+    help="The format; this version writes onnx.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=options.PATH,
+    required=True,
+    metavar="FILE",
+    help="The model file to write, such as MODEL.onnx.",
+)
+@options.as_json
+def command(checkpoint: Path, target: str, output: Path, as_json: bool) -> None:
+    """Write a trained network as a bit-packed model file.
+
+    CKPT is the folder of a run, or its checkpoint.safetensors.
+
+    Stock ONNX Runtime opens the file, and bnnkit runs it with popcount kernels; both give the bits
+    that the network gives in torch. The report says of every layer whether it is binary, why not,
+    and what it weighs.
+    """
+    if target != "onnx":
+        raise UsageError(f"export to {target} is not available yet; expected --to onnx")
+    with waiting("exporting"):
+        from bnnkit.checkpoint_export import export_checkpoint
+
+        report = export_checkpoint(checkpoint, output)
+    if as_json:
+        print_json({"file": str(output), **asdict(report)})
+    else:
+        print_report(report)
+        write(f"wrote {output}")

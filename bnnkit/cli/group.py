@@ -1,0 +1,154 @@
+"""`bnnkit` itself: which commands there are, and how each of them ends.
+
+| exit code | meaning                                                                  |
+| --------- | ------------------------------------------------------------------------ |
+| 0         | done                                                                     |
+| 1         | the check failed (verify)                                                |
+| 2         | wrong use or bad input; one line on standard error says what is expected |
+| 130, 143  | interrupted, terminated; files are as they were before                   |
+
+Whatever else is raised is a mistake of bnnkit's own and shows its traceback.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+import bnnkit
+from bnnkit.errors import BnnkitError, MissingExtraError
+
+COMMANDS = {
+    "quickstart": "The whole road on bundled digits: train, export, verify, run, bench.",
+    "train": "Train a network from a configuration, or continue a run that was stopped.",
+    "eval": "Accuracy and calibration of a checkpoint or a model.",
+    "export": "Write a trained network as a bit-packed model file.",
+    "run": "Run a model on the inputs of a .npy file.",
+    "verify": "Check that every engine computes what was trained, bit for bit.",
+    "bench": "Measure the latency of a model in several engines.",
+    "info": "What a model or checkpoint consists of, and what stayed float.",
+}
+"""Every command, each in the module of its name, and its line in the list."""
+
+_EXTRAS = {
+    "torch": "train",
+    "lightning_fabric": "train",
+    "lightning": "train",
+    "safetensors": "train",
+    "pydantic": "train",
+    "yaml": "train",
+    "sklearn": "train",
+    "onnx_ir": "export",
+    "onnxscript": "export",
+    "onnxruntime": "ort",
+    "matplotlib": "plot",
+}
+"""Packages that need not be installed, and the extra that brings each."""
+
+WRONG_USE = 2
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+PIPE_CLOSED = 128 + 13  # SIGPIPE, which not every system has
+
+
+class LazyGroup(click.Group):
+    """The group of `COMMANDS`; ends as the table above says."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of a project."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"bnnkit.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        """Run a command and leave with its exit code."""
+        arguments = (sys.argv[1:] if args is None else list(args)) or ["--help"]
+        try:
+            with self.make_context(prog_name or "bnnkit", arguments, **extra) as context:
+                self.invoke(context)
+                sys.stdout.flush()
+        except click.exceptions.Exit as leaving:
+            sys.exit(leaving.exit_code)
+        except click.ClickException as error:
+            place = getattr(error, "ctx", None)
+            _fail(place.command_path if place else "bnnkit", error.format_message())
+        except (KeyboardInterrupt, click.Abort):
+            _fail(_place(arguments), "interrupted", INTERRUPTED)
+        except BrokenPipeError:
+            _leave_quietly()
+        except (BnnkitError, OSError, MemoryError, ModuleNotFoundError) as error:
+            message = _explain(error)
+            if message is None:
+                raise
+            _fail(_place(arguments), message)
+        sys.exit(0)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(bnnkit.__version__, message="bnnkit %(version)s")
+def bnnkit_command() -> None:
+    """Train binarized neural networks, export them bit-packed, run them at the speed of popcount.
+
+    Start with `bnnkit quickstart`; `bnnkit COMMAND --help` explains each command.
+    """
+
+
+def main() -> NoReturn:
+    """The entry point of the program."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+    bnnkit_command.main()
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """Unwind, so that half-written files are removed."""
+    raise SystemExit(TERMINATED)
+
+
+def _place(arguments: Sequence[str]) -> str:
+    """The command in the words of the user."""
+    return f"bnnkit {arguments[0]}" if arguments and arguments[0] in COMMANDS else "bnnkit"
+
+
+def _explain(error: BaseException) -> str | None:
+    """What a user can do about an error; None if it is a mistake of ours."""
+    if isinstance(error, ModuleNotFoundError):
+        if error.name not in _EXTRAS:
+            return None
+        return str(MissingExtraError(f"what uses {error.name}", _EXTRAS[error.name]))
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}" if str(error) else "not enough memory"
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return f"{error.filename}: {reason}" if error.filename else reason
+    return str(error)
+
+
+def _fail(place: str, message: str, code: int = WRONG_USE) -> NoReturn:
+    """One line on standard error, whatever the message holds."""
+    click.echo(f"{place}: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def _leave_quietly() -> NoReturn:
+    """The reader of our output has left; Python must not complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(PIPE_CLOSED)

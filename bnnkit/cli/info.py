@@ -1,0 +1,66 @@
+"""`bnnkit info`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import onnx
+
+from bnnkit.cli import options
+from bnnkit.cli.console import print_json, waiting, write
+from bnnkit.cli.report_table import print_report
+from bnnkit.export.report import report
+from bnnkit.runtime import artifact
+
+_JSON_VALUES = ("signs", "classes", "input")
+
+
+@click.command("info")
+@click.argument("path", type=options.PATH, metavar="MODEL_OR_CKPT")
+@options.as_json
+def command(path: Path, as_json: bool) -> None:
+    """What a model or checkpoint consists of, and what stayed float.
+
+    MODEL_OR_CKPT is a model file, the folder of a run, or a checkpoint.safetensors. A checkpoint
+    is described by the model file that an export of it would give.
+    """
+    if options.is_checkpoint(path):
+        with waiting("exporting"):
+            from bnnkit.checkpoint_export import checkpoint_artifact
+
+            model = checkpoint_artifact(path)
+        file_size = model.ByteSize()
+    else:
+        model = artifact.read(path)
+        file_size = path.stat().st_size
+    about, found = _metadata(model), report(model, file_size)
+    if as_json:
+        print_json({"file": str(path), "metadata": about, **asdict(found)})
+        return
+    for key, value in about.items():
+        if key != "signs":
+            write(f"{key + ':':<12}{_in_words(value)}")
+    print_report(found)
+
+
+def _metadata(model: onnx.ModelProto) -> dict[str, Any]:
+    """What the file says of itself, JSON values read."""
+    return {
+        key: _parsed(value) if key in _JSON_VALUES else value
+        for key, value in artifact.metadata(model).items()
+    }
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,170 @@
+"""`bnnkit quickstart`: every other command once, on the smallest data set."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from bnnkit import data
+from bnnkit.atomic import write_text
+from bnnkit.benchmark import benchmark
+from bnnkit.cli import options
+from bnnkit.cli.array_files import Array, write_arrays
+from bnnkit.cli.benchmark_table import print_benchmark
+from bnnkit.cli.console import console, progress, waiting, write
+from bnnkit.cli.report_table import print_report, size
+from bnnkit.cli.verification_table import print_verification
+from bnnkit.data import Dataset
+from bnnkit.engines import open_file
+from bnnkit.errors import BnnkitError, FileError
+from bnnkit.runtime import artifact
+from bnnkit.verify import verify
+
+CONFIG = """\
+# The network and the training of `bnnkit quickstart`.
+data: {name: digits}
+model: {name: convnet, width: 32, weight_noise: none}
+epochs: 30
+batch_size: 64
+lr: 0.01
+"""
+ENGINES = ("bnnkit", "onnxruntime", "onnxruntime-fp32")
+BATCHES = (1, 64)
+BENCH_SECONDS = 1.0
+N_SHOWN = 10
+
+NEXT = """\
+Next:
+  bnnkit info {model}                          what the file consists of
+  bnnkit eval {model} --data digits            accuracy and calibration, without torch
+  bnnkit bench {model} --threads 1,2 --profile where the time goes
+  bnnkit train {config} model.width=64 --out {out}/wider
+"""
+
+
+@click.command("quickstart")
+@click.option(
+    "--out",
+    type=options.PATH,
+    default="quickstart",
+    show_default=True,
+    metavar="DIR",
+    help="Where to put everything that is made.",
+)
+def command(out: Path) -> None:
+    """The whole road on bundled digits: train, export, verify, run, bench.
+
+    Trains a small binarized network on the digits of scikit-learn, writes it as a bit-packed model
+    file, checks that every engine computes what was trained, runs the file and times it. It takes
+    less than 90 seconds on 2 cores; a second time it starts from the network that is there.
+    """
+    start = time.monotonic()
+    _make_folder(out)
+    tour = _Tour(out, data.load("digits"))
+    for number, (step, title) in enumerate(tour.steps(), 1):
+        write(f"\n[{number}/5] {title}")
+        step()
+    write(f"\nDone in {time.monotonic() - start:.0f} s; everything is in {out}.\n")
+    write(NEXT.format(model=tour.model, config=tour.config, out=out))
+
+
+@dataclass(frozen=True)
+class _Tour:
+    """The steps, each of which says which command does the same."""
+
+    out: Path
+    dataset: Dataset
+
+    @property
+    def config(self) -> Path:
+        return self.out / "digits.yaml"
+
+    @property
+    def run_folder(self) -> Path:
+        return self.out / "run"
+
+    @property
+    def model(self) -> Path:
+        return self.out / "digits.onnx"
+
+    def steps(self) -> tuple[tuple[Callable[[], None], str], ...]:
+        """Each step and what it means."""
+        return (
+            (self.train, "Train: weights and activations are +1 or -1, and noisy while it learns"),
+            (self.export, "Export: 1 bit for a weight, in an ONNX file that stock engines open"),
+            (self.verify, "Verify: torch and every engine, all test images, every bit"),
+            (self.run, "Run: the popcount runtime, which needs no torch"),
+            (self.bench, "Bench: latency beside ONNX Runtime, in int8 and in float32"),
+        )
+
+    def train(self) -> None:
+        """The network, in `run_folder`."""
+        import torch
+
+        from bnnkit.training import load_config, train
+
+        _say(f"bnnkit train {self.config} --out {self.run_folder}")
+        write_text(self.config, CONFIG)
+        torch.set_num_threads(1)  # the layers are so small that threads would wait for each other
+        train(load_config(self.config), self.run_folder, console=console())
+
+    def export(self) -> None:
+        """The model file, and how much smaller it is."""
+        _say(f"bnnkit export {self.run_folder} --to onnx -o {self.model}")
+        with waiting("exporting"):
+            from bnnkit.checkpoint_export import export_checkpoint
+
+            print_report(export_checkpoint(self.run_folder, self.model))
+        trained = (self.run_folder / "checkpoint.safetensors").stat().st_size
+        packed = self.model.stat().st_size
+        write(f"{size(trained)} of float32 in the checkpoint, {size(packed)} in {self.model}")
+
+    def verify(self) -> None:
+        """All engines on all test images."""
+        from bnnkit.training import load_checkpoint
+
+        _say(f"bnnkit verify {self.run_folder} {self.model}")
+        network, images = load_checkpoint(self.run_folder).model, self.dataset.x_test
+        with progress("verifying", len(images)) as advance:
+            model = artifact.read(self.model)
+            verification = verify(model, images, network=network, advance=advance)
+        print_verification(verification, "the test part of digits")
+        if not verification.is_equal:
+            raise BnnkitError("the engines differ; please report this with the output above")
+
+    def run(self) -> None:
+        """The test images through the runtime, and the first answers."""
+        images, scores = self.out / "images.npy", self.out / "scores.npy"
+        write_arrays(images, {"images": self.dataset.x_test})
+        _say(f"bnnkit run {self.model} {images} -o {scores}")
+        (result,) = open_file("bnnkit", self.model).run(self.dataset.x_test)
+        write_arrays(scores, {"scores": result})
+        classes, labels = result.argmax(axis=1), self.dataset.y_test
+        write(f"the first {N_SHOWN} test images: {_digits(classes)}; truth: {_digits(labels)}")
+        write(f"test accuracy: {np.mean(classes == labels):.2%} of {len(labels)} images")
+
+    def bench(self) -> None:
+        """The latency table."""
+        _say(f"bnnkit bench {self.model} --batch {','.join(map(str, BATCHES))}")
+        with waiting("measuring"):
+            model = artifact.read(self.model)
+            measured = benchmark(model, engines=ENGINES, batches=BATCHES, seconds=BENCH_SECONDS)
+        print_benchmark(measured)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
+def _say(command_line: str) -> None:
+    write(f"$ {command_line}")
+
+
+def _digits(labels: Array) -> str:
+    return " ".join(str(label) for label in labels[:N_SHOWN])

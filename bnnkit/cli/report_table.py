@@ -1,0 +1,60 @@
+"""The report on an artifact as tables."""
+
+from bnnkit.cli.console import print_table, write
+from bnnkit.export.report import Report
+
+_KIBIBYTE = 1024
+
+
+def print_report(report: Report) -> None:
+    """What is binary and what is not, and why; signs; sizes."""
+    print_table(
+        "layers",
+        ("layer", "operator", "kind", "MACs", "bytes", "ideal bytes", "why not binary"),
+        [
+            (
+                layer.name,
+                layer.operator,
+                layer.kind,
+                f"{layer.macs:,}",
+                f"{layer.stored_bytes:,}",
+                f"{layer.ideal_bytes:,}",
+                layer.reason,
+            )
+            for layer in report.layers
+        ],
+        left=("layer", "operator", "kind", "why not binary"),
+    )
+    if report.signs:
+        print_table(
+            "signs",
+            ("signs", "computed as", "where"),
+            [
+                (sign.name, "integer threshold" if sign.is_threshold else "real sign", sign.reason)
+                for sign in report.signs
+            ],
+            left=("signs", "computed as", "where"),
+        )
+    for line in summary(report):
+        write(line)
+
+
+def summary(report: Report) -> list[str]:
+    """Operations by precision and the size of the file, a line each."""
+    total = sum(report.macs.values()) or 1
+    parts = (f"{macs:,} {kind} ({macs / total:.1%})" for kind, macs in report.macs.items() if macs)
+    excess = report.file_bytes - report.ideal_bytes
+    return [
+        f"multiply-accumulates for one input: {', '.join(parts) or 'none'}",
+        f"file: {size(report.file_bytes)}; ideal, 1 bit for a binary weight and the rest as it is:"
+        f" {size(report.ideal_bytes)}; names, shapes and functions: {size(excess)}",
+    ]
+
+
+def size(n_bytes: int) -> str:
+    """A size in words: "812 B", "28.1 KiB", "1.74 MiB"."""
+    if n_bytes < _KIBIBYTE:
+        return f"{n_bytes} B"
+    if n_bytes < _KIBIBYTE**2:
+        return f"{n_bytes / _KIBIBYTE:.1f} KiB"
+    return f"{n_bytes / _KIBIBYTE**2:.2f} MiB"

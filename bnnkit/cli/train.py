@@ -1,0 +1,34 @@
+"""`bnnkit train`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from bnnkit.cli import options
+from bnnkit.cli.console import console
+
+
+@click.command("train")
+@click.argument("config", type=options.PATH, metavar="CONFIG.yaml")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--out",
+    type=options.PATH,
+    required=True,
+    metavar="DIR",
+    help="The folder of the run: configuration, metrics, curves and checkpoint. A run that was "
+    "stopped continues in it.",
+)
+@options.data_dir
+def command(config: Path, overrides: tuple[str, ...], out: Path, data_dir: Path | None) -> None:
+    """Train a network from a configuration, or continue a run that was stopped.
+
+    KEY=VALUE changes a key of the configuration, with dots for those of a section: lr=0.001,
+    model.width=64. An unknown key is refused with the list of the valid ones.
+    """
+    from bnnkit.training import load_config, train
+
+    if data_dir is not None:
+        overrides = (*overrides, f"data.dir={json.dumps(str(data_dir))}")
+    train(load_config(config, overrides), out, console=console())

@@ -1,0 +1,54 @@
+"""A verification as a table and a verdict."""
+
+from collections.abc import Iterator
+
+from bnnkit.cli.console import print_table, write
+from bnnkit.comparison import Comparison
+from bnnkit.verify import Verification
+
+
+def print_verification(verification: Verification, inputs: str) -> None:
+    """Each engine beside the reference, what was left out, and what differs first."""
+    print_table(
+        f"compared with the reference on {verification.n_images:,} images, {inputs}",
+        ("engine", "tensors of signs", "signs", "different", "other class", "outputs within", ""),
+        [_row(comparison) for comparison in verification.comparisons],
+        left=("engine", ""),
+    )
+    for name, reason in verification.left_out.items():
+        write(f"left out: {name}: {reason}")
+    for comparison in verification.comparisons:
+        for line in _lines(comparison):
+            write(line)
+    write("equal" if verification.is_equal else "NOT equal")
+
+
+def _row(comparison: Comparison) -> tuple[str, ...]:
+    return (
+        comparison.engine,
+        str(comparison.n_tensors),
+        f"{comparison.n_bits:,}",
+        f"{sum(difference.n_bits for difference in comparison.differences):,}",
+        f"{comparison.n_classes_differ:,}",
+        f"{comparison.output_difference:.1e}",
+        "equal" if comparison.is_equal else "NOT equal",
+    )
+
+
+def _lines(comparison: Comparison) -> Iterator[str]:
+    """What there is to say of an engine besides its row."""
+    if comparison.differences:
+        first = comparison.differences[0]
+        yield (
+            f"{comparison.engine}: the first tensor that differs is {first.name},"
+            f" {first.n_bits:,} signs in {first.n_images:,} images; first in image {first.image},"
+            f" at {first.index}, where the reference has {first.expected:+d}"
+        )
+    if comparison.missing:
+        yield f"{comparison.engine}: the model lacks the signs {', '.join(comparison.missing)}"
+    if comparison.excused_images:
+        yield (
+            f"{comparison.engine}: not counted above: in {comparison.excused_images:,} images a"
+            f" real number next to zero (within {comparison.largest_margin:.1e} of the root mean"
+            f" square) is rounded to the other side; {comparison.excused_bits:,} signs differ"
+        )

@@ -1,0 +1,91 @@
+"""`bnnkit verify`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bnnkit import data
+from bnnkit.benchmark import random_images
+from bnnkit.cli import options
+from bnnkit.cli.array_files import Array, read_array
+from bnnkit.cli.console import print_json, progress
+from bnnkit.cli.verification_table import print_verification
+from bnnkit.errors import UsageError
+from bnnkit.runtime import artifact
+from bnnkit.verify import check_pair, verify
+
+BUNDLED = ("digits",)
+"""Data sets that need no download."""
+RANDOM_IMAGES = 100
+DIFFERENT = 1
+
+
+@click.command("verify")
+@click.argument("paths", nargs=-1, type=options.PATH, metavar="[CKPT] MODEL")
+@click.option(
+    "--data",
+    "source",
+    metavar="FILE|NAME",
+    help="Inputs: a data set (digits, mnist, cifar10, a .npz file), whose test part is used, or a "
+    ".npy file; without it, the digits if the network was trained on them, else random ones.",
+)
+@options.data_dir
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Use the first N; all without it, and {RANDOM_IMAGES} random ones.",
+)
+@options.as_json
+def command(
+    paths: tuple[Path, ...],
+    source: str | None,
+    data_dir: Path | None,
+    images: int | None,
+    as_json: bool,
+) -> None:
+    """Check that every engine computes what was trained, bit for bit.
+
+    Compares torch on the checkpoint, ONNX Runtime on the model, and bnnkit's runtime with one and
+    two threads, each with the plain NumPy reference: every sign and the class must be equal, real
+    outputs within 0.0001. Says which tensor differs first, and exits with 1, if one does.
+
+    CKPT is the folder of a run or its checkpoint.safetensors; without it torch is not compared.
+    """
+    if len(paths) not in (1, 2):
+        raise UsageError(f"expected [CKPT] MODEL, got {len(paths)} paths")
+    *checkpoints, path = paths
+    model = artifact.read(path)
+    network: Any = None
+    if checkpoints:
+        from bnnkit.training import load_checkpoint
+
+        check_pair(checkpoints[0], model)
+        network = load_checkpoint(checkpoints[0]).model
+    name, inputs = _inputs(artifact.metadata(model).get("dataset"), source, data_dir)
+    if inputs is None:
+        inputs = random_images(model, images or RANDOM_IMAGES)
+    inputs = inputs[:images]
+    with progress("verifying", len(inputs)) as advance:
+        verification = verify(model, inputs, network=network, advance=advance)
+    if as_json:
+        content = {"is_equal": verification.is_equal, "data": name, **asdict(verification)}
+        print_json(content)
+    else:
+        print_verification(verification, name)
+    if not verification.is_equal:
+        click.get_current_context().exit(DIFFERENT)
+
+
+def _inputs(
+    trained_on: str | None, source: str | None, data_dir: Path | None
+) -> tuple[str, Array | None]:
+    """What the inputs are called, and the inputs; None for random ones."""
+    if source is not None and source.endswith(".npy"):
+        return source, read_array(Path(source))
+    if source is None and trained_on not in BUNDLED:
+        return "random inputs", None
+    dataset = data.load(source or str(trained_on), data_dir)
+    return f"the test part of {dataset.name}", dataset.x_test

@@ -1,0 +1,72 @@
+"""What a measurement was made on: processor, clock, versions, load."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+_CPUINFO = Path("/proc/cpuinfo")
+_FEATURES = ("popcnt", "avx", "fma", "amx", "asimd", "neon", "sve", "i8mm")
+_PACKAGES = ("bnnkit", "numpy", "numba", "llvmlite", "onnx", "onnxruntime")
+
+
+def describe_machine() -> dict[str, Any]:
+    """The context of a measurement, with the keys of google-benchmark and some more.
+
+    What the system does not tell is left out.
+    """
+    cpuinfo = dict(_read_cpuinfo())
+    features = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
+    governor = _read(_CPU / "scaling_governor")
+    known = {
+        "date": datetime.datetime.now(datetime.UTC).astimezone().isoformat(timespec="seconds"),
+        "host_name": socket.gethostname(),
+        "executable": sys.argv[0],
+        "num_cpus": os.cpu_count(),
+        "mhz_per_cpu": _mhz(cpuinfo),
+        "cpu_scaling_enabled": None if governor is None else governor != "performance",
+        "cpu_governor": governor,
+        "cpu_model": cpuinfo.get("model name") or platform.processor() or platform.machine(),
+        "cpu_features": [name for name in features if name.startswith(_FEATURES)],
+        "load_avg": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+        "library_build_type": "release",
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _mhz(cpuinfo: dict[str, str]) -> int | None:
+    """The clock now, where Linux tells it, else the highest."""
+    if "cpu MHz" in cpuinfo:
+        return round(float(cpuinfo["cpu MHz"]))
+    khz = _read(_CPU / "cpuinfo_max_freq")
+    return None if khz is None else int(khz) // 1000
+
+
+def _read_cpuinfo() -> Iterator[tuple[str, str]]:
+    """The entries of the first processor."""
+    for line in (_read(_CPUINFO) or "").split("\n\n")[0].splitlines():
+        key, _, value = line.partition(":")
+        yield key.strip(), value.strip()
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

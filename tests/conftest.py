@@ -1,0 +1,39 @@
+"""A checkpoint and its model file, made once for all tests that want real ones."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoint of a small network on digits, not trained, but not trivial."""
+    pytest.importorskip("torch")
+    import torch
+
+    from bnnkit import data
+    from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
+    from bnnkit.training.config import parse_config
+
+    dataset = data.load("digits")
+    config = parse_config("model: {name: convnet, width: 8}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_model(config.model, dataset)
+        network.train()
+        for start in range(0, 256, 32):  # so that the batch norms have statistics
+            network(torch.from_numpy(dataset.x_train[start : start + 32]))
+    folder = tmp_path_factory.mktemp("run")
+    path = folder / "checkpoint.safetensors"
+    save_checkpoint(path, network.eval(), config, describe(dataset, accuracy=0.1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits_model(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file of `digits_run`."""
+    from bnnkit.checkpoint_export import export_checkpoint
+
+    path = tmp_path_factory.mktemp("model") / "digits.onnx"
+    export_checkpoint(digits_run, path)
+    return path

@@ -1,0 +1,216 @@
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx
+import pytest
+from artifacts import Array, Artifact, digits_like
+from onnx import TensorProto, helper
+
+from bnnkit.bits import pack_weight
+from bnnkit.engines import ENGINES, open_engine, with_outputs
+from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
+from bnnkit.export.functions import function, names
+from bnnkit.float_twin import float_twin
+
+FUNCTIONS = [function(name) for name in names()]
+
+
+def _with_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.functions.extend(FUNCTIONS)
+    return model
+
+
+def _digits() -> tuple[onnx.ModelProto, Array]:
+    model, images = digits_like()
+    return _with_functions(model), images
+
+
+def _real_input() -> tuple[onnx.ModelProto, Array]:
+    """Sign of reals, groups, stride, dilation, zero padding, sums and a real skip connection."""
+    a = Artifact(1)
+    signs = a.sign("x")
+    grouped = a.binary_conv2d(signs, 6, 4, pads=(1, 1, 1, 1), groups=2, thresholds=False)
+    real = a.add("Cast", grouped, to=TensorProto.FLOAT)
+    total = a.add("Add", real, a.constant(a.rng.standard_normal((4, 1, 1)).astype(np.float32)))
+    again = a.sign(total)
+    wide = a.binary_conv2d(again, 4, 5, 2, stride=2, pads=(1, 0, 0, 1), dilation=2)
+    scores = a.gemm(a.to_real(a.add("Flatten", wide)), 5 * 3 * 3, 3)
+    images = a.rng.standard_normal((4, 6, 7, 7)).astype(np.float32)
+    images[0, :, 0] = 0
+    images[1, :, 0] = -0.0
+    sizes: dict[str, Sequence[int]] = {scores: (3,), total: (4, 7, 7)}
+    return _with_functions(a.model((6, 7, 7), scores, total, sizes=sizes)), images
+
+
+def _integer_outputs() -> tuple[onnx.ModelProto, Array]:
+    """Signs and sums that are outputs themselves, and read by other nodes too."""
+    a = Artifact(2)
+    sums = a.integer_conv2d("x", 2, 9)
+    signs = a.threshold(sums, a.rng.integers(-40000, 40000, (9, 1, 1)))
+    dense = a.binary_linear(a.add("Flatten", signs), 9 * 16, 12)
+    images = a.rng.integers(0, 256, (5, 2, 4, 4)).astype(np.uint8)
+    sizes: dict[str, Sequence[int]] = {sums: (9, 4, 4), signs: (9, 4, 4), dense: (12,)}
+    model = a.model((2, 4, 4), signs, sums, dense, dtype=TensorProto.UINT8, sizes=sizes)
+    return _with_functions(model), images
+
+
+def _extreme_thresholds() -> tuple[onnx.ModelProto, Array]:
+    """Thresholds that are always or never reached, and ties."""
+    a = Artifact(3)
+    signs, weight = a.sign("x"), a.signs(8, 1, 1, 8)
+    operands = [signs, a.constant(pack_weight(weight))]
+    operands.append(a.constant(np.array([-8, 9, 0, 8, -7, 1, 2, -2], np.int32)))
+    window = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
+    out = a.add("bnnkit.BinaryConv2dThreshold", *operands, weight_shape=weight.shape, **window)
+    images = a.rng.choice(np.array([-1, 1], np.float32), (64, 8, 3, 3))
+    return _with_functions(a.model((8, 3, 3), out, sizes={out: (8, 3, 3)})), images
+
+
+def _real_input_of_binary_weights() -> tuple[onnx.ModelProto, Array]:
+    """Binary weights that meet real activations."""
+    a = Artifact(4)
+    shape = (5, 3, 3, 2)
+    packed = a.constant(pack_weight(a.signs(*shape)))
+    weight = a.add("bnnkit.BinaryWeight", packed, weight_shape=shape)
+    out = a.add("Conv", "x", weight, strides=[1, 1], pads=[1] * 4, dilations=[1, 1], group=1)
+    signs = a.sign(out)
+    images = np.round(a.rng.standard_normal((3, 2, 5, 5)) * 8).astype(np.float32)  # exact sums
+    sizes: dict[str, Sequence[int]] = {out: (5, 5, 5), signs: (5, 5, 5)}
+    return _with_functions(a.model((2, 5, 5), out, signs, sizes=sizes)), images
+
+
+NETWORKS = [
+    _digits,
+    _real_input,
+    _integer_outputs,
+    _extreme_thresholds,
+    _real_input_of_binary_weights,
+]
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "reference"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_engines_equal_the_reference(
+    engine: str, network: Callable[[], tuple[onnx.ModelProto, Array]]
+) -> None:
+    model, images = network()
+    expected, found = open_engine("reference", model), open_engine(engine, model, threads=2)
+    found.check(images)
+    for want, have in zip(expected.run(images), found.run(images), strict=True):
+        assert have.dtype == want.dtype
+        if want.dtype == np.float32:
+            np.testing.assert_allclose(have, want, rtol=0, atol=1e-4)  # order of real sums
+        else:
+            np.testing.assert_array_equal(have, want)
+    signs = expected.trace(images)
+    traced = found.trace(images)
+    assert traced
+    for name, values in traced.items():
+        assert values.dtype == np.uint8
+        np.testing.assert_array_equal(values, signs[name], err_msg=name)
+
+
+def test_predictions_are_softmax_of_the_first_output() -> None:
+    model, images = _digits()
+    for name in ENGINES:
+        engine = open_engine(name, model)
+        scores = engine.run(images)[0].astype(np.float64)
+        expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        found = engine.predict(images)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_float_twin_has_standard_operators_only_and_leaves_the_artifact() -> None:
+    for network in NETWORKS:
+        model, _ = network()
+        before = model.SerializeToString(deterministic=True)
+        twin = float_twin(model)
+        onnx.checker.check_model(twin)
+        assert {node.domain for node in twin.graph.node} == {""}
+        assert not twin.functions
+        assert [v.name for v in twin.graph.output] == [v.name for v in model.graph.output]
+        assert model.SerializeToString(deterministic=True) == before
+
+
+def test_float_twin_refuses_an_operator_that_takes_signs() -> None:
+    a = Artifact()
+    shifted = a.add("Add", a.sign("x"), a.constant(np.uint8(1)))
+    with pytest.raises(UnsupportedError, match=r"'Add1' \(Add\) takes signs"):
+        float_twin(a.model((3,), shifted))
+
+
+def test_float_twin_refuses_an_unknown_binary_operator() -> None:
+    a = Artifact()
+    with pytest.raises(UnsupportedError, match=r"'Ternary0' \(bnnkit.Ternary\)"):
+        float_twin(
+            helper.make_model(
+                helper.make_graph(
+                    [helper.make_node("Ternary", ["x"], ["y"], "Ternary0", domain="bnnkit")],
+                    "network",
+                    [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+                    [helper.make_tensor_value_info("y", TensorProto.UINT8, ["N", 3])],
+                    a.constants,
+                )
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 1, 8, 8), np.float32), r"uint8 of shape \(N, 1, 8, 8\), got float32"),
+        (np.zeros((2, 8, 8), np.uint8), r"got uint8 of shape \(2, 8, 8\)"),
+        (np.zeros((1, 8, 8), np.uint8), r"got uint8 of shape \(1, 8, 8\)"),
+        (np.zeros((0, 1, 8, 8), np.uint8), "got no images"),
+    ],
+)
+def test_inputs_are_checked(images: Array, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_engine("onnxruntime", _digits()[0]).check(images)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_must_be_finite(value: float) -> None:
+    model, images = _real_input()
+    images[2, 1, 0, 3] = value
+    with pytest.raises(UsageError, match=r"got -?(nan|inf) in the input at index \[2, 1, 0, 3\]"):
+        open_engine("onnxruntime", model).check(images)
+
+
+def test_unknown_engine_and_no_threads() -> None:
+    model, _ = _digits()
+    with pytest.raises(UsageError, match=r"out of bnnkit, onnxruntime, .*, got 'tf'"):
+        open_engine("tf", model)
+    with pytest.raises(UsageError, match="at least 1 thread, got 0"):
+        open_engine("bnnkit", model, threads=0)
+
+
+def test_missing_onnxruntime_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'bnnkit\[ort\]'"):
+        open_engine("onnxruntime", _digits()[0])
+
+
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_unknown_operator_is_unsupported(engine: str) -> None:
+    model, _ = _digits()
+    model.graph.node[-1].domain = "my.own"
+    model.opset_import.append(helper.make_opsetid("my.own", 1))
+    with pytest.raises(UnsupportedError, match="Gemm"):
+        open_engine(engine, model)
+
+
+def test_samples_of_a_deterministic_file_are_refused() -> None:
+    model, images = _digits()
+    with pytest.raises(UsageError, match="expected samples=0, got 2"):
+        open_engine("bnnkit", model).predict(images, samples=2)
+
+
+def test_with_outputs_leaves_the_model() -> None:
+    model, _ = _digits()
+    name = model.graph.node[1].output[0]
+    extended = with_outputs(model, [name, model.graph.output[0].name])
+    assert [v.name for v in extended.graph.output] == [model.graph.output[0].name, name]
+    assert len(model.graph.output) == 1

@@ -1,0 +1,236 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from marks import exported_marks
+from torch import Tensor, nn
+
+from bnnkit.data import load
+from bnnkit.errors import ConfigError, UsageError
+from bnnkit.models import MODELS, build
+from bnnkit.nn import BinaryConv2d, BinaryLinear, IntegerConv2d, IntegerLinear, Logistic, Sign
+from bnnkit.nn import noise as noises
+from bnnkit.nn.noise import register_noise
+
+SMALL: dict[str, dict[str, Any]] = {
+    "mlp": {"width": 16},
+    "convnet": {"width": 4},
+    "vgg": {"width": 4},
+    "resnet18": {"width": 4},
+}
+EVERY = pytest.mark.parametrize("name", SMALL)
+
+
+def small(
+    name: str, *, shape: tuple[int, ...] = (3, 16, 24), zero_point: tuple[int, ...] | None = None
+) -> nn.Module:
+    return build(name, input_shape=shape, n_classes=7, zero_point=zero_point, **SMALL[name])
+
+
+def images(*shape: int) -> Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8)
+
+
+def test_every_model_is_tested() -> None:
+    assert set(MODELS) == set(SMALL)
+
+
+@EVERY
+def test_integer_images(name: str) -> None:
+    model = small(name, zero_point=(1, 2, 3))
+    scores = model(images(5, 3, 16, 24))
+    assert (scores.shape, scores.dtype) == ((5, 7), torch.float32)
+    scores.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@EVERY
+def test_real_valued_images(name: str) -> None:
+    model = small(name)
+    assert model(torch.randn(5, 3, 16, 24)).shape == (5, 7)
+    assert not any(isinstance(m, IntegerConv2d | IntegerLinear) for m in model.modules())
+
+
+@EVERY
+def test_evaluation_is_deterministic_and_does_not_depend_on_the_batch(name: str) -> None:
+    model = small(name, zero_point=(1, 2, 3)).eval()
+    x = images(3, 3, 16, 24)
+    assert torch.equal(model(x), model(x))
+    torch.testing.assert_close(model(x[:1]), model(x)[:1])
+
+
+@EVERY
+def test_only_the_first_and_the_last_layer_are_not_binary(name: str) -> None:
+    model = small(name, zero_point=(1, 2, 3))
+    kinds = (IntegerConv2d, IntegerLinear, BinaryConv2d, BinaryLinear, nn.Conv2d, nn.Linear)
+    first, *hidden, last = (m for m in model.modules() if isinstance(m, kinds))
+    assert isinstance(first, IntegerConv2d | IntegerLinear)
+    assert isinstance(last, nn.Linear)
+    assert hidden
+    assert all(isinstance(layer, BinaryConv2d | BinaryLinear) for layer in hidden)
+
+
+def test_vgg_is_the_papers_network() -> None:
+    """(2x128C3)-MP2-(2x256C3)-MP2-(2x512C3)-MP2-(2x1024FC)-10FC; signs after norm and pool."""
+    model = build("vgg", input_shape=(3, 32, 32), n_classes=10, zero_point=(125, 123, 114))
+    assert list(layers(model)) == [
+        "3-128C3", "BN", "sign", "128-128C3", "BN", "MP2", "sign",
+        "128-256C3", "BN", "sign", "256-256C3", "BN", "MP2", "sign",
+        "256-512C3", "BN", "sign", "512-512C3", "BN", "MP2", "sign",
+        "8192-1024FC", "BN", "sign", "1024-1024FC", "BN", "sign", "1024-10FC",
+    ]  # fmt: skip
+
+
+def layers(model: nn.Module) -> Iterator[str]:
+    for module in model.modules():
+        match module:
+            case IntegerConv2d() | BinaryConv2d():
+                g = module.geometry
+                assert (g.kernel_size, g.padding, g.stride) == ((3, 3), (1, 1), (1, 1))
+                yield f"{g.in_channels}-{g.out_channels}C3"
+            case BinaryLinear() | nn.Linear():
+                yield f"{module.in_features}-{module.out_features}FC"
+            case nn.MaxPool2d():
+                yield f"MP{module.kernel_size}"
+            case nn.BatchNorm1d() | nn.BatchNorm2d():
+                yield "BN"
+            case Sign():
+                yield "sign"
+
+
+def test_batch_norm_starts_as_in_the_paper() -> None:
+    for module in small("vgg").modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert set(module.weight.tolist()) == {1}
+            assert set(module.bias.tolist()) == {0}
+
+
+def test_resnet_has_sixteen_binary_convolutions_each_with_a_skip() -> None:
+    model = small("resnet18", zero_point=(1, 2, 3))
+    convolutions = [m for m in model.modules() if isinstance(m, BinaryConv2d)]
+    assert len(convolutions) == 16
+    assert [c.geometry.out_channels for c in convolutions[::4]] == [4, 8, 16, 32]
+    # Without what the convolutions add, what is left is the skips alone.
+    residuals = model.get_submodule("residuals")
+    for module in residuals.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.zeros_(module.weight)
+    stem = model.eval().get_submodule("stem")(images(2, 3, 16, 24))
+    skip = nn.functional.max_pool2d(stem, 8).repeat(1, 8, 1, 1)
+    assert torch.equal(residuals(stem), skip)
+
+
+def test_mlp_depth_is_the_number_of_hidden_layers() -> None:
+    model = build("mlp", input_shape=(5,), n_classes=2, zero_point=None, width=3, depth=4)
+    assert [type(m) for m in model.modules() if hasattr(m, "in_features")] == [
+        nn.Linear,
+        BinaryLinear,
+        BinaryLinear,
+        BinaryLinear,
+        nn.Linear,
+    ]
+    assert model(torch.randn(2, 5)).shape == (2, 2)
+
+
+def test_mlp_spreads_the_zero_points_over_the_pixels() -> None:
+    model = build("mlp", input_shape=(2, 1, 3), n_classes=2, zero_point=(7, 9), width=4)
+    (first,) = (m for m in model.modules() if isinstance(m, IntegerLinear))
+    assert first.zero_point.tolist() == [7, 7, 7, 9, 9, 9]
+
+
+@EVERY
+def test_noises_by_name_also_a_users(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noises, "_NOISES", dict(noises._NOISES))
+
+    @register_noise
+    class Own(Logistic):
+        name = "own"
+
+    model = build(
+        name,
+        input_shape=(3, 16, 16),
+        n_classes=2,
+        zero_point=None,
+        noise="own",
+        weight_noise="none",
+        **SMALL[name],
+    )
+    for module in model.modules():
+        if isinstance(module, Sign):
+            assert isinstance(module.noise, Own)
+        if isinstance(module, BinaryConv2d | BinaryLinear):
+            assert module.binary_weight.noise.name == "none"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "resnet"}, "a model out of mlp, convnet, vgg, resnet18, got 'resnet'"),
+        ({"widht": 3}, "options of mlp out of width, depth, noise, weight_noise, got 'widht'"),
+        ({"width": 0}, "option width of mlp to be a positive int, got 0"),
+        ({"depth": "2"}, "option depth of mlp to be a positive int, got '2'"),
+        ({"depth": True}, "option depth of mlp to be a positive int, got True"),
+    ],
+    ids=str,
+)
+def test_wrong_configuration(arguments: dict[str, Any], message: str) -> None:
+    arguments = {"name": "mlp", **arguments}
+    with pytest.raises(ConfigError, match=message):
+        build(**arguments, input_shape=(4,), n_classes=2, zero_point=None)
+
+
+def test_unknown_noise() -> None:
+    with pytest.raises(UsageError, match="got 'gauss'"):
+        build("mlp", input_shape=(4,), n_classes=2, zero_point=None, noise="gauss")
+
+
+@pytest.mark.parametrize("name", ["convnet", "vgg", "resnet18"])
+def test_inputs_that_are_no_images(name: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"images of shape \(C, H, W\), got inputs of shape \(64,"
+    ):
+        small(name, shape=(64,))
+
+
+def test_images_that_the_resnet_cannot_halve() -> None:
+    with pytest.raises(UsageError, match="multiples of 8, got 28 x 28"):
+        small("resnet18", shape=(1, 28, 28))
+
+
+@EVERY
+def test_export_marks_every_sign_and_binary_layer(name: str) -> None:
+    model = small(name, shape=(3, 16, 16), zero_point=(1, 2, 3))
+    marks = exported_marks(model, images(2, 3, 16, 16))
+    named = dict(model.named_modules())
+    signs = [n for n, m in named.items() if isinstance(m, Sign)]
+    binary = [n for n, m in named.items() if isinstance(m, BinaryConv2d | BinaryLinear)]
+    assert [m.scope for m in marks if m.operator == "Sign"] == signs
+    assert [m.scope for m in marks if m.operator == "BinaryWeight"] == [
+        f"{n}.binary_weight" for n in binary
+    ]
+    assert marks[0].operator in ("IntegerConv2d", "IntegerLinear")
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("mlp", 8), ("convnet", 25)])
+def test_digits_are_learned(name: str, epochs: int) -> None:
+    torch.manual_seed(0)
+    data = load("digits")
+    model = build(name, input_shape=data.input_shape, n_classes=10, zero_point=data.zero_point)
+    train(model, torch.from_numpy(data.x_train), torch.from_numpy(data.y_train), epochs)
+    scores = model.eval()(torch.from_numpy(data.x_test))
+    accuracy = (scores.argmax(1) == torch.from_numpy(data.y_test)).float().mean().item()
+    assert accuracy > 0.95
+
+
+def train(model: nn.Module, x: Tensor, y: Tensor, epochs: int, batch: int = 64) -> None:
+    optimiser = torch.optim.Adam(model.parameters(), 0.03)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * (len(x) // batch))
+    for _ in range(epochs):
+        order = torch.randperm(len(x))
+        for start in range(0, len(x) - batch + 1, batch):
+            chosen = order[start : start + batch]
+            optimiser.zero_grad()
+            torch.autograd.backward(nn.functional.cross_entropy(model(x[chosen]), y[chosen]))
+            optimiser.step()
+            schedule.step()

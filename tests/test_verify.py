@@ -1,0 +1,261 @@
+"""That verify finds what differs, says where, and excuses only what rounding explains."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from artifacts import Array, Artifact, digits_like
+from onnx import TensorProto, numpy_helper
+
+from bnnkit import data
+from bnnkit.comparison import MARGIN, Evaluation, Tally
+from bnnkit.errors import CheckpointError, UsageError
+from bnnkit.export.functions import function, names
+from bnnkit.rounding import signs_that_engines_may_round, signs_that_torch_may_round
+from bnnkit.runtime import artifact
+from bnnkit.verify import BATCH, check_pair, verify
+
+
+def _evaluation(
+    signs: dict[str, Array], scores: Array | None = None, real: dict[str, Array] | None = None
+) -> Evaluation:
+    n_images = len(next(iter(signs.values())))
+    outputs = np.eye(4, dtype=np.float32)[np.arange(n_images) % 4] if scores is None else scores
+    return Evaluation(outputs=(outputs,), signs=signs, real=real or {})
+
+
+def _signs(n_images: int = 3, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).choice(np.array([0, 2], np.uint8), (n_images, 2, 3, 3))
+
+
+def test_equal_evaluations() -> None:
+    tally = Tally("engine", ["a", "b"])
+    for _ in range(2):
+        tally.add(_evaluation({"a": _signs(), "b": _signs(seed=1)}), _evaluation({"a": _signs()}))
+    found = tally.comparison()
+    assert found.is_equal
+    assert (found.n_tensors, found.n_bits) == (1, 2 * 3 * 18)
+    assert found.differences == ()
+
+
+def test_first_difference_is_named_in_the_order_of_the_graph() -> None:
+    expected = {"b": _signs(), "a": _signs(seed=1)}
+    found = {name: signs.copy() for name, signs in expected.items()}
+    found["a"][0, 1, 2, 2] ^= 2
+    found["b"][1, 0, 2, 1] ^= 2
+    found["b"][2] ^= 2
+    tally = Tally("engine", ["b", "a"])
+    tally.add(_evaluation(expected), _evaluation(expected))
+    tally.add(_evaluation(expected), _evaluation(found))
+    first, second = tally.comparison().differences
+    assert (first.name, first.n_bits, first.n_images) == ("b", 1 + 18, 2)
+    assert (first.image, first.index) == (3 + 1, (0, 2, 1))
+    assert first.expected == int(expected["b"][1, 0, 2, 1]) - 1
+    assert (second.name, second.image, second.index) == ("a", 3, (1, 2, 2))
+    assert not tally.comparison().is_equal
+
+
+@pytest.mark.parametrize(("margin", "is_excused"), [(0.5 * MARGIN, True), (2 * MARGIN, False)])
+def test_rounding_is_excused_within_the_margin(margin: float, is_excused: bool) -> None:
+    expected = {"a": _signs(), "b": _signs(seed=1)}
+    real = np.where(expected["a"] == 2, 1.0, -1.0)
+    found = {name: signs.copy() for name, signs in expected.items()}
+    found["a"][1, 0, 0, 0] ^= 2
+    real[1, 0, 0, 0] *= margin
+    found["b"][1] ^= 2  # what follows from it
+    scores = np.tile(np.float32([1, 2, 3, 4]), (3, 1))
+    changed = scores.copy()
+    changed[1] = [4, 3, 2, 1]
+    tally = Tally("engine", ["a", "b"])
+    tally.add(_evaluation(expected, scores, {"a": real}), _evaluation(found, changed))
+    comparison = tally.comparison()
+    assert comparison.is_equal == is_excused
+    if is_excused:
+        assert (comparison.excused_images, comparison.excused_bits) == (1, 1 + 18)
+        assert 0 < comparison.largest_margin <= MARGIN
+        assert comparison.n_classes_differ == 0
+    else:
+        assert [difference.n_bits for difference in comparison.differences] == [1, 18]
+        assert comparison.n_classes_differ == 1
+
+
+def test_rounding_in_one_image_excuses_no_other() -> None:
+    expected = {"a": _signs(), "b": _signs(seed=1)}
+    real = np.ones(expected["a"].shape)
+    real[0, 0, 0, 0] = 0
+    found = {name: signs.copy() for name, signs in expected.items()}
+    found["a"][0, 0, 0, 0] ^= 2
+    found["b"][2, 0, 0, 0] ^= 2
+    tally = Tally("engine", ["a", "b"])
+    tally.add(_evaluation(expected, real={"a": real}), _evaluation(found))
+    (difference,) = tally.comparison().differences
+    assert (difference.name, difference.image) == ("b", 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_equal"), [(0.9e-4, True), (1.1e-4, False), (np.nan, False), (np.inf, False)]
+)
+def test_outputs_are_equal_within_the_tolerance(change: float, is_equal: bool) -> None:
+    scores = np.zeros((3, 4), np.float32)
+    changed = scores.copy()
+    changed[2, 0] += change
+    tally = Tally("engine", ["a"])
+    tally.add(_evaluation({"a": _signs()}, scores), _evaluation({"a": _signs()}, changed))
+    assert tally.comparison().is_equal == is_equal
+
+
+def test_class_must_be_equal() -> None:
+    scores = np.float32([[0, 0.5e-4, 0, 0]])
+    tally = Tally("engine", ["a"])
+    tally.add(_evaluation({"a": _signs(1)}, scores), _evaluation({"a": _signs(1)}, 0 * scores))
+    assert tally.comparison().n_classes_differ == 1
+    assert not tally.comparison().is_equal
+
+
+def test_signs_that_the_model_lacks_are_named() -> None:
+    tally = Tally("torch", ["a"])
+    tally.add(_evaluation({"a": _signs()}), _evaluation({"a": _signs(), "lost": _signs()}))
+    assert tally.comparison().missing == ("lost",)
+    assert not tally.comparison().is_equal
+
+
+def test_signs_of_another_shape_are_another_network() -> None:
+    tally = Tally("torch", ["a"])
+    with pytest.raises(CheckpointError, match=r"'a' have shape \(2, 3\) in torch and \(2, 3, 3\)"):
+        tally.add(_evaluation({"a": _signs()}), _evaluation({"a": _signs()[..., 0]}))
+
+
+def test_integer_networks_round_nowhere() -> None:
+    model, _ = digits_like()
+    assert signs_that_engines_may_round(model) == {}
+    assert signs_that_torch_may_round(model) == set()
+
+
+def test_which_signs_hang_on_rounding() -> None:
+    a = Artifact()
+    weight = a.constant(np.ones((3, 2, 1, 1), np.float32))
+    exact = a.sign("x")
+    scaled = a.add("Mul", "x", a.constant(np.float32(0.1)))
+    elementwise = a.sign(scaled)
+    summed = a.add("Relu", a.add("Conv", scaled, weight))
+    rounded = a.sign(summed)
+    pooled = a.add("MaxPool", rounded, kernel_shape=[2, 2])
+    after = a.binary_conv2d(pooled, 3, 4)
+    model = a.model((2, 8, 8), exact, elementwise, after)
+    assert signs_that_engines_may_round(model) == {rounded: summed}
+    assert signs_that_torch_may_round(model) == {exact, elementwise, rounded, pooled}
+
+
+def test_engines_are_equal_on_a_network_without_checkpoint() -> None:
+    model, images = digits_like()
+    model.functions.extend(function(name) for name in names())
+    done: list[int] = []
+    many = np.concatenate([images] * 10)
+    found = verify(model, many, advance=done.append)
+    assert found.is_equal
+    assert found.n_images == len(many) == sum(done) > BATCH
+    assert [c.engine for c in found.comparisons] == [
+        "onnxruntime",
+        "bnnkit, 1 thread",
+        "bnnkit, 2 threads",
+    ]
+    assert all(c.n_bits > 0 and c.excused_images == 0 for c in found.comparisons)
+    assert list(found.left_out) == ["torch"]
+
+
+def test_float_first_layer_is_excused_at_most_where_it_rounds() -> None:
+    a = Artifact(5)
+    weight = a.constant(a.rng.standard_normal((33, 3, 3, 3)).astype(np.float32))
+    signs = a.sign(a.add("Conv", "x", weight))
+    scores = a.gemm(a.to_real(a.add("Flatten", a.binary_conv2d(signs, 33, 8))), 8 * 6 * 6, 4)
+    model = a.model((3, 10, 10), scores, dtype=TensorProto.FLOAT, sizes={scores: (4,)})
+    model.functions.extend(function(name) for name in names())
+    images = a.rng.standard_normal((40, 3, 10, 10)).astype(np.float32)
+    assert verify(model, images).is_equal
+
+
+def test_wrong_images_are_refused() -> None:
+    with pytest.raises(UsageError, match="expected uint8 of shape"):
+        verify(digits_like()[0], np.zeros((2, 3, 8, 8), np.uint8))
+
+
+def test_torch_and_all_engines_are_equal(digits_run: Path, digits_model: Path) -> None:
+    from bnnkit.training import load_checkpoint
+
+    model, network = artifact.read(digits_model), load_checkpoint(digits_run).model
+    check_pair(digits_run, model)
+    found = verify(model, data.load("digits").x_test, network=network)
+    assert found.is_equal
+    assert found.left_out == {}
+    torch_comparison = found.comparisons[0]
+    assert torch_comparison.engine == "torch"
+    assert torch_comparison.n_tensors == sum(
+        type(module).__name__ == "Sign" for module in network.modules()
+    )
+
+
+def test_a_changed_threshold_is_found(digits_run: Path, digits_model: Path) -> None:
+    from bnnkit.training import load_checkpoint
+
+    model, network = artifact.read(digits_model), load_checkpoint(digits_run).model
+    node = next(n for n in model.graph.node if n.op_type == "BinaryConv2dThreshold")
+    constant = next(t for t in model.graph.initializer if t.name == node.input[2])
+    thresholds = numpy_helper.to_array(constant).copy()
+    thresholds[1] -= 8
+    constant.CopyFrom(numpy_helper.from_array(thresholds, constant.name))
+    found = verify(model, data.load("digits").x_test[:100], network=network)
+    torch_comparison, *engines = found.comparisons
+    assert not found.is_equal
+    assert all(comparison.is_equal for comparison in engines)
+    first = torch_comparison.differences[0]
+    assert first.name == _signs_behind(model, node.output[0], set(_module_names(network)))
+    assert first.index[0] == 1
+    assert torch_comparison.excused_images == 0
+
+
+def test_another_checkpoint_is_refused(digits_run: Path, digits_model: Path) -> None:
+    model = artifact.read(digits_model)
+    for entry in model.metadata_props:
+        if entry.key == "bnnkit.checkpoint":
+            entry.value = "0" * 64
+    with pytest.raises(CheckpointError, match=r"expected sha256 000000000000\.\.\., got"):
+        check_pair(digits_run, model)
+
+
+def test_trace_of_torch_names_the_second_call() -> None:
+    torch = pytest.importorskip("torch")
+    import bnnkit.nn as bnn
+    from bnnkit.torch_trace import TorchTrace
+
+    class Twice(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.sign = bnn.Sign()
+
+        def forward(self, x: Array) -> Array:
+            return self.sign(self.sign(x) - 0.5)  # type: ignore[no-any-return]
+
+    network = Twice().train()
+    x = np.float32([[-1, 0, -0.0, 2]])
+    found = TorchTrace(network, {"sign#2"})(x)
+    np.testing.assert_array_equal(found.signs["sign"], np.uint8([[0, 2, 2, 2]]))
+    np.testing.assert_array_equal(found.signs["sign#2"], np.uint8([[0, 2, 2, 2]]))
+    np.testing.assert_array_equal(found.real["sign#2"], np.float32([[-1.5, 0.5, 0.5, 0.5]]))
+    assert list(found.real) == ["sign#2"]
+    assert network.training
+    assert not network.sign._forward_hooks
+
+
+def _module_names(network: object) -> list[str]:
+    return [name for name, _ in network.named_modules()]  # type: ignore[attr-defined, no-any-return]
+
+
+def _signs_behind(model: onnx.ModelProto, name: str, modules: set[str]) -> str:
+    """The value that bears a module's name, at or behind a value."""
+    for node in model.graph.node:
+        if name in modules:
+            return name
+        if name in node.input:
+            name = node.output[0]
+    raise AssertionError(name)
