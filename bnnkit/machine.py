@@ -1,5 +1,6 @@
 """What a measurement was made on: processor, clock, versions, load."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -10,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bnnkit
+
 _CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _CPUINFO = Path("/proc/cpuinfo")
 _FEATURES = ("popcnt", "avx", "fma", "amx", "asimd", "neon", "sve", "i8mm")
-_PACKAGES = ("bnnkit", "numpy", "numba", "llvmlite", "onnx", "onnxruntime")
+_PACKAGES = ("numpy", "numba", "llvmlite", "onnx", "onnxruntime")
 
 
 def describe_machine() -> dict[str, Any]:
@@ -37,7 +40,7 @@ def describe_machine() -> dict[str, Any]:
         "load_avg": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+        "versions": {"bnnkit": bnnkit.__version__, **_versions()},
         "library_build_type": "release",
     }
     return {key: value for key, value in known.items() if value is not None}
@@ -65,8 +68,10 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _versions() -> dict[str, str]:
+    """Of the packages that compute, where they are installed."""
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions

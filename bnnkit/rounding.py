@@ -42,7 +42,8 @@ def signs_that_torch_may_round(model: onnx.ModelProto) -> set[str]:
     signs = set(signs_of(model))
     rounded: set[str] = set()
     for node in model.graph.node:
-        if _is_sign(node) or (node.output[0] in signs and node.input[0] in rounded):
+        moves_signs = node.domain != _DOMAIN and node.output[0] in signs
+        if _is_sign(node) or (moves_signs and node.input[0] in rounded):
             rounded.add(node.output[0])
     return rounded
 

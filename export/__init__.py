@@ -1,9 +1,10 @@
 """PyTorch to ONNX: the bit-packed artifact of docs/artifact.md, and the report on what is in it.
 
-`export_onnx` and `Metadata` need torch and onnx-ir, which are imported at first use;
-`bnnkit.export.report` needs neither.
+`export_onnx` and `Metadata` need torch and onnx-ir, which are imported when one of them is first
+asked for; `bnnkit.export.report` needs neither.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if __name__ != "bnnkit.export":
@@ -15,24 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Metadata", "export_onnx"]
 
+_HOMES = {"Metadata": "bnnkit.export.metadata", "export_onnx": "bnnkit.export.to_onnx"}
+_EXTRA = ("torch", "onnx_ir", "onnxscript")
+
 
 def __getattr__(name: str) -> Any:
-    if name == "Metadata":
-        from bnnkit.export.metadata import Metadata
-
-        return Metadata
-    if name == "export_onnx":
-        return _export_onnx()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _export_onnx() -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from bnnkit.export.to_onnx import export_onnx
+        return getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
         from bnnkit.errors import MissingExtraError
 
-        if error.name not in ("torch", "onnx_ir", "onnxscript"):
+        if error.name not in _EXTRA:
             raise  # a bug of ours must not read as a missing package
         raise MissingExtraError("export to ONNX", "export") from error
-    return export_onnx

@@ -14,7 +14,8 @@ from bnnkit.export.to_onnx import with_functions
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 CONSTANTS = """float one = {1}, uint8 z = {1}, float half = {0.5}, float minus = {-1},
-    float zero = {0}, int64[8] pads = {0, 0, 1, 0, 0, 0, 0, 2}, int64[2] flat = {-1, 48}, int64[1] axis = {1}"""
+    float zero = {0}, int64[8] pads = {0, 0, 1, 0, 0, 0, 0, 2}, int64[2] flat = {-1, 48},
+    int64[1] axis = {1}"""
 
 
 def model_of(body: str) -> ir.Model:

@@ -64,7 +64,7 @@ def test_rounding_is_excused_within_the_margin(margin: float, is_excused: bool) 
     found["a"][1, 0, 0, 0] ^= 2
     real[1, 0, 0, 0] *= margin
     found["b"][1] ^= 2  # what follows from it
-    scores = np.tile(np.float32([1, 2, 3, 4]), (3, 1))
+    scores = np.tile(np.array([1, 2, 3, 4], np.float32), (3, 1))
     changed = scores.copy()
     changed[1] = [4, 3, 2, 1]
     tally = Tally("engine", ["a", "b"])
@@ -106,7 +106,7 @@ def test_outputs_are_equal_within_the_tolerance(change: float, is_equal: bool) -
 
 
 def test_class_must_be_equal() -> None:
-    scores = np.float32([[0, 0.5e-4, 0, 0]])
+    scores = np.array([[0, 0.5e-4, 0, 0]], np.float32)
     tally = Tally("engine", ["a"])
     tally.add(_evaluation({"a": _signs(1)}, scores), _evaluation({"a": _signs(1)}, 0 * scores))
     assert tally.comparison().n_classes_differ == 1
@@ -237,18 +237,20 @@ def test_trace_of_torch_names_the_second_call() -> None:
             return self.sign(self.sign(x) - 0.5)  # type: ignore[no-any-return]
 
     network = Twice().train()
-    x = np.float32([[-1, 0, -0.0, 2]])
+    x = np.array([[-1, 0, -0.0, 2]], np.float32)
     found = TorchTrace(network, {"sign#2"})(x)
-    np.testing.assert_array_equal(found.signs["sign"], np.uint8([[0, 2, 2, 2]]))
-    np.testing.assert_array_equal(found.signs["sign#2"], np.uint8([[0, 2, 2, 2]]))
-    np.testing.assert_array_equal(found.real["sign#2"], np.float32([[-1.5, 0.5, 0.5, 0.5]]))
+    np.testing.assert_array_equal(found.signs["sign"], np.array([[0, 2, 2, 2]], np.uint8))
+    np.testing.assert_array_equal(found.signs["sign#2"], np.array([[0, 2, 2, 2]], np.uint8))
+    np.testing.assert_array_equal(
+        found.real["sign#2"], np.array([[-1.5, 0.5, 0.5, 0.5]], np.float32)
+    )
     assert list(found.real) == ["sign#2"]
     assert network.training
     assert not network.sign._forward_hooks
 
 
 def _module_names(network: object) -> list[str]:
-    return [name for name, _ in network.named_modules()]  # type: ignore[attr-defined, no-any-return]
+    return [name for name, _ in network.named_modules()]  # type: ignore[attr-defined]
 
 
 def _signs_behind(model: onnx.ModelProto, name: str, modules: set[str]) -> str:

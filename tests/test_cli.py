@@ -1,0 +1,381 @@
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import onnx
+import pytest
+from artifacts import Artifact, digits_like
+from click.testing import CliRunner, Result
+from onnx import TensorProto
+
+from bnnkit import benchmark as benchmark_module
+from bnnkit.cli import group
+from bnnkit.cli.group import COMMANDS, bnnkit_command
+from bnnkit.engines import ENGINES, open_file
+from bnnkit.export.functions import function, names
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(bnnkit_command, [str(argument) for argument in arguments])
+
+
+def _succeed(*arguments: object) -> str:
+    result = _run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    return result.stdout
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[Path, Path]:
+    """A model made by hand, and a file of inputs."""
+    model, images = digits_like()
+    model.functions.extend(function(name) for name in names())
+    onnx.save(model, tmp_path / "small.onnx")
+    np.save(tmp_path / "images.npy", images)
+    return tmp_path / "small.onnx", tmp_path / "images.npy"
+
+
+def _commands() -> list[tuple[str, click.Command]]:
+    context = click.Context(bnnkit_command)
+    found = [(name, bnnkit_command.get_command(context, name)) for name in COMMANDS]
+    return [(name, command) for name, command in found if command is not None]
+
+
+def test_help_lists_every_command() -> None:
+    listed = _succeed("--help")
+    assert all(re.search(rf"^  {name} ", listed, re.MULTILINE) for name in COMMANDS)
+    assert _succeed() == listed
+    assert _succeed("-h") == listed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_and_its_options(name: str) -> None:
+    assert len(dict(_commands())) == len(COMMANDS)
+    command = dict(_commands())[name]
+    assert command.name == name
+    assert command.help is not None
+    assert command.help.splitlines()[0] == COMMANDS[name]
+    options = [p for p in command.params if isinstance(p, click.Option)]
+    assert all(option.help and option.help.endswith(".") for option in options)
+    shown = _succeed(name, "--help")
+    assert all(option.opts[-1] in shown for option in options)
+
+
+@pytest.mark.skipif(not README.exists(), reason="no README.md beside the tests")
+def test_every_command_is_in_the_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"bnnkit {name}" not in text] == []
+
+
+def test_version() -> None:
+    assert re.fullmatch(r"bnnkit \d+\.\d+\.\d+\n", _succeed("--version"))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['bnnkit', '--help']\n"
+        "from bnnkit.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = ('numpy', 'onnx', 'numba', 'torch', 'onnxruntime', 'rich', 'matplotlib')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_commands_that_need_no_torch_import_none(small: tuple[Path, Path]) -> None:
+    model, images = small
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from bnnkit.cli.group import bnnkit_command\n"
+        "for line in sys.stdin.read().splitlines():\n"
+        "    result = CliRunner().invoke(bnnkit_command, line.split('\\t'))\n"
+        "    assert result.exit_code == 0, result.output\n"
+        "assert 'torch' not in sys.modules and 'onnxruntime' not in sys.modules"
+    )
+    lines = [
+        ["run", model, images, "-o", model.parent / "out.npy"],
+        ["info", model, "--json"],
+        ["bench", model, "--engines", "bnnkit", "--seconds", "0.01", "--profile"],
+    ]
+    text = "\n".join("\t".join(map(str, line)) for line in lines)
+    done = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_run_writes_what_the_engine_gives(small: tuple[Path, Path], engine: str) -> None:
+    model, images = small
+    out = model.parent / "out.npy"
+    said = _succeed("run", model, images, "-o", out, "--engine", engine, "--threads", 2)
+    assert str(out) in said
+    found = np.load(out)
+    (expected,) = open_file("reference", model).run(np.load(images))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    assert sorted(p.name for p in model.parent.iterdir()) == [
+        "images.npy",
+        "out.npy",
+        "small.onnx",
+    ]
+
+
+def test_run_with_samples_writes_probabilities(small: tuple[Path, Path]) -> None:
+    model, images = small
+    out = model.parent / "out.npy"
+    _succeed("run", model, images, "-o", out, "--samples", 0, "--seed", 7)
+    np.testing.assert_allclose(np.load(out).sum(axis=1), 1, rtol=1e-6)
+    expected = open_file("bnnkit", model).predict(np.load(images))
+    np.testing.assert_array_equal(np.load(out), expected)
+
+
+def test_run_in_batches_is_the_same(small: tuple[Path, Path]) -> None:
+    model, images = small
+    many = np.concatenate([np.load(images)] * 80)
+    np.save(images, many)
+    out = model.parent / "out.npy"
+    _succeed("run", model, images, "-o", out)
+    np.testing.assert_array_equal(np.load(out), open_file("bnnkit", model).run(many)[0])
+
+
+def test_run_writes_several_outputs_by_name(tmp_path: Path) -> None:
+    a = Artifact()
+    signs = a.sign("x")
+    real = a.to_real(signs)
+    model = a.model((5,), real, signs, dtype=TensorProto.FLOAT, sizes={real: (5,), signs: (5,)})
+    onnx.save(model, tmp_path / "m.onnx")
+    images = a.rng.standard_normal((4, 5)).astype(np.float32)
+    np.save(tmp_path / "x.npy", images)
+    _succeed("run", tmp_path / "m.onnx", tmp_path / "x.npy", "-o", tmp_path / "out.npz")
+    found = np.load(tmp_path / "out.npz", allow_pickle=False)
+    assert found.files == [real, signs]
+    np.testing.assert_array_equal(found[real], np.where(images >= 0, 1, -1))
+    result = _run("run", tmp_path / "m.onnx", tmp_path / "x.npy", "-o", tmp_path / "out.npy")
+    assert result.exit_code == 2
+    assert "2 outputs" in result.stderr
+    assert not (tmp_path / "out.npy").exists()
+
+
+def test_eval_of_checkpoint_and_model_agree(
+    digits_run: Path, digits_model: Path, tmp_path: Path
+) -> None:
+    plot = tmp_path / "reliability.png"
+    found = {}
+    for path in (digits_run, digits_run / "checkpoint.safetensors", digits_model):
+        found[path] = json.loads(_succeed("eval", path, "--data", "digits", "--json"))
+    first, *others = found.values()
+    assert set(first) >= {"accuracy", "nll", "brier", "ece", "images", "samples", "data"}
+    assert (first["images"], first["samples"], first["data"]) == (359, 0, "digits")
+    assert 0 <= first["accuracy"] <= 1
+    for other in others:
+        for key in ("accuracy", "nll", "brier", "ece"):
+            assert other[key] == pytest.approx(first[key], abs=1e-5)
+    table = _succeed("eval", digits_model, "--samples", 0, "--plot", plot)
+    assert f"{first['accuracy']:.2%}" in table
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_export_writes_the_model_and_reports(digits_run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    table = _succeed("export", digits_run, "--to", "onnx", "-o", path)
+    assert "integer" in table
+    assert "why not binary" in table
+    report = json.loads(_succeed("export", digits_run, "-o", path, "--json"))
+    assert report["file_bytes"] == path.stat().st_size
+    assert {layer["kind"] for layer in report["layers"]} == {"binary", "integer", "float"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_info_of_model_and_checkpoint_agree(digits_run: Path, digits_model: Path) -> None:
+    found = json.loads(_succeed("info", digits_model, "--json"))
+    assert found["metadata"]["dataset"] == "digits"
+    assert found["metadata"]["classes"] == [str(digit) for digit in range(10)]
+    assert found["file_bytes"] == digits_model.stat().st_size
+    of_checkpoint = json.loads(_succeed("info", digits_run, "--json"))
+    assert of_checkpoint["layers"] == found["layers"]
+    assert of_checkpoint["metadata"] == found["metadata"]
+    assert "multiply-accumulates" in _succeed("info", digits_model)
+
+
+def test_verify_of_equal_engines(digits_run: Path, digits_model: Path) -> None:
+    found = json.loads(_succeed("verify", digits_run, digits_model, "--json"))
+    assert found["is_equal"]
+    assert found["n_images"] == 359
+    assert [c["engine"] for c in found["comparisons"]][0] == "torch"
+    table = _succeed("verify", digits_model, "--images", 5)
+    assert "5 images, the test part of digits" in table
+    assert table.endswith("equal\n")
+    assert "left out: torch" in table
+
+
+def test_verify_takes_inputs_from_files(
+    digits_run: Path, digits_model: Path, small: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, images = small
+    assert f"7 images, {images}" in _succeed("verify", model, "--data", images)
+    assert "random inputs" in _succeed("verify", model, "--images", 3)
+    data = tmp_path / "data.npz"
+    x = np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8)).astype(np.uint8)
+    np.savez(data, x=x, y=np.arange(20) % 10)
+    assert "4 images, the test part of data" in _succeed(
+        "verify", digits_run, digits_model, "--data", data
+    )
+
+
+def test_verify_says_what_differs_and_exits_with_1(digits_run: Path, digits_model: Path) -> None:
+    model = onnx.load(digits_model)
+    threshold = next(t for t in model.graph.initializer if t.name.endswith("threshold"))
+    values = onnx.numpy_helper.to_array(threshold).copy()
+    values.flat[3] += 100000
+    threshold.CopyFrom(onnx.numpy_helper.from_array(values, threshold.name))
+    changed = digits_model.with_name("changed.onnx")
+    onnx.save(model, changed)
+    result = _run("verify", digits_run, changed)
+    assert result.exit_code == 1
+    assert result.stdout.endswith("NOT equal\n")
+    name = threshold.name.removesuffix(".threshold")
+    assert re.search(
+        rf"torch: the first tensor that differs is {name}, [\d,]+ signs", result.stdout
+    )
+    assert json.loads(_run("verify", digits_run, changed, "--json").stdout)["is_equal"] is False
+
+
+def test_bench_prints_and_writes_json(
+    small: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark_module, "WARM_UP_S", 0.0)
+    model, _ = small
+    file = model.parent / "bench.json"
+    table = _succeed(
+        *("bench", model, "--engines", "bnnkit, onnxruntime", "--threads", "1,2"),
+        *("--batch", "2", "--seconds", "0.01", "--profile", "--json", file),
+    )
+    assert len(re.findall(r"^  onnxruntime ", table, re.MULTILINE)) == 2
+    assert "steps of bnnkit's runtime" in table
+    content = json.loads(file.read_text())
+    assert {e["threads"] for e in content["benchmarks"]} == {1, 2}
+    assert content["context"]["model"] == "small.onnx"
+    assert content["profile"]
+
+
+def test_train_continues_to_export(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("model: {name: mlp, width: 16, depth: 1}\nepochs: 1\n")
+    out = tmp_path / "run"
+    said = _succeed("train", config, "model.width=8", "--out", out, "--data-dir", tmp_path)
+    assert "epoch 1/1" in said
+    assert {"config.yaml", "metrics.jsonl", "checkpoint.safetensors"} <= {
+        path.name for path in out.iterdir()
+    }
+    assert "nothing to do" in _succeed("train", config, "model.width=8", "--out", out)
+    _succeed("export", out, "-o", tmp_path / "m.onnx")
+    _succeed("verify", out, tmp_path / "m.onnx")
+
+
+def _fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Result:
+    """Run a command that raises an error."""
+
+    @click.command("info")
+    def command() -> None:
+        raise error
+
+    monkeypatch.setattr(group.LazyGroup, "get_command", lambda *arguments: command)
+    return _run("info")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "bnnkit info: interrupted"),
+        (MemoryError(), 2, "bnnkit info: not enough memory"),
+        (
+            OSError(28, "No space left on device", "f"),
+            2,
+            "bnnkit info: f: No space left on device",
+        ),
+        (click.UsageError("two\nlines"), 2, "bnnkit: two lines"),
+    ],
+)
+def test_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, line: str
+) -> None:
+    result = _fail_with(monkeypatch, error)
+    assert (result.exit_code, result.stderr, result.stdout) == (code, f"{line}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("package", "extra"),
+    [("torch", "train"), ("onnxruntime", "ort"), ("onnx_ir", "export"), ("matplotlib", "plot")],
+)
+def test_a_missing_extra_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, package: str, extra: str
+) -> None:
+    result = _fail_with(monkeypatch, ModuleNotFoundError(name=package))
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"bnnkit info: what uses {package} needs more packages: pip install 'bnnkit[{extra}]'\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["bnnkit.nothing", "torch.nothing"])
+def test_a_missing_module_of_ours_shows(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    result = _fail_with(monkeypatch, ModuleNotFoundError(name=name))
+    assert isinstance(result.exception, ModuleNotFoundError)
+
+
+@pytest.mark.parametrize("arguments", [["export", "RUN", "-o", "m.onnx"], ["eval", "RUN"]])
+def test_without_torch(
+    monkeypatch: pytest.MonkeyPatch, digits_run: Path, arguments: list[str]
+) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from bnnkit.cli.group import bnnkit_command\n"
+        "bnnkit_command.main(sys.argv[1:], 'bnnkit')"
+    )
+    filled = [str(digits_run) if part == "RUN" else part for part in arguments]
+    done = subprocess.run([sys.executable, "-c", code, *filled], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert re.fullmatch(
+        rf"bnnkit {arguments[0]}: .*pip install 'bnnkit\[(train|export)\]'\n", done.stderr
+    )
+
+
+def test_a_reader_that_leaves_is_no_error(small: tuple[Path, Path]) -> None:
+    command = [sys.executable, "-m", "bnnkit", "info", str(small[0])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_terminating_an_export_leaves_nothing(digits_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.onnx"
+    command = [sys.executable, "-m", "bnnkit", "export", str(digits_run), "-o", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        time.sleep(1.5)
+        process.terminate()
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+    if process.returncode != 0:  # else it was faster than we
+        assert process.returncode in (143, -15)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_tables_of_a_file_are_not_cut(digits_model: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bnnkit", "info", str(digits_model)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "8-bit input x 12-bit weights" in done.stdout

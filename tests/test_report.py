@@ -1,0 +1,197 @@
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+import onnx
+import onnx.parser
+import pytest
+import torch
+from torch import nn
+
+import bnnkit.nn as bnn
+from bnnkit.errors import ArtifactError
+from bnnkit.export.layer_report import Layer
+from bnnkit.export.report import report
+from bnnkit.export.to_onnx import to_artifact
+
+HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
+
+
+def chain() -> nn.Sequential:
+    return nn.Sequential(
+        bnn.IntegerConv2d(1, 8, 3, padding=1, zero_point=[9]),
+        nn.BatchNorm2d(8),
+        bnn.Sign(),
+        bnn.BinaryConv2d(8, 16, 3, padding=1, groups=2),
+        nn.MaxPool2d(2),
+        nn.BatchNorm2d(16),
+        bnn.Sign(),
+        nn.Flatten(),
+        bnn.BinaryLinear(64, 5),
+        bnn.Sign(),
+        nn.Linear(5, 3),
+    )
+
+
+def test_a_chain() -> None:
+    torch.manual_seed(0)
+    artifact = to_artifact(chain(), torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
+    size = len(artifact.SerializeToString())
+    result = report(artifact, size)
+    assert result.layers == (
+        Layer(
+            "0",
+            "IntegerConv2d",
+            "integer",
+            "first layer: 8-bit input x 12-bit weights",
+            macs=16 * 8 * 9,
+            stored_bytes=8 * 9 * 2 + 1,
+            ideal_bytes=8 * 9 * 2 + 1,
+        ),
+        Layer("3", "BinaryConv2dThreshold", "binary", "", 16 * 16 * 36, 72 + 64, 72 + 64),
+        Layer("8", "BinaryLinear", "binary", "", 64 * 5, 40, 40),
+        Layer("10", "Gemm", "float", "weights are real-valued", 15, 72, 72),
+    )
+    assert [(sign.name, sign.is_threshold, sign.reason) for sign in result.signs] == [
+        ("2", True, "threshold on the sum of 0"),
+        ("6", True, "threshold inside 3"),
+        ("9", True, "threshold on the sum of 8"),
+    ]
+    assert result.macs == {"binary": 9216 + 320, "integer": 1152, "float": 15}
+    assert result.stored_bytes == {"binary": 176, "integer": 145, "float": 72}
+    constants = sum(onnx.numpy_helper.to_array(t).nbytes for t in artifact.graph.initializer)
+    assert result.ideal_bytes == constants == result.other_bytes + 176 + 145 + 72
+    assert result.file_bytes == size
+    assert result.is_near_ideal_size
+    assert json.loads(json.dumps(asdict(result)))["layers"][1]["kind"] == "binary"
+
+
+def layers_of(body: str) -> list[tuple[str, str, str]]:
+    """Name, kind and reason of the layers of a graph on signs `x` and real `r` and `t`."""
+    values = ", ".join(f"float[N, 8, 2, 2] {name}" for name in ("s", "p", "y"))
+    flat = "float[N, 8] f, float[8, N] g, float[N, N] m, float[8, 8, 1, 1] u, float[8, 8, 1, 1] q"
+    model = onnx.parser.parse_model(
+        f"{HEAD} g (uint8[N, 8, 2, 2] x, float[N, 8, 2, 2] r, float[N, 8] t) => (float[] y)"
+        f"<{values}, {flat}, float one = {{1}}, uint8 z = {{1}}, float half = {{0.5}},"
+        f" int64[8] pads = {{0, 0, 0, 0, 0, 0, 0, 0}}, uint8[8] b = {{1, 2, 3, 4, 5, 6, 7, 8}}>"
+        f"{{ s = DequantizeLinear (x, one, z) {body} }}"
+    )
+    for node in model.graph.node:
+        node.name = node.op_type
+    return [(layer.name, layer.kind, layer.reason) for layer in report(model, 1).layers]
+
+
+UNPACK = "u = bnnkit.BinaryWeight <weight_shape = [8, 1, 1, 8]> (b)"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (f"{UNPACK} y = Conv (r, u)", "input is real-valued: no Sign stands before it"),
+        (
+            f"{UNPACK} p = Pad (s, pads) y = Conv (p, u)",
+            "padded with a value other than -1 and +1",
+        ),
+        (f"{UNPACK} q = Mul (u, half) y = Conv (s, q)", "changed before the layer; scale its out"),
+        (
+            f'{UNPACK} y = Conv <auto_pad = "SAME_UPPER"> (s, u)',
+            "no bnnkit operator has this form",
+        ),
+        ("g = Transpose (t) y = MatMul (t, g)", "it multiplies two activations"),
+    ],
+)
+def test_why_a_layer_is_not_binary(body: str, reason: str) -> None:
+    ((_, kind, found),) = layers_of(body)
+    assert kind == "float"
+    assert reason in found
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("a = Sign (r)", "it is the sign of the network's real-valued input"),
+        ("b = Add (r, c) a = Sign (b)", "it is the sign of the network's real-valued input"),
+        (
+            "b = Add (r, r) d = Mul (b, c) a = Sign (d)",
+            "Add joins two real values: a skip connection",
+        ),
+        (
+            "b = Conv (r, w) d = Relu (b) a = Sign (d)",
+            "it is the sign of the real-valued layer Conv",
+        ),
+        (
+            "b = MaxPool <kernel_shape = [1, 1]> (r) d = Mul (b, c) a = Sign (d)",
+            "it falls behind MaxPool on some channels, or the pool has other uses",
+        ),
+        (
+            "i = bnnkit.BinaryConv2d (x, p) b = Cast <to = 1> (i) d = Mul (b, c) a = Sign (d)",
+            "it falls with the sum of BinaryConv2d on some channels, and the sum has other uses",
+        ),
+        ("b = Softmax (r) a = Sign (b)", "Softmax Softmax stands before it"),
+    ],
+)
+def test_why_a_sign_is_no_threshold(body: str, reason: str) -> None:
+    model = onnx.parser.parse_model(
+        f"{HEAD} g (uint8[N, 8, 2, 2] x, float[N, 8, 2, 2] r) => (uint8[N, 8, 2, 2] a)"
+        "<float c = {-1}, float[8, 8, 1, 1] w, uint8[8] p, float[N, 8, 2, 2] b,"
+        " int32[N, 8, 2, 2] i>"
+        f"{{ {body.replace('Sign', 'bnnkit.Sign')} }}"
+    )
+    for node in model.graph.node:
+        node.name = node.op_type
+    ((name, is_threshold, found),) = [
+        (sign.name, sign.is_threshold, sign.reason) for sign in report(model, 1).signs
+    ]
+    assert (name, is_threshold, found) == ("a", False, reason)
+
+
+def test_transposed_layers_and_products() -> None:
+    model = onnx.parser.parse_model(
+        HEAD
+        + """g (float[N, 4, 5, 5] x, float[6, N] t) => (float[N, 2, 7, 7] y, float[N, 3] z)
+        <float[4, 2, 3, 3] w, float[6, 3] v> {
+          y = ConvTranspose (x, w)
+          z = Gemm <transA = 1> (t, v)
+        }"""
+    )
+    assert [layer.macs for layer in report(model, 1).layers] == [100 * 18, 3 * 6]
+
+
+def test_shared_constants_are_counted_once() -> None:
+    model = onnx.parser.parse_model(
+        HEAD
+        + """g (float[N, 2] x) => (float[N, 2] y) <float[2, 2] w = {1, 2, 3, 4}, float[N, 2] a> {
+          a = MatMul (x, w)
+          y = MatMul (a, w)
+        }"""
+    )
+    result = report(model, 99)
+    assert [layer.stored_bytes for layer in result.layers] == [16, 0]
+    assert result.ideal_bytes == 16
+
+
+def test_a_file_without_shapes_is_refused() -> None:
+    model = onnx.parser.parse_model(
+        HEAD
+        + """g (float[N, 2] x) => (float[N, 2] y) <float[2, 2] w = {1, 2, 3, 4}> {
+          a = MatMul (x, w)
+          y = Relu (a)
+        }"""
+    )
+    with pytest.raises(ArtifactError, match="shape of each value, that of 'a' is missing"):
+        report(model, 99)
+
+
+def test_a_large_file_is_not_near_its_ideal_size() -> None:
+    artifact = to_artifact(nn.Linear(4, 3), torch.zeros(1, 4))
+    assert report(artifact, 64_000 + 60).is_near_ideal_size
+    assert not report(artifact, 64_000 + 66).is_near_ideal_size
+
+
+def test_it_needs_no_torch() -> None:
+    code = (
+        "import sys, bnnkit.export.report; "
+        "sys.exit('torch' in sys.modules or 'onnx_ir' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
