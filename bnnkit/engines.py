@@ -19,7 +19,13 @@ import onnx
 from numpy.typing import NDArray
 
 import bnnkit
-from bnnkit.errors import BnnkitError, MissingExtraError, UnsupportedError, UsageError
+from bnnkit.errors import (
+    ArtifactError,
+    BnnkitError,
+    MissingExtraError,
+    UnsupportedError,
+    UsageError,
+)
 from bnnkit.float_twin import float_twin
 from bnnkit.runtime import Model, artifact
 from bnnkit.runtime.graph import from_model
@@ -27,6 +33,28 @@ from bnnkit.runtime.model import probabilities
 from bnnkit.runtime.reference import Reference, signs_of
 
 Array = NDArray[Any]
+
+
+def check_inputs(inputs: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse inputs that a network does not take.
+
+    Args:
+        inputs: What shall be (N, *shape), N at least 1, of that dtype, and finite.
+        shape: Of one input.
+        dtype: Its element type.
+
+    Raises:
+        UsageError: They are something else; the message says what.
+    """
+    expected = f"expected {dtype} of shape (N, {', '.join(map(str, shape))})"
+    if inputs.dtype != dtype or inputs.ndim == 0 or inputs.shape[1:] != shape:
+        raise UsageError(f"{expected}, got {inputs.dtype} of shape {inputs.shape}")
+    if len(inputs) == 0:
+        raise UsageError(f"{expected} with N at least 1, got no images")
+    if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
+        index = np.argwhere(~np.isfinite(inputs))[0].tolist()
+        value = inputs[tuple(index)]
+        raise UsageError(f"expected finite numbers, got {value} in the input at index {index}")
 
 
 class Engine(ABC):
@@ -69,21 +97,8 @@ class Engine(ABC):
         return probabilities(self.run(images)[0], last)
 
     def check(self, images: Array) -> None:
-        """Refuse what the file does not take.
-
-        Raises:
-            UsageError: Another shape or dtype, no images, or a NaN or an infinity among them.
-        """
-        shape, dtype = self._graph.input_shape, self._graph.input_dtype
-        expected = f"expected {dtype} of shape (N, {', '.join(map(str, shape))})"
-        if images.dtype != dtype or images.shape[1:] != shape or images.ndim != len(shape) + 1:
-            raise UsageError(f"{expected}, got {images.dtype} of shape {images.shape}")
-        if len(images) == 0:
-            raise UsageError(f"{expected} with N at least 1, got no images")
-        if images.dtype.kind == "f" and not np.isfinite(images).all():
-            index = np.argwhere(~np.isfinite(images))[0].tolist()
-            value = images[tuple(index)]
-            raise UsageError(f"expected finite numbers, got {value} in the input at index {index}")
+        """Refuse what the file does not take, as `check_inputs`."""
+        check_inputs(images, self._graph.input_shape, self._graph.input_dtype)
 
 
 class Runtime(Engine):
@@ -219,6 +234,8 @@ def open_file(name: str, path: Path, *, threads: int = 1) -> Engine:
         raise
     except BnnkitError as error:
         raise type(error)(f"{path}: {error}") from error
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}") from error
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:

@@ -113,8 +113,9 @@ def cast_to_real(total: ir.Value, source: ir.Node) -> ir.Node:
 
 
 def replace(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> None:
-    """Put nodes in the place of `old`; the last one's output takes over all uses of `old`'s."""
+    """Put nodes in the place of `old`; the last one's output is all that `old`'s was."""
     graph.insert_before(old, new)
+    new[-1].outputs[0].meta.update(old.outputs[0].meta)
     old.outputs[0].replace_all_uses_with(new[-1].outputs[0], replace_graph_outputs=True)
     graph.remove(old, safe=True)
 

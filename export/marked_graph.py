@@ -93,8 +93,10 @@ def _translated(model: nn.Module, example: Tensor) -> ir.Model:
         )
     except torch.onnx.OnnxExporterError as error:
         raise UnsupportedError(f"torch cannot export this model: {_reason(error)}") from error
-    if program is None:
-        raise UnsupportedError("expected torch's exporter to give a model, got nothing")
+    if program is None or program.model.opset_imports.get("") != OPSET:
+        raise UnsupportedError(
+            f"expected operator set {OPSET} from torch's exporter; upgrade torch and onnxscript"
+        )
     return program.model
 
 

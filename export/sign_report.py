@@ -62,7 +62,7 @@ def _why_real(graph: GraphView, value: str) -> str:
         return f"it is the sign of the real-valued layer {node.name}"
     if node.op_type == "Cast":
         layer = _name(graph, node.input[0])
-        return f"it falls with the sum of {layer} on some channels, and the sum has other uses"
+        return f"the sum of {layer} has other uses"
     if node.op_type == "MaxPool":
         return f"it falls behind {node.name} on some channels, or the pool has other uses"
     return f"{node.op_type} {node.name} stands before it"

@@ -6,14 +6,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.runtime.kernels import lookup
 from bnnkit.runtime.kernels.records import WIDE
 
-VECTOR_BYTES = 64
+LANES = {np.dtype(np.uint64): 8, np.dtype(np.uint8): lookup.LANES, np.dtype(np.float32): 16}
+"""Output channels that one vector of weights holds, for words, nibbles and floats."""
 
 
-def lanes_of(dtype: np.dtype[Any]) -> int:
-    """Output channels that one vector of weights holds: 8 for packed words, 16 for floats."""
-    return VECTOR_BYTES // dtype.itemsize
+def nibbles(signs: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Weights for kernels that look sums up: four input channels a byte.
+
+    Args:
+        signs: (O, KH, KW, I), values in {-1, +1}.
+
+    Returns:
+        (O, KH * KW * ceil(I / 8) * 2), values 0..15, the lowest channel in the lowest bit.
+    """
+    packed = np.packbits(signs < 0, axis=-1, bitorder="little")
+    pairs: NDArray[np.uint8] = np.stack([packed & 15, packed >> 4], axis=-1)
+    return pairs.reshape(len(signs), -1)
 
 
 def padded_channels(channels: int, lanes: int) -> int:
@@ -30,12 +41,12 @@ def lanes(weight: NDArray[Any]) -> NDArray[Any]:
     """Lay the output channels of a weight across the lanes of vectors.
 
     Args:
-        weight: (O, taps): uint64 words or float32, the taps in the order of the input.
+        weight: (O, taps): uint64 words, uint8 nibbles or float32, taps in the order of the input.
 
     Returns:
         One dimension: wide blocks (taps, WIDE, lanes), then single vectors (taps, 1, lanes).
     """
-    per_vector = lanes_of(weight.dtype)
+    per_vector = LANES[weight.dtype]
     channels, taps = weight.shape
     padded = np.zeros((padded_channels(channels, per_vector), taps), weight.dtype)
     padded[:channels] = weight
@@ -92,7 +103,9 @@ def padding_sums(
     return np.array(rows)
 
 
-def limits(sums_at_zero: NDArray[np.int64], thresholds: NDArray[np.int64]) -> NDArray[np.int64]:
+def limits(
+    sums_at_zero: NDArray[np.int64], thresholds: NDArray[np.int64], lanes: int
+) -> NDArray[Any]:
     """The largest count of unlike signs at which the sign is still +1, padded to vectors.
 
     sum = base - 2 * count >= t  <=>  count <= floor((base - t) / 2).
@@ -100,35 +113,38 @@ def limits(sums_at_zero: NDArray[np.int64], thresholds: NDArray[np.int64]) -> ND
     Args:
         sums_at_zero: (cases, O): base, the sum when no sign differs.
         thresholds: (O,): t.
+        lanes: Channels in a vector; 8 means counts of 64 bits, more of 32.
 
     Returns:
-        int64, (cases, O padded to vectors); padding channels never
-        exceed theirs, so their bits stay clear.
+        int64 or int32, (cases, O padded to vectors); padding channels never exceed theirs, so
+        their bits stay clear.
     """
     cases, channels = sums_at_zero.shape
-    table = np.full((cases, padded_channels(channels, 8)), np.iinfo(np.int64).max)
+    dtype = np.int64 if lanes == 8 else np.int32
+    table = np.full((cases, padded_channels(channels, lanes)), np.iinfo(dtype).max, dtype)
     table[:, :channels] = np.floor_divide(sums_at_zero - thresholds, 2)
     return table
 
 
-def bases(sums: NDArray[np.int64]) -> NDArray[np.int32]:
+def bases(sums: NDArray[np.int64], lanes: int) -> NDArray[np.int32]:
     """The table of a kernel that writes sums of signs.
 
     Args:
         sums: (cases, O), the sum when no sign differs.
+        lanes: Channels in a vector.
 
     Returns:
         int32, (cases, O padded to vectors).
     """
     cases, channels = sums.shape
-    table = np.zeros((cases, padded_channels(channels, 8)), np.int32)
+    table = np.zeros((cases, padded_channels(channels, lanes)), np.int32)
     table[:, :channels] = sums
     return table
 
 
-def scales(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def scales(rows: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
     """Scale and bias, (2, O), padded to vectors."""
-    padding = padded_channels(rows.shape[1], 8) - rows.shape[1]
+    padding = padded_channels(rows.shape[1], lanes) - rows.shape[1]
     return np.pad(rows, ((0, 0), (0, padding)))
 
 

@@ -92,8 +92,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_commands_that_need_no_torch_import_none(small: tuple[Path, Path]) -> None:
-    model, images = small
+def test_commands_that_need_no_torch_import_none(digits_model: Path, tmp_path: Path) -> None:
+    model, images = digits_model, tmp_path / "images.npy"
+    np.save(images, np.zeros((2, 1, 8, 8), np.uint8))
     code = (
         "import sys\n"
         "from click.testing import CliRunner\n"
@@ -104,7 +105,8 @@ def test_commands_that_need_no_torch_import_none(small: tuple[Path, Path]) -> No
         "assert 'torch' not in sys.modules and 'onnxruntime' not in sys.modules"
     )
     lines = [
-        ["run", model, images, "-o", model.parent / "out.npy"],
+        ["run", model, images, "-o", tmp_path / "out.npy"],
+        ["eval", model, "--data", "digits"],
         ["info", model, "--json"],
         ["bench", model, "--engines", "bnnkit", "--seconds", "0.01", "--profile"],
     ]
@@ -157,9 +159,9 @@ def test_run_writes_several_outputs_by_name(tmp_path: Path) -> None:
     images = a.rng.standard_normal((4, 5)).astype(np.float32)
     np.save(tmp_path / "x.npy", images)
     _succeed("run", tmp_path / "m.onnx", tmp_path / "x.npy", "-o", tmp_path / "out.npz")
-    found = np.load(tmp_path / "out.npz", allow_pickle=False)
-    assert found.files == [real, signs]
-    np.testing.assert_array_equal(found[real], np.where(images >= 0, 1, -1))
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as found:
+        assert found.files == [real, signs]
+        np.testing.assert_array_equal(found[real], np.where(images >= 0, 1, -1))
     result = _run("run", tmp_path / "m.onnx", tmp_path / "x.npy", "-o", tmp_path / "out.npy")
     assert result.exit_code == 2
     assert "2 outputs" in result.stderr
@@ -211,7 +213,7 @@ def test_verify_of_equal_engines(digits_run: Path, digits_model: Path) -> None:
     found = json.loads(_succeed("verify", digits_run, digits_model, "--json"))
     assert found["is_equal"]
     assert found["n_images"] == 359
-    assert [c["engine"] for c in found["comparisons"]][0] == "torch"
+    assert found["comparisons"][0]["engine"] == "torch"
     table = _succeed("verify", digits_model, "--images", 5)
     assert "5 images, the test part of digits" in table
     assert table.endswith("equal\n")
@@ -303,7 +305,7 @@ def _fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Result:
             2,
             "bnnkit info: f: No space left on device",
         ),
-        (click.UsageError("two\nlines"), 2, "bnnkit: two lines"),
+        (click.UsageError("two\nlines"), 2, "bnnkit info: two lines"),
     ],
 )
 def test_ends_in_one_line(
@@ -350,8 +352,8 @@ def test_without_torch(
     )
 
 
-def test_a_reader_that_leaves_is_no_error(small: tuple[Path, Path]) -> None:
-    command = [sys.executable, "-m", "bnnkit", "info", str(small[0])]
+def test_a_reader_that_leaves_is_no_error(digits_model: Path) -> None:
+    command = [sys.executable, "-m", "bnnkit", "info", str(digits_model)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 import bnnkit.nn as bnn
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.graph import constant, set_module_path
-from bnnkit.export.passes.integer_layers import largest_sums, lower_integer_layers
+from bnnkit.export.integer_sums import largest_image_sums
+from bnnkit.export.passes.integer_layers import lower_integer_layers
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 
@@ -67,7 +68,7 @@ def test_the_largest_sums_are_those_of_the_worst_image() -> None:
     rng = np.random.default_rng(1)
     weight = rng.integers(-9, 10, (4, 1, 2, 2)).astype(np.int16)
     zero_point = np.array([[[3]], [[250]]], np.uint8)
-    bound = largest_sums(weight, zero_point, group=2)
+    bound = largest_image_sums(weight, zero_point, group=2)
     for channel in range(4):
         z = int(zero_point[channel // 2, 0, 0])
         ends = [np.where(side * weight[channel] > 0, 255 - z, -z) for side in (1, -1)]

@@ -23,7 +23,7 @@ def test_the_example_runs_and_learns(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     (accuracy,) = re.findall(r"test accuracy (\S+)", run.stdout)
     assert float(accuracy) > 0.9
-    assert (tmp_path / "digits.onnx").stat().st_size < 20_000
+    assert (tmp_path / "digits.onnx").stat().st_size < 60_000  # of which 41 kB are the real-valued last layer
 
 
 @pytest.mark.parametrize("command", COMMANDS)

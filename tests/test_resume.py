@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from bnnkit.errors import CheckpointError
+from bnnkit.errors import CheckpointError, FileError
 from bnnkit.training import train
 from bnnkit.training.config import Config, load_config, parse_config
 from bnnkit.training.evaluate import batch_totals
@@ -208,5 +208,5 @@ def test_a_state_comes_back(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(Exception, match="Permission denied"):
+    with pytest.raises(FileError, match="Permission denied"):
         train(parse_config(CONFIG), tmp_path / "run", console=QUIET)

@@ -1,6 +1,5 @@
-"""The parts of training against slow twins, and whole small runs."""
+"""Whole small runs: what they write, say, and refuse."""
 
-import json
 import logging
 import math
 import os
@@ -9,30 +8,22 @@ import sys
 import warnings
 from collections.abc import Iterator
 from importlib.abc import MetaPathFinder
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
-from torch import nn
 
 from bnnkit import data, training
 from bnnkit.errors import ConfigError, FileError, MissingExtraError, UsageError
 from bnnkit.metrics import accuracy, nll
-from bnnkit.nn import BinaryLinear, Sign
-from bnnkit.training import evaluate, load_checkpoint, recalibrate, train
-from bnnkit.training.augment import CropFlip, random_shifts
+from bnnkit.training import evaluate, load_checkpoint, train
 from bnnkit.training.config import Config, parse_config
 from bnnkit.training.curves import draw_curves
-from bnnkit.training.evaluate import evaluating, score
-from bnnkit.training.history import History, read_history
+from bnnkit.training.history import read_history
 from bnnkit.training.launch import quiet_libraries
-from bnnkit.training.randomness import epoch_batches, seed_epoch
-from bnnkit.training.schedule import learning_rate_factor
 
 QUIET = Console(quiet=True)
 ROOT = Path(__file__).parents[1]
@@ -45,228 +36,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-# --- schedule and randomness --------------------------------------------------------------------
-
-
-def test_schedules() -> None:
-    epochs = np.arange(500)
-    steps = [learning_rate_factor("steps", epoch / 500) for epoch in epochs]
-    np.testing.assert_allclose(steps, np.where(epochs < 300, 1, np.where(epochs < 400, 0.1, 0.01)))
-    cosine = [learning_rate_factor("cosine", epoch / 500) for epoch in epochs]
-    assert cosine[0] == 1
-    assert cosine[250] == pytest.approx(0.5)
-    assert all(a > b > 0 for a, b in pairwise(cosine))
-    assert {learning_rate_factor("constant", epoch / 500) for epoch in epochs} == {1}
-
-
-def test_batches_are_a_permutation_that_changes_with_epoch_and_seed() -> None:
-    batches = epoch_batches(3, 1, 103, 10)
-    assert batches.shape == (10, 10)
-    assert len(set(batches.flatten().tolist())) == 100
-    assert batches.max() < 103
-    assert torch.equal(batches, epoch_batches(3, 1, 103, 10))
-    assert not torch.equal(batches, epoch_batches(3, 2, 103, 10))
-    assert not torch.equal(batches, epoch_batches(4, 1, 103, 10))
-
-
-def test_every_epoch_and_process_has_noise_of_its_own() -> None:
-    drawn = set()
-    with torch.random.fork_rng(devices=[]):
-        for path in [(0, 1, 0), (0, 1, 1), (0, 2, 0), (1, 1, 0)]:
-            seed_epoch(*path)
-            first = torch.rand(1).item()
-            seed_epoch(*path)
-            assert torch.rand(1).item() == first
-            drawn.add(first)
-    assert len(drawn) == 4
-
-
-# --- augmentation -------------------------------------------------------------------------------
-
-
-def _crop_flip_slowly(
-    images: NDArray[Any], fill: list[int], down: list[int], right: list[int], flip: list[bool]
-) -> NDArray[Any]:
-    n, channels, height, width = images.shape
-    out = np.empty_like(images)
-    for i, c, y, x in np.ndindex(n, channels, height, width):
-        from_y = y - down[i]
-        from_x = (width - 1 - x if flip[i] else x) - right[i]
-        inside = 0 <= from_y < height and 0 <= from_x < width
-        out[i, c, y, x] = images[i, c, from_y, from_x] if inside else fill[c]
-    return out
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_crop_flip_equals_a_slow_loop(dtype: torch.dtype) -> None:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (9, 2, 6, 5), generator=generator).to(dtype)
-    down, right = torch.arange(-4, 5), torch.arange(-4, 5).roll(3)
-    flip = torch.arange(9) % 2 == 0
-    fill = [7, 130]
-    want = _crop_flip_slowly(images.numpy(), fill, down.tolist(), right.tolist(), flip.tolist())
-    got = CropFlip(fill).apply(images, down, right, flip)
-    assert got.dtype == dtype
-    np.testing.assert_array_equal(got.numpy(), want)
-
-
-def test_crop_flip_without_zero_point_fills_with_0() -> None:
-    one, four = torch.ones(1, 1, 3, 3), torch.tensor([4])
-    assert CropFlip(None).apply(one, four, four, torch.tensor([False])).count_nonzero() == 0
-
-
-def test_crop_flip_draws_alike_for_a_seed() -> None:
-    images = torch.randint(256, (64, 1, 8, 8), dtype=torch.uint8)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        first = CropFlip([3])(images)
-        torch.manual_seed(1)
-        assert torch.equal(CropFlip([3])(images), first)
-        assert not torch.equal(CropFlip([3])(images), first)
-
-
-def test_random_shifts_have_the_distribution_of_padding_and_cropping() -> None:
-    want = np.zeros(9)
-    for before in range(5):
-        for after in range(5):
-            for start in range(before + after + 1):
-                want[before - start + 4] += 1 / 25 / (before + after + 1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        shifts = random_shifts(100_000, torch.device("cpu"))
-    got = np.bincount(shifts.numpy() + 4, minlength=9) / 100_000
-    np.testing.assert_allclose(got, want, atol=5 * 0.5 / math.sqrt(100_000))
-
-
-# --- evaluation and recalibration ---------------------------------------------------------------
-
-
-@pytest.fixture
-def network() -> nn.Module:
-    torch.manual_seed(3)
-    return nn.Sequential(
-        nn.Linear(6, 16), nn.BatchNorm1d(16), Sign(), BinaryLinear(16, 16),
-        nn.BatchNorm1d(16), Sign(), nn.Linear(16, 4),
-    )  # fmt: skip
-
-
-def test_evaluate_is_deterministic_in_any_batches_and_keeps_the_modes(network: nn.Module) -> None:
-    x = np.random.default_rng(4).normal(size=(57, 6)).astype(np.float32)
-    network.train()
-    network[1].eval()  # type: ignore[index]
-    modes = [module.training for module in network.modules()]
-    once = evaluate(network, x)
-    np.testing.assert_array_equal(once, evaluate(network, x))
-    np.testing.assert_allclose(once, evaluate(network, torch.tensor(x), batch_size=10), atol=1e-6)
-    assert [module.training for module in network.modules()] == modes
-    with torch.no_grad():
-        want = network.eval()(torch.tensor(x)).softmax(1)
-    np.testing.assert_array_equal(once, want.numpy())
-    assert once.shape == (57, 4)
-    assert once.dtype == np.float32
-
-
-def test_modes_come_back_after_an_error(network: nn.Module) -> None:
-    def fail() -> None:
-        with evaluating(network):
-            assert not network.training
-            network(torch.zeros(2, 5))
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert all(module.training for module in network.modules())
-
-
-def test_score_equals_the_metrics(network: nn.Module) -> None:
-    rng = np.random.default_rng(5)
-    x, y = rng.normal(size=(57, 6)).astype(np.float32), rng.integers(0, 4, 57)
-    totals = score(network, torch.tensor(x), torch.tensor(y), batch_size=10)
-    probabilities = evaluate(network, x)
-    assert totals[1].item() / 57 == accuracy(probabilities, y)
-    assert totals[0].item() / 57 == pytest.approx(nll(probabilities, y), rel=1e-5)
-    assert totals[2].item() == 57
-
-
-def test_recalibrate_averages_the_deterministic_batches(network: nn.Module) -> None:
-    network.train()
-    batches = [torch.randn(32, 6) for _ in range(4)]
-    recalibrate(network, iter(batches))
-    assert all(module.training for module in network.modules())
-    first, second = network[1], network[4]  # type: ignore[index]
-    assert (first.momentum, second.momentum) == (0.1, 0.1)
-    network.eval()
-    with torch.no_grad():
-        sums = [network[0](batch) for batch in batches]  # type: ignore[index]
-        # In recalibration each batch is normalised with its own statistics.
-        signs = [torch.where(nn.functional.batch_norm(s, None, None, first.weight, first.bias,
-                 training=True) >= 0, 1.0, -1.0) for s in sums]  # fmt: skip
-        deeper = [network[3](sign) for sign in signs]  # type: ignore[index]
-    for norm, values in ((first, sums), (second, deeper)):
-        mean = torch.stack([value.mean(0) for value in values]).mean(0)
-        var = torch.stack([value.var(0) for value in values]).mean(0)
-        torch.testing.assert_close(norm.running_mean, mean)
-        torch.testing.assert_close(norm.running_var, var)
-
-
-def test_recalibrate_without_batches_changes_nothing(network: nn.Module) -> None:
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    recalibrate(network, [])
-    assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
-
-
-# --- history and curves -------------------------------------------------------------------------
-
-
-def test_history_drops_what_is_past_the_epoch_and_a_cut_line(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    lines = [json.dumps({"epoch": epoch, "loss": epoch / 3}) for epoch in (1, 2, 3)]
-    path.write_text("\n".join([*lines, '{"epoch": 3, "final": true}', '{"epo']))
-    assert [record["epoch"] for record in read_history(path)] == [1, 2, 3, 3]
-    history = History(path)
-    history.restart_after(2)
-    history.append({"epoch": 3, "again": True})
-    assert read_history(path) == history.records
-    assert path.read_text().splitlines()[:2] == lines[:2]
-    assert history.records[2] == {"epoch": 3, "again": True}
-    assert read_history(tmp_path / "none.jsonl") == []
-
-
-@pytest.mark.parametrize("n_epochs", [1, 2, 40])
-def test_curves_are_a_picture(tmp_path: Path, n_epochs: int) -> None:
-    pytest.importorskip("matplotlib")
-    records: list[dict[str, Any]] = [
-        {"epoch": e, "train_loss": 1 / e, "train_accuracy": 1 - 1 / (e + 1)}
-        for e in range(1, n_epochs + 1)
-    ]
-    records[-1] |= {"test_loss": 0.1, "test_accuracy": 0.9}
-    records.append({"epoch": n_epochs, "final": True, "test_loss": 0.1, "test_accuracy": 0.95})
-    draw_curves(records, tmp_path / "curves.png", "made")
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-
-
-class _NoMatplotlib(MetaPathFinder):
-    """Finds that matplotlib is not installed."""
-
-    def find_spec(self, fullname: str, *_: object) -> None:
-        if fullname == "matplotlib":
-            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
-
-
-def test_without_matplotlib_a_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [_NoMatplotlib(), *sys.meta_path])
-    with pytest.raises(MissingExtraError, match=r"pip install 'bnnkit\[plot\]'"):
-        draw_curves([{"epoch": 1}], tmp_path / "curves.png", "made")
-    with (tmp_path / "said").open("w") as file:
-        train(_config("epochs=1"), tmp_path / "run", console=Console(file=file))
-    assert (tmp_path / "said").read_text().count("no curves.png: drawing curves.png needs") == 1
-    assert not (tmp_path / "run" / "curves.png").exists()
-
-
-# --- runs ---------------------------------------------------------------------------------------
 
 
 def _config(*overrides: str) -> Config:
@@ -457,3 +226,23 @@ def test_two_processes_share_every_batch(tmp_path: Path) -> None:
     records = read_history(tmp_path / "run" / "metrics.jsonl")
     assert [record["epoch"] for record in records] == [1, 2, 3, 3]
     assert load_checkpoint(tmp_path / "run").metadata.accuracy > 0.8
+
+
+class _NoMatplotlib(MetaPathFinder):
+    """Finds that matplotlib is not installed."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "matplotlib":
+            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+
+
+def test_without_matplotlib_a_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [_NoMatplotlib(), *sys.meta_path])
+    with pytest.raises(MissingExtraError, match=r"pip install 'bnnkit\[plot\]'"):
+        draw_curves([{"epoch": 1}], tmp_path / "curves.png", "made")
+    with (tmp_path / "said").open("w") as file:
+        train(_config("epochs=1"), tmp_path / "run", console=Console(file=file))
+    assert (tmp_path / "said").read_text().count("no curves.png: drawing curves.png needs") == 1
+    assert not (tmp_path / "run" / "curves.png").exists()

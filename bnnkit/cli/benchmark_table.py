@@ -13,7 +13,7 @@ def print_benchmark(measured: Benchmark) -> None:
     first = measured.measurements[0].engine
     print_table(
         "latency of a run, in microseconds",
-        ("engine", "batch", "threads", *times, f"{first} is so many times as fast"),
+        ("engine", "batch", "threads", *times, f"speed-up of {first}"),
         list(_rows(measured)),
         left=("engine",),
     )

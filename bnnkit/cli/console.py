@@ -35,12 +35,14 @@ def print_table(
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console().print(table)
+    output = console()
+    output.print(title, style="bold", soft_wrap=True)
+    output.print(table)
 
 
 def console(**options: Any) -> Any:

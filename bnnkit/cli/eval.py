@@ -11,7 +11,7 @@ from bnnkit import data, metrics
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array
 from bnnkit.cli.console import print_json, print_table, progress, write
-from bnnkit.engines import open_file
+from bnnkit.engines import check_inputs, open_file
 from bnnkit.errors import UsageError
 from bnnkit.reliability import draw_reliability
 from bnnkit.runtime import artifact
@@ -94,10 +94,19 @@ def _opened(path: Path, samples: int, threads: int) -> tuple[Callable[[Array], A
         return predict, trained_on
     if samples:
         raise UsageError(f"a checkpoint is evaluated deterministically: got --samples {samples}")
+    return _opened_checkpoint(path)
+
+
+def _opened_checkpoint(path: Path) -> tuple[Callable[[Array], Array], str]:
     from bnnkit.training import evaluate, load_checkpoint
 
     model, _, about = load_checkpoint(path)
-    return lambda images: evaluate(model, images), about.dataset
+
+    def predict(images: Array) -> Array:
+        check_inputs(images, about.input_shape, np.dtype(about.input_dtype))
+        return evaluate(model, images)
+
+    return predict, about.dataset
 
 
 def _chosen(name: str | None, trained_on: str | None, path: Path) -> str:

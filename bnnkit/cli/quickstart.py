@@ -1,7 +1,8 @@
 """`bnnkit quickstart`: every other command once, on the smallest data set."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,14 +103,12 @@ class _Tour:
 
     def train(self) -> None:
         """The network, in `run_folder`."""
-        import torch
-
         from bnnkit.training import load_config, train
 
         _say(f"bnnkit train {self.config} --out {self.run_folder}")
         write_text(self.config, CONFIG)
-        torch.set_num_threads(1)  # the layers are so small that threads would wait for each other
-        train(load_config(self.config), self.run_folder, console=console())
+        with _one_thread():  # in layers as small as these, threads would wait for each other
+            train(load_config(self.config), self.run_folder, console=console())
 
     def export(self) -> None:
         """The model file, and how much smaller it is."""
@@ -160,6 +159,19 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for torch."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _say(command_line: str) -> None:

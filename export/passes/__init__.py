@@ -17,6 +17,7 @@ from bnnkit.export.passes.clean_up import clean_up, remove_dead
 from bnnkit.export.passes.commute_sign import move_behind_signs
 from bnnkit.export.passes.integer_layers import lower_integer_layers
 from bnnkit.export.passes.names import name_all
+from bnnkit.export.passes.pooled_sums import compare_pooled_sums
 from bnnkit.export.passes.push_dequantize import push_dequantize
 from bnnkit.export.passes.signs import lower_signs
 from bnnkit.export.passes.thresholds import fold_thresholds
@@ -28,6 +29,7 @@ PASSES: Final[tuple[Callable[[ir.Graph], None], ...]] = (
     lower_integer_layers,
     lower_binary_layers,
     fold_thresholds,
+    compare_pooled_sums,
     remove_dead,  # batch norms that are in a threshold now
     lower_batch_norms,
     clean_up,

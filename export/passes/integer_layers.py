@@ -28,6 +28,7 @@ from bnnkit.export.graph import (
     parameter_name,
     replace,
 )
+from bnnkit.export.integer_sums import largest_image_sums
 
 MAX_WEIGHT: Final = 2047
 MAX_SUM: Final = 2**24 - 1
@@ -44,27 +45,6 @@ def lower_integer_layers(graph: ir.Graph) -> None:
         _lower(graph, mark)
 
 
-def largest_sums(
-    weight: NDArray[np.int16], zero_point: NDArray[np.uint8], group: int
-) -> NDArray[np.int64]:
-    """The largest absolute sum that an image can give, for each output channel.
-
-    Args:
-        weight: (O, I/G, KH, KW) or (O, I).
-        zero_point: (I, 1, 1) or (I,).
-        group: G.
-
-    Returns:
-        (O,).
-    """
-    middle = zero_point.ravel().astype(np.int64)
-    reach = np.maximum(middle, 255 - middle).reshape(group, 1, -1)  # of |image - zero point|
-    outputs, per_group = weight.shape[:2]
-    size = np.abs(weight.astype(np.int64)).reshape(group, outputs // group, per_group, -1).sum(3)
-    bounds: NDArray[np.int64] = (size * reach).sum(2).ravel()
-    return bounds
-
-
 def _lower(graph: ir.Graph, mark: ir.Node) -> None:
     x, y = operand(mark, 0), mark.outputs[0]
     if x.dtype != ir.DataType.UINT8:
@@ -72,7 +52,9 @@ def _lower(graph: ir.Graph, mark: ir.Node) -> None:
             f"expected uint8 images as input of {label(mark)}; give the export a uint8 example"
         )
     weight, exponent, zero_point = _parameters(mark)
-    largest = int(largest_sums(weight, zero_point, mark.attributes.get_int("group", 1)).max())
+    largest = int(
+        largest_image_sums(weight, zero_point, mark.attributes.get_int("group", 1)).max()
+    )
     if largest > MAX_SUM:  # rule 4
         raise UnsupportedError(
             f"expected sums of {label(mark)} below 2^24, but an image can give {largest}"

@@ -4,28 +4,24 @@
    becomes `c >= threshold`: sign(f(c)) changes once at most over the integers of [-K, K], K being
    the largest absolute sum (rounding is monotone too).
 2. Where f decreases, the channel's weights are negated: the sum is then -c, and sign(f) increases
-   with it. That needs a sum without another use; else such a sign stays `Sign`.
+   with it. Where the real value of the sum has other uses it is negated back behind the `Cast`,
+   which is exact. A sum that is used as an integer elsewhere keeps its weights, and its `Sign`.
 3. Where sign(f) is the same for all sums, the threshold is -K (always +1) or K + 1 (never).
 4. `BinaryConv2d` with such a sign becomes `BinaryConv2dThreshold` where the sum has no other use.
    In all other cases a `Threshold` stands behind the sum.
 """
 
-from typing import Final
-
 import numpy as np
 import onnx_ir as ir
-import torch
 from numpy.typing import NDArray
 
 from bnnkit.bits import pack_weight, unpack_weight
-from bnnkit.errors import UnsupportedError
-from bnnkit.export.find_thresholds import SignsOfSums, find_thresholds
 from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import (
     add_constant,
+    array,
     channel_column,
     constant,
-    label,
     new_node,
     nodes,
     only_consumer,
@@ -33,12 +29,8 @@ from bnnkit.export.graph import (
     parameter_name,
     replace,
 )
+from bnnkit.export.integer_sums import sum_layer, thresholds_of
 from bnnkit.export.monotone import Step, step
-from bnnkit.export.passes.integer_layers import largest_sums
-from bnnkit.export.passes.signs import set_signs, signs_of
-
-SUM_OPERATORS: Final = ("BinaryConv2d", "BinaryLinear", "IntegerConv2d", "IntegerLinear")
-"""The operators of the domain `bnnkit` that give integer sums."""
 
 
 def fold_thresholds(graph: ir.Graph) -> None:
@@ -60,51 +52,24 @@ def _chain_above(sign: ir.Node) -> tuple[ir.Node, list[Step]] | None:
     while (link := step(value)) is not None:
         chain.append(link)
         value = link.input
-    layer = value.producer()
-    is_sum = layer is not None and layer.domain == DOMAIN and layer.op_type in SUM_OPERATORS
-    return (layer, chain[::-1]) if layer is not None and is_sum else None
+    layer = sum_layer(value)
+    return None if layer is None else (layer, chain[::-1])
 
 
 def _fold(graph: ir.Graph, sign: ir.Node, layer: ir.Node, chain: list[Step]) -> None:
-    bound = _largest_sums(layer)
-    found = find_thresholds(_signs_of_sums(sign, chain, bound), bound)
+    found = thresholds_of(sign, chain, layer)
     values = [layer.outputs[0], *(link.node.outputs[0] for link in chain)]
     is_only_use = all(only_consumer(value) is not None for value in values)
     if np.any(found.side < 0):  # rule 2
-        if not is_only_use:
+        cast = only_consumer(layer.outputs[0])
+        if cast is None:
             return
+        if not is_only_use:
+            _negate_back(graph, cast, found.side)
         _negate_channels(graph, layer, found.side)
     is_fused = is_only_use and layer.op_type == "BinaryConv2d"
-    new = (_fused if is_fused else _behind_the_sum)(graph, sign, layer, found.threshold)
-    record = signs_of(sign.outputs[0])
-    if record is not None:
-        set_signs(new.outputs[0], record)
-    replace(graph, sign, [new])
-
-
-def _largest_sums(layer: ir.Node) -> NDArray[np.int64]:
-    """K, shape (O,)."""
-    if layer.op_type.startswith("Binary"):
-        outputs, *fan_in = layer.attributes["weight_shape"].as_ints()
-        return np.full(outputs, np.prod(fan_in, dtype=np.int64))
-    group = layer.attributes.get_int("group", 1)
-    return largest_sums(constant(layer, 1), constant(layer, 2), group)
-
-
-def _signs_of_sums(sign: ir.Node, chain: list[Step], bound: NDArray[np.int64]) -> SignsOfSums:
-    """The function sign(f(c)) of rule 1."""
-
-    def value(sums: NDArray[np.int64]) -> torch.Tensor:
-        x = torch.from_numpy(sums.astype(np.float32))[None]  # exact: |c| < 2^24
-        for link in chain:
-            x = link.apply(x)
-        return x[0]
-
-    if not all(bool(value(c).isfinite().all()) for c in (-bound, 0 * bound, bound)):
-        raise UnsupportedError(
-            f"the input of {label(sign)} is NaN or infinite for some sums; training diverged"
-        )
-    return lambda sums: (value(sums) >= 0).numpy()
+    make = _fused if is_fused else _behind_the_sum
+    replace(graph, sign, [make(graph, sign, layer, found.threshold)])
 
 
 def _negate_channels(graph: ir.Graph, layer: ir.Node, side: NDArray[np.int8]) -> None:
@@ -120,6 +85,28 @@ def _negate_channels(graph: ir.Graph, layer: ir.Node, side: NDArray[np.int8]) ->
         weight.const_value = ir.Tensor(content, name=weight.name)
     else:
         layer.replace_input_with(1, add_constant(graph, parameter_name(layer, "weight"), content))
+
+
+def _negate_back(graph: ir.Graph, cast: ir.Node, side: NDArray[np.int8]) -> None:
+    """Multiply the real value of a sum by `side`: in the scale behind it where there is one."""
+    real = cast.outputs[0]
+    column = channel_column(side.astype(np.float32), real)
+    scale = only_consumer(real)
+    if scale is not None and _is_scale(scale, real):
+        signed = add_constant(graph, parameter_name(cast, "step"), constant(scale, 1) * column)
+        scale.replace_input_with(1, signed)
+        return
+    factor = add_constant(graph, parameter_name(cast, "side"), column)
+    inputs = [real, factor]
+    restored = new_node("Mul", inputs, source=cast, dtype=ir.DataType.FLOAT, shape=real.shape)
+    real.replace_all_uses_with(restored.outputs[0], replace_graph_outputs=True)
+    restored.replace_input_with(0, real)
+    graph.insert_after(cast, restored)
+
+
+def _is_scale(node: ir.Node, x: ir.Value) -> bool:
+    is_product = (node.domain, node.op_type) == ("", "Mul") and node.inputs[0] is x
+    return is_product and array(node.inputs[1]) is not None
 
 
 def _fused(

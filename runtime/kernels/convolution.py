@@ -12,10 +12,11 @@ from bnnkit.runtime.kernels.records import PIXELS, WIDE, Convolution, read
 from bnnkit.runtime.kernels.tile import maximum, tile
 
 WORDS = np.zeros(1, np.uint64)
+NIBBLES = np.zeros(1, np.uint8)
 FLOATS = np.zeros(1, np.float32)
 SUMS = np.zeros(1, np.int32)
 SIGNS = np.zeros(1, np.uint8)
-"""Arrays that stand for their element types."""
+"""Arrays that stand for element types of inputs and outputs; NIBBLES are looked up."""
 
 
 @njit(error_model="numpy")
@@ -76,20 +77,30 @@ def _convolve_row(x, y, c, is_wide, vector, image, line, y_at, y_pixel):
     x_at = c.x + image * c.x_image + line * c.x_row
     w_at = c.w + vector * c.w_vector
     case_at = c.cases + line * c.columns * 8
-    if is_wide and c.columns >= PIXELS:
+    if c.columns >= PIXELS:
         for start in range(0, c.columns, PIXELS):
             # The last tile moves left until it fits: some pixels are computed twice.
             column = min(start, c.columns - PIXELS)
-            pixel, out = x_at + column * c.x_pixel, y_at + column * y_pixel
-            tile(PIXELS, WIDE, x, y, c, pixel, w_at, vector, case_at + column * 8, out, y_pixel)
-    elif is_wide:
-        for column in range(c.columns):
-            pixel, out = x_at + column * c.x_pixel, y_at + column * y_pixel
-            tile(1, WIDE, x, y, c, pixel, w_at, vector, case_at + column * 8, out, y_pixel)
+            pixel, out, case = (
+                x_at + column * c.x_pixel,
+                y_at + column * y_pixel,
+                case_at + column * 8,
+            )
+            if is_wide:
+                tile(PIXELS, WIDE, x, y, c, pixel, w_at, vector, case, out, y_pixel)
+            else:
+                tile(PIXELS, 1, x, y, c, pixel, w_at, vector, case, out, y_pixel)
     else:
         for column in range(c.columns):
-            pixel, out = x_at + column * c.x_pixel, y_at + column * y_pixel
-            tile(1, 1, x, y, c, pixel, w_at, vector, case_at + column * 8, out, y_pixel)
+            pixel, out, case = (
+                x_at + column * c.x_pixel,
+                y_at + column * y_pixel,
+                case_at + column * 8,
+            )
+            if is_wide:
+                tile(1, WIDE, x, y, c, pixel, w_at, vector, case, out, y_pixel)
+            else:
+                tile(1, 1, x, y, c, pixel, w_at, vector, case, out, y_pixel)
 
 
 def words_to_signs(at, thread, threads):
@@ -110,6 +121,26 @@ def words_to_sums(at, thread, threads):
 def words_to_reals(at, thread, threads):
     """Packed signs to sum * scale + bias."""
     _convolve(WORDS, FLOATS, at, thread, threads)
+
+
+def lookup_to_signs(at, thread, threads):
+    """`words_to_signs` by table lookup."""
+    _convolve(NIBBLES, SIGNS, at, thread, threads)
+
+
+def lookup_to_pooled_signs(at, thread, threads):
+    """`words_to_pooled_signs` by table lookup."""
+    _convolve_and_pool(NIBBLES, SIGNS, at, thread, threads)
+
+
+def lookup_to_sums(at, thread, threads):
+    """`words_to_sums` by table lookup."""
+    _convolve(NIBBLES, SUMS, at, thread, threads)
+
+
+def lookup_to_reals(at, thread, threads):
+    """`words_to_reals` by table lookup."""
+    _convolve(NIBBLES, FLOATS, at, thread, threads)
 
 
 def floats_to_signs(at, thread, threads):

@@ -89,6 +89,10 @@ class Convolution(NamedTuple):
     """Size of one vector of output channels."""
     vectors: int
     """Vectors of output channels."""
+    channels: int
+    """Output channels, rounded up to 16: sums and reals have room for so many."""
+    lookup: int
+    """Address of the table of lookup.py."""
     scratch: int
     """Address of two rows of packed output for each thread, where a maximum is taken at once."""
     scratch_thread: int

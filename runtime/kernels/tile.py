@@ -1,6 +1,7 @@
 """The micro-kernel: P output pixels times V vectors of output channels, all in registers.
 
     acc[p][v] = sum over taps of  popcount(x[p] ^ w[v])      uint64 inputs: 64 channels a lane
+                                  the same, looked up        uint8 inputs, see lookup.py
                                   x[p] * w[v]                float32 inputs: 1 channel a lane
 
 Output channels lie across the lanes, so there are no horizontal sums: an input element is
@@ -10,12 +11,12 @@ the kernel, columns, words or channels), of which the inner run is contiguous in
 What becomes of the accumulators depends on the types of input and output (K is the number of
 taps):
 
-    uint64 -> uint8     set the bit (-1) where acc > limit
-    uint64 -> int32     base - 2 acc
-    uint64 -> float32   (base - 2 acc) * scale + bias, rounded after the product and after the sum
-    float32 -> uint8    set the bit (-1) where acc < threshold
-    float32 -> int32    acc, exact while it is below 2^24
-    float32 -> float32  acc + bias
+    signs -> signs    set the bit (-1) where acc > limit
+    signs -> sums     base - 2 acc
+    signs -> reals    (base - 2 acc) * scale + bias, rounded after the product and after the sum
+    reals -> signs    set the bit (-1) where acc < threshold
+    reals -> sums     acc, exact while it is below 2^24
+    reals -> reals    acc + bias
 
 where base = K less the weights that fall on zero padding, and, because the sum is base - 2 acc,
 sum < t  <=>  acc > limit = floor((base - t) / 2).
@@ -25,11 +26,15 @@ cost one instruction. The constants (limit, base, threshold, bias) are the row o
 belongs to the pixel: zero padding has a row for each border case, so it costs nothing.
 """
 
+from contextlib import contextmanager
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from bnnkit.runtime.cpu import has_512_bits
+from bnnkit.runtime.kernels import lookup
 from bnnkit.runtime.kernels.records import Convolution
 from bnnkit.runtime.kernels.vectors import (
     F32,
@@ -44,12 +49,16 @@ from bnnkit.runtime.kernels.vectors import (
     store,
 )
 
-VECTOR = 64
-"""Bytes of a vector of weights."""
-LANES = {types.uint64: 8, types.float32: 16}
+LANES = {types.uint64: 8, types.uint8: lookup.LANES, types.float32: 16}
 """Output channels in one vector, by the type of the input."""
-INTS = ir.VectorType(I32, 8)
-HALF = ir.VectorType(F32, 8)
+VECTOR = {types.uint64: 64, types.uint8: lookup.LANES, types.float32: 64}
+"""Bytes of a vector of weights."""
+PARTS = {
+    types.uint64: (4, 4),
+    types.uint8: (4, 4) if has_512_bits() else (2, 4),
+    types.float32: (4, 4) if has_512_bits() else (2, 2),
+}
+"""Pixels and vectors of channels whose accumulators fit into the CPU's registers."""
 
 
 def _accumulate_popcount(builder, accumulator, x, w):
@@ -61,56 +70,61 @@ def _accumulate_product(builder, accumulator, x, w):
     return call(builder, "llvm.fmuladd.v16f32", x, w, accumulator)
 
 
-def _words_to_bits(builder, accumulator, table, scale, bias):
-    return builder.icmp_signed(">", accumulator, load(builder, table, WORDS, 8))
+def _signs_to_signs(builder, accumulator, table, scale, bias):
+    return builder.icmp_signed(">", accumulator, load(builder, table, accumulator.type, 4))
 
 
-def _words_to_sums(builder, accumulator, table, scale, bias):
-    narrow = builder.trunc(accumulator, INTS)
-    return builder.sub(load(builder, table, INTS, 4), builder.add(narrow, narrow))
+def _signs_to_sums(builder, accumulator, table, scale, bias):
+    kind = ir.VectorType(I32, accumulator.type.count)
+    narrow = accumulator if accumulator.type == kind else builder.trunc(accumulator, kind)
+    return builder.sub(load(builder, table, kind, 4), builder.add(narrow, narrow))
 
 
-def _words_to_floats(builder, accumulator, table, scale, bias):
-    sums = builder.sitofp(_words_to_sums(builder, accumulator, table, scale, bias), HALF)
-    scaled = builder.fmul(sums, load(builder, scale, HALF, 4))
-    return builder.fadd(scaled, load(builder, bias, HALF, 4))
+def _signs_to_reals(builder, accumulator, table, scale, bias):
+    kind = ir.VectorType(F32, accumulator.type.count)
+    sums = builder.sitofp(_signs_to_sums(builder, accumulator, table, scale, bias), kind)
+    scaled = builder.fmul(sums, load(builder, scale, kind, 4))
+    return builder.fadd(scaled, load(builder, bias, kind, 4))
 
 
-def _floats_to_bits(builder, accumulator, table, scale, bias):
+def _reals_to_signs(builder, accumulator, table, scale, bias):
     return builder.fcmp_ordered("<", accumulator, load(builder, table, FLOATS, 4))
 
 
-def _floats_to_sums(builder, accumulator, table, scale, bias):
+def _reals_to_sums(builder, accumulator, table, scale, bias):
     return builder.fptosi(accumulator, ir.VectorType(I32, 16))
 
 
-def _floats_to_floats(builder, accumulator, table, scale, bias):
+def _reals_to_reals(builder, accumulator, table, scale, bias):
     return builder.fadd(accumulator, load(builder, table, FLOATS, 4))
 
 
 ACCUMULATE = {types.uint64: _accumulate_popcount, types.float32: _accumulate_product}
+FROM_SIGNS = {
+    types.uint8: _signs_to_signs,
+    types.int32: _signs_to_sums,
+    types.float32: _signs_to_reals,
+}
 FINISH = {
-    (types.uint64, types.uint8): _words_to_bits,
-    (types.uint64, types.int32): _words_to_sums,
-    (types.uint64, types.float32): _words_to_floats,
-    (types.float32, types.uint8): _floats_to_bits,
-    (types.float32, types.int32): _floats_to_sums,
-    (types.float32, types.float32): _floats_to_floats,
+    types.uint64: FROM_SIGNS,
+    types.uint8: FROM_SIGNS,
+    types.float32: {
+        types.uint8: _reals_to_signs,
+        types.int32: _reals_to_sums,
+        types.float32: _reals_to_reals,
+    },
 }
-TABLE_BYTES = {
-    (types.uint64, types.uint8): 8,
-    (types.uint64, types.int32): 4,
-    (types.uint64, types.float32): 4,
-    (types.float32, types.uint8): 4,
-    (types.float32, types.int32): 4,
-    (types.float32, types.float32): 4,
-}
-"""Size of a channel's constant."""
+"""By the types of input and output."""
 ELEMENT = {types.uint64: (I64, WORDS, 8), types.float32: (F32, FLOATS, 4)}
 
 
-def _accumulators(builder, kind, pixels, vectors, at, x_at, w_at):
-    """Values acc[p][v] after all taps; `at` holds the fields of the Convolution."""
+def _accumulators(builder, kind, pixels, vectors, all_vectors, at, x_at, w_at):
+    """Values acc[p][v] after all taps; `at` holds the fields of the Convolution.
+
+    The weights of a tap are `all_vectors`, of which these are some.
+    """
+    if kind == types.uint8:
+        return lookup.accumulators(builder, pixels, vectors, all_vectors, at, x_at, w_at)
     (scalar, vector, size), accumulate = ELEMENT[kind], ACCUMULATE[kind]
     slots = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(pixels)]
     for slot in (slot for row in slots for slot in row):
@@ -135,15 +149,26 @@ def _accumulators(builder, kind, pixels, vectors, at, x_at, w_at):
                     lanes = broadcast(builder, x, vector)
                     for v, slot in enumerate(slots[p]):
                         builder.store(accumulate(builder, builder.load(slot), lanes, w[v]), slot)
-                builder.store(builder.add(weight, constant(64 * vectors)), next_weight)
+                builder.store(builder.add(weight, constant(64 * all_vectors)), next_weight)
     return [[builder.load(slot) for slot in row] for row in slots]
 
 
-def _write(builder, value, address):
-    """Store a vector of results; a mask of lanes becomes the bytes of packed signs."""
+def _write(builder, value, address, channel, at):
+    """Store a vector of results; a mask of lanes becomes the bytes of packed signs.
+
+    Sums and reals have room for their channels rounded up to 16, which may be less than a vector.
+    """
     if value.type.element == ir.IntType(1):
-        value = builder.bitcast(value, ir.IntType(value.type.count))
-    store(builder, value, address, 1 if isinstance(value.type, ir.IntType) else 4)
+        store(builder, builder.bitcast(value, ir.IntType(value.type.count)), address, 1)
+    elif value.type.count <= 16:
+        store(builder, value, address, 4)
+    else:
+        for first in range(0, value.type.count, 16):
+            here = builder.add(channel, constant(first))
+            with builder.if_then(builder.icmp_signed("<", here, at["channels"])):
+                mask = ir.Constant(ir.VectorType(I32, 16), list(range(first, first + 16)))
+                part = builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
+                store(builder, part, builder.add(address, constant(4 * first)), 4)
 
 
 @intrinsic(prefer_literal=True)
@@ -165,31 +190,63 @@ def tile(typing_context, pixels, vectors, x, y, c, x_at, w_at, vector, case_at, 
         y_pixel: Bytes between the outputs of the pixels.
     """
     p_count, v_count = pixels.literal_value, vectors.literal_value
-    kinds = x.dtype, y.dtype
     signature = types.void(pixels, vectors, x, y, c, *[types.int64] * 6)
-    lanes = LANES[x.dtype]
-    table_vector, scale_vector = lanes * TABLE_BYTES[kinds], lanes * 4
-    y_vector = lanes // 8 if y.dtype == types.uint8 else lanes * 4
+    # What does not fit into the registers is done in parts.
+    p_part, v_part = (min(pair) for pair in zip(PARTS[x.dtype], (p_count, v_count), strict=True))
 
     def generate(context, builder, _signature, arguments):
         record, x_at, w_at, vector, case_at, y_at, y_pixel = arguments[4:]
         at = {name: builder.extract_value(record, i) for i, name in enumerate(Convolution._fields)}
-        accumulators = _accumulators(builder, x.dtype, p_count, v_count, at, x_at, w_at)
-        table_at = builder.add(at["table"], builder.mul(vector, constant(table_vector)))
-        scale_at = builder.add(at["scale"], builder.mul(vector, constant(scale_vector)))
-        for p in range(p_count):
-            case = load(builder, builder.add(case_at, constant(8 * p)), I64, 8)
-            row = builder.add(table_at, builder.mul(case, at["table_row"]))
-            pixel = builder.add(y_at, builder.mul(constant(p), y_pixel))
-            for v in range(v_count):
-                table = builder.add(row, constant(v * table_vector))
-                scale = builder.add(scale_at, constant(v * scale_vector))
-                bias = builder.add(scale, at["scale_row"])
-                value = FINISH[kinds](builder, accumulators[p][v], table, scale, bias)
-                _write(builder, value, builder.add(pixel, constant(v * y_vector)))
+        y_vector = LANES[x.dtype] // 8 if y.dtype == types.uint8 else LANES[x.dtype] * 4
+        with (
+            _steps(builder, p_count, p_part) as pixel,
+            _steps(builder, v_count, v_part) as first,
+        ):
+            x_part = builder.add(x_at, builder.mul(pixel, at["x_pixel"]))
+            w_part = builder.add(w_at, builder.mul(first, constant(VECTOR[x.dtype])))
+            accumulators = _accumulators(
+                builder, x.dtype, p_part, v_part, v_count, at, x_part, w_part
+            )
+            y_part = builder.add(y_at, builder.mul(pixel, y_pixel))
+            y_part = builder.add(y_part, builder.mul(first, constant(y_vector)))
+            case_part = builder.add(case_at, builder.mul(pixel, constant(8)))
+            channels = builder.add(vector, first)
+            _finish(
+                builder, x.dtype, y.dtype, accumulators, at, channels, case_part, y_part, y_pixel
+            )
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@contextmanager
+def _steps(builder, count, step):
+    """A loop over 0, step, ... below count."""
+    bounds = constant(0), constant(count), constant(step)
+    with cgutils.for_range_slice(builder, *bounds, intp=I64) as (index, _):
+        yield index
+
+
+def _finish(builder, x, y, accumulators, at, vector, case_at, y_at, y_pixel):
+    """Turn the accumulators into outputs and write them."""
+    lanes = LANES[x]
+    channel = builder.mul(vector, constant(lanes))
+    # Limits of 64-bit counts are 64 bits wide, all other constants 32.
+    table_size = 8 if (x, y) == (types.uint64, types.uint8) else 4
+    table = builder.add(at["table"], builder.mul(channel, constant(table_size)))
+    scale = builder.add(at["scale"], builder.mul(channel, constant(4)))
+    y_vector = lanes // 8 if y == types.uint8 else lanes * 4
+    for p, row in enumerate(accumulators):
+        case = load(builder, builder.add(case_at, constant(8 * p)), I64, 8)
+        table_row = builder.add(table, builder.mul(case, at["table_row"]))
+        pixel = builder.add(y_at, builder.mul(constant(p), y_pixel))
+        for v, accumulator in enumerate(row):
+            constants = builder.add(table_row, constant(v * lanes * table_size))
+            factor = builder.add(scale, constant(v * lanes * 4))
+            shift = builder.add(factor, at["scale_row"])
+            value = FINISH[x][y](builder, accumulator, constants, factor, shift)
+            first = builder.add(channel, constant(v * lanes))
+            _write(builder, value, builder.add(pixel, constant(v * y_vector)), first, at)
 
 
 @intrinsic(prefer_literal=True)

@@ -7,6 +7,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 I8 = ir.IntType(8)
+I16 = ir.IntType(16)
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
 F32 = ir.FloatType()

@@ -6,7 +6,9 @@ import numpy as np
 
 from bnnkit.bits import n_words, pack_signs, unpack_weight
 from bnnkit.runtime import weights
+from bnnkit.runtime.cpu import binary_form
 from bnnkit.runtime.graph import Node
+from bnnkit.runtime.kernels.lookup import MOST_TAPS
 from bnnkit.runtime.lowering.draft import Draft, Pads
 from bnnkit.runtime.lowering.layer import NO_PADS, Layer, add_layer, window_of
 from bnnkit.runtime.lowering.output import Output, signs_of, sums_of
@@ -52,23 +54,36 @@ def _add(draft: Draft, node: Node, source: str, signs: Array, ones: Pads, output
         source = _align_groups(draft, node, source, groups)
     draft.values[source].margin.widen(*pads)
 
+    weight, elements, group_elements = _kernel_weight(signs)
+    lanes = weights.LANES[weight.dtype]
+
     def constants(kind: Kind, part: slice) -> Constants:
         if kind == "signs" and output.thresholds is not None:
-            return Constants(table=weights.limits(sums[:, part], output.thresholds[part]))
-        scale = None if output.scale is None else weights.scales(output.scale[:, part])
-        return Constants(table=weights.bases(sums[:, part]), scale=scale)
+            return Constants(table=weights.limits(sums[:, part], output.thresholds[part], lanes))
+        scale = None if output.scale is None else weights.scales(output.scale[:, part], lanes)
+        return Constants(table=weights.bases(sums[:, part], lanes), scale=scale)
 
     layer = Layer(
         source=source,
         window=window,
         is_map=node.kind != "bnnkit.BinaryLinear",
         groups=groups,
-        weight=pack_signs(signs).reshape(len(signs), -1),
-        elements=n_words(signs.shape[3]),
+        weight=weight,
+        elements=elements,
+        group_elements=group_elements,
         cases=cases,
         constants=constants,
     )
     add_layer(draft, node, layer, output)
+
+
+def _kernel_weight(signs: Array) -> tuple[Array, int, int]:
+    """Weights for this CPU's kernel, and what `Layer` calls elements and group_elements."""
+    taps = int(np.prod(signs.shape[1:]))
+    words = n_words(signs.shape[3])
+    if binary_form() == "lookup" and taps <= MOST_TAPS:
+        return weights.nibbles(signs), -(-signs.shape[3] // 8), 8 * words
+    return pack_signs(signs).reshape(len(signs), -1), words, words
 
 
 def _align_groups(draft: Draft, node: Node, source: str, groups: int) -> str:

@@ -103,6 +103,7 @@ def _add(
         groups=node.attributes.get("group", 1),
         weight=weight.transpose(0, 2, 3, 1).reshape(len(weight), -1),
         elements=weight.shape[1],
+        group_elements=weight.shape[1],
         cases=np.zeros(window.output, np.int64),
         constants=constants_of,
     )

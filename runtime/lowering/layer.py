@@ -29,7 +29,8 @@ class Layer:
         is_map: Whether it gives (O, H, W) rather than (O,).
         groups: G.
         weight: uint64 words or float32, (O, taps of a group).
-        elements: Words or channels of a pixel that a group reads.
+        elements: Words, bytes or channels of a pixel that a group reads.
+        group_elements: From the start of one group to the next.
         cases: (OH, OW), rows of the tables.
         constants: Gives those of a slice of channels for a kind of output.
     """
@@ -40,6 +41,7 @@ class Layer:
     groups: int
     weight: Array
     elements: int
+    group_elements: int
     cases: NDArray[np.int64]
     constants: Callable[[Kind, slice], Constants]
 
@@ -101,7 +103,7 @@ def add_layer(draft: Draft, node: Node, layer: Layer, output: Output) -> None:
             weights=weights.lanes(layer.weight[part]),
             channels=channels,
             elements=layer.elements,
-            first_element=group * layer.elements,
+            first_element=group * layer.group_elements,
             first_channel=part.start,
             constants=layer.constants(kind, part),
             cases=layer.cases,

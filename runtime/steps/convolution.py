@@ -1,29 +1,39 @@
 """Convolution and dense layers: from packed signs, or from integers and reals held as float32."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels import convolution as kernels
+from bnnkit.runtime.kernels.lookup import TABLE
 from bnnkit.runtime.kernels.records import WIDE
 from bnnkit.runtime.kernels.records import Convolution as Record
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.steps.step import Kernel, Native, native
 from bnnkit.runtime.values import Array, as_map
-from bnnkit.runtime.weights import VECTOR_BYTES, lanes_of
+from bnnkit.runtime.weights import LANES, padded_channels
 
 Pair = tuple[int, int]
 
-KERNELS: dict[tuple[str, str], Kernel] = {
-    ("signs", "signs"): kernels.words_to_signs,
-    ("signs", "sums"): kernels.words_to_sums,
-    ("signs", "real"): kernels.words_to_reals,
-    ("real", "signs"): kernels.floats_to_signs,
-    ("real", "sums"): kernels.floats_to_sums,
-    ("real", "real"): kernels.floats_to_reals,
+WORDS, NIBBLES, FLOATS = np.dtype(np.uint64), np.dtype(np.uint8), np.dtype(np.float32)
+KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
+    (WORDS, "signs"): kernels.words_to_signs,
+    (WORDS, "pooled signs"): kernels.words_to_pooled_signs,
+    (WORDS, "sums"): kernels.words_to_sums,
+    (WORDS, "real"): kernels.words_to_reals,
+    (NIBBLES, "signs"): kernels.lookup_to_signs,
+    (NIBBLES, "pooled signs"): kernels.lookup_to_pooled_signs,
+    (NIBBLES, "sums"): kernels.lookup_to_sums,
+    (NIBBLES, "real"): kernels.lookup_to_reals,
+    (FLOATS, "signs"): kernels.floats_to_signs,
+    (FLOATS, "sums"): kernels.floats_to_sums,
+    (FLOATS, "real"): kernels.floats_to_reals,
 }
-"""By the kinds of input and output."""
+"""By the type of the weights and the kind of output."""
+CACHE_LINE = 64
+"""Bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +75,7 @@ class Convolution:
     Attributes:
         weights: As `weights.lanes` gives them.
         channels: Output channels of the group.
-        elements: Input elements of a pixel that the group reads: words or channels.
+        elements: Input elements of a pixel that the group reads: words, bytes or channels.
         first_element: Where they start in the pixel.
         first_channel: Where the group's output starts.
         cases: int64, (OH, OW), the row of the table for each output pixel.
@@ -86,24 +96,24 @@ class Convolution:
     pools: bool = False
 
     def bind(self, memory: Memory) -> Native:
-        kinds = memory.values[self.source].kind, memory.values[self.target].kind
-        if self.pools:
-            return native(kernels.words_to_pooled_signs, memory, self._pooled(memory))
-        return native(KERNELS[kinds], memory, self._record(memory))
-
-    def _pooled(self, memory: Memory) -> Record:
+        kind: str = memory.values[self.target].kind
         record = self._record(memory)
+        if self.pools:
+            kind, record = f"pooled {kind}", self._with_scratch(memory, record)
+        return native(KERNELS[self.weights.dtype, kind], memory, record)
+
+    def _with_scratch(self, memory: Memory, record: Record) -> Record:
         size = 2 * self.window.output[1] * WIDE * record.y_vector
-        size = -(-size // VECTOR_BYTES) * VECTOR_BYTES  # threads do not share a cache line
+        size = -(-size // CACHE_LINE) * CACHE_LINE  # threads do not share a cache line
         scratch = np.zeros(memory.threads * size, np.uint8)
         return record._replace(scratch=memory.address(scratch), scratch_thread=size)
 
     def _record(self, memory: Memory) -> Record:
         x, y = memory.stored(self.source), memory.stored(self.target)
-        lanes = lanes_of(self.weights.dtype)
+        lanes = LANES[self.weights.dtype]
+        vectors = -(-self.channels // lanes)
         bits = memory.values[self.target].kind == "signs"
         start = self.first_channel // 8 if bits else self.first_channel * y.itemsize
-        taps = int(np.prod(self.window.size)) * self.elements
         table, scale = self.constants.table, self.constants.scale
         rows, columns = self.window.output
         record = Record(
@@ -112,7 +122,7 @@ class Convolution:
             columns=columns,
             **self._input(memory),
             w=memory.address(self.weights),
-            w_vector=taps * VECTOR_BYTES,
+            w_vector=self.weights.nbytes // vectors,
             table=memory.address(table),
             table_row=table.strides[0],
             scale=0 if scale is None else memory.address(scale),
@@ -123,7 +133,9 @@ class Convolution:
             y_row=y.strides[1],
             y_pixel=y.strides[2],
             y_vector=lanes // 8 if bits else lanes * y.itemsize,
-            vectors=-(-self.channels // lanes),
+            vectors=vectors,
+            channels=padded_channels(self.channels, 16),
+            lookup=memory.address(TABLE),
             scratch=0,
             scratch_thread=0,
         )
@@ -145,12 +157,13 @@ class Convolution:
         (height, width), (down, right) = self.window.size, self.window.stride
         top, left = self.window.padding
         # Neighbouring columns follow each other where nothing lies between them.
-        is_run = self.window.dilation[1] == 1 and self.elements * x.itemsize == x.strides[2]
+        size = 1 if self.weights.dtype == NIBBLES else x.itemsize
+        is_run = self.window.dilation[1] == 1 and self.elements * size == x.strides[2]
         return {
             "x": int(x.ctypes.data)
             + (margin.top - top) * x.strides[1]
             + (margin.left - left) * x.strides[2]
-            + self.first_element * x.itemsize,
+            + self.first_element * size,
             "x_image": x.strides[0],
             "x_row": down * x.strides[1],
             "x_pixel": right * x.strides[2],

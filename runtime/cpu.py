@@ -1,0 +1,45 @@
+"""What the CPU can do, as far as it decides between kernels.
+
+The compiler is asked, not the CPU: it knows every family, and it obeys NUMBA_CPU_NAME and
+NUMBA_CPU_FEATURES, with which the tests try the kernels of other CPUs.
+"""
+
+import re
+from functools import cache
+from typing import Literal
+
+from llvmlite import binding, ir
+from numba.core.registry import cpu_target
+
+BinaryForm = Literal["popcount", "lookup"]
+
+
+@cache
+def _popcount_assembly() -> str:
+    """What the compiler makes of a popcount of eight words."""
+    words = ir.VectorType(ir.IntType(64), 8)
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(words, [words]), "popcount")
+    builder = ir.IRBuilder(function.append_basic_block())
+    count = ir.Function(module, function.function_type, "llvm.ctpop.v8i64")
+    builder.ret(builder.call(count, function.args))
+    codegen = cpu_target.target_context.codegen()
+    machine = codegen._tm  # Numba has no public name for its target machine
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    return str(machine.emit_assembly(binding.parse_assembly(str(module))))
+
+
+def binary_form() -> BinaryForm:
+    """How this CPU multiplies signs fastest.
+
+    popcount: it counts the bits of a vector in one instruction (AVX-512 with VPOPCNTDQ), or has no
+    wide table lookup (ARM, whose cnt counts bytes; old x86). lookup: AVX2, and AVX-512 without
+    VPOPCNTDQ, where a popcount is itself two lookups and six more instructions.
+    """
+    is_wide_lookup = re.search(r"vpshufb.*[yz]mm", _popcount_assembly())
+    return "lookup" if is_wide_lookup else "popcount"
+
+
+def has_512_bits() -> bool:
+    """Whether vectors have 512 bits, and there are 32 of them rather than 16."""
+    return "zmm" in _popcount_assembly()

@@ -1,0 +1,126 @@
+"""The micro-kernel for CPUs whose popcount is not an instruction, AVX2 above all.
+
+Output channels lie across the *bytes* of a vector, 32 or 64 of them. Four inputs of a pixel are a
+nibble a, four weights of each channel a nibble w, and popcount(a ^ w) is one of 16 numbers that
+depend on w alone once a is known: a byte shuffle looks them up for all channels at once.
+
+    acc[p][v] += shuffle(TABLE[a[p]], w[v])         TABLE[a][w] = popcount(a ^ w)
+
+Two instructions do four inputs of 32 channels, where counting bits takes eight for the same. A
+byte holds 62 such sums, at most 4 each; then they are added to 16 bits, of which memory holds two
+vectors for each accumulator.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+
+from bnnkit.runtime.cpu import has_512_bits
+from bnnkit.runtime.kernels.vectors import I8, I16, I32, I64, constant, load
+
+LANES = 64 if has_512_bits() else 32
+BYTES = ir.VectorType(I8, LANES)
+SHORTS = ir.VectorType(I16, LANES)
+INTS = ir.VectorType(I32, LANES)
+SHUFFLE = {32: "llvm.x86.avx2.pshuf.b", 64: "llvm.x86.avx512.pshuf.b.512"}
+FLUSH = 31
+"""Input bytes, two nibbles each, after which a byte could overflow: 62 * 4 = 248."""
+MOST_TAPS = 65535
+"""Unlike signs that 16 bits can count."""
+
+TABLE = np.array([[(a ^ w).bit_count() for w in range(16)] for a in range(16)], np.uint8)
+
+
+def accumulators(builder, pixels, vectors, all_vectors, at, x_at, w_at):
+    """Counts of unlike signs, int32 acc[p][v], after all taps.
+
+    Args:
+        builder: LLVM's.
+        pixels: P.
+        vectors: V.
+        all_vectors: How many a tap has in memory, of which these are some.
+        at: Fields of the Convolution; `run` and the steps count bytes of packed signs.
+        x_at: Address of the first tap of the first pixel.
+        w_at: Address of the weights, (nibbles, V, lanes).
+    """
+    wide = [[cgutils.alloca_once(builder, SHORTS) for _ in range(vectors)] for _ in range(pixels)]
+    for slot in (slot for row in wide for slot in row):
+        builder.store(ir.Constant(SHORTS, None), slot)
+    weight = cgutils.alloca_once_value(builder, w_at)
+    with cgutils.for_range(builder, at["outer_count"], intp=I64) as outer:
+        row = builder.add(x_at, builder.mul(outer.index, at["outer_step"]))
+        with cgutils.for_range(builder, at["middle_count"], intp=I64) as middle:
+            start = builder.add(row, builder.mul(middle.index, at["middle_step"]))
+            with cgutils.for_range_slice(
+                builder, constant(0), at["run"], constant(FLUSH), intp=I64
+            ) as (first, _):
+                left = builder.sub(at["run"], first)
+                is_short = builder.icmp_signed("<", left, constant(FLUSH))
+                count = builder.select(is_short, left, constant(FLUSH))
+                x = builder.add(start, first)
+                sums = _byte_sums(builder, wide, all_vectors, at, x, count, weight)
+                _widen(builder, wide, sums)
+    return [[builder.zext(builder.load(slot), INTS) for slot in row] for row in wide]
+
+
+def _byte_sums(builder, wide, all_vectors, at, x, count, weight):
+    """Slots of byte sums over `count` input bytes from x on; moves on in the weights."""
+    sums = [[cgutils.alloca_once(builder, BYTES) for _ in row] for row in wide]
+    for slot in (slot for row in sums for slot in row):
+        builder.store(ir.Constant(BYTES, None), slot)
+    pixels = [builder.add(x, builder.mul(constant(p), at["x_pixel"])) for p in range(len(wide))]
+    with cgutils.for_range(builder, count, intp=I64) as step:
+        w_at = builder.load(weight)
+        signs = [
+            builder.zext(load(builder, builder.add(pixel, step.index), I8, 1), I64)
+            for pixel in pixels
+        ]
+        # A row of the table has 16 bytes: the low nibble moves up, the high one is in place.
+        low = [builder.shl(builder.and_(sign, constant(15)), constant(4)) for sign in signs]
+        high = [builder.and_(sign, constant(240)) for sign in signs]
+        for half, nibbles in enumerate((low, high)):
+            rows = [_table_row(builder, at["lookup"], nibble) for nibble in nibbles]
+            for v in range(len(wide[0])):
+                w = load(
+                    builder,
+                    builder.add(w_at, constant((half * all_vectors + v) * LANES)),
+                    BYTES,
+                    1,
+                )
+                for p, row in enumerate(rows):
+                    unlike = _shuffle(builder, row, w)
+                    slot = sums[p][v]
+                    builder.store(_opaque(builder, builder.add(builder.load(slot), unlike)), slot)
+        builder.store(builder.add(w_at, constant(2 * all_vectors * LANES)), weight)
+    return sums
+
+
+def _table_row(builder, table, offset):
+    """A row of TABLE in every 16 bytes of a vector."""
+    row = load(builder, builder.add(table, offset), ir.VectorType(I8, 16), 1)
+    lanes = [lane % 16 for lane in range(LANES)]
+    mask = ir.Constant(ir.VectorType(I32, LANES), lanes)
+    return builder.shuffle_vector(row, ir.Constant(row.type, ir.Undefined), mask)
+
+
+def _shuffle(builder, row, w):
+    kind = ir.FunctionType(BYTES, [BYTES, BYTES])
+    function = cgutils.get_or_insert_function(builder.module, kind, SHUFFLE[LANES])
+    return builder.call(function, [row, w])
+
+
+def _opaque(builder, value):
+    """The same value, of which the compiler knows nothing.
+
+    It would add the lookups of both nibbles first, and run out of registers.
+    """
+    kind = ir.FunctionType(value.type, [value.type])
+    return builder.asm(kind, "", "=v,0", [value], side_effect=False)
+
+
+def _widen(builder, wide, sums):
+    """Add the byte sums to the 16-bit ones."""
+    for wide_row, row in zip(wide, sums, strict=True):
+        for slot, byte_slot in zip(wide_row, row, strict=True):
+            more = builder.zext(builder.load(byte_slot), SHORTS)
+            builder.store(builder.add(builder.load(slot), more), slot)

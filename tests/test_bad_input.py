@@ -1,0 +1,448 @@
+"""What is wrong is said in one line, with exit code 2, and nothing is written."""
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from artifacts import Artifact, digits_like
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from onnx import helper
+
+from bnnkit.cli.group import COMMANDS, bnnkit_command
+from bnnkit.engines import ENGINES
+from bnnkit.export.functions import function, names
+
+
+def _fail(*arguments: object) -> str:
+    """The one line of a command that fails, without the command's name."""
+    given = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(bnnkit_command, given)
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    return _line(result.stderr, given[0] if given[0] in COMMANDS else "")
+
+
+def _line(errors: str, command: str) -> str:
+    place = f"bnnkit {command}".strip() + ": "
+    assert errors.startswith(place)
+    assert errors.endswith("\n")
+    assert errors.count("\n") == 1
+    return errors.removeprefix(place).rstrip("\n")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A sound model that takes uint8 (N, 1, 8, 8)."""
+    path = tmp_path / "model.onnx"
+    network, _ = digits_like()
+    network.functions.extend(function(name) for name in names())
+    onnx.save(network, path)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Sound inputs for it."""
+    path = tmp_path / "images.npy"
+    np.save(path, digits_like()[1])
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where a result would go, in a folder of its own."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder / "out.npy"
+
+
+def _empty(out: Path) -> bool:
+    return not list(out.parent.iterdir())
+
+
+NOT_MODELS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda content: b"", "not an ONNX file"),
+    "text": (lambda content: b"hello, world\n" * 20, "not an ONNX file"),
+    "zeros": (lambda content: bytes(1000), "not an ONNX file"),
+    "array": (lambda content: b"\x93NUMPY" + content, "not an ONNX file"),
+    "half": (lambda content: content[: len(content) // 2], "truncated"),
+    "all but a byte": (lambda content: content[:-1], "truncated"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_MODELS)
+@pytest.mark.parametrize("command", ["run", "eval", "verify", "bench", "info"])
+def test_no_model_file(command: str, kind: str, model: Path, images: Path, out: Path) -> None:
+    change, expected = NOT_MODELS[kind]
+    model.write_bytes(change(model.read_bytes()))
+    rest = [images, "-o", out] if command == "run" else []
+    said = _fail(command, model, *rest)
+    assert str(model) in said
+    assert expected in said
+    assert _empty(out)
+
+
+@pytest.mark.parametrize("command", ["run", "eval", "verify", "bench", "info"])
+def test_missing_model(command: str, tmp_path: Path, images: Path, out: Path) -> None:
+    rest = [images, "-o", out] if command == "run" else []
+    said = _fail(command, tmp_path / "none.onnx", *rest)
+    assert said == f"cannot read {tmp_path / 'none.onnx'}: No such file or directory"
+
+
+def _with_operator(model: Path, operator: str, domain: str, name: str) -> None:
+    network = onnx.load(model)
+    output = network.graph.output[0].name
+    network.graph.node[-1].output[0] = "before"
+    network.graph.node.append(
+        helper.make_node(operator, ["before"], [output], name, domain=domain)
+    )
+    if domain not in {opset.domain for opset in network.opset_import}:
+        network.opset_import.append(helper.make_opsetid(domain, 1))
+    onnx.save(network, model)
+
+
+@pytest.mark.parametrize(
+    ("operator", "domain", "shown"),
+    [
+        ("Strange", "my.own", "my.own.Strange"),
+        ("Ternary", "bnnkit", "bnnkit.Ternary"),
+        ("Erf", "", "Erf"),
+        ("NoSuchOperator", "", "NoSuchOperator"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "eval", "verify"])
+def test_operator_that_the_runtime_lacks(
+    command: str, operator: str, domain: str, shown: str, model: Path, images: Path, out: Path
+) -> None:
+    _with_operator(model, operator, domain, "head/strange")
+    rest = [images, "-o", out] if command == "run" else ["--data", "digits"]
+    said = _fail(command, model, *rest)
+    assert shown in said
+    assert "head/strange" in said
+    assert _empty(out)
+
+
+@pytest.mark.parametrize("command", ["run", "info", "bench"])
+def test_newer_format(command: str, model: Path, images: Path, out: Path) -> None:
+    network = onnx.load(model)
+    for opset in network.opset_import:
+        if opset.domain == "bnnkit":
+            opset.version = 2
+    onnx.save(network, model)
+    rest = [images, "-o", out] if command == "run" else []
+    said = _fail(command, model, *rest)
+    assert "format version 2, this bnnkit reads up to 1: upgrade bnnkit" in said
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_damaged_weights(engine: str, model: Path, images: Path, out: Path) -> None:
+    network = onnx.load(model)
+    node = next(n for n in network.graph.node if n.op_type == "BinaryConv2dThreshold")
+    weight = next(t for t in network.graph.initializer if t.name == node.input[1])
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.zeros(3, np.uint8), weight.name))
+    onnx.save(network, model)
+    _fail("run", model, images, "-o", out, "--engine", engine)
+    assert _empty(out)
+
+
+def _object_array(path: Path) -> None:
+    np.save(path, np.array([{}, "x"], dtype=object), allow_pickle=True)
+
+
+def _archive(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, x=np.zeros(3))
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+NOT_ARRAYS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: path.unlink(), "cannot read"),
+    "empty": (lambda path: path.write_bytes(b""), "cannot be read as a .npy file"),
+    "text": (lambda path: path.write_text("1 2 3\n"), "cannot be read as a .npy file"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:300]), "it is damaged"),
+    "header only": (lambda path: path.write_bytes(path.read_bytes()[:60]), "it is damaged"),
+    "objects": (_object_array, "it is no array, or one of Python objects"),
+    "archive": (_archive, "expected a .npy file with one array"),
+    "folder": (_folder, "Is a directory"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_ARRAYS)
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_no_array_file(command: str, kind: str, model: Path, images: Path, out: Path) -> None:
+    make, expected = NOT_ARRAYS[kind]
+    make(images)
+    rest = [images, "-o", out] if command == "run" else ["--data", images]
+    said = _fail(command, model, *rest)
+    assert str(images) in said
+    assert expected in said
+    assert _empty(out)
+
+
+@pytest.mark.parametrize(
+    ("array", "got"),
+    [
+        (np.zeros((3, 1, 8, 9), np.uint8), "got uint8 of shape (3, 1, 8, 9)"),
+        (np.zeros((1, 8, 8), np.uint8), "got uint8 of shape (1, 8, 8)"),
+        (np.zeros((), np.uint8), "got uint8 of shape ()"),
+        (np.zeros((3, 1, 8, 8), np.float32), "got float32 of shape (3, 1, 8, 8)"),
+        (np.zeros((3, 1, 8, 8), np.int64), "got int64 of shape (3, 1, 8, 8)"),
+        (np.zeros((0, 1, 8, 8), np.uint8), "got no images"),
+    ],
+)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_wrong_inputs(
+    engine: str, array: NDArray[Any], got: str, model: Path, images: Path, out: Path
+) -> None:
+    np.save(images, array)
+    said = _fail("run", model, images, "-o", out, "--engine", engine)
+    assert said.startswith(f"{images}: expected uint8 of shape (N, 1, 8, 8)")
+    assert said.endswith(got)
+    assert _empty(out)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nan_is_named_with_its_place(
+    engine: str, value: float, tmp_path: Path, images: Path, out: Path
+) -> None:
+    a = Artifact()
+    signs = a.sign("x")
+    network = a.model((2, 3, 3), signs, sizes={signs: (2, 3, 3)})
+    network.functions.append(function("Sign"))
+    onnx.save(network, tmp_path / "m.onnx")
+    array = np.zeros((700, 2, 3, 3), np.float32)
+    array[600, 1, 2, 0] = value
+    np.save(images, array)
+    said = _fail("run", tmp_path / "m.onnx", images, "-o", out, "--engine", engine)
+    assert said.endswith(
+        f"expected finite numbers, got {value} in the input at index [600, 1, 2, 0]"
+    )
+    assert _empty(out)
+
+
+@pytest.mark.parametrize(
+    ("content", "overrides", "expected"),
+    [
+        ("learning_rate: 0.1\n", [], "unknown key learning_rate; valid keys: "),
+        ("epochs: 1\n", ["model.widht=3"], "widht"),
+        ("epochs: 1\n", ["nothing"], "expected an override key=value, got 'nothing'"),
+        ("epochs: many\n", [], "epochs: "),
+        ("epochs: -1\n", [], "epochs: "),
+        ("{", [], "is no YAML"),
+        ("- 1\n- 2\n", [], "expected 'key: value' lines"),
+        ("model: {name: transformer}\n", [], "transformer"),
+        ("data: {name: imagenet}\n", [], "imagenet"),
+        ("data: {name: mnist, dir: /nowhere}\n", [], "--data-dir DIR"),
+    ],
+)
+def test_bad_configuration(
+    content: str, overrides: list[str], expected: str, tmp_path: Path
+) -> None:
+    config, run = tmp_path / "config.yaml", tmp_path / "run"
+    config.write_text(content)
+    assert expected in _fail("train", config, *overrides, "--out", run)
+    assert not (run / "checkpoint.safetensors").exists()
+
+
+def test_missing_configuration(tmp_path: Path) -> None:
+    said = _fail("train", tmp_path / "none.yaml", "--out", tmp_path / "run")
+    assert "No such file or directory" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+NOT_CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: path.unlink(), "no such checkpoint"),
+    "empty": (lambda path: path.write_bytes(b""), "truncated or no safetensors file"),
+    "text": (lambda path: path.write_text("hello\n" * 9), "truncated or no safetensors file"),
+    "half": (
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        "truncated or no safetensors file",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_CHECKPOINTS)
+@pytest.mark.parametrize("command", ["export", "eval", "verify", "info"])
+def test_no_checkpoint(
+    command: str, kind: str, digits_run: Path, model: Path, out: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes((digits_run / "checkpoint.safetensors").read_bytes())
+    make, expected = NOT_CHECKPOINTS[kind]
+    make(path)
+    rest = {"export": ["-o", str(out)], "verify": [str(model)]}.get(command, [])
+    said = _fail(command, path, *rest)
+    assert str(path) in said
+    assert expected in said
+    assert _empty(out)
+
+
+def test_checkpoint_of_another_model(digits_run: Path, tmp_path: Path, out: Path) -> None:
+    import safetensors
+    import safetensors.torch
+
+    source = digits_run / "checkpoint.safetensors"
+    with safetensors.safe_open(source, framework="pt") as file:
+        about = {
+            key: text.replace("width: 8", "width: 16") for key, text in file.metadata().items()
+        }
+    path = tmp_path / "checkpoint.safetensors"
+    safetensors.torch.save_file(safetensors.torch.load_file(source), path, about)
+    said = _fail("export", path, "-o", out.with_suffix(".onnx"))
+    assert "does not fit the model convnet" in said
+    assert _empty(out)
+
+
+def test_model_of_another_checkpoint(digits_run: Path, digits_model: Path, tmp_path: Path) -> None:
+    network = onnx.load(digits_model)
+    for entry in network.metadata_props:
+        if entry.key == "bnnkit.checkpoint":
+            entry.value = "f" * 64
+    onnx.save(network, tmp_path / "other.onnx")
+    said = _fail("verify", digits_run, tmp_path / "other.onnx")
+    assert "is not the checkpoint that the model was exported from" in said
+
+
+def test_data_of_another_shape(digits_run: Path, digits_model: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data = tmp_path / "data.npz"
+    np.savez(data, x=rng.integers(0, 256, (20, 3, 8, 8)).astype(np.uint8), y=np.arange(20) % 10)
+    for path in (digits_model, digits_run):
+        assert "(N, 1, 8, 8)" in _fail("eval", path, "--data", data)
+    assert "(N, 1, 8, 8)" in _fail("verify", digits_model, "--data", data)
+
+
+def test_unknown_data(digits_model: Path) -> None:
+    assert "unknown data set 'imagenet'" in _fail("eval", digits_model, "--data", "imagenet")
+    assert "--data-dir DIR" in _fail(
+        "eval", digits_model, "--data", "mnist", "--data-dir", "/none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["nothing"], "No such command"),
+        (["run"], "Missing argument"),
+        (["run", "MODEL", "IMAGES"], "Missing option"),
+        (["run", "MODEL", "IMAGES", "-o", "OUT", "--engine", "tf"], "'tf' is not one of"),
+        (["run", "MODEL", "IMAGES", "-o", "OUT", "--threads", "0"], "x>=1"),
+        (["run", "MODEL", "IMAGES", "-o", "OUT", "--samples", "3"], "expected samples=0, got 3"),
+        (["run", "MODEL", "IMAGES", "-o", "OUT", "--fast"], "No such option"),
+        (["run", "MODEL", "IMAGES", "-o", "x.txt"], "expected an output file OUT.npy or OUT.npz"),
+        (["eval", "MODEL"], "expected --data NAME"),
+        (["eval", "MODEL", "--data", "digits", "--samples", "2"], "expected samples=0, got 2"),
+        (["verify"], "expected [CKPT] MODEL, got 0 paths"),
+        (["verify", "MODEL", "--images", "0"], "x>=1"),
+        (["bench", "MODEL", "--engines", "bnnkit,tf"], "got 'tf'"),
+        (["bench", "MODEL", "--threads", "1,x"], "expected positive integers"),
+        (["bench", "MODEL", "--batch", "0"], "expected positive integers"),
+        (["bench", "MODEL", "--samples", "5"], "expected --samples 0, got 5"),
+        (["export", "MODEL", "--to", "tflite", "-o", "x.tflite"], "not available yet"),
+        (["export", "MODEL", "--to", "c", "-o", "x.c"], "not available yet"),
+        (["export", "MODEL", "--to", "coreml", "-o", "x"], "'coreml' is not one of"),
+    ],
+)
+def test_wrong_use(
+    arguments: list[str], expected: str, model: Path, images: Path, out: Path
+) -> None:
+    paths = {"MODEL": model, "IMAGES": images, "OUT": out}
+    assert expected in _fail(*(paths.get(argument, argument) for argument in arguments))
+    assert _empty(out)
+
+
+def _outputs(digits_run: Path, model: Path, images: Path, out: Path) -> list[list[object]]:
+    """Every command that writes a file."""
+    quick = ["--engines", "bnnkit", "--seconds", "0.01"]
+    return [
+        ["export", digits_run, "-o", out],
+        ["run", model, images, "-o", out],
+        ["bench", model, *quick, "--json", out],
+        ["eval", model, "--data", "digits", "--plot", out],
+    ]
+
+
+@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("place", ["/sys", "missing"])
+def test_folder_that_cannot_be_written(
+    place: str, which: int, digits_run: Path, digits_model: Path, model: Path, images: Path
+) -> None:
+    if place == "/sys" and not Path("/sys").is_dir():
+        pytest.skip("no /sys, the folder in which not even root may write")
+    folder = Path(place) if place == "/sys" else model.parent / "missing"
+    name = {0: "m.onnx", 1: "out.npy", 2: "bench.json", 3: "plot.png"}[which]
+    arguments = _outputs(digits_run, digits_model, images, folder / name)[which]
+    given = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(bnnkit_command, given)
+    assert result.exit_code == 2
+    assert f"cannot write {folder / name}: " in _line(result.stderr, given[0])
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_full_disk_leaves_the_old_file(
+    which: int, digits_run: Path, digits_model: Path, images: Path, out: Path
+) -> None:
+    """A limit on the size of files acts as a full disk: the write fails in the middle."""
+    many = np.zeros((2000, 1, 8, 8), np.uint8)
+    np.save(images, many)
+    old = out.with_name({0: "m.onnx", 1: "out.npy", 2: "bench.json", 3: "plot.png"}[which])
+    old.write_text("old")
+    arguments = [str(a) for a in _outputs(digits_run, digits_model, images, old)[which]]
+    done = subprocess.run(
+        [sys.executable, "-m", "bnnkit", *arguments],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+    )
+    assert done.returncode == 2, done.stderr
+    assert "cannot write" in _line(done.stderr, arguments[0])
+    assert old.read_text() == "old"
+    assert list(out.parent.iterdir()) == [old]
+
+
+@pytest.mark.parametrize("delay_s", [0.3, 1.0, 2.0])
+def test_interrupted_export_leaves_nothing(delay_s: float, digits_run: Path, out: Path) -> None:
+    path = out.with_suffix(".onnx")
+    command = [sys.executable, "-m", "bnnkit", "export", str(digits_run), "-o", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        errors = process.stderr.read()
+    if process.returncode != 0:  # else it was faster than the signal
+        assert process.returncode == 130
+        assert _line(errors, "export") == "interrupted"
+        assert _empty(out)
+
+
+def test_interruption_while_writing_leaves_the_old_file(
+    digits_run: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = out.with_suffix(".onnx")
+    path.write_text("old")
+
+    def interrupt(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:100])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", interrupt)
+    result = CliRunner().invoke(bnnkit_command, ["export", str(digits_run), "-o", str(path)])
+    assert (result.exit_code, result.stderr) == (130, "bnnkit export: interrupted\n")
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]

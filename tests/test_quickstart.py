@@ -1,0 +1,41 @@
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bnnkit import benchmark as benchmark_module
+from bnnkit.cli import quickstart
+from bnnkit.cli.group import bnnkit_command
+
+
+def test_quickstart_shows_the_whole_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(benchmark_module, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(quickstart, "BENCH_SECONDS", 0.05)
+    out = tmp_path / "made" / "here"
+    start = time.process_time()
+    first = CliRunner().invoke(bnnkit_command, ["quickstart", "--out", str(out)])
+    assert first.exit_code == 0, first.output
+    assert time.process_time() - start < 90
+    for command in ("train", "export", "verify", "run", "bench"):
+        assert f"$ bnnkit {command} " in first.stdout
+    assert "\nequal\n" in first.stdout
+    assert "NOT" not in first.stdout
+    about = json.loads(
+        CliRunner().invoke(bnnkit_command, ["info", str(out / "digits.onnx"), "--json"]).stdout
+    )
+    assert float(about["metadata"]["accuracy"]) >= 0.95
+    assert np.load(out / "scores.npy").shape == (359, 10)
+    again = CliRunner().invoke(bnnkit_command, ["quickstart", "--out", str(out)])
+    assert again.exit_code == 0
+    assert "nothing to do" in again.stdout
+
+
+def test_quickstart_needs_a_folder_that_it_can_make(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(bnnkit_command, ["quickstart", "--out", str(tmp_path / "file")])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"bnnkit quickstart: cannot make the folder {tmp_path}/file: ")

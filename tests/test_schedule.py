@@ -1,0 +1,43 @@
+"""The learning rate and the random numbers of an epoch."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from bnnkit.training.randomness import epoch_batches, seed_epoch
+from bnnkit.training.schedule import learning_rate_factor
+
+
+def test_schedules() -> None:
+    epochs = np.arange(500)
+    steps = [learning_rate_factor("steps", epoch / 500) for epoch in epochs]
+    np.testing.assert_allclose(steps, np.where(epochs < 300, 1, np.where(epochs < 400, 0.1, 0.01)))
+    cosine = [learning_rate_factor("cosine", epoch / 500) for epoch in epochs]
+    assert cosine[0] == 1
+    assert cosine[250] == pytest.approx(0.5)
+    assert all(a > b > 0 for a, b in pairwise(cosine))
+    assert {learning_rate_factor("constant", epoch / 500) for epoch in epochs} == {1}
+
+
+def test_batches_are_a_permutation_that_changes_with_epoch_and_seed() -> None:
+    batches = epoch_batches(3, 1, 103, 10)
+    assert batches.shape == (10, 10)
+    assert len(set(batches.flatten().tolist())) == 100
+    assert batches.max() < 103
+    assert torch.equal(batches, epoch_batches(3, 1, 103, 10))
+    assert not torch.equal(batches, epoch_batches(3, 2, 103, 10))
+    assert not torch.equal(batches, epoch_batches(4, 1, 103, 10))
+
+
+def test_every_epoch_and_process_has_noise_of_its_own() -> None:
+    drawn = set()
+    with torch.random.fork_rng(devices=[]):
+        for path in [(0, 1, 0), (0, 1, 1), (0, 2, 0), (1, 1, 0)]:
+            seed_epoch(*path)
+            first = torch.rand(1).item()
+            seed_epoch(*path)
+            assert torch.rand(1).item() == first
+            drawn.add(first)
+    assert len(drawn) == 4
