@@ -15,7 +15,7 @@ from bnnkit.atomic import replacing
 from bnnkit.errors import MissingExtraError
 from bnnkit.metrics import N_BINS, ece
 
-_BAR, _GAP, _INK = "#2563eb", "#f2b8a0", "#1f2933"
+_BAR, _MARK, _INK = "#2563eb", "#e8590c", "#1f2933"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,11 +76,12 @@ def draw_reliability(
     axes = figure.subplots()
     bins = reliability(probabilities, labels)
     filled = bins.count > 0
-    centers, width = ((np.arange(N_BINS) + 0.5) / N_BINS)[filled], 0.96 / N_BINS
-    accuracy = bins.accuracy[filled]
-    gap = bins.confidence[filled] - accuracy
-    axes.bar(centers, accuracy, width, color=_BAR, label="accuracy")
-    axes.bar(centers, gap, width, accuracy, color=_GAP, alpha=0.7, label="gap to the confidence")
+    edges = np.arange(N_BINS + 1) / N_BINS
+    left, right = edges[:-1][filled], edges[1:][filled]
+    axes.bar(
+        left, bins.accuracy[filled], 0.96 / N_BINS, align="edge", color=_BAR, label="accuracy"
+    )
+    axes.hlines(bins.confidence[filled], left, right, color=_MARK, lw=3, label="mean confidence")
     axes.plot([0, 1], [0, 1], color=_INK, lw=1, ls="--", label="perfectly calibrated")
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
     calibration = f"ECE {ece(probabilities, labels):.4f}"

@@ -34,7 +34,7 @@ class TorchTrace:
         signs: dict[str, Array] = {}
         real: dict[str, Array] = {}
         with evaluating(self._network), self._watching(signs, real):
-            result = self._network(torch.from_numpy(images))
+            result = self._network(torch.tensor(images))
         outputs = (result,) if isinstance(result, Tensor) else tuple(result)
         return Evaluation(
             outputs=tuple(output.numpy() for output in outputs), signs=signs, real=real

@@ -100,17 +100,16 @@ class Model:
         return probabilities(scores, last.kind)
 
     def trace(self, images: Array) -> dict[str, Array]:
-        """Every value that is signs, by name, in ONNX's layout: uint8, 0 is -1 and 2 is +1."""
-        return self._compute(images, 1, self._signs)
+        """Signs inside the network, by the name of the value, in ONNX's layout.
 
-    def _signs(self) -> tuple[str, ...]:
-        values = self._plan.values
-        return tuple(
-            name
-            for node in self.graph.nodes
-            for name in node.outputs
-            if name in values and values[name].kind == "signs"
-        )
+        Args:
+            images: (N, *input_shape), of input_dtype.
+
+        Returns:
+            uint8, (N, C, H, W) or (N, F), 0 is -1 and 2 is +1. Signs that a kernel consumes at
+            once, before a maximum or with a padding, are not there: they never reach memory.
+        """
+        return self._compute(images, 1, lambda: self._plan.signs)
 
     def _compute(
         self, images: Array, threads: int, names: Callable[[], tuple[str, ...]]
@@ -131,7 +130,7 @@ class Model:
         try:
             np.copyto(bound.memory.buffers[self.graph.input], images)
             bound.run()
-            return {name: np.array(bound.memory.onnx(name), order="C") for name in names}
+            return {name: self._plan.read(name, bound.memory) for name in names}
         finally:
             self._give_back(bound, threads)
 

@@ -11,7 +11,7 @@ from bnnkit.runtime.lowering.lower import lower
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.steps.step import Call, Native, Step
 from bnnkit.runtime.threads import Program, pool_of, run_alone
-from bnnkit.runtime.values import Value
+from bnnkit.runtime.values import Array, Value
 
 CHUNK_BYTES = 32 << 20
 """Buffers for as many images as fit into about this much are enough to keep the cores busy."""
@@ -56,11 +56,30 @@ class Plan:
         draft: Draft = lower(graph)
         self.graph = graph
         self.steps = draft.steps
+        self._flattened = draft.flattened
         self.values: dict[str, Value] = {
             name: value
             for name, value in draft.values.items()
             if name not in draft.padded and name not in draft.flattened
         }
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Names of the signs that can be read, in the order of the graph."""
+        names = [name for node in self.graph.nodes for name in node.outputs]
+        sources = {name: self._flattened.get(name, name) for name in names}
+        return tuple(
+            name
+            for name, source in sources.items()
+            if source in self.values and self.values[source].kind == "signs"
+        )
+
+    def read(self, name: str, memory: Memory) -> Array:
+        """A copy of a value as ONNX has it."""
+        if name in self._flattened:
+            signs = memory.onnx(self._flattened[name])
+            return signs.reshape(len(signs), -1)
+        return np.array(memory.onnx(name), order="C")
 
     def bind(self, batch: int, threads: int) -> Bound:
         """Buffers and calls for a batch."""

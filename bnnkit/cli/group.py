@@ -50,6 +50,7 @@ _EXTRAS = {
 }
 """Packages that need not be installed, and the extra that brings each."""
 
+CHECK_FAILED = 1
 WRONG_USE = 2
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM

@@ -16,11 +16,12 @@ from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, write_arrays
 from bnnkit.cli.benchmark_table import print_benchmark
 from bnnkit.cli.console import console, progress, waiting, write
+from bnnkit.cli.group import CHECK_FAILED
 from bnnkit.cli.report_table import print_report, size
 from bnnkit.cli.verification_table import print_verification
 from bnnkit.data import Dataset
 from bnnkit.engines import open_file
-from bnnkit.errors import BnnkitError, FileError
+from bnnkit.errors import FileError
 from bnnkit.runtime import artifact
 from bnnkit.verify import verify
 
@@ -132,7 +133,8 @@ class _Tour:
             verification = verify(model, images, network=network, advance=advance)
         print_verification(verification, "the test part of digits")
         if not verification.is_equal:
-            raise BnnkitError("the engines differ; please report this with the output above")
+            write("The engines differ: please report this, with the lines above.")
+            click.get_current_context().exit(CHECK_FAILED)
 
     def run(self) -> None:
         """The test images through the runtime, and the first answers."""

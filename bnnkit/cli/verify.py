@@ -11,6 +11,7 @@ from bnnkit.benchmark import random_images
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, read_array
 from bnnkit.cli.console import print_json, progress
+from bnnkit.cli.group import CHECK_FAILED
 from bnnkit.cli.verification_table import print_verification
 from bnnkit.errors import UsageError
 from bnnkit.runtime import artifact
@@ -19,7 +20,6 @@ from bnnkit.verify import check_pair, verify
 BUNDLED = ("digits",)
 """Data sets that need no download."""
 RANDOM_IMAGES = 100
-DIFFERENT = 1
 
 
 @click.command("verify")
@@ -76,7 +76,7 @@ def command(
     else:
         print_verification(verification, name)
     if not verification.is_equal:
-        click.get_current_context().exit(DIFFERENT)
+        click.get_current_context().exit(CHECK_FAILED)
 
 
 def _inputs(

@@ -76,8 +76,8 @@ class Centre:
     def bind(self, memory: Memory) -> Native | Call:
         image = memory.onnx(self.source)
         image = image[:, :, None, None] if image.ndim == 2 else image
-        if image.dtype != np.uint8 or image.strides[3] != 1:
-            return self._in_numpy(memory)
+        if image.dtype != np.uint8 or (image.strides[3] != 1 and image.shape[3] > 1):
+            return self._in_numpy(memory, image)
         images, channels, rows, columns = image.shape
         pixels = Map(
             data=int(image.ctypes.data),
@@ -97,10 +97,9 @@ class Centre:
         )
         return native(kernels.centre, memory, record)
 
-    def _in_numpy(self, memory: Memory) -> Call:
+    def _in_numpy(self, memory: Memory, image: Array) -> Call:
         """Pixels that do not follow each other, because a real-valued operator made them."""
-        image, out = memory.onnx(self.source), memory.onnx(self.target)
-        zero_point = self.zero_point.reshape(-1, *(1,) * (image.ndim - 2))
+        out, zero_point = memory.onnx(self.target), self.zero_point[:, None, None]
         return lambda: np.copyto(out, image.astype(np.float32) - zero_point)
 
 

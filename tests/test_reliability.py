@@ -1,0 +1,52 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bnnkit.errors import FileError, MissingExtraError
+from bnnkit.metrics import N_BINS, ece
+from bnnkit.reliability import draw_reliability, reliability
+
+
+def _predictions(seed: int, n: int = 500) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(4, 0.4), n).astype(np.float32)
+    return probabilities, rng.integers(0, 4, n)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bins_are_those_of_the_calibration_error(seed: int) -> None:
+    probabilities, labels = _predictions(seed)
+    bins = reliability(probabilities, labels)
+    assert bins.count.sum() == len(labels)
+    assert bins.count.shape == bins.confidence.shape == bins.accuracy.shape == (N_BINS,)
+    gap = np.abs(bins.accuracy - bins.confidence)
+    found = (bins.count * gap).sum() / len(labels)
+    assert found == pytest.approx(ece(probabilities, labels), abs=1e-6)
+
+
+def test_bins_by_hand() -> None:
+    probabilities = np.array([[0.5, 0.5], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]])
+    bins = reliability(probabilities, np.array([0, 0, 0, 1]), n_bins=4)
+    np.testing.assert_array_equal(bins.count, [0, 1, 2, 1])  # 0.5 and 0.75 are upper edges
+    np.testing.assert_array_equal(bins.confidence, [0, 0.5, 0.75, 1])
+    np.testing.assert_array_equal(bins.accuracy, [0, 1, 0.5, 1])
+
+
+def test_the_picture_is_whole_or_not_there(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "reliability.png"
+    draw_reliability(*_predictions(0), path, title="a network")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(FileError, match="cannot write"):
+        draw_reliability(*_predictions(0), tmp_path / "none" / "r.png", title="a network")
+
+
+def test_missing_matplotlib_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"bnnkit\[plot\]"):
+        draw_reliability(*_predictions(0), tmp_path / "r.png", title="a network")
