@@ -1,7 +1,7 @@
 """The bit convention, once; everything else says "packed as in bits.py".
 
-A set bit is -1, a clear bit is +1. The lowest bit is the lowest channel, words are little-endian, channels
-are the last axis, and bits past the last channel are clear. So
+A set bit is -1, a clear bit is +1. The lowest bit is the lowest channel, words are little-endian,
+channels are the last axis, and bits past the last channel are clear. So
 
     dot(a, b) = n - 2 * popcount(a ^ b)
 
@@ -11,6 +11,8 @@ sign(0) is +1, for -0.0 too.
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from bnnkit.errors import UsageError
 
 WORD_BITS = 64
 
@@ -73,6 +75,15 @@ def unpack_weight(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[
 
     Returns:
         int8, of that shape, values in {-1, +1}.
+
+    Raises:
+        UsageError: There are not as many bytes as the shape needs.
     """
-    bits = np.unpackbits(packed, count=int(np.prod(shape)), bitorder="little")
+    count = int(np.prod(shape))
+    if packed.size != -(-count // 8):
+        raise UsageError(
+            f"expected {-(-count // 8)} bytes of packed weights for the shape {shape},"
+            f" got {packed.size}"
+        )
+    bits = np.unpackbits(packed, count=count, bitorder="little")
     return (1 - 2 * bits.astype(np.int8)).astype(np.int8).reshape(shape)

@@ -29,32 +29,11 @@ from bnnkit.errors import (
 from bnnkit.float_twin import float_twin
 from bnnkit.runtime import Model, artifact
 from bnnkit.runtime.graph import from_model
+from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.model import probabilities
 from bnnkit.runtime.reference import Reference, signs_of
 
 Array = NDArray[Any]
-
-
-def check_inputs(inputs: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse inputs that a network does not take.
-
-    Args:
-        inputs: What shall be (N, *shape), N at least 1, of that dtype, and finite.
-        shape: Of one input.
-        dtype: Its element type.
-
-    Raises:
-        UsageError: They are something else; the message says what.
-    """
-    expected = f"expected {dtype} of shape (N, {', '.join(map(str, shape))})"
-    if inputs.dtype != dtype or inputs.ndim == 0 or inputs.shape[1:] != shape:
-        raise UsageError(f"{expected}, got {inputs.dtype} of shape {inputs.shape}")
-    if len(inputs) == 0:
-        raise UsageError(f"{expected} with N at least 1, got no images")
-    if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
-        index = np.argwhere(~np.isfinite(inputs))[0].tolist()
-        value = inputs[tuple(index)]
-        raise UsageError(f"expected finite numbers, got {value} in the input at index {index}")
 
 
 class Engine(ABC):
@@ -118,7 +97,7 @@ class Runtime(Engine):
 
     def trace(self, images: Array) -> dict[str, Array]:
         """As `Engine.trace`."""
-        return self._model.trace(images)
+        return self._model.trace(images, threads=self._threads)
 
 
 class PlainReference(Engine):

@@ -1,16 +1,16 @@
 """What bnnkit raises when it was used wrongly or was given something that it cannot read.
 
 BnnkitError
-├── UsageError            a call or a command that cannot mean anything: a wrong option, shape, dtype or value
+├── UsageError            a wrong option, shape, dtype or value
 │   └── MissingExtraError a package that this part needs is not installed
-├── FileError             a file or folder that cannot be read or written, or is not what it should be
-│   ├── ArtifactError     a MODEL.onnx that is damaged, of a newer format, or not made for bnnkit
+├── FileError             a file or folder that cannot be read or written, or is another thing
+│   ├── ArtifactError     a MODEL.onnx that is damaged, or of a newer format
 │   └── CheckpointError   a checkpoint that is damaged, or of another model
 ├── ConfigError           a training configuration with an unknown key or an impossible value
-└── UnsupportedError      a network that bnnkit understands only in part; names the operator and its node
+└── UnsupportedError      a network of which bnnkit lacks a part; names the operator and its node
 
-Every message is one line: what was expected, what came, what to do. The command line prints it as it
-is and exits with 2.
+Every message is one line: what was expected, what came, what to do. The command line prints it as
+it is and exits with 2.
 """
 
 

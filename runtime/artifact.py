@@ -61,7 +61,7 @@ def check(model: onnx.ModelProto, path: str) -> None:
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = " ".join(str(error).split())
         raise ArtifactError(f"{path} is not a valid ONNX model: {reason}") from error
 
 

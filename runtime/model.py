@@ -11,6 +11,7 @@ import onnx
 from bnnkit.errors import ArtifactError, BnnkitError, UsageError
 from bnnkit.runtime import artifact
 from bnnkit.runtime.graph import Graph, from_model
+from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.plan import Bound, Plan
 from bnnkit.runtime.values import Array
 
@@ -99,22 +100,23 @@ class Model:
         last = next(node for node in reversed(self.graph.nodes) if first in node.outputs)
         return probabilities(scores, last.kind)
 
-    def trace(self, images: Array) -> dict[str, Array]:
+    def trace(self, images: Array, *, threads: int = 1) -> dict[str, Array]:
         """Signs inside the network, by the name of the value, in ONNX's layout.
 
         Args:
             images: (N, *input_shape), of input_dtype.
+            threads: The result is the same bits for every number.
 
         Returns:
             uint8, (N, C, H, W) or (N, F), 0 is -1 and 2 is +1. Signs that a kernel consumes at
             once, before a maximum or with a padding, are not there: they never reach memory.
         """
-        return self._compute(images, 1, lambda: self._plan.signs)
+        return self._compute(images, threads, lambda: self._plan.signs)
 
     def _compute(
         self, images: Array, threads: int, names: Callable[[], tuple[str, ...]]
     ) -> dict[str, Array]:
-        images = self._checked(images)
+        check_inputs(images, self.input_shape, self.input_dtype)
         if threads < 1:
             raise UsageError(f"expected at least 1 thread, got {threads}")
         wanted = names()
@@ -148,22 +150,6 @@ class Model:
             if key not in self._idle and len(self._idle) >= 4:
                 self._idle.pop(next(iter(self._idle)))
             self._idle.setdefault(key, []).append(bound)
-
-    def _checked(self, images: Array) -> Array:
-        expected = f"{self.input_dtype} of shape (N, {', '.join(map(str, self.input_shape))})"
-        if not isinstance(images, np.ndarray):
-            raise UsageError(f"expected a NumPy array, {expected}, got {type(images).__name__}")
-        if images.shape[1:] != self.input_shape or images.ndim != len(self.input_shape) + 1:
-            raise UsageError(f"expected {expected}, got shape {images.shape}")
-        if images.dtype != self.input_dtype:
-            raise UsageError(f"expected {expected}, got {images.dtype}")
-        if len(images) == 0:
-            raise UsageError(f"expected {expected} with N at least 1, got no images")
-        if images.dtype.kind == "f" and not np.isfinite(images).all():
-            bad = np.argwhere(~np.isfinite(images))[0].tolist()
-            value = images[tuple(bad)]
-            raise UsageError(f"expected finite numbers, got {value} in the input at index {bad}")
-        return images
 
 
 def probabilities(scores: Array, last: str = "") -> Array:

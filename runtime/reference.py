@@ -47,14 +47,14 @@ def convolve(
     )
     inputs = x.reshape(len(x), group, -1, *x.shape[2:])
     filters = w.reshape(group, -1, *w.shape[1:])
-    sums = np.zeros((len(x), group, filters.shape[1], height, width))
+    sums = np.zeros((len(x), group, filters.shape[1], height * width))
     for ky in range(w.shape[2]):
         for kx in range(w.shape[3]):
             rows = inputs[
                 :, :, :, ky * dilations[0] :: strides[0], kx * dilations[1] :: strides[1]
             ]
-            taps = rows[:, :, :, :height, :width]
-            sums += np.einsum("ngihw,goi->ngohw", taps, filters[..., ky, kx], optimize=True)
+            taps = rows[:, :, :, :height, :width].reshape(*inputs.shape[:3], -1)
+            sums += filters[..., ky, kx] @ taps  # (G, O/G, I/G) @ (N, G, I/G, OH * OW)
     return sums.reshape(len(x), -1, height, width)
 
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.runtime.kernels.atomics import post
-from bnnkit.runtime.kernels.program import LINE, execute, serve
+from bnnkit.runtime.kernels.program import LINE, entry, execute, post, serve
 
 LOOKS = 300_000
 """At the mailbox before a thread sleeps: about a millisecond."""
@@ -24,7 +23,7 @@ Program = NDArray[np.int64]
 
 def run_alone(program: Program) -> None:
     """Run a program on the calling thread."""
-    execute(program.ctypes.data, len(program), 0, 1, 0)
+    entry(execute)(program.ctypes.data, len(program), 0, 1, 0)
 
 
 class Pool:
@@ -44,15 +43,17 @@ class Pool:
             mail = self._mailbox
             address = mail.ctypes.data
             mail[1, 0], mail[2, 0] = program.ctypes.data, len(program)
-            post(address, int(mail[0, 0]) + 1)
+            entry(post)(address, int(mail[0, 0]) + 1)
             for event in self._wake:
                 event.set()
-            execute(program.ctypes.data, len(program), 0, self._threads, address + 3 * LINE)
+            meeting = address + 3 * LINE
+            entry(execute)(program.ctypes.data, len(program), 0, self._threads, meeting)
 
     def _serve(self, thread: int) -> Any:
         done, wake = 0, self._wake[thread - 1]
+        run_until_idle = entry(serve)
         while True:
-            done = serve(self._mailbox.ctypes.data, done, LOOKS, thread, self._threads)
+            done = run_until_idle(self._mailbox.ctypes.data, done, LOOKS, thread, self._threads)
             wake.wait()
             wake.clear()
 

@@ -131,12 +131,12 @@ def test_rarer_operators() -> None:
 
 
 BAD_INPUTS: list[tuple[Any, str]] = [
-    ([[1]], r"expected a NumPy array, uint8 of shape \(N, 1, 8, 8\), got list"),
+    ([[1]], r"expected uint8 of shape \(N, 1, 8, 8\) in a NumPy array, got list"),
     (
         np.zeros((1, 8, 8), np.uint8),
-        r"expected uint8 of shape \(N, 1, 8, 8\), got shape \(1, 8, 8\)",
+        r"expected uint8 of shape \(N, 1, 8, 8\), got uint8 of shape \(1, 8, 8\)",
     ),
-    (np.zeros((2, 1, 9, 8), np.uint8), r"got shape \(2, 1, 9, 8\)"),
+    (np.zeros((2, 1, 9, 8), np.uint8), r"got uint8 of shape \(2, 1, 9, 8\)"),
     (np.zeros((2, 1, 8, 8), np.float32), r"got float32"),
     (np.zeros((0, 1, 8, 8), np.uint8), r"with N at least 1, got no images"),
 ]

@@ -23,7 +23,9 @@ def test_the_example_runs_and_learns(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     (accuracy,) = re.findall(r"test accuracy (\S+)", run.stdout)
     assert float(accuracy) > 0.9
-    assert (tmp_path / "digits.onnx").stat().st_size < 60_000  # of which 41 kB are the real-valued last layer
+    assert (
+        tmp_path / "digits.onnx"
+    ).stat().st_size < 60_000  # of which 41 kB are the real-valued last layer
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -35,3 +37,19 @@ def test_every_link_leads_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_example_of_a_model_of_ones_own(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the extra export is not installed")
+    run = subprocess.run(
+        [sys.executable, ROOT / "examples" / "own_model.py", "own.onnx"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    kinds = [line.split()[1] for line in run.stdout.splitlines()[:-1]]
+    assert kinds == ["integer", "binary", "binary", "float"]
+    assert "weights are real-valued" in run.stdout
+    assert float(run.stdout.split()[-1]) > 0.9

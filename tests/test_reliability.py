@@ -44,9 +44,18 @@ def test_the_picture_is_whole_or_not_there(tmp_path: Path) -> None:
         draw_reliability(*_predictions(0), tmp_path / "none" / "r.png", title="a network")
 
 
+class _WithoutMatplotlib:
+    """A finder of modules that does not find one of them."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "matplotlib":
+            raise ModuleNotFoundError(name=name)
+
+
 def test_missing_matplotlib_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "matplotlib":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [_WithoutMatplotlib(), *sys.meta_path])
     with pytest.raises(MissingExtraError, match=r"bnnkit\[plot\]"):
         draw_reliability(*_predictions(0), tmp_path / "r.png", title="a network")

@@ -11,10 +11,11 @@ from bnnkit import data, metrics
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array
 from bnnkit.cli.console import print_json, print_table, progress, write
-from bnnkit.engines import check_inputs, open_file
+from bnnkit.engines import open_file
 from bnnkit.errors import UsageError
 from bnnkit.reliability import draw_reliability
 from bnnkit.runtime import artifact
+from bnnkit.runtime.inputs import check_inputs
 
 BATCH = 256
 

@@ -55,12 +55,6 @@ def give_way(typing_context):
     return types.void(), generate
 
 
-@njit(nogil=True, cache=True)
-def post(address, value):
-    """`store_release` for Python."""
-    store_release(address, value)
-
-
 @njit(error_model="numpy")
 def wait_while_equal(address, value, limit):
     """Look at an int64 until it differs from `value`, at most `limit` times; gives what it saw."""

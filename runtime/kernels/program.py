@@ -9,10 +9,11 @@ from collections.abc import Callable
 from functools import cache
 
 from llvmlite import ir
-from numba import cfunc, njit, types
+from numba import njit, types
 from numba.extending import intrinsic
 
 from bnnkit.runtime.kernels.atomics import fetch_add, load_acquire, store_release, wait_while_equal
+from bnnkit.runtime.kernels.compiled import compiled
 from bnnkit.runtime.kernels.vectors import I64
 
 KERNEL = types.void(types.int64, types.int64, types.int64)
@@ -22,14 +23,9 @@ LINE = 64
 """Bytes of a cache line: counters that different threads write lie that far apart."""
 
 
-@cache
-def _compiled(kernel: Callable[[int, int, int], None]):
-    return cfunc(KERNEL, cache=True, error_model="numpy")(kernel)
-
-
 def address_of(kernel: Callable[[int, int, int], None]) -> int:
     """The address of a kernel's machine code; compiles it, or takes it from the disk."""
-    return _compiled(kernel).address
+    return int(compiled(kernel, KERNEL).address)
 
 
 @intrinsic
@@ -56,8 +52,8 @@ def _meet(meeting, threads):
             pass
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def execute(program, kernels, thread, threads, meeting):
+@njit(error_model="numpy")
+def _execute(program, kernels, thread, threads, meeting):
     """A thread's share of a program.
 
     Args:
@@ -74,7 +70,11 @@ def execute(program, kernels, thread, threads, meeting):
             _meet(meeting, threads)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+def execute(program, kernels, thread, threads, meeting):
+    """`_execute` as a kernel."""
+    _execute(program, kernels, thread, threads, meeting)
+
+
 def serve(mailbox, done, looks, thread, threads):
     """Run every program that is posted, until none comes for a while.
 
@@ -95,4 +95,23 @@ def serve(mailbox, done, looks, thread, threads):
             return done
         done = job
         program, kernels = load_acquire(mailbox + LINE), load_acquire(mailbox + 2 * LINE)
-        execute(program, kernels, thread, threads, mailbox + 3 * LINE)
+        _execute(program, kernels, thread, threads, mailbox + 3 * LINE)
+
+
+def post(mailbox, job):
+    """Make a job known to the threads that `serve` the mailbox."""
+    store_release(mailbox, job)
+
+
+ENTRIES = {
+    execute: types.void(*[types.int64] * 5),
+    serve: types.int64(*[types.int64] * 5),
+    post: types.void(types.int64, types.int64),
+}
+"""What Python calls, and its types."""
+
+
+@cache
+def entry(function):
+    """One of ENTRIES as Python calls it; Python's lock is released while it runs."""
+    return compiled(function, ENTRIES[function]).ctypes

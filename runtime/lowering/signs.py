@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.operators import OPERATORS
@@ -35,6 +36,11 @@ def threshold(draft: Draft, node: Node) -> None:
 def _pack(draft: Draft, node: Node, thresholds: Array) -> None:
     source, target = node.inputs[0], node.outputs[0]
     shape = draft.values[source].shape
+    if len(shape) not in (1, 3):
+        raise UnsupportedError(
+            f"node {node.name!r} ({node.kind}): expected maps (N, C, H, W) or vectors (N, F),"
+            f" got the shape (N, {', '.join(map(str, shape))})"
+        )
     if draft.kind(source) == "image":  # its channels are not contiguous
         stored = f"{node.name}/stored"
         copy = CopyReal(name=node.name, source=source, target=stored)

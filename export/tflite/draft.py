@@ -1,0 +1,140 @@
+"""A TFLite network under construction."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.tflite.network import Network, Operator, Tensor
+from bnnkit.export.tflite.options import Options
+from bnnkit.export.tflite.report import Choice
+from bnnkit.export.tflite.schema import Builtin, TensorType
+from bnnkit.export.tflite.source import Node, Source
+from bnnkit.export.tflite.values import Value
+
+Array = NDArray[Any]
+
+_TYPES: Final = {np.dtype(np.float32): TensorType.FLOAT32, np.dtype(np.int32): TensorType.INT32}
+
+
+class Draft:
+    """Tensors and operators so far, and which values of the artifact they hold.
+
+    Attributes:
+        source: The artifact.
+        batch: Images in a run.
+        values: By name.
+        choices: For the report.
+    """
+
+    def __init__(self, source: Source, batch: int) -> None:
+        self.source, self.batch = source, batch
+        self.values: dict[str, Value] = {}
+        self.choices: list[Choice] = []
+        self._tensors: list[Tensor] = []
+        self._operators: list[Operator] = []
+        self._constants: dict[tuple[Any, ...], int] = {}
+        self._layer = ""
+
+    def begin(self, layer: str) -> None:
+        """What comes now belongs to this value of the artifact."""
+        self._layer = layer
+
+    def value(self, node: Node, index: int = 0) -> Value:
+        """An input of a node that is computed.
+
+        Raises:
+            UnsupportedError: It is constant.
+        """
+        name = node.inputs[index]
+        if name not in self.values:
+            raise UnsupportedError(f"{node.name} ({node.kind}): input {index} must not be constant")
+        return self.values[name]
+
+    def constant_of(self, node: Node, index: int) -> Array:
+        """An input of a node that is constant.
+
+        Raises:
+            UnsupportedError: It is computed.
+        """
+        name = node.inputs[index]
+        if name not in self.source.constants:
+            raise UnsupportedError(f"{node.name} ({node.kind}): input {index} must be constant")
+        return self.source.constants[name]
+
+    def give(self, name: str, value: Value) -> None:
+        """A value of the artifact is ready."""
+        self.values[name] = value
+        tensor = self._tensors[value.tensor]
+        if tensor.name.startswith(f"{self._layer}/"):
+            self._tensors[value.tensor] = replace(tensor, name=name)
+
+    def choose(self, form: str, reason: str, extra_bytes: int = 0) -> None:
+        """Note for the report how the current layer is written."""
+        self.choices.append(Choice(self._layer, form, reason, extra_bytes))
+
+    def tensor(self, name: str, kind: TensorType, shape: Sequence[int]) -> int:
+        """A new tensor."""
+        self._tensors.append(Tensor(name=name, type=kind, shape=tuple(shape)))
+        return len(self._tensors) - 1
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """Of a tensor, with the batch."""
+        return self._tensors[tensor].shape
+
+    def constant(self, array: Array) -> int:
+        """A tensor with this content, float32 or int32; equal ones are stored once."""
+        array = np.ascontiguousarray(array)
+        data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        key = (array.dtype, array.shape, data)
+        if key not in self._constants:
+            self._tensors.append(
+                Tensor(
+                    name=f"constant{len(self._constants)}",
+                    type=_TYPES[array.dtype],
+                    shape=array.shape,
+                    data=data,
+                )
+            )
+            self._constants[key] = len(self._tensors) - 1
+        return self._constants[key]
+
+    def integers(self, *numbers: int) -> int:
+        """A constant vector of int32: axes, shapes."""
+        return self.constant(np.array(numbers, np.int32))
+
+    def emit(
+        self,
+        code: Builtin | str,
+        inputs: Sequence[int],
+        shape: Sequence[int],
+        *,
+        kind: TensorType = TensorType.FLOAT32,
+        options: Options | None = None,
+        custom_options: bytes = b"",
+    ) -> int:
+        """A new operator; gives its output, a tensor of that type and shape."""
+        operator_name = code if isinstance(code, str) else code.name
+        output = self.tensor(f"{self._layer}/{operator_name}", kind, shape)
+        self._operators.append(
+            Operator(
+                code=code,
+                inputs=tuple(inputs),
+                outputs=(output,),
+                options=options,
+                custom_options=custom_options,
+            )
+        )
+        return output
+
+    def network(self, inputs: Sequence[int], outputs: Sequence[int]) -> Network:
+        """What was built."""
+        return Network(
+            tensors=tuple(self._tensors),
+            operators=tuple(self._operators),
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+        )

@@ -1,0 +1,90 @@
+"""Options of builtin operators: which table of the schema, and what is in its slots."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bnnkit.export.tflite.schema import Padding, TensorType
+from bnnkit.export.tflite.window import Window
+
+Scalar = Literal["Int8", "Int32", "Bool", "Float32"]
+Field = tuple[int, Scalar, int | float]
+"""Slot, type, value."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """One table of the union BuiltinOptions.
+
+    Attributes:
+        table: Its number in the union.
+        fields: What differs from the defaults, or matters.
+    """
+
+    table: int
+    fields: tuple[Field, ...] = ()
+
+
+ADD = Options(11)
+MUL = Options(21)
+SUB = Options(28)
+DIV = Options(29)
+PAD = Options(22)
+PADV2 = Options(43)
+TRANSPOSE = Options(26)
+RESHAPE = Options(17)
+EXP = Options(33)
+LOG_SOFTMAX = Options(36)
+MAXIMUM_MINIMUM = Options(39)
+NEG = Options(42)
+ABS = Options(78)
+HARD_SWISH = Options(91)
+SOFTMAX = Options(9, ((0, "Float32", 1.0),))
+FULLY_CONNECTED = Options(8)
+STRIDED_SLICE = Options(32)
+
+
+def conv_2d(window: Window, padding: Padding) -> Options:
+    """Of CONV_2D, without an activation."""
+    return Options(1, _placed(window, padding) + _dilated(window, first_slot=4))
+
+
+def depthwise_conv_2d(window: Window, padding: Padding, multiplier: int) -> Options:
+    """Of DEPTHWISE_CONV_2D; `multiplier` outputs for each input."""
+    of_its_own: tuple[Field, ...] = ((3, "Int32", multiplier),)
+    return Options(2, _placed(window, padding) + of_its_own + _dilated(window, first_slot=5))
+
+
+def pool_2d(window: Window, padding: Padding) -> Options:
+    """Of MAX_POOL_2D and AVERAGE_POOL_2D."""
+    height, width = window.kernel
+    return Options(5, (*_placed(window, padding), (3, "Int32", width), (4, "Int32", height)))
+
+
+def concatenation(axis: int) -> Options:
+    """Of CONCATENATION."""
+    return Options(10, ((0, "Int32", axis),))
+
+
+def reducer(keep_dims: bool) -> Options:
+    """Of MEAN, SUM and REDUCE_MAX."""
+    return Options(27, ((0, "Bool", keep_dims),))
+
+
+def cast(source: TensorType, target: TensorType) -> Options:
+    """Of CAST."""
+    return Options(37, ((0, "Int8", source), (1, "Int8", target)))
+
+
+def leaky_relu(alpha: float) -> Options:
+    """Of LEAKY_RELU."""
+    return Options(75, ((0, "Float32", alpha),))
+
+
+def _placed(window: Window, padding: Padding) -> tuple[Field, ...]:
+    vertical, horizontal = window.strides
+    return ((0, "Int8", padding), (1, "Int32", horizontal), (2, "Int32", vertical))
+
+
+def _dilated(window: Window, first_slot: int) -> tuple[Field, ...]:
+    vertical, horizontal = window.dilations
+    return ((first_slot, "Int32", horizontal), (first_slot + 1, "Int32", vertical))
