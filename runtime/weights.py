@@ -9,8 +9,13 @@ from numpy.typing import NDArray
 from bnnkit.runtime.kernels import lookup
 from bnnkit.runtime.kernels.records import WIDE
 
-LANES = {np.dtype(np.uint64): 8, np.dtype(np.uint8): lookup.LANES, np.dtype(np.float32): 16}
-"""Output channels that one vector of weights holds, for words, nibbles and floats."""
+LANES = {
+    np.dtype(np.uint64): 8,
+    np.dtype(np.uint8): lookup.LANES,
+    np.dtype(np.float32): 16,
+    np.dtype(np.int8): 16,
+}
+"""Output channels that one vector of weights holds: of words, nibbles, floats and octets."""
 
 
 def nibbles(signs: NDArray[np.int8]) -> NDArray[np.uint8]:
@@ -27,6 +32,19 @@ def nibbles(signs: NDArray[np.int8]) -> NDArray[np.uint8]:
     return pairs.reshape(len(signs), -1)
 
 
+def octets(signs: NDArray[Any]) -> NDArray[np.int8]:
+    """Weights that meet real activations: eight input channels a byte.
+
+    Args:
+        signs: (O, KH, KW, I), values in {-1, +1}.
+
+    Returns:
+        (O, KH * KW * ceil(I / 8)), the lowest channel in the lowest bit; a set bit is -1.
+    """
+    packed = np.packbits(signs < 0, axis=-1, bitorder="little")
+    return packed.reshape(len(signs), -1).view(np.int8)
+
+
 def padded_channels(channels: int, lanes: int) -> int:
     """`channels` rounded up to whole vectors."""
     return -(-channels // lanes) * lanes
@@ -41,16 +59,26 @@ def lanes(weight: NDArray[Any]) -> NDArray[Any]:
     """Lay the output channels of a weight across the lanes of vectors.
 
     Args:
-        weight: (O, taps): uint64 words, uint8 nibbles or float32, taps in the order of the input.
+        weight: (O, taps), taps in the order of the input: uint64 words, uint8 nibbles, float32, or
+            int8 octets.
 
     Returns:
         One dimension: wide blocks (taps, WIDE, lanes), then single vectors (taps, 1, lanes).
     """
-    per_vector = LANES[weight.dtype]
+    return _blocks(_vectors(weight, LANES[weight.dtype]))
+
+
+def _vectors(weight: NDArray[Any], per_vector: int) -> NDArray[Any]:
+    """(O, taps) as (vectors, lanes, taps), padded with zeros."""
     channels, taps = weight.shape
     padded = np.zeros((padded_channels(channels, per_vector), taps), weight.dtype)
     padded[:channels] = weight
-    vectors = padded.reshape(-1, per_vector, taps)
+    return padded.reshape(-1, per_vector, taps)
+
+
+def _blocks(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Vectors (vectors, lanes, taps) in the order in which tiles read them."""
+    _, per_vector, taps = vectors.shape
     n_wide = len(vectors) // WIDE * WIDE
     wide = vectors[:n_wide].reshape(-1, WIDE, per_vector, taps).transpose(0, 3, 1, 2)
     single = vectors[n_wide:].transpose(0, 2, 1)

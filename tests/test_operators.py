@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from artifacts import Array, Artifact
 
+from bnnkit.bits import pack_weight
 from bnnkit.runtime import Model
 from bnnkit.runtime.operators import OPERATORS
+from bnnkit.runtime.reference import Reference
 
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
@@ -198,28 +200,46 @@ def test_a_residual_chain_gives_the_same_bits() -> None:
     x = numbers(a, *MAP)
     model = a.model(MAP, skip, a.sign(skip))
     real, signs = Model(model).run(x)
-    weight = Model(model)  # a second plan gives the same
-    np.testing.assert_array_equal(weight.run(x)[0], real)
     np.testing.assert_array_equal(signs, np.where(real < 0, 0, 2))
-    from bnnkit.runtime.reference import Reference
-
     want = Reference(model).run(x)
     np.testing.assert_array_equal(real, want[0])
     np.testing.assert_array_equal(signs, want[1])
 
 
-def test_binary_weights_with_real_inputs() -> None:
-    a = Artifact(11)
-    from bnnkit.bits import pack_weight
-
-    signs = a.signs(9, 3, 3, 5)
-    weight = a.add("bnnkit.BinaryWeight", a.constant(pack_weight(signs)), weight_shape=signs.shape)
-    x = numbers(a, *MAP)
-    got = Model(a.model(MAP, a.add("Conv", "x", weight))).run(x)
-    plain = Artifact(11)
+@pytest.mark.parametrize("inputs", [1, 5, 8, 36])
+@pytest.mark.parametrize("outputs", [4, 16, 100])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 2, 0, 1]])
+def test_binary_weights_with_real_inputs(
+    inputs: int, outputs: int, groups: int, pads: list[int]
+) -> None:
+    binary, plain = Artifact(11), Artifact(11)
+    signs = binary.signs(outputs, 3, 2, inputs)
+    packed = binary.constant(pack_weight(signs))
+    weight = binary.add("bnnkit.BinaryWeight", packed, weight_shape=signs.shape)
+    bias = np.linspace(-1, 1, outputs, dtype=np.float32)
+    options = {"pads": pads, "group": groups, "strides": [2, 1]}
+    out = binary.add("Conv", "x", weight, binary.constant(bias), **options)
     oihw = plain.constant(signs.transpose(0, 3, 1, 2).astype(np.float32))
-    (want,) = onnxruntime(plain.model(MAP, plain.add("Conv", "x", oihw)), x)
-    np.testing.assert_allclose(got, want, atol=TOLERANCE, rtol=TOLERANCE)
+    want = plain.add("Conv", "x", oihw, plain.constant(bias), **options)
+    shape = (inputs * groups, 9, 8)
+    x = numbers(binary, *shape)
+    got = Model(binary.model(shape, out)).run(x)
+    np.testing.assert_allclose(
+        got, onnxruntime(plain.model(shape, want), x)[0], atol=TOLERANCE * inputs, rtol=TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("features", [1, 8, 65, 200])
+def test_dense_binary_weights_with_real_inputs(features: int) -> None:
+    a = Artifact(12)
+    signs = a.signs(33, features)
+    packed = a.constant(pack_weight(signs))
+    weight = a.add("bnnkit.BinaryWeight", packed, weight_shape=signs.shape)
+    bias = a.constant(np.ones(33, np.float32))
+    x = numbers(a, features)
+    got = Model(a.model((features,), a.add("Gemm", "x", weight, bias, transB=1))).run(x)
+    np.testing.assert_allclose(got, x @ signs.T.astype(np.float32) + 1, atol=1e-4)
 
 
 def test_every_operator_is_tested() -> None:

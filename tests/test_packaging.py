@@ -17,7 +17,8 @@ PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
 CORE = {"bnnkit.errors", "bnnkit.bits", "bnnkit.atomic"}
 ALLOWED = {
     "runtime": CORE | {"bnnkit.runtime", "numpy", "numba", "llvmlite", "onnx", "google.protobuf"},
-    "export": CORE | {"bnnkit", "bnnkit.export", "bnnkit.nn", "numpy", "onnx", "onnx_ir", "torch"},
+    "export": CORE
+    | {"bnnkit", "bnnkit.export", "bnnkit.nn", "numpy", "onnx", "onnx_ir", "torch", "flatbuffers"},
     "bnnkit/data": CORE | {"bnnkit.data", "numpy", "sklearn"},
     "bnnkit/nn": CORE | {"bnnkit.nn", "torch"},
     "bnnkit/models": CORE | {"bnnkit.models", "bnnkit.nn", "torch"},

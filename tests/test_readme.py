@@ -51,5 +51,5 @@ def test_the_example_of_a_model_of_ones_own(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     kinds = [line.split()[1] for line in run.stdout.splitlines()[:-1]]
     assert kinds == ["integer", "binary", "binary", "float"]
-    assert "weights are real-valued" in run.stdout
+    assert "weights and input are real-valued" in run.stdout
     assert float(run.stdout.split()[-1]) > 0.9

@@ -65,7 +65,8 @@ def _read_idx(folder: Path, name: str, n_axes: int) -> NDArray[Any]:
             f"{path} is truncated or damaged: its header says {expected_size} bytes for shape "
             f"{tuple(shape)}, got {len(content)}"
         )
-    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+    pixels = np.frombuffer(content, np.uint8, offset=header_size)
+    return pixels.reshape(shape).copy()  # torch wants arrays that can be written
 
 
 def _read(folder: Path, name: str) -> tuple[Path, bytes]:

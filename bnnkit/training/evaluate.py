@@ -42,7 +42,7 @@ def evaluate(
     device = torch.device("cpu") if parameter is None else parameter.device
     with evaluating(model):
         parts = [
-            model(torch.tensor(inputs[start : start + batch_size], device=device)).softmax(1).cpu()
+            model(torch.as_tensor(inputs[start : start + batch_size]).to(device)).softmax(1).cpu()
             for start in range(0, len(inputs), batch_size)
         ]
     probabilities: NDArray[np.float32] = torch.cat(parts).numpy()

@@ -14,6 +14,7 @@ from bnnkit.export.tflite.report import Choice
 from bnnkit.export.tflite.schema import Builtin, TensorType
 from bnnkit.export.tflite.source import Node, Source
 from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.window import Pads
 
 Array = NDArray[Any]
 
@@ -28,12 +29,14 @@ class Draft:
         batch: Images in a run.
         values: By name.
         choices: For the report.
+        padded: Maps of signs with a margin of +1, by the tensor without it and the margin.
     """
 
     def __init__(self, source: Source, batch: int) -> None:
         self.source, self.batch = source, batch
         self.values: dict[str, Value] = {}
         self.choices: list[Choice] = []
+        self.padded: dict[tuple[int, Pads], int] = {}
         self._tensors: list[Tensor] = []
         self._operators: list[Operator] = []
         self._constants: dict[tuple[Any, ...], int] = {}
@@ -51,7 +54,9 @@ class Draft:
         """
         name = node.inputs[index]
         if name not in self.values:
-            raise UnsupportedError(f"{node.name} ({node.kind}): input {index} must not be constant")
+            raise UnsupportedError(
+                f"{node.name} ({node.kind}): input {index} must not be constant"
+            )
         return self.values[name]
 
     def constant_of(self, node: Node, index: int) -> Array:
@@ -84,6 +89,10 @@ class Draft:
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Of a tensor, with the batch."""
         return self._tensors[tensor].shape
+
+    def type(self, tensor: int) -> TensorType:
+        """Of a tensor's elements."""
+        return self._tensors[tensor].type
 
     def constant(self, array: Array) -> int:
         """A tensor with this content, float32 or int32; equal ones are stored once."""

@@ -50,6 +50,22 @@ class Window:
         top, left = (total // 2 for total in totals)
         return top, left, totals[0] - top, totals[1] - left
 
+    def is_same(self, size: Pair) -> bool:
+        """Whether TFLite's padding SAME gives the same on a map of that size.
+
+        Pads that no output looks at, as behind a stride, do not matter.
+        """
+        output = self.output(size)
+        ends = [
+            (count - 1) * stride + extent - n - before
+            for count, stride, extent, n, before in zip(
+                output, self.strides, self.extent, size, self.pads[:2], strict=True
+            )
+        ]
+        used = (*self.pads[:2], max(ends[0], 0), max(ends[1], 0))
+        counts = tuple(-(-n // stride) for n, stride in zip(size, self.strides, strict=True))
+        return output == counts and used == self.same_pads(size)
+
     def with_pads(self, pads: Pads) -> Self:
         """The window with other pads."""
         return replace(self, pads=pads)

@@ -13,15 +13,16 @@ from bnnkit.runtime.kernels.tile import maximum, tile
 
 WORDS = np.zeros(1, np.uint64)
 NIBBLES = np.zeros(1, np.uint8)
+OCTETS = np.zeros(1, np.int8)
 FLOATS = np.zeros(1, np.float32)
 SUMS = np.zeros(1, np.int32)
 SIGNS = np.zeros(1, np.uint8)
-"""Arrays that stand for element types of inputs and outputs; NIBBLES are looked up."""
+"""Arrays that stand for the element types of weights and outputs; OCTETS are eight weights."""
 
 
 @njit(error_model="numpy")
-def _convolve(x, y, at, thread, threads):
-    """A thread's share of a layer with inputs of x's type and outputs of y's."""
+def _convolve(w, y, at, thread, threads):
+    """A thread's share of a layer with weights of w's type and outputs of y's."""
     c = read(Convolution, at)
     rows = c.images * c.rows
     wide = c.vectors // WIDE
@@ -37,11 +38,11 @@ def _convolve(x, y, at, thread, threads):
         for row in range(first_row, last_row):
             image, line = row // c.rows, row % c.rows
             y_at = y_block + image * c.y_image + line * c.y_row
-            _convolve_row(x, y, c, is_wide, vector, image, line, y_at, c.y_pixel)
+            _convolve_row(w, y, c, is_wide, vector, image, line, y_at, c.y_pixel)
 
 
 @njit(error_model="numpy")
-def _convolve_and_pool(x, y, at, thread, threads):
+def _convolve_and_pool(w, y, at, thread, threads):
     """The same for signs of which only the maximum over 2x2 windows, 2 apart, is kept.
 
     Two rows go to a scratch that stays in the cache; the AND of their bits is the maximum.
@@ -60,19 +61,19 @@ def _convolve_and_pool(x, y, at, thread, threads):
             image, line = row // pooled_rows, row % pooled_rows
             for half in range(2):
                 y_at = scratch + half * c.columns * step
-                _convolve_row(x, y, c, is_wide, vector, image, 2 * line + half, y_at, step)
+                _convolve_row(w, y, c, is_wide, vector, image, 2 * line + half, y_at, step)
             y_at = y_block + image * c.y_image + line * c.y_row
             for column in range(pooled_columns):
                 top = scratch + 2 * column * step
                 bottom = top + c.columns * step
                 if is_wide:
-                    maximum(WIDE, x, top, bottom, step, y_at + column * c.y_pixel)
+                    maximum(WIDE, w, top, bottom, step, y_at + column * c.y_pixel)
                 else:
-                    maximum(1, x, top, bottom, step, y_at + column * c.y_pixel)
+                    maximum(1, w, top, bottom, step, y_at + column * c.y_pixel)
 
 
 @njit(error_model="numpy")
-def _convolve_row(x, y, c, is_wide, vector, image, line, y_at, y_pixel):
+def _convolve_row(w, y, c, is_wide, vector, image, line, y_at, y_pixel):
     """One row of output pixels for one block of channels."""
     x_at = c.x + image * c.x_image + line * c.x_row
     w_at = c.w + vector * c.w_vector
@@ -87,9 +88,9 @@ def _convolve_row(x, y, c, is_wide, vector, image, line, y_at, y_pixel):
                 case_at + column * 8,
             )
             if is_wide:
-                tile(PIXELS, WIDE, x, y, c, pixel, w_at, vector, case, out, y_pixel)
+                tile(PIXELS, WIDE, w, y, c, pixel, w_at, vector, case, out, y_pixel)
             else:
-                tile(PIXELS, 1, x, y, c, pixel, w_at, vector, case, out, y_pixel)
+                tile(PIXELS, 1, w, y, c, pixel, w_at, vector, case, out, y_pixel)
     else:
         for column in range(c.columns):
             pixel, out, case = (
@@ -98,9 +99,9 @@ def _convolve_row(x, y, c, is_wide, vector, image, line, y_at, y_pixel):
                 case_at + column * 8,
             )
             if is_wide:
-                tile(1, WIDE, x, y, c, pixel, w_at, vector, case, out, y_pixel)
+                tile(1, WIDE, w, y, c, pixel, w_at, vector, case, out, y_pixel)
             else:
-                tile(1, 1, x, y, c, pixel, w_at, vector, case, out, y_pixel)
+                tile(1, 1, w, y, c, pixel, w_at, vector, case, out, y_pixel)
 
 
 def words_to_signs(at, thread, threads):
@@ -141,6 +142,11 @@ def lookup_to_sums(at, thread, threads):
 def lookup_to_reals(at, thread, threads):
     """`words_to_reals` by table lookup."""
     _convolve(NIBBLES, FLOATS, at, thread, threads)
+
+
+def octets_to_reals(at, thread, threads):
+    """Float32 times binary weights, with a bias."""
+    _convolve(OCTETS, FLOATS, at, thread, threads)
 
 
 def floats_to_signs(at, thread, threads):

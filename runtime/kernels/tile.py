@@ -1,8 +1,9 @@
 """The micro-kernel: P output pixels times V vectors of output channels, all in registers.
 
-    acc[p][v] = sum over taps of  popcount(x[p] ^ w[v])      uint64 inputs: 64 channels a lane
-                                  the same, looked up        uint8 inputs, see lookup.py
-                                  x[p] * w[v]                float32 inputs: 1 channel a lane
+    acc[p][v] = sum over taps of  popcount(x[p] ^ w[v])    uint64 weights: 64 channels a lane
+                                  the same, looked up      uint8 weights, see lookup.py
+                                  x[p] * w[v]              float32 weights: 1 channel a lane
+                                  the same for w = +-1     int8 weights, see signed_sums.py
 
 Output channels lie across the lanes, so there are no horizontal sums: an input element is
 broadcast, the weights of a tap are V consecutive vectors. Taps are three nested counts (rows of
@@ -34,7 +35,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnkit.runtime.cpu import has_512_bits
-from bnnkit.runtime.kernels import lookup
+from bnnkit.runtime.kernels import lookup, signed_sums
 from bnnkit.runtime.kernels.records import Convolution
 from bnnkit.runtime.kernels.vectors import (
     F32,
@@ -49,12 +50,15 @@ from bnnkit.runtime.kernels.vectors import (
     store,
 )
 
-LANES = {types.uint64: 8, types.uint8: lookup.LANES, types.float32: 16}
-"""Output channels in one vector, by the type of the input."""
-VECTOR = {types.uint64: 64, types.uint8: lookup.LANES, types.float32: 64}
+LANES = {types.uint64: 8, types.uint8: lookup.LANES, types.float32: 16, types.int8: 16}
+"""Output channels in one vector, by the type of the weights."""
+VECTOR = {types.uint64: 64, types.uint8: lookup.LANES, types.float32: 64, types.int8: 16}
 """Bytes of a vector of weights."""
+ELSEWHERE = {types.uint8: lookup.accumulators, types.int8: signed_sums.accumulators}
+"""Forms that have files of their own."""
 PARTS = {
     types.uint64: (4, 4),
+    types.int8: (4, 4),
     types.uint8: (4, 4) if has_512_bits() else (2, 4),
     types.float32: (4, 4) if has_512_bits() else (2, 2),
 }
@@ -108,13 +112,14 @@ FROM_SIGNS = {
 FINISH = {
     types.uint64: FROM_SIGNS,
     types.uint8: FROM_SIGNS,
+    types.int8: {types.float32: _reals_to_reals},
     types.float32: {
         types.uint8: _reals_to_signs,
         types.int32: _reals_to_sums,
         types.float32: _reals_to_reals,
     },
 }
-"""By the types of input and output."""
+"""By the types of weights and output."""
 ELEMENT = {types.uint64: (I64, WORDS, 8), types.float32: (F32, FLOATS, 4)}
 
 
@@ -123,8 +128,8 @@ def _accumulators(builder, kind, pixels, vectors, all_vectors, at, x_at, w_at):
 
     The weights of a tap are `all_vectors`, of which these are some.
     """
-    if kind == types.uint8:
-        return lookup.accumulators(builder, pixels, vectors, all_vectors, at, x_at, w_at)
+    if kind in ELSEWHERE:
+        return ELSEWHERE[kind](builder, pixels, vectors, all_vectors, at, x_at, w_at)
     (scalar, vector, size), accumulate = ELEMENT[kind], ACCUMULATE[kind]
     slots = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(pixels)]
     for slot in (slot for row in slots for slot in row):
@@ -172,14 +177,14 @@ def _write(builder, value, address, channel, at):
 
 
 @intrinsic(prefer_literal=True)
-def tile(typing_context, pixels, vectors, x, y, c, x_at, w_at, vector, case_at, y_at, y_pixel):
+def tile(typing_context, pixels, vectors, w, y, c, x_at, w_at, vector, case_at, y_at, y_pixel):
     """Compute one tile and write it.
 
     Args:
         typing_context: Numba's.
         pixels: P, a literal.
         vectors: V, a literal.
-        x: An array of the input's element type; nothing else of it matters, likewise for y.
+        w: An array of the weights' element type; nothing else of it matters, likewise for y.
         y: An array of the output's element type, uint8 for packed signs.
         c: A Convolution.
         x_at: Address of the first tap of the first pixel.
@@ -190,29 +195,29 @@ def tile(typing_context, pixels, vectors, x, y, c, x_at, w_at, vector, case_at, 
         y_pixel: Bytes between the outputs of the pixels.
     """
     p_count, v_count = pixels.literal_value, vectors.literal_value
-    signature = types.void(pixels, vectors, x, y, c, *[types.int64] * 6)
+    signature = types.void(pixels, vectors, w, y, c, *[types.int64] * 6)
     # What does not fit into the registers is done in parts.
-    p_part, v_part = (min(pair) for pair in zip(PARTS[x.dtype], (p_count, v_count), strict=True))
+    p_part, v_part = (min(pair) for pair in zip(PARTS[w.dtype], (p_count, v_count), strict=True))
 
     def generate(context, builder, _signature, arguments):
         record, x_at, w_at, vector, case_at, y_at, y_pixel = arguments[4:]
         at = {name: builder.extract_value(record, i) for i, name in enumerate(Convolution._fields)}
-        y_vector = LANES[x.dtype] // 8 if y.dtype == types.uint8 else LANES[x.dtype] * 4
+        y_vector = LANES[w.dtype] // 8 if y.dtype == types.uint8 else LANES[w.dtype] * 4
         with (
             _steps(builder, p_count, p_part) as pixel,
             _steps(builder, v_count, v_part) as first,
         ):
             x_part = builder.add(x_at, builder.mul(pixel, at["x_pixel"]))
-            w_part = builder.add(w_at, builder.mul(first, constant(VECTOR[x.dtype])))
+            w_part = builder.add(w_at, builder.mul(first, constant(VECTOR[w.dtype])))
             accumulators = _accumulators(
-                builder, x.dtype, p_part, v_part, v_count, at, x_part, w_part
+                builder, w.dtype, p_part, v_part, v_count, at, x_part, w_part
             )
             y_part = builder.add(y_at, builder.mul(pixel, y_pixel))
             y_part = builder.add(y_part, builder.mul(first, constant(y_vector)))
             case_part = builder.add(case_at, builder.mul(pixel, constant(8)))
             channels = builder.add(vector, first)
             _finish(
-                builder, x.dtype, y.dtype, accumulators, at, channels, case_part, y_part, y_pixel
+                builder, w.dtype, y.dtype, accumulators, at, channels, case_part, y_part, y_pixel
             )
         return context.get_dummy_value()
 
@@ -227,12 +232,12 @@ def _steps(builder, count, step):
         yield index
 
 
-def _finish(builder, x, y, accumulators, at, vector, case_at, y_at, y_pixel):
+def _finish(builder, w, y, accumulators, at, vector, case_at, y_at, y_pixel):
     """Turn the accumulators into outputs and write them."""
-    lanes = LANES[x]
+    lanes = LANES[w]
     channel = builder.mul(vector, constant(lanes))
     # Limits of 64-bit counts are 64 bits wide, all other constants 32.
-    table_size = 8 if (x, y) == (types.uint64, types.uint8) else 4
+    table_size = 8 if (w, y) == (types.uint64, types.uint8) else 4
     table = builder.add(at["table"], builder.mul(channel, constant(table_size)))
     scale = builder.add(at["scale"], builder.mul(channel, constant(4)))
     y_vector = lanes // 8 if y == types.uint8 else lanes * 4
@@ -244,26 +249,26 @@ def _finish(builder, x, y, accumulators, at, vector, case_at, y_at, y_pixel):
             constants = builder.add(table_row, constant(v * lanes * table_size))
             factor = builder.add(scale, constant(v * lanes * 4))
             shift = builder.add(factor, at["scale_row"])
-            value = FINISH[x][y](builder, accumulator, constants, factor, shift)
+            value = FINISH[w][y](builder, accumulator, constants, factor, shift)
             first = builder.add(channel, constant(v * lanes))
             _write(builder, value, builder.add(pixel, constant(v * y_vector)), first, at)
 
 
 @intrinsic(prefer_literal=True)
-def maximum(typing_context, vectors, x, top, bottom, pixel, y_at):
+def maximum(typing_context, vectors, w, top, bottom, pixel, y_at):
     """The maximum of four pixels of packed signs: the AND of their bits.
 
     Args:
         typing_context: Numba's.
-        vectors: V, a literal; x gives the lanes of a vector.
-        x: An array of the type of the convolution's input.
+        vectors: V, a literal; w gives the lanes of a vector.
+        w: An array of the type of the convolution's weights.
         top: Address of the upper left pixel.
         bottom: Address of the lower left pixel.
         pixel: Bytes to the pixels on the right.
         y_at: Address of the result.
     """
-    bits = ir.IntType(vectors.literal_value * LANES[x.dtype])
-    signature = types.void(vectors, x, *[types.int64] * 4)
+    bits = ir.IntType(vectors.literal_value * LANES[w.dtype])
+    signature = types.void(vectors, w, *[types.int64] * 4)
 
     def generate(context, builder, _signature, arguments):
         top, bottom, pixel, y_at = arguments[2:]

@@ -32,6 +32,7 @@ class Draft:
         padded: Signs padded with +1 that have no buffer yet: name to source and pads.
         flattened: Signs (F,) that have no buffer yet: name to source, a map.
         done: Names of nodes that were lowered together with an earlier one.
+        binary_weights: int8 signs of weights that meet real activations, as ONNX lays them out.
     """
 
     graph: Graph
@@ -40,6 +41,7 @@ class Draft:
     padded: dict[str, tuple[str, Pads]] = field(default_factory=dict)
     flattened: dict[str, str] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
+    binary_weights: dict[str, Array] = field(default_factory=dict)
 
     def add(self, step: Step, value: Value) -> None:
         """Append a step, whose target has this value."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime import weights
+from bnnkit.runtime.cpu import has_512_bits
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.layer import NO_PADS, Layer, add_layer, window_of
@@ -25,7 +26,8 @@ def integer_layer(draft: Draft, node: Node) -> None:
     )
     draft.add(centre, Value(kind="real", shape=image.map))
     output = sums_of(draft, node, 0)
-    _add(draft, node, centre.target, draft.constant(node, 1), output, output.thresholds)
+    weight = draft.constant(node, 1).astype(np.float32)
+    _add(draft, node, centre.target, weight, output, output.thresholds)
 
 
 def lower_real_layer(draft: Draft, node: Node) -> bool:
@@ -36,7 +38,7 @@ def lower_real_layer(draft: Draft, node: Node) -> bool:
     given = [name for name in node.inputs[1:] if name]
     if node.inputs[0] in constants or any(name not in constants for name in given):
         return False
-    weight = constants[node.inputs[1]]
+    weight = _weight(draft, node)
     bias = constants[node.inputs[2]] if len(given) > 1 else np.zeros(1, np.float32)
     if node.kind == "Conv":
         if weight.ndim != 4:
@@ -52,6 +54,17 @@ def lower_real_layer(draft: Draft, node: Node) -> bool:
     output = Output(name=node.outputs[0], kind="real")
     _add(draft, node, _float_input(draft, node), weight, output, bias)
     return True
+
+
+def _weight(draft: Draft, node: Node) -> Array:
+    """The weights; int8 where they are signs that stay packed.
+
+    Without AVX-512, whose vectors hold sixteen sums to look up, float32 is faster.
+    """
+    name = node.inputs[1]
+    if name in draft.binary_weights and has_512_bits():
+        return draft.binary_weights[name]
+    return draft.graph.constants[name]
 
 
 def _is_dense(draft: Draft, node: Node, weight: Array, bias: Array) -> bool:
@@ -88,10 +101,13 @@ def _add(
         constants: Thresholds or biases, (O,).
     """
     is_map = weight.ndim == 4
-    weight = weight.astype(np.float32).reshape(*weight.shape, *(1,) * (4 - weight.ndim))
+    dtype = np.int8 if weight.dtype == np.int8 else np.float32
+    weight = weight.astype(dtype).reshape(*weight.shape, *(1,) * (4 - weight.ndim))
     size = (weight.shape[2], weight.shape[3])
     window, pads = window_of(node, draft.values[source], size)
     draft.values[source].margin.widen(*pads)
+
+    ohwi = weight.transpose(0, 2, 3, 1)
 
     def constants_of(kind: Kind, part: slice) -> Constants:
         return Constants(table=weights.float_table(kind, part.stop - part.start, constants, part))
@@ -101,7 +117,7 @@ def _add(
         window=window,
         is_map=is_map,
         groups=node.attributes.get("group", 1),
-        weight=weight.transpose(0, 2, 3, 1).reshape(len(weight), -1),
+        weight=weights.octets(ohwi) if dtype == np.int8 else ohwi.reshape(len(weight), -1),
         elements=weight.shape[1],
         group_elements=weight.shape[1],
         cases=np.zeros(window.output, np.int64),

@@ -59,7 +59,9 @@ def lower(graph: Graph) -> Draft:
 
 def _lower_node(draft: Draft, node: Node) -> None:
     if node.kind == "bnnkit.BinaryWeight":
-        draft.graph.constants[node.outputs[0]] = _binary_weight(draft, node)
+        weight = _binary_weight(draft, node)
+        draft.binary_weights[node.outputs[0]] = weight
+        draft.graph.constants[node.outputs[0]] = weight.astype(np.float32)
     elif node.kind in BINARY:
         BINARY[node.kind](draft, node)
     elif not any(name in draft.values for name in node.inputs) and node.kind in OPERATORS:
@@ -77,5 +79,5 @@ def _lower_node(draft: Draft, node: Node) -> None:
 def _binary_weight(draft: Draft, node: Node) -> Array:
     """Binary weights that meet real activations, as ONNX's Conv and Gemm take them."""
     shape = tuple(node.attributes["weight_shape"])
-    weight = unpack_weight(draft.constant(node, 0), shape).astype(np.float32)
+    weight = unpack_weight(draft.constant(node, 0), shape)
     return weight.transpose(0, 3, 1, 2) if weight.ndim == 4 else weight

@@ -17,7 +17,8 @@ from bnnkit.runtime.weights import LANES, padded_channels
 
 Pair = tuple[int, int]
 
-WORDS, NIBBLES, FLOATS = np.dtype(np.uint64), np.dtype(np.uint8), np.dtype(np.float32)
+WORDS, NIBBLES = np.dtype(np.uint64), np.dtype(np.uint8)
+FLOATS, OCTETS = np.dtype(np.float32), np.dtype(np.int8)
 KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (WORDS, "signs"): kernels.words_to_signs,
     (WORDS, "pooled signs"): kernels.words_to_pooled_signs,
@@ -27,6 +28,7 @@ KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (NIBBLES, "pooled signs"): kernels.lookup_to_pooled_signs,
     (NIBBLES, "sums"): kernels.lookup_to_sums,
     (NIBBLES, "real"): kernels.lookup_to_reals,
+    (OCTETS, "real"): kernels.octets_to_reals,
     (FLOATS, "signs"): kernels.floats_to_signs,
     (FLOATS, "sums"): kernels.floats_to_sums,
     (FLOATS, "real"): kernels.floats_to_reals,
@@ -159,6 +161,7 @@ class Convolution:
         # Neighbouring columns follow each other where nothing lies between them.
         size = 1 if self.weights.dtype == NIBBLES else x.itemsize
         is_run = self.window.dilation[1] == 1 and self.elements * size == x.strides[2]
+        is_run = is_run and self.weights.dtype != OCTETS  # of which each pixel has a whole number
         return {
             "x": int(x.ctypes.data)
             + (margin.top - top) * x.strides[1]

@@ -1,0 +1,66 @@
+"""What a binary layer does with its sums before it gives them on."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """Signs: +1 where sum >= threshold.
+
+    Attributes:
+        values: int64, (O,).
+    """
+
+    values: NDArray[np.int64]
+
+    def on_popcounts(self, n_taps: int) -> NDArray[np.int32]:
+        """The same in LCE's units: -1 where the number of differing bits is above the result.
+
+        sum = K - 2 * popcount, so sum >= t  <=>  popcount <= floor((K - t) / 2).
+        """
+        return ((n_taps - self.values) // 2).astype(np.int32)
+
+    def part(self, channels: slice) -> Self:
+        """For some of the output channels."""
+        return type(self)(self.values[channels])
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """Numbers: scale * sum + bias.
+
+    Attributes:
+        scale: float32, (O,).
+        bias: float32, (O,).
+    """
+
+    scale: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def part(self, channels: slice) -> Self:
+        """For some of the output channels."""
+        return type(self)(self.scale[channels], self.bias[channels])
+
+
+Follow = Thresholds | Scaled
+
+
+def sums(outputs: int) -> Scaled:
+    """The sums themselves."""
+    return Scaled(np.ones(outputs, np.float32), np.zeros(outputs, np.float32))
+
+
+def minus(numbers: NDArray[Any]) -> NDArray[np.float32]:
+    """The negative numbers, without a -0.0."""
+    return (0 - numbers).astype(np.float32)
+
+
+def as_numbers(follow: Follow) -> Scaled:
+    """Thresholds as a bias: numbers whose sign is the sign that the thresholds give."""
+    if isinstance(follow, Scaled):
+        return follow
+    return replace(sums(len(follow.values)), bias=minus(follow.values))
