@@ -16,8 +16,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.engines import ENGINES, Engine, open_engine
+from bnnkit.engines import Engine
 from bnnkit.errors import BnnkitError, UsageError
+from bnnkit.rivals import CONTESTANTS, open_contestant
 from bnnkit.runtime.graph import from_model
 
 Array = NDArray[Any]
@@ -113,7 +114,7 @@ def benchmark(
 
     Args:
         model: The artifact.
-        engines: Keys of `ENGINES`.
+        engines: Out of `CONTESTANTS`.
         threads: Numbers of threads.
         batches: Numbers of images in a run.
         seconds: For each engine, batch size and number of threads, warm-up aside.
@@ -128,7 +129,7 @@ def benchmark(
         opened = _open(model, engines, n_threads, left_out)
         for batch in batches if opened else ():
             images = random_images(model, batch)
-            measurements += _measure(opened, images, n_threads, seconds)
+            measurements += interleave([(e, n_threads) for e in opened], images, seconds)
     if not measurements:
         raise UsageError(
             "no engine can be measured: " + "; ".join(f"{n}: {why}" for n, why in left_out.items())
@@ -148,8 +149,8 @@ def random_images(model: onnx.ModelProto, n: int, seed: int = 0) -> Array:
 
 def _check(engines: Sequence[str], numbers: Sequence[float]) -> None:
     for name in engines:
-        if name not in ENGINES:
-            raise UsageError(f"expected engines out of {', '.join(ENGINES)}, got {name!r}")
+        if name not in CONTESTANTS:
+            raise UsageError(f"expected engines out of {', '.join(CONTESTANTS)}, got {name!r}")
     if not engines or min(numbers) <= 0:
         raise UsageError(
             "expected an engine or more, and positive numbers of threads, images and seconds"
@@ -162,16 +163,23 @@ def _open(
     opened = []
     for name in names:
         try:
-            opened.append(open_engine(name, model, threads=threads))
+            opened.append(open_contestant(name, model, threads=threads))
         except BnnkitError as error:
             left_out[name] = str(error)
     return opened
 
 
-def _measure(
-    engines: list[Engine], images: Array, threads: int, seconds: float
+def interleave(
+    engines: Sequence[tuple[Engine, int]], images: Array, seconds: float
 ) -> list[Measurement]:
-    runs = [max(1, round(BLOCK_S / _warm_up(engine, images))) for engine in engines]
+    """Measure engines in the same rounds.
+
+    Args:
+        engines: Each with the number of threads that it was opened with.
+        images: (N, *input_shape), of the input's dtype; all of them in a run.
+        seconds: For each engine, warm-up aside.
+    """
+    runs = [max(1, round(BLOCK_S / _warm_up(engine, images))) for engine, _ in engines]
     wall: list[list[Array]] = [[] for _ in engines]
     cpu: list[list[float]] = [[] for _ in engines]
     end = time.monotonic() + seconds * len(engines)
@@ -179,7 +187,7 @@ def _measure(
     while n_rounds < MIN_ROUNDS or time.monotonic() < end:
         for turn in range(len(engines)):
             index = (turn + n_rounds) % len(engines)
-            wall_us, cpu_us = _block(engines[index], images, runs[index])
+            wall_us, cpu_us = _block(engines[index][0], images, runs[index])
             wall[index].append(wall_us)
             cpu[index].append(cpu_us)
         n_rounds += 1
@@ -192,7 +200,7 @@ def _measure(
             wall_us=np.stack(wall[index]),
             cpu_us=np.array(cpu[index]),
         )
-        for index, engine in enumerate(engines)
+        for index, (engine, threads) in enumerate(engines)
     ]
 
 

@@ -16,7 +16,15 @@ import bnnkit
 _CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 _CPUINFO = Path("/proc/cpuinfo")
 _FEATURES = ("popcnt", "avx", "fma", "amx", "asimd", "neon", "sve", "i8mm")
-_PACKAGES = ("numpy", "numba", "llvmlite", "onnx", "onnxruntime")
+_PACKAGES = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "larq-compute-engine",
+)
 
 
 def describe_machine() -> dict[str, Any]:

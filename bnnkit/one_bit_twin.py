@@ -36,7 +36,7 @@ class Numbers:
 
     Attributes:
         tensor: Name of the numbers, (N, C, H, W) or (N, C).
-        limits: (C,), or a single one.
+        limits: (C, 1, 1) or (C,) as the numbers need, or a single one.
         pads: Top, left, bottom, right: a margin of +1 that is still to be added.
     """
 
@@ -53,7 +53,6 @@ class OneBitTwin(FloatTwin):
     def __init__(self, artifact: onnx.ModelProto) -> None:
         super().__init__(artifact)
         self._numbers: dict[str, Numbers] = {}
-        self.traced: dict[str, str] = {}
 
     def real(self, name: str) -> str:
         """As `Twin.real`."""
@@ -62,11 +61,6 @@ class OneBitTwin(FloatTwin):
         bits, real = self._bits(name), f"{PREFIX}{name}.real"
         twice = self.add("Mul", [bits, self.constant("two", 2)], f"{real}.twice")
         return self.add("Sub", [twice, self.constant("one", 1)], real)
-
-    def trace(self, names: list[str]) -> None:
-        """Take these signs even where no layer does, and note in `traced` where they are."""
-        for name in names:
-            self.traced[name] = self._bits(name)
 
     def on_signs(self, node: onnx.NodeProto) -> None:
         """As `Twin.on_signs`."""
@@ -83,9 +77,10 @@ class OneBitTwin(FloatTwin):
         elif node.op_type == "Pad" and (pads := self._pads_with_plus(node)) is not None:
             self._numbers[target] = Numbers(numbers.tensor, numbers.limits, pads)
         elif node.op_type in {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"}:
+            bits = self._bits(source)
             moved = self.copy(node)
-            moved.input[0], moved.output[0] = self._bits(source), f"{PREFIX}{target}.bits"
-            self._numbers[target] = Numbers(moved.output[0], np.array([0.5]))
+            moved.input[0], moved.output[0] = bits, f"{PREFIX}{target}.bits"
+            self._numbers[target] = Numbers(moved.output[0], np.array(0.5))
         else:
             raise unsupported_move(node)
 
@@ -100,11 +95,11 @@ class OneBitTwin(FloatTwin):
 
     def sign(self, node: onnx.NodeProto) -> None:
         """Sign(x)."""
-        self._numbers[node.output[0]] = Numbers(node.input[0], np.array([BELOW_ZERO]))
+        self._numbers[node.output[0]] = Numbers(node.input[0], np.array(BELOW_ZERO))
 
     def threshold(self, node: onnx.NodeProto) -> None:
         """Threshold(sum, t)."""
-        limits = self.given(node.input[1]).ravel() - 0.5
+        limits = self.given(node.input[1]) - 0.5
         self._numbers[node.output[0]] = Numbers(node.input[0], limits)
 
     def binary_conv2d(self, node: onnx.NodeProto) -> None:
@@ -115,7 +110,8 @@ class OneBitTwin(FloatTwin):
         """BinaryConv2dThreshold(x, w, t)."""
         sums = f"{PREFIX}{node.output[0]}.sums"
         self._convolve(node, sums)
-        self._numbers[node.output[0]] = Numbers(sums, self.given(node.input[2]) - 0.5)
+        limits = self.given(node.input[2]) - 0.5
+        self._numbers[node.output[0]] = Numbers(sums, limits.reshape(-1, 1, 1))
 
     def binary_linear(self, node: onnx.NodeProto) -> None:
         """BinaryLinear(x, w), as a 1x1 convolution."""
@@ -168,28 +164,22 @@ class OneBitTwin(FloatTwin):
         bits = f"{PREFIX}{name}.bits"
         if not any(bits in node.output for node in self._nodes):
             numbers = self._numbers[name]
-            shape = (-1,) if self._is_flat(name) else (-1, 1, 1)
-            limit = self.constant(f"{bits}.limits", numbers.limits.reshape(shape))
+            limit = self.constant(f"{bits}.limits", numbers.limits)
             is_plus = self.add("Greater", [numbers.tensor, limit], f"{bits}.is_plus")
             self.add("Cast", [is_plus], bits, to=onnx.TensorProto.FLOAT)
         return bits
-
-    def _is_flat(self, name: str) -> bool:
-        """Whether signs are (N, C): made by a dense layer or a Flatten."""
-        producer = next(n for n in self._artifact.graph.node if name in n.output)
-        if producer.op_type == "Threshold":
-            producer = next(n for n in self._artifact.graph.node if producer.input[0] in n.output)
-        return producer.op_type in {"BinaryLinear", "IntegerLinear", "Flatten"}
 
     def _take(self, numbers: Numbers, bits: str) -> str:
         """Signs for a 1-bit convolution.
 
         OpenVINO computes them in the convolution before where all constants are theirs alone.
         """
-        limit = self.constant(f"{bits}.limits", numbers.limits.reshape(1, -1, 1, 1))
+        limits = numbers.limits.reshape(1, -1, 1, 1)
+        limit = self.constant(f"{bits}.limits", limits)
+        same = self.constant(f"{bits}.limits_too", limits)
         low = self.constant(f"{bits}.low", np.zeros((1, 1, 1, 1)))
         high = self.constant(f"{bits}.high", np.ones((1, 1, 1, 1)))
-        inputs = [numbers.tensor, limit, limit, low, high]
+        inputs = [numbers.tensor, limit, same, low, high]
         return self.add("FakeQuantize", inputs, bits, OPENVINO, levels=2)
 
     translations: ClassVar[Mapping[str, Translation]] = {
@@ -200,3 +190,20 @@ class OneBitTwin(FloatTwin):
         "BinaryConv2dThreshold": Translation(binary_conv2d_threshold, "signs"),
         "BinaryLinear": Translation(binary_linear, "sum"),
     }
+
+
+class TracedOneBitTwin(OneBitTwin):
+    """A 1-bit twin that also has all signs as numbers, which makes it slower.
+
+    Attributes:
+        traced: Name of the tensor that holds signs as 0.0 and 1.0, by the artifact's name.
+    """
+
+    def __init__(self, artifact: onnx.ModelProto) -> None:
+        super().__init__(artifact)
+        self.traced: dict[str, str] = {}
+
+    def _end(self, source: onnx.GraphProto) -> None:
+        unpadded = [name for name, numbers in self._numbers.items() if not any(numbers.pads)]
+        self.traced = {name: self._bits(name) for name in unpadded}
+        super()._end(source)

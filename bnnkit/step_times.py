@@ -1,4 +1,8 @@
-"""Where the time goes in the runtime: how long each step of a plan takes."""
+"""Where the time goes in the runtime: how long each step of a plan takes.
+
+Binary layers are compared with the ceiling of the CPU (runtime/kernels/ceiling.py), which is
+measured between the passes, so that it has the same clock and the same neighbours.
+"""
 
 import time
 from dataclasses import dataclass
@@ -8,11 +12,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.export.report import report
 from bnnkit.runtime.graph import from_model
+from bnnkit.runtime.kernels.ceiling import Ceiling
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.plan import Bound, Plan
 
 WARM_UP_RUNS = 3
+LEAST_US = 0.01
+"""What a step takes at least: a clock cannot tell less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +32,16 @@ class StepTime:
         step: What kind of step it is.
         median_us: Microseconds, the median over the runs.
         share: Of the sum of all steps, a fraction.
+        gmacs: Multiplications of signs in a nanosecond, of a binary layer.
+        of_ceiling: The same as a fraction of what the threads could do at most.
     """
 
     name: str
     step: str
     median_us: float
     share: float
+    gmacs: float | None = None
+    of_ceiling: float | None = None
 
 
 def step_times(
@@ -37,7 +49,7 @@ def step_times(
 ) -> list[StepTime]:
     """Time each step of the runtime's plan, in order, within whole passes.
 
-    Each is started from Python, which adds a few microseconds that a whole pass does not have.
+    Each is started from Python. What that takes is measured with an empty program, and subtracted.
 
     Args:
         model: The artifact.
@@ -50,19 +62,50 @@ def step_times(
     np.copyto(memory.buffers[plan.graph.input], images)
     bound = [(step, Bound(memory, [step])) for step in plan.steps]
     steps = [(step, alone) for step, alone in bound if alone.stages]
-    stamps = np.empty((WARM_UP_RUNS + runs, len(steps) + 1), np.int64)
-    for run in stamps:
-        run[0] = time.perf_counter_ns()
-        for index, (_, alone) in enumerate(steps, 1):
-            alone.run()
-            run[index] = time.perf_counter_ns()
-    medians = np.median(np.diff(stamps[WARM_UP_RUNS:], axis=1), axis=0) / 1e3
+    times, ceiling = _passes([alone for _, alone in steps], _empty(memory), runs)
+    macs = _binary_macs(model)
     return [
         StepTime(
             name=step.name,
             step=type(step).__name__,
-            median_us=float(median),
-            share=float(median / medians.sum()),
+            median_us=float(us),
+            share=float(us / times.sum()),
+            **_speed(len(images) * macs.get(step.name, 0), us, ceiling * threads),
         )
-        for (step, _), median in zip(steps, medians, strict=True)
+        for (step, _), us in zip(steps, times, strict=True)
     ]
+
+
+def _empty(memory: Memory) -> Bound:
+    """A program that does nothing, started as all others are."""
+    empty = Bound(memory, [])
+    empty.stages.append(np.empty((0, 2), np.int64))
+    return empty
+
+
+def _passes(steps: list[Bound], empty: Bound, runs: int) -> tuple[NDArray[np.float64], float]:
+    """Median microseconds of each step, and the median ceiling of one thread."""
+    ceiling = Ceiling()
+    stamps = np.empty((WARM_UP_RUNS + runs, len(steps) + 2), np.int64)
+    ceilings = []
+    for run in stamps:
+        ceilings.append(ceiling.sample())
+        run[0] = time.perf_counter_ns()
+        for index, bound in enumerate([*steps, empty], 1):
+            bound.run()
+            run[index] = time.perf_counter_ns()
+    times = np.median(np.diff(stamps[WARM_UP_RUNS:], axis=1), axis=0) / 1e3
+    return np.maximum(times[:-1] - times[-1], LEAST_US), float(np.median(ceilings))
+
+
+def _binary_macs(model: onnx.ModelProto) -> dict[str, int]:
+    """Multiplications of signs for one image, by the layer's name."""
+    layers = report(model, 0).layers
+    return {layer.name: layer.macs for layer in layers if layer.kind == "binary"}
+
+
+def _speed(macs: int, us: float, ceiling: float) -> dict[str, float]:
+    if not macs:
+        return {}
+    gmacs = macs / us / 1e3
+    return {"gmacs": float(gmacs), "of_ceiling": float(gmacs / ceiling)}

@@ -53,7 +53,9 @@ class Plan:
     """What `lower` made of a graph; `bind` gives it memory."""
 
     def __init__(self, graph: Graph) -> None:
+        """Lower the graph, which gives up its constants."""
         draft: Draft = lower(graph)
+        graph.constants.clear()  # the steps hold what they need, in another form
         self.graph = graph
         self.steps = draft.steps
         self._flattened = draft.flattened

@@ -153,7 +153,14 @@ def test_json_has_the_shape_of_google_benchmark() -> None:
     assert comparison["median"] == pytest.approx(7.5)
     assert content["left_out"] == {"reference": "too slow"}
     assert content["profile"] == [
-        {"name": "conv", "step": "Convolution", "median_us": 2, "share": 1}
+        {
+            "name": "conv",
+            "step": "Convolution",
+            "median_us": 2,
+            "share": 1,
+            "gmacs": None,
+            "of_ceiling": None,
+        }
     ]
 
 

@@ -12,8 +12,8 @@ from bnnkit.benchmark_json import to_json
 from bnnkit.cli import options
 from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
 from bnnkit.cli.console import waiting, write
-from bnnkit.engines import ENGINES
 from bnnkit.errors import UsageError
+from bnnkit.rivals import CONTESTANTS
 from bnnkit.runtime import artifact
 from bnnkit.step_times import StepTime, step_times
 
@@ -28,9 +28,9 @@ DEFAULT_ENGINES = "bnnkit,onnxruntime,onnxruntime-fp32"
     default=DEFAULT_ENGINES,
     show_default=True,
     metavar="NAMES",
-    help=f"Which to measure, with commas, out of {', '.join(ENGINES)}; the others are compared "
-    "with the first. onnxruntime runs the file itself, with its binary layers as int8;"
-    " onnxruntime-fp32 the same network in float32.",
+    help=f"Which to measure, with commas, out of {', '.join(CONTESTANTS)}; the others are compared "
+    "with the first. onnxruntime runs the file itself, all others the same network in the form "
+    "that is fastest in them. What is not installed is left out.",
 )
 @click.option(
     "--threads",

@@ -25,10 +25,19 @@ def print_step_times(steps: Sequence[StepTime], threads: int, batch: int) -> Non
     """Where the time of bnnkit's runtime goes."""
     print_table(
         f"steps of bnnkit's runtime, batch {batch}, threads {threads}",
-        ("node", "step", "median us", "share"),
-        [(s.name, s.step, f"{s.median_us:,.1f}", f"{s.share:.1%}") for s in steps],
+        ("node", "step", "median us", "share", "GMAC/s", "of the ceiling"),
+        [
+            (s.name, s.step, f"{s.median_us:,.1f}", f"{s.share:.1%}", *_speed(s))
+            for s in steps
+        ],
         left=("node", "step"),
     )
+
+
+def _speed(step: StepTime) -> tuple[str, str]:
+    if step.gmacs is None or step.of_ceiling is None:
+        return "", ""
+    return f"{step.gmacs:,.0f}", f"{step.of_ceiling:.0%}"
 
 
 def _rows(measured: Benchmark) -> Iterator[tuple[str, ...]]:

@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "Check that every engine computes what was trained, bit for bit.",
     "bench": "Measure the latency of a model in several engines.",
     "info": "What a model or checkpoint consists of, and what stayed float.",
+    "warmup": "Compile the kernels of this CPU ahead of time.",
 }
 """Every command, each in the module of its name, and its line in the list."""
 

@@ -29,7 +29,8 @@ def binary_conv2d(draft: Draft, node: Node) -> None:
     _, height, width = x.shape
     shape = (len(weight), *window.output((height, width)))
     tensor = groups.convolve(draft, x, weight, window, follow, node.attributes.get("group", 1))
-    draft.give(name, _value(tensor, shape, shape, follow))
+    is_sum = name == node.output
+    draft.give(name, _value(tensor, shape, shape, follow, is_sum=is_sum))
 
 
 def binary_linear(draft: Draft, node: Node) -> None:
@@ -46,7 +47,8 @@ def binary_linear(draft: Draft, node: Node) -> None:
     window = Window(kernel=(height, width))
     tensor = groups.convolve(draft, x, weight, window, follow, 1)
     shape = (len(weight),)
-    draft.give(name, _value(tensor, shape, (len(weight), 1, 1), follow))
+    is_sum, pixel = name == node.output, (len(weight), 1, 1)
+    draft.give(name, _value(tensor, shape, pixel, follow, is_sum=is_sum))
 
 
 def following(draft: Draft, node: Node, outputs: int) -> tuple[Follow, str]:
@@ -57,7 +59,7 @@ def following(draft: Draft, node: Node, outputs: int) -> tuple[Follow, str]:
     """
     reader = draft.source.sole_reader(node.output)
     if reader is not None and reader.kind == "bnnkit.Threshold":
-        draft.absorbed.add(reader.name)
+        draft.absorbed.add(reader.output)
         values = draft.constant_of(reader, 1).astype(np.int64).reshape(-1)
         return Thresholds(np.broadcast_to(values, (outputs,))), reader.output
     if draft.source.reaches_sign(node.output):
@@ -66,30 +68,36 @@ def following(draft: Draft, node: Node, outputs: int) -> tuple[Follow, str]:
 
 
 def _affine(draft: Draft, node: Node, outputs: int) -> tuple[Scaled, str]:
-    scale, bias, name = np.ones(outputs, np.float32), np.zeros(outputs, np.float32), node.output
-    order = ["Cast", "Mul", "Add"]
-    while order:
+    """A Cast, then a Mul, an Add, or both, with a number for each channel."""
+    follow, name = sums(outputs), node.output
+    for kind in ("Cast", "Mul", "Add"):
         reader = draft.source.sole_reader(name)
-        if reader is None or reader.kind not in order:
-            break
-        if reader.kind != "Cast":
-            numbers = _per_channel(draft, reader, outputs)
+        if reader is None or reader.kind != kind:
+            if kind == "Cast":
+                break
+            continue
+        if kind != "Cast":
+            numbers = _per_channel(draft, reader, node, outputs)
             if numbers is None:
                 break
-            scale, bias = (scale * numbers, bias) if reader.kind == "Mul" else (scale, numbers)
-        order = order[order.index(reader.kind) + 1 :]
-        draft.absorbed.add(reader.name)
+            scale, bias = (numbers, follow.bias) if kind == "Mul" else (follow.scale, numbers)
+            follow = Scaled(scale.astype(np.float32), bias.astype(np.float32))
+        draft.absorbed.add(reader.output)
         name = reader.output
-    return Scaled(scale.astype(np.float32), bias.astype(np.float32)), name
+    return follow, name
 
 
-def _per_channel(draft: Draft, node: Node, outputs: int) -> NDArray[Any] | None:
+def _per_channel(draft: Draft, node: Node, layer: Node, outputs: int) -> NDArray[Any] | None:
     """The constant operand of a node where it is one number, or one for each channel."""
     constants = [draft.source.constants.get(name) for name in node.inputs]
     found = next((numbers for numbers in constants if numbers is not None), None)
-    if found is None or found.size not in (1, outputs):
+    n_axes = 2 if layer.kind == "bnnkit.BinaryLinear" else 4
+    if found is None or found.ndim > n_axes:
         return None
-    return np.broadcast_to(found.reshape(-1), (outputs,))
+    full = found.reshape((1,) * (n_axes - found.ndim) + found.shape)
+    if full.size not in (1, full.shape[1]):
+        return None
+    return np.broadcast_to(full.reshape(-1), (outputs,))
 
 
 def _weight(draft: Draft, node: Node) -> NDArray[np.int8]:
@@ -97,9 +105,13 @@ def _weight(draft: Draft, node: Node) -> NDArray[np.int8]:
 
 
 def _value(
-    tensor: int, shape: tuple[int, ...], layout: tuple[int, int, int], follow: Follow
+    tensor: int,
+    shape: tuple[int, ...],
+    layout: tuple[int, int, int],
+    follow: Follow,
+    *,
+    is_sum: bool,
 ) -> Value:
     if isinstance(follow, Thresholds):
         return Value(kind="signs", tensor=tensor, shape=shape, map=layout)
-    is_sum = bool((follow.scale == 1).all() and not follow.bias.any())
     return Value(kind="sum" if is_sum else "real", tensor=tensor, shape=shape, map=layout)

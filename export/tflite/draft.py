@@ -29,6 +29,7 @@ class Draft:
         batch: Images in a run.
         values: By name.
         choices: For the report.
+        absorbed: Outputs of nodes that an earlier one has taken along.
         padded: Maps of signs with a margin of +1, by the tensor without it and the margin.
     """
 
@@ -36,6 +37,7 @@ class Draft:
         self.source, self.batch = source, batch
         self.values: dict[str, Value] = {}
         self.choices: list[Choice] = []
+        self.absorbed: set[str] = set()
         self.padded: dict[tuple[int, Pads], int] = {}
         self._tensors: list[Tensor] = []
         self._operators: list[Operator] = []

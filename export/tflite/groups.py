@@ -15,7 +15,7 @@ from bnnkit.export.tflite import arithmetic, float_convolution, one_padding, zer
 from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import Follow, Thresholds, as_numbers
 from bnnkit.export.tflite.layout import as_map, settled
-from bnnkit.export.tflite.lce_operators import dequantize
+from bnnkit.export.tflite.lce_operators import dequantize, quantize
 from bnnkit.export.tflite.values import LCE_WORD_BITS, Value
 from bnnkit.export.tflite.window import NO_PADS, Window
 
@@ -38,9 +38,10 @@ def convolve(
         follow: What comes of the sums.
         n_groups: Groups of input and of output channels.
     """
+    if n_groups == 1 and window.pads == NO_PADS:
+        return one_padding.convolve(draft, x, weight, window, follow)
     if n_groups == 1:
-        whole = one_padding if window.pads == NO_PADS else zero_padding
-        return whole.convolve(draft, x, weight, window, follow)
+        return zero_padding.convolve(draft, x, weight, window, follow)
     if weight.shape[-1] % LCE_WORD_BITS == 0:
         return _group_by_group(draft, x, weight, window, follow, n_groups)
     return _in_float(draft, x, weight, window, follow, n_groups)

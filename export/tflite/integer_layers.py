@@ -1,14 +1,21 @@
 """IntegerConv2d and IntegerLinear: the first layer, in float32 that holds its integers exactly."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.export.tflite import float_convolution
+from bnnkit.export.tflite import arithmetic, float_convolution, options
 from bnnkit.export.tflite.attributes import conv_window
 from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.follow import minus
+from bnnkit.export.tflite.fully_connected import fully_connected, in_order_of
+from bnnkit.export.tflite.layout import constant_beside
+from bnnkit.export.tflite.lce_operators import quantize
+from bnnkit.export.tflite.schema import Builtin, TensorType
 from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.values import Map, Value
 
 _EXACT = 2**24
 """Integers up to it are float32 numbers."""
@@ -18,29 +25,81 @@ def integer_conv2d(draft: Draft, node: Node) -> None:
     """CAST, SUB of the zero point, CONV_2D: pixels that equal the zero point pad with zeros."""
     x, weight = draft.value(node), draft.constant_of(node, 1)
     window = conv_window(node, weight.shape[2:])
-    pixels = _centred(draft, node, x)
+    pixels, kernel = _centred(draft, node, x), weight.transpose(0, 2, 3, 1)
     n_groups = node.attributes.get("group", 1)
-    limits = np.tile(_limits(draft, node).reshape(n_groups, -1), (1, len(weight) // n_groups))
-    bounds = np.abs(weight.astype(np.int64)).sum(axis=(2, 3)).reshape(len(weight), -1)
-    bound = (bounds * limits.reshape(bounds.shape)).sum(axis=1)
     _, height, width = x.shape
     shape = (len(weight), *window.output((height, width)))
-    kernel = weight.transpose(0, 2, 3, 1)
 
     def layer(bias: NDArray[Any]) -> int:
         return float_convolution.convolve(draft, pixels, kernel, bias, window, n_groups)
 
-    _give(draft, node, layer, bound, shape, shape)
+    _give(draft, node, layer, shape, shape)
 
 
 def integer_linear(draft: Draft, node: Node) -> None:
     """CAST, SUB of the zero point, FULLY_CONNECTED."""
     x, weight = draft.value(node), draft.constant_of(node, 1)
-    pixels = _centred(draft, node, x)
-    bound = (np.abs(weight.astype(np.int64)) * _limits(draft, node)).sum(axis=1)
-    columns = in_order_of(x, weight).astype(np.float32)
+    pixels, columns = _centred(draft, node, x), in_order_of(x, weight)
 
     def layer(bias: NDArray[Any]) -> int:
         return fully_connected(draft, pixels, columns, bias)
 
-    _give(draft, node, layer, bound, (len(weight),), None)
+    _give(draft, node, layer, (len(weight),), None)
+
+
+def _centred(draft: Draft, node: Node, x: Value) -> int:
+    """The image as float32, less its zero point."""
+    numbers = draft.emit(
+        Builtin.CAST,
+        [x.tensor],
+        draft.shape(x.tensor),
+        options=options.cast(TensorType.UINT8, TensorType.FLOAT32),
+    )
+    zero_point = draft.constant_of(node, 2)
+    if not zero_point.any():
+        return numbers
+    constant = draft.constant(constant_beside(x, zero_point).astype(np.float32))
+    return arithmetic.elementwise(draft, Builtin.SUB, numbers, constant)
+
+
+def _give(
+    draft: Draft,
+    node: Node,
+    layer: Callable[[NDArray[Any]], int],
+    shape: tuple[int, ...],
+    pixels: Map | None,
+) -> None:
+    """The sums, or their signs: `layer` makes the sums with a bias."""
+    weight = draft.constant_of(node, 1)
+    draft.choose(
+        "float32 layer",
+        "TFLite has no exact layer of 8-bit inputs and 12-bit weights: 4 bytes a weight, not 2",
+        extra_bytes=weight.size * 2,
+    )
+    reader = draft.source.sole_reader(node.output)
+    if reader is None or reader.kind != "bnnkit.Threshold":
+        sums = layer(np.zeros(len(weight)))
+        draft.give(node.output, Value(kind="sum", tensor=sums, shape=shape, map=pixels))
+        return
+    draft.absorbed.add(reader.output)
+    values = draft.constant_of(reader, 1).astype(np.int64).reshape(-1)
+    if (_bounds(draft, node) + abs(values)).max() <= _EXACT:
+        numbers = layer(minus(values))
+    else:
+        # With the threshold as bias, a partial sum might need rounding.
+        sums = layer(np.zeros(len(weight)))
+        numbers = arithmetic.add(draft, sums, minus(values))
+    if pixels is None:
+        pixels = (len(weight), 1, 1)
+        numbers = arithmetic.reshape(draft, numbers, (draft.batch, 1, 1, len(weight)))
+    packed = quantize(draft, numbers)
+    draft.give(reader.output, Value(kind="signs", tensor=packed, shape=shape, map=pixels))
+
+
+def _bounds(draft: Draft, node: Node) -> NDArray[np.int64]:
+    """What no partial sum of an output channel exceeds, (O,)."""
+    weight, zero_point = draft.constant_of(node, 1), draft.constant_of(node, 2).astype(np.int64)
+    furthest = max(zero_point.max(), 255 - zero_point.min())
+    sizes: NDArray[np.int64] = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1)
+    bounds: NDArray[np.int64] = sizes * furthest
+    return bounds

@@ -41,6 +41,7 @@ class Builtin(IntEnum):
     EXP = 47
     LOG_SOFTMAX = 50
     CAST = 53
+    PRELU = 54
     MAXIMUM = 55
     MINIMUM = 57
     NEG = 59

@@ -41,7 +41,7 @@ class Source:
         input: Name of the image.
         input_type: ONNX's number of its element type.
         input_shape: Without the batch.
-        outputs: Names, with ONNX's number of the element type.
+        outputs: Names.
         nodes: In the order of execution, without those that are constants.
         constants: By name.
     """
@@ -49,7 +49,7 @@ class Source:
     input: str
     input_type: int
     input_shape: tuple[int, ...]
-    outputs: dict[str, int]
+    outputs: tuple[str, ...]
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
 
@@ -86,7 +86,7 @@ def read(model: onnx.ModelProto) -> Source:
         raise UnsupportedError(
             f"expected only the batch of {inputs[0].name!r} to be free, got the shape {shape}"
         )
-    outputs = {value.name: value.type.tensor_type.elem_type for value in graph.output}
+    outputs = tuple(value.name for value in graph.output)
     source = Source(inputs[0].name, tensor.elem_type, shape, outputs, constants=constants)
     for proto in graph.node:
         _take(source, proto)

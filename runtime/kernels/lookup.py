@@ -88,9 +88,9 @@ def _byte_sums(builder, wide, all_vectors, at, x, count, weight):
                     1,
                 )
                 for p, row in enumerate(rows):
-                    unlike = _shuffle(builder, row, w)
+                    unlike = shuffle(builder, row, w)
                     slot = sums[p][v]
-                    builder.store(_opaque(builder, builder.add(builder.load(slot), unlike)), slot)
+                    builder.store(opaque(builder, builder.add(builder.load(slot), unlike)), slot)
         builder.store(builder.add(w_at, constant(2 * all_vectors * LANES)), weight)
     return sums
 
@@ -103,13 +103,14 @@ def _table_row(builder, table, offset):
     return builder.shuffle_vector(row, ir.Constant(row.type, ir.Undefined), mask)
 
 
-def _shuffle(builder, row, w):
+def shuffle(builder, row, w):
+    """For each byte of w, 0 to 15, that byte of the same 16 of the row."""
     kind = ir.FunctionType(BYTES, [BYTES, BYTES])
     function = cgutils.get_or_insert_function(builder.module, kind, SHUFFLE[LANES])
     return builder.call(function, [row, w])
 
 
-def _opaque(builder, value):
+def opaque(builder, value):
     """The same value, of which the compiler knows nothing.
 
     It would add the lookups of both nibbles first, and run out of registers.

@@ -1,0 +1,57 @@
+"""Fail where bnnkit has lost speed: `python benchmarks/check.py NEW.json [STORED.json]`.
+
+Ratios are compared, not times: they depend less on the machine and its mood.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+STORED = Path(__file__).parent / "results" / "latency.json"
+TOLERANCE = 0.15
+"""The largest loss that passes, as a fraction of the stored ratio."""
+
+Key = tuple[str, str, str]
+
+
+def losses(stored: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """What is slower than it was, or was not measured though its engine is there.
+
+    Args:
+        stored: Results of benchmarks/latency.py.
+        new: The same, made later.
+    """
+    found = dict(_ratios(new))
+    for key, before in _ratios(stored):
+        network, engine, against = key
+        what = f"{network}: {engine} against {against}"
+        if key not in found:
+            if against not in new["left_out"]:
+                yield f"{what}: not measured"
+        elif found[key] < before * (1 - TOLERANCE):
+            yield f"{what}: {found[key]:.2f} times as fast, was {before:.2f}"
+
+
+def _ratios(results: dict[str, Any]) -> Iterator[tuple[Key, float]]:
+    for found in results["ratios"]:
+        yield (found["network"], found["engine"], found["against"]), found["median"]
+
+
+def main(arguments: list[str]) -> int:
+    """Print what was lost; 1 if there is any, 2 where the files are not named."""
+    if len(arguments) not in (1, 2):
+        print("expected: check.py NEW.json [STORED.json]", file=sys.stderr)
+        return 2
+    new, stored = Path(arguments[0]), Path(arguments[1]) if arguments[1:] else STORED
+    results = json.loads(new.read_text())
+    for engine, reason in results["left_out"].items():
+        print(f"left out: {engine}: {reason}")
+    lost = list(losses(json.loads(stored.read_text()), results))
+    print("\n".join(lost) or "no loss over 15 %")
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""The networks that are measured, with random weights: the time does not depend on them."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import torch
+from torch import nn
+
+from bnnkit.export import export_onnx
+from bnnkit.models import build
+from bnnkit.models.first_layer import first_conv
+
+ZERO_POINT = [124, 116, 104]
+SEED = 0
+
+
+def vgg() -> onnx.ModelProto:
+    """The paper's CIFAR network, 128 to 512 channels, images of 32x32."""
+    shape = (3, 32, 32)
+    network = build("vgg", input_shape=shape, n_classes=10, zero_point=ZERO_POINT, width=128)
+    return _artifact(network, shape)
+
+
+def small_vgg() -> onnx.ModelProto:
+    """The same kinds of layers with few channels."""
+    shape = (3, 32, 32)
+    network = build("vgg", input_shape=shape, n_classes=10, zero_point=ZERO_POINT, width=32)
+    return _artifact(network, shape)
+
+
+def bi_real_18() -> onnx.ModelProto:
+    """Bi-Real ResNet-18 with ImageNet's stem: 7x7 with stride 2, and a maximum with stride 2."""
+    shape = (3, 224, 224)
+    network = build("resnet18", input_shape=shape, n_classes=1000, zero_point=ZERO_POINT)
+    stem = first_conv(3, 64, 7, zero_point=ZERO_POINT, stride=2)
+    network.stem = nn.Sequential(stem, nn.BatchNorm2d(64), nn.MaxPool2d(3, 2, 1))
+    return _artifact(network, shape)
+
+
+NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {"vgg": vgg, "bi-real-18": bi_real_18}
+
+
+def _artifact(network: nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
+    """The exported network; its batch norms have seen random images, so its signs are mixed."""
+    generator = torch.Generator().manual_seed(SEED)
+    images = torch.randint(0, 256, (8, *shape), dtype=torch.uint8, generator=generator)
+    with torch.no_grad():
+        for _ in range(5):
+            network(images)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        export_onnx(network.eval(), images[:1], path)
+        return onnx.load(path)

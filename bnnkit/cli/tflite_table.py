@@ -1,0 +1,28 @@
+"""The report on a .tflite file as tables."""
+
+from typing import TYPE_CHECKING
+
+from bnnkit.cli.console import print_table, write
+from bnnkit.cli.report_table import size
+
+if TYPE_CHECKING:
+    from bnnkit.export.tflite import TfliteReport
+
+
+def print_tflite_report(report: "TfliteReport") -> None:
+    """Which operators there are, what is in the place of a plain one and why, and sizes."""
+    print_table(
+        "operators",
+        ("operator", "times"),
+        [(name, str(count)) for name, count in report.operators.items()],
+        left=("operator",),
+    )
+    if report.choices:
+        print_table(
+            "layers in another form",
+            ("layer", "form", "why", "extra bytes"),
+            [(c.layer, c.form, c.reason, f"{c.extra_bytes:,}") for c in report.choices],
+            left=("layer", "form", "why"),
+        )
+    write(f"input: {' x '.join(map(str, report.input_shape))} (NHWC)")
+    write(f"file: {size(report.file_bytes)}; as ONNX: {size(report.artifact_bytes)}")

@@ -1,0 +1,24 @@
+"""`bnnkit warmup`."""
+
+import time
+
+import click
+
+from bnnkit.cli.console import write
+
+
+@click.command("warmup")
+def command() -> None:
+    """Compile the kernels of this CPU ahead of time.
+
+    Without it a network compiles what it needs when it is first run, which takes some seconds.
+    The machine code is kept for later processes; BNNKIT_CACHE_DIR names another folder for it.
+    """
+    from bnnkit.runtime.warmup import cache_folder, warm_up
+
+    before = time.perf_counter()
+    for name in warm_up():
+        now = time.perf_counter()
+        write(f"{name:24} {now - before:6.2f} s")
+        before = now
+    write(f"kept in {cache_folder()}")

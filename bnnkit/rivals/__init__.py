@@ -1,0 +1,42 @@
+"""What a user could run a binarized network with in place of bnnkit: rivals to be measured.
+
+| name               | what computes                                                            |
+| ------------------ | ------------------------------------------------------------------------ |
+| `onnxruntime-int8` | ONNX Runtime, quantized layers from end to end (integer_twin.py)          |
+| `openvino-int8`    | OpenVINO, the same, with its int8 kernels                                 |
+| `openvino-1bit`    | OpenVINO's 1-bit convolutions, signs packed between them (one_bit_twin.py) |
+| `lce`              | Larq Compute Engine, its fastest kernel on x86 (lce.py)                    |
+
+Each is in the fastest exact form that was found, not in the artifact's own.
+"""
+
+from collections.abc import Callable
+
+import onnx
+
+from bnnkit.engines import ENGINES, Engine, open_engine
+from bnnkit.errors import UsageError
+from bnnkit.rivals.lce import Lce
+from bnnkit.rivals.onnxruntime_int8 import IntegerOnnxRuntime
+from bnnkit.rivals.openvino import IntegerOpenVino, OneBitOpenVino
+
+RIVALS: dict[str, Callable[[onnx.ModelProto, int], Engine]] = {
+    rival.name: rival for rival in (IntegerOnnxRuntime, IntegerOpenVino, OneBitOpenVino, Lce)
+}
+CONTESTANTS = (*ENGINES, *RIVALS)
+"""Names of all that can be measured."""
+
+
+def open_contestant(name: str, model: onnx.ModelProto, *, threads: int = 1) -> Engine:
+    """An engine or a rival, ready to execute the model.
+
+    Raises:
+        UsageError: There is none of that name, or no threads.
+        MissingExtraError: Its package is not installed.
+        UnsupportedError: It cannot execute a part of the model.
+    """
+    if name not in RIVALS:
+        return open_engine(name, model, threads=threads)
+    if threads < 1:
+        raise UsageError(f"expected at least 1 thread, got {threads}")
+    return RIVALS[name](model, threads)

@@ -1,0 +1,129 @@
+"""An artifact to a TFLite network, node by node."""
+
+from collections.abc import Callable
+from typing import Final
+
+import onnx
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.tflite import (
+    binary_layers,
+    elementwise,
+    float_layers,
+    fully_connected,
+    integer_layers,
+    layout,
+    options,
+    pooling,
+    reductions,
+    shaping,
+    signs,
+)
+from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.schema import Builtin, TensorType
+from bnnkit.export.tflite.source import Node, Source
+from bnnkit.export.tflite.values import Map, Value
+
+Lowering = Callable[[Draft, Node], None]
+"""Emits what a node is in TFLite, and gives its value."""
+
+LOWERINGS: Final[dict[str, Lowering]] = {
+    "bnnkit.BinaryConv2d": binary_layers.binary_conv2d,
+    "bnnkit.BinaryConv2dThreshold": binary_layers.binary_conv2d,
+    "bnnkit.BinaryLinear": binary_layers.binary_linear,
+    "bnnkit.IntegerConv2d": integer_layers.integer_conv2d,
+    "bnnkit.IntegerLinear": integer_layers.integer_linear,
+    "bnnkit.Sign": signs.sign,
+    "bnnkit.Threshold": signs.threshold,
+    "DequantizeLinear": signs.dequantize_linear,
+    "AveragePool": pooling.average_pool,
+    "BatchNormalization": elementwise.batch_normalization,
+    "Cast": shaping.cast,
+    "Clip": elementwise.clip,
+    "Concat": shaping.concat,
+    "Conv": float_layers.conv,
+    "Dropout": shaping.identity,
+    "Flatten": shaping.flatten,
+    "Gemm": fully_connected.gemm,
+    "GlobalAveragePool": reductions.reduce,
+    "GlobalMaxPool": reductions.reduce,
+    "Identity": shaping.identity,
+    "LeakyRelu": elementwise.leaky_relu,
+    "LogSoftmax": elementwise.softmax,
+    "MatMul": fully_connected.mat_mul,
+    "MaxPool": pooling.max_pool,
+    "PRelu": elementwise.p_relu,
+    "Pad": shaping.pad,
+    "ReduceMax": reductions.reduce,
+    "ReduceMean": reductions.reduce,
+    "ReduceSum": reductions.reduce,
+    "Reshape": shaping.reshape,
+    "Softmax": elementwise.softmax,
+    "Squeeze": shaping.squeeze,
+    "Unsqueeze": shaping.unsqueeze,
+    **dict.fromkeys(elementwise.BINARY, elementwise.binary),
+    **dict.fromkeys(elementwise.UNARY, elementwise.unary),
+}
+"""By the kind of node."""
+
+
+def lower(source: Source, batch: int) -> Draft:
+    """Emit all nodes; the first tensor is the image.
+
+    Raises:
+        UnsupportedError: A node has no form in TFLite; the message names it.
+    """
+    draft = Draft(source, batch)
+    draft.give(source.input, _image(draft))
+    for node in source.nodes:
+        if node.output in draft.absorbed:
+            continue
+        if node.kind not in LOWERINGS:
+            raise UnsupportedError(f"{node.name}: TFLite export does not know {node.kind}")
+        draft.begin(node.output)
+        LOWERINGS[node.kind](draft, node)
+    return draft
+
+
+def outputs(draft: Draft) -> list[int]:
+    """The tensors of the network's outputs: sums as int32, signs packed, maps as NHWC."""
+    return [_output(draft, name) for name in draft.source.outputs]
+
+
+def _image(draft: Draft) -> Value:
+    source = draft.source
+    types = {onnx.TensorProto.UINT8: "image", onnx.TensorProto.FLOAT: "real"}
+    if source.input_type not in types:
+        raise UnsupportedError(f"expected {source.input!r} to be uint8 or float32")
+    image = source.input_type == onnx.TensorProto.UINT8
+    element = TensorType.UINT8 if image else TensorType.FLOAT32
+    shape, pixels = source.input_shape, _map_of(source.input_shape)
+    stored = shape if pixels is None else (pixels[1], pixels[2], pixels[0])
+    tensor = draft.tensor(source.input, element, (draft.batch, *stored))
+    return Value(
+        kind="image" if image else "real",
+        tensor=tensor,
+        shape=shape,
+        map=pixels,
+        may_be_minus_zero=not image,
+    )
+
+
+def _map_of(shape: tuple[int, ...]) -> Map | None:
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
+
+
+def _output(draft: Draft, name: str) -> int:
+    if name not in draft.values:
+        raise UnsupportedError(f"the output {name!r} does not depend on the input")
+    value = layout.settled(draft, draft.values[name])
+    draft.begin(name)
+    tensor = value.tensor
+    if value.kind != "signs" and len(value.shape) == 1:
+        tensor = layout.as_onnx(draft, value)
+    if value.kind == "sum":
+        chosen = options.cast(TensorType.FLOAT32, TensorType.INT32)
+        tensor = draft.emit(
+            Builtin.CAST, [tensor], draft.shape(tensor), kind=TensorType.INT32, options=chosen
+        )
+    return tensor

@@ -1,0 +1,39 @@
+"""All kernels that this CPU uses, compiled ahead of time."""
+
+from collections.abc import Iterator
+
+from bnnkit.runtime.cpu import binary_form, has_512_bits
+from bnnkit.runtime.kernels import reals, signs
+from bnnkit.runtime.kernels.compiled import cache_folder
+from bnnkit.runtime.kernels.program import ENTRIES, address_of, entry
+from bnnkit.runtime.steps.convolution import KERNELS, NIBBLES, OCTETS, WORDS
+from bnnkit.runtime.steps.step import Kernel
+
+__all__ = ["cache_folder", "kernels_of_this_cpu", "warm_up"]
+
+
+def kernels_of_this_cpu() -> list[Kernel]:
+    """Every kernel that a plan on this CPU may call."""
+    unused = {WORDS} if binary_form() == "lookup" else {NIBBLES}
+    if not has_512_bits():
+        unused.add(OCTETS)
+    convolutions = [kernel for (dtype, _), kernel in KERNELS.items() if dtype not in unused]
+    moves = [signs.pack_reals, signs.pack_sums, signs.unpack, signs.copy_signs]
+    return [
+        *convolutions,
+        *moves,
+        signs.max_pool,
+        signs.align_groups,
+        reals.chain,
+        reals.centre,
+    ]
+
+
+def warm_up() -> Iterator[str]:
+    """Compile what is not yet on disk; yields the name of each kernel when it is ready."""
+    for function in ENTRIES:
+        entry(function)
+        yield function.__name__
+    for kernel in kernels_of_this_cpu():
+        address_of(kernel)
+        yield kernel.__name__

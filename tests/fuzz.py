@@ -1,0 +1,107 @@
+"""Random networks through the runtime against the reference, for as long as is asked.
+
+python tests/fuzz.py SECONDS [SEED]
+
+NUMBA_CPU_NAME and NUMBA_CPU_FEATURES choose the kernels. Prints how many networks were equal, or
+the seed of the first that was not, and exits with 1.
+"""
+
+import sys
+import time
+
+import numpy as np
+import onnx
+from artifacts import Array, Artifact
+from onnx import TensorProto
+
+from bnnkit.runtime import Model
+from bnnkit.runtime.cpu import binary_form, has_512_bits
+from bnnkit.runtime.reference import Reference
+
+
+def random_network(seed: int) -> tuple[onnx.ModelProto, Array]:
+    """Binary convolutions of every form, pooling, a skip connection at times, and dense layers."""
+    a = Artifact(seed)
+    rng = a.rng
+    channels, height, width = (int(rng.integers(1, n)) for n in (150, 11, 11))
+    shape = (channels, height, width)
+    outputs = []
+    signs = a.sign("x")
+    for _ in range(rng.integers(1, 5)):
+        kernel = int(rng.integers(1, min(height, width, 4) + 1))
+        groups = int(rng.choice([g for g in (1, 1, 1, 2, 3) if channels % g == 0]))
+        more = int(rng.integers(1, 50)) * groups
+        padded = signs
+        top, left, bottom, right = (int(n) for n in rng.integers(0, 3, 4))
+        if rng.random() < 0.5:
+            padded = a.pad_with_ones(signs, top, left, bottom, right)
+            height, width = height + top + bottom, width + left + right
+        pads = tuple(int(n) for n in rng.integers(0, 2, 4)) if rng.random() < 0.5 else (0, 0, 0, 0)
+        stride = int(rng.integers(1, 3))
+        thresholds = bool(rng.random() < 0.7)
+        out = a.binary_conv2d(
+            padded,
+            channels,
+            more,
+            kernel,
+            stride=stride,
+            pads=pads,
+            groups=groups,
+            thresholds=thresholds,
+        )
+        height = (height + pads[0] + pads[2] - kernel) // stride + 1
+        width = (width + pads[1] + pads[3] - kernel) // stride + 1
+        channels = more
+        if not thresholds:
+            real = a.add("Cast", out, to=TensorProto.FLOAT)
+            scale = a.constant(rng.standard_normal((channels, 1, 1)).astype(np.float32))
+            shift = a.constant(rng.standard_normal((channels, 1, 1)).astype(np.float32))
+            real = a.add("Add", a.add("Mul", real, scale), shift)
+            if rng.random() < 0.5:
+                real = a.add("Add", real, a.to_real(a.sign(real)))
+            out = a.sign(real)
+        signs = out
+        if min(height, width) >= 2 and rng.random() < 0.5:
+            signs = a.add("MaxPool", signs, kernel_shape=[2, 2], strides=[2, 2])
+            height, width = height // 2, width // 2
+        if rng.random() < 0.3:
+            outputs.append(signs)
+    features = channels * height * width
+    dense = a.binary_linear(a.add("Flatten", signs), features, 35)
+    outputs += [dense, a.threshold(dense, rng.integers(-9, 10, 35))]
+    batch = int(rng.integers(1, 6))
+    x = rng.standard_normal((batch, *shape)).astype(np.float32)
+    return a.model(shape, *outputs), x
+
+
+def is_equal(seed: int) -> bool:
+    """Whether the runtime gives the reference's outputs, on one thread and on two."""
+    model, x = random_network(seed)
+    want = Reference(model).run(x)
+    runtime = Model(model)
+    for threads in (1, 2):
+        got = runtime.run(x, threads=threads)
+        got = got if isinstance(got, tuple) else (got,)
+        if any(not np.array_equal(g, w) for g, w in zip(got, want, strict=True)):
+            return False
+    return True
+
+
+def main() -> int:
+    seconds = float(sys.argv[1])
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 10**9
+    first, end = seed, time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not is_equal(seed):
+            print(f"the network of seed {seed} differs: python tests/fuzz.py 0.1 {seed}")
+            return 1
+        seed += 1
+    bits = 512 if has_512_bits() else 256
+    print(
+        f"{seed - first} random networks equal, seeds from {first}: {binary_form()}, {bits} bits"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

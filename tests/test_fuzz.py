@@ -1,0 +1,7 @@
+import pytest
+from fuzz import is_equal
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_networks_are_equal(seed: int) -> None:
+    assert is_equal(seed)
