@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -81,23 +82,10 @@ def _measure(name: str, path: Path, seconds: float, results: dict[str, Any]) -> 
     images = random_images(model, 1)
     pairs = [(open_contestant("bnnkit", model, threads=n), n) for n in (1, 2)]
     one, two = interleave(pairs, images, seconds)
-    found = ratio(one, two)
-    results["ratios"].append(
-        {
-            "network": name,
-            "engine": "bnnkit, 2 threads",
-            "against": "bnnkit, 1 thread",
-            "median": found.median,
-            "low": found.low,
-            "high": found.high,
-        }
-    )
+    scaling = {"engine": "bnnkit, 2 threads", "against": "bnnkit, 1 thread"}
+    results["ratios"].append({"network": name, **scaling, **asdict(ratio(one, two))})
     steps = step_times(model, images, runs=300)
-    content = to_json(_EMPTY, model=name, profile=steps)
-    results["profile"][name] = content["profile"]
-
-
-_EMPTY = Benchmark(measurements=(), left_out={})
+    results["profile"][name] = [asdict(step) for step in steps]
 
 
 def _add(name: str, measured: Benchmark, results: dict[str, Any]) -> None:
@@ -108,7 +96,7 @@ def _add(name: str, measured: Benchmark, results: dict[str, Any]) -> None:
 
 
 def _measure_avx2(name: str, path: Path, seconds: float, results: dict[str, Any]) -> None:
-    """The kernels of a CPU without AVX-512, against onnxruntime as it is, in a process of its own."""
+    """The kernels of a CPU without AVX-512, in a process of its own; onnxruntime as it is."""
     found = path.with_suffix(".avx2.json")
     command = [sys.executable, "-m", "bnnkit", "bench", str(path), "--json", str(found)]
     command += ["--engines", "bnnkit,onnxruntime-fp32", "--seconds", str(seconds)]

@@ -58,13 +58,13 @@ def _latencies(results: dict[str, Any]) -> Iterator[str]:
 
 
 def _ratios(results: dict[str, Any]) -> Iterator[str]:
-    yield "| network | how many times as fast | against | median | 10th to 90th percentile |"
-    yield "| --- | --- | --- | ---: | ---: |"
+    yield "| network | times as fast | against | median | 10th to 90th percentile | fastest runs |"
+    yield "| --- | --- | --- | ---: | ---: | ---: |"
     for found in results["ratios"]:
         spread = f"{found['low']:.2f} to {found['high']:.2f}"
         yield (
             f"| {TITLES[found['network']]} | {found['engine']} | {found['against']} |"
-            f" {found['median']:.2f} | {spread} |"
+            f" {found['median']:.2f} | {spread} | {found['least']:.2f} |"
         )
 
 

@@ -112,11 +112,11 @@ class IntegerTwin(FloatTwin):
                 return
         elif node.op_type not in {*MOVES, "Pad"}:
             raise unsupported_move(node)
-        tensor = self.real(source)
-        form, plus = "real", 2
         held = self._held.get(source)
         if held is not None and "code" in held.forms and node.op_type in MOVES:
             form, plus, tensor = "code", held.plus, held.forms["code"]
+        else:
+            form, plus, tensor = "real", 2, self.real(source)
         copy = self.copy(node)
         copy.input[0], copy.output[0] = tensor, f"{PREFIX}{target}.{form}"
         if node.op_type == "Pad":

@@ -6,18 +6,21 @@ measured between the passes, so that it has the same clock and the same neighbou
 
 import time
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.export.report import report
-from bnnkit.runtime.graph import from_model
+from bnnkit.runtime.graph import Graph, from_model
 from bnnkit.runtime.kernels.ceiling import Ceiling
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.plan import Bound, Plan
+from bnnkit.runtime.steps.convolution import Convolution
+from bnnkit.runtime.steps.step import Step
 
+BINARY_LAYERS = {"bnnkit.BinaryConv2d", "bnnkit.BinaryConv2dThreshold", "bnnkit.BinaryLinear"}
 WARM_UP_RUNS = 3
 LEAST_US = 0.01
 """What a step takes at least: a clock cannot tell less."""
@@ -63,14 +66,14 @@ def step_times(
     bound = [(step, Bound(memory, [step])) for step in plan.steps]
     steps = [(step, alone) for step, alone in bound if alone.stages]
     times, ceiling = _passes([alone for _, alone in steps], _empty(memory), runs)
-    macs = _binary_macs(model)
+    shapes = _binary_weights(plan.graph)
     return [
         StepTime(
             name=step.name,
             step=type(step).__name__,
             median_us=float(us),
             share=float(us / times.sum()),
-            **_speed(len(images) * macs.get(step.name, 0), us, ceiling * threads),
+            **_speed(len(images) * _macs(step, shapes), us, ceiling * threads),
         )
         for (step, _), us in zip(steps, times, strict=True)
     ]
@@ -98,10 +101,20 @@ def _passes(steps: list[Bound], empty: Bound, runs: int) -> tuple[NDArray[np.flo
     return np.maximum(times[:-1] - times[-1], LEAST_US), float(np.median(ceilings))
 
 
-def _binary_macs(model: onnx.ModelProto) -> dict[str, int]:
-    """Multiplications of signs for one image, by the layer's name."""
-    layers = report(model, 0).layers
-    return {layer.name: layer.macs for layer in layers if layer.kind == "binary"}
+def _binary_weights(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """The shapes of weights that meet signs, by the node's name."""
+    return {
+        node.name: tuple(node.attributes["weight_shape"])
+        for node in graph.nodes
+        if node.kind in BINARY_LAYERS
+    }
+
+
+def _macs(step: Step, shapes: dict[str, tuple[int, ...]]) -> int:
+    """Multiplications of signs for one image; a step is one group of a convolution."""
+    if not isinstance(step, Convolution) or step.name not in shapes:
+        return 0
+    return step.channels * prod(shapes[step.name][1:]) * prod(step.window.output)
 
 
 def _speed(macs: int, us: float, ceiling: float) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""A network again, in the operators that another engine runs fastest: the walk over the artifact.
+"""A network again, in the operators that another engine runs fastest: the walk over an artifact.
 
-What is measured against bnnkit is not the artifact's own functions but a twin in the best form that
-the engine has; float_twin.py and the rivals say which.
+What is measured against bnnkit is not the artifact's own functions but a twin in the best form
+that the engine has; float_twin.py and the rivals say which.
 """
 
 from collections.abc import Callable, Iterator, Mapping

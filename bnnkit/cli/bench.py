@@ -28,9 +28,9 @@ DEFAULT_ENGINES = "bnnkit,onnxruntime,onnxruntime-fp32"
     default=DEFAULT_ENGINES,
     show_default=True,
     metavar="NAMES",
-    help=f"Which to measure, with commas, out of {', '.join(CONTESTANTS)}; the others are compared "
-    "with the first. onnxruntime runs the file itself, all others the same network in the form "
-    "that is fastest in them. What is not installed is left out.",
+    help=f"Which to measure, with commas, out of {', '.join(CONTESTANTS)}; the others are "
+    "compared with the first. onnxruntime runs the file itself, all others the same network "
+    "in the form that is fastest in them. What is not installed is left out.",
 )
 @click.option(
     "--threads",

@@ -26,10 +26,7 @@ def print_step_times(steps: Sequence[StepTime], threads: int, batch: int) -> Non
     print_table(
         f"steps of bnnkit's runtime, batch {batch}, threads {threads}",
         ("node", "step", "median us", "share", "GMAC/s", "of the ceiling"),
-        [
-            (s.name, s.step, f"{s.median_us:,.1f}", f"{s.share:.1%}", *_speed(s))
-            for s in steps
-        ],
+        [(s.name, s.step, f"{s.median_us:,.1f}", f"{s.share:.1%}", *_speed(s)) for s in steps],
         left=("node", "step"),
     )
 

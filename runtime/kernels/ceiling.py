@@ -17,6 +17,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from bnnkit.runtime.cpu import binary_form, has_512_bits
 from bnnkit.runtime.kernels.compiled import compiled
@@ -107,7 +108,7 @@ def count_lookups(values_at, sums_at, rounds):
 KERNELS = {"popcount": count_popcounts, "lookup": count_lookups}
 
 
-def count(values, rounds):
+def count(values: NDArray[np.uint8], rounds: int) -> NDArray[np.uint8]:
     """Run the chains in the form of this CPU.
 
     Args:
@@ -126,14 +127,14 @@ def count(values, rounds):
 class Ceiling:
     """What this CPU could do at most; `sample` measures it once."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         form = binary_form()
         size = VECTOR[form]
         rng = np.random.default_rng(0)
         self._values = rng.integers(0, 256, (CHAINS[form] + KEYS, size), np.uint8)
         count(self._values, 1)
 
-    def sample(self):
+    def sample(self) -> float:
         """Multiplications of signs in a nanosecond (10^9 a second), on one thread."""
         start = time.perf_counter_ns()
         count(self._values, ROUNDS)

@@ -1,0 +1,122 @@
+"""The scripts of benchmarks/: what is a loss of speed, and the table of the results."""
+
+import copy
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+def _script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+check = _script("check")
+table = _script("table")
+
+
+def _results() -> dict[str, Any]:
+    ratios = [
+        {"network": "vgg", "engine": "bnnkit", "against": against, "median": median}
+        for against, median in (("onnxruntime-fp32", 20.0), ("lce", 10.0))
+    ]
+    for found in ratios:
+        found |= {"low": 9.0, "high": 21.0, "least": 15.0}
+    step = {"name": "conv", "step": "Convolution", "median_us": 2.0, "share": 1.0}
+    times = [
+        {"run_name": "vgg/bnnkit/batch:1/threads:1", "aggregate_name": name, "real_time": 321.0}
+        for name in ("median", "p90", "min")
+    ]
+    return {
+        "context": {
+            "cpu_model": "a CPU",
+            "num_cpus": 2,
+            "date": "2026-01-02T03:04:05",
+            "load_avg": [0.5, 0, 0],
+            "load_avg_after": [1.5, 0, 0],
+            "versions": {"bnnkit": "1"},
+        },
+        "benchmarks": times,
+        "ratios": ratios,
+        "left_out": {},
+        "profile": {"vgg": [{**step, "gmacs": 2000.0, "of_ceiling": 0.9}]},
+        "footprint": {
+            "network": "vgg",
+            "added_megabytes": 2.5,
+            "startup_seconds": {"with_cache": 1.0, "without_cache": 5.0},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("factor", "is_lost"), [(1.2, False), (1.0, False), (0.86, False), (0.84, True)]
+)
+def test_a_loss_over_15_percent_fails(factor: float, is_lost: bool) -> None:
+    new = _results()
+    new["ratios"][1]["median"] *= factor
+    found = list(check.losses(_results(), new))
+    assert bool(found) == is_lost
+    if is_lost:
+        assert found == ["vgg: bnnkit against lce: 8.40 times as fast, was 10.00"]
+
+
+def test_what_was_not_measured_fails_unless_the_engine_is_missing() -> None:
+    new = _results()
+    del new["ratios"][1]
+    assert list(check.losses(_results(), new)) == ["vgg: bnnkit against lce: not measured"]
+    new["left_out"]["lce"] = "not installed"
+    assert list(check.losses(_results(), new)) == []
+
+
+def test_new_ratios_are_no_loss() -> None:
+    stored = _results()
+    del stored["ratios"][1]
+    assert list(check.losses(stored, _results())) == []
+
+
+def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored, slow, new = tmp_path / "stored.json", tmp_path / "slow.json", _results()
+    stored.write_text(json.dumps(new))
+    worse = copy.deepcopy(new)
+    worse["ratios"][0]["median"] = 1.0
+    slow.write_text(json.dumps(worse))
+    assert check.main([str(stored), str(stored)]) == 0
+    assert capsys.readouterr().out == "no loss over 15 %\n"
+    assert check.main([str(slow), str(stored)]) == 1
+    assert "1.00 times as fast, was 20.00" in capsys.readouterr().out
+    assert check.main([]) == 2
+
+
+def test_stored_results_pass_against_themselves() -> None:
+    assert check.main([str(check.STORED)]) == 0
+
+
+def test_table_stands_between_the_marks(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    for _ in range(2):  # again gives the same
+        table.write_table(_results(), readme)
+        text = readme.read_text()
+        assert text.startswith(f"before\n{table.BEGIN}\n")
+        assert text.endswith(f"{table.END}\nafter\n")
+        assert "old" not in text
+        assert text.count("| CIFAR network, 32x32 | bnnkit | lce | 10.00 | 9.00 to 21.00 |") == 1
+        assert "| CIFAR network, 32x32 | bnnkit | 0.321 | 0.321 | 0.321 |" in text
+        assert "| CIFAR network, 32x32 | 1 | 2000 to 2000 | 90% | 90% |" in text
+
+
+def test_readme_has_the_table_of_the_stored_results() -> None:
+    stored = json.loads(check.STORED.read_text())
+    assert table.markdown(stored) in (FOLDER / "README.md").read_text()
