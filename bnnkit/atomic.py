@@ -1,12 +1,22 @@
 """Output files that are either whole or not there: written beside, then renamed."""
 
-import os
-import tempfile
+import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from bnnkit.errors import FileError
+
+_WRITING = {
+    None,  # how NumPy says that fewer bytes were written than it gave
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EROFS,
+}
 
 
 @contextmanager
@@ -16,24 +26,26 @@ def replacing(path: Path) -> Iterator[Path]:
     If the block raises, or the process is stopped, `path` is what it was before.
 
     Raises:
-        FileError: The folder is missing, is not writable, or the disk is full.
+        FileError: The folder is missing, is not writable, or the disk is full. Any other error of
+            the block is not changed.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.parent / f".{path.name}.{token_hex(8)}{path.suffix}"
     try:
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
-        )
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+        with _naming(path):
+            temporary.touch(exist_ok=False)  # the kernel applies the umask, as to any new file
+        try:
+            yield temporary
+        except OSError as error:
+            if not _concerns_writing(error, temporary):
+                raise
+            with _naming(path):
+                raise
+        with _naming(path):
+            temporary.replace(path)
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong before says more
+            temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -47,7 +59,16 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _concerns_writing(error: OSError, temporary: Path) -> bool:
+    """Whether it is about the file that is written: its name, or none as it was open."""
+    is_ours = error.filename is None or Path(error.filename) == temporary
+    return is_ours and error.errno in _WRITING
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say of which file the system's error is."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from error

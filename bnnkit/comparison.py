@@ -1,6 +1,6 @@
 """What one engine gave beside what the reference gave, counted over all images."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,8 @@ class Comparison:
         n_classes_differ: Images whose class differs, those excused aside.
         output_difference: The largest absolute difference of an output, those excused aside.
         missing: Signs that the engine has and the artifact has not.
+        uncovered: Signs that the engine must give and did not, in the order of the graph.
+        not_in_memory: Other signs of the artifact that it did not give: they are never in memory.
     """
 
     engine: str
@@ -80,12 +82,14 @@ class Comparison:
     n_classes_differ: int
     output_difference: float
     missing: tuple[str, ...]
+    uncovered: tuple[str, ...]
+    not_in_memory: tuple[str, ...]
 
     @property
     def is_equal(self) -> bool:
-        """Whether the engine computes what the reference does."""
-        is_near = self.output_difference <= OUTPUT_TOLERANCE
-        return not (self.differences or self.missing or self.n_classes_differ) and is_near
+        """Whether the engine computes what the reference does, at every sign that it must give."""
+        differs = self.differences or self.missing or self.uncovered or self.n_classes_differ
+        return not differs and self.output_difference <= OUTPUT_TOLERANCE
 
 
 @dataclass(kw_only=True)
@@ -106,13 +110,16 @@ class Tally:
     Args:
         engine: The name of what is compared.
         order: Names of all signs in the artifact, in the order of the graph.
+        required: Of these, those that the engine must give.
     """
 
     engine: str
     order: Sequence[str]
+    required: Collection[str] = ()
     _n_images: int = 0
     _n_bits: int = 0
     _names: set[str] = field(default_factory=set)
+    _absent: set[str] = field(default_factory=set)
     _counts: dict[str, _Count] = field(default_factory=dict)
     _excused_images: int = 0
     _excused_bits: int = 0
@@ -133,12 +140,14 @@ class Tally:
                 real = found.real.get(name, expected.real.get(name))
                 self._add_signs(name, expected.signs[name], found.signs[name], real, excused)
         self._names.update(found.signs)
+        self._absent.update(set(self.order).difference(found.signs))
         self._excused_images += int(excused.sum())
         self._add_outputs(expected.outputs, found.outputs, ~excused)
         self._n_images += n_images
 
     def comparison(self) -> Comparison:
         """The result."""
+        absent = [name for name in self.order if name in self._absent]
         return Comparison(
             engine=self.engine,
             n_tensors=len(self._names.intersection(self.order)),
@@ -154,6 +163,8 @@ class Tally:
             n_classes_differ=self._n_classes_differ,
             output_difference=self._output_difference,
             missing=tuple(sorted(self._names.difference(self.order))),
+            uncovered=tuple(name for name in absent if name in self.required),
+            not_in_memory=tuple(name for name in absent if name not in self.required),
         )
 
     def _add_signs(

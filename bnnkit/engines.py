@@ -30,8 +30,9 @@ from bnnkit.float_twin import float_twin
 from bnnkit.runtime import Model, artifact
 from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.inputs import check_inputs
-from bnnkit.runtime.model import probabilities
+from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.reference import Reference, signs_of
+from bnnkit.runtime.threads import check_threads
 
 Array = NDArray[Any]
 
@@ -71,9 +72,7 @@ class Engine(ABC):
         """
         if samples != 0:
             raise UsageError(f"the file is deterministic: expected samples=0, got {samples}")
-        first = self.outputs[0]
-        last = next((n.kind for n in self._graph.nodes if first in n.outputs), "")
-        return probabilities(self.run(images)[0], last)
+        return probabilities(self._graph, self.run(images)[0])
 
     def check(self, images: Array) -> None:
         """Refuse what the file does not take, as `check_inputs`."""
@@ -194,8 +193,7 @@ def open_engine(name: str, model: onnx.ModelProto, *, threads: int = 1) -> Engin
     """
     if name not in ENGINES:
         raise UsageError(f"expected an engine out of {', '.join(ENGINES)}, got {name!r}")
-    if threads < 1:
-        raise UsageError(f"expected at least 1 thread, got {threads}")
+    check_threads(threads)
     return ENGINES[name](model, threads)
 
 

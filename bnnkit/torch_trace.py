@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bnnkit.comparison import Evaluation
 from bnnkit.nn import Sign
-from bnnkit.training.evaluate import evaluating
+from bnnkit.nn.evaluating import evaluating
 
 Array = NDArray[Any]
 
@@ -23,11 +23,17 @@ class TorchTrace:
     Args:
         network: On the CPU.
         real: Names of signs whose inputs are kept too.
+
+    Attributes:
+        modules: The `Sign` modules, by their path.
     """
 
     def __init__(self, network: nn.Module, real: Collection[str] = ()) -> None:
         self._network = network
         self._real = real
+        self.modules = {
+            path: module for path, module in network.named_modules() if isinstance(module, Sign)
+        }
 
     def __call__(self, images: Array) -> Evaluation:
         """Evaluate images (N, ...). The second call of a module in a pass is named `path#2`."""
@@ -55,8 +61,7 @@ class TorchTrace:
             module.register_forward_hook(
                 lambda module, inputs, output, path=path: keep(path, inputs[0], output)
             )
-            for path, module in self._network.named_modules()
-            if isinstance(module, Sign)
+            for path, module in self.modules.items()
         ]
         try:
             yield

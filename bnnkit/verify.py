@@ -6,6 +6,9 @@ outputs may differ by `OUTPUT_TOLERANCE`.
 One thing is excused, and counted: real numbers may be summed in another order. So the sign of a
 real number that lies within `MARGIN` of zero may differ, where rounding.py says so, and then what
 follows from it in the same image. A network whose sums are all integers has no such sign.
+
+An engine that does not give the signs that it must (coverage.py) is not equal: nothing was
+compared there.
 """
 
 from collections.abc import Callable
@@ -17,6 +20,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.comparison import Comparison, Evaluation, Tally
+from bnnkit.coverage import signs_in_memory, signs_of_modules
 from bnnkit.engines import open_engine, with_outputs
 from bnnkit.errors import CheckpointError, MissingExtraError
 from bnnkit.rounding import signs_that_engines_may_round, signs_that_torch_may_round
@@ -138,14 +142,17 @@ def _others(
         from bnnkit.torch_trace import TorchTrace
 
         real = signs_that_torch_may_round(model)
-        others.append((Tally("torch", order), TorchTrace(network, real)))
+        trace = TorchTrace(network, real)
+        others.append((Tally("torch", order, signs_of_modules(model, trace.modules)), trace))
     try:
-        others.append((Tally("onnxruntime", order), _evaluator("onnxruntime", model, 1)))
+        evaluator = _evaluator("onnxruntime", model, 1)
+        others.append((Tally("onnxruntime", order, order), evaluator))
     except MissingExtraError as error:
         left_out["onnxruntime"] = str(error)
     for threads in THREADS:
         name = f"bnnkit, {threads} thread{'s' * (threads > 1)}"
-        others.append((Tally(name, order), _evaluator("bnnkit", model, threads)))
+        tally = Tally(name, order, signs_in_memory(model))
+        others.append((tally, _evaluator("bnnkit", model, threads)))
     return others, left_out
 
 

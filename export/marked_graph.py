@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.functions import OPSET
+from bnnkit.nn.evaluating import evaluating
 
 BATCH: Final = "N"
 """The name of the free first axis."""
@@ -38,7 +39,7 @@ def marked_graph(model: nn.Module, example: Tensor) -> ir.Model:
     _check(model, example)
     # Torch takes an axis of size 1 for fixed.
     pair = torch.zeros((2, *example.shape[1:]), dtype=example.dtype)
-    with _evaluating(model), _quiet():
+    with evaluating(model), _quiet():
         marked = _translated(model, pair)
     _check_batch_axis(marked.graph)
     return marked
@@ -54,17 +55,6 @@ def _check(model: nn.Module, example: Tensor) -> None:
     if devices:
         found = ", ".join(sorted(devices))
         raise UsageError(f"expected a model and an example on the CPU, got {found}; call .cpu()")
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 @contextmanager

@@ -5,11 +5,10 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
+from bnnkit.artifact_format import DOMAIN, OLDEST_OPSET, VERSION
 from bnnkit.errors import ArtifactError
 
-FORMAT_VERSION = 1
-DOMAIN = "bnnkit"
-METADATA_PREFIX = "bnnkit."
+METADATA_PREFIX = f"{DOMAIN}."
 
 
 def read_bytes(path: Path | str) -> bytes:
@@ -51,10 +50,15 @@ def check(model: onnx.ModelProto, path: str) -> None:
         ArtifactError: Newer format, external data, or a graph that ONNX itself calls invalid.
     """
     for opset in model.opset_import:
-        if opset.domain == DOMAIN and opset.version > FORMAT_VERSION:
+        if opset.domain == DOMAIN and opset.version > VERSION:
             raise ArtifactError(
                 f"{path} has format version {opset.version}, this bnnkit reads up to"
-                f" {FORMAT_VERSION}: upgrade bnnkit"
+                f" {VERSION}: upgrade bnnkit"
+            )
+        if opset.domain in ("", "ai.onnx") and opset.version < OLDEST_OPSET:
+            raise ArtifactError(
+                f"{path} uses opset {opset.version}, expected {OLDEST_OPSET} or newer:"
+                " export it again"
             )
     if any(tensor.external_data for tensor in model.graph.initializer):
         raise ArtifactError(f"{path} keeps its weights in other files: save it as one ONNX file")

@@ -1,6 +1,6 @@
 """An ONNX graph as plain data: nodes in order, constants as arrays, shapes without the batch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -73,9 +73,13 @@ def from_model(model: onnx.ModelProto) -> Graph:
         UnsupportedError: There is not exactly one input, or a free size behind the batch.
     """
     constants = {tensor.name: _array(tensor) for tensor in model.graph.initializer}
-    nodes = []
+    nodes: list[Node] = []
+    names: set[str] = set()
     for index, proto in enumerate(model.graph.node):
         node = _node(proto, index)
+        if node.name in names:  # ONNX does not ask for names of their own
+            node = replace(node, name=f"{node.name}#{index}")
+        names.add(node.name)
         if node.kind == "Constant":
             constants[node.outputs[0]] = _constant(node)
         else:

@@ -1,7 +1,6 @@
 """The memory of a plan for one batch size: buffers, and records that tell kernels of them."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ class Memory:
             name: value.allocate(batch) for name, value in values.items()
         }
         self._kept: list[Array] = []
-        self._map = cache(self._write_map)
+        self._maps: dict[str, int] = {}
 
     def address(self, array: Array) -> int:
         """Where an array lies; it is kept."""
@@ -42,7 +41,9 @@ class Memory:
 
     def map(self, name: str) -> int:
         """The address of a value's Map."""
-        return self._map(name)
+        if name not in self._maps:
+            self._maps[name] = self._write_map(name)
+        return self._maps[name]
 
     def stored(self, name: str) -> NDArray[Any]:
         """A value as it lies in memory, without its margin."""

@@ -1,18 +1,20 @@
 """A loaded network: `load`, `Model.run`, `Model.predict`."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 
-from bnnkit.errors import ArtifactError, BnnkitError, UsageError
+from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
 from bnnkit.runtime import artifact
 from bnnkit.runtime.graph import Graph, from_model
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.plan import Bound, Plan
+from bnnkit.runtime.probabilities import probabilities
+from bnnkit.runtime.threads import check_threads
 from bnnkit.runtime.values import Array
 
 
@@ -26,8 +28,10 @@ def load(path: Path | str) -> "Model":
     model = artifact.read(path)
     try:
         return Model(model)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{path}: {error}") from error
     except BnnkitError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise ArtifactError(f"{path}: {error}") from error
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is damaged: {error}") from error
 
@@ -71,7 +75,7 @@ class Model:
         Raises:
             UsageError: Wrong shape or dtype, NaN, or no threads.
         """
-        outputs = self._compute(images, threads, lambda: self.graph.outputs)
+        outputs = self._compute(images, threads, self.graph.outputs)
         results = tuple(outputs[name] for name in self.graph.outputs)
         return results[0] if len(results) == 1 else results
 
@@ -96,9 +100,7 @@ class Model:
         if samples != 0:
             raise UsageError(f"the file is deterministic: expected samples=0, got {samples}")
         first = self.graph.outputs[0]
-        scores = self._compute(images, threads, lambda: (first,))[first]
-        last = next(node for node in reversed(self.graph.nodes) if first in node.outputs)
-        return probabilities(scores, last.kind)
+        return probabilities(self.graph, self._compute(images, threads, (first,))[first])
 
     def trace(self, images: Array, *, threads: int = 1) -> dict[str, Array]:
         """Signs inside the network, by the name of the value, in ONNX's layout.
@@ -111,17 +113,13 @@ class Model:
             uint8, (N, C, H, W) or (N, F), 0 is -1 and 2 is +1. Signs that a kernel consumes at
             once, before a maximum or with a padding, are not there: they never reach memory.
         """
-        return self._compute(images, threads, lambda: self._plan.signs)
+        return self._compute(images, threads, self._plan.signs)
 
-    def _compute(
-        self, images: Array, threads: int, names: Callable[[], tuple[str, ...]]
-    ) -> dict[str, Array]:
+    def _compute(self, images: Array, threads: int, names: tuple[str, ...]) -> dict[str, Array]:
         check_inputs(images, self.input_shape, self.input_dtype)
-        if threads < 1:
-            raise UsageError(f"expected at least 1 thread, got {threads}")
-        wanted = names()
-        parts = [self._one(chunk, threads, wanted) for chunk in self._chunks(images)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+        check_threads(threads)
+        parts = [self._one(chunk, threads, names) for chunk in self._chunks(images)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def _chunks(self, images: Array) -> Iterator[Array]:
         for start in range(0, len(images), self._chunk):
@@ -150,13 +148,3 @@ class Model:
             if key not in self._idle and len(self._idle) >= 4:
                 self._idle.pop(next(iter(self._idle)))
             self._idle.setdefault(key, []).append(bound)
-
-
-def probabilities(scores: Array, last: str = "") -> Array:
-    """Softmax over the last axis of scores; `last` names the operator that gave them."""
-    if last == "Softmax":
-        return scores
-    if last == "LogSoftmax":
-        return np.asarray(np.exp(scores))
-    exponential: Array = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.divide(exponential, exponential.sum(axis=-1, keepdims=True))

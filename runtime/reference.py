@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from bnnkit.artifact_format import MOVES_SIGNS
 from bnnkit.bits import unpack_weight
 
 Array = NDArray[Any]
@@ -165,20 +166,10 @@ def signs_of(model: onnx.ModelProto) -> list[str]:
 
     A standard operator that moves signs about, such as MaxPool, gives signs again.
     """
-    moves = {
-        "MaxPool",
-        "Pad",
-        "Flatten",
-        "Reshape",
-        "Squeeze",
-        "Unsqueeze",
-        "Transpose",
-        "Identity",
-    }
     makes = {"Sign", "Threshold", "BinaryConv2dThreshold"}
     signs: list[str] = []
     for node in model.graph.node:
         made = node.domain == "bnnkit" and node.op_type in makes
-        if made or (node.op_type in moves and node.input[0] in signs):
+        if made or (node.op_type in MOVES_SIGNS and node.input[0] in signs):
             signs.append(node.output[0])
     return signs

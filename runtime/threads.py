@@ -7,16 +7,19 @@ is run in a loop does not pay for waking up.
 
 import os
 import threading
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.runtime.kernels.program import LINE, entry, execute, post, serve
+from bnnkit.errors import UsageError
+from bnnkit.runtime.kernels.program import LINE, entry, execute, lead, serve
 
 LOOKS = 300_000
 """At the mailbox before a thread sleeps: about a millisecond."""
+NAP_S = 0.05
+"""A sleeping thread looks at the mailbox again, in case it fell asleep as a job came."""
+MOST_THREADS = 256
 Program = NDArray[np.int64]
 """(kernels, 2): addresses of kernels and records, see kernels/program.py."""
 
@@ -32,6 +35,7 @@ class Pool:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._lock = threading.Lock()
+        self._lead, self._serve_jobs = entry(lead), entry(serve)  # compiled before a job is posted
         self._mailbox: NDArray[np.int64] = np.zeros((5, LINE // 8), np.int64)
         self._wake = [threading.Event() for _ in range(1, threads)]
         for thread in range(1, threads):
@@ -43,26 +47,47 @@ class Pool:
             mail = self._mailbox
             address = mail.ctypes.data
             mail[1, 0], mail[2, 0] = program.ctypes.data, len(program)
-            entry(post)(address, int(mail[0, 0]) + 1)
             for event in self._wake:
                 event.set()
-            meeting = address + 3 * LINE
-            entry(execute)(program.ctypes.data, len(program), 0, self._threads, meeting)
+            # One call posts the job and does this thread's share: nothing can come between.
+            self._lead(address, int(mail[0, 0]) + 1, self._threads)
 
     def _serve(self, thread: int) -> Any:
         done, wake = 0, self._wake[thread - 1]
-        run_until_idle = entry(serve)
         while True:
-            done = run_until_idle(self._mailbox.ctypes.data, done, LOOKS, thread, self._threads)
-            wake.wait()
+            done = self._serve_jobs(self._mailbox.ctypes.data, done, LOOKS, thread, self._threads)
+            wake.wait(NAP_S)
             wake.clear()
 
 
-@lru_cache(maxsize=16)
-def _pool(process: int, threads: int) -> Pool:
-    return Pool(threads)
+_pools: dict[tuple[int, int], Pool] = {}
+_lock = threading.Lock()
 
 
 def pool_of(threads: int) -> Pool:
     """The pool of so many threads; one a process, because threads do not survive a fork."""
-    return _pool(os.getpid(), threads)
+    key = (os.getpid(), threads)
+    with _lock:
+        if key not in _pools:
+            _pools[key] = Pool(threads)
+        return _pools[key]
+
+
+def _forget_the_lock() -> None:
+    """In a child: its parent may have held the lock while it forked."""
+    global _lock
+    _lock = threading.Lock()
+    _pools.clear()
+
+
+os.register_at_fork(after_in_child=_forget_the_lock)
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads that cannot be.
+
+    Raises:
+        UsageError: It is not between 1 and MOST_THREADS.
+    """
+    if not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"expected 1 to {MOST_THREADS} threads, got {threads}")

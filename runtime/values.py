@@ -5,6 +5,7 @@
     signs   -1 and +1                       uint64 words, (N, H, W, words), packed as in bits.py
     sums    exact integers                  int32, (N, H, W, C)
     real    float32 and others              (N, H, W, C) for a shape (C, H, W), else as in ONNX
+    codes   signs as ONNX has them, 0 and 2 as real
     shape   integers that describe shapes   as in ONNX, without a batch
 
 The channels of sums and reals are padded in memory to whole vectors, which the kernels write.
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from bnnkit.bits import n_words, unpack_signs
 from bnnkit.runtime.weights import padded_channels
 
-Kind = Literal["image", "signs", "sums", "real", "shape"]
+Kind = Literal["image", "signs", "sums", "real", "codes", "shape"]
 Array = NDArray[Any]
 Buffers = dict[str, Array]
 FLOAT = np.dtype(np.float32)
@@ -72,11 +73,13 @@ class Value:
         """A buffer of zeros for this value and its margin."""
         if self.kind == "shape":
             return np.zeros(self.shape, self.dtype)
-        if self.kind == "image" or (self.kind == "real" and len(self.shape) not in (1, 3)):
+        is_real = self.kind in ("real", "codes")
+        if self.kind == "image" or (is_real and len(self.shape) not in (1, 3)):
             return np.zeros((batch, *self.shape), self.dtype)
-        if self.kind == "real" and len(self.shape) == 1:
+        if is_real and len(self.shape) == 1:
             (features,) = self.shape
-            return np.zeros((batch, padded_channels(features, 16)), self.dtype)[:, :features]
+            columns = padded_channels(features, 16)
+            return _zeros((batch, columns), self.dtype)[:, :features]
         channels, height, width = self.map
         size = (
             batch,
@@ -84,12 +87,11 @@ class Value:
             width + self.margin.left + self.margin.right,
         )
         if self.kind == "signs":
-            return np.zeros((*size, n_words(channels)), np.uint64)
+            return _zeros((*size, n_words(channels)), np.dtype(np.uint64))
+        depth = padded_channels(channels + self.spare, 16)
         if self.kind == "sums":
-            return np.zeros((*size, padded_channels(channels + self.spare, 16)), np.int32)
-        return np.zeros((*size, padded_channels(channels + self.spare, 16)), self.dtype)[
-            ..., :channels
-        ]
+            return _zeros((*size, depth), np.dtype(np.int32))
+        return _zeros((*size, depth), self.dtype)[..., :channels]
 
     def interior(self, buffer: Array) -> Array:
         """A map's buffer without margin and padding channels: (N, H, W, C or words)."""
@@ -103,13 +105,20 @@ class Value:
 
     def to_onnx(self, buffer: Array) -> Array:
         """The value as ONNX has it: (N, C, H, W) or (N, F); signs as uint8 0 and 2."""
-        if self.kind in ("image", "shape") or (self.kind == "real" and len(self.shape) != 3):
+        is_real = self.kind in ("real", "codes")
+        if self.kind in ("image", "shape") or (is_real and len(self.shape) != 3):
             return buffer
         inner = self.interior(buffer)
         if self.kind == "signs":
             inner = (unpack_signs(inner, self.map[0]) + 1).astype(np.uint8)
         nchw = inner.transpose(0, 3, 1, 2)
         return nchw if len(self.shape) == 3 else nchw.reshape(len(buffer), -1)
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Zeros with a vector's worth of memory behind them, which kernels may read but do not use."""
+    size = int(np.prod(shape))
+    return np.zeros(size + 64 // dtype.itemsize, dtype)[:size].reshape(shape)
 
 
 def as_map(buffer: Array) -> Array:

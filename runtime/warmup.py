@@ -1,6 +1,9 @@
 """All kernels that this CPU uses, compiled ahead of time."""
 
 from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 
 from bnnkit.runtime.cpu import binary_form, has_512_bits
 from bnnkit.runtime.kernels import reals, signs
@@ -13,8 +16,8 @@ __all__ = ["cache_folder", "kernels_of_this_cpu", "warm_up"]
 
 
 def kernels_of_this_cpu() -> list[Kernel]:
-    """Every kernel that a plan on this CPU may call."""
-    unused = {WORDS} if binary_form() == "lookup" else {NIBBLES}
+    """The kernels that networks need on this CPU; rare layers may compile one more."""
+    unused: set[np.dtype[Any]] = {WORDS} if binary_form() == "lookup" else {NIBBLES}
     if not has_512_bits():
         unused.add(OCTETS)
     convolutions = [kernel for (dtype, _), kernel in KERNELS.items() if dtype not in unused]

@@ -183,7 +183,7 @@ def test_unknown_engine_and_no_threads() -> None:
     model, _ = _digits()
     with pytest.raises(UsageError, match=r"out of bnnkit, onnxruntime, .*, got 'tf'"):
         open_engine("tf", model)
-    with pytest.raises(UsageError, match="at least 1 thread, got 0"):
+    with pytest.raises(UsageError, match="expected 1 to 256 threads, got 0"):
         open_engine("bnnkit", model, threads=0)
 
 

@@ -7,8 +7,9 @@ from torch import nn
 
 from bnnkit.metrics import accuracy, nll
 from bnnkit.nn import BinaryLinear, Sign
+from bnnkit.nn.evaluating import evaluating
 from bnnkit.training import evaluate, recalibrate
-from bnnkit.training.evaluate import evaluating, score
+from bnnkit.training.evaluate import score
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def test_numbers_that_are_not_finite_are_named(bad: float) -> None:
 
 def test_a_number_of_threads_is_at_least_one() -> None:
     model, images = digits_like()
-    with pytest.raises(UsageError, match="at least 1 thread, got 0"):
+    with pytest.raises(UsageError, match="expected 1 to 256 threads, got 0"):
         Model(model).run(images, threads=0)
 
 

@@ -8,7 +8,9 @@ from artifacts import Array, Artifact
 
 from bnnkit.bits import pack_weight
 from bnnkit.runtime import Model
+from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.operators import OPERATORS
+from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.reference import Reference
 
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -93,13 +95,54 @@ INEXACT: list[tuple[str, dict[str, Any], list[Any]]] = [
 ]
 
 
+@pytest.mark.parametrize("place", ["input", "behind a map"])
 @pytest.mark.parametrize(("kind", "attributes", "constants"), ELEMENTWISE)
 def test_elementwise_operators_give_the_same_bits(
+    kind: str, attributes: dict[str, Any], constants: list[Any], place: str
+) -> None:
+    """The network's input goes through NumPy, maps inside the network through the chain kernel."""
+    a = Artifact(1)
+    source = "x" if place == "input" else a.add("MaxPool", "x", kernel_shape=[1, 1])
+    out = a.add(kind, source, *[a.constant(c) for c in constants], **attributes)
+    assert_close(a, numbers(a, *MAP), out, exact=True)
+
+
+CHANNELS = np.array([-2, -0.5, 0, 1, 3], np.float32).reshape(5, 1, 1)
+CHAINED: list[tuple[str, dict[str, Any], list[Any]]] = [
+    ("Relu", {}, []),
+    ("LeakyRelu", {"alpha": 0.3}, []),
+    ("PRelu", {}, [CHANNELS]),
+    ("Clip", {}, [np.float32(-0.5), np.float32(0.7)]),
+    ("Add", {}, [CHANNELS]),
+    ("Sub", {}, [CHANNELS]),
+    ("Mul", {}, [CHANNELS]),
+    ("Div", {}, [np.float32(3)]),
+]
+
+
+@pytest.mark.parametrize(("kind", "attributes", "constants"), CHAINED)
+def test_elementwise_operators_have_a_kernel(
     kind: str, attributes: dict[str, Any], constants: list[Any]
 ) -> None:
     a = Artifact(1)
-    out = a.add(kind, "x", *[a.constant(c) for c in constants], **attributes)
-    assert_close(a, numbers(a, *MAP), out, exact=True)
+    source = a.add("MaxPool", "x", kernel_shape=[1, 1])
+    out = a.add(kind, source, *[a.constant(c) for c in constants], **attributes)
+    steps = Plan(from_model(a.model(MAP, out))).steps
+    assert [type(step).__name__ for step in steps] == ["Operator", "Chain"]
+
+
+@pytest.mark.parametrize("kind", ["Add", "Sub", "Mul"])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_two_maps_have_a_kernel(kind: str, swapped: bool) -> None:
+    a = Artifact(1)
+    first = a.add("MaxPool", "x", kernel_shape=[1, 1])
+    second = a.add("AveragePool", "x", kernel_shape=[1, 1])
+    pair = (second, first) if swapped else (first, second)
+    out = a.add(kind, *pair)
+    scaled = a.add("Mul", out, a.constant(CHANNELS))
+    assert_close(a, numbers(a, *MAP), scaled, exact=True)
+    steps = Plan(from_model(a.model(MAP, scaled))).steps
+    assert [type(step).__name__ for step in steps] == ["Operator", "Operator", "Chain"]
 
 
 @pytest.mark.parametrize(("kind", "attributes", "constants"), INEXACT)

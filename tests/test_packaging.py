@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGE_DIR: dict[str, str] = PROJECT["tool"]["setuptools"]["package-dir"]
 PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
 
-CORE = {"bnnkit.errors", "bnnkit.bits", "bnnkit.atomic"}
+CORE = {"bnnkit.errors", "bnnkit.bits", "bnnkit.atomic", "bnnkit.artifact_format"}
 ALLOWED = {
     "runtime": CORE | {"bnnkit.runtime", "numpy", "numba", "llvmlite", "onnx", "google.protobuf"},
     "export": CORE

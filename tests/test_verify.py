@@ -1,5 +1,6 @@
 """That verify finds what differs, says where, and excuses only what rounding explains."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from onnx import TensorProto, numpy_helper
 
 from bnnkit import data
 from bnnkit.comparison import MARGIN, Evaluation, Tally
+from bnnkit.coverage import signs_in_memory, signs_of_modules
+from bnnkit.engines import Engine, OnnxRuntime, Runtime
 from bnnkit.errors import CheckpointError, UsageError
 from bnnkit.export.functions import function, names
 from bnnkit.rounding import signs_that_engines_may_round, signs_that_torch_may_round
@@ -120,6 +123,18 @@ def test_signs_that_the_model_lacks_are_named() -> None:
     assert not tally.comparison().is_equal
 
 
+def test_signs_that_an_engine_does_not_give_are_named() -> None:
+    expected = {"a": _signs(), "b": _signs(seed=1), "c": _signs(seed=2)}
+    tally = Tally("engine", ["a", "b", "c"], {"a", "b"})
+    tally.add(_evaluation(expected), _evaluation({"a": _signs(), "b": _signs(seed=1)}))
+    assert tally.comparison().is_equal
+    assert tally.comparison().not_in_memory == ("c",)
+    tally.add(_evaluation(expected), _evaluation({"a": _signs()}))  # one batch is enough
+    found = tally.comparison()
+    assert (found.uncovered, found.not_in_memory) == (("b",), ("c",))
+    assert not found.is_equal
+
+
 def test_signs_of_another_shape_are_another_network() -> None:
     tally = Tally("torch", ["a"])
     with pytest.raises(CheckpointError, match=r"'a' have shape \(2, 3\) in torch and \(2, 3, 3\)"):
@@ -173,6 +188,59 @@ def test_float_first_layer_is_excused_at_most_where_it_rounds() -> None:
     model.functions.extend(function(name) for name in names())
     images = a.rng.standard_normal((40, 3, 10, 10)).astype(np.float32)
     assert verify(model, images).is_equal
+
+
+def test_which_signs_the_runtime_holds() -> None:
+    a = Artifact()
+    fused, held = (a.binary_conv2d(a.sign("x"), 2, 3) for _ in range(2))
+    pooled = a.add("MaxPool", fused, kernel_shape=[2, 2], strides=[2, 2])
+    wide = a.add("MaxPool", held, kernel_shape=[3, 3])
+    model = a.model((2, 8, 8), pooled, wide)
+    signs = [node.output[0] for node in a.nodes if node.op_type == "Sign"]
+    assert signs_in_memory(model) == {*signs, held, pooled, wide}
+    assert signs_of_modules(model, [signs[0], "other"]) == {signs[0]}
+
+
+@pytest.mark.parametrize(
+    ("engine", "crippled"), [(OnnxRuntime, "onnxruntime"), (Runtime, "bnnkit, ")]
+)
+@pytest.mark.parametrize("keeps", [0, 1])
+def test_an_engine_that_traces_too_little_is_not_equal(
+    monkeypatch: pytest.MonkeyPatch, engine: type[Engine], crippled: str, keeps: int
+) -> None:
+    model, images = digits_like()
+    model.functions.extend(function(name) for name in names())
+    trace = engine.trace
+
+    def less(self: Engine, images: Array) -> dict[str, Array]:
+        return dict(list(trace(self, images).items())[:keeps])
+
+    monkeypatch.setattr(engine, "trace", less)
+    found = verify(model, images)
+    assert not found.is_equal
+    for comparison in found.comparisons:
+        is_crippled = comparison.engine.startswith(crippled)
+        assert comparison.is_equal != is_crippled
+        assert bool(comparison.uncovered) == is_crippled
+        assert comparison.n_tensors == keeps or not is_crippled
+
+
+def test_torch_must_give_the_signs_of_its_modules(
+    monkeypatch: pytest.MonkeyPatch, digits_run: Path, digits_model: Path
+) -> None:
+    from bnnkit.torch_trace import TorchTrace
+    from bnnkit.training import load_checkpoint
+
+    evaluate = TorchTrace.__call__
+    monkeypatch.setattr(
+        TorchTrace, "__call__", lambda self, images: replace(evaluate(self, images), signs={})
+    )
+    network = load_checkpoint(digits_run).model
+    found = verify(artifact.read(digits_model), data.load("digits").x_test[:9], network=network)
+    assert [comparison.is_equal for comparison in found.comparisons] == [False, True, True, True]
+    assert set(found.comparisons[0].uncovered) == {
+        name for name, module in network.named_modules() if type(module).__name__ == "Sign"
+    }
 
 
 def test_wrong_images_are_refused() -> None:

@@ -20,6 +20,8 @@ def print_verification(verification: Verification, inputs: str) -> None:
     for comparison in verification.comparisons:
         for line in _lines(comparison):
             write(line)
+    for names, engines in _not_in_memory(verification).items():
+        write(f"not in memory of {engines}, and not compared there: {', '.join(names)}")
     write("equal" if verification.is_equal else "NOT equal")
 
 
@@ -44,6 +46,8 @@ def _lines(comparison: Comparison) -> Iterator[str]:
             f" {first.n_bits:,} signs in {first.n_images:,} images; first in image {first.image},"
             f" at {first.index}, where the reference has {first.expected:+d}"
         )
+    if comparison.uncovered:
+        yield f"{comparison.engine}: gave no signs for {', '.join(comparison.uncovered)}"
     if comparison.missing:
         yield f"{comparison.engine}: the model lacks the signs {', '.join(comparison.missing)}"
     if comparison.excused_images:
@@ -52,3 +56,14 @@ def _lines(comparison: Comparison) -> Iterator[str]:
             f" real number next to zero (within {comparison.largest_margin:.1e} of the root mean"
             f" square) is rounded to the other side; {comparison.excused_bits:,} signs differ"
         )
+
+
+def _not_in_memory(verification: Verification) -> dict[tuple[str, ...], str]:
+    """Signs that engines never hold, and which engines these are."""
+    engines: dict[tuple[str, ...], str] = {}
+    for comparison in verification.comparisons:
+        names = comparison.not_in_memory
+        if names:
+            known = engines.get(names)
+            engines[names] = f"{known}; {comparison.engine}" if known else comparison.engine
+    return engines

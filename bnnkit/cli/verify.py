@@ -50,7 +50,8 @@ def command(
 
     Compares torch on the checkpoint, ONNX Runtime on the model, and bnnkit's runtime with one and
     two threads, each with the plain NumPy reference: every sign and the class must be equal, real
-    outputs within 0.0001. Says which tensor differs first, and exits with 1, if one does.
+    outputs within 0.0001. Says which tensor differs first, or which signs an engine did not give,
+    and exits with 1, if there are any.
 
     CKPT is the folder of a run or its checkpoint.safetensors; without it torch is not compared.
     """

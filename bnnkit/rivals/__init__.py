@@ -15,10 +15,10 @@ from collections.abc import Callable
 import onnx
 
 from bnnkit.engines import ENGINES, Engine, open_engine
-from bnnkit.errors import UsageError
 from bnnkit.rivals.lce import Lce
 from bnnkit.rivals.onnxruntime_int8 import IntegerOnnxRuntime
 from bnnkit.rivals.openvino import IntegerOpenVino, OneBitOpenVino
+from bnnkit.runtime.threads import check_threads
 
 RIVALS: dict[str, Callable[[onnx.ModelProto, int], Engine]] = {
     rival.name: rival for rival in (IntegerOnnxRuntime, IntegerOpenVino, OneBitOpenVino, Lce)
@@ -31,12 +31,11 @@ def open_contestant(name: str, model: onnx.ModelProto, *, threads: int = 1) -> E
     """An engine or a rival, ready to execute the model.
 
     Raises:
-        UsageError: There is none of that name, or no threads.
+        UsageError: There is none of that name, or that number of threads cannot be.
         MissingExtraError: Its package is not installed.
         UnsupportedError: It cannot execute a part of the model.
     """
     if name not in RIVALS:
         return open_engine(name, model, threads=threads)
-    if threads < 1:
-        raise UsageError(f"expected at least 1 thread, got {threads}")
+    check_threads(threads)
     return RIVALS[name](model, threads)

@@ -10,12 +10,25 @@ from typing import ClassVar
 import numpy as np
 import onnx
 
-from bnnkit.integer_twin import IntegerTwin
-from bnnkit.twin import Translation, attributes, window
+from bnnkit.integer_twin import PLUS, IntegerTwin, Signs
+from bnnkit.twin import PREFIX, Translation, attributes, window
+
+TINY = 2.0**-100
+"""Its inverse is still a float32, and so are usual numbers divided by it."""
 
 
 class OpenVinoIntegerTwin(IntegerTwin):
     """An integer twin with sums of integer convolutions."""
+
+    def sign(self, node: onnx.NodeProto) -> None:
+        """Sign(x)."""
+        target = f"{PREFIX}{node.output[0]}"
+        step = self.constant("tiny", TINY)
+        plus = self.constant("byte.255", PLUS, np.uint8)
+        self.add("QuantizeLinear", [node.input[0], step, plus], f"{target}.saturated")
+        two = self.constant("byte.2", 2, np.uint8)
+        code = self.add("BitwiseAnd", [f"{target}.saturated", two], f"{target}.code")
+        self._held[node.output[0]] = Signs(2, {"code": code})
 
     def binary_conv2d(self, node: onnx.NodeProto) -> None:
         """BinaryConv2d(x, w)."""
@@ -33,5 +46,6 @@ class OpenVinoIntegerTwin(IntegerTwin):
 
     translations: ClassVar[Mapping[str, Translation]] = {
         **IntegerTwin.translations,
+        "Sign": Translation(sign, "signs"),
         "BinaryConv2d": Translation(binary_conv2d, "sum"),
     }

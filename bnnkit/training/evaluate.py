@@ -1,7 +1,5 @@
-"""The deterministic network: z = 0 in every sign, the likelier value of every weight."""
+"""What the deterministic network gives: class probabilities, and sums for the metrics."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,19 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode and without gradients; afterwards every module as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        # TensorFloat-32, cuDNN's default, would round the real-valued parts.
-        with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+from bnnkit.nn.evaluating import evaluating
 
 
 def evaluate(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnnkit.training.evaluate import evaluating
+from bnnkit.nn.evaluating import evaluating
 
 
 def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:

@@ -9,7 +9,6 @@ nothing is kept.
 import hashlib
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -19,6 +18,9 @@ import llvmlite
 import numba
 from numba import cfunc
 from numba.core.registry import cpu_target
+
+from bnnkit.atomic import write_text
+from bnnkit.errors import FileError
 
 VARIABLE = "BNNKIT_CACHE_DIR"
 """Environment variable that names the folder to keep machine code in."""
@@ -58,30 +60,25 @@ def compiled(kernel: Callable[..., object], signature):
         signature: Its types.
     """
     with _lock:
-        folder = _writable(cache_folder() / kernel.__name__)
-        if folder is None:
+        folder = cache_folder() / kernel.__name__
+        try:
+            return _from_disk(kernel, signature, folder)
+        except (OSError, FileError):  # no folder, no right to write, no space: nothing is kept
             return cfunc(signature, error_model="numpy")(kernel)
-        _remove_untrusted(folder)
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(folder)
-        try:
-            function = cfunc(signature, cache=True, error_model="numpy")(kernel)
-        finally:
-            numba.config.CACHE_DIR = before
-        _write_checksums(folder)
-        return function
 
 
-def _writable(folder: Path) -> Path | None:
-    """The folder, or one among temporary files where it cannot be written, or None."""
-    for candidate in (folder, Path(tempfile.gettempdir()) / f"bnnkit-{os.getuid()}" / folder.name):
-        try:
-            candidate.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:
-            continue
-        if os.access(candidate, os.W_OK) and candidate.stat().st_uid == os.getuid():
-            return candidate
-    return None
+def _from_disk(kernel, signature, folder):
+    """The kernel from a folder where it is, or will be, kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_untrusted(folder)
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(folder)
+    try:
+        function = cfunc(signature, cache=True, error_model="numpy")(kernel)
+    finally:
+        numba.config.CACHE_DIR = before
+    _write_checksums(folder)
+    return function
 
 
 def _files(folder: Path) -> list[Path]:
@@ -104,7 +101,7 @@ def _remove_untrusted(folder: Path) -> None:
 def _is_trusted(path: Path) -> bool:
     try:
         return _checksum_file(path).read_text() == _checksum(path)
-    except OSError:
+    except OSError:  # one of the two is not there
         return False
 
 
@@ -115,4 +112,4 @@ def _checksum(path: Path) -> str:
 def _write_checksums(folder: Path) -> None:
     for path in _files(folder):
         if not _is_trusted(path):
-            _checksum_file(path).write_text(_checksum(path))
+            write_text(_checksum_file(path), _checksum(path))

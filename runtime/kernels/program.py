@@ -98,15 +98,17 @@ def serve(mailbox, done, looks, thread, threads):
         _execute(program, kernels, thread, threads, mailbox + 3 * LINE)
 
 
-def post(mailbox, job):
-    """Make a job known to the threads that `serve` the mailbox."""
+def lead(mailbox, job, threads):
+    """Post a job to the threads that `serve` the mailbox, and do the first thread's share."""
+    program, kernels = load_acquire(mailbox + LINE), load_acquire(mailbox + 2 * LINE)
     store_release(mailbox, job)
+    _execute(program, kernels, 0, threads, mailbox + 3 * LINE)
 
 
 ENTRIES = {
     execute: types.void(*[types.int64] * 5),
     serve: types.int64(*[types.int64] * 5),
-    post: types.void(types.int64, types.int64),
+    lead: types.void(*[types.int64] * 3),
 }
 """What Python calls, and its types."""
 

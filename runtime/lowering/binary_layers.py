@@ -10,7 +10,14 @@ from bnnkit.runtime.cpu import binary_form
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.kernels.lookup import MOST_TAPS
 from bnnkit.runtime.lowering.draft import Draft, Pads
-from bnnkit.runtime.lowering.layer import NO_PADS, Layer, add_layer, window_of
+from bnnkit.runtime.lowering.layer import (
+    NO_PADS,
+    Layer,
+    add_layer,
+    check_inputs_of,
+    check_outputs_of,
+    window_of,
+)
 from bnnkit.runtime.lowering.output import Output, signs_of, sums_of
 from bnnkit.runtime.steps.convolution import Constants, Window
 from bnnkit.runtime.steps.signs import AlignGroups
@@ -19,7 +26,7 @@ from bnnkit.runtime.values import Array, Kind, Margin, Value
 
 def binary_conv2d(draft: Draft, node: Node) -> None:
     """BinaryConv2d, with what its kernel can do at once."""
-    _binary_conv2d(draft, node, sums_of(draft, node, node.attributes["weight_shape"][0]))
+    _binary_conv2d(draft, node, sums_of(draft, node, node.attributes["weight_shape"][0], rank=3))
 
 
 def binary_conv2d_threshold(draft: Draft, node: Node) -> None:
@@ -30,23 +37,26 @@ def binary_conv2d_threshold(draft: Draft, node: Node) -> None:
 def _binary_conv2d(draft: Draft, node: Node, output: Output) -> None:
     signs = unpack_weight(draft.constant(node, 1), tuple(node.attributes["weight_shape"]))
     source, ones = draft.padded.get(node.inputs[0], (node.inputs[0], NO_PADS))
-    draft.signs(source)
+    source = draft.signs(source)
     _add(draft, node, source, signs, ones, output)
 
 
 def binary_linear(draft: Draft, node: Node) -> None:
     """BinaryLinear: a convolution as large as the map that was flattened, 1x1 for a vector."""
     signs = unpack_weight(draft.constant(node, 1), tuple(node.attributes["weight_shape"]))
-    source = draft.flattened.get(node.inputs[0], node.inputs[0])
-    channels, height, width = draft.signs(source).map
+    source = draft.signs(draft.flattened.get(node.inputs[0], node.inputs[0]))
+    channels, height, width = draft.values[source].map
+    check_inputs_of(node, signs.shape[1], channels * height * width)
     # ONNX flattens (C, H, W); packed maps are (H, W, C).
     signs = signs.reshape(len(signs), channels, height, width).transpose(0, 2, 3, 1)
-    _add(draft, node, source, signs, NO_PADS, sums_of(draft, node, 0))
+    _add(draft, node, source, signs, NO_PADS, sums_of(draft, node, len(signs), rank=1))
 
 
 def _add(draft: Draft, node: Node, source: str, signs: Array, ones: Pads, output: Output) -> None:
     """Append the layer with weights (O, KH, KW, I/G) over a map that `ones` pads with +1."""
     groups = node.attributes.get("group", 1)
+    check_inputs_of(node, signs.shape[3] * groups, draft.values[source].map[0])
+    check_outputs_of(node, len(signs), groups, output)
     size = (signs.shape[1], signs.shape[2])
     window, pads = window_of(node, draft.values[source], size, ones)
     sums, cases = _sums_without_difference(draft.values[source], signs, window, pads, ones)

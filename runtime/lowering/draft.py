@@ -12,6 +12,7 @@ import numpy as np
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.graph import Graph, Node
 from bnnkit.runtime.operators import OPERATORS
+from bnnkit.runtime.operators.elementwise import Attributes
 from bnnkit.runtime.steps.real import Operator
 from bnnkit.runtime.steps.signs import CopySigns, PackSigns, UnpackSigns
 from bnnkit.runtime.steps.step import Step
@@ -73,20 +74,52 @@ class Draft:
         """The kind of a value, or None for a constant."""
         return self.values[name].kind if name in self.values else None
 
-    def signs(self, name: str) -> Value:
-        """Give signs a buffer of their own if they have none yet."""
-        value = self.values[name]
+    def signs(self, name: str) -> str:
+        """The name under which signs lie packed in a buffer, which is made if need be.
+
+        Raises:
+            UnsupportedError: The value is no signs.
+        """
         if name in self.padded:
             source, (top, left, _, _) = self.padded.pop(name)
-            self.signs(source)
+            source = self.signs(source)
             self.steps.append(CopySigns(name=name, source=source, target=name, top=top, left=left))
         elif name in self.flattened:
             self._flatten(name, self.flattened.pop(name))
-        return value
+        kind = self.kind(name)
+        if kind == "codes":
+            return self._pack_codes(name)
+        if kind != "signs":
+            raise UnsupportedError(f"the value {name!r} is expected to be signs, it is {kind}")
+        return name
+
+    def packed(self, name: str) -> Value:
+        """What `signs` names."""
+        return self.values[self.signs(name)]
+
+    def _pack_codes(self, name: str) -> str:
+        """Pack signs that an operator in NumPy has moved about."""
+        packed, value = f"{name}/packed", self.values[name]
+        if packed not in self.values:
+            if len(value.shape) not in (1, 3):
+                raise UnsupportedError(
+                    f"the signs {name!r} are expected to be maps (N, C, H, W) or vectors (N, F),"
+                    f" their shape is (N, {', '.join(map(str, value.shape))})"
+                )
+            real = f"{name}/real"
+            cast = Operator(
+                name=name, sources=(name,), target=real, function=_from_codes, attributes={}
+            )
+            self.add(cast, Value(kind="real", shape=value.shape))
+            zeros = np.zeros(value.map[0], np.float32)
+            pack = PackSigns(name=name, source=real, target=packed, thresholds=zeros)
+            self.add(pack, Value(kind="signs", shape=value.shape))
+        return packed
 
     def _flatten(self, name: str, source: str) -> None:
         """Reorder signs from a map's order to ONNX's, by way of reals: rare, so simple."""
-        shape = self.signs(source).shape
+        source = self.signs(source)
+        shape = self.values[source].shape
         real, flat = f"{name}/real", f"{name}/flat"
         self.add(
             UnpackSigns(name=name, source=source, target=real), Value(kind="real", shape=shape)
@@ -98,3 +131,8 @@ class Draft:
         self.add(step, Value(kind="real", shape=(features,)))
         thresholds = np.zeros(features, np.float32)
         self.steps.append(PackSigns(name=name, source=flat, target=name, thresholds=thresholds))
+
+
+def _from_codes(attributes: Attributes, codes: Array) -> Array:
+    """Codes 0 and 2 as -1.0 and +1.0."""
+    return np.subtract(codes, 1, dtype=np.float32)

@@ -7,8 +7,15 @@ from bnnkit.runtime import weights
 from bnnkit.runtime.cpu import has_512_bits
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
-from bnnkit.runtime.lowering.layer import NO_PADS, Layer, add_layer, window_of
-from bnnkit.runtime.lowering.output import Output, sums_of
+from bnnkit.runtime.lowering.layer import (
+    NO_PADS,
+    Layer,
+    add_layer,
+    check_inputs_of,
+    check_outputs_of,
+    window_of,
+)
+from bnnkit.runtime.lowering.output import Output, threshold_of
 from bnnkit.runtime.steps.convolution import Constants
 from bnnkit.runtime.steps.real import Centre, CopyReal
 from bnnkit.runtime.values import Array, Kind, Value
@@ -25,7 +32,7 @@ def integer_layer(draft: Draft, node: Node) -> None:
         zero_point=zero_point.astype(np.float32),
     )
     draft.add(centre, Value(kind="real", shape=image.map))
-    output = sums_of(draft, node, 0)
+    output = threshold_of(draft, node)
     weight = draft.constant(node, 1).astype(np.float32)
     _add(draft, node, centre.target, weight, output, output.thresholds)
 
@@ -103,6 +110,9 @@ def _add(
     is_map = weight.ndim == 4
     dtype = np.int8 if weight.dtype == np.int8 else np.float32
     weight = weight.astype(dtype).reshape(*weight.shape, *(1,) * (4 - weight.ndim))
+    groups = node.attributes.get("group", 1)
+    check_inputs_of(node, weight.shape[1] * groups, draft.values[source].map[0])
+    check_outputs_of(node, len(weight), groups, output)
     size = (weight.shape[2], weight.shape[3])
     window, pads = window_of(node, draft.values[source], size)
     draft.values[source].margin.widen(*pads)
@@ -116,7 +126,7 @@ def _add(
         source=source,
         window=window,
         is_map=is_map,
-        groups=node.attributes.get("group", 1),
+        groups=groups,
         weight=weights.octets(ohwi) if dtype == np.int8 else ohwi.reshape(len(weight), -1),
         elements=weight.shape[1],
         group_elements=weight.shape[1],

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.errors import UnsupportedError
+from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime import weights
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft, Pads
 from bnnkit.runtime.lowering.output import Output
-from bnnkit.runtime.operators.pooling import pool_output
+from bnnkit.runtime.operators.pooling import explicit_pads, pool_output
 from bnnkit.runtime.steps.convolution import Constants, Convolution, Window
 from bnnkit.runtime.steps.signs import PackSigns
 from bnnkit.runtime.values import Array, Kind, Value
@@ -57,13 +57,9 @@ def window_of(
         size: KH and KW.
         ones: Padding that an earlier node asked for.
     """
-    if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise UnsupportedError(
-            f"node {node.name!r} ({node.kind}): expected explicit pads, got auto_pad"
-        )
     down, right = node.attributes.get("strides", (1, 1))
     vertical, horizontal = node.attributes.get("dilations", (1, 1))
-    zeros = node.attributes.get("pads", NO_PADS)
+    zeros = explicit_pads(node.attributes)
     top, left, bottom, after = (a + b for a, b in zip(zeros, ones, strict=True))
     _, height, width = source.map
     rows = pool_output(height, size[0], down, (top, bottom), vertical, ceil=False)
@@ -80,6 +76,29 @@ def window_of(
         output=(rows, columns),
     )
     return window, (top, left, bottom, after)
+
+
+def check_inputs_of(node: Node, wanted: int, given: int) -> None:
+    """Refuse weights for another number of inputs than come: a kernel would read elsewhere."""
+    if wanted != given:
+        raise ArtifactError(
+            f"node {node.name!r} ({node.kind}): expected weights for its {given} inputs,"
+            f" got weights for {wanted}"
+        )
+
+
+def check_outputs_of(node: Node, channels: int, groups: int, output: Output) -> None:
+    """Refuse channels that groups do not divide, and thresholds for another number of channels."""
+    if channels % groups:
+        raise ArtifactError(
+            f"node {node.name!r} ({node.kind}): expected a multiple of {groups} output channels,"
+            f" got {channels}"
+        )
+    if output.thresholds is not None and output.thresholds.size != channels:
+        raise ArtifactError(
+            f"node {node.name!r} ({node.kind}): expected a threshold for each of {channels}"
+            f" channels, got {output.thresholds.size}"
+        )
 
 
 def add_layer(draft: Draft, node: Node, layer: Layer, output: Output) -> None:

@@ -1,61 +1,95 @@
-"""Lowering of real-valued operators to NumPy, where no kernel has a form of them."""
+"""Lowering of operators to NumPy, where no kernel has a form of them."""
 
 from typing import Any
 
 import numpy as np
 
+from bnnkit.artifact_format import MOVES_SIGNS
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.operators import OPERATORS, arguments
 from bnnkit.runtime.steps.real import Operator, Source
-from bnnkit.runtime.values import Array, Value
+from bnnkit.runtime.values import Array, Kind, Value
 
+BATCH = 2
+"""Of the zeros with which an operator is tried out: one could be anything, two is a batch."""
 DTYPES: dict[str, np.dtype[Any]] = {"signs": np.dtype(np.uint8), "sums": np.dtype(np.int32)}
 
 
 def operator(draft: Draft, node: Node) -> None:
-    """Append an operator in NumPy; the shape that it gives is learnt by running it on zeros."""
-    function = OPERATORS[node.kind]
-    sources = tuple(_source(draft, name) for name in node.inputs)
-    samples = arguments([_sample(draft, source) for source in sources])
-    try:
-        with np.errstate(all="ignore"):  # the logarithm of zero is no one's mistake here
-            result = function(node.attributes, *samples)
-    except (ValueError, IndexError, TypeError, KeyError) as error:
+    """Append an operator in NumPy; the shape that it gives is learnt by running it on zeros.
+
+    Raises:
+        UnsupportedError: It cannot be run, or does not keep the batch.
+    """
+    sources = tuple(source_of(draft, name) for name in node.inputs)
+    result = _try_out(draft, node, sources)
+    kind = _kind(draft, node)
+    if kind != "shape" and result.shape[:1] != (BATCH,):
         raise UnsupportedError(
-            f"node {node.name!r} ({node.kind}) cannot be run: {error}"
-        ) from error
-    # Shapes have no batch: they are computed when the batch is known, not at every run.
-    is_shape = node.kind == "Shape" or all(draft.kind(n) in ("shape", None) for n in node.inputs)
+            f"node {node.name!r} ({node.kind}): expected a result whose first axis is the batch,"
+            f" got {result.shape} for a batch of {BATCH}"
+        )
     step = Operator(
         name=node.name,
         sources=sources,
         target=node.outputs[0],
-        function=function,
+        function=OPERATORS[node.kind],
         attributes=node.attributes,
     )
-    shape = result.shape if is_shape else result.shape[1:]
-    draft.add(step, Value(kind="shape" if is_shape else "real", shape=shape, dtype=result.dtype))
+    shape = result.shape if kind == "shape" else result.shape[1:]
+    draft.add(step, Value(kind=kind, shape=shape, dtype=result.dtype))
 
 
-def _source(draft: Draft, name: str) -> Source:
+def _try_out(draft: Draft, node: Node, sources: tuple[Source, ...]) -> Array:
+    samples = arguments([sample(draft, source) for source in sources])
+    try:
+        with np.errstate(all="ignore"):  # the logarithm of zero is no one's mistake here
+            result: Array = OPERATORS[node.kind](node.attributes, *samples)
+    except (ValueError, IndexError, TypeError, KeyError) as error:
+        raise UnsupportedError(
+            f"node {node.name!r} ({node.kind}) cannot be run: {error}"
+        ) from error
+    return result
+
+
+def _kind(draft: Draft, node: Node) -> Kind:
+    """Whether the result is signs again, or a shape, which is computed once for a batch."""
+    kinds = [draft.kind(name) for name in node.inputs]
+    if node.kind == "Shape" or all(kind in ("shape", None) for kind in kinds):
+        return "shape"
+    if kinds[0] in ("signs", "codes") and node.kind in MOVES_SIGNS:
+        if node.kind == "Pad" and not _pads_with_signs(draft, node):
+            raise UnsupportedError(
+                f"node {node.name!r} (Pad): expected signs to be padded with 0 (-1) or 2 (+1)"
+            )
+        return "codes"
+    return "real"
+
+
+def _pads_with_signs(draft: Draft, node: Node) -> bool:
+    if node.attributes.get("mode", b"constant") != b"constant":
+        return True
+    return len(node.inputs) < 3 or int(draft.constant(node, 2)) in (0, 2)
+
+
+def source_of(draft: Draft, name: str) -> Source:
+    """An input of a node as a step takes it: a value, a constant, or None where it is left out."""
     if name not in draft.values:
         return draft.graph.constants.get(name)
-    if draft.kind(name) == "signs":
-        draft.signs(name)
-    return name
+    return draft.signs(name) if draft.kind(name) == "signs" else name
 
 
-def _sample(draft: Draft, source: Source) -> Array | None:
-    """Zeros for a batch of one; a shape is what it is for that batch."""
+def sample(draft: Draft, source: Source) -> Array | None:
+    """Zeros for a batch of BATCH; a shape is what it is for that batch."""
     if not isinstance(source, str):
         return source
     value = draft.values[source]
     if value.kind == "shape":
         step = draft.steps[draft.position(source)]
         assert isinstance(step, Operator)  # shapes come from no other step
-        samples = arguments([_sample(draft, name) for name in step.sources])
+        samples = arguments([sample(draft, name) for name in step.sources])
         shape: Array = step.function(step.attributes, *samples)
         return shape
-    return np.zeros((1, *value.shape), DTYPES.get(value.kind, value.dtype))
+    return np.zeros((BATCH, *value.shape), DTYPES.get(value.kind, value.dtype))

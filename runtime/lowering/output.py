@@ -36,11 +36,10 @@ class Output:
 
 
 def signs_of(draft: Draft, node: Node, thresholds: Array) -> Output:
-    """The signs that the node gives, or their maximum where that is all that is read."""
+    """The signs of a BinaryConv2dThreshold, or their maximum if that is all that is read."""
     output = Output(name=node.outputs[0], kind="signs", thresholds=thresholds.reshape(-1))
     reader = draft.graph.sole_reader(output.name)
-    is_plain = node.attributes.get("group", 1) == 1 and node.kind.endswith("Conv2dThreshold")
-    if is_plain and reader is not None and _is_plain_pool(reader):
+    if node.attributes.get("group", 1) == 1 and reader is not None and _is_plain_pool(reader):
         draft.done.add(reader.name)
         return replace(output, name=reader.outputs[0], pools=True)
     return output
@@ -58,21 +57,34 @@ def _is_plain_pool(node: Node) -> bool:
     )
 
 
-def sums_of(draft: Draft, node: Node, channels: int) -> Output:
-    """The sums that the node gives, or what a Threshold or a scale and a bias make of them."""
+def threshold_of(draft: Draft, node: Node) -> Output:
+    """The sums that the node gives, or the signs of a Threshold that is all that reads them."""
     reader = draft.graph.sole_reader(node.outputs[0])
-    if reader is not None and reader.kind == "bnnkit.Threshold":
-        draft.done.add(reader.name)
-        thresholds = draft.constant(reader, 1).reshape(-1)
-        return Output(name=reader.outputs[0], kind="signs", thresholds=thresholds)
+    if reader is None or reader.kind != "bnnkit.Threshold":
+        return Output(name=node.outputs[0], kind="sums")
+    draft.done.add(reader.name)
+    thresholds = draft.constant(reader, 1).reshape(-1)
+    return Output(name=reader.outputs[0], kind="signs", thresholds=thresholds)
+
+
+def sums_of(draft: Draft, node: Node, channels: int, rank: int) -> Output:
+    """As `threshold_of`, or what a scale and a bias for each channel make of the sums.
+
+    Args:
+        draft: The nodes that are taken along become done.
+        node: Gives int32 sums.
+        channels: O.
+        rank: 3 for maps (O, H, W), 1 for vectors (O,).
+    """
+    reader = draft.graph.sole_reader(node.outputs[0])
     if reader is not None and reader.kind == "Cast" and reader.attributes["to"] == FLOAT:
-        scaled = _scaled(draft, reader, channels)
+        scaled = _scaled(draft, reader, channels, rank)
         if scaled is not None:
             return scaled
-    return Output(name=node.outputs[0], kind="sums")
+    return threshold_of(draft, node)
 
 
-def _scaled(draft: Draft, cast: Node, channels: int) -> Output | None:
+def _scaled(draft: Draft, cast: Node, channels: int, rank: int) -> Output | None:
     """Cast, Mul, Add with one number a channel: the form of a batch norm."""
     multiply = draft.graph.sole_reader(cast.outputs[0])
     if multiply is None or multiply.kind != "Mul":
@@ -80,7 +92,7 @@ def _scaled(draft: Draft, cast: Node, channels: int) -> Output | None:
     add = draft.graph.sole_reader(multiply.outputs[0])
     if add is None or add.kind != "Add":
         return None
-    scale, bias = (_number(draft, node, channels) for node in (multiply, add))
+    scale, bias = (_number(draft, node, channels, rank) for node in (multiply, add))
     if scale is None or bias is None:
         return None
     draft.done |= {cast.name, multiply.name, add.name}
@@ -88,7 +100,9 @@ def _scaled(draft: Draft, cast: Node, channels: int) -> Output | None:
     return Output(name=add.outputs[0], kind="real", scale=rows)
 
 
-def _number(draft: Draft, node: Node, channels: int) -> Array | None:
-    """The constant operand of a node where it is one number a channel."""
+def _number(draft: Draft, node: Node, channels: int, rank: int) -> Array | None:
+    """The constant operand of a node where it is one float32 number a channel."""
     found = [draft.graph.constants[name] for name in node.inputs if name in draft.graph.constants]
-    return per_channel(found[0], channels) if len(found) == 1 else None
+    if len(found) != 1 or found[0].dtype != np.float32 or found[0].ndim > rank + 1:
+        return None
+    return per_channel(found[0], channels, rank)

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnnkit.errors import UnsupportedError
+from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.lowering.operator import BATCH, sample, source_of
 from bnnkit.runtime.operators import OPERATORS
-from bnnkit.runtime.operators.pooling import pool_output
+from bnnkit.runtime.operators.pooling import explicit_pads, pool_output
 from bnnkit.runtime.steps.real import Chain, CopyReal, Operator
 from bnnkit.runtime.steps.signs import PackSigns, PoolSigns, UnpackSigns
-from bnnkit.runtime.values import Array, Value
+from bnnkit.runtime.values import FLOAT, Array, Value
 
 
 def sign(draft: Draft, node: Node) -> None:
@@ -35,23 +36,31 @@ def threshold(draft: Draft, node: Node) -> None:
 
 def _pack(draft: Draft, node: Node, thresholds: Array) -> None:
     source, target = node.inputs[0], node.outputs[0]
-    shape = draft.values[source].shape
-    if len(shape) not in (1, 3):
+    value = draft.values[source]
+    if len(value.shape) not in (1, 3) or value.kind in ("signs", "codes", "shape"):
         raise UnsupportedError(
-            f"node {node.name!r} ({node.kind}): expected maps (N, C, H, W) or vectors (N, F),"
-            f" got the shape (N, {', '.join(map(str, shape))})"
+            f"node {node.name!r} ({node.kind}): expected maps (N, C, H, W) or vectors (N, F) of"
+            f" numbers, got {value.kind} of shape (N, {', '.join(map(str, value.shape))})"
         )
-    if draft.kind(source) == "image":  # its channels are not contiguous
-        stored = f"{node.name}/stored"
-        copy = CopyReal(name=node.name, source=source, target=stored)
-        draft.add(copy, Value(kind="real", shape=shape))
-        source = stored
+    if thresholds.size not in (1, value.map[0]):
+        raise ArtifactError(
+            f"node {node.name!r} ({node.kind}): expected a threshold for each of {value.map[0]}"
+            f" channels, got {thresholds.size}"
+        )
+    is_integer = value.kind == "sums" or value.dtype == np.int32
+    dtype = np.dtype(np.int32) if is_integer else FLOAT
+    if value.kind == "image" or (value.kind == "real" and value.dtype != dtype):
+        # Channels that are not contiguous, or numbers of another type.
+        copy = CopyReal(name=node.name, source=source, target=f"{node.name}/stored")
+        draft.add(copy, Value(kind="real", shape=value.shape, dtype=dtype))
+        source = copy.target
+    thresholds = np.broadcast_to(thresholds, value.map[0]).astype(dtype)
     step = PackSigns(name=node.name, source=source, target=target, thresholds=thresholds)
-    draft.add(step, Value(kind="signs", shape=shape))
+    draft.add(step, Value(kind="signs", shape=value.shape))
 
 
 def lower_move(draft: Draft, node: Node) -> bool:
-    """Lower an operator that moves signs about or pools them; tell whether it was one."""
+    """Lower an operator that moves packed signs or pools them; tell whether it was one."""
     if not node.inputs or draft.kind(node.inputs[0]) != "signs":
         return False
     if node.kind == "MaxPool":
@@ -70,11 +79,12 @@ def lower_move(draft: Draft, node: Node) -> bool:
 def _max_pool(draft: Draft, node: Node) -> None:
     """MaxPool of signs."""
     source, target = node.inputs[0], node.outputs[0]
-    channels, height, width = draft.signs(source).map
+    source = draft.signs(source)
+    channels, height, width = draft.values[source].map
     size = tuple(node.attributes["kernel_shape"])
     stride = tuple(node.attributes.get("strides", (1, 1)))
     dilation = tuple(node.attributes.get("dilations", (1, 1)))
-    top, left, bottom, right = node.attributes.get("pads", (0, 0, 0, 0))
+    top, left, bottom, right = explicit_pads(node.attributes)
     ceil = bool(node.attributes.get("ceil_mode", 0))
     out = (
         pool_output(height, size[0], stride[0], (top, bottom), dilation[0], ceil),
@@ -106,7 +116,8 @@ def _pad(draft: Draft, node: Node) -> None:
     """Padding with +1, put off: a convolution takes it from the margin."""
     _, _, top, left, _, _, bottom, right = draft.constant(node, 1).tolist()
     source, target = node.inputs[0], node.outputs[0]
-    channels, height, width = draft.signs(source).map
+    source = draft.signs(source)
+    channels, height, width = draft.values[source].map
     shape = (channels, height + top + bottom, width + left + right)
     draft.values[target] = Value(kind="signs", shape=shape)
     draft.padded[target] = (source, (top, left, bottom, right))
@@ -116,18 +127,17 @@ def _flattens(draft: Draft, node: Node) -> bool:
     """Whether a Flatten or Reshape of signs turns (N, C, H, W) into (N, C * H * W)."""
     if node.kind == "Flatten":
         return int(node.attributes.get("axis", 1)) == 1
-    name = node.inputs[1]
-    if draft.kind(name) == "shape":
-        return True
-    shape = draft.constant(node, 1).tolist()
+    shape = sample(draft, source_of(draft, node.inputs[1]))
     features = int(np.prod(draft.values[node.inputs[0]].shape))
-    return len(shape) == 2 and (shape[1] == features or shape == [0, -1])
+    keeps_batch = shape is not None and len(shape) == 2 and shape[0] in (-1, 0, BATCH)
+    return shape is not None and keeps_batch and shape[1] in (-1, features)
 
 
 def _flatten(draft: Draft, node: Node) -> None:
     """Flattening, put off: a dense layer reorders its weights instead."""
     source, target = node.inputs[0], node.outputs[0]
-    features = int(np.prod(draft.signs(source).shape))
+    source = draft.signs(source)
+    features = int(np.prod(draft.values[source].shape))
     draft.values[target] = Value(kind="signs", shape=(features,))
     draft.flattened[target] = source
 
@@ -136,11 +146,11 @@ def _dequantize(draft: Draft, node: Node) -> None:
     """DequantizeLinear(signs, 1, 1): the real numbers -1 and +1."""
     source, target = node.inputs[0], node.outputs[0]
     if source not in draft.flattened:
-        value = Value(kind="real", shape=draft.signs(source).shape)
+        value = Value(kind="real", shape=draft.packed(source).shape)
         draft.add(UnpackSigns(name=node.name, source=source, target=target), value)
         return
-    source = draft.flattened[source]
-    shape, real = draft.signs(source).shape, f"{node.name}/map"
+    source = draft.signs(draft.flattened[source])
+    shape, real = draft.values[source].shape, f"{node.name}/map"
     draft.add(
         UnpackSigns(name=node.name, source=source, target=real), Value(kind="real", shape=shape)
     )

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.errors import UnsupportedError
+
 Array = NDArray[Any]
 Attributes = dict[str, Any]
 
@@ -31,12 +33,25 @@ def pool_output(
     return length - 1 if (length - 1) * stride >= size + pads[0] else length
 
 
+def explicit_pads(a: Attributes) -> tuple[int, int, int, int]:
+    """Pixels at the top, left, bottom and right.
+
+    Raises:
+        UnsupportedError: The padding is left to a rule, auto_pad.
+    """
+    if a.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+        rule = a["auto_pad"].decode()
+        raise UnsupportedError(f"expected explicit pads, got auto_pad {rule}: export with pads")
+    top, left, bottom, right = a.get("pads", (0, 0, 0, 0))
+    return top, left, bottom, right
+
+
 def _windows(a: Attributes, x: Array, fill: float) -> tuple[list[Array], tuple[int, int]]:
     """Every pixel of the window as an array over all outputs, in the window's row-major order."""
     size = a["kernel_shape"]
     stride = a.get("strides", [1, 1])
     dilation = a.get("dilations", [1, 1])
-    top, left, bottom, right = a.get("pads", [0, 0, 0, 0])
+    top, left, bottom, right = explicit_pads(a)
     ceil = bool(a.get("ceil_mode", 0))
     out = tuple(
         pool_output(x.shape[2 + i], size[i], stride[i], pads, dilation[i], ceil)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.kernels import reals as kernels
 from bnnkit.runtime.kernels.records import Centre as CentreRecord
 from bnnkit.runtime.kernels.records import Chain as ChainRecord
@@ -131,7 +132,12 @@ class Operator:
 
         def run() -> None:
             arrays = [memory.onnx(s) if isinstance(s, str) else s for s in self.sources]
-            np.copyto(out, self.function(self.attributes, *arguments(arrays)))
+            result = self.function(self.attributes, *arguments(arrays))
+            if result.shape != out.shape:
+                raise UnsupportedError(
+                    f"node {self.name!r} gives {result.shape} for this batch, expected {out.shape}"
+                )
+            np.copyto(out, result)
 
         if memory.values[self.target].kind == "shape":  # known as soon as the batch is
             run()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from bnnkit.runtime.kernels import signs as kernels
 from bnnkit.runtime.kernels.records import Align, Map, Move, Pack, Pool
 from bnnkit.runtime.memory import Memory
@@ -17,7 +19,7 @@ class PackSigns:
     """Signs of reals or sums: +1 where value >= threshold.
 
     Attributes:
-        thresholds: (C,), of the source's type; zeros for the plain sign.
+        thresholds: (C,), float32 or int32 as the source; zeros for the plain sign.
     """
 
     name: str
@@ -26,10 +28,11 @@ class PackSigns:
     thresholds: Array
 
     def bind(self, memory: Memory) -> Native:
-        kind = memory.values[self.source].kind
         thresholds = memory.address(padded(self.thresholds))
         record = Pack(memory.map(self.source), memory.map(self.target), thresholds)
-        return native(kernels.pack_sums if kind == "sums" else kernels.pack_reals, memory, record)
+        is_integer = self.thresholds.dtype == np.int32
+        kernel = kernels.pack_sums if is_integer else kernels.pack_reals
+        return native(kernel, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,37 @@
+"""Class probabilities from what a network gives."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.runtime.graph import Graph
+from bnnkit.runtime.values import Array
+
+KEEPS_NUMBERS = {"Identity", "Flatten", "Reshape", "Squeeze"}
+
+
+def probabilities(graph: Graph, scores: Array) -> NDArray[np.float32]:
+    """The softmax of a network's first output, or that output where it is probabilities already.
+
+    Args:
+        graph: Its last operator tells which.
+        scores: (N, K), the first output.
+
+    Returns:
+        float32, (N, K), rows sum to 1.
+    """
+    last = _last_operator(graph, graph.outputs[0])
+    real = scores.astype(np.float32)
+    if last == "Softmax":
+        return real
+    if last == "LogSoftmax":
+        return np.asarray(np.exp(real))
+    exponential: NDArray[np.float32] = np.exp(real - real.max(axis=-1, keepdims=True))
+    return np.divide(exponential, exponential.sum(axis=-1, keepdims=True))
+
+
+def _last_operator(graph: Graph, name: str) -> str:
+    """What computes a value, seen through operators that leave the numbers as they are."""
+    made_by = {output: node for node in graph.nodes for output in node.outputs}
+    while name in made_by and made_by[name].kind in KEEPS_NUMBERS:
+        name = made_by[name].inputs[0]
+    return made_by[name].kind if name in made_by else ""
