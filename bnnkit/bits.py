@@ -79,11 +79,20 @@ def unpack_weight(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[
     Raises:
         UsageError: There are not as many bytes as the shape needs.
     """
+    check_packed_size(packed, shape)
     count = int(np.prod(shape))
-    if packed.size != -(-count // 8):
-        raise UsageError(
-            f"expected {-(-count // 8)} bytes of packed weights for the shape {shape},"
-            f" got {packed.size}"
-        )
     bits = np.unpackbits(packed, count=count, bitorder="little")
     return (1 - 2 * bits.astype(np.int8)).astype(np.int8).reshape(shape)
+
+
+def check_packed_size(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
+    """Refuse a packed weight that has not as many bytes as its shape needs.
+
+    Raises:
+        UsageError: It has more or fewer.
+    """
+    size = -(-int(np.prod(shape)) // 8)
+    if packed.size != size:
+        raise UsageError(
+            f"expected {size} bytes of packed weights for the shape {shape}, got {packed.size}"
+        )

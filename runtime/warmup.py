@@ -29,6 +29,9 @@ def kernels_of_this_cpu() -> list[Kernel]:
         signs.align_groups,
         reals.chain,
         reals.centre,
+        reals.max_pool,
+        reals.sum_pool,
+        reals.copy_reals,
     ]
 
 

@@ -123,6 +123,8 @@ def padding_sums(
     Returns:
         (vertical cases * horizontal cases, O).
     """
+    if not vertical.any() and not horizontal.any():
+        return np.zeros((1, len(signs)), np.int64)
     taps = signs.sum(axis=3, dtype=np.int64)
     rows = [
         taps[:, top[:, None] | left[None, :]].sum(axis=1)

@@ -4,7 +4,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from artifacts import Artifact, digits_like
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from onnx import helper
+from stopped_export import POINTS, stopped_export
 
 from bnnkit.cli.group import COMMANDS, bnnkit_command
 from bnnkit.engines import ENGINES
@@ -415,45 +415,19 @@ def test_full_disk_leaves_the_old_file(
     assert list(out.parent.iterdir()) == [old]
 
 
-def _mapped_files(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/maps").read_text()
-    except OSError:  # it has ended
-        return ""
-
-
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
-@pytest.mark.parametrize("delay_s", [0.0, 0.5, 1.5])
-def test_interrupted_export_leaves_nothing(delay_s: float, digits_run: Path, out: Path) -> None:
-    path = out.with_suffix(".onnx")
-    command = [sys.executable, "-m", "bnnkit", "export", str(digits_run), "-o", str(path)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        # Before the command has begun, Python itself answers the signal.
-        while process.poll() is None and "torch" not in _mapped_files(process.pid):
-            time.sleep(0.01)
-        time.sleep(delay_s)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        errors = process.stderr.read()
-    if process.returncode != 0:  # else it was faster than the signal
-        assert process.returncode == 130
-        assert _line(errors, "export") == "interrupted"
-        assert _empty(out)
-
-
-def test_interruption_while_writing_leaves_the_old_file(
-    digits_run: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGINT, 130, "bnnkit export: interrupted\n"), (signal.SIGTERM, 143, "")],
+    ids=["interrupted", "terminated"],
+)
+def test_a_stopped_export_leaves_the_old_file(
+    number: int, code: int, said: str, point: str, digits_run: Path, out: Path
 ) -> None:
     path = out.with_suffix(".onnx")
     path.write_text("old")
-
-    def interrupt(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:100])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "write_bytes", interrupt)
-    result = CliRunner().invoke(bnnkit_command, ["export", str(digits_run), "-o", str(path)])
-    assert (result.exit_code, result.stderr) == (130, "bnnkit export: interrupted\n")
+    returned, errors, before = stopped_export(digits_run, path, point=point, signal=number)
+    assert len(before) == 1 + (point == "half a file written")
+    assert (returned, errors) == (code, said)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]

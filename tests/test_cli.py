@@ -2,7 +2,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -360,19 +359,6 @@ def test_a_reader_that_leaves_is_no_error(digits_model: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
-
-
-def test_terminating_an_export_leaves_nothing(digits_run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "m.onnx"
-    command = [sys.executable, "-m", "bnnkit", "export", str(digits_run), "-o", str(out)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        time.sleep(1.5)
-        process.terminate()
-        assert process.stderr is not None
-        assert b"Traceback" not in process.stderr.read()
-    if process.returncode != 0:  # else it was faster than we
-        assert process.returncode in (143, -15)
-        assert list(tmp_path.iterdir()) == []
 
 
 def test_the_tables_of_a_file_are_not_cut(digits_model: Path) -> None:

@@ -168,13 +168,35 @@ def test_constants_first_and_concatenation() -> None:
 @pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 1, 1]])
 @pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
 @pytest.mark.parametrize("include", [0, 1])
-def test_pools(kind: str, pads: list[int], ceil: int, include: int) -> None:
+@pytest.mark.parametrize("place", ["input", "behind a map"])
+def test_pools(kind: str, pads: list[int], ceil: int, include: int, place: str) -> None:
+    """The network's input goes through NumPy, maps inside the network mostly through kernels."""
     a = Artifact(5)
+    source = "x" if place == "input" else a.add("Relu", "x")
     extra = {"count_include_pad": include} if kind == "AveragePool" else {}
     if kind == "AveragePool" and include and ceil:
         pytest.skip("ONNX leaves open how padding counts in a window cut off by ceil_mode")
-    out = a.add(kind, "x", kernel_shape=[3, 2], strides=[2, 2], pads=pads, ceil_mode=ceil, **extra)
+    options = {"kernel_shape": [3, 2], "strides": [2, 2], "pads": pads, "ceil_mode": ceil}
+    out = a.add(kind, source, **options, **extra)
     assert_close(a, numbers(a, *MAP), out)
+
+
+@pytest.mark.parametrize("channels", [1, 5, 16, 33])
+def test_kernels_that_pool_and_join(channels: int) -> None:
+    a = Artifact(channels)
+    source = a.add("Relu", "x")
+    wide = a.add("MaxPool", source, kernel_shape=[2, 3], strides=[2, 1], dilations=[1, 2])
+    outs = [
+        wide,
+        a.add("Concat", source, a.add("Neg", source), source, axis=1),
+        a.add("GlobalAveragePool", source),
+        a.add("ReduceMean", source, a.constant(np.array([2, 3])), keepdims=0),
+        a.add("ReduceMean", source, a.constant(np.array([-1, -2]))),
+    ]
+    shape = (channels, 6, 7)
+    assert_close(a, numbers(a, *shape), *outs)
+    kinds = {type(step).__name__ for step in Plan(from_model(a.model(shape, *outs))).steps}
+    assert kinds == {"Operator", "PoolReals", "PlaceReals", "Chain"}
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])

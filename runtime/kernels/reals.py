@@ -10,7 +10,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from bnnkit.runtime.kernels.maps import get, put, row_at, share_rows
-from bnnkit.runtime.kernels.records import Centre, Chain, Map, read
+from bnnkit.runtime.kernels.records import Centre, Chain, Map, Move, Pool, read
 from bnnkit.runtime.kernels.signs import pack_pixel
 from bnnkit.runtime.kernels.vectors import FLOATS, I32, load, store
 
@@ -120,3 +120,56 @@ def centre(at, thread, threads):
             for column in range(x.columns):
                 pixel = get(BYTES, x_at + channel * c.channel + column)
                 put(REALS, y_at + column * y.pixel + channel * 4, np.float32(pixel) - zero)
+
+
+def copy_reals(at, thread, threads):
+    """The same numbers in another map, a Move."""
+    move = read(Move, at)
+    x, y = read(Map, move.x), read(Map, move.y)
+    first, last = share_rows(x, thread, threads)
+    for row in range(first, last):
+        x_row, y_row = row_at(x, row), row_at(y, row)
+        for column in range(x.columns):
+            _copy_pixel(x_row + column * x.pixel, y_row + column * y.pixel, x.depth)
+
+
+@njit(error_model="numpy")
+def _pool(code, at, thread, threads):
+    """Combine the pixels of each window, in the window's row-major order, by one operation."""
+    p = read(Pool, at)
+    x, y = read(Map, p.x), read(Map, p.y)
+    first, last = share_rows(y, thread, threads)
+    for row in range(first, last):
+        image = x.data + row // y.rows * x.image
+        y_row = row_at(y, row)
+        for column in range(y.columns):
+            out = y_row + column * y.pixel
+            is_first = True
+            for ky in range(p.height):
+                line = row % y.rows * p.down - p.top + ky * p.row_step
+                if 0 <= line < x.rows:
+                    for kx in range(p.width):
+                        at_x = column * p.right - p.left + kx * p.column_step
+                        if 0 <= at_x < x.columns:
+                            pixel = image + line * x.row + at_x * x.pixel
+                            if is_first:
+                                _copy_pixel(pixel, out, x.depth)
+                                is_first = False
+                            else:
+                                _apply(code, out, pixel, out, x.depth)
+
+
+@njit(error_model="numpy")
+def _copy_pixel(x_at, y_at, channels):
+    for channel in range(0, channels * 4, 4):
+        put(REALS, y_at + channel, get(REALS, x_at + channel))
+
+
+def max_pool(at, thread, threads):
+    """Maximum over windows of reals, clipped at the border; a Pool."""
+    _pool(MAXIMUM, at, thread, threads)
+
+
+def sum_pool(at, thread, threads):
+    """Sum over windows of reals, clipped at the border; a Pool."""
+    _pool(ADD, at, thread, threads)

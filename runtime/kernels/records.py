@@ -118,7 +118,7 @@ class Move(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """Maximum over windows of signs."""
+    """Windows that move over a map."""
 
     x: int
     """Address of a Map; likewise y."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnnkit.bits import n_words, pack_signs, unpack_weight
+from bnnkit.bits import n_words, pack_signs
 from bnnkit.runtime import weights
 from bnnkit.runtime.cpu import binary_form
 from bnnkit.runtime.graph import Node
@@ -19,8 +19,10 @@ from bnnkit.runtime.lowering.layer import (
     window_of,
 )
 from bnnkit.runtime.lowering.output import Output, signs_of, sums_of
-from bnnkit.runtime.steps.convolution import Constants, Window
+from bnnkit.runtime.packed_weight import PackedWeight
+from bnnkit.runtime.steps.convolution import Constants
 from bnnkit.runtime.steps.signs import AlignGroups
+from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array, Kind, Margin, Value
 
 
@@ -35,36 +37,44 @@ def binary_conv2d_threshold(draft: Draft, node: Node) -> None:
 
 
 def _binary_conv2d(draft: Draft, node: Node, output: Output) -> None:
-    signs = unpack_weight(draft.constant(node, 1), tuple(node.attributes["weight_shape"]))
+    weight = PackedWeight(
+        packed=draft.constant(node, 1), shape=tuple(node.attributes["weight_shape"])
+    )
     source, ones = draft.padded.get(node.inputs[0], (node.inputs[0], NO_PADS))
     source = draft.signs(source)
-    _add(draft, node, source, signs, ones, output)
+    _add(draft, node, source, weight, ones, output)
 
 
 def binary_linear(draft: Draft, node: Node) -> None:
     """BinaryLinear: a convolution as large as the map that was flattened, 1x1 for a vector."""
-    signs = unpack_weight(draft.constant(node, 1), tuple(node.attributes["weight_shape"]))
+    outputs, inputs = node.attributes["weight_shape"]
     source = draft.signs(draft.flattened.get(node.inputs[0], node.inputs[0]))
     channels, height, width = draft.values[source].map
-    check_inputs_of(node, signs.shape[1], channels * height * width)
-    # ONNX flattens (C, H, W); packed maps are (H, W, C).
-    signs = signs.reshape(len(signs), channels, height, width).transpose(0, 2, 3, 1)
-    _add(draft, node, source, signs, NO_PADS, sums_of(draft, node, len(signs), rank=1))
+    check_inputs_of(node, inputs, channels * height * width)
+    weight = PackedWeight(
+        packed=draft.constant(node, 1),
+        shape=(outputs, height, width, channels),
+        is_chw=True,  # ONNX flattens (C, H, W), packed maps are (H, W, C)
+    )
+    _add(draft, node, source, weight, NO_PADS, sums_of(draft, node, outputs, rank=1))
 
 
-def _add(draft: Draft, node: Node, source: str, signs: Array, ones: Pads, output: Output) -> None:
+def _add(
+    draft: Draft, node: Node, source: str, packed: PackedWeight, ones: Pads, output: Output
+) -> None:
     """Append the layer with weights (O, KH, KW, I/G) over a map that `ones` pads with +1."""
     groups = node.attributes.get("group", 1)
-    check_inputs_of(node, signs.shape[3] * groups, draft.values[source].map[0])
-    check_outputs_of(node, len(signs), groups, output)
-    size = (signs.shape[1], signs.shape[2])
+    channels, height, width, inputs = packed.shape
+    check_inputs_of(node, inputs * groups, draft.values[source].map[0])
+    check_outputs_of(node, channels, groups, output)
+    size = (height, width)
     window, pads = window_of(node, draft.values[source], size, ones)
-    sums, cases = _sums_without_difference(draft.values[source], signs, window, pads, ones)
-    if groups > 1 and signs.shape[3] % 64:
+    sums, cases = _sums_without_difference(draft.values[source], packed, window, pads, ones)
+    if groups > 1 and inputs % 64:
         source = _align_groups(draft, node, source, groups)
     draft.values[source].margin.widen(*pads)
 
-    weight, elements, group_elements = _kernel_weight(signs)
+    weight, elements, group_elements = _kernel_weight(packed)
     lanes = weights.LANES[weight.dtype]
 
     def constants(kind: Kind, part: slice) -> Constants:
@@ -87,13 +97,15 @@ def _add(draft: Draft, node: Node, source: str, signs: Array, ones: Pads, output
     add_layer(draft, node, layer, output)
 
 
-def _kernel_weight(signs: Array) -> tuple[Array, int, int]:
+def _kernel_weight(packed: PackedWeight) -> tuple[Array, int, int]:
     """Weights for this CPU's kernel, and what `Layer` calls elements and group_elements."""
-    taps = int(np.prod(signs.shape[1:]))
-    words = n_words(signs.shape[3])
-    if binary_form() == "lookup" and taps <= MOST_TAPS:
-        return weights.nibbles(signs), -(-signs.shape[3] // 8), 8 * words
-    return pack_signs(signs).reshape(len(signs), -1), words, words
+    _, height, width, inputs = packed.shape
+    words = n_words(inputs)
+    if binary_form() == "lookup" and height * width * inputs <= MOST_TAPS:
+        rows = [weights.nibbles(signs) for signs in packed.chunks()]
+        return np.concatenate(rows), -(-inputs // 8), 8 * words
+    rows = [pack_signs(signs).reshape(len(signs), -1) for signs in packed.chunks()]
+    return np.concatenate(rows), words, words
 
 
 def _align_groups(draft: Draft, node: Node, source: str, groups: int) -> str:
@@ -106,7 +118,7 @@ def _align_groups(draft: Draft, node: Node, source: str, groups: int) -> str:
 
 
 def _sums_without_difference(
-    source: Value, signs: Array, window: Window, pads: Pads, ones: Pads
+    source: Value, packed: PackedWeight, window: Window, pads: Pads, ones: Pads
 ) -> tuple[Array, Array]:
     """The sum of each channel where no sign differs from its weight, by border case.
 
@@ -125,6 +137,7 @@ def _sums_without_difference(
         )
         for i in range(2)
     )
-    sums = int(np.prod(signs.shape[1:])) - weights.padding_sums(signs, rows[1], columns[1])
+    outside = [weights.padding_sums(s, rows[1], columns[1]) for s in packed.chunks()]
+    sums = int(np.prod(packed.shape[1:])) - np.concatenate(outside, axis=1)
     cases = rows[0][:, None] * len(columns[1]) + columns[0][None, :]
     return sums, np.ascontiguousarray(cases)

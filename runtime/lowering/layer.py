@@ -12,8 +12,9 @@ from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft, Pads
 from bnnkit.runtime.lowering.output import Output
 from bnnkit.runtime.operators.pooling import explicit_pads, pool_output
-from bnnkit.runtime.steps.convolution import Constants, Convolution, Window
+from bnnkit.runtime.steps.convolution import Constants, Convolution
 from bnnkit.runtime.steps.signs import PackSigns
+from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array, Kind, Value
 
 NO_PADS: Pads = (0, 0, 0, 0)

@@ -17,6 +17,7 @@ from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
 from bnnkit.runtime.lowering.float_layers import integer_layer, lower_real_layer
 from bnnkit.runtime.lowering.operator import operator
+from bnnkit.runtime.lowering.pooling import lower_pooling
 from bnnkit.runtime.operators import OPERATORS, arguments
 from bnnkit.runtime.values import Array, Value
 
@@ -32,6 +33,7 @@ BINARY: dict[str, Callable[[Draft, Node], None]] = {
 
 WHERE_POSSIBLE: tuple[Callable[[Draft, Node], bool], ...] = (
     signs.lower_move,
+    lower_pooling,
     lower_real_layer,
     lower_elementwise,
 )

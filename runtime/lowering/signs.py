@@ -9,9 +9,8 @@ from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.operator import BATCH, sample, source_of
 from bnnkit.runtime.operators import OPERATORS
-from bnnkit.runtime.operators.pooling import explicit_pads, pool_output
 from bnnkit.runtime.steps.real import Chain, CopyReal, Operator
-from bnnkit.runtime.steps.signs import PackSigns, PoolSigns, UnpackSigns
+from bnnkit.runtime.steps.signs import PackSigns, UnpackSigns
 from bnnkit.runtime.values import FLOAT, Array, Value
 
 
@@ -60,12 +59,10 @@ def _pack(draft: Draft, node: Node, thresholds: Array) -> None:
 
 
 def lower_move(draft: Draft, node: Node) -> bool:
-    """Lower an operator that moves packed signs or pools them; tell whether it was one."""
+    """Lower an operator that moves packed signs; tell whether it was one."""
     if not node.inputs or draft.kind(node.inputs[0]) != "signs":
         return False
-    if node.kind == "MaxPool":
-        _max_pool(draft, node)
-    elif node.kind == "Pad" and _pads_with_ones(draft, node):
+    if node.kind == "Pad" and _pads_with_ones(draft, node):
         _pad(draft, node)
     elif node.kind in ("Flatten", "Reshape") and _flattens(draft, node):
         _flatten(draft, node)
@@ -74,32 +71,6 @@ def lower_move(draft: Draft, node: Node) -> bool:
     else:
         return False
     return True
-
-
-def _max_pool(draft: Draft, node: Node) -> None:
-    """MaxPool of signs."""
-    source, target = node.inputs[0], node.outputs[0]
-    source = draft.signs(source)
-    channels, height, width = draft.values[source].map
-    size = tuple(node.attributes["kernel_shape"])
-    stride = tuple(node.attributes.get("strides", (1, 1)))
-    dilation = tuple(node.attributes.get("dilations", (1, 1)))
-    top, left, bottom, right = explicit_pads(node.attributes)
-    ceil = bool(node.attributes.get("ceil_mode", 0))
-    out = (
-        pool_output(height, size[0], stride[0], (top, bottom), dilation[0], ceil),
-        pool_output(width, size[1], stride[1], (left, right), dilation[1], ceil),
-    )
-    step = PoolSigns(
-        name=node.name,
-        source=source,
-        target=target,
-        size=size,
-        stride=stride,
-        dilation=dilation,
-        padding=(top, left),
-    )
-    draft.add(step, Value(kind="signs", shape=(channels, *out)))
 
 
 def _pads_with_ones(draft: Draft, node: Node) -> bool:

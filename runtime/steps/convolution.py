@@ -12,10 +12,9 @@ from bnnkit.runtime.kernels.records import WIDE
 from bnnkit.runtime.kernels.records import Convolution as Record
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.steps.step import Kernel, Native, native
+from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array, as_map
 from bnnkit.runtime.weights import LANES, padded_channels
-
-Pair = tuple[int, int]
 
 WORDS, NIBBLES = np.dtype(np.uint64), np.dtype(np.uint8)
 FLOATS, OCTETS = np.dtype(np.float32), np.dtype(np.int8)
@@ -36,25 +35,6 @@ KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
 """By the type of the weights and the kind of output."""
 CACHE_LINE = 64
 """Bytes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """How a kernel moves over a map; pairs are vertical and horizontal.
-
-    Attributes:
-        size: KH and KW.
-        stride: In pixels.
-        dilation: In pixels.
-        padding: Pixels before the first row and column, all that a margin must give.
-        output: Height and width of the result.
-    """
-
-    size: Pair
-    stride: Pair
-    dilation: Pair
-    padding: Pair
-    output: Pair
 
 
 @dataclass(frozen=True, kw_only=True)

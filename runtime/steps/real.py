@@ -10,10 +10,11 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.kernels import reals as kernels
 from bnnkit.runtime.kernels.records import Centre as CentreRecord
 from bnnkit.runtime.kernels.records import Chain as ChainRecord
-from bnnkit.runtime.kernels.records import Map
+from bnnkit.runtime.kernels.records import Map, Move, Pool
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.operators import arguments
 from bnnkit.runtime.steps.step import Call, Native, native
+from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array
 from bnnkit.runtime.weights import padded
 
@@ -115,6 +116,42 @@ class CopyReal:
     def bind(self, memory: Memory) -> Call:
         x, out = memory.onnx(self.source), memory.onnx(self.target)
         return lambda: np.copyto(out, x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolReals:
+    """Maximum or sum over windows of reals."""
+
+    name: str
+    source: str
+    target: str
+    is_maximum: bool
+    window: Window
+
+    def bind(self, memory: Memory) -> Native:
+        fields = self.window.fields
+        record = Pool(memory.map(self.source), memory.map(self.target), *fields)
+        return native(kernels.max_pool if self.is_maximum else kernels.sum_pool, memory, record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceReals:
+    """A map as some of the channels of another."""
+
+    name: str
+    source: str
+    target: str
+    first_channel: int
+
+    def bind(self, memory: Memory) -> Native:
+        place = memory.stored(self.target)[..., self.first_channel :]
+        channels, rows, columns = memory.values[self.source].map
+        image, row, pixel, _ = place.strides
+        target = Map(
+            int(place.ctypes.data), image, row, pixel, len(place), rows, columns, channels
+        )
+        record = Move(memory.map(self.source), memory.record(target))
+        return native(kernels.copy_reals, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,9 @@ from bnnkit.runtime.kernels import signs as kernels
 from bnnkit.runtime.kernels.records import Align, Map, Move, Pack, Pool
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.steps.step import Native, native
+from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array
 from bnnkit.runtime.weights import padded
-
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +49,16 @@ class UnpackSigns:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSigns:
-    """Maximum over windows of signs; pairs are vertical and horizontal, in pixels."""
+    """Maximum over windows of signs."""
 
     name: str
     source: str
     target: str
-    size: Pair
-    stride: Pair
-    dilation: Pair
-    padding: Pair
+    window: Window
 
     def bind(self, memory: Memory) -> Native:
-        window = (*self.size, *self.stride, *self.dilation, *self.padding)
-        record = Pool(memory.map(self.source), memory.map(self.target), *window)
+        fields = self.window.fields
+        record = Pool(memory.map(self.source), memory.map(self.target), *fields)
         return native(kernels.max_pool, memory, record)
 
 

@@ -1,0 +1,139 @@
+"""Lowering of pooling, of signs and of reals, and of joining maps."""
+
+import numpy as np
+
+from bnnkit.runtime.graph import Node
+from bnnkit.runtime.kernels import reals
+from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.operators.pooling import explicit_pads, pool_output
+from bnnkit.runtime.steps.real import Chain, PlaceReals, PoolReals
+from bnnkit.runtime.steps.signs import PoolSigns
+from bnnkit.runtime.steps.window import Window
+from bnnkit.runtime.values import FLOAT, Value
+
+
+def lower_pooling(draft: Draft, node: Node) -> bool:
+    """Lower an operator that pools or joins maps to kernels; tell whether it was one."""
+    if not node.inputs or node.inputs[0] not in draft.values:
+        return False
+    if node.kind == "MaxPool" and draft.kind(node.inputs[0]) == "signs":
+        _max_pool_of_signs(draft, node)
+    elif not all(_is_map_of_reals(draft, name) for name in node.inputs if name in draft.values):
+        return False
+    elif node.kind == "MaxPool":
+        _max_pool(draft, node)
+    elif node.kind == "AveragePool" and _counts_all(node):
+        _average(draft, node, _window(draft, node), is_vector=False)
+    elif node.kind == "GlobalAveragePool":
+        _average(draft, node, _whole_map(draft, node), is_vector=False)
+    elif node.kind == "ReduceMean" and _axes(draft, node) == {2, 3}:
+        is_vector = not node.attributes.get("keepdims", 1)
+        _average(draft, node, _whole_map(draft, node), is_vector=is_vector)
+    elif node.kind == "Concat" and node.attributes["axis"] in (1, -3) and _are_values(draft, node):
+        _concat(draft, node)
+    else:
+        return False
+    return True
+
+
+def _is_map_of_reals(draft: Draft, name: str) -> bool:
+    value = draft.values[name]
+    return value.kind == "real" and value.dtype == FLOAT and len(value.shape) == 3
+
+
+def _are_values(draft: Draft, node: Node) -> bool:
+    return all(name in draft.values for name in node.inputs)
+
+
+def _axes(draft: Draft, node: Node) -> set[int]:
+    """The axes of a reduction, counted from the front."""
+    found = node.attributes.get("axes", ())
+    if len(node.inputs) > 1:
+        found = draft.constant(node, 1).tolist()
+    return {int(axis) % 4 for axis in found}
+
+
+def _counts_all(node: Node) -> bool:
+    """Whether every window of an average has as many pixels."""
+    return not any(explicit_pads(node.attributes)) and not node.attributes.get("ceil_mode", 0)
+
+
+def _window(draft: Draft, node: Node) -> Window:
+    a = node.attributes
+    size = tuple(a["kernel_shape"])
+    stride = tuple(a.get("strides", (1, 1)))
+    dilation = tuple(a.get("dilations", (1, 1)))
+    top, left, bottom, right = explicit_pads(a)
+    ceil = bool(a.get("ceil_mode", 0))
+    _, height, width = draft.values[node.inputs[0]].map
+    return Window(
+        size=(size[0], size[1]),
+        stride=(stride[0], stride[1]),
+        dilation=(dilation[0], dilation[1]),
+        padding=(top, left),
+        output=(
+            pool_output(height, size[0], stride[0], (top, bottom), dilation[0], ceil),
+            pool_output(width, size[1], stride[1], (left, right), dilation[1], ceil),
+        ),
+    )
+
+
+def _whole_map(draft: Draft, node: Node) -> Window:
+    _, height, width = draft.values[node.inputs[0]].map
+    one = (1, 1)
+    return Window(size=(height, width), stride=one, dilation=one, padding=(0, 0), output=one)
+
+
+def _max_pool_of_signs(draft: Draft, node: Node) -> None:
+    source = draft.signs(node.inputs[0])
+    window = _window(draft, node)
+    step = PoolSigns(name=node.name, source=source, target=node.outputs[0], window=window)
+    channels = draft.values[source].map[0]
+    draft.add(step, Value(kind="signs", shape=(channels, *window.output)))
+
+
+def _max_pool(draft: Draft, node: Node) -> None:
+    window = _window(draft, node)
+    step = PoolReals(
+        name=node.name,
+        source=node.inputs[0],
+        target=node.outputs[0],
+        is_maximum=True,
+        window=window,
+    )
+    channels = draft.values[node.inputs[0]].map[0]
+    draft.add(step, Value(kind="real", shape=(channels, *window.output)))
+
+
+def _average(draft: Draft, node: Node, window: Window, *, is_vector: bool) -> None:
+    """A sum over windows, divided by their size."""
+    channels = draft.values[node.inputs[0]].map[0]
+    total = PoolReals(
+        name=node.name,
+        source=node.inputs[0],
+        target=f"{node.outputs[0]}/sum",
+        is_maximum=False,
+        window=window,
+    )
+    shape = (channels,) if is_vector else (channels, *window.output)
+    draft.add(total, Value(kind="real", shape=shape))
+    count = np.full(channels, window.size[0] * window.size[1], np.float32)
+    divide = Chain(
+        name=node.name,
+        source=total.target,
+        target=node.outputs[0],
+        operations=((reals.DIVIDE, count),),
+    )
+    draft.add(divide, Value(kind="real", shape=shape))
+
+
+def _concat(draft: Draft, node: Node) -> None:
+    """Maps one behind the other in the channels of one."""
+    parts = [draft.values[name].map for name in node.inputs]
+    channels = sum(part[0] for part in parts)
+    value = Value(kind="real", shape=(channels, *parts[0][1:]))
+    first = 0
+    for name, part in zip(node.inputs, parts, strict=True):
+        step = PlaceReals(name=node.name, source=name, target=node.outputs[0], first_channel=first)
+        draft.add(step, value)
+        first += part[0]

@@ -1,0 +1,63 @@
+"""The whole road on MNIST: trained for a moment, exported, the same bits on every test image."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from bnnkit import data
+from bnnkit.checkpoint_export import export_checkpoint
+from bnnkit.runtime import artifact
+from bnnkit.training import load_checkpoint, train
+from bnnkit.training.config import parse_config
+from bnnkit.verify import check_pair, verify
+
+MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+N_TRAINED_ON = 6000
+
+CONFIG = """
+model: {{name: convnet, width: 16, weight_noise: none}}
+data: {{name: {data}}}
+epochs: 1
+batch_size: 32
+lr: 0.01
+device: cpu
+"""
+
+
+@pytest.mark.skipif(not MNIST.is_dir(), reason=f"MNIST is not in {MNIST}")
+def test_every_engine_gives_torchs_bits_on_all_test_images(tmp_path: Path) -> None:
+    mnist = data.load("mnist", MNIST)
+    subset, run, path = tmp_path / "mnist.npz", tmp_path / "run", tmp_path / "mnist.onnx"
+    np.savez(
+        subset,
+        x_train=mnist.x_train[:N_TRAINED_ON],
+        y_train=mnist.y_train[:N_TRAINED_ON],
+        x_test=mnist.x_test,
+        y_test=mnist.y_test,
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        result = train(parse_config(CONFIG.format(data=subset)), run, console=Console(quiet=True))
+    finally:
+        torch.set_num_threads(threads)
+    assert result.accuracy > 0.8
+    export_checkpoint(run, path)
+    model = artifact.read(path)
+    check_pair(run, model)
+    found = verify(model, mnist.x_test, network=load_checkpoint(run).model)
+    assert found.n_images == len(mnist.x_test) == 10_000
+    assert found.left_out == {}
+    assert [comparison.engine for comparison in found.comparisons] == [
+        "torch",
+        "onnxruntime",
+        "bnnkit, 1 thread",
+        "bnnkit, 2 threads",
+    ]
+    for comparison in found.comparisons:
+        assert comparison.is_equal, comparison
+        assert comparison.n_tensors >= 3
+        assert comparison.excused_images == 0
