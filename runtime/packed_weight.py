@@ -1,6 +1,6 @@
 """A packed weight of the artifact, unpacked a few output channels at a time.
 
-A whole weight takes eight times its size as int8, and what a program has once asked for stays with it.
+A whole weight takes eight times its size as int8, and a program seldom gives memory back.
 """
 
 from collections.abc import Iterator

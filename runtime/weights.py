@@ -178,23 +178,16 @@ def scales(rows: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
     return np.pad(rows, ((0, 0), (0, padding)))
 
 
-def float_table(
-    kind: str, channels: int, constants: NDArray[Any] | None, part: slice
-) -> NDArray[Any]:
-    """The table of a kernel with float inputs: thresholds, biases, or nothing for sums.
+def float_thresholds(thresholds: NDArray[Any]) -> NDArray[np.float32]:
+    """The table of a kernel with float inputs that writes signs.
 
     Args:
-        kind: Of the output: signs, sums or real.
-        channels: O, of one group.
-        constants: Thresholds or biases of all groups.
-        part: This group's.
+        thresholds: (O,) of one group.
 
     Returns:
         (1, O padded to vectors); padding channels are never below theirs: their bits stay clear.
     """
-    padded = padded_channels(channels, 16)
-    if kind == "sums" or constants is None:
-        return np.zeros((1, padded), np.int32)
-    table = np.full((1, padded), -np.inf if kind == "signs" else 0, np.float32)
-    table[0, :channels] = constants[part]
+    channels = len(thresholds)
+    table = np.full((1, padded_channels(channels, 16)), -np.inf, np.float32)
+    table[0, :channels] = thresholds
     return table

@@ -18,7 +18,7 @@ MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 N_TRAINED_ON = 6000
 
 CONFIG = """
-model: {{name: convnet, width: 16, weight_noise: none}}
+model: {{name: convnet, width: 8, weight_noise: none}}
 data: {{name: {data}}}
 epochs: 1
 batch_size: 32
@@ -44,7 +44,7 @@ def test_every_engine_gives_torchs_bits_on_all_test_images(tmp_path: Path) -> No
         result = train(parse_config(CONFIG.format(data=subset)), run, console=Console(quiet=True))
     finally:
         torch.set_num_threads(threads)
-    assert result.accuracy > 0.8
+    assert result.accuracy > 0.5  # it has learned something
     export_checkpoint(run, path)
     model = artifact.read(path)
     check_pair(run, model)

@@ -23,6 +23,8 @@ CAST, ADD, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM, SLOPE = range(7)
 """Operations with one number for each channel; a cast has none."""
 ADD_MAP, SUBTRACT_MAP, MULTIPLY_MAP = range(7, 10)
 """Operations with another map."""
+MOVE = 10
+"""No operation: the same numbers elsewhere."""
 
 
 @intrinsic(prefer_literal=True)
@@ -44,6 +46,8 @@ def _operate(typing_context, operation, x_at, operand_at, y_at):
 
 
 def _combine(builder, code, x, operand):
+    if code == MOVE:
+        return x
     if code in (ADD, ADD_MAP):
         return builder.fadd(x, operand)
     if code == SUBTRACT_MAP:
@@ -155,14 +159,23 @@ def _pool(code, at, thread, threads):
                             if is_first:
                                 _copy_pixel(pixel, out, x.depth)
                                 is_first = False
+                            elif code == MAXIMUM:
+                                for at_byte in range(0, x.depth * 4, 64):
+                                    place = out + at_byte
+                                    _operate(MAXIMUM, place, pixel + at_byte, place)
                             else:
-                                _apply(code, out, pixel, out, x.depth)
+                                for at_byte in range(0, x.depth * 4, 64):
+                                    place = out + at_byte
+                                    _operate(ADD, place, pixel + at_byte, place)
 
 
 @njit(error_model="numpy")
 def _copy_pixel(x_at, y_at, channels):
-    for channel in range(0, channels * 4, 4):
-        put(REALS, y_at + channel, get(REALS, x_at + channel))
+    whole = channels // 16 * 64
+    for at in range(0, whole, 64):
+        _operate(MOVE, x_at + at, x_at + at, y_at + at)
+    for at in range(whole, channels * 4, 4):
+        put(REALS, y_at + at, get(REALS, x_at + at))
 
 
 def max_pool(at, thread, threads):

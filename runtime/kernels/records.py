@@ -72,7 +72,7 @@ class Convolution(NamedTuple):
     table_row: int
     """Between the constants of neighbouring border cases."""
     scale: int
-    """Address of float32 scale and bias, (2, channels), for real outputs of signs."""
+    """Address of float32 scale and bias, (2, channels), for real outputs."""
     scale_row: int
     """Between scale and bias."""
     cases: int

@@ -17,7 +17,7 @@ taps):
     signs -> reals    (base - 2 acc) * scale + bias, rounded after the product and after the sum
     reals -> signs    set the bit (-1) where acc < threshold
     reals -> sums     acc, exact while it is below 2^24
-    reals -> reals    acc + bias
+    reals -> reals    acc * scale + bias, rounded after each
 
 where base = K less the weights that fall on zero padding, and, because the sum is base - 2 acc,
 sum < t  <=>  acc > limit = floor((base - t) / 2).
@@ -100,7 +100,8 @@ def _reals_to_sums(builder, accumulator, table, scale, bias):
 
 
 def _reals_to_reals(builder, accumulator, table, scale, bias):
-    return builder.fadd(accumulator, load(builder, table, FLOATS, 4))
+    scaled = builder.fmul(accumulator, load(builder, scale, FLOATS, 4))
+    return builder.fadd(scaled, load(builder, bias, FLOATS, 4))
 
 
 ACCUMULATE = {types.uint64: _accumulate_popcount, types.float32: _accumulate_product}

@@ -102,8 +102,8 @@ def _kernel_weight(packed: PackedWeight) -> tuple[Array, int, int]:
     _, height, width, inputs = packed.shape
     words = n_words(inputs)
     if binary_form() == "lookup" and height * width * inputs <= MOST_TAPS:
-        rows = [weights.nibbles(signs) for signs in packed.chunks()]
-        return np.concatenate(rows), -(-inputs // 8), 8 * words
+        nibbles = [weights.nibbles(signs) for signs in packed.chunks()]
+        return np.concatenate(nibbles), -(-inputs // 8), 8 * words
     rows = [pack_signs(signs).reshape(len(signs), -1) for signs in packed.chunks()]
     return np.concatenate(rows), words, words
 

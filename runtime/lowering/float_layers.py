@@ -15,7 +15,7 @@ from bnnkit.runtime.lowering.layer import (
     check_outputs_of,
     window_of,
 )
-from bnnkit.runtime.lowering.output import Output, threshold_of
+from bnnkit.runtime.lowering.output import Output, sums_of
 from bnnkit.runtime.steps.convolution import Constants
 from bnnkit.runtime.steps.real import Centre, CopyReal
 from bnnkit.runtime.values import Array, Kind, Value
@@ -32,9 +32,9 @@ def integer_layer(draft: Draft, node: Node) -> None:
         zero_point=zero_point.astype(np.float32),
     )
     draft.add(centre, Value(kind="real", shape=image.map))
-    output = threshold_of(draft, node)
     weight = draft.constant(node, 1).astype(np.float32)
-    _add(draft, node, centre.target, weight, output, output.thresholds)
+    output = sums_of(draft, node, len(weight), rank=3 if weight.ndim == 4 else 1)
+    _add(draft, node, centre.target, weight, output)
 
 
 def lower_real_layer(draft: Draft, node: Node) -> bool:
@@ -58,8 +58,9 @@ def lower_real_layer(draft: Draft, node: Node) -> bool:
     elif not node.attributes.get("transB"):  # MatMul has no such attribute
         weight = weight.T
     bias = np.broadcast_to(bias.reshape(-1), len(weight))
-    output = Output(name=node.outputs[0], kind="real")
-    _add(draft, node, _float_input(draft, node), weight, output, bias)
+    scale = np.stack([np.ones(len(weight)), bias]).astype(np.float32)
+    output = Output(name=node.outputs[0], kind="real", scale=scale)
+    _add(draft, node, _float_input(draft, node), weight, output)
     return True
 
 
@@ -94,9 +95,7 @@ def _float_input(draft: Draft, node: Node) -> str:
     return copy.target
 
 
-def _add(
-    draft: Draft, node: Node, source: str, weight: Array, output: Output, constants: Array | None
-) -> None:
+def _add(draft: Draft, node: Node, source: str, weight: Array, output: Output) -> None:
     """Append the layer.
 
     Args:
@@ -105,7 +104,6 @@ def _add(
         source: What the kernel reads, as float32 in NHWC.
         weight: (O, I/G, KH, KW) or (O, I).
         output: What it writes.
-        constants: Thresholds or biases, (O,).
     """
     is_map = weight.ndim == 4
     dtype = np.int8 if weight.dtype == np.int8 else np.float32
@@ -116,11 +114,13 @@ def _add(
     size = (weight.shape[2], weight.shape[3])
     window, pads = window_of(node, draft.values[source], size)
     draft.values[source].margin.widen(*pads)
-
     ohwi = weight.transpose(0, 2, 3, 1)
 
-    def constants_of(kind: Kind, part: slice) -> Constants:
-        return Constants(table=weights.float_table(kind, part.stop - part.start, constants, part))
+    def constants(kind: Kind, part: slice) -> Constants:
+        if kind == "signs" and output.thresholds is not None:
+            return Constants(table=weights.float_thresholds(output.thresholds[part]))
+        scale = None if output.scale is None else weights.scales(output.scale[:, part], 16)
+        return Constants(table=np.zeros((1, 0), np.int32), scale=scale)
 
     layer = Layer(
         source=source,
@@ -131,6 +131,6 @@ def _add(
         elements=weight.shape[1],
         group_elements=weight.shape[1],
         cases=np.zeros(window.output, np.int64),
-        constants=constants_of,
+        constants=constants,
     )
     add_layer(draft, node, layer, output)

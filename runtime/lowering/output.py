@@ -85,19 +85,27 @@ def sums_of(draft: Draft, node: Node, channels: int, rank: int) -> Output:
 
 
 def _scaled(draft: Draft, cast: Node, channels: int, rank: int) -> Output | None:
-    """Cast, Mul, Add with one number a channel: the form of a batch norm."""
-    multiply = draft.graph.sole_reader(cast.outputs[0])
-    if multiply is None or multiply.kind != "Mul":
+    """Cast, Mul, Add with one number a channel: the form of a batch norm, behind a step or not."""
+    nodes, scale = [cast], np.ones(channels, np.float32)
+    reader = draft.graph.sole_reader(cast.outputs[0])
+    while reader is not None and reader.kind == "Mul":
+        number = _number(draft, reader, channels, rank)
+        if number is None or not (_are_powers_of_two(scale) or _are_powers_of_two(number)):
+            return None
+        nodes, scale = [*nodes, reader], scale * number
+        reader = draft.graph.sole_reader(reader.outputs[0])
+    bias = None if reader is None else _number(draft, reader, channels, rank)
+    if reader is None or reader.kind != "Add" or bias is None:
         return None
-    add = draft.graph.sole_reader(multiply.outputs[0])
-    if add is None or add.kind != "Add":
-        return None
-    scale, bias = (_number(draft, node, channels, rank) for node in (multiply, add))
-    if scale is None or bias is None:
-        return None
-    draft.done |= {cast.name, multiply.name, add.name}
+    draft.done |= {node.name for node in [*nodes, reader]}
     rows = np.stack([scale, bias]).astype(np.float32)
-    return Output(name=add.outputs[0], kind="real", scale=rows)
+    return Output(name=reader.outputs[0], kind="real", scale=rows)
+
+
+def _are_powers_of_two(numbers: Array) -> bool:
+    """Whether multiplying by them is exact, so that two factors may become one."""
+    mantissa, exponent = np.frexp(numbers)
+    return bool(np.all(np.abs(mantissa) == 0.5) and np.all(np.abs(exponent) < 64))
 
 
 def _number(draft: Draft, node: Node, channels: int, rank: int) -> Array | None:

@@ -42,8 +42,8 @@ class Constants:
     """What turns an accumulator into an output.
 
     Attributes:
-        table: (border cases, channels padded to vectors): limits, bases, thresholds or biases.
-        scale: float32 (2, channels padded), scale and bias, where sums of signs become reals.
+        table: (border cases, channels padded to vectors): limits, bases or thresholds.
+        scale: float32 (2, channels padded), scale and bias of real outputs.
     """
 
     table: Array
