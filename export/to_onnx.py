@@ -19,7 +19,7 @@ IR_VERSION = 10
 
 
 def export_onnx(
-    model: nn.Module, example: Tensor, path: Path, *, metadata: Metadata | None = None
+    model: nn.Module, example: Tensor, path: Path | str, *, metadata: Metadata | None = None
 ) -> Report:
     """Write the evaluation of a model as an artifact (docs/artifact.md).
 
@@ -45,7 +45,7 @@ def export_onnx(
     """
     artifact = to_artifact(model, example, metadata=metadata)
     content = artifact.SerializeToString(deterministic=True)
-    write_bytes(path, content)
+    write_bytes(Path(path), content)
     return report(artifact, len(content))
 
 

@@ -23,6 +23,24 @@ def _popcount_assembly() -> str:
     builder = ir.IRBuilder(function.append_basic_block())
     count = ir.Function(module, function.function_type, "llvm.ctpop.v8i64")
     builder.ret(builder.call(count, function.args))
+    return _assembly(module)
+
+
+@cache
+def _pairs_assembly() -> str:
+    """What it makes of products of neighbouring int16 that are added to int32."""
+    shorts, ints = ir.VectorType(ir.IntType(16), 32), ir.VectorType(ir.IntType(32), 16)
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ints, [ints, shorts, shorts]), "pairs")
+    builder = ir.IRBuilder(function.append_basic_block())
+    kind = ir.FunctionType(ints, [shorts, shorts])
+    multiply_add = ir.Function(module, kind, "llvm.x86.avx512.pmaddw.d.512")
+    total, x, w = function.args
+    builder.ret(builder.add(total, builder.call(multiply_add, [x, w])))
+    return _assembly(module)
+
+
+def _assembly(module: ir.Module) -> str:
     codegen = cpu_target.target_context.codegen()
     machine = codegen._tm  # Numba has no public name for its target machine
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
@@ -43,3 +61,8 @@ def binary_form() -> BinaryForm:
 def has_512_bits() -> bool:
     """Whether vectors have 512 bits, and there are 32 of them rather than 16."""
     return "zmm" in _popcount_assembly()
+
+
+def adds_pairs() -> bool:
+    """Whether one instruction multiplies pairs of int16 and adds them (AVX-512 with VNNI)."""
+    return has_512_bits() and "vpdpwssd" in _pairs_assembly()

@@ -54,6 +54,8 @@ class Value:
         dtype: Element type of reals and images.
         margin: Grows while the plan is made.
         spare: Channels of memory behind the last, which a layer with groups may overwrite.
+        is_tight: Pixels follow each other without padding channels; no kernel writes such a map in
+            vectors.
     """
 
     kind: Kind
@@ -61,6 +63,7 @@ class Value:
     dtype: np.dtype[Any] = FLOAT
     margin: Margin = field(default_factory=Margin)
     spare: int = 0
+    is_tight: bool = False
 
     @property
     def map(self) -> tuple[int, int, int]:
@@ -88,7 +91,7 @@ class Value:
         )
         if self.kind == "signs":
             return _zeros((*size, n_words(channels)), np.dtype(np.uint64))
-        depth = padded_channels(channels + self.spare, 16)
+        depth = channels if self.is_tight else padded_channels(channels + self.spare, 16)
         if self.kind == "sums":
             return _zeros((*size, depth), np.dtype(np.int32))
         return _zeros((*size, depth), self.dtype)[..., :channels]

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from bnnkit.runtime.cpu import binary_form, has_512_bits
+from bnnkit.runtime.cpu import adds_pairs, binary_form, has_512_bits
 from bnnkit.runtime.kernels import reals, signs
 from bnnkit.runtime.kernels.compiled import cache_folder
 from bnnkit.runtime.kernels.program import ENTRIES, address_of, entry
-from bnnkit.runtime.steps.convolution import KERNELS, NIBBLES, OCTETS, WORDS
+from bnnkit.runtime.steps.convolution import KERNELS, NIBBLES, OCTETS, PAIRS, WORDS
 from bnnkit.runtime.steps.step import Kernel
 
 __all__ = ["cache_folder", "kernels_of_this_cpu", "warm_up"]
@@ -20,6 +20,8 @@ def kernels_of_this_cpu() -> list[Kernel]:
     unused: set[np.dtype[Any]] = {WORDS} if binary_form() == "lookup" else {NIBBLES}
     if not has_512_bits():
         unused.add(OCTETS)
+    if not adds_pairs():
+        unused.add(PAIRS)
     convolutions = [kernel for (dtype, _), kernel in KERNELS.items() if dtype not in unused]
     moves = [signs.pack_reals, signs.pack_sums, signs.unpack, signs.copy_signs]
     return [
@@ -28,7 +30,7 @@ def kernels_of_this_cpu() -> list[Kernel]:
         signs.max_pool,
         signs.align_groups,
         reals.chain,
-        reals.centre,
+        reals.centre_shorts if adds_pairs() else reals.centre_floats,
         reals.max_pool,
         reals.sum_pool,
         reals.copy_reals,

@@ -14,8 +14,9 @@ LANES = {
     np.dtype(np.uint8): lookup.LANES,
     np.dtype(np.float32): 16,
     np.dtype(np.int8): 16,
+    np.dtype(np.int32): 16,
 }
-"""Output channels that one vector of weights holds: of words, nibbles, floats and octets."""
+"""Output channels in a vector of weights: of words, nibbles, floats, octets and pairs."""
 
 
 def nibbles(signs: NDArray[np.int8]) -> NDArray[np.uint8]:
@@ -45,6 +46,21 @@ def octets(signs: NDArray[Any]) -> NDArray[np.int8]:
     return packed.reshape(len(signs), -1).view(np.int8)
 
 
+def pairs(weight: NDArray[np.int16]) -> NDArray[np.int32]:
+    """Weights of the first layer: two neighbouring taps of a kernel's row in 32 bits.
+
+    Args:
+        weight: (O, KH, KW, I).
+
+    Returns:
+        (O, KH * ceil(KW * I / 2)); the first tap of a pair is in the lower half.
+    """
+    channels, height, width, inputs = weight.shape
+    taps = np.zeros((channels, height, -(-width * inputs // 2) * 2), "<i2")
+    taps[..., : width * inputs] = weight.reshape(channels, height, -1)
+    return taps.view("<i4").reshape(channels, -1)
+
+
 def padded_channels(channels: int, lanes: int) -> int:
     """`channels` rounded up to whole vectors."""
     return -(-channels // lanes) * lanes
@@ -60,7 +76,7 @@ def lanes(weight: NDArray[Any]) -> NDArray[Any]:
 
     Args:
         weight: (O, taps), taps in the order of the input: uint64 words, uint8 nibbles, float32, or
-            int8 octets.
+            int8 octets, int32 pairs.
 
     Returns:
         One dimension: wide blocks (taps, WIDE, lanes), then single vectors (taps, 1, lanes).
@@ -178,16 +194,18 @@ def scales(rows: NDArray[np.float32], lanes: int) -> NDArray[np.float32]:
     return np.pad(rows, ((0, 0), (0, padding)))
 
 
-def float_thresholds(thresholds: NDArray[Any]) -> NDArray[np.float32]:
-    """The table of a kernel with float inputs that writes signs.
+def thresholds_of(thresholds: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The table of a kernel whose inputs are no signs and whose outputs are.
 
     Args:
         thresholds: (O,) of one group.
+        dtype: Of its sums, float32 or int32.
 
     Returns:
         (1, O padded to vectors); padding channels are never below theirs: their bits stay clear.
     """
     channels = len(thresholds)
-    table = np.full((1, padded_channels(channels, 16)), -np.inf, np.float32)
+    lowest = -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+    table = np.full((1, padded_channels(channels, 16)), lowest, dtype)
     table[0, :channels] = thresholds
     return table

@@ -353,7 +353,7 @@ def test_unknown_data(digits_model: Path) -> None:
         (["bench", "MODEL", "--threads", "1,x"], "expected positive integers"),
         (["bench", "MODEL", "--batch", "0"], "expected positive integers"),
         (["bench", "MODEL", "--samples", "5"], "expected --samples 0, got 5"),
-        (["export", "MODEL", "--to", "tflite", "-o", "x.tflite"], "not available yet"),
+        (["export", "MODEL", "--to", "tflite", "-o", "x.tflite"], "no safetensors file"),
         (["export", "MODEL", "--to", "c", "-o", "x.c"], "not available yet"),
         (["export", "MODEL", "--to", "coreml", "-o", "x"], "'coreml' is not one of"),
     ],

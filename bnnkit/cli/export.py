@@ -37,7 +37,7 @@ def command(checkpoint: Path, target: str, output: Path, as_json: bool) -> None:
     CKPT is the folder of a run, or its checkpoint.safetensors.
 
     Stock ONNX Runtime opens the file, and bnnkit runs it with popcount kernels; both give every
-    sign that the network gives in torch, save for few signs of real numbers (behind skip
+    sign that the network gives in torch, save for a few signs of real numbers (behind skip
     connections) that torch rounds to the other side of zero, which `bnnkit verify` counts. The
     report says of every layer whether it is binary, why not, and what it weighs.
 

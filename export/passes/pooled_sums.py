@@ -38,12 +38,12 @@ def compare_pooled_sums(graph: ir.Graph) -> None:
         UnsupportedError: Something between a sum and its sign is NaN or infinite.
     """
     for sign in nodes(graph, "Sign", domain=DOMAIN):
-        found = _chain_above(sign)
+        found = _pooled_chain_above(sign)
         if found is not None:
             _compare(graph, sign, *found)
 
 
-def _chain_above(sign: ir.Node) -> tuple[ir.Node, list[Step], list[ir.Node]] | None:
+def _pooled_chain_above(sign: ir.Node) -> tuple[ir.Node, list[Step], list[ir.Node]] | None:
     """The layer that gives the sum, the steps of g and f, and the pools, from the sum on."""
     chain: list[Step] = []
     pools: list[ir.Node] = []

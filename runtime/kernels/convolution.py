@@ -14,6 +14,7 @@ from bnnkit.runtime.kernels.tile import maximum, tile
 WORDS = np.zeros(1, np.uint64)
 NIBBLES = np.zeros(1, np.uint8)
 OCTETS = np.zeros(1, np.int8)
+PAIRS = np.zeros(1, np.int32)
 FLOATS = np.zeros(1, np.float32)
 SUMS = np.zeros(1, np.int32)
 SIGNS = np.zeros(1, np.uint8)
@@ -147,6 +148,21 @@ def lookup_to_reals(at, thread, threads):
 def octets_to_reals(at, thread, threads):
     """Float32 times binary weights, with a bias."""
     _convolve(OCTETS, FLOATS, at, thread, threads)
+
+
+def pairs_to_signs(at, thread, threads):
+    """Int16 to packed signs, by thresholds."""
+    _convolve(PAIRS, SIGNS, at, thread, threads)
+
+
+def pairs_to_sums(at, thread, threads):
+    """Int16 to int32 sums."""
+    _convolve(PAIRS, SUMS, at, thread, threads)
+
+
+def pairs_to_reals(at, thread, threads):
+    """Int16 to sum * scale + bias."""
+    _convolve(PAIRS, FLOATS, at, thread, threads)
 
 
 def floats_to_signs(at, thread, threads):

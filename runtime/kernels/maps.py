@@ -3,9 +3,15 @@
 from numba import njit, types
 from numba.extending import intrinsic
 
-from bnnkit.runtime.kernels.vectors import F32, I8, I32, I64, load, store
+from bnnkit.runtime.kernels.vectors import F32, I8, I16, I32, I64, load, store
 
-ELEMENTS = {types.uint8: I8, types.int32: I32, types.float32: F32, types.uint64: I64}
+ELEMENTS = {
+    types.uint8: I8,
+    types.int16: I16,
+    types.int32: I32,
+    types.float32: F32,
+    types.uint64: I64,
+}
 
 
 @intrinsic

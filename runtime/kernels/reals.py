@@ -17,6 +17,7 @@ from bnnkit.runtime.kernels.vectors import FLOATS, I32, load, store
 REALS = np.zeros(1, np.float32)
 BYTES = np.zeros(1, np.uint8)
 COUNTS = np.zeros(1, np.uint64)
+SHORTS = np.zeros(1, np.int16)
 """Arrays that stand for their element types."""
 
 CAST, ADD, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM, SLOPE = range(7)
@@ -112,18 +113,29 @@ def chain(at, thread, threads):
                 pack_pixel(REALS, y_row + column * y.pixel, c.zeros, bits, x.depth)
 
 
-def centre(at, thread, threads):
-    """Pixels (N, C, H, W) less their zero point as float32 in NHWC, a Centre."""
+@njit(error_model="numpy")
+def _centre(kind, at, thread, threads):
+    """Pixels (N, C, H, W) less their zero point, in NHWC; a Centre."""
     c = read(Centre, at)
     x, y = read(Map, c.x), read(Map, c.y)
     first, last = share_rows(x, thread, threads)
     for row in range(first, last):
         x_at, y_at = row_at(x, row), row_at(y, row)
         for channel in range(x.depth):
-            zero = get(REALS, c.zero_point + channel * 4)
+            zero = np.int64(get(REALS, c.zero_point + channel * 4))
             for column in range(x.columns):
-                pixel = get(BYTES, x_at + channel * c.channel + column)
-                put(REALS, y_at + column * y.pixel + channel * 4, np.float32(pixel) - zero)
+                pixel = np.int64(get(BYTES, x_at + channel * c.channel + column))
+                put(kind, y_at + column * y.pixel + channel * kind.itemsize, pixel - zero)
+
+
+def centre_floats(at, thread, threads):
+    """Centred pixels as float32."""
+    _centre(REALS, at, thread, threads)
+
+
+def centre_shorts(at, thread, threads):
+    """Centred pixels as int16."""
+    _centre(SHORTS, at, thread, threads)
 
 
 def copy_reals(at, thread, threads):

@@ -151,7 +151,7 @@ class Centre(NamedTuple):
     channel: int
     """Between its channels."""
     y: int
-    """Address of a Map of float32."""
+    """Address of a Map of float32 or int16."""
     zero_point: int
     """Address of one float32 a channel."""
 

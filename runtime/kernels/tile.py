@@ -4,6 +4,7 @@
                                   the same, looked up      uint8 weights, see lookup.py
                                   x[p] * w[v]              float32 weights: 1 channel a lane
                                   the same for w = +-1     int8 weights, see signed_sums.py
+                                  the same for int16       int32 weights, see pairs.py
 
 Output channels lie across the lanes, so there are no horizontal sums: an input element is
 broadcast, the weights of a tap are V consecutive vectors. Taps are three nested counts (rows of
@@ -35,7 +36,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnkit.runtime.cpu import has_512_bits
-from bnnkit.runtime.kernels import lookup, signed_sums
+from bnnkit.runtime.kernels import lookup, pairs, signed_sums
 from bnnkit.runtime.kernels.records import Convolution
 from bnnkit.runtime.kernels.vectors import (
     F32,
@@ -50,15 +51,32 @@ from bnnkit.runtime.kernels.vectors import (
     store,
 )
 
-LANES = {types.uint64: 8, types.uint8: lookup.LANES, types.float32: 16, types.int8: 16}
+LANES = {
+    types.uint64: 8,
+    types.uint8: lookup.LANES,
+    types.float32: 16,
+    types.int8: 16,
+    types.int32: 16,
+}
 """Output channels in one vector, by the type of the weights."""
-VECTOR = {types.uint64: 64, types.uint8: lookup.LANES, types.float32: 64, types.int8: 16}
+VECTOR = {
+    types.uint64: 64,
+    types.uint8: lookup.LANES,
+    types.float32: 64,
+    types.int8: 16,
+    types.int32: 64,
+}
 """Bytes of a vector of weights."""
-ELSEWHERE = {types.uint8: lookup.accumulators, types.int8: signed_sums.accumulators}
+ELSEWHERE = {
+    types.uint8: lookup.accumulators,
+    types.int8: signed_sums.accumulators,
+    types.int32: pairs.accumulators,
+}
 """Forms that have files of their own."""
 PARTS = {
     types.uint64: (4, 4),
     types.int8: (4, 4),
+    types.int32: (4, 4),
     types.uint8: (4, 4) if has_512_bits() else (2, 4),
     types.float32: (4, 4) if has_512_bits() else (2, 2),
 }
@@ -104,6 +122,18 @@ def _reals_to_reals(builder, accumulator, table, scale, bias):
     return builder.fadd(scaled, load(builder, bias, FLOATS, 4))
 
 
+def _integers_to_signs(builder, accumulator, table, scale, bias):
+    return builder.icmp_signed("<", accumulator, load(builder, table, accumulator.type, 4))
+
+
+def _integers_to_sums(builder, accumulator, table, scale, bias):
+    return accumulator
+
+
+def _integers_to_reals(builder, accumulator, table, scale, bias):
+    return _reals_to_reals(builder, builder.sitofp(accumulator, FLOATS), table, scale, bias)
+
+
 ACCUMULATE = {types.uint64: _accumulate_popcount, types.float32: _accumulate_product}
 FROM_SIGNS = {
     types.uint8: _signs_to_signs,
@@ -114,6 +144,11 @@ FINISH = {
     types.uint64: FROM_SIGNS,
     types.uint8: FROM_SIGNS,
     types.int8: {types.float32: _reals_to_reals},
+    types.int32: {
+        types.uint8: _integers_to_signs,
+        types.int32: _integers_to_sums,
+        types.float32: _integers_to_reals,
+    },
     types.float32: {
         types.uint8: _reals_to_signs,
         types.int32: _reals_to_sums,

@@ -4,7 +4,7 @@ import numpy as np
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime import weights
-from bnnkit.runtime.cpu import has_512_bits
+from bnnkit.runtime.cpu import adds_pairs, has_512_bits
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.layer import (
@@ -18,12 +18,16 @@ from bnnkit.runtime.lowering.layer import (
 from bnnkit.runtime.lowering.output import Output, sums_of
 from bnnkit.runtime.steps.convolution import Constants
 from bnnkit.runtime.steps.real import Centre, CopyReal
-from bnnkit.runtime.values import Array, Kind, Value
+from bnnkit.runtime.values import FLOAT, Array, Kind, Value
 
 
 def integer_layer(draft: Draft, node: Node) -> None:
     """IntegerConv2d and IntegerLinear: exact, because every partial sum is below 2^24."""
     image = draft.values[node.inputs[0]]
+    weight = draft.constant(node, 1)
+    dilations = node.attributes.get("dilations", (1, 1))
+    has_pairs = adds_pairs() and node.attributes.get("group", 1) == 1 and dilations[1] == 1
+    dtype = np.dtype(np.int16) if has_pairs else FLOAT
     zero_point = np.broadcast_to(draft.constant(node, 2).reshape(-1), image.map[0])
     centre = Centre(
         name=node.name,
@@ -31,10 +35,9 @@ def integer_layer(draft: Draft, node: Node) -> None:
         target=f"{node.name}/centred",
         zero_point=zero_point.astype(np.float32),
     )
-    draft.add(centre, Value(kind="real", shape=image.map))
-    weight = draft.constant(node, 1).astype(np.float32)
+    draft.add(centre, Value(kind="real", shape=image.map, dtype=dtype, is_tight=True))
     output = sums_of(draft, node, len(weight), rank=3 if weight.ndim == 4 else 1)
-    _add(draft, node, centre.target, weight, output)
+    _add(draft, node, centre.target, weight.astype(dtype), output)
 
 
 def lower_real_layer(draft: Draft, node: Node) -> bool:
@@ -106,19 +109,18 @@ def _add(draft: Draft, node: Node, source: str, weight: Array, output: Output) -
         output: What it writes.
     """
     is_map = weight.ndim == 4
-    dtype = np.int8 if weight.dtype == np.int8 else np.float32
-    weight = weight.astype(dtype).reshape(*weight.shape, *(1,) * (4 - weight.ndim))
+    weight = weight.reshape(*weight.shape, *(1,) * (4 - weight.ndim))
     groups = node.attributes.get("group", 1)
     check_inputs_of(node, weight.shape[1] * groups, draft.values[source].map[0])
     check_outputs_of(node, len(weight), groups, output)
     size = (weight.shape[2], weight.shape[3])
     window, pads = window_of(node, draft.values[source], size)
     draft.values[source].margin.widen(*pads)
-    ohwi = weight.transpose(0, 2, 3, 1)
+    sums = np.dtype(np.int32) if weight.dtype == np.int16 else FLOAT
 
     def constants(kind: Kind, part: slice) -> Constants:
         if kind == "signs" and output.thresholds is not None:
-            return Constants(table=weights.float_thresholds(output.thresholds[part]))
+            return Constants(table=weights.thresholds_of(output.thresholds[part], sums))
         scale = None if output.scale is None else weights.scales(output.scale[:, part], 16)
         return Constants(table=np.zeros((1, 0), np.int32), scale=scale)
 
@@ -127,10 +129,19 @@ def _add(draft: Draft, node: Node, source: str, weight: Array, output: Output) -
         window=window,
         is_map=is_map,
         groups=groups,
-        weight=weights.octets(ohwi) if dtype == np.int8 else ohwi.reshape(len(weight), -1),
+        weight=_kernel_weight(weight.transpose(0, 2, 3, 1)),
         elements=weight.shape[1],
         group_elements=weight.shape[1],
         cases=np.zeros(window.output, np.int64),
         constants=constants,
     )
     add_layer(draft, node, layer, output)
+
+
+def _kernel_weight(weight: Array) -> Array:
+    """Weights (O, KH, KW, I/G) as their kernel wants them: floats, octets of signs, or pairs."""
+    if weight.dtype == np.int8:
+        return weights.octets(weight)
+    if weight.dtype == np.int16:
+        return weights.pairs(weight)
+    return weight.astype(np.float32).reshape(len(weight), -1)

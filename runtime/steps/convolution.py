@@ -18,6 +18,7 @@ from bnnkit.runtime.weights import LANES, padded_channels
 
 WORDS, NIBBLES = np.dtype(np.uint64), np.dtype(np.uint8)
 FLOATS, OCTETS = np.dtype(np.float32), np.dtype(np.int8)
+PAIRS = np.dtype(np.int32)
 KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (WORDS, "signs"): kernels.words_to_signs,
     (WORDS, "pooled signs"): kernels.words_to_pooled_signs,
@@ -27,6 +28,9 @@ KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (NIBBLES, "pooled signs"): kernels.lookup_to_pooled_signs,
     (NIBBLES, "sums"): kernels.lookup_to_sums,
     (NIBBLES, "real"): kernels.lookup_to_reals,
+    (PAIRS, "signs"): kernels.pairs_to_signs,
+    (PAIRS, "sums"): kernels.pairs_to_sums,
+    (PAIRS, "real"): kernels.pairs_to_reals,
     (OCTETS, "real"): kernels.octets_to_reals,
     (FLOATS, "signs"): kernels.floats_to_signs,
     (FLOATS, "sums"): kernels.floats_to_sums,

@@ -68,7 +68,7 @@ def _numbers(memory: Memory, numbers: Array) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Centre:
-    """Pixels less their zero point, as float32 with the margin that a convolution wants."""
+    """Pixels less their zero point, as float32 or int16 with the margin that a layer wants."""
 
     name: str
     source: str
@@ -97,7 +97,9 @@ class Centre:
             y=memory.map(self.target),
             zero_point=memory.address(self.zero_point),
         )
-        return native(kernels.centre, memory, record)
+        is_float = memory.values[self.target].dtype == np.float32
+        kernel = kernels.centre_floats if is_float else kernels.centre_shorts
+        return native(kernel, memory, record)
 
     def _in_numpy(self, memory: Memory, image: Array) -> Call:
         """Pixels that do not follow each other, because a real-valued operator made them."""
