@@ -28,6 +28,7 @@ class Block(nn.Module):
 
 def main() -> None:
     path = sys.argv[1] if len(sys.argv) > 1 else "own_model.onnx"
+    torch.manual_seed(0)
     digits = load("digits")
     model = nn.Sequential(
         bnn.IntegerConv2d(1, 32, 3, padding=1, zero_point=digits.zero_point or [0]),
@@ -38,7 +39,6 @@ def main() -> None:
     # Both convolutions get binary weights and a sign on their input; the skips stay real-valued.
     bnn.binarize_(model, ["*.conv"], noise="logistic", weight_noise="none")
 
-    torch.manual_seed(0)
     x, y = torch.from_numpy(digits.x_train), torch.from_numpy(digits.y_train)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for batch in torch.randint(len(x), (200, 128)):

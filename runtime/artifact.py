@@ -60,6 +60,11 @@ def check(model: onnx.ModelProto, path: str) -> None:
                 f"{path} uses opset {opset.version}, expected {OLDEST_OPSET} or newer:"
                 " export it again"
             )
+    if (version := metadata(model).get("format", str(VERSION))) != str(VERSION):
+        raise ArtifactError(
+            f"{path} says that its format is {version!r}, this bnnkit reads {VERSION}:"
+            " upgrade bnnkit"
+        )
     if any(tensor.external_data for tensor in model.graph.initializer):
         raise ArtifactError(f"{path} keeps its weights in other files: save it as one ONNX file")
     try:

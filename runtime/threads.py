@@ -89,5 +89,5 @@ def check_threads(threads: int) -> None:
     Raises:
         UsageError: It is not between 1 and MOST_THREADS.
     """
-    if not 1 <= threads <= MOST_THREADS:
-        raise UsageError(f"expected 1 to {MOST_THREADS} threads, got {threads}")
+    if not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"expected 1 to {MOST_THREADS} threads, got {threads!r}")

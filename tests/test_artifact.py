@@ -57,6 +57,15 @@ def test_a_newer_format(path: Path) -> None:
         load(path)
 
 
+@pytest.mark.parametrize("version", ["2", "abc"])
+def test_another_format_in_the_metadata(path: Path, version: str) -> None:
+    model = onnx.load(path)
+    helper.set_model_props(model, {"bnnkit.format": version})
+    onnx.save(model, path)
+    with pytest.raises(ArtifactError, match=f"its format is '{version}', this bnnkit reads 1"):
+        load(path)
+
+
 def test_weights_in_other_files_are_refused(path: Path) -> None:
     model = onnx.load(path)
     tensor = model.graph.initializer[0]

@@ -50,12 +50,19 @@ def test_a_scale_and_a_bias_behind_the_integer_layer(constants: str) -> None:
     assert_equal(a.model((2, 5, 5), out, dtype=TensorProto.UINT8), x)
 
 
+def test_a_pooling_over_three_axes() -> None:
+    a = Artifact(18)
+    pooled = a.add("AveragePool", "x", kernel_shape=[3, 1, 1])
+    refused(a.model((8, 5, 5, 5), pooled), "AveragePool.*expected a pooling over 2 axes, got 3")
+
+
 MOVES: dict[str, tuple[str, dict[str, Any], list[Any]]] = {
     "transpose": ("Transpose", {"perm": [0, 1, 3, 2]}, []),
     "identity": ("Identity", {}, []),
     "slice": ("Slice", {}, [np.array([1]), np.array([4]), np.array([2])]),
     "pad with -1": ("Pad", {}, [np.array([0, 0, 1, 0, 0, 0, 0, 2]), np.uint8(0)]),
     "reflect": ("Pad", {"mode": "reflect"}, [np.array([0, 0, 1, 0, 0, 0, 0, 2])]),
+    "edge": ("Pad", {"mode": "edge"}, [np.array([0, 0, 1, 0, 0, 0, 0, 2])]),
     "reshape": ("Reshape", {}, [np.array([0, 33, 4, 5])]),
 }
 

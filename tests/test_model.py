@@ -161,10 +161,11 @@ def test_numbers_that_are_not_finite_are_named(bad: float) -> None:
         loaded.run(x)
 
 
-def test_a_number_of_threads_is_at_least_one() -> None:
+@pytest.mark.parametrize("threads", [0, -1, 257, 1.5])
+def test_a_number_of_threads_that_cannot_be(threads: Any) -> None:
     model, images = digits_like()
-    with pytest.raises(UsageError, match="expected 1 to 256 threads, got 0"):
-        Model(model).run(images, threads=0)
+    with pytest.raises(UsageError, match=f"expected 1 to 256 threads, got {threads}"):
+        Model(model).run(images, threads=threads)
 
 
 def test_a_deterministic_file_has_no_samples() -> None:

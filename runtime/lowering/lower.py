@@ -1,11 +1,12 @@
 """The way through a graph: which lowering each node gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from bnnkit.bits import unpack_weight
-from bnnkit.errors import UnsupportedError
+from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.runtime.graph import Graph, Node
 from bnnkit.runtime.lowering import signs
 from bnnkit.runtime.lowering.binary_layers import (
@@ -52,11 +53,24 @@ def lower(graph: Graph) -> Draft:
     )
     for node in graph.nodes:
         if node.name not in draft.done:
-            _lower_node(draft, node)
+            with _naming(node):
+                _lower_node(draft, node)
     for name in graph.outputs:
         if draft.kind(name) == "signs":
             draft.signs(name)
     return draft
+
+
+@contextmanager
+def _naming(node: Node) -> Iterator[None]:
+    """Add the node to errors that do not name it."""
+    try:
+        yield
+    except BnnkitError as error:
+        if repr(node.name) in str(error):
+            raise
+        kind = UnsupportedError if isinstance(error, UnsupportedError) else ArtifactError
+        raise kind(f"node {node.name!r} ({node.kind}): {error}") from error
 
 
 def _lower_node(draft: Draft, node: Node) -> None:
@@ -72,8 +86,8 @@ def _lower_node(draft: Draft, node: Node) -> None:
     elif not any(lowers(draft, node) for lowers in WHERE_POSSIBLE):
         if node.kind not in OPERATORS:
             raise UnsupportedError(
-                f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
-                " (try --engine onnxruntime)"
+                f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks:"
+                " expected those of docs/artifact.md; another engine may run the file"
             )
         operator(draft, node)
 

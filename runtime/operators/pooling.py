@@ -49,6 +49,8 @@ def explicit_pads(a: Attributes) -> tuple[int, int, int, int]:
 def _windows(a: Attributes, x: Array, fill: float) -> tuple[list[Array], tuple[int, int]]:
     """Every pixel of the window as an array over all outputs, in the window's row-major order."""
     size = a["kernel_shape"]
+    if len(size) != 2:
+        raise UnsupportedError(f"expected a pooling over 2 axes, got {len(size)}")
     stride = a.get("strides", [1, 1])
     dilation = a.get("dilations", [1, 1])
     top, left, bottom, right = explicit_pads(a)

@@ -68,10 +68,13 @@ def _pad(
     half = len(pads) // 2
     for i, axis in enumerate(range(half) if axes is None else axes.tolist()):
         widths[axis] = (int(pads[i]), int(pads[i + half]))
+    # A negative width cuts off.
+    x = x[tuple(slice(max(0, -before), min(0, after) or None) for before, after in widths)]
+    grown = [(max(0, before), max(0, after)) for before, after in widths]
     mode = a.get("mode", b"constant").decode()
     if mode == "constant":
-        return np.pad(x, widths, constant_values=x.dtype.type(0 if value is None else value))
-    return np.pad(x, widths, mode=mode)  # reflect and edge have the same names in NumPy
+        return np.pad(x, grown, constant_values=x.dtype.type(0 if value is None else value))
+    return np.pad(x, grown, mode=mode)  # reflect, edge and wrap have the same names in NumPy
 
 
 SHAPING: dict[str, Callable[..., Array]] = {
