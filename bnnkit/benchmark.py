@@ -155,9 +155,10 @@ def _check(engines: Sequence[str], numbers: Sequence[float]) -> None:
     for name in engines:
         if name not in CONTESTANTS:
             raise UsageError(f"expected engines out of {', '.join(CONTESTANTS)}, got {name!r}")
-    if not engines or min(numbers) <= 0:
+    if not engines or not all(0 < number < float("inf") for number in numbers):
         raise UsageError(
-            "expected an engine or more, and positive numbers of threads, images and seconds"
+            "expected an engine or more, and positive, finite numbers of threads, images and"
+            " seconds"
         )
 
 

@@ -8,6 +8,7 @@
 | `reference`        | plain NumPy, slow; what it says is right                   |
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -37,6 +38,12 @@ from bnnkit.runtime.threads import check_threads
 Array = NDArray[Any]
 
 
+_ERROR_CODE = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : ((This is an )?invalid model\. )?", re.IGNORECASE
+)
+_SOURCE_PLACE = re.compile(r"[\s:]*\S+\.(cc|h|cpp|hpp):\d+ .*")
+
+
 class Engine(ABC):
     """Something that executes an artifact.
 
@@ -54,6 +61,7 @@ class Engine(ABC):
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._graph = from_model(model)
+        self._fixed_batch = fixed_batch(model)
         self.outputs = self._graph.outputs
 
     @abstractmethod
@@ -77,6 +85,22 @@ class Engine(ABC):
     def check(self, images: Array) -> None:
         """Refuse what the file does not take, as `check_inputs`."""
         check_inputs(images, self._graph.input_shape, self._graph.input_dtype)
+
+    def _batches(self, images: Array) -> list[Array]:
+        """The images in batches of the size that the file fixes; all at once where it is free.
+
+        Raises:
+            UsageError: They do not fill the last batch.
+        """
+        size = self._fixed_batch
+        if size is None or len(images) == size:
+            return [images]
+        if len(images) % size:
+            raise UsageError(
+                f"the batch axis of the model is fixed at {size}: expected a multiple of {size}"
+                f" images in {self.name}, got {len(images)}; export it with a free batch axis"
+            )
+        return np.split(images, len(images) // size)
 
 
 class Runtime(Engine):
@@ -115,11 +139,13 @@ class PlainReference(Engine):
 
     def run(self, images: Array) -> tuple[Array, ...]:
         """As `Engine.run`."""
-        return tuple(self._reference.run(images))
+        parts = [self._reference.run(batch) for batch in self._batches(images)]
+        return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
 
     def trace(self, images: Array) -> dict[str, Array]:
         """As `Engine.trace`."""
-        return self._reference.trace(images)
+        parts = [self._reference.trace(batch) for batch in self._batches(images)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 class OnnxRuntime(Engine):
@@ -136,18 +162,32 @@ class OnnxRuntime(Engine):
 
     def run(self, images: Array) -> tuple[Array, ...]:
         """As `Engine.run`."""
-        return tuple(_execute(self._session, None, {self._graph.input: images}))
+        return self._execute(self._session, None, images)
 
     def trace(self, images: Array) -> dict[str, Array]:
         """As `Engine.trace`."""
         if not self._signs:
             return {}
-        values = _execute(self._tracing_session, self._signs, {self._graph.input: images})
+        values = self._execute(self._tracing_session, self._signs, images)
         return dict(zip(self._signs, values, strict=True))
 
     @cached_property
     def _tracing_session(self) -> Any:
         return open_session(with_outputs(self._executed, self._signs), self._threads)
+
+    def _execute(self, session: Any, names: list[str] | None, images: Array) -> tuple[Array, ...]:
+        """Outputs of a session, in as many runs as the file's batch asks for."""
+        parts = []
+        for batch in self._batches(images):
+            try:
+                parts.append(session.run(names, {self._graph.input: batch}))
+            except Exception as error:  # its errors have no common class
+                raise UnsupportedError(
+                    f"onnxruntime cannot execute the model: {_reason(error)}"
+                ) from error
+        if len(parts) == 1:
+            return tuple(parts[0])
+        return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
 
     def _form(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """What is executed for the artifact."""
@@ -215,6 +255,20 @@ def open_file(name: str, path: Path, *, threads: int = 1) -> Engine:
         raise ArtifactError(f"{path} is damaged: {error}") from error
 
 
+def fixed_batch(model: onnx.ModelProto) -> int | None:
+    """How many images the file asks for in a run; None where the batch axis is free.
+
+    bnnkit's runtime takes any number all the same: its operators do not mix images.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    (batch,) = (
+        value.type.tensor_type.shape.dim[0]
+        for value in model.graph.input
+        if value.name not in constants
+    )
+    return batch.dim_value if batch.HasField("dim_value") and batch.dim_value > 0 else None
+
+
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
     """A copy of the model that also gives these values as outputs."""
     copy = onnx.ModelProto()
@@ -246,16 +300,13 @@ def open_session(model: onnx.ModelProto, threads: int) -> Any:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # its errors have no common class
-        reason = " ".join(str(error).split())
-        raise UnsupportedError(f"onnxruntime cannot open the model: {reason}") from error
+        raise UnsupportedError(f"onnxruntime cannot open the model: {_reason(error)}") from error
 
 
-def _execute(session: Any, names: list[str] | None, feeds: dict[str, Array]) -> list[Array]:
-    try:
-        return list(session.run(names, feeds))
-    except Exception as error:  # as above
-        reason = " ".join(str(error).split())
-        raise UnsupportedError(f"onnxruntime cannot execute the model: {reason}") from error
+def _reason(error: Exception) -> str:
+    """The first sentence of what onnxruntime says, without places in its source."""
+    said = _ERROR_CODE.sub("", " ".join(str(error).split()))
+    return _SOURCE_PLACE.sub("", said).split(". ")[0].rstrip(".")
 
 
 def _onnxruntime() -> Any:

@@ -6,16 +6,22 @@ References:
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.atomic import replacing
-from bnnkit.errors import MissingExtraError
+from bnnkit.errors import MissingExtraError, UsageError
 from bnnkit.metrics import N_BINS, ece
 
-_BAR, _MARK, _INK = "#2563eb", "#e8590c", "#1f2933"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FORMATS = ("png", "svg", "pdf")
+_EDGES = np.arange(N_BINS + 1) / N_BINS
+_WIDTH = 0.96 / N_BINS
+_BAR, _MARK, _INK, _EMPTY = "#2563eb", "#e8590c", "#1f2933", "#d3d8de"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,42 +57,75 @@ def reliability(probabilities: NDArray[Any], labels: NDArray[Any], n_bins: int =
     )
 
 
+def picture_format(path: Path) -> str:
+    """The format that the ending of a picture's name asks for: "png", "svg" or "pdf".
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    ending = path.suffix.lower().removeprefix(".")
+    if ending not in _FORMATS:
+        raise UsageError(f"cannot draw {path}: expected a name that ends in .png, .svg or .pdf")
+    return ending
+
+
 def draw_reliability(
     probabilities: NDArray[Any], labels: NDArray[Any], path: Path, *, title: str
 ) -> None:
-    """Draw the diagram as a PNG of 900 x 900 pixels.
+    """Draw the diagram, 900 x 1050 pixels as a PNG; below it, how many examples are in each bin.
 
     Args:
         probabilities: (N, K), rows that sum to 1.
         labels: (N,), integers.
-        path: The picture.
+        path: The picture: .png, .svg or .pdf.
         title: What stands above it.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
+        UsageError: The picture's name ends otherwise.
         FileError: The picture cannot be written.
     """
+    file_format = picture_format(path)
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
         raise MissingExtraError("drawing a reliability diagram", "plot") from error
-    figure = Figure(figsize=(6, 6), layout="constrained")  # without pyplot: always Agg
-    axes = figure.subplots()
+    figure = Figure(figsize=(6, 7), layout="constrained")  # without pyplot: always Agg
+    accuracy, count = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     bins = reliability(probabilities, labels)
-    filled = bins.count > 0
-    edges = np.arange(N_BINS + 1) / N_BINS
-    left, right = edges[:-1][filled], edges[1:][filled]
-    axes.bar(
-        left, bins.accuracy[filled], 0.96 / N_BINS, align="edge", color=_BAR, label="accuracy"
-    )
-    axes.hlines(bins.confidence[filled], left, right, color=_MARK, lw=3, label="mean confidence")
-    axes.plot([0, 1], [0, 1], color=_INK, lw=1, ls="--", label="perfectly calibrated")
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+    _draw_accuracy(accuracy, bins)
+    _draw_count(count, bins)
     calibration = f"ECE {ece(probabilities, labels):.4f}"
-    axes.set_title(f"{title}\n{calibration}, {len(labels):,} images", loc="left", color=_INK)
-    axes.legend(loc="upper left", frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+    accuracy.set_title(f"{title}\n{calibration}, {len(labels):,} images", loc="left", color=_INK)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+        figure.savefig(temporary, dpi=150, format=file_format)
+
+
+def _draw_accuracy(axes: "Axes", bins: Bins) -> None:
+    filled = bins.count > 0
+    left, right = _EDGES[:-1], _EDGES[1:]
+    axes.bar(
+        left[filled], bins.accuracy[filled], _WIDTH, align="edge", color=_BAR, label="accuracy"
+    )
+    if not filled.all():
+        axes.bar(
+            left[~filled], 1, _WIDTH, align="edge", color="none", ec=_EMPTY, lw=0, hatch="///",
+            label="no images",
+        )  # fmt: skip
+    axes.hlines(
+        bins.confidence[filled], left[filled], right[filled], color=_MARK, lw=3,
+        label="mean confidence",
+    )  # fmt: skip
+    axes.plot([0, 1], [0, 1], color=_INK, lw=1, ls="--", label="perfectly calibrated")
+    axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    axes.legend(loc="upper left", facecolor="white", edgecolor="none", framealpha=1)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_count(axes: "Axes", bins: Bins) -> None:
+    bars = axes.bar(_EDGES[:-1], bins.count, _WIDTH, align="edge", color=_BAR)
+    axes.bar_label(bars, [f"{n:,}" if n else "" for n in bins.count], fontsize=8, color=_INK)
+    axes.set(ylim=(0, 1.25 * bins.count.max()), xlabel="confidence", ylabel="images")
+    axes.spines[["top", "right"]].set_visible(False)

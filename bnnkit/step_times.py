@@ -34,7 +34,7 @@ class StepTime:
         name: Of the node that it computes.
         step: What kind of step it is.
         median_us: Microseconds, the median over the runs.
-        share: Of the sum of all steps, a fraction.
+        share: Of a whole pass, a fraction; what all steps lack to 1 is in none of them.
         gmacs: Multiplications of signs in a nanosecond, of a binary layer.
         of_ceiling: The same as a fraction of what the threads could do at most.
     """
@@ -52,7 +52,8 @@ def step_times(
 ) -> list[StepTime]:
     """Time each step of the runtime's plan, in order, within whole passes.
 
-    Each is started from Python. What that takes is measured with an empty program, and subtracted.
+    Each is started from Python. What that takes is measured with an empty program, and subtracted;
+    it is about a microsecond, and times below that are noise.
 
     Args:
         model: The artifact.
@@ -65,14 +66,15 @@ def step_times(
     np.copyto(memory.buffers[plan.graph.input], images)
     bound = [(step, Bound(memory, [step])) for step in plan.steps]
     steps = [(step, alone) for step, alone in bound if alone.stages]
-    times, ceiling = _passes([alone for _, alone in steps], _empty(memory), runs)
+    whole = Bound(memory, plan.steps)
+    times, pass_us, ceiling = _passes([alone for _, alone in steps], _empty(memory), whole, runs)
     shapes = _binary_weights(plan.graph)
     return [
         StepTime(
             name=step.name,
             step=type(step).__name__,
             median_us=float(us),
-            share=float(us / times.sum()),
+            share=float(us / pass_us),
             **_speed(len(images) * _macs(step, shapes), us, ceiling * threads),
         )
         for (step, _), us in zip(steps, times, strict=True)
@@ -86,19 +88,22 @@ def _empty(memory: Memory) -> Bound:
     return empty
 
 
-def _passes(steps: list[Bound], empty: Bound, runs: int) -> tuple[NDArray[np.float64], float]:
-    """Median microseconds of each step, and the median ceiling of one thread."""
+def _passes(
+    steps: list[Bound], empty: Bound, whole: Bound, runs: int
+) -> tuple[NDArray[np.float64], float, float]:
+    """Median microseconds of each step and of a whole pass, and the ceiling of one thread."""
     ceiling = Ceiling()
-    stamps = np.empty((WARM_UP_RUNS + runs, len(steps) + 2), np.int64)
+    stamps = np.empty((WARM_UP_RUNS + runs, len(steps) + 3), np.int64)
     ceilings = []
     for run in stamps:
         ceilings.append(ceiling.sample())
         run[0] = time.perf_counter_ns()
-        for index, bound in enumerate([*steps, empty], 1):
+        for index, bound in enumerate([*steps, empty, whole], 1):
             bound.run()
             run[index] = time.perf_counter_ns()
     times = np.median(np.diff(stamps[WARM_UP_RUNS:], axis=1), axis=0) / 1e3
-    return np.maximum(times[:-1] - times[-1], LEAST_US), float(np.median(ceilings))
+    *alone, start, pass_us = times
+    return np.maximum(np.array(alone) - start, LEAST_US), pass_us, float(np.median(ceilings))
 
 
 def _binary_weights(graph: Graph) -> dict[str, tuple[int, ...]]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bnnkit.comparison import Comparison, Evaluation, Tally
 from bnnkit.coverage import signs_in_memory, signs_of_modules
-from bnnkit.engines import open_engine, with_outputs
+from bnnkit.engines import fixed_batch, open_engine, with_outputs
 from bnnkit.errors import CheckpointError, MissingExtraError
 from bnnkit.rounding import signs_that_engines_may_round, signs_that_torch_may_round
 from bnnkit.runtime import artifact
@@ -79,8 +79,9 @@ def verify(
     open_engine("bnnkit", model).check(images)
     reference = _ReferenceRun(model)
     others, left_out = _others(model, network)
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
+    size = fixed_batch(model) or BATCH
+    for start in range(0, len(images), size):
+        batch = images[start : start + size]
         expected = reference(batch)
         for tally, evaluate in others:
             tally.add(expected, evaluate(batch))
@@ -92,17 +93,26 @@ def verify(
     )
 
 
-def check_pair(checkpoint: Path, model: onnx.ModelProto) -> None:
-    """Refuse a model that says that it was exported from another checkpoint.
+def check_pair(checkpoint: Path, model: onnx.ModelProto, *, name: str = "the model") -> None:
+    """Refuse a model that does not say that it was exported from the checkpoint.
+
+    Args:
+        checkpoint: A run's folder, or the checkpoint in it.
+        model: The artifact.
+        name: Of its file, for messages.
 
     Raises:
-        CheckpointError: It does, or there is no checkpoint.
+        CheckpointError: It names another one or none, or there is no checkpoint.
     """
     from bnnkit.training import checkpoint_sha256
 
     expected = artifact.metadata(model).get("checkpoint")
     found = checkpoint_sha256(checkpoint)
-    if expected is not None and expected != found:
+    if expected is None:
+        raise CheckpointError(
+            f"{name} does not say which checkpoint it was made from: verify it without one"
+        )
+    if expected != found:
         raise CheckpointError(
             f"{checkpoint} is not the checkpoint that the model was exported from: expected sha256"
             f" {expected[:12]}..., got {found[:12]}...; export it again"

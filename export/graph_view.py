@@ -8,6 +8,10 @@ import onnx.helper
 from bnnkit.errors import ArtifactError
 
 
+class UnknownShapeError(ArtifactError):
+    """A file does not tell the shape of a value."""
+
+
 class GraphView:
     """A graph, indexed; it must not change while it is looked at.
 
@@ -22,7 +26,7 @@ class GraphView:
         self._producers = {value: node for node in graph.node for value in node.output}
         self._shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
         for value in (*graph.input, *graph.value_info, *graph.output):
-            if value.type.tensor_type.HasField("shape"):
+            if _is_known(value.type.tensor_type):
                 self._shapes[value.name] = _shape_for_one(value.type.tensor_type.shape)
         self._behind = {name: frozenset([name]) for name in self.constant_bytes}
         for node in graph.node:
@@ -53,13 +57,13 @@ class GraphView:
         return self._behind.get(value, frozenset())
 
     def shape(self, value: str) -> tuple[int, ...]:
-        """The shape of a value for one input: a free axis is 1.
+        """The shape of a value for one input: a free axis, the batch, is 1.
 
         Raises:
-            ArtifactError: The file does not say.
+            UnknownShapeError: The file does not say.
         """
         if value not in self._shapes:
-            raise ArtifactError(
+            raise UnknownShapeError(
                 f"expected a file that holds the shape of each value, that of {value!r} is missing"
             )
         return self._shapes[value]
@@ -71,6 +75,12 @@ def attribute(node: onnx.NodeProto, name: str, default: object = None) -> object
         if found.name == name:
             return onnx.helper.get_attribute_value(found)
     return default
+
+
+def _is_known(tensor: onnx.TypeProto.Tensor) -> bool:
+    """Whether all sizes are given but one, the batch."""
+    n_free = sum(not axis.HasField("dim_value") for axis in tensor.shape.dim)
+    return tensor.HasField("shape") and n_free <= 1
 
 
 def _shape_for_one(shape: onnx.TensorShapeProto) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import onnx
 
-from bnnkit.export.graph_view import GraphView, attribute
+from bnnkit.export.graph_view import GraphView, UnknownShapeError, attribute
 
 Kind = Literal["binary", "integer", "float"]
 KINDS: Final[tuple[Kind, ...]] = ("binary", "integer", "float")
@@ -25,7 +25,8 @@ class Layer:
         kind: "binary": binary weights and inputs; "integer": integer weights and uint8 inputs;
             "float": all others.
         reason: Why it is not binary, in words; "" for a binary layer.
-        macs: Multiply-accumulates for one input, those on padding included.
+        macs: Multiply-accumulates for one input, those on padding included; None where the file
+            does not tell the shapes.
         stored_bytes: Its constants in the file. What layers share counts for the first of them.
         ideal_bytes: The same, with 1 bit for a binary weight.
     """
@@ -34,17 +35,13 @@ class Layer:
     operator: str
     kind: Kind
     reason: str
-    macs: int
+    macs: int | None
     stored_bytes: int
     ideal_bytes: int
 
 
 def layer_reports(graph: GraphView) -> tuple[list[Layer], set[str]]:
-    """The layers, in the order of the graph, and the constants that are counted in them.
-
-    Raises:
-        ArtifactError: The file lacks the shape of a value.
-    """
+    """The layers, in the order of the graph, and the constants that are counted in them."""
     layers: list[Layer] = []
     counted: set[str] = set()
     for node in graph.nodes:
@@ -66,7 +63,7 @@ def _layer(graph: GraphView, node: onnx.NodeProto, constants: set[str]) -> Layer
         operator=node.op_type,
         kind=kind,
         reason=reason,
-        macs=_MACS[node.domain, node.op_type](graph, node),
+        macs=_macs(graph, node),
         stored_bytes=sum(graph.constant_bytes[name] for name in constants),
         ideal_bytes=sum(ideal.values()),
     )
@@ -119,6 +116,14 @@ def _packed_weights(graph: GraphView, node: onnx.NodeProto) -> Iterator[tuple[st
 def _weight_shape(node: onnx.NodeProto) -> list[int]:
     shape = attribute(node, "weight_shape", [])
     return list(shape) if isinstance(shape, list) else []
+
+
+def _macs(graph: GraphView, node: onnx.NodeProto) -> int | None:
+    """Multiply-accumulates for one input; None where a shape is missing."""
+    try:
+        return _MACS[node.domain, node.op_type](graph, node)
+    except UnknownShapeError:
+        return None
 
 
 def _packed_macs(graph: GraphView, node: onnx.NodeProto) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import onnx
+import onnx.shape_inference
 
 from bnnkit.export.graph_view import GraphView
 from bnnkit.export.layer_report import KINDS, Kind, Layer, layer_reports
@@ -25,7 +26,8 @@ class Report:
     Attributes:
         layers: In the order of the graph.
         signs: In the order of the graph.
-        macs: Multiply-accumulates for one input, by kind of layer.
+        macs: Multiply-accumulates for one input, by kind of layer, of the layers where they are
+            known.
         stored_bytes: The constants of the layers in the file, by kind of layer.
         other_bytes: All other constants: scales and shifts of skip connections, thresholds behind
             a sum, shapes.
@@ -54,16 +56,17 @@ def report(model: onnx.ModelProto, file_size: int) -> Report:
         model: The artifact.
         file_size: The size of its file, in bytes.
 
-    Raises:
-        ArtifactError: The file lacks the shape of a value.
+    Shapes that the file lacks are inferred where ONNX can.
     """
-    graph = GraphView(model.graph)
+    graph = GraphView(_with_shapes(model).graph)
     layers, counted = layer_reports(graph)
     other = sum(size for name, size in graph.constant_bytes.items() if name not in counted)
     return Report(
         layers=tuple(layers),
         signs=tuple(sign_reports(graph)),
-        macs={kind: sum(layer.macs for layer in layers if layer.kind == kind) for kind in KINDS},
+        macs={
+            kind: sum(layer.macs or 0 for layer in layers if layer.kind == kind) for kind in KINDS
+        },
         stored_bytes={
             kind: sum(layer.stored_bytes for layer in layers if layer.kind == kind)
             for kind in KINDS
@@ -72,3 +75,10 @@ def report(model: onnx.ModelProto, file_size: int) -> Report:
         file_bytes=file_size,
         ideal_bytes=other + sum(layer.ideal_bytes for layer in layers),
     )
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(model)
+    except (onnx.shape_inference.InferenceError, ValueError):
+        return model  # the report says which layers it cannot count

@@ -239,15 +239,17 @@ def test_nan_is_named_with_its_place(
     ("content", "overrides", "expected"),
     [
         ("learning_rate: 0.1\n", [], "unknown key learning_rate; valid keys: "),
-        ("epochs: 1\n", ["model.widht=3"], "widht"),
-        ("epochs: 1\n", ["nothing"], "expected an override key=value, got 'nothing'"),
+        ("data: {}\nmodel: {}\n", ["model.widht=3"], "config.yaml: expected options of convnet"),
+        ("epochs: 1\n", ["nothing"], "config.yaml: expected an override key=value, got 'nothing'"),
         ("epochs: many\n", [], "epochs: "),
         ("epochs: -1\n", [], "epochs: "),
         ("{", [], "is no YAML"),
         ("- 1\n- 2\n", [], "expected 'key: value' lines"),
-        ("model: {name: transformer}\n", [], "transformer"),
-        ("data: {name: imagenet}\n", [], "imagenet"),
-        ("data: {name: mnist, dir: /nowhere}\n", [], "--data-dir DIR"),
+        ("# nothing\n", [], "config.yaml: expected at least data and model"),
+        ("data: {}\nmodel: {name: transformer}\n", [], "config.yaml: expected a model out of"),
+        ("data: {}\nmodel: {noise: foo}\n", [], "config.yaml: model convnet for inputs"),
+        ("data: {name: imagenet}\nmodel: {}\n", [], "imagenet"),
+        ("data: {name: mnist, dir: /nowhere}\nmodel: {}\n", [], "--data-dir DIR"),
     ],
 )
 def test_bad_configuration(
@@ -327,6 +329,62 @@ def test_data_of_another_shape(digits_run: Path, digits_model: Path, tmp_path: P
     assert "(N, 1, 8, 8)" in _fail("verify", digits_model, "--data", data)
 
 
+def test_an_array_without_axes(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "scalar.npy", np.uint8(3))
+    said = _fail("verify", model, "--data", tmp_path / "scalar.npy")
+    assert said.startswith(f"{tmp_path / 'scalar.npy'}: expected uint8 of shape (N, 1, 8, 8)")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x10garbage", None], ids=["empty", "text", "half"])
+def test_a_damaged_checkpoint_is_said_to_be_one(
+    content: bytes | None, digits_run: Path, digits_model: Path, tmp_path: Path
+) -> None:
+    whole = (digits_run / "checkpoint.safetensors").read_bytes()
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    assert "is truncated or no safetensors file" in _fail("verify", path, digits_model)
+
+
+def test_a_model_of_no_checkpoint(digits_run: Path, model: Path) -> None:
+    said = _fail("verify", digits_run, model)
+    assert said.startswith(f"{model} does not say which checkpoint it was made from")
+
+
+def test_a_benchmark_that_could_not_be_written_is_not_made(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bnnkit.cli import bench
+
+    monkeypatch.delattr(bench, "benchmark")
+    assert "it is a folder" in _fail("bench", model, "--json", tmp_path)
+    assert "there is no folder" in _fail("bench", model, "--json", tmp_path / "no" / "x.json")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert "cannot be written to" in _fail("bench", model, "--json", tmp_path / "x.json")
+
+
+def test_another_engine_is_advised_where_it_can_be_chosen(
+    model: Path, images: Path, out: Path
+) -> None:
+    _with_operator(model, "Erf", "", "head/strange")
+    said = _fail("run", model, images, "-o", out)
+    assert said.endswith("(try --engine onnxruntime)")
+    assert said.count("onnxruntime") == 1
+    assert "--engine" not in _fail("verify", model)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("arguments", [["info", "MODEL"], ["--help"]])
+def test_standard_output_that_is_full(arguments: list[str], model: Path) -> None:
+    command = [sys.executable, "-m", "bnnkit", *arguments]
+    command = [str(model) if part == "MODEL" else part for part in command]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    name = arguments[0] if arguments[0] in COMMANDS else ""
+    said = _line(done.stderr, name)
+    assert said == "cannot write standard output: No space left on device"
+
+
 def test_unknown_data(digits_model: Path) -> None:
     assert "unknown data set 'imagenet'" in _fail("eval", digits_model, "--data", "imagenet")
     assert "--data-dir DIR" in _fail(
@@ -353,6 +411,13 @@ def test_unknown_data(digits_model: Path) -> None:
         (["bench", "MODEL", "--threads", "1,x"], "expected positive integers"),
         (["bench", "MODEL", "--batch", "0"], "expected positive integers"),
         (["bench", "MODEL", "--samples", "5"], "expected --samples 0, got 5"),
+        (["bench", "MODEL", "--seconds", "inf"], "expected a positive number of seconds, got inf"),
+        (["bench", "MODEL", "--seconds", "nan"], "expected a positive number of seconds, got nan"),
+        (["bench", "MODEL", "--seconds", "0"], "expected a positive number of seconds, got 0.0"),
+        (["bench", "MODEL", "--engines", "bnnkit,bnnkit"], "each one once, got 'bnnkit,bnnkit'"),
+        (["bench", "MODEL", "--threads", "1,01"], "each one once, got '1,01'"),
+        (["bench", "MODEL", "--batch", "1,1"], "each one once, got '1,1'"),
+        (["bench", "MODEL", "--json"], "'--json' requires an argument"),
         (["export", "MODEL", "--to", "tflite", "-o", "x.tflite"], "no safetensors file"),
         (["export", "MODEL", "--to", "c", "-o", "x.c"], "not available yet"),
         (["export", "MODEL", "--to", "coreml", "-o", "x"], "'coreml' is not one of"),
@@ -418,7 +483,10 @@ def test_full_disk_leaves_the_old_file(
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize(
     ("number", "code", "said"),
-    [(signal.SIGINT, 130, "bnnkit export: interrupted\n"), (signal.SIGTERM, 143, "")],
+    [
+        (signal.SIGINT, 130, "bnnkit export: interrupted\n"),
+        (signal.SIGTERM, 143, "bnnkit export: terminated\n"),
+    ],
     ids=["interrupted", "terminated"],
 )
 def test_a_stopped_export_leaves_the_old_file(

@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from artifacts import Artifact, digits_like
 from click.testing import CliRunner, Result
@@ -217,6 +220,7 @@ def test_verify_of_equal_engines(digits_run: Path, digits_model: Path) -> None:
     assert "5 images, the test part of digits" in table
     assert table.endswith("equal\n")
     assert "left out: torch" in table
+    assert "bnnkit those that reach memory" in table
 
 
 def test_verify_takes_inputs_from_files(
@@ -263,6 +267,7 @@ def test_bench_prints_and_writes_json(
     )
     assert len(re.findall(r"^  onnxruntime ", table, re.MULTILINE)) == 2
     assert "steps of bnnkit's runtime" in table
+    assert re.search(r"sum of the steps: .* than a whole pass \([\d.,]+ us\)", table)
     content = json.loads(file.read_text())
     assert {e["threads"] for e in content["benchmarks"]} == {1, 2}
     assert content["context"]["model"] == "small.onnx"
@@ -271,14 +276,15 @@ def test_bench_prints_and_writes_json(
 
 def test_train_continues_to_export(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("model: {name: mlp, width: 16, depth: 1}\nepochs: 1\n")
+    config.write_text("data: {name: mnist}\nmodel: {name: mlp, width: 16, depth: 1}\nepochs: 1\n")
     out = tmp_path / "run"
-    said = _succeed("train", config, "model.width=8", "--out", out, "--data-dir", tmp_path)
+    said = _succeed("train", config, "model.width=8", "data.name=digits", "--out", out)
     assert "epoch 1/1" in said
     assert {"config.yaml", "metrics.jsonl", "checkpoint.safetensors"} <= {
         path.name for path in out.iterdir()
     }
-    assert "nothing to do" in _succeed("train", config, "model.width=8", "--out", out)
+    again = _succeed("train", config, "model.width=8", "data.name=digits", "--out", out)
+    assert "nothing to do" in again
     _succeed("export", out, "-o", tmp_path / "m.onnx")
     _succeed("verify", out, tmp_path / "m.onnx")
 
@@ -351,14 +357,69 @@ def test_without_torch(
     )
 
 
-def test_a_reader_that_leaves_is_no_error(digits_model: Path) -> None:
-    command = [sys.executable, "-m", "bnnkit", "info", str(digits_model)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+@pytest.mark.parametrize(
+    "arguments", [["info", "MODEL"], ["eval", "MODEL", "--data", "digits"], ["--help"]]
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_leaves_is_no_error(
+    arguments: list[str], unbuffered: str, digits_model: Path
+) -> None:
+    command = [sys.executable, "-m", "bnnkit", *arguments]
+    command = [str(digits_model) if part == "MODEL" else part for part in command]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), (">&- 2>&-", 0), ("<&- >&-", 0)])
+def test_closed_streams_are_no_error(closed: str, code: int, digits_model: Path) -> None:
+    line = f"{shlex.quote(sys.executable)} -m bnnkit info {shlex.quote(str(digits_model))}"
+    done = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+def test_info_shows_no_empty_lines(small: tuple[Path, Path]) -> None:
+    model = onnx.load(small[0])
+    for key, value in (("classes", "[]"), ("dataset", ""), ("accuracy", "0.5")):
+        model.metadata_props.add(key=f"bnnkit.{key}", value=value)
+    onnx.save(model, small[0])
+    said = _succeed("info", small[0])
+    assert "accuracy:" in said
+    assert "classes:" not in said
+    assert "dataset:" not in said
+
+
+def test_info_of_an_ordinary_file_without_shapes(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21, "strange" : 1]>
+        g (float[N, 2] x) => (float[N, 2] y) <float[2, 2] w = {1, 2, 3, 4}> {
+          a = MatMul (x, w)
+          b = strange.Own (a)
+          y = MatMul (b, w)
+        }"""
+    )
+    onnx.save(model, tmp_path / "m.onnx")
+    assert "unknown for 1 layers" in _succeed("info", tmp_path / "m.onnx")
+
+
+def test_a_batch_that_the_file_fixes(small: tuple[Path, Path]) -> None:
+    path, images = small
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, path)
+    assert _succeed("verify", path, "--images", 3).endswith("equal\n")
+    expected = open_file("bnnkit", path).run(np.load(images))[0]
+    for engine in ENGINES:
+        out = path.parent / "out.npy"
+        _succeed("run", path, images, "-o", out, "--engine", engine)
+        np.testing.assert_allclose(np.load(out), expected, rtol=0, atol=1e-4)
 
 
 def test_the_tables_of_a_file_are_not_cut(digits_model: Path) -> None:

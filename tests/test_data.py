@@ -51,6 +51,10 @@ def test_real_inputs_have_no_zero_point() -> None:
     [
         ({"x_train": np.zeros((4, 2, 3, 3))}, "x_train is float64"),
         ({"x_train": np.zeros((4, 9), np.uint8)}, r"x_train is uint8 \(4, 9\); expected images"),
+        (
+            {"x_train": np.zeros((4, 8, 9, 3), np.uint8)},
+            r"x_train has shape \(4, 8, 9, 3\), .* expected \(N, C, H, W\)",
+        ),
         ({"x_test": np.zeros((2, 1, 3, 3), np.uint8)}, "x_test is .* x_train"),
         ({"x_test": np.zeros((0, 2, 3, 3), np.uint8), "y_test": np.zeros(0, np.int64)}, "empty"),
         ({"y_train": np.array([0, 1, 2])}, r"y_train is int64 \(3,\); expected one label"),
@@ -95,6 +99,11 @@ def test_digits_are_scaled_to_bytes() -> None:
     np.testing.assert_array_equal(digits.y_test, datasets.load_digits().target[test])
     assert digits.x_train.shape == (1438, 1, 8, 8)
     assert digits.x_train.max() == 255
+
+
+def test_digits_are_in_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"digits come with scikit-learn .* leave out --data-dir"):
+        data.load("digits", tmp_path)
 
 
 def test_unknown_name_lists_the_known() -> None:
@@ -230,6 +239,8 @@ X, Y = np.zeros((5, 3), np.float32), np.array([0, 1, 0, 1, 0])
         ({"x": X, "y": np.array(3)}, "expected as many labels"),
         ({"x": X, "y": Y.astype(float)}, "is float64; expected the classes' indices"),
         ({"x": X, "y": Y - 1}, "is -1; expected labels from 0"),
+        ({"x": X, "y": Y * 9_000_000_000}, "largest label is 9000000000, of 4 training examples"),
+        ({"x": X, "y": Y * 100_000}, "from 0 to at most 99999"),
         ({"x": X, "y": Y + 3, "classes": ["a", "b"]}, "expected labels from 0 to 1"),
         ({"x": X, "y": Y, "classes": [1, 2]}, "classes is int64"),
         ({"x": X * np.nan, "y": Y}, "NaN or infinite"),

@@ -208,6 +208,55 @@ def test_samples_of_a_deterministic_file_are_refused() -> None:
         open_engine("bnnkit", model).predict(images, samples=2)
 
 
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "bnnkit"])
+def test_a_batch_that_the_file_fixes(engine: str) -> None:
+    model, images = _digits()
+    free = open_engine(engine, model)
+    expected, signs = free.run(images[:6])[0], free.trace(images[:6])
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    opened = open_engine(engine, model)
+    np.testing.assert_allclose(opened.run(images[:6])[0], expected, rtol=0, atol=1e-4)
+    for name, values in signs.items():
+        np.testing.assert_array_equal(opened.trace(images[:6])[name], values)
+    message = "batch axis of the model is fixed at 2: expected a multiple of 2 images"
+    with pytest.raises(UsageError, match=message):
+        opened.run(images[:5])
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (
+            "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Pad node."
+            " Name:'Pad2' Status Message: /src/onnxruntime/core/pad.cc:818 virtual Status Pad()",
+            "Non-zero status code returned while running Pad node",
+        ),
+        (
+            "[ONNXRuntimeError] : 10 : INVALID_GRAPH : This is an invalid model. Type Error: Type"
+            " 'tensor(uint8)' of input parameter (c) is invalid.",
+            "Type Error: Type 'tensor(uint8)' of input parameter (c) is invalid",
+        ),
+        (
+            "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Exception during initialization:"
+            " /src/onnxruntime/core/a.h:91 Helper::Helper(const TensorShape&) was false",
+            "Exception during initialization",
+        ),
+    ],
+)
+def test_of_a_message_the_first_sentence_is_kept(
+    said: str, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    with pytest.raises(UnsupportedError) as caught:
+        open_engine("onnxruntime", _digits()[0])
+    assert str(caught.value) == f"onnxruntime cannot open the model: {kept}"
+
+
 def test_with_outputs_leaves_the_model() -> None:
     model, _ = _digits()
     name = model.graph.node[1].output[0]

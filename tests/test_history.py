@@ -35,3 +35,24 @@ def test_curves_are_a_picture(tmp_path: Path, n_epochs: int) -> None:
     records.append({"epoch": n_epochs, "final": True, "test_loss": 0.1, "test_accuracy": 0.95})
     draw_curves(records, tmp_path / "curves.png", "made")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_all_points_of_the_curves_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = pytest.importorskip("matplotlib.figure")
+    drawn = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+    records: list[dict[str, Any]] = [
+        {"epoch": e, "train_loss": 9 / e, "test_loss": 1 + e % 7}
+        | {"train_accuracy": 1 - 0.9 / e, "test_accuracy": 0.5 if e == 1 else 0.9}
+        for e in range(1, 41)
+    ]
+    records.append({"epoch": 40, "final": True, "test_loss": 0.1, "test_accuracy": 0.95})
+    draw_curves(records, tmp_path / "curves.png", "made", training="training, noisy signs")
+    for axes in drawn[0].axes:
+        low, high = axes.get_ylim()
+        values = [y for line in axes.lines for y in line.get_ydata()]
+        assert low < min(values) < max(values) < high
+    (legend,) = drawn[0].legends
+    assert legend.get_texts()[0].get_text() == "training, noisy signs"

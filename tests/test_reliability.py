@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bnnkit.errors import FileError, MissingExtraError
+from bnnkit.errors import FileError, MissingExtraError, UsageError
 from bnnkit.metrics import N_BINS, ece
 from bnnkit.reliability import draw_reliability, reliability
 
@@ -42,6 +42,37 @@ def test_the_picture_is_whole_or_not_there(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(FileError, match="cannot write"):
         draw_reliability(*_predictions(0), tmp_path / "none" / "r.png", title="a network")
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("r.PNG", b"\x89PNG"), ("r.svg", b"<?xml"), ("r.pdf", b"%PDF")]
+)
+def test_the_format_is_that_of_the_name(tmp_path: Path, name: str, start: bytes) -> None:
+    pytest.importorskip("matplotlib")
+    draw_reliability(*_predictions(0), tmp_path / name, title="a network")
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["r.foo", "r", "r.jpg"])
+def test_other_formats_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"expected a name that ends in .png, .svg or .pdf"):
+        draw_reliability(*_predictions(0), tmp_path / name, title="a network")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_picture_tells_how_many_images_a_bin_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = pytest.importorskip("matplotlib.figure")
+    drawn = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+    probabilities = np.array([[0.5, 0.5], [0.99, 0.01], [0.01, 0.99]])
+    draw_reliability(probabilities, np.array([0, 0, 0]), tmp_path / "r.png", title="a network")
+    accuracy, count = drawn[0].axes
+    heights = [bar.get_height() for bar in count.patches]
+    assert heights == reliability(probabilities, np.array([0, 0, 0])).count.tolist()
+    assert [text.get_text() for text in count.texts if text.get_text()] == ["1", "2"]
+    assert sum(bar.get_hatch() is not None for bar in accuracy.patches) == N_BINS - 2
 
 
 class _WithoutMatplotlib:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import bnnkit.nn as bnn
-from bnnkit.errors import ArtifactError
+from bnnkit.cli.report_table import summary
 from bnnkit.export.layer_report import Layer
 from bnnkit.export.report import report
 from bnnkit.export.to_onnx import to_artifact
@@ -171,7 +171,7 @@ def test_shared_constants_are_counted_once() -> None:
     assert result.ideal_bytes == 16
 
 
-def test_a_file_without_shapes_is_refused() -> None:
+def test_shapes_that_the_file_lacks_are_inferred() -> None:
     model = onnx.parser.parse_model(
         HEAD
         + """g (float[N, 2] x) => (float[N, 2] y) <float[2, 2] w = {1, 2, 3, 4}> {
@@ -179,8 +179,23 @@ def test_a_file_without_shapes_is_refused() -> None:
           y = Relu (a)
         }"""
     )
-    with pytest.raises(ArtifactError, match="shape of each value, that of 'a' is missing"):
-        report(model, 99)
+    assert [layer.macs for layer in report(model, 99).layers] == [4]
+
+
+def test_unknown_shapes_are_unknown_operations() -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21, "strange" : 1]>
+        g (float[N, 2] x) => (float[N, 2] y) <float[2, 2] w = {1, 2, 3, 4}> {
+          known = MatMul (x, w)
+          a = strange.Own (known)
+          y = MatMul (a, w)
+          b = MatMul (a, a)
+        }"""
+    )
+    result = report(model, 99)
+    assert [layer.macs for layer in result.layers] == [4, None, None]
+    assert result.macs["float"] == 4
+    assert "unknown for 2 layers" in summary(result)[0]
 
 
 def test_a_large_file_is_not_near_its_ideal_size() -> None:

@@ -169,16 +169,21 @@ def test_ctrl_c_says_how_to_continue(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_damaged_state_is_no_silent_new_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: Path
 ) -> None:
     config = parse_config(CONFIG)
     _train_until(config, tmp_path, STEPS + 1, monkeypatch)
     state = tmp_path / "state.safetensors"
     state.write_bytes(state.read_bytes()[:1000])
     lines = (tmp_path / "metrics.jsonl").read_bytes()
-    with pytest.raises(CheckpointError, match=r"state.safetensors is truncated"):
+    with pytest.raises(
+        CheckpointError, match=r"is truncated .* delete .*state.safetensors to start"
+    ):
         train(config, tmp_path, console=QUIET)
     assert (tmp_path / "metrics.jsonl").read_bytes() == lines
+    state.unlink()
+    train(config, tmp_path, console=QUIET)
+    _assert_equal_runs(tmp_path, uninterrupted)
 
 
 def test_a_state_comes_back(tmp_path: Path) -> None:

@@ -92,12 +92,16 @@ def test_a_line_an_epoch_where_there_is_no_terminal(tmp_path: Path) -> None:
         train(_config(), tmp_path / "run", console=console)
         again = train(_config(), tmp_path / "run", console=console)
     lines = (tmp_path / "said").read_text().splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert lines[2].startswith("epoch 3/3  loss ")
     assert all(word in lines[0] for word in ("accuracy", "test", "left"))
-    assert lines[3].startswith(f"test accuracy {100 * again.accuracy:.2f} %")
-    assert lines[4].startswith(f"{tmp_path / 'run'} holds this run, finished: test accuracy")
-    assert lines[4].endswith("nothing to do")
+    final = read_history(tmp_path / "run" / "metrics.jsonl")[-1]
+    before, after = final["test_accuracy_before_recalibration"], again.accuracy
+    assert lines[3].startswith("batch norms recalibrated")
+    assert lines[3].endswith(f"test {100 * before:.2f} % before, {100 * after:.2f} % after")
+    assert lines[4].startswith(f"test accuracy {100 * again.accuracy:.2f} %")
+    assert lines[5].startswith(f"{tmp_path / 'run'} holds this run, finished: test accuracy")
+    assert lines[5].endswith("nothing to do")
     assert again.was_finished
 
 
@@ -151,6 +155,9 @@ def test_a_folder_with_files_of_unknown_origin_is_refused(tmp_path: Path) -> Non
         (["device=cuda"], ConfigError, "torch finds no GPU here"),
         (["precision=16-mixed"], ConfigError, "precision 16-mixed needs a GPU"),
         (["devices=3"], ConfigError, "cannot be shared evenly by 3 processes"),
+        (["num_nodes=2"], ConfigError, "torchrun --nnodes 2 --nproc-per-node 1 .* bnnkit train"),
+        (["model.noise=foo"], ConfigError, r"model mlp for inputs .* expected a noise .* 'foo'"),
+        (["data.dir=x"], UsageError, "digits come with scikit-learn .* got x: leave out .*dir"),
         (["model.name=mlq"], ConfigError, "expected a model out of"),
         (["model.wide=3"], ConfigError, "wide"),
         (["model.width=-3"], ConfigError, "width of mlp to be a positive int"),
@@ -187,11 +194,41 @@ def test_real_inputs_train_and_cannot_be_cropped(tmp_path: Path) -> None:
     np.savez(tmp_path / "blobs.npz", x=x, y=y)
     overrides = ["data.name=blobs.npz", f"data.dir={tmp_path}", "batch_size=30", "epochs=8"]
     assert train(_config(*overrides), tmp_path / "run", console=QUIET).accuracy > 0.9
-    with pytest.raises(UsageError, match="expected images"):
+    with pytest.raises(ConfigError, match=r"inputs \(F,\) = \(5,\): expected images"):
         train(_config(*overrides, "model={name: convnet}"), tmp_path / "no", console=QUIET)
     with pytest.raises(ConfigError, match=r"augment crop-flip is for images, blobs has inputs"):
         train(_config(*overrides, "augment=crop-flip"), tmp_path / "no", console=QUIET)
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("name", ["vgg", "convnet"])
+def test_real_images_with_channels_last_do_not_fit(tmp_path: Path, name: str) -> None:
+    rng = np.random.default_rng(6)
+    np.savez(tmp_path / "last.npz", x=rng.normal(size=(40, 9, 9, 1)), y=np.arange(40) % 2)
+    overrides = [f"data.name={tmp_path / 'last.npz'}", "batch_size=8", f"model={{name: {name}}}"]
+    with pytest.raises(ConfigError, match=r"inputs \(C, H, W\) = \(9, 9, 1\)"):
+        train(_config(*overrides), tmp_path / "run", console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "random"),
+    [
+        ({}, "noisy signs and sampled weights"),
+        ({"weight_noise": "none"}, "noisy signs"),
+        ({"weight_noise": "none", "noise": "none"}, "deterministic"),
+    ],
+)
+def test_the_legend_says_what_is_random(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], random: str
+) -> None:
+    said = []
+    monkeypatch.setattr(
+        "bnnkit.training.loop.draw_curves", lambda *_, training: said.append(training)
+    )
+    overrides = [f"model.{key}={value}" for key, value in options.items()]
+    train(_config("epochs=1", *overrides), tmp_path / "run", console=QUIET)
+    assert said == [f"training, {random}"]
 
 
 def test_libraries_are_quiet_only_inside() -> None:
@@ -222,7 +259,9 @@ def test_two_processes_share_every_batch(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["epoch"] * 3 + ["test"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        *["epoch"] * 3, "batch", "test",
+    ]  # fmt: skip
     records = read_history(tmp_path / "run" / "metrics.jsonl")
     assert [record["epoch"] for record in records] == [1, 2, 3, 3]
     assert load_checkpoint(tmp_path / "run").metadata.accuracy > 0.8

@@ -1,5 +1,6 @@
 """Arrays that commands read and write: .npy, and .npz for several."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def check_output(path: Path, names: tuple[str, ...]) -> None:
 
     Raises:
         UsageError: It ends in neither .npy nor .npz, or in .npy where there are several outputs.
-        FileError: Its folder is missing.
+        FileError: As `check_file`.
     """
     if path.suffix not in (".npy", ".npz"):
         raise UsageError(f"expected an output file OUT.npy or OUT.npz, got {path}")
@@ -49,8 +50,21 @@ def check_output(path: Path, names: tuple[str, ...]) -> None:
             f"the model has {len(names)} outputs ({', '.join(names)}): expected an output file"
             f" OUT.npz, which holds each by its name, got {path}"
         )
+    check_file(path)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what no file can be written to, before long work.
+
+    Raises:
+        FileError: It is a folder, or its folder is missing or cannot be written to.
+    """
+    if path.is_dir():
+        raise FileError(f"cannot write {path}: it is a folder")
     if not path.parent.is_dir():
         raise FileError(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise FileError(f"cannot write {path}: the folder {path.parent} cannot be written to")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:

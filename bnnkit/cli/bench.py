@@ -10,6 +10,7 @@ from bnnkit.atomic import write_text
 from bnnkit.benchmark import Benchmark, benchmark, random_images
 from bnnkit.benchmark_json import to_json
 from bnnkit.cli import options
+from bnnkit.cli.array_files import check_file
 from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
 from bnnkit.cli.console import waiting, write
 from bnnkit.errors import UsageError
@@ -51,7 +52,8 @@ DEFAULT_ENGINES = "bnnkit,onnxruntime,onnxruntime-fp32"
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
+    callback=options.seconds,
     default=2.0,
     show_default=True,
     help="How long to measure each engine, for each number of threads and images.",
@@ -82,6 +84,8 @@ def command(
     """
     if samples:
         raise UsageError(f"the file is deterministic: expected --samples 0, got {samples}")
+    if json_file is not None:
+        check_file(json_file)
     network = artifact.read(model)
     with waiting("measuring"):
         measured = benchmark(

@@ -29,6 +29,18 @@ def print_step_times(steps: Sequence[StepTime], threads: int, batch: int) -> Non
         [(s.name, s.step, f"{s.median_us:,.1f}", f"{s.share:.1%}", *_speed(s)) for s in steps],
         left=("node", "step"),
     )
+    write(_sum_of_steps(steps))
+
+
+def _sum_of_steps(steps: Sequence[StepTime]) -> str:
+    """How much of a pass the steps explain, and how far to trust them."""
+    us, share = sum(step.median_us for step in steps), sum(step.share for step in steps)
+    difference = f"{abs(1 - share):.1%} {'more' if share > 1 else 'less'}"
+    return (
+        f"sum of the steps: {us:,.1f} us, {difference} than a whole pass ({us / share:,.1f} us);"
+        " steps under about 1 us are noise: the start of each from Python takes as long, and is"
+        " subtracted"
+    )
 
 
 def _speed(step: StepTime) -> tuple[str, str]:

@@ -49,7 +49,11 @@ def console(**options: Any) -> Any:
     """A rich console on standard output."""
     from rich.console import Console
 
-    plain = Console(highlight=False, markup=False, soft_wrap=False, **options)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would exit with 1, which says that a check failed
+
+    plain = Piped(highlight=False, markup=False, soft_wrap=False, **options)
     if not plain.is_terminal:
         plain.width = WIDTH_IN_A_FILE
     return plain

@@ -1,6 +1,7 @@
 """`bnnkit eval`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from bnnkit.cli.array_files import Array
 from bnnkit.cli.console import print_json, print_table, progress, write
 from bnnkit.engines import open_file
 from bnnkit.errors import UsageError
-from bnnkit.reliability import draw_reliability
+from bnnkit.reliability import draw_reliability, picture_format
 from bnnkit.runtime import artifact
 from bnnkit.runtime.inputs import check_inputs
 
@@ -27,7 +28,8 @@ BATCH = 256
     "name",
     metavar="NAME",
     help="The data set whose test part is used: digits, mnist, cifar10, or a .npz file; without "
-    "it, the one that the network was trained on.",
+    "it, the one that the network was trained on; a model file that was trained on "
+    "a .npz file needs it.",
 )
 @options.data_dir
 @options.samples
@@ -37,7 +39,7 @@ BATCH = 256
     "--plot",
     type=options.PATH,
     metavar="FILE.png",
-    help="Draw the reliability diagram: accuracy over confidence.",
+    help="Draw the reliability diagram, accuracy over confidence: .png, .svg or .pdf.",
 )
 def command(
     path: Path,
@@ -58,8 +60,10 @@ def command(
     log likelihood of the right class, in nats. brier: the mean squared error of the probabilities,
     from 0 to 2. ece: the expected calibration error, from 0 to 1, in 15 bins.
     """
+    if plot is not None:
+        picture_format(plot)
     predict, trained_on = _opened(path, samples or 0, threads)
-    dataset = data.load(_chosen(name, trained_on, path), data_dir)
+    dataset = data.load(name, data_dir) if name else _load(trained_on, data_dir, path)
     probabilities = _in_batches(predict, dataset.x_test)
     scores: dict[str, Any] = {
         "accuracy": metrics.accuracy(probabilities, dataset.y_test),
@@ -82,11 +86,22 @@ def command(
         write(f"wrote {plot}")
 
 
-def _opened(path: Path, samples: int, threads: int) -> tuple[Callable[[Array], Array], str | None]:
+@dataclass(frozen=True)
+class _TrainedOn:
+    """A data set as a configuration names it."""
+
+    name: str | None
+    dir: str | None = None
+
+
+_Opened = tuple[Callable[[Array], Array], _TrainedOn]
+
+
+def _opened(path: Path, samples: int, threads: int) -> _Opened:
     """What gives the class probabilities of a batch, and the data set that it was trained on."""
     if not options.is_checkpoint(path):
         engine = open_file("bnnkit", path, threads=threads)
-        trained_on = artifact.metadata(artifact.read(path)).get("dataset")
+        trained_on = _TrainedOn(artifact.metadata(artifact.read(path)).get("dataset"))
 
         def predict(images: Array) -> Array:
             engine.check(images)
@@ -98,23 +113,29 @@ def _opened(path: Path, samples: int, threads: int) -> tuple[Callable[[Array], A
     return _opened_checkpoint(path)
 
 
-def _opened_checkpoint(path: Path) -> tuple[Callable[[Array], Array], str]:
+def _opened_checkpoint(path: Path) -> _Opened:
     from bnnkit.training import evaluate, load_checkpoint
 
-    model, _, about = load_checkpoint(path)
+    model, config, about = load_checkpoint(path)
 
     def predict(images: Array) -> Array:
         check_inputs(images, about.input_shape, np.dtype(about.input_dtype))
         return evaluate(model, images)
 
-    return predict, about.dataset
+    return predict, _TrainedOn(config.data.name, config.data.dir)
 
 
-def _chosen(name: str | None, trained_on: str | None, path: Path) -> str:
-    chosen = name or trained_on
-    if chosen is None:
+def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dataset:
+    name = trained_on.name
+    if name is None:
         raise UsageError(f"{path} does not say what it was trained on: expected --data NAME")
-    return chosen
+    folder = data_dir or (Path(trained_on.dir) if trained_on.dir else None)
+    if name in data.DATASETS or Path(folder or ".", name).is_file():
+        return data.load(name, folder)
+    raise UsageError(
+        f"{path} was trained on {name}, which is not bundled and not found here: "
+        "pass --data FILE.npz"
+    )
 
 
 def _in_batches(predict: Callable[[Array], Array], images: Array) -> Array:

@@ -6,10 +6,12 @@
 | 1         | the check failed (verify)                                                |
 | 2         | wrong use or bad input; one line on standard error says what is expected |
 | 130, 143  | interrupted, terminated; files are as they were before                   |
+| 141       | the reader of standard output has left                                   |
 
 Whatever else is raised is a mistake of bnnkit's own and shows its traceback.
 """
 
+import contextlib
 import importlib
 import os
 import signal
@@ -58,6 +60,10 @@ TERMINATED = 128 + signal.SIGTERM
 PIPE_CLOSED = 128 + 13  # SIGPIPE, which not every system has
 
 
+class Terminated(SystemExit):
+    """The signal SIGTERM, which unwinds so that half-written files are removed."""
+
+
 class LazyGroup(click.Group):
     """The group of `COMMANDS`; ends as the table above says."""
 
@@ -83,25 +89,25 @@ class LazyGroup(click.Group):
     ) -> NoReturn:
         """Run a command and leave with its exit code."""
         arguments = (sys.argv[1:] if args is None else list(args)) or ["--help"]
+        place, code = _place(arguments), 0
         try:
-            with self.make_context(prog_name or "bnnkit", arguments, **extra) as context:
+            with self.make_context(prog_name or "bnnkit", list(arguments), **extra) as context:
                 self.invoke(context)
-                sys.stdout.flush()
         except click.exceptions.Exit as leaving:
-            sys.exit(leaving.exit_code)
+            code = leaving.exit_code
         except click.ClickException as error:
-            place = getattr(error, "ctx", None)
-            _fail(place.command_path if place else "bnnkit", error.format_message())
+            context = getattr(error, "ctx", None) or click.Context(self, info_name=place)
+            code = _say(context.command_path, error.format_message(), WRONG_USE)
         except (KeyboardInterrupt, click.Abort):
-            _fail(_place(arguments), "interrupted", INTERRUPTED)
+            code = _say(place, "interrupted", INTERRUPTED)
+        except Terminated:
+            code = _say(place, "terminated", TERMINATED)
         except BrokenPipeError:
-            _leave_quietly()
+            code = _discard_output(PIPE_CLOSED)
         except (BnnkitError, OSError, MemoryError, ModuleNotFoundError) as error:
-            message = _explain(error)
-            if message is None:
-                raise
-            _fail(_place(arguments), message)
-        sys.exit(0)
+            code = _flushed(place, 0)  # a full disk behind standard output has said enough
+            code = code or _say(place, _explained(error), WRONG_USE)
+        sys.exit(_flushed(place, code))
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,14 +121,18 @@ def bnnkit_command() -> None:
 
 def main() -> NoReturn:
     """The entry point of the program."""
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by whoever started us
+            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     bnnkit_command.main()
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
-    """Unwind, so that half-written files are removed."""
-    raise SystemExit(TERMINATED)
+    """Unwind, undisturbed by a second signal."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated(TERMINATED)
 
 
 def _place(arguments: Sequence[str]) -> str:
@@ -130,11 +140,11 @@ def _place(arguments: Sequence[str]) -> str:
     return f"bnnkit {arguments[0]}" if arguments and arguments[0] in COMMANDS else "bnnkit"
 
 
-def _explain(error: BaseException) -> str | None:
-    """What a user can do about an error; None if it is a mistake of ours."""
+def _explained(error: BaseException) -> str:
+    """What a user can do about an error; a mistake of ours is raised again."""
     if isinstance(error, ModuleNotFoundError):
         if error.name not in _EXTRAS:
-            return None
+            raise error
         return str(MissingExtraError(f"what uses {error.name}", _EXTRAS[error.name]))
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}" if str(error) else "not enough memory"
@@ -144,13 +154,27 @@ def _explain(error: BaseException) -> str | None:
     return str(error)
 
 
-def _fail(place: str, message: str, code: int = WRONG_USE) -> NoReturn:
-    """One line on standard error, whatever the message holds."""
-    click.echo(f"{place}: {' '.join(message.split())}", err=True)
-    sys.exit(code)
+def _say(place: str, message: str, code: int) -> int:
+    """One line on standard error, whatever the message holds; gives the code."""
+    with contextlib.suppress(OSError):  # nobody reads it; the code says it too
+        click.echo(f"{place}: {' '.join(message.split())}", err=True)
+    return code
 
 
-def _leave_quietly() -> NoReturn:
-    """The reader of our output has left; Python must not complain when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(PIPE_CLOSED)
+def _flushed(place: str, code: int) -> int:
+    """The exit code, now that standard output is written, or cannot be."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _discard_output(PIPE_CLOSED)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return _say(place, f"cannot write standard output: {reason}", _discard_output(WRONG_USE))
+    return code
+
+
+def _discard_output(code: int) -> int:
+    """Python must not complain when it flushes standard output at exit; gives the code."""
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+    return code

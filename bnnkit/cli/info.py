@@ -40,7 +40,7 @@ def command(path: Path, as_json: bool) -> None:
         print_json({"file": str(path), "metadata": about, **asdict(found)})
         return
     for key, value in about.items():
-        if key != "signs":
+        if key != "signs" and value not in ("", [], {}):
             write(f"{key + ':':<12}{_in_words(value)}")
     print_report(found)
 

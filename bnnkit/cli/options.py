@@ -1,12 +1,14 @@
 """Options and arguments that several commands share, so that each means the same everywhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Item = TypeVar("Item", str, int)
 
 PATH = click.Path(path_type=Path)
 
@@ -16,7 +18,7 @@ def names(context: click.Context, parameter: click.Parameter, value: str) -> tup
     found = tuple(name.strip() for name in value.split(","))
     if not all(found):
         raise click.BadParameter(f"expected names with commas between them, got {value!r}")
-    return found
+    return _without_repeats(found, value)
 
 
 def counts(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -24,7 +26,20 @@ def counts(context: click.Context, parameter: click.Parameter, value: str) -> tu
     parts = [part.strip() for part in value.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise click.BadParameter(f"expected positive integers with commas, got {value!r}")
-    return tuple(int(part) for part in parts)
+    return _without_repeats([int(part) for part in parts], value)
+
+
+def seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Callback for a time: positive and finite."""
+    if not (value > 0 and isfinite(value)):
+        raise click.BadParameter(f"expected a positive number of seconds, got {value}")
+    return value
+
+
+def _without_repeats(items: Sequence[Item], value: str) -> tuple[Item, ...]:
+    if len(set(items)) < len(items):
+        raise click.BadParameter(f"expected each one once, got {value!r}")
+    return tuple(items)
 
 
 def data_dir(command: Decorated) -> Decorated:

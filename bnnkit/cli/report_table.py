@@ -16,7 +16,7 @@ def print_report(report: Report) -> None:
                 layer.name,
                 layer.operator,
                 layer.kind,
-                f"{layer.macs:,}",
+                "unknown" if layer.macs is None else f"{layer.macs:,}",
                 f"{layer.stored_bytes:,}",
                 f"{layer.ideal_bytes:,}",
                 layer.reason,
@@ -43,9 +43,11 @@ def summary(report: Report) -> list[str]:
     """Operations by precision and the size of the file, a line each."""
     total = sum(report.macs.values()) or 1
     parts = (f"{macs:,} {kind} ({macs / total:.1%})" for kind, macs in report.macs.items() if macs)
+    unknown = sum(layer.macs is None for layer in report.layers)
+    missing = f"; unknown for {unknown} layers, whose shapes the file lacks" if unknown else ""
     excess = report.file_bytes - report.ideal_bytes
     return [
-        f"multiply-accumulates for one input: {', '.join(parts) or 'none'}",
+        f"multiply-accumulates for one input: {', '.join(parts) or 'none'}{missing}",
         f"file: {size(report.file_bytes)}; ideal, 1 bit for a binary weight and the rest as it is:"
         f" {size(report.ideal_bytes)}; names, shapes and functions: {size(excess)}",
     ]

@@ -9,7 +9,7 @@ from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_output, read_array, write_arrays
 from bnnkit.cli.console import progress
 from bnnkit.engines import ENGINES, Engine, open_file
-from bnnkit.errors import UsageError
+from bnnkit.errors import UnsupportedError, UsageError
 
 BATCH = 256
 
@@ -51,7 +51,7 @@ def command(
 
     Writes what the model gives, such as scores (N, K); with --samples, class probabilities.
     """
-    opened = open_file(engine, model, threads=threads)
+    opened = _opened(model, engine, threads)
     check_output(output, opened.outputs if samples is None else ("probabilities",))
     images = read_array(inputs)
     try:
@@ -62,6 +62,16 @@ def command(
     write_arrays(output, arrays)
     said = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items())
     click.echo(f"wrote {output}: {said}")
+
+
+def _opened(model: Path, engine: str, threads: int) -> Engine:
+    """The engine; what bnnkit's runtime lacks, ONNX Runtime may have."""
+    try:
+        return open_file(engine, model, threads=threads)
+    except UnsupportedError as error:
+        if engine != "bnnkit":
+            raise
+        raise UnsupportedError(f"{error} (try --engine onnxruntime)") from error
 
 
 def _compute(engine: Engine, images: Array, samples: int | None) -> dict[str, Array]:

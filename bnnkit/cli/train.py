@@ -7,6 +7,7 @@ import click
 
 from bnnkit.cli import options
 from bnnkit.cli.console import console
+from bnnkit.errors import ConfigError
 
 
 @click.command("train")
@@ -31,4 +32,8 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, data_dir: Path 
 
     if data_dir is not None:
         overrides = (*overrides, f"data.dir={json.dumps(str(data_dir))}")
-    train(load_config(config, overrides), out, console=console())
+    loaded = load_config(config, overrides)
+    try:
+        train(loaded, out, console=console())
+    except ConfigError as error:
+        raise ConfigError(f"{config}: {error}") from error

@@ -6,6 +6,11 @@ from bnnkit.cli.console import print_table, write
 from bnnkit.comparison import Comparison
 from bnnkit.verify import Verification
 
+WHY_COUNTS_DIFFER = (
+    "tensors of signs: torch has those that the network's Sign modules give, onnxruntime every one"
+    " in the file, bnnkit those that reach memory; the others are inside a step"
+)
+
 
 def print_verification(verification: Verification, inputs: str) -> None:
     """Each engine beside the reference, what was left out, and what differs first."""
@@ -15,6 +20,8 @@ def print_verification(verification: Verification, inputs: str) -> None:
         [_row(comparison) for comparison in verification.comparisons],
         left=("engine", ""),
     )
+    if len({comparison.n_tensors for comparison in verification.comparisons}) > 1:
+        write(WHY_COUNTS_DIFFER)
     for name, reason in verification.left_out.items():
         write(f"left out: {name}: {reason}")
     for comparison in verification.comparisons:

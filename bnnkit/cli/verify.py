@@ -15,6 +15,8 @@ from bnnkit.cli.group import CHECK_FAILED
 from bnnkit.cli.verification_table import print_verification
 from bnnkit.errors import UsageError
 from bnnkit.runtime import artifact
+from bnnkit.runtime.graph import from_model
+from bnnkit.runtime.inputs import check_inputs
 from bnnkit.verify import check_pair, verify
 
 BUNDLED = ("digits",)
@@ -63,11 +65,16 @@ def command(
     if checkpoints:
         from bnnkit.training import load_checkpoint
 
-        check_pair(checkpoints[0], model)
-        network = load_checkpoint(checkpoints[0]).model
+        network = load_checkpoint(checkpoints[0]).model  # first: a damaged file has another hash
+        check_pair(checkpoints[0], model, name=str(path))
     name, inputs = _inputs(artifact.metadata(model).get("dataset"), source, data_dir)
     if inputs is None:
         inputs = random_images(model, images or RANDOM_IMAGES)
+    try:
+        graph = from_model(model)
+        check_inputs(inputs, graph.input_shape, graph.input_dtype)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
     inputs = inputs[:images]
     with progress("verifying", len(inputs)) as advance:
         verification = verify(model, inputs, network=network, advance=advance)

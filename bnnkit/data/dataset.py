@@ -101,6 +101,11 @@ def _check_inputs(x: NDArray[Any], name: str) -> None:
             f"{name} is {_describe(x)}; expected images, uint8 (N, C, H, W), or real inputs, "
             "float32 (N, F) or (N, C, H, W)"
         )
+    if _has_channels_last(x):
+        raise UsageError(
+            f"{name} has shape {x.shape}, which are images (N, H, W, C); "
+            "expected (N, C, H, W): use x.transpose(0, 3, 1, 2)"
+        )
     if x.size == 0:
         raise UsageError(f"{name} is empty: its shape is {x.shape}")
     if x.dtype == np.float32 and not np.isfinite(x).all():
@@ -127,6 +132,11 @@ _INPUT_KINDS: tuple[Callable[[NDArray[Any]], bool], ...] = (
     lambda x: x.dtype == np.uint8 and x.ndim == 4,
     lambda x: x.dtype == np.float32 and x.ndim in (2, 4),
 )
+
+
+def _has_channels_last(x: NDArray[Any]) -> bool:
+    """Whether bytes are pixels of gray, color, or color and alpha, and not 1, 3 or 4 wide."""
+    return x.dtype == np.uint8 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > 4
 
 
 def _describe(array: NDArray[Any]) -> str:

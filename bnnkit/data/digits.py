@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bnnkit.data.dataset import Dataset, split
-from bnnkit.errors import MissingExtraError
+from bnnkit.errors import MissingExtraError, UsageError
 
 _LARGEST = 16
 
@@ -19,11 +19,17 @@ def load_digits(data_dir: Path | None = None) -> Dataset:
     The original values 0..16 become rint(x * 255 / 16).
 
     Args:
-        data_dir: Not used: the images come with scikit-learn.
+        data_dir: None: the images come with scikit-learn.
 
     Raises:
+        UsageError: A folder is given.
         MissingExtraError: scikit-learn is not installed.
     """
+    if data_dir is not None:
+        raise UsageError(
+            f"digits come with scikit-learn and are in no folder, got {data_dir}: leave out "
+            "--data-dir (in a training config: data.dir)"
+        )
     try:
         from sklearn import datasets
     except ModuleNotFoundError as error:

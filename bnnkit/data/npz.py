@@ -12,6 +12,7 @@ from bnnkit.data.dataset import Dataset, split
 from bnnkit.errors import FileError, UsageError
 
 _WHOLE = ("x", "y")
+_LARGEST = 99_999  # a network has an output for every class
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -23,7 +24,7 @@ def load_npz(path: Path) -> Dataset:
             y_train, x_test and y_test. x: images, uint8 (N, C, H, W) or gray (N, H, W); or real
             inputs of any float dtype, (N, F) or (N, C, H, W). y: integers from 0, of any integer
             dtype, (N,). Optional: classes, the names, strings (K,); without it the classes are
-            0 to the largest training label.
+            0 to the largest training label, which is less than 100,000.
 
     Raises:
         FileError: It is missing, truncated or no .npz file, lacks an array, holds Python objects,
@@ -95,7 +96,13 @@ def _as_labels(y: NDArray[Any], name: str) -> NDArray[np.int64]:
 
 def _classes(arrays: dict[str, NDArray[Any]], y_train: NDArray[np.int64]) -> tuple[str, ...]:
     if "classes" not in arrays:
-        return tuple(str(label) for label in range(int(y_train.max(initial=0)) + 1))
+        largest = int(y_train.max(initial=0))
+        if largest > _LARGEST:
+            raise UsageError(
+                f"the largest label is {largest}, of {len(y_train)} training examples; expected "
+                f"the classes' indices, from 0 to at most {_LARGEST}"
+            )
+        return tuple(str(label) for label in range(largest + 1))
     names = arrays["classes"]
     if names.ndim != 1 or names.dtype.kind != "U":
         raise UsageError(

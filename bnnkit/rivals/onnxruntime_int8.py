@@ -73,7 +73,7 @@ class IntegerOnnxRuntime(OnnxRuntime):
     def run(self, images: Array) -> tuple[Array, ...]:
         """As `Engine.run`."""
         session = self._session if len(images) <= MOST_SINGLE else self._session_for_batches
-        return tuple(session.run(None, {self._graph.input: images}))
+        return self._execute(session, None, images)
 
     def trace(self, images: Array) -> dict[str, Array]:
         """As `Engine.trace`."""
@@ -82,7 +82,7 @@ class IntegerOnnxRuntime(OnnxRuntime):
         names = [name for name in signs_of(self._model) if name in twin.traced]
         tensors = [twin.traced[name] for name in names]
         session = open_session(with_outputs(model, tensors), self._threads)
-        values = session.run(tensors, {self._graph.input: images}) if tensors else []
+        values = self._execute(session, tensors, images) if tensors else ()
         return {name: as_signs(x) for name, x in zip(names, values, strict=True)}
 
     @cached_property

@@ -65,16 +65,20 @@ def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn
     """The network of a configuration, for inputs as described, with fresh weights.
 
     Raises:
-        ConfigError: There is no such network or option.
-        UsageError: It is not for such inputs.
+        ConfigError: There is no such network or option, or it is not for such inputs.
     """
-    return models.build(
-        config.name,
-        input_shape=inputs.input_shape,
-        n_classes=len(inputs.classes),
-        zero_point=inputs.zero_point,
-        **config.options,
-    )
+    shape = inputs.input_shape
+    try:
+        return models.build(
+            config.name,
+            input_shape=shape,
+            n_classes=len(inputs.classes),
+            zero_point=inputs.zero_point,
+            **config.options,
+        )
+    except UsageError as error:
+        axes = "(C, H, W)" if len(shape) == 3 else "(F,)"
+        raise ConfigError(f"model {config.name} for inputs {axes} = {shape}: {error}") from error
 
 
 def save_checkpoint(
@@ -105,7 +109,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     with torch.random.fork_rng(devices=[]):  # the fresh weights are drawn in vain
         try:
             model = build_model(config.model, metadata).eval()
-        except (ConfigError, UsageError) as error:
+        except ConfigError as error:
             raise CheckpointError(f"{path}: {error}") from error
     what = f"the model {config.model.name}"
     safetensors_file.check_fit(path, tensors, model.state_dict(), what)

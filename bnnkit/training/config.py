@@ -111,14 +111,22 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     Raises:
         FileError: The file cannot be read.
-        ConfigError: It is no YAML, or has an unknown key or an impossible value.
+        ConfigError: It is no YAML, does not say which data and model, or has an unknown key or an
+            impossible value.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FileError(f"cannot read the configuration {path}: {reason}") from error
-    return parse_config(text, overrides, source=str(path))
+    config = parse_config(text, overrides, source=str(path))
+    missing = [key for key in ("data", "model") if key not in config.model_fields_set]
+    if missing:
+        raise ConfigError(
+            f"{path}: expected at least data and model, {' and '.join(missing)} missing; "
+            "for example data: {name: digits} and model: {name: convnet}"
+        )
+    return config
 
 
 def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "config") -> Config:
@@ -133,7 +141,7 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "con
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: expected 'key: value' lines, got {type(values).__name__}")
     for override in overrides:
-        _apply(values, override)
+        _apply(values, override, source)
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
@@ -159,6 +167,15 @@ def differences(old: Config, new: Config) -> list[str]:
     ]
 
 
+_SECTIONS = {"DataConfig": "digits", "ModelConfig": "convnet"}
+_KINDS = {
+    "int_": "an integer",
+    "float_": "a number",
+    "bool_": "true or false",
+    "string_": "text",
+}
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is given twice, where YAML's own loader takes the last."""
 
@@ -180,17 +197,17 @@ def _load_yaml(text: str, source: str) -> Any:
         raise ConfigError(f"{source} is no YAML: {' '.join(str(error).split())}") from error
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str, source: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"expected an override key=value, got {override!r}")
+        raise ConfigError(f"{source}: expected an override key=value, got {override!r}")
     *sections, name = key.split(".")
     section = values
     for part in sections:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            raise ConfigError(f"cannot set {key}: {part} is a value, not a section")
-    section[name] = _load_yaml(text, override)
+            raise ConfigError(f"{source}: cannot set {key}: {part} is a value, not a section")
+    section[name] = _load_yaml(text, f"{source}: {override}")
 
 
 def _explain(detail: Any) -> str:
@@ -199,7 +216,18 @@ def _explain(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         section = DataConfig if sections == ["data"] else Config
         return f"unknown key {key}; valid keys: {', '.join(section.model_fields)}"
-    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
+    return f"{key}: expected {_expected(detail)}, got {detail['input']!r}"
+
+
+def _expected(detail: Any) -> str:
+    kind = detail["type"]
+    if kind == "model_type":
+        return f"keys and values, such as {{name: {_SECTIONS[detail['ctx']['class_name']]}}}"
+    for prefix, words in _KINDS.items():
+        if kind.startswith(prefix):
+            return words
+    message: str = detail["msg"].removeprefix("Input should be ")
+    return f"a value {message}" if kind.startswith(("greater", "less")) else message
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

@@ -15,13 +15,16 @@ _TRAIN, _TEST, _FINAL = "#8c97a8", "#2563eb", "#e8590c"
 _INK, _GRID = "#1f2933", "#e4e7eb"
 
 
-def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:
+def draw_curves(
+    records: Sequence[Record], path: Path, title: str, *, training: str = "training"
+) -> None:
     """Draw a run as a PNG of 1500 x 660 pixels.
 
     Args:
         records: Those of `History`.
         path: The picture.
         title: What stands above it.
+        training: What the curves of the training data are called.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -36,8 +39,8 @@ def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:
     figure = Figure(figsize=(10, 4.4), layout="constrained")  # without pyplot: always Agg
     figure.suptitle(title, x=0.01, ha="left", color=_INK, fontsize=13, fontweight="bold")
     loss, accuracy = figure.subplots(1, 2)
-    _draw(loss, records, "loss", 1)
-    _draw(accuracy, records, "accuracy", 100)
+    _draw(loss, records, "loss", 1, training)
+    _draw(accuracy, records, "accuracy", 100, training)
     loss.set_title("loss (nats)", loc="left", color=_INK, fontsize=11)
     accuracy.set_title("accuracy (%)", loc="left", color=_INK, fontsize=11)
     handles, labels = accuracy.get_legend_handles_labels()
@@ -53,16 +56,15 @@ def draw_curves(records: Sequence[Record], path: Path, title: str) -> None:
         figure.savefig(temporary, dpi=150, format="png")
 
 
-def _draw(axes: "Axes", records: Sequence[Record], name: str, scale: float) -> None:
+def _draw(axes: "Axes", records: Sequence[Record], name: str, scale: float, training: str) -> None:
     shown = []
     for key, color, label in (
-        (f"train_{name}", _TRAIN, "training, sampled signs and weights"),
+        (f"train_{name}", _TRAIN, training),
         (f"test_{name}", _TEST, "test, deterministic"),
     ):
         x, y = _points(records, key, scale, final=False)
         axes.plot(x, y, color=color, lw=1.8, marker="o" if len(x) < 2 else "", label=label)
-        # The first tenth of the epochs may leave the picture: what matters comes after it.
-        shown += y[len(y) // 10 :]
+        shown += y
     x, y = _points(records, f"test_{name}", scale, final=True)
     axes.plot(x, y, "D", color=_FINAL, ms=8, mec="white", zorder=5, label="finished network")
     _frame(axes, [*shown, *y], records[-1]["epoch"])

@@ -30,7 +30,7 @@ def make_fabric(config: Config) -> Fabric:
 
     Raises:
         ConfigError: The machine has no such device or too few, the precision needs another
-            device, or the batch cannot be shared evenly.
+            device, the batch cannot be shared evenly, or several machines are without torchrun.
     """
     device = _device(config)
     devices, num_nodes = _world(config)
@@ -79,6 +79,12 @@ def _device(config: Config) -> str:
 
 def _world(config: Config) -> tuple[int, int]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
+        if config.num_nodes > 1:  # they would wait for each other for ever
+            raise ConfigError(
+                f"num_nodes {config.num_nodes} needs torchrun, on every machine: "
+                f"torchrun --nnodes {config.num_nodes} --nproc-per-node {config.devices} "
+                "--rdzv-backend c10d --rdzv-endpoint HOST:29400 -m bnnkit train CONFIG.yaml --out DIR"
+            )
         return config.devices, config.num_nodes
     local = int(os.environ["LOCAL_WORLD_SIZE"])
     return local, int(os.environ["WORLD_SIZE"]) // local

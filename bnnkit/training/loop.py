@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bnnkit.data import Dataset
-from bnnkit.errors import MissingExtraError, UsageError
+from bnnkit.errors import CheckpointError, MissingExtraError, UsageError
+from bnnkit.nn import BinaryWeight, Sign
 from bnnkit.training.augment import CropFlip
 from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
 from bnnkit.training.config import Config
@@ -90,7 +91,7 @@ class Loop:
         """Load the state, where there is one; returns the number of epochs done."""
         done = 0
         if self.folder.state.is_file():
-            done, precision = load_state(self.folder.state, self.network, self.adam)
+            done, precision = self._load_state()
             self.fabric.strategy.precision.load_state_dict(precision)
             self.console.print(f"continuing after epoch {done}", highlight=False)
         self.fabric.barrier()
@@ -98,6 +99,15 @@ class Loop:
             self.folder.prepare(self.config)
             self.history.restart_after(done)
         return done
+
+    def _load_state(self) -> tuple[int, dict[str, Any]]:
+        try:
+            return load_state(self.folder.state, self.network, self.adam)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error}; the run cannot be continued: delete {self.folder.state} to start it "
+                "again, or choose another folder"
+            ) from error
 
     def _train_epoch(self, epoch: int, progress: Progress) -> Record:
         start = time.monotonic()
@@ -181,6 +191,14 @@ class Loop:
             recalibrate(self.network, self._calibration_inputs())
         record["test_loss"], record["test_accuracy"] = self._evaluate()
         accuracy = float(record["test_accuracy"])
+        if self.config.recalibrate:
+            before = record["test_accuracy_before_recalibration"]
+            self.console.print(
+                f"batch norms recalibrated, with deterministic signs and weights: "
+                f"test {100 * before:.2f} % before, {100 * accuracy:.2f} % after",
+                highlight=False,
+                soft_wrap=True,
+            )
         if self.fabric.is_global_zero:
             self.history.append(record)
             self._draw(accuracy)
@@ -198,9 +216,22 @@ class Loop:
     def _draw(self, accuracy: float) -> None:
         title = f"{self.config.model.name} on {self.dataset.name}: {100 * accuracy:.2f} %"
         try:
-            draw_curves(self.history.records, self.folder.curves, title)
+            draw_curves(
+                self.history.records, self.folder.curves, title, training=_training(self.network)
+            )
         except MissingExtraError as error:
             self.console.print(f"no curves.png: {error}", markup=False, soft_wrap=True)
+
+
+def _training(network: nn.Module) -> str:
+    """What is random when a network is trained, for the legend of its curves."""
+    modules = list(network.modules())
+    parts = [
+        name
+        for kind, name in ((Sign, "noisy signs"), (BinaryWeight, "sampled weights"))
+        if any(isinstance(m, kind) and m.noise.name != "none" for m in modules)
+    ]
+    return f"training, {' and '.join(parts) or 'deterministic'}"
 
 
 def _adam(network: nn.Module, config: Config, device: torch.device) -> torch.optim.Optimizer:

@@ -1,6 +1,7 @@
 """A run from its configuration to its checkpoint, from wherever it was stopped."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from rich.console import Console
 
 from bnnkit import data
 from bnnkit.data import Dataset
-from bnnkit.errors import ConfigError
+from bnnkit.errors import ConfigError, FileError
 from bnnkit.training.checkpoint import read_metadata
 from bnnkit.training.config import Config
-from bnnkit.training.launch import make_fabric, quiet_libraries
+from bnnkit.training.launch import Fabric, make_fabric, quiet_libraries
 from bnnkit.training.loop import Loop
 from bnnkit.training.run_folder import RunFolder, Stage
+from bnnkit.training.run_lock import run_lock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
         ConfigError: The configuration does not fit the data or the machine, or the folder holds a
             run of another one.
         UsageError: There is no such data set, or the loss became infinite or NaN.
-        FileError: Data cannot be read or the folder not written.
+        FileError: Data cannot be read or the folder not written, or another process trains in it.
     """
     start = time.monotonic()
     console = console or Console()
@@ -76,6 +78,17 @@ def _train(config: Config, folder: RunFolder, console: Console) -> float:
         config.data.name, None if config.data.dir is None else Path(config.data.dir)
     )
     _check(config, dataset)
+    # Before the launch, which starts the other processes of this run.
+    is_first = fabric.global_rank == 0 and fabric.local_rank == 0
+    with run_lock(folder.path) if is_first else nullcontext():
+        if is_first and folder.stage(config) is Stage.FINISHED:
+            raise FileError(f"another process has just finished the run in {folder.path}")
+        return _launch(config, dataset, fabric, folder, console)
+
+
+def _launch(
+    config: Config, dataset: Dataset, fabric: Fabric, folder: RunFolder, console: Console
+) -> float:
     fabric.launch()
     if not fabric.is_global_zero:
         console = Console(quiet=True)

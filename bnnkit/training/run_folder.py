@@ -57,15 +57,11 @@ class RunFolder:
         return Stage.FINISHED if self.checkpoint.is_file() else Stage.STOPPED
 
     def prepare(self, config: Config) -> None:
-        """Make the folder and write the configuration into it.
+        """Write the configuration into the folder, which is there.
 
         Raises:
-            FileError: The folder cannot be made or written into.
+            FileError: It cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(f"cannot make {self.path}: {error.strerror or error}") from error
         write_text(self.config, dump_config(config))
 
     def _check_is_free(self) -> None:
