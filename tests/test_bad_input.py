@@ -358,7 +358,7 @@ def test_a_benchmark_that_could_not_be_written_is_not_made(
     monkeypatch.delattr(bench, "benchmark")
     assert "it is a folder" in _fail("bench", model, "--json", tmp_path)
     assert "there is no folder" in _fail("bench", model, "--json", tmp_path / "no" / "x.json")
-    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
     assert "cannot be written to" in _fail("bench", model, "--json", tmp_path / "x.json")
 
 
@@ -370,19 +370,6 @@ def test_another_engine_is_advised_where_it_can_be_chosen(
     assert said.endswith("(try --engine onnxruntime)")
     assert said.count("onnxruntime") == 1
     assert "--engine" not in _fail("verify", model)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-@pytest.mark.parametrize("arguments", [["info", "MODEL"], ["--help"]])
-def test_standard_output_that_is_full(arguments: list[str], model: Path) -> None:
-    command = [sys.executable, "-m", "bnnkit", *arguments]
-    command = [str(model) if part == "MODEL" else part for part in command]
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 2
-    name = arguments[0] if arguments[0] in COMMANDS else ""
-    said = _line(done.stderr, name)
-    assert said == "cannot write standard output: No space left on device"
 
 
 def test_unknown_data(digits_model: Path) -> None:

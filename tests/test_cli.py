@@ -1,7 +1,5 @@
 import json
-import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -267,7 +265,7 @@ def test_bench_prints_and_writes_json(
     )
     assert len(re.findall(r"^  onnxruntime ", table, re.MULTILINE)) == 2
     assert "steps of bnnkit's runtime" in table
-    assert re.search(r"sum of the steps: .* than a whole pass \([\d.,]+ us\)", table)
+    assert re.search(r"sum of the steps: [\d.,]+ us, a whole pass: [\d.,]+ us", table)
     content = json.loads(file.read_text())
     assert {e["threads"] for e in content["benchmarks"]} == {1, 2}
     assert content["context"]["model"] == "small.onnx"
@@ -357,34 +355,6 @@ def test_without_torch(
     )
 
 
-@pytest.mark.parametrize(
-    "arguments", [["info", "MODEL"], ["eval", "MODEL", "--data", "digits"], ["--help"]]
-)
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_leaves_is_no_error(
-    arguments: list[str], unbuffered: str, digits_model: Path
-) -> None:
-    command = [sys.executable, "-m", "bnnkit", *arguments]
-    command = [str(digits_model) if part == "MODEL" else part for part in command]
-    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 141
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
-@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), (">&- 2>&-", 0), ("<&- >&-", 0)])
-def test_closed_streams_are_no_error(closed: str, code: int, digits_model: Path) -> None:
-    line = f"{shlex.quote(sys.executable)} -m bnnkit info {shlex.quote(str(digits_model))}"
-    done = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
-
-
 def test_info_shows_no_empty_lines(small: tuple[Path, Path]) -> None:
     model = onnx.load(small[0])
     for key, value in (("classes", "[]"), ("dataset", ""), ("accuracy", "0.5")):
@@ -406,7 +376,7 @@ def test_info_of_an_ordinary_file_without_shapes(tmp_path: Path) -> None:
         }"""
     )
     onnx.save(model, tmp_path / "m.onnx")
-    assert "unknown for 1 layers" in _succeed("info", tmp_path / "m.onnx")
+    assert "unknown for 1 of 2 layers" in _succeed("info", tmp_path / "m.onnx")
 
 
 def test_a_batch_that_the_file_fixes(small: tuple[Path, Path]) -> None:

@@ -35,9 +35,9 @@ def print_step_times(steps: Sequence[StepTime], threads: int, batch: int) -> Non
 def _sum_of_steps(steps: Sequence[StepTime]) -> str:
     """How much of a pass the steps explain, and how far to trust them."""
     us, share = sum(step.median_us for step in steps), sum(step.share for step in steps)
-    difference = f"{abs(1 - share):.1%} {'more' if share > 1 else 'less'}"
+    rest = f"{1 - share:.1%} of it is in no step" if share <= 1 else f"{share - 1:.1%} too much"
     return (
-        f"sum of the steps: {us:,.1f} us, {difference} than a whole pass ({us / share:,.1f} us);"
+        f"sum of the steps: {us:,.1f} us, a whole pass: {us / share:,.1f} us, {rest};"
         " steps under about 1 us are noise: the start of each from Python takes as long, and is"
         " subtracted"
     )

@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -52,6 +53,9 @@ _EXTRAS = {
     "matplotlib": "plot",
 }
 """Packages that need not be installed, and the extra that brings each."""
+
+_PRINTERS = ("click.utils", "rich.console", __name__)
+"""Modules that write to standard output."""
 
 CHECK_FAILED = 1
 WRONG_USE = 2
@@ -103,10 +107,12 @@ class LazyGroup(click.Group):
         except Terminated:
             code = _say(place, "terminated", TERMINATED)
         except BrokenPipeError:
-            code = _discard_output(PIPE_CLOSED)
+            _discard_output()
+            code = PIPE_CLOSED
         except (BnnkitError, OSError, MemoryError, ModuleNotFoundError) as error:
-            code = _flushed(place, 0)  # a full disk behind standard output has said enough
-            code = code or _say(place, _explained(error), WRONG_USE)
+            code = _say(place, _explained(error), WRONG_USE)
+            if _is_of_output(error):
+                _discard_output()
         sys.exit(_flushed(place, code))
 
 
@@ -150,8 +156,16 @@ def _explained(error: BaseException) -> str:
         return f"not enough memory: {error}" if str(error) else "not enough memory"
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
+        if _is_of_output(error):
+            return f"cannot write standard output: {reason}"
         return f"{error.filename}: {reason}" if error.filename else reason
     return str(error)
+
+
+def _is_of_output(error: BaseException) -> bool:
+    """Whether it was raised where something is printed: the system does not name the stream."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, OSError) and frames[-1].f_globals["__name__"] in _PRINTERS
 
 
 def _say(place: str, message: str, code: int) -> int:
@@ -166,15 +180,15 @@ def _flushed(place: str, code: int) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        return _discard_output(PIPE_CLOSED)
+        code = PIPE_CLOSED
+        _discard_output()
     except OSError as error:
-        reason = error.strerror or str(error)
-        return _say(place, f"cannot write standard output: {reason}", _discard_output(WRONG_USE))
+        code = _say(place, _explained(error), WRONG_USE)
+        _discard_output()
     return code
 
 
-def _discard_output(code: int) -> int:
-    """Python must not complain when it flushes standard output at exit; gives the code."""
+def _discard_output() -> None:
+    """Python must not complain when it flushes standard output at exit."""
     with open(os.devnull, "wb") as nothing:
         os.dup2(nothing.fileno(), sys.stdout.fileno())
-    return code

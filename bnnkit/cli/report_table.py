@@ -44,7 +44,8 @@ def summary(report: Report) -> list[str]:
     total = sum(report.macs.values()) or 1
     parts = (f"{macs:,} {kind} ({macs / total:.1%})" for kind, macs in report.macs.items() if macs)
     unknown = sum(layer.macs is None for layer in report.layers)
-    missing = f"; unknown for {unknown} layers, whose shapes the file lacks" if unknown else ""
+    n_layers = len(report.layers)
+    missing = f"; unknown for {unknown} of {n_layers} layers: no shapes" if unknown else ""
     excess = report.file_bytes - report.ideal_bytes
     return [
         f"multiply-accumulates for one input: {', '.join(parts) or 'none'}{missing}",

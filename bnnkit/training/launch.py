@@ -83,7 +83,7 @@ def _world(config: Config) -> tuple[int, int]:
             raise ConfigError(
                 f"num_nodes {config.num_nodes} needs torchrun, on every machine: "
                 f"torchrun --nnodes {config.num_nodes} --nproc-per-node {config.devices} "
-                "--rdzv-backend c10d --rdzv-endpoint HOST:29400 -m bnnkit train CONFIG.yaml --out DIR"
+                "--rdzv-backend c10d --rdzv-endpoint HOST:29400 -m bnnkit train CONFIG --out DIR"
             )
         return config.devices, config.num_nodes
     local = int(os.environ["LOCAL_WORLD_SIZE"])

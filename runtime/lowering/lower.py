@@ -86,8 +86,7 @@ def _lower_node(draft: Draft, node: Node) -> None:
     elif not any(lowers(draft, node) for lowers in WHERE_POSSIBLE):
         if node.kind not in OPERATORS:
             raise UnsupportedError(
-                f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks:"
-                " expected those of docs/artifact.md; another engine may run the file"
+                f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
             )
         operator(draft, node)
 
