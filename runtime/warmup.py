@@ -31,8 +31,8 @@ def kernels_of_this_cpu() -> list[Kernel]:
         signs.align_groups,
         reals.chain,
         reals.centre_shorts if adds_pairs() else reals.centre_floats,
-        reals.max_pool,
-        reals.sum_pool,
+        reals.pool_maxima,
+        reals.pool_sums,
         reals.copy_reals,
     ]
 

@@ -190,11 +190,11 @@ def _copy_pixel(x_at, y_at, channels):
         put(REALS, y_at + at, get(REALS, x_at + at))
 
 
-def max_pool(at, thread, threads):
+def pool_maxima(at, thread, threads):
     """Maximum over windows of reals, clipped at the border; a Pool."""
     _pool(MAXIMUM, at, thread, threads)
 
 
-def sum_pool(at, thread, threads):
+def pool_sums(at, thread, threads):
     """Sum over windows of reals, clipped at the border; a Pool."""
     _pool(ADD, at, thread, threads)
