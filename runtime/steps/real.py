@@ -133,7 +133,8 @@ class PoolReals:
     def bind(self, memory: Memory) -> Native:
         fields = self.window.fields
         record = Pool(memory.map(self.source), memory.map(self.target), *fields)
-        return native(kernels.pool_maxima if self.is_maximum else kernels.pool_sums, memory, record)
+        kernel = kernels.pool_maxima if self.is_maximum else kernels.pool_sums
+        return native(kernel, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
