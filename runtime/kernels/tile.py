@@ -10,22 +10,7 @@ Output channels lie across the lanes, so there are no horizontal sums: an input 
 broadcast, the weights of a tap are V consecutive vectors. Taps are three nested counts (rows of
 the kernel, columns, words or channels), of which the inner run is contiguous in memory.
 
-What becomes of the accumulators depends on the types of input and output (K is the number of
-taps):
-
-    signs -> signs    set the bit (-1) where acc > limit
-    signs -> sums     base - 2 acc
-    signs -> reals    (base - 2 acc) * scale + bias, rounded after the product and after the sum
-    reals -> signs    set the bit (-1) where acc < threshold
-    reals -> sums     acc, exact while it is below 2^24
-    reals -> reals    acc * scale + bias, rounded after each
-
-where base = K less the weights that fall on zero padding, and, because the sum is base - 2 acc,
-sum < t  <=>  acc > limit = floor((base - t) / 2).
-
-The comparison yields a mask of lanes, which *is* the packed output: sign, batch norm and packing
-cost one instruction. The constants (limit, base, threshold, bias) are the row of a table that
-belongs to the pixel: zero padding has a row for each border case, so it costs nothing.
+What becomes of the accumulators is said in finish.py.
 """
 
 from contextlib import contextmanager
@@ -37,11 +22,11 @@ from numba.extending import intrinsic
 
 from bnnkit.runtime.cpu import has_512_bits
 from bnnkit.runtime.kernels import lookup, pairs, signed_sums
+from bnnkit.runtime.kernels.finish import LANES, finish
 from bnnkit.runtime.kernels.records import Convolution
 from bnnkit.runtime.kernels.vectors import (
     F32,
     FLOATS,
-    I32,
     I64,
     WORDS,
     broadcast,
@@ -51,14 +36,6 @@ from bnnkit.runtime.kernels.vectors import (
     store,
 )
 
-LANES = {
-    types.uint64: 8,
-    types.uint8: lookup.LANES,
-    types.float32: 16,
-    types.int8: 16,
-    types.int32: 16,
-}
-"""Output channels in one vector, by the type of the weights."""
 VECTOR = {
     types.uint64: 64,
     types.uint8: lookup.LANES,
@@ -92,70 +69,7 @@ def _accumulate_product(builder, accumulator, x, w):
     return call(builder, "llvm.fmuladd.v16f32", x, w, accumulator)
 
 
-def _signs_to_signs(builder, accumulator, table, scale, bias):
-    return builder.icmp_signed(">", accumulator, load(builder, table, accumulator.type, 4))
-
-
-def _signs_to_sums(builder, accumulator, table, scale, bias):
-    kind = ir.VectorType(I32, accumulator.type.count)
-    narrow = accumulator if accumulator.type == kind else builder.trunc(accumulator, kind)
-    return builder.sub(load(builder, table, kind, 4), builder.add(narrow, narrow))
-
-
-def _signs_to_reals(builder, accumulator, table, scale, bias):
-    kind = ir.VectorType(F32, accumulator.type.count)
-    sums = builder.sitofp(_signs_to_sums(builder, accumulator, table, scale, bias), kind)
-    scaled = builder.fmul(sums, load(builder, scale, kind, 4))
-    return builder.fadd(scaled, load(builder, bias, kind, 4))
-
-
-def _reals_to_signs(builder, accumulator, table, scale, bias):
-    return builder.fcmp_ordered("<", accumulator, load(builder, table, FLOATS, 4))
-
-
-def _reals_to_sums(builder, accumulator, table, scale, bias):
-    return builder.fptosi(accumulator, ir.VectorType(I32, 16))
-
-
-def _reals_to_reals(builder, accumulator, table, scale, bias):
-    scaled = builder.fmul(accumulator, load(builder, scale, FLOATS, 4))
-    return builder.fadd(scaled, load(builder, bias, FLOATS, 4))
-
-
-def _integers_to_signs(builder, accumulator, table, scale, bias):
-    return builder.icmp_signed("<", accumulator, load(builder, table, accumulator.type, 4))
-
-
-def _integers_to_sums(builder, accumulator, table, scale, bias):
-    return accumulator
-
-
-def _integers_to_reals(builder, accumulator, table, scale, bias):
-    return _reals_to_reals(builder, builder.sitofp(accumulator, FLOATS), table, scale, bias)
-
-
 ACCUMULATE = {types.uint64: _accumulate_popcount, types.float32: _accumulate_product}
-FROM_SIGNS = {
-    types.uint8: _signs_to_signs,
-    types.int32: _signs_to_sums,
-    types.float32: _signs_to_reals,
-}
-FINISH = {
-    types.uint64: FROM_SIGNS,
-    types.uint8: FROM_SIGNS,
-    types.int8: {types.float32: _reals_to_reals},
-    types.int32: {
-        types.uint8: _integers_to_signs,
-        types.int32: _integers_to_sums,
-        types.float32: _integers_to_reals,
-    },
-    types.float32: {
-        types.uint8: _reals_to_signs,
-        types.int32: _reals_to_sums,
-        types.float32: _reals_to_reals,
-    },
-}
-"""By the types of weights and output."""
 ELEMENT = {types.uint64: (I64, WORDS, 8), types.float32: (F32, FLOATS, 4)}
 
 
@@ -192,24 +106,6 @@ def _accumulators(builder, kind, pixels, vectors, all_vectors, at, x_at, w_at):
                         builder.store(accumulate(builder, builder.load(slot), lanes, w[v]), slot)
                 builder.store(builder.add(weight, constant(64 * all_vectors)), next_weight)
     return [[builder.load(slot) for slot in row] for row in slots]
-
-
-def _write(builder, value, address, channel, at):
-    """Store a vector of results; a mask of lanes becomes the bytes of packed signs.
-
-    Sums and reals have room for their channels rounded up to 16, which may be less than a vector.
-    """
-    if value.type.element == ir.IntType(1):
-        store(builder, builder.bitcast(value, ir.IntType(value.type.count)), address, 1)
-    elif value.type.count <= 16:
-        store(builder, value, address, 4)
-    else:
-        for first in range(0, value.type.count, 16):
-            here = builder.add(channel, constant(first))
-            with builder.if_then(builder.icmp_signed("<", here, at["channels"])):
-                mask = ir.Constant(ir.VectorType(I32, 16), list(range(first, first + 16)))
-                part = builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
-                store(builder, part, builder.add(address, constant(4 * first)), 4)
 
 
 @intrinsic(prefer_literal=True)
@@ -252,7 +148,7 @@ def tile(typing_context, pixels, vectors, w, y, c, x_at, w_at, vector, case_at, 
             y_part = builder.add(y_part, builder.mul(first, constant(y_vector)))
             case_part = builder.add(case_at, builder.mul(pixel, constant(8)))
             channels = builder.add(vector, first)
-            _finish(
+            finish(
                 builder, w.dtype, y.dtype, accumulators, at, channels, case_part, y_part, y_pixel
             )
         return context.get_dummy_value()
@@ -266,28 +162,6 @@ def _steps(builder, count, step):
     bounds = constant(0), constant(count), constant(step)
     with cgutils.for_range_slice(builder, *bounds, intp=I64) as (index, _):
         yield index
-
-
-def _finish(builder, w, y, accumulators, at, vector, case_at, y_at, y_pixel):
-    """Turn the accumulators into outputs and write them."""
-    lanes = LANES[w]
-    channel = builder.mul(vector, constant(lanes))
-    # Limits of 64-bit counts are 64 bits wide, all other constants 32.
-    table_size = 8 if (w, y) == (types.uint64, types.uint8) else 4
-    table = builder.add(at["table"], builder.mul(channel, constant(table_size)))
-    scale = builder.add(at["scale"], builder.mul(channel, constant(4)))
-    y_vector = lanes // 8 if y == types.uint8 else lanes * 4
-    for p, row in enumerate(accumulators):
-        case = load(builder, builder.add(case_at, constant(8 * p)), I64, 8)
-        table_row = builder.add(table, builder.mul(case, at["table_row"]))
-        pixel = builder.add(y_at, builder.mul(constant(p), y_pixel))
-        for v, accumulator in enumerate(row):
-            constants = builder.add(table_row, constant(v * lanes * table_size))
-            factor = builder.add(scale, constant(v * lanes * 4))
-            shift = builder.add(factor, at["scale_row"])
-            value = FINISH[w][y](builder, accumulator, constants, factor, shift)
-            first = builder.add(channel, constant(v * lanes))
-            _write(builder, value, builder.add(pixel, constant(v * y_vector)), first, at)
 
 
 @intrinsic(prefer_literal=True)
