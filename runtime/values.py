@@ -25,7 +25,6 @@ from bnnkit.runtime.weights import padded_channels
 
 Kind = Literal["image", "signs", "sums", "real", "codes", "shape"]
 Array = NDArray[Any]
-Buffers = dict[str, Array]
 FLOAT = np.dtype(np.float32)
 
 
