@@ -5,7 +5,7 @@
     signs   -1 and +1                       uint64 words, (N, H, W, words), packed as in bits.py
     sums    exact integers                  int32, (N, H, W, C)
     real    float32 and others              (N, H, W, C) for a shape (C, H, W), else as in ONNX
-    codes   signs as ONNX has them, 0 and 2 as real
+    codes   signs as uint8 0 and 2          as real
     shape   integers that describe shapes   as in ONNX, without a batch
 
 The channels of sums and reals are padded in memory to whole vectors, which the kernels write.
