@@ -13,6 +13,7 @@ from bnnkit.nn.noise import (
     get_noise,
     register_noise,
 )
+from bnnkit.nn.sampling import sampling
 from bnnkit.nn.sign import Sign
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "binarize_",
     "get_noise",
     "register_noise",
+    "sampling",
 ]

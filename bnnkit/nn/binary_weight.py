@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from bnnkit.nn.noise import Noise, get_noise
-from bnnkit.nn.straight_through import straight_through
+from bnnkit.nn.straight_through import as_signs, straight_through
 
 # theta is kept this far from 0 and 1, so that no latent weight starts at infinity.
 _MIN_PROBABILITY = 2.0**-20
@@ -48,7 +48,7 @@ class BinaryWeight(nn.Module):
                 version=1,
             )
         z = self.noise.sample(latent) if self.training else 0
-        w = torch.where(latent >= z, 1.0, -1.0).to(latent.dtype)
+        w = as_signs(latent >= z, latent.dtype)
         return straight_through(latent, w, _jacobian)
 
     def initial(self, shape: tuple[int, ...]) -> Tensor:

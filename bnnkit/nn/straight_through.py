@@ -25,6 +25,12 @@ def straight_through(
     return y
 
 
+def as_signs(is_plus: Tensor, dtype: torch.dtype) -> Tensor:
+    """+1 where a bool tensor is true, else -1."""
+    # In place on 0 and 1: several times faster than torch.where with two numbers.
+    return is_plus.to(dtype).mul_(2).sub_(1)
+
+
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(

@@ -1,0 +1,92 @@
+"""The noise of one layer in one sample: which random number belongs to which sign.
+
+A number depends on the seed, the image, the sample, the layer and the position alone, so that all
+engines draw the same bits for any batch (docs/artifact.md, Sampling). With position p, channel c
+and C64 channels, rounded up to a multiple of 64, u = p * C64 + c is in block (u div 64) * 8 +
+(u mod 16) div 2, in word (u mod 64) div 16 of it, and in the lower half where u is even.
+"""
+
+from math import prod
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from bnnkit.errors import UsageError
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.philox import philox4x32
+from bnnkit.nn.quantile_table import table_on
+from bnnkit.sample import TABLE_SIZE, Sample
+
+_GROUP: Final = 64
+"""Channels that share blocks."""
+_BLOCKS_A_GROUP: Final = 8
+_BLOCKS_AT_ONCE: Final = 2**20
+"""More need more memory and are no faster."""
+
+
+def draw(
+    noise: Noise, shape: tuple[int, ...], sample: Sample, layer: int, device: torch.device
+) -> Tensor:
+    """The noise of a layer: z = F^-1((i + 1/2) / 4096), with i uniform on 0..4095.
+
+    Args:
+        noise: Any but "none".
+        shape: (N, C, ...).
+        sample: Which random numbers.
+        layer: Number of the noisy sign in the forward pass.
+        device: Where to.
+
+    Returns:
+        float32, of that shape; in memory the channels are last.
+
+    Raises:
+        UsageError: The shape has no channels, or a number of an image or of a block passes 2^32.
+    """
+    if len(shape) < 2:
+        raise UsageError(f"expected (N, C, ...) to draw noise for, got shape {tuple(shape)}")
+    n, channels, *size = shape
+    positions = prod(size)
+    blocks = positions * -(-channels // _GROUP) * _BLOCKS_A_GROUP
+    end = sample.image_offset + n
+    if max(end, blocks) > 2**32:
+        raise UsageError(
+            f"expected images up to number 2^32 - 1 and 2^32 blocks of noise for each, got "
+            f"{end - 1} and {blocks}"
+        )
+    z = torch.empty((n, positions, channels), device=device)
+    step = max(1, _BLOCKS_AT_ONCE // max(1, blocks))
+    for start in range(0, n, step):
+        part = z[start : start + step]
+        images = sample.image_offset + start + torch.arange(len(part), device=device)
+        indices = _indices(sample, layer, images, blocks).view(len(part), positions, -1)
+        drawn = table_on(noise, device).index_select(0, indices[..., :channels].reshape(-1))
+        part.copy_(drawn.view_as(part))
+    return z.transpose(1, 2).reshape(shape)
+
+
+def _indices(sample: Sample, layer: int, images: Tensor, blocks: int) -> Tensor:
+    """Indices into the table of quantiles, for whole groups of channels.
+
+    The channels of a group lie in its eight blocks in the order (word, block, half).
+
+    Args:
+        sample: Which random numbers.
+        layer: Number of the noisy sign.
+        images: Their numbers, int64 (N,).
+        blocks: For each image.
+
+    Returns:
+        int32 (N, blocks / 8, 4, 8, 2), 0..4095.
+    """
+    counter = (
+        torch.arange(blocks, device=images.device).view(-1, _BLOCKS_A_GROUP),
+        torch.tensor(layer, device=images.device),
+        torch.tensor(sample.counter, device=images.device),
+        images.view(-1, 1, 1),
+    )
+    words = [word.to(torch.int32) for word in philox4x32(counter, sample.key)]
+    stacked = torch.stack(words, dim=-2)
+    # The upper 12 of the lower 16 bits, and of the upper; the mask takes the sign off again.
+    halves = torch.stack([stacked >> 4, stacked >> 20], dim=-1)
+    return halves.bitwise_and_(TABLE_SIZE - 1).bitwise_xor_(sample.mirror)

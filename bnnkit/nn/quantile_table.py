@@ -1,0 +1,41 @@
+"""A noise as a table of its quantiles, so that no engine evaluates a logarithm."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from bnnkit.errors import UsageError
+from bnnkit.nn.noise import Noise
+from bnnkit.sample import TABLE_SIZE
+
+
+def quantile_table(noise: Noise) -> Tensor:
+    """The quantiles of a noise at the midpoints of 4096 equal parts of (0, 1).
+
+    Entry i is F^-1((i + 1/2) / 4096), computed in float64 and rounded to float32. It is what a
+    file stores and what every engine draws from (docs/artifact.md, Sampling).
+
+    Args:
+        noise: Any but "none", whose signs are not drawn.
+
+    Returns:
+        float32 (4096,), on the CPU; finite, never decreasing.
+
+    Raises:
+        UsageError: The quantiles of a user's noise are not finite, or decrease.
+    """
+    p = (torch.arange(TABLE_SIZE, dtype=torch.float64) + 0.5) / TABLE_SIZE
+    table = noise.quantile(p).to(torch.float32)
+    if not (table.shape == p.shape and table.isfinite().all() and (table.diff() >= 0).all()):
+        raise UsageError(
+            f"expected {TABLE_SIZE} finite quantiles that do not decrease from the noise "
+            f"{noise.name!r}; correct its `quantile`"
+        )
+    return table
+
+
+@lru_cache(maxsize=256)
+def table_on(noise: Noise, device: torch.device) -> Tensor:
+    """The table of a noise on a device, made once."""
+    return quantile_table(noise).to(device)
