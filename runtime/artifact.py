@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 
 from bnnkit.artifact_format import DOMAIN, OLDEST_OPSET, VERSION
 from bnnkit.errors import ArtifactError
+from bnnkit.runtime.sampling_check import check_sampling
 
 METADATA_PREFIX = f"{DOMAIN}."
 
@@ -47,7 +48,8 @@ def check(model: onnx.ModelProto, path: str) -> None:
     """Refuse a model that this version cannot take.
 
     Raises:
-        ArtifactError: Newer format, external data, or a graph that ONNX itself calls invalid.
+        ArtifactError: Newer format, external data, a graph that ONNX itself calls invalid, or
+            damaged noise.
     """
     for opset in model.opset_import:
         if opset.domain == DOMAIN and opset.version > VERSION:
@@ -72,6 +74,7 @@ def check(model: onnx.ModelProto, path: str) -> None:
     except (onnx.checker.ValidationError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ArtifactError(f"{path} is not a valid ONNX model: {reason}") from error
+    check_sampling(model, path)
 
 
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
@@ -81,3 +84,11 @@ def metadata(model: onnx.ModelProto) -> dict[str, str]:
         for entry in model.metadata_props
         if entry.key.startswith(METADATA_PREFIX)
     }
+
+
+def is_stochastic(model: onnx.ModelProto) -> bool:
+    """Whether a file holds the noise of its signs or draws of its weights: it can be sampled."""
+    return any(
+        node.domain == DOMAIN and node.op_type in ("StochasticSign", "WeightDraw")
+        for node in model.graph.node
+    )

@@ -1,11 +1,12 @@
 """The memory of a plan for one batch size: buffers, and records that tell kernels of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.runtime.draws import Draws
 from bnnkit.runtime.kernels.records import Map
 from bnnkit.runtime.values import Array, Value
 
@@ -17,18 +18,40 @@ class Memory:
         values: What the buffers mean.
         batch: Images that they hold.
         threads: How many will work on them.
+        draws: Of the noise; those values that depend on it have a row for each draw.
         buffers: By value name.
     """
 
-    def __init__(self, values: Mapping[str, Value], batch: int, threads: int) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Value],
+        batch: int,
+        threads: int,
+        *,
+        sampled: Collection[str] = (),
+        draws: int = 0,
+    ) -> None:
         self.values = values
         self.batch = batch
         self.threads = threads
+        self.draws = Draws.room_for(draws)
+        self._sampled = sampled
         self.buffers: dict[str, Array] = {
-            name: value.allocate(batch) for name, value in values.items()
+            name: value.allocate(draws if name in sampled else batch)
+            for name, value in values.items()
         }
         self._kept: list[Array] = []
         self._maps: dict[str, int] = {}
+
+    def first(self, draws: int) -> "Memory":
+        """The same buffers for fewer draws."""
+        part = Memory({}, self.batch, self.threads, sampled=self._sampled)
+        part.values, part.draws = self.values, self.draws.first(draws)
+        part.buffers = {
+            name: buffer[:draws] if name in self._sampled else buffer
+            for name, buffer in self.buffers.items()
+        }
+        return part
 
     def address(self, array: Array) -> int:
         """Where an array lies; it is kept."""

@@ -1,21 +1,31 @@
-"""A loaded network: `load`, `Model.run`, `Model.predict`."""
+"""A loaded network: `load`, `Model.run`, `Model.predict`, `Model.ensemble`."""
 
-import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
 from bnnkit.runtime import artifact
+from bnnkit.runtime.deterministic import deterministic
+from bnnkit.runtime.ensemble import Draw, Ensemble, adaptive, fixed
 from bnnkit.runtime.graph import Graph, from_model
+from bnnkit.runtime.idle import Idle
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.plan import Bound, Plan
 from bnnkit.runtime.probabilities import probabilities
+from bnnkit.runtime.sampler import Sampler
+from bnnkit.runtime.stopping import check_error
 from bnnkit.runtime.threads import check_threads
 from bnnkit.runtime.values import Array
+from bnnkit.sample import Sample, check_samples, check_seed
+
+Samples = int | Literal["auto"]
+"""How many samples to average; "auto" takes as many as an image needs."""
 
 
 def load(path: Path | str) -> "Model":
@@ -40,17 +50,19 @@ class Model:
     """A network ready to run. Several threads may call it at the same time.
 
     Attributes:
-        graph: What was loaded.
+        graph: What the deterministic pass computes.
         metadata: What bnnkit wrote about it: classes, data set, accuracy, ...
+        is_stochastic: Whether the file holds the noise too, so that it can be sampled.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self.graph: Graph = from_model(model)
         self.metadata = artifact.metadata(model)
+        self.is_stochastic = artifact.is_stochastic(model)
+        self._sampler = Sampler(model) if self.is_stochastic else None
+        self.graph: Graph = from_model(deterministic(model))
         self._plan = Plan(self.graph)
         self._chunk = self._plan.chunk()
-        self._idle: dict[tuple[int, int], list[Bound]] = {}
-        self._lock = threading.Lock()
+        self._idle: Idle[Bound] = Idle()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -75,76 +87,192 @@ class Model:
         Raises:
             UsageError: Wrong shape or dtype, NaN, or no threads.
         """
-        outputs = self._compute(images, threads, self.graph.outputs)
-        results = tuple(outputs[name] for name in self.graph.outputs)
-        return results[0] if len(results) == 1 else results
+        return self._outputs(self._compute(images, threads, self.graph.outputs))
 
-    def predict(
-        self, images: Array, *, samples: int = 0, seed: int = 0, threads: int = 1
-    ) -> Array:
-        """Class probabilities.
+    def run_sample(
+        self, images: Array, sample: Sample, *, threads: int = 1
+    ) -> Array | tuple[Array, ...]:
+        """One pass with one sample of the noise.
 
         Args:
-            images: (N, *input_shape), of input_dtype.
-            samples: 0 for the deterministic pass; files of this version hold no other.
-            seed: Of the noise; without samples it changes nothing.
+            images: As in `run`.
+            sample: Which random numbers; the same bits in every engine, for any batch.
             threads: The result is the same bits for every number.
 
         Returns:
-            float32, (N, K), rows sum to 1: softmax of the first output, or that output where it is
-            probabilities already.
+            As `run`.
 
         Raises:
-            UsageError: As `run`; or samples are asked of a deterministic file.
+            UsageError: As `run`, or the file is deterministic.
         """
-        if samples != 0:
-            raise UsageError(f"the file is deterministic: expected samples=0, got {samples}")
-        first = self.graph.outputs[0]
-        return probabilities(self.graph, self._compute(images, threads, (first,))[first])
+        return self._outputs(self._draw(images, sample, threads, self.graph.outputs))
 
-    def trace(self, images: Array, *, threads: int = 1) -> dict[str, Array]:
+    def predict(
+        self,
+        images: Array,
+        *,
+        samples: Samples = 0,
+        seed: int = 0,
+        threads: int = 1,
+        antithetic: bool = False,
+        most_samples: int = 10,
+        error: float = 0.05,
+        image_offset: int = 0,
+    ) -> NDArray[np.float32]:
+        """Class probabilities, the mean over samples of the noise: see `ensemble`.
+
+        Returns:
+            float32, (N, K), rows sum to 1.
+        """
+        return self.ensemble(
+            images,
+            samples=samples,
+            seed=seed,
+            threads=threads,
+            antithetic=antithetic,
+            most_samples=most_samples,
+            error=error,
+            image_offset=image_offset,
+        ).probabilities
+
+    def ensemble(
+        self,
+        images: Array,
+        *,
+        samples: Samples = 0,
+        seed: int = 0,
+        threads: int = 1,
+        antithetic: bool = False,
+        most_samples: int = 10,
+        error: float = 0.05,
+        image_offset: int = 0,
+    ) -> Ensemble:
+        """Class probabilities averaged over samples of the noise, and how unsure they are.
+
+        The probabilities of a sample are the softmax of the first output, or that output where it
+        is probabilities already.
+
+        Args:
+            images: (N, *input_shape), of input_dtype.
+            samples: How many; 0 for the deterministic pass; "auto" takes two at a time until the
+                class of the whole ensemble is safe to say (stopping.py).
+            seed: Of the noise, 0 to 2^64 - 1; without samples it changes nothing.
+            threads: The result is the same bits for every number.
+            antithetic: Samples 2j and 2j + 1 share their random numbers, the second with 1 - u for
+                u: less variance of the mean for the same price, mostly.
+            most_samples: Of "auto": the whole ensemble.
+            error: Of "auto": the probability with which the whole ensemble may name another class.
+            image_offset: The number of the first image; a part of a larger batch gives the same
+                bits when it says where it begins.
+
+        Raises:
+            UsageError: As `run`; a number is out of its range; or samples are asked of a
+                deterministic file.
+        """
+        most = most_samples if samples == "auto" else samples
+        check_samples(most)
+        check_seed(seed)
+        check_error(error)
+        if samples == 0:
+            first = self.graph.outputs[0]
+            scores = self._compute(images, threads, (first,))[first]
+            return Ensemble.of_deterministic(probabilities(self.graph, scores))
+        if most < 1:
+            raise UsageError("expected most_samples of 1 or more, got 0")
+        if not self.is_stochastic:
+            raise UsageError(
+                f"the file is deterministic: expected samples=0, got {samples}; export it with "
+                "--mode samples"
+            )
+        sampler, numbers = self._ready(images, threads, image_offset)
+        parts = []
+        for piece in _pieces(len(images), sampler.chunk()):
+            here, n = images[piece], len(images[piece])
+            n_draws = n * min(most, 2) if samples == "auto" else n * most
+            with sampler.prepared(here, numbers[piece], threads, n_draws) as drawing:
+                draw = Draw(
+                    sampler=sampler,
+                    drawing=drawing,
+                    output=self.graph.outputs[0],
+                    probabilities=partial(probabilities, self.graph),
+                    seed=seed,
+                    antithetic=antithetic,
+                )
+                if samples == "auto":
+                    parts.append(adaptive(draw, n, most, error))
+                else:
+                    parts.append(fixed(draw, n, most))
+        return Ensemble.joined(parts)
+
+    def trace(
+        self, images: Array, *, threads: int = 1, sample: Sample | None = None
+    ) -> dict[str, Array]:
         """Signs inside the network, by the name of the value, in ONNX's layout.
 
         Args:
             images: (N, *input_shape), of input_dtype.
             threads: The result is the same bits for every number.
+            sample: Of the noise; None for the deterministic pass.
 
         Returns:
             uint8, (N, C, H, W) or (N, F), 0 is -1 and 2 is +1. Signs that a kernel consumes at
             once, before a maximum or with a padding, are not there: they never reach memory.
         """
+        if sample is not None:
+            return self._draw(images, sample, threads, None)
         return self._compute(images, threads, self._plan.signs)
+
+    def _outputs(self, values: dict[str, Array]) -> Array | tuple[Array, ...]:
+        results = tuple(values[name] for name in self.graph.outputs)
+        return results[0] if len(results) == 1 else results
+
+    def _draw(
+        self, images: Array, sample: Sample, threads: int, names: tuple[str, ...] | None
+    ) -> dict[str, Array]:
+        """Values of one sample of each image; all signs where no names are given."""
+        sampler, numbers = self._ready(images, threads, sample.image_offset)
+        weights = sampler.weights_of(sample.index)
+        names = sampler.plan(weights).signs if names is None else names
+        parts = []
+        for piece in _pieces(len(images), sampler.chunk()):
+            here, n = images[piece], len(images[piece])
+            with sampler.prepared(here, numbers[piece], threads, n) as drawing:
+                parts.append(drawing.run(np.arange(n), [sample] * n, weights, names))
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def _ready(
+        self, images: Array, threads: int, image_offset: int
+    ) -> tuple[Sampler, NDArray[np.int64]]:
+        """What samples, and the numbers of the images, when all arguments are right."""
+        if self._sampler is None:
+            raise UsageError(
+                "the file is deterministic: expected no sample; export it with --mode samples"
+            )
+        check_inputs(images, self.input_shape, self.input_dtype)
+        check_threads(threads)
+        last = Sample(image_offset=image_offset).image_offset + len(images) - 1
+        Sample(image_offset=last)  # in range too
+        return self._sampler, np.arange(image_offset, last + 1)
 
     def _compute(self, images: Array, threads: int, names: tuple[str, ...]) -> dict[str, Array]:
         check_inputs(images, self.input_shape, self.input_dtype)
         check_threads(threads)
-        parts = [self._one(chunk, threads, names) for chunk in self._chunks(images)]
+        parts = [
+            self._one(images[piece], threads, names) for piece in _pieces(len(images), self._chunk)
+        ]
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
-    def _chunks(self, images: Array) -> Iterator[Array]:
-        for start in range(0, len(images), self._chunk):
-            yield images[start : start + self._chunk]
-
     def _one(self, images: Array, threads: int, names: tuple[str, ...]) -> dict[str, Array]:
-        bound = self._borrow(len(images), threads)
+        key = (len(images), threads)
+        bound = self._idle.borrow(key, lambda: self._plan.bind(*key))
         try:
             np.copyto(bound.memory.buffers[self.graph.input], images)
             bound.run()
             return {name: self._plan.read(name, bound.memory) for name in names}
         finally:
-            self._give_back(bound, threads)
+            self._idle.give_back(key, bound)
 
-    def _borrow(self, batch: int, threads: int) -> Bound:
-        """Buffers that nobody uses now; each concurrent caller has its own."""
-        with self._lock:
-            idle = self._idle.get((batch, threads))
-            if idle:
-                return idle.pop()
-        return self._plan.bind(batch, threads)
 
-    def _give_back(self, bound: Bound, threads: int) -> None:
-        with self._lock:
-            key = (bound.memory.batch, threads)
-            if key not in self._idle and len(self._idle) >= 4:
-                self._idle.pop(next(iter(self._idle)))
-            self._idle.setdefault(key, []).append(bound)
+def _pieces(count: int, size: int) -> Iterator[slice]:
+    for start in range(0, count, size):
+        yield slice(start, start + size)

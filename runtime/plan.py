@@ -1,6 +1,6 @@
 """A plan: the steps of a network, and their memory for one batch size and number of threads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -49,15 +49,42 @@ class Bound:
                     pool_of(self.memory.threads).run(stage)
 
 
+class Sampling:
+    """A plan in memory for a batch and some draws of the noise. One caller at a time.
+
+    Attributes:
+        memory: Where the values are.
+        shared: What does not depend on the draw.
+    """
+
+    def __init__(self, plan: "Plan", batch: int, draws: int, threads: int) -> None:
+        self.memory = Memory(plan.values, batch, threads, sampled=plan.sampled, draws=draws)
+        self.shared = Bound(self.memory, [s for s in plan.steps if s.target not in plan.sampled])
+        self._steps = [step for step in plan.steps if step.target in plan.sampled]
+        self._drawn: dict[int, Bound] = {}
+
+    def drawn(self, draws: int) -> Bound:
+        """What depends on the draw, for the first so many rows of the memory."""
+        if draws not in self._drawn:
+            self._drawn[draws] = Bound(self.memory.first(draws), self._steps)
+        return self._drawn[draws]
+
+
 class Plan:
     """What `lower` made of a graph; `bind` gives it memory."""
 
-    def __init__(self, graph: Graph) -> None:
-        """Lower the graph, which gives up its constants."""
-        draft: Draft = lower(graph)
+    def __init__(self, graph: Graph, draw: int = 0) -> None:
+        """Lower the graph, which gives up its constants.
+
+        Args:
+            graph: What to compute.
+            draw: Which of the stored draws of the weights, where there are any.
+        """
+        draft: Draft = lower(graph, draw)
         graph.constants.clear()  # the steps hold what they need, in another form
         self.graph = graph
         self.steps = draft.steps
+        self.sampled = frozenset(draft.sampled)
         self._flattened = draft.flattened
         self.values: dict[str, Value] = {
             name: value
@@ -89,8 +116,15 @@ class Plan:
 
     def chunk(self) -> int:
         """Images that are computed together when a batch is large."""
-        per_image = sum(_bytes(value) for value in self.values.values())
-        return max(1, min(64, CHUNK_BYTES // per_image))
+        return self._fitting(self.values.keys())
+
+    def chunk_of_draws(self) -> int:
+        """Draws that are computed together, of one image or of several."""
+        return self._fitting(self.values.keys() & self.sampled)
+
+    def _fitting(self, names: Collection[str]) -> int:
+        per_row = sum(_bytes(self.values[name]) for name in names)
+        return max(1, min(64, CHUNK_BYTES // max(1, per_row)))
 
 
 def _bytes(value: Value) -> int:

@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from bnnkit.artifact_format import MOVES_SIGNS
+from bnnkit.artifact_format import DOMAIN, MOVES_SIGNS
 from bnnkit.bits import unpack_weight
+from bnnkit.errors import UsageError
+from bnnkit.runtime.artifact import is_stochastic
+from bnnkit.runtime.reference_sampling import NOISE_OPERATORS
+from bnnkit.sample import Sample
 
 Array = NDArray[Any]
 
@@ -60,7 +64,7 @@ def convolve(
 
 
 class _Operator(OpRun):
-    op_domain = "bnnkit"
+    op_domain = DOMAIN
 
 
 class Sign(_Operator):
@@ -136,6 +140,7 @@ OPERATORS = (
     IntegerConv2d,
     IntegerLinear,
     BinaryWeight,
+    *NOISE_OPERATORS,
 )
 
 
@@ -149,16 +154,54 @@ class Reference:
     def __init__(self, model: onnx.ModelProto) -> None:
         self._input = model.graph.input[0].name
         self._signs = signs_of(model)
-        self._evaluator = ReferenceEvaluator(model, new_ops=list(OPERATORS))
+        self._is_stochastic = is_stochastic(model)
+        self._evaluator = ReferenceEvaluator(_without_bodies(model), new_ops=list(OPERATORS))
 
-    def run(self, images: Array) -> list[Array]:
-        """The model's outputs for images (N, ...)."""
-        return list(self._evaluator.run(None, {self._input: images}))
+    def run(self, images: Array, sample: Sample | None = None) -> list[Array]:
+        """The model's outputs for images (N, ...).
 
-    def trace(self, images: Array) -> dict[str, Array]:
-        """Every value that is signs, by name: uint8, 0 is -1 and 2 is +1."""
-        values: Any = self._evaluator.run(None, {self._input: images}, intermediate=True)
+        Args:
+            images: (N, ...).
+            sample: Which noise; None for none.
+
+        Raises:
+            UsageError: A sample is asked of a deterministic file.
+        """
+        return list(self._evaluator.run(None, self._feeds(images, sample)))
+
+    def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+        """Every value that is signs, by name: uint8, 0 is -1 and 2 is +1; the rest as in `run`."""
+        values: Any = self._evaluator.run(None, self._feeds(images, sample), intermediate=True)
         return {name: values[name] for name in self._signs}
+
+    def _feeds(self, images: Array, sample: Sample | None) -> dict[str, Any]:
+        if sample is None:
+            return {self._input: images}
+        if not self._is_stochastic:
+            raise UsageError("the file is deterministic: run it without a sample")
+        return {self._input: images, **sampling_feeds(sample)}
+
+
+def sampling_feeds(sample: Sample) -> dict[str, Array]:
+    """The inputs of a stochastic file that choose a sample, by name."""
+    return {
+        "sample": np.array(sample.index, np.int64),
+        "seed": np.array(sample.seed, np.uint64),
+        "image_offset": np.array(sample.image_offset, np.int64),
+        "antithetic": np.array(sample.antithetic),
+    }
+
+
+def _without_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without the functions of bnnkit, whose operators are all here."""
+    others = [function for function in model.functions if function.domain != DOMAIN]
+    if len(others) == len(model.functions):
+        return model
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.functions[:]
+    bare.functions.extend(others)
+    return bare
 
 
 def signs_of(model: onnx.ModelProto) -> list[str]:
@@ -166,10 +209,10 @@ def signs_of(model: onnx.ModelProto) -> list[str]:
 
     A standard operator that moves signs about, such as MaxPool, gives signs again.
     """
-    makes = {"Sign", "Threshold", "BinaryConv2dThreshold"}
+    makes = {"Sign", "Threshold", "BinaryConv2dThreshold", "StochasticSign"}
     signs: list[str] = []
     for node in model.graph.node:
-        made = node.domain == "bnnkit" and node.op_type in makes
+        made = node.domain == DOMAIN and node.op_type in makes
         if made or (node.op_type in MOVES_SIGNS and node.input[0] in signs):
             signs.append(node.output[0])
     return signs

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bnnkit.runtime.cpu import adds_pairs, binary_form, has_512_bits
-from bnnkit.runtime.kernels import reals, signs
+from bnnkit.runtime.kernels import reals, sampling, signs
 from bnnkit.runtime.kernels.compiled import cache_folder
 from bnnkit.runtime.kernels.program import ENTRIES, address_of, entry
 from bnnkit.runtime.steps.convolution import KERNELS, NIBBLES, OCTETS, PAIRS, WORDS
@@ -27,6 +27,8 @@ def kernels_of_this_cpu() -> list[Kernel]:
     return [
         *convolutions,
         *moves,
+        sampling.sample_reals,
+        sampling.sample_sums,
         signs.max_pool,
         signs.align_groups,
         reals.chain,

@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from bnnkit.runtime.kernels.maps import share
-from bnnkit.runtime.kernels.records import PIXELS, WIDE, Convolution, read
+from bnnkit.runtime.kernels.records import PIXELS, WIDE, Convolution, Noise, read
+from bnnkit.runtime.kernels.sampling import sample_row
 from bnnkit.runtime.kernels.tile import maximum, tile
 
 WORDS = np.zeros(1, np.uint64)
@@ -74,6 +75,54 @@ def _convolve_and_pool(w, y, at, thread, threads):
 
 
 @njit(error_model="numpy")
+def _convolve_and_sample(w, window, at, thread, threads):
+    """The same for stochastic signs of the sums, or of their maximum over 2x2 windows.
+
+    The sums of a row of pixels, or of two, go to a scratch that stays in the cache, for as many
+    channels as the noise needs at a time.
+    """
+    c = read(Convolution, at)
+    n = read(Noise, c.noise)
+    lanes = c.y_vector // 4
+    per_group = max(WIDE, 64 // lanes)
+    pixel = per_group * c.y_vector
+    groups = (c.vectors + per_group - 1) // per_group
+    rows_of_image = c.rows // window
+    rows = c.images * rows_of_image
+    by_rows = rows >= 2 * threads
+    first_row, last_row = share(rows, thread, threads) if by_rows else (0, rows)
+    first_group, last_group = (0, groups) if by_rows else share(groups, thread, threads)
+    scratch = c.scratch + thread * c.scratch_thread
+    for group in range(first_group, last_group):
+        vectors = min(per_group, c.vectors - group * per_group)
+        for row in range(first_row, last_row):
+            image, line = row // rows_of_image, row % rows_of_image
+            for half in range(window):
+                y_at = scratch + half * c.columns * pixel
+                _convolve_vectors(
+                    w, c, group * per_group, vectors, image, window * line + half, y_at, pixel
+                )
+            channel = group * per_group * lanes
+            y_at = c.y + image * c.y_image + line * c.y_row + channel // 8
+            sample_row(
+                SUMS, window, n, image, line, c.columns // window, channel, vectors * lanes,
+                scratch, pixel, c.columns * pixel, y_at, c.y_pixel,
+            )  # fmt: skip
+
+
+@njit(error_model="numpy")
+def _convolve_vectors(w, c, first, vectors, image, line, y_at, y_pixel):
+    """Sums of one row of pixels for some vectors of channels."""
+    vector = first
+    while vector < first + vectors:
+        is_wide = vector < c.vectors // WIDE * WIDE
+        _convolve_row(w, SUMS, c, is_wide, vector, image, line, y_at, y_pixel)
+        step = WIDE if is_wide else 1
+        vector += step
+        y_at += step * c.y_vector
+
+
+@njit(error_model="numpy")
 def _convolve_row(w, y, c, is_wide, vector, image, line, y_at, y_pixel):
     """One row of output pixels for one block of channels."""
     x_at = c.x + image * c.x_image + line * c.x_row
@@ -115,6 +164,16 @@ def words_to_pooled_signs(at, thread, threads):
     _convolve_and_pool(WORDS, SIGNS, at, thread, threads)
 
 
+def words_to_sampled_signs(at, thread, threads):
+    """Packed signs to stochastic signs."""
+    _convolve_and_sample(WORDS, 1, at, thread, threads)
+
+
+def words_to_sampled_pooled_signs(at, thread, threads):
+    """Packed signs to stochastic signs of 2x2 maxima."""
+    _convolve_and_sample(WORDS, 2, at, thread, threads)
+
+
 def words_to_sums(at, thread, threads):
     """Packed signs to int32 sums."""
     _convolve(WORDS, SUMS, at, thread, threads)
@@ -133,6 +192,16 @@ def lookup_to_signs(at, thread, threads):
 def lookup_to_pooled_signs(at, thread, threads):
     """`words_to_pooled_signs` by table lookup."""
     _convolve_and_pool(NIBBLES, SIGNS, at, thread, threads)
+
+
+def lookup_to_sampled_signs(at, thread, threads):
+    """`words_to_sampled_signs` by table lookup."""
+    _convolve_and_sample(NIBBLES, 1, at, thread, threads)
+
+
+def lookup_to_sampled_pooled_signs(at, thread, threads):
+    """`words_to_sampled_pooled_signs` by table lookup."""
+    _convolve_and_sample(NIBBLES, 2, at, thread, threads)
 
 
 def lookup_to_sums(at, thread, threads):

@@ -9,6 +9,7 @@ ELEMENTS = {
     types.uint8: I8,
     types.int16: I16,
     types.int32: I32,
+    types.int64: I64,
     types.float32: F32,
     types.uint64: I64,
 }

@@ -97,6 +97,46 @@ class Convolution(NamedTuple):
     """Address of two rows of packed output for each thread, where a maximum is taken at once."""
     scratch_thread: int
     """Between the scratch of neighbouring threads."""
+    noise: int
+    """Address of a Noise where the signs are stochastic, or 0."""
+
+
+class Noise(NamedTuple):
+    """The noise of stochastic signs; see stochastic.py."""
+
+    draws: int
+    """Address of int64 (images, 3): number of the image, word of the sample, mirror."""
+    keys: int
+    """Address of the round keys of philox.py."""
+    table: int
+    """Address of the quantiles, float32."""
+    lines: int
+    """Address of start, slope and error of the lines, float32 (3, 32)."""
+    thresholds: int
+    """Address of t, float32, -inf behind the last channel, padded to 64; likewise scales, r."""
+    scales: int
+    slacks: int
+    """Address of what rounding may do to t + r z."""
+    layer: int
+    """Word of the counter."""
+    channels: int
+    """Of a pixel."""
+    blocks: int
+    """Counters of a pixel."""
+    columns: int
+    """Of a row of signs; 0 where a batch of single pixels is laid out as columns."""
+
+
+class Sampling(NamedTuple):
+    """Stochastic signs of a map of reals or sums."""
+
+    x: int
+    """Address of a Map; likewise y, of packed signs."""
+    y: int
+    sources: int
+    """Address of int64: the image of x for each image of y."""
+    noise: int
+    """Address of a Noise."""
 
 
 class Pack(NamedTuple):

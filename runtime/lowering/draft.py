@@ -34,6 +34,8 @@ class Draft:
         flattened: Signs (F,) that have no buffer yet: name to source, a map.
         done: Names of nodes that were lowered together with an earlier one.
         binary_weights: int8 signs of weights that meet real activations, as ONNX lays them out.
+        sampled: Names of values and constants that depend on the draw of the noise.
+        sums: Of sums that were only cast to reals: name of the reals to that of the sums.
     """
 
     graph: Graph
@@ -43,6 +45,8 @@ class Draft:
     flattened: dict[str, str] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     binary_weights: dict[str, Array] = field(default_factory=dict)
+    sampled: set[str] = field(default_factory=set)
+    sums: dict[str, str] = field(default_factory=dict)
 
     def add(self, step: Step, value: Value) -> None:
         """Append a step, whose target has this value."""

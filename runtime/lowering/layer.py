@@ -14,6 +14,7 @@ from bnnkit.runtime.lowering.output import Output
 from bnnkit.runtime.operators.pooling import explicit_pads, pool_output
 from bnnkit.runtime.steps.convolution import Constants, Convolution
 from bnnkit.runtime.steps.signs import PackSigns
+from bnnkit.runtime.steps.stochastic import SampleSigns
 from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array, Kind, Value
 
@@ -106,7 +107,8 @@ def add_layer(draft: Draft, node: Node, layer: Layer, output: Output) -> None:
     """Append the steps of a layer: one a group, and packing where a group cannot pack."""
     channels = len(layer.weight) // layer.groups
     # A group's signs start at a byte and are written in whole vectors.
-    packs_later = output.kind == "signs" and layer.groups > 1 and channels % 64 != 0
+    packs_later = output.kind == "signs" and layer.groups > 1
+    packs_later = packs_later and (channels % 64 != 0 or output.noise is not None)
     target = f"{output.name}/sums" if packs_later else output.name
     kind: Kind = "sums" if packs_later else output.kind
     rows, columns = layer.window.output
@@ -125,12 +127,18 @@ def add_layer(draft: Draft, node: Node, layer: Layer, output: Output) -> None:
             elements=layer.elements,
             first_element=group * layer.group_elements,
             first_channel=part.start,
-            constants=layer.constants(kind, part),
+            constants=layer.constants("sums" if output.noise else kind, part),
             cases=layer.cases,
             pools=output.pools,
+            noise=None if packs_later else output.noise,
         )
         draft.add(step, value)
-    if packs_later and output.thresholds is not None:
+    if packs_later and output.noise is not None:
+        sample = SampleSigns(
+            name=node.name, source=target, target=output.name, noise=output.noise, is_shared=False
+        )
+        draft.add(sample, Value(kind="signs", shape=shape))
+    elif packs_later and output.thresholds is not None:
         pack = PackSigns(
             name=node.name, source=target, target=output.name, thresholds=output.thresholds
         )

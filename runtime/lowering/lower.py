@@ -17,6 +17,7 @@ from bnnkit.runtime.lowering.binary_layers import (
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
 from bnnkit.runtime.lowering.float_layers import integer_layer, lower_real_layer
+from bnnkit.runtime.lowering.noise import stochastic_sign, weight_draw, with_repeats
 from bnnkit.runtime.lowering.operator import operator
 from bnnkit.runtime.lowering.pooling import lower_pooling
 from bnnkit.runtime.operators import OPERATORS, arguments
@@ -25,6 +26,7 @@ from bnnkit.runtime.values import Array, Value
 BINARY: dict[str, Callable[[Draft, Node], None]] = {
     "bnnkit.Sign": signs.sign,
     "bnnkit.Threshold": signs.threshold,
+    "bnnkit.StochasticSign": stochastic_sign,
     "bnnkit.BinaryConv2d": binary_conv2d,
     "bnnkit.BinaryConv2dThreshold": binary_conv2d_threshold,
     "bnnkit.BinaryLinear": binary_linear,
@@ -41,8 +43,12 @@ WHERE_POSSIBLE: tuple[Callable[[Draft, Node], bool], ...] = (
 """Lowerings to kernels that take some forms of an operator; NumPy takes the rest."""
 
 
-def lower(graph: Graph) -> Draft:
+def lower(graph: Graph, draw: int = 0) -> Draft:
     """The steps of a network and what they pass on.
+
+    Args:
+        graph: What to lower.
+        draw: Which of the stored draws of the weights, where there are any.
 
     Raises:
         UnsupportedError: An operator or an option is not known; the message names the node.
@@ -54,10 +60,11 @@ def lower(graph: Graph) -> Draft:
     for node in graph.nodes:
         if node.name not in draft.done:
             with _naming(node):
-                _lower_node(draft, node)
+                _lower_marking(draft, node, draw)
     for name in graph.outputs:
         if draft.kind(name) == "signs":
-            draft.signs(name)
+            with _marking(draft, name in draft.sampled):
+                draft.signs(name)
     return draft
 
 
@@ -71,6 +78,28 @@ def _naming(node: Node) -> Iterator[None]:
             raise
         kind = UnsupportedError if isinstance(error, UnsupportedError) else ArtifactError
         raise kind(f"node {node.name!r} ({node.kind}): {error}") from error
+
+
+def _lower_marking(draft: Draft, node: Node, draw: int) -> None:
+    """Lower a node, and record what depends on the draw of the noise."""
+    if node.kind == "bnnkit.WeightDraw":
+        weight_draw(draft, node, draw)
+        return
+    is_sign = node.kind == "bnnkit.StochasticSign"
+    is_sampled = is_sign or any(name in draft.sampled for name in node.inputs)
+    if is_sampled and not is_sign:
+        node = with_repeats(draft, node)
+    with _marking(draft, is_sampled):
+        _lower_node(draft, node)
+
+
+@contextmanager
+def _marking(draft: Draft, is_sampled: bool) -> Iterator[None]:
+    """What is new afterwards depends on the draw, if `is_sampled`."""
+    known = draft.values.keys() | draft.graph.constants.keys()
+    yield
+    if is_sampled:
+        draft.sampled |= (draft.values.keys() | draft.graph.constants.keys()) - known
 
 
 def _lower_node(draft: Draft, node: Node) -> None:

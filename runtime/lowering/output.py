@@ -10,6 +10,8 @@ import numpy as np
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.lowering.noise import noise_of
+from bnnkit.runtime.steps.stochastic import Noise
 from bnnkit.runtime.values import Array, Kind
 
 FLOAT = 1
@@ -25,13 +27,15 @@ class Output:
         kind: signs where thresholds are given, real where a scale is, else sums.
         thresholds: (O,).
         scale: float32 (2, O): scale and bias.
-        pools: Only the maximum over 2x2 windows of the signs.
+        noise: Of stochastic signs.
+        pools: Only the maximum over 2x2 windows, of signs or of what stochastic ones compare.
     """
 
     name: str
     kind: Kind
     thresholds: Array | None = None
     scale: Array | None = None
+    noise: Noise | None = None
     pools: bool = False
 
 
@@ -78,10 +82,34 @@ def sums_of(draft: Draft, node: Node, channels: int, rank: int) -> Output:
     """
     reader = draft.graph.sole_reader(node.outputs[0])
     if reader is not None and reader.kind == "Cast" and reader.attributes["to"] == FLOAT:
-        scaled = _scaled(draft, reader, channels, rank)
-        if scaled is not None:
-            return scaled
+        found = _sampled(draft, node, reader, channels) or _scaled(draft, reader, channels, rank)
+        if found is not None:
+            return found
     return threshold_of(draft, node)
+
+
+def _sampled(draft: Draft, node: Node, cast: Node, channels: int) -> Output | None:
+    """Stochastic signs of the sums, or of their maxima over 2x2 windows.
+
+    Only where the sums depend on the draw. Where they do not, they are computed once for all
+    draws, and their signs are steps of their own.
+    """
+    reader = draft.graph.sole_reader(cast.outputs[0])
+    pool = reader if reader is not None and _is_plain_pool(reader) else None
+    sign = draft.graph.sole_reader(pool.outputs[0]) if pool else reader
+    if sign is None or sign.kind != "bnnkit.StochasticSign" or sign.inputs[0] == "":
+        return None
+    if not any(name in draft.sampled for name in node.inputs):
+        if pool is not None:
+            return None
+        draft.done.add(cast.name)
+        draft.sums[cast.outputs[0]] = node.outputs[0]
+        return Output(name=node.outputs[0], kind="sums")
+    if node.attributes.get("group", 1) != 1 and pool is not None:
+        return None
+    draft.done |= {cast.name, sign.name, *([pool.name] if pool else [])}
+    noise = noise_of(draft, sign, channels)
+    return Output(name=sign.outputs[0], kind="signs", noise=noise, pools=pool is not None)
 
 
 def _scaled(draft: Draft, cast: Node, channels: int, rank: int) -> Output | None:

@@ -10,8 +10,11 @@ from bnnkit.runtime.kernels import convolution as kernels
 from bnnkit.runtime.kernels.lookup import TABLE
 from bnnkit.runtime.kernels.records import WIDE
 from bnnkit.runtime.kernels.records import Convolution as Record
+from bnnkit.runtime.kernels.stochastic import LANES as NOISE_LANES
+from bnnkit.runtime.kernels.stochastic import PARTS
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.steps.step import Kernel, Native, native
+from bnnkit.runtime.steps.stochastic import Noise
 from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array, as_map
 from bnnkit.runtime.weights import LANES, padded_channels
@@ -22,10 +25,14 @@ PAIRS = np.dtype(np.int32)
 KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (WORDS, "signs"): kernels.words_to_signs,
     (WORDS, "pooled signs"): kernels.words_to_pooled_signs,
+    (WORDS, "sampled signs"): kernels.words_to_sampled_signs,
+    (WORDS, "sampled pooled signs"): kernels.words_to_sampled_pooled_signs,
     (WORDS, "sums"): kernels.words_to_sums,
     (WORDS, "real"): kernels.words_to_reals,
     (NIBBLES, "signs"): kernels.lookup_to_signs,
     (NIBBLES, "pooled signs"): kernels.lookup_to_pooled_signs,
+    (NIBBLES, "sampled signs"): kernels.lookup_to_sampled_signs,
+    (NIBBLES, "sampled pooled signs"): kernels.lookup_to_sampled_pooled_signs,
     (NIBBLES, "sums"): kernels.lookup_to_sums,
     (NIBBLES, "real"): kernels.lookup_to_reals,
     (PAIRS, "signs"): kernels.pairs_to_signs,
@@ -65,7 +72,8 @@ class Convolution:
         first_element: Where they start in the pixel.
         first_channel: Where the group's output starts.
         cases: int64, (OH, OW), the row of the table for each output pixel.
-        pools: Only the maximum over 2x2 windows of signs is kept.
+        pools: Only the maximum over 2x2 windows is kept: of signs, or of the sums of noisy ones.
+        noise: Of stochastic signs.
     """
 
     name: str
@@ -80,16 +88,31 @@ class Convolution:
     constants: Constants
     cases: NDArray[np.int64]
     pools: bool = False
+    noise: Noise | None = None
 
     def bind(self, memory: Memory) -> Native:
         kind: str = memory.values[self.target].kind
         record = self._record(memory)
-        if self.pools:
-            kind, record = f"pooled {kind}", self._with_scratch(memory, record)
+        if self.noise is not None:
+            record = self._with_noise(memory, record, self.noise)
+            kind = "sampled pooled signs" if self.pools else "sampled signs"
+        elif self.pools:
+            size = 2 * record.columns * WIDE * record.y_vector
+            kind, record = "pooled signs", self._with_scratch(memory, record, size)
         return native(KERNELS[self.weights.dtype, kind], memory, record)
 
-    def _with_scratch(self, memory: Memory, record: Record) -> Record:
-        size = 2 * self.window.output[1] * WIDE * record.y_vector
+    def _with_noise(self, memory: Memory, record: Record, noise: Noise) -> Record:
+        """Sums go to a scratch, so a vector of channels has their size."""
+        lanes = LANES[self.weights.dtype]
+        size = (
+            (2 if self.pools else 1) * record.columns * max(WIDE * lanes, PARTS * NOISE_LANES) * 4
+        )
+        is_map = self.window.output != (1, 1)
+        columns = record.columns // (2 if self.pools else 1) if is_map else 0
+        record = record._replace(y_vector=lanes * 4, noise=noise.bind(memory, columns))
+        return self._with_scratch(memory, record, size)
+
+    def _with_scratch(self, memory: Memory, record: Record, size: int) -> Record:
         size = -(-size // CACHE_LINE) * CACHE_LINE  # threads do not share a cache line
         scratch = np.zeros(memory.threads * size, np.uint8)
         return record._replace(scratch=memory.address(scratch), scratch_thread=size)
@@ -124,6 +147,7 @@ class Convolution:
             lookup=memory.address(TABLE),
             scratch=0,
             scratch_thread=0,
+            noise=0,
         )
         return record if rows * columns > 1 else self._batch_as_columns(memory, record)
 

@@ -1,0 +1,132 @@
+"""Averaging samples of the noise: as many as are asked for, or as many as an image needs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.runtime.sampler import Drawing, Sampler
+from bnnkit.runtime.stopping import is_safe
+from bnnkit.runtime.uncertainty import entropy, mutual_information
+from bnnkit.runtime.values import Array
+from bnnkit.sample import Sample
+
+LOOK = 2
+"""Samples between two looks at whether an image is safe: whole antithetic pairs."""
+Numbers = NDArray[np.int64]
+Drawer = Callable[[Numbers, int, int], NDArray[np.float32]]
+"""Probabilities of samples of images: `Draw`, or what does as it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """What some samples of a network say, together.
+
+    Attributes:
+        probabilities: float32 (N, K), the mean of the samples' class probabilities.
+        entropy: (N,), of these probabilities, in nats: all of the uncertainty.
+        mutual_information: (N,), between class and noise, in nats: the part of the entropy that
+            is due to the sampling; 0 for the deterministic pass.
+        samples: (N,), how many samples were used; 0 for the deterministic pass.
+    """
+
+    probabilities: NDArray[np.float32]
+    entropy: NDArray[np.float64]
+    mutual_information: NDArray[np.float64]
+    samples: Numbers
+
+    @classmethod
+    def of_deterministic(cls, probabilities: NDArray[np.float32]) -> "Ensemble":
+        """That of the network without noise."""
+        return cls(
+            probabilities=probabilities,
+            entropy=entropy(probabilities),
+            mutual_information=np.zeros(len(probabilities)),
+            samples=np.zeros(len(probabilities), np.int64),
+        )
+
+    @classmethod
+    def of_samples(cls, probabilities: Sequence[Array]) -> "Ensemble":
+        """That of samples, for each image an array (samples, K)."""
+        means = np.stack([p.mean(axis=0, dtype=np.float64) for p in probabilities])
+        entropies = np.array([entropy(p).mean() for p in probabilities])
+        return cls(
+            probabilities=means.astype(np.float32),
+            entropy=entropy(means),
+            mutual_information=mutual_information(means, entropies),
+            samples=np.array([len(p) for p in probabilities]),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Ensemble"]) -> "Ensemble":
+        """Those of the parts of a batch as one."""
+        return cls(
+            probabilities=np.concatenate([part.probabilities for part in parts]),
+            entropy=np.concatenate([part.entropy for part in parts]),
+            mutual_information=np.concatenate([part.mutual_information for part in parts]),
+            samples=np.concatenate([part.samples for part in parts]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """Gives class probabilities of draws: samples `first` to `last` of some images.
+
+    Attributes:
+        sampler: The network.
+        drawing: The images.
+        output: Name of the value whose softmax it is.
+        probabilities: From that value to probabilities.
+        seed: Of the generator.
+        antithetic: Whether samples share random numbers in pairs.
+    """
+
+    sampler: Sampler
+    drawing: Drawing
+    output: str
+    probabilities: Callable[[Array], NDArray[np.float32]]
+    seed: int
+    antithetic: bool
+
+    def __call__(self, images: Numbers, first: int, last: int) -> NDArray[np.float32]:
+        """Probabilities of samples of images at these places, (images, last - first, K)."""
+        samples = [
+            Sample(seed=self.seed, index=index, antithetic=self.antithetic)
+            for index in range(first, last)
+        ]
+        by_weights: dict[int, list[int]] = {}
+        for place, sample in enumerate(samples):
+            by_weights.setdefault(self.sampler.weights_of(sample.index), []).append(place)
+        found: list[NDArray[np.float32] | None] = [None] * len(samples)
+        for weights, places in by_weights.items():
+            drawn = self.drawing.run(
+                np.repeat(images, len(places)),
+                [samples[place] for place in places] * len(images),
+                weights,
+                (self.output,),
+            )[self.output]
+            p = self.probabilities(drawn).reshape(len(images), len(places), -1)
+            for index, place in enumerate(places):
+                found[place] = p[:, index]
+        return np.stack([p for p in found if p is not None], axis=1)
+
+
+def fixed(draw: Drawer, images: int, samples: int) -> Ensemble:
+    """So many samples of each of the images."""
+    return Ensemble.of_samples(list(draw(np.arange(images), 0, samples)))
+
+
+def adaptive(draw: Drawer, images: int, most: int, error: float) -> Ensemble:
+    """Samples of each image until its class is safe (stopping.py), at most so many."""
+    open_images = np.arange(images)
+    taken: list[list[NDArray[np.float32]]] = [[] for _ in range(images)]
+    for first in range(0, most, LOOK):
+        last = min(first + LOOK, most)
+        for place, p in zip(open_images, draw(open_images, first, last), strict=True):
+            taken[place].append(p)
+        so_far = np.stack([np.concatenate(taken[place]) for place in open_images])
+        open_images = open_images[~is_safe(so_far, most, error)]
+        if not len(open_images):
+            break
+    return Ensemble.of_samples([np.concatenate(parts) for parts in taken])

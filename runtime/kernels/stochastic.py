@@ -1,0 +1,242 @@
+"""Stochastic signs of 64 channels of a pixel: random words, quantiles, comparison, packing.
+
+    set the bit (-1) where x < fl(t + fl(r * z)),    z = table[i]
+
+Eight counters give 64 indices i of 12 bits (docs/artifact.md, Sampling): the two halves of a lane
+of words are neighbouring channels, so a vector of words is the indices of 16 channels.
+
+Looking up a quantile costs more than making its index. With vectors of 512 bits the table is first
+replaced by straight lines of a few dozen numbers that fit into registers (quantile_lines.py).
+Where the difference of x and the threshold is larger than what the line may be off, it decides;
+else, for about one vector in thirty, the table does. So the bits are those of the table always.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from bnnkit.runtime.cpu import has_512_bits
+from bnnkit.runtime.kernels import philox
+from bnnkit.runtime.kernels.records import PIXELS, Noise
+from bnnkit.runtime.kernels.vectors import (
+    F32,
+    FLOATS,
+    I8,
+    I16,
+    I32,
+    I64,
+    broadcast,
+    call,
+    constant,
+    load,
+    store,
+)
+
+INTS = ir.VectorType(I32, 16)
+OCTETS = ir.VectorType(I8, 64)
+FLOAT_2_23 = 0x4B000000
+"""The bits of the float 2^23, whose last bit is 1."""
+LANES = 16
+"""Channels of a vector."""
+PARTS = 4
+"""Vectors that share eight counters: 64 channels, a word of packed signs."""
+
+
+@intrinsic
+def room_for_places(typing_context):
+    """Address of room for what `draw_places` writes, in the frame of the caller."""
+    signature = types.int64()
+
+    def generate(context, builder, _signature, _arguments):
+        size = ir.Constant(I32, PIXELS * PARTS)
+        return builder.ptrtoint(cgutils.alloca_once(builder, INTS, size), I64)
+
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def draw_places(typing_context, pixels, n, draw, block, places_at):
+    """The places of 64 channels of some pixels in the table of quantiles.
+
+    Args:
+        typing_context: Numba's.
+        pixels: A literal; what is computed side by side hides the generator's latency.
+        n: A Noise.
+        draw: Three int64: number of the image, word of the sample, mirror.
+        block: The first of the eight counters of the first pixel.
+        places_at: Address of the result, vectors (PARTS, pixels).
+    """
+    count = pixels.literal_value
+    signature = types.void(pixels, n, draw, types.int64, types.int64)
+
+    def generate(context, builder, _signature, arguments):
+        record, draw, block, places_at = arguments[1:]
+        at = {name: builder.extract_value(record, i) for i, name in enumerate(Noise._fields)}
+        image, sample, mirror = (builder.extract_value(draw, i) for i in range(3))
+        flip = broadcast(builder, _flip(builder, mirror), INTS)
+        for p in range(count):
+            first = builder.add(block, builder.mul(constant(p), at["blocks"]))
+            words = philox.words(builder, first, at["layer"], sample, image, at["keys"])
+            for part, word in enumerate(words):
+                address = builder.add(places_at, constant(64 * (part * count + p)))
+                store(builder, _places(builder, word, flip), address, 64)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def decide(
+    typing_context, kind, window, pixels, n, places_at, x_at, x_step, pixel, down, channel, y_at,
+    y_step,
+):  # fmt: skip
+    """The signs of 16 channels of some pixels, written as 16 bits for each.
+
+    Args:
+        typing_context: Numba's.
+        kind: An array of the element type of x, int32 or float32.
+        window: A literal: 1, or 2 where the maximum over 2x2 pixels is compared.
+        pixels: A literal.
+        n: A Noise.
+        places_at: Address of a vector of places for each pixel.
+        x_at: Address of the channels of the first pixel, or of its upper left one.
+        x_step: Bytes to the next pixel's, or upper left one's.
+        pixel: Bytes to the pixel on the right of a window.
+        down: Bytes to the pixel below.
+        channel: The first channel.
+        y_at: Address of the first result.
+        y_step: Bytes to the next.
+    """
+    is_float, is_pooled = kind.dtype == types.float32, window.literal_value == 2
+    signature = types.void(kind, window, pixels, n, *[types.int64] * 8)
+
+    def generate(context, builder, _signature, arguments):
+        record, places_at, x_at, x_step, right, down, channel, y_at, y_step = arguments[3:]
+        at = {name: builder.extract_value(record, i) for i, name in enumerate(Noise._fields)}
+        lines = _lines(builder, at) if has_512_bits() else None
+        law = _law(builder, at, channel)
+        below = builder.add(x_at, down)
+        corners = [x_at]
+        if is_pooled:
+            corners = [x_at, builder.add(x_at, right), below, builder.add(below, right)]
+        for p in range(pixels.literal_value):
+            step = builder.mul(constant(p), x_step)
+            x = _largest(builder, [builder.add(corner, step) for corner in corners], is_float)
+            place = load(builder, builder.add(places_at, constant(64 * p)), INTS, 64)
+            address = builder.add(y_at, builder.mul(constant(p), y_step))
+            _write_bits(builder, at, x, place, law, lines, address)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _largest(builder, corners, is_float):
+    """The maximum of the pixels, as float32."""
+    values = [load(builder, corner, FLOATS if is_float else INTS, 4) for corner in corners]
+    compare = builder.fcmp_ordered if is_float else builder.icmp_signed
+    largest = values[0]
+    for value in values[1:]:
+        largest = builder.select(compare(">", value, largest), value, largest)
+    return largest if is_float else builder.sitofp(largest, FLOATS)
+
+
+def _flip(builder, mirror):
+    """The int32 that makes a place of the upper bits of 16: see `_places`."""
+    upper = builder.trunc(builder.shl(mirror, constant(4)), I32)
+    return builder.or_(upper, ir.Constant(I32, FLOAT_2_23 + 8))
+
+
+def _places(builder, words, flip):
+    """The upper 12 of the 16 bits of each half of eight words: i, as the float 2^23 + 16 i + 8.
+
+    Written into the mantissa of that float, so nothing has to be shifted or converted.
+    """
+    pairs = [byte for lane in range(8) for byte in (8 * lane, 8 * lane + 2)]
+    nothing = 64  # the first byte of the second operand, which is zero
+    order = [place for first in pairs for place in (first, first + 1, nothing, nothing)]
+    octets = builder.bitcast(words, OCTETS)
+    mask = ir.Constant(ir.VectorType(I32, 64), order)
+    halves = builder.shuffle_vector(octets, ir.Constant(OCTETS, None), mask)
+    upper = builder.and_(builder.bitcast(halves, INTS), ir.Constant(INTS, [0xFFF0] * LANES))
+    return builder.xor(upper, flip)
+
+
+def _law(builder, at, channel):
+    """t, r and slack of 16 channels."""
+    offset = builder.mul(channel, constant(4))
+    names = "thresholds", "scales", "slacks"
+    return [load(builder, builder.add(at[name], offset), FLOATS, 4) for name in names]
+
+
+def _write_bits(builder, at, x, place, law, lines, address):
+    """Write which x are below their threshold, as 16 bits."""
+    t, r, slack = law
+
+    def write(bits):
+        store(builder, builder.bitcast(bits, I16), address, 1)
+
+    if lines is None:
+        write(_by_table(builder, at, x, place, t, r))
+        return
+    bits, is_open = _by_lines(builder, lines, x, place, t, r, slack)
+    write(bits)
+    with builder.if_then(is_open, likely=False):
+        write(_by_table(builder, at, x, place, t, r))
+
+
+def _by_table(builder, at, x, place, t, r):
+    """By the quantiles themselves; the product and the sum are rounded, not fused."""
+    mask, shift = (ir.Constant(INTS, [number] * LANES) for number in (0xFFF0, 4))
+    index = builder.lshr(builder.and_(place, mask), shift)
+    z = ir.Constant(FLOATS, ir.Undefined)
+    for lane in range(LANES):
+        number = ir.Constant(I32, lane)
+        entry = builder.zext(builder.extract_element(index, number), I64)
+        address = builder.add(at["table"], builder.mul(entry, constant(4)))
+        z = builder.insert_element(z, load(builder, address, F32, 4), number)
+    return builder.fcmp_ordered("<", x, builder.fadd(t, builder.fmul(r, z)))
+
+
+def _by_lines(builder, lines, x, place, t, r, slack):
+    """By straight lines; returns the bits too, and whether a lane is too close to its threshold.
+
+    With q = 8 (2i - 4095) and v = 33280 - |q|, which is 520 at both ends of the table and 33272 in
+    its middle, the exponent of v and two bits of its mantissa number the line: short ones where
+    the quantiles of most noises are steep.
+    """
+    q = builder.fsub(builder.bitcast(place, FLOATS), _floats(2.0**23 + 32768))
+    v = builder.fsub(_floats(33280.0), call(builder, "llvm.fabs.v16f32", q))
+    line = builder.lshr(builder.bitcast(v, INTS), ir.Constant(INTS, [21] * LANES))
+    start, slope, error = (_entry(builder, halves, line) for halves in lines)
+    size = call(builder, "llvm.fma.v16f32", slope, v, start)
+    z = call(builder, "llvm.copysign.v16f32", size, q)
+    difference = builder.fsub(x, call(builder, "llvm.fma.v16f32", r, z, t))
+    reach = call(builder, "llvm.fma.v16f32", r, error, slack)
+    distance = call(builder, "llvm.fabs.v16f32", difference)
+    is_close = builder.bitcast(builder.fcmp_unordered("<=", distance, reach), I16)
+    is_open = builder.icmp_signed("!=", is_close, ir.Constant(I16, 0))
+    return builder.fcmp_ordered("<", difference, _floats(0.0)), is_open
+
+
+def _floats(number):
+    return ir.Constant(FLOATS, [number] * LANES)
+
+
+def _lines(builder, at):
+    """Start, slope and error of the lines, each in two registers."""
+    return [
+        [
+            load(builder, builder.add(at["lines"], constant(128 * row + 64 * half)), FLOATS, 4)
+            for half in range(2)
+        ]
+        for row in range(3)
+    ]
+
+
+def _entry(builder, halves, line):
+    """A number of each lane's line."""
+    kind = ir.FunctionType(FLOATS, [FLOATS, INTS, FLOATS])
+    name = "llvm.x86.avx512.vpermi2var.ps.512"
+    permute = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(permute, [halves[0], line, halves[1]])

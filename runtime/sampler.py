@@ -1,0 +1,140 @@
+"""Passes of a stochastic network; what does not depend on the noise is computed once."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bnnkit.runtime.graph import from_model
+from bnnkit.runtime.idle import Idle
+from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.plan import Plan, Sampling
+from bnnkit.runtime.values import Array
+from bnnkit.sample import Sample
+
+Numbers = NDArray[np.int64]
+
+
+class Sampler:
+    """A stochastic network, ready for draws of its noise.
+
+    Args:
+        model: Of mode `samples`.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._model = model
+        self._n_weights = _stored_draws(model)
+        self._plans: dict[int, Plan] = {}
+        self._idle: Idle[Sampling] = Idle()
+        self._lock = threading.Lock()
+
+    def weights_of(self, sample: int) -> int:
+        """Which of the stored draws of the weights a sample uses."""
+        return sample % self._n_weights
+
+    def plan(self, weights: int = 0) -> Plan:
+        """The plan for one of the stored draws of the weights; 0 where there are none."""
+        with self._lock:
+            if weights not in self._plans:
+                self._plans[weights] = Plan(from_model(self._model), weights)
+            return self._plans[weights]
+
+    def chunk(self) -> int:
+        """Images that are computed together when a batch is large."""
+        return self.plan().chunk()
+
+    @contextmanager
+    def prepared(
+        self, images: Array, numbers: Numbers, threads: int, draws: int
+    ) -> "Iterator[Drawing]":
+        """Images ready to be drawn.
+
+        Args:
+            images: (N, *input_shape), N at most `chunk`.
+            numbers: (N,), by which the generator counts them.
+            threads: The result is the same bits for every number.
+            draws: How many will be asked for at a time, at most; more are done in parts.
+        """
+        draws = min(draws, self.plan().chunk_of_draws())
+        with ExitStack() as stack:
+
+            def bound(weights: int) -> tuple[Plan, Sampling]:
+                plan, key = self.plan(weights), (weights, len(images), threads, draws)
+                sampling = self._idle.borrow(
+                    key, lambda: Sampling(plan, len(images), draws, threads)
+                )
+                stack.callback(self._idle.give_back, key, sampling)
+                np.copyto(sampling.memory.buffers[plan.graph.input], images)
+                sampling.shared.run()
+                return plan, sampling
+
+            yield Drawing(numbers, draws, bound)
+
+
+class Drawing:
+    """Some images whose shared part is computed, until the context ends.
+
+    Args:
+        numbers: (N,), of the images.
+        most: Draws of a pass.
+        bound: The plan and the memory for a stored draw of the weights, its shared part done.
+    """
+
+    def __init__(
+        self, numbers: Numbers, most: int, bound: Callable[[int], tuple[Plan, Sampling]]
+    ) -> None:
+        self._numbers, self._most, self._bound = numbers, most, bound
+        self._ready: dict[int, tuple[Plan, Sampling]] = {}
+
+    def run(
+        self, images: Numbers, samples: Sequence[Sample], weights: int, names: Sequence[str]
+    ) -> dict[str, Array]:
+        """Values of some draws.
+
+        Args:
+            images: (D,): each draw's place in the batch.
+            samples: D, of one seed, that all use these weights.
+            weights: Which of the stored draws.
+            names: Of the values.
+
+        Returns:
+            Each value, (D, ...).
+        """
+        if weights not in self._ready:
+            self._ready[weights] = self._bound(weights)
+        plan, sampling = self._ready[weights]
+        parts: list[dict[str, Array]] = []
+        for piece in _pieces(len(images), self._most):
+            here = images[piece]
+            bound = sampling.drawn(len(here))
+            bound.memory.draws.set(here, self._numbers[here], samples[piece])
+            bound.run()
+            parts.append({name: _rows(plan, name, bound.memory, here) for name in names})
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _rows(plan: Plan, name: str, memory: Memory, images: Numbers) -> Array:
+    """A value for each draw; one that is the same for all draws of an image has a row for each."""
+    value = plan.read(name, memory)
+    return value if name in plan.sampled else value[images]
+
+
+def _pieces(count: int, most: int) -> Iterator[slice]:
+    """Whole passes, and what is left in powers of two, so that few sizes have to be bound."""
+    start = 0
+    while start < count:
+        left = count - start
+        size = most if left >= most else 1 << (left.bit_length() - 1)
+        yield slice(start, start + size)
+        start += size
+
+
+def _stored_draws(model: onnx.ModelProto) -> int:
+    """How many draws of the weights the file stores, 1 where it has only the likelier values."""
+    draws = {node.input[0] for node in model.graph.node if node.op_type == "WeightDraw"}
+    sizes = [tensor.dims[0] - 1 for tensor in model.graph.initializer if tensor.name in draws]
+    return max(1, *sizes) if sizes else 1

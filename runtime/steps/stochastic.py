@@ -1,0 +1,111 @@
+"""Stochastic signs, and what goes with the noise from the images to their draws."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.bits import n_words
+from bnnkit.runtime.kernels import sampling as kernels
+from bnnkit.runtime.kernels.records import Noise as Record
+from bnnkit.runtime.kernels.records import Sampling
+from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.quantile_lines import quantile_lines
+from bnnkit.runtime.steps.step import Call, Native, native
+
+Floats = NDArray[np.float32]
+_ROUNDING = 2.0**-21
+"""More than all roundings of t + r z together, as a share of |t| + r |z|."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What decides stochastic signs: +1 where x >= t + r z.
+
+    Attributes:
+        thresholds: t, (C,).
+        scales: r, (C,).
+        table: Quantiles of z, (4096,).
+        layer: Number of the sign in the network.
+    """
+
+    thresholds: Floats
+    scales: Floats
+    table: Floats
+    layer: int
+
+    @property
+    def channels(self) -> int:
+        """C."""
+        return len(self.thresholds)
+
+    def bind(self, memory: Memory, columns: int) -> int:
+        """The address of its record, for rows of so many signs."""
+        record = Record(
+            draws=memory.address(memory.draws.counters),
+            keys=memory.address(memory.draws.keys),
+            table=memory.address(self.table),
+            lines=memory.address(quantile_lines(self.table)),
+            thresholds=memory.address(self._padded(self.thresholds, -np.inf)),
+            scales=memory.address(self._padded(self.scales, 0)),
+            slacks=memory.address(self._padded(self._slacks, 0)),
+            layer=self.layer,
+            channels=self.channels,
+            blocks=8 * n_words(self.channels),
+            columns=columns,
+        )
+        return memory.record(record)
+
+    @cached_property
+    def _slacks(self) -> Floats:
+        with np.errstate(over="ignore"):
+            size = np.abs(self.thresholds) + self.scales * np.abs(self.table).max()
+            return np.asarray(size * _ROUNDING, np.float32)
+
+    def _padded(self, numbers: Floats, behind: float) -> Floats:
+        """Whole words of channels; -inf makes signs +1, whose bits are clear."""
+        table = np.full(64 * n_words(self.channels), behind, np.float32)
+        table[: self.channels] = numbers
+        return table
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSigns:
+    """Stochastic signs of a map of reals or sums.
+
+    Attributes:
+        is_shared: The source is the same for all draws of an image, so it has one for each image.
+    """
+
+    name: str
+    source: str
+    target: str
+    noise: Noise
+    is_shared: bool
+
+    def bind(self, memory: Memory) -> Native:
+        draws = memory.draws
+        sources = draws.images if self.is_shared else np.arange(len(draws.images))
+        _, _, columns = memory.values[self.target].map
+        record = Sampling(
+            x=memory.map(self.source),
+            y=memory.map(self.target),
+            sources=memory.address(sources),
+            noise=self.noise.bind(memory, columns),
+        )
+        is_sums = memory.values[self.source].kind == "sums"
+        return native(kernels.sample_sums if is_sums else kernels.sample_reals, memory, record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeat:
+    """What was computed once for an image, for each of its draws."""
+
+    name: str
+    source: str
+    target: str
+
+    def bind(self, memory: Memory) -> Call:
+        x, y, images = memory.stored(self.source), memory.stored(self.target), memory.draws.images
+        return lambda: np.copyto(y, x[images])
