@@ -21,3 +21,10 @@ MOVES_SIGNS = frozenset(
     }
 )
 """Standard operators that make signs of signs."""
+SAMPLING_INPUTS: dict[str, tuple[str, int | bool]] = {
+    "sample": ("int64", -1),
+    "seed": ("uint64", 0),
+    "image_offset": ("int64", 0),
+    "antithetic": ("bool", False),
+}
+"""Of a stochastic file, in their order, behind the images: element type and default."""

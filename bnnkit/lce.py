@@ -19,6 +19,7 @@ from bnnkit.bits import unpack_signs
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
 from bnnkit.export.tflite import Tflite, to_tflite
 from bnnkit.export.tflite.values import Value
+from bnnkit.runtime.deterministic import deterministic
 from bnnkit.runtime.reference import signs_of
 
 Array = NDArray[Any]
@@ -68,7 +69,7 @@ class LarqComputeEngine:
     A .tflite file has a fixed batch: the first run with another number of images converts again.
 
     Args:
-        model: The artifact.
+        model: The artifact; of a stochastic one the deterministic pass.
         threads: As `Interpreter`.
         kernel: As `Interpreter`.
 
@@ -84,7 +85,7 @@ class LarqComputeEngine:
     def __init__(
         self, model: onnx.ModelProto, *, threads: int = 1, kernel: Kernel = "indirect"
     ) -> None:
-        self._model, self._threads, self._kernel = model, threads, kernel
+        self._model, self._threads, self._kernel = deterministic(model), threads, kernel
         self._opened: tuple[int, Tflite, Interpreter] = self._open(1)
         self.report = self._opened[1].report
         self.version = importlib.metadata.version("larq-compute-engine")

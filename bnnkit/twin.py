@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from bnnkit.bits import unpack_weight
 from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.deterministic import deterministic
 
 Array = NDArray[Any]
 Kind = Literal["signs", "sum", "real"]
@@ -42,7 +43,7 @@ class Twin:
     """A twin while it is made.
 
     Args:
-        artifact: A model as docs/artifact.md has it.
+        artifact: A model as docs/artifact.md has it; of a stochastic one the deterministic pass.
 
     Attributes:
         translations: By the operator's name, without its domain.
@@ -55,7 +56,7 @@ class Twin:
     domains: ClassVar[Mapping[str, int]] = {}
 
     def __init__(self, artifact: onnx.ModelProto) -> None:
-        self._artifact = artifact
+        self._artifact = artifact = deterministic(artifact)
         self._constants = dict(_constants(artifact.graph))
         self._new: dict[str, onnx.TensorProto] = {}
         self._nodes: list[onnx.NodeProto] = []

@@ -1,7 +1,7 @@
 """PyTorch to ONNX: the bit-packed artifact of docs/artifact.md, and the report on what is in it.
 
-`export_onnx` and `Metadata` need torch and onnx-ir, which are imported when one of them is first
-asked for; `bnnkit.export.report` needs neither.
+What is named here needs torch and onnx-ir, which are imported when it is first asked for;
+`bnnkit.export.report` needs neither.
 """
 
 from importlib import import_module
@@ -11,12 +11,17 @@ if __name__ != "bnnkit.export":
     raise ImportError("import this package as bnnkit.export, not as export")
 
 if TYPE_CHECKING:
+    from bnnkit.export.laws import sign_laws
     from bnnkit.export.metadata import Metadata
     from bnnkit.export.to_onnx import export_onnx
 
-__all__ = ["Metadata", "export_onnx"]
+__all__ = ["Metadata", "export_onnx", "sign_laws"]
 
-_HOMES = {"Metadata": "bnnkit.export.metadata", "export_onnx": "bnnkit.export.to_onnx"}
+_HOMES = {
+    "Metadata": "bnnkit.export.metadata",
+    "export_onnx": "bnnkit.export.to_onnx",
+    "sign_laws": "bnnkit.export.laws",
+}
 _EXTRA = ("torch", "onnx_ir", "onnxscript")
 
 

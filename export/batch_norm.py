@@ -85,3 +85,13 @@ def scale_and_shift(
             f"the scale of {label(node)} is not finite: a variance is 0 and its eps too small"
         )
     return alpha.numpy(), beta.numpy()
+
+
+def exact_scale_and_shift(
+    node: ir.Node, parameters: Parameters
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The alpha and beta of the formula, float64 (C,): what the batch norm is before rounding."""
+    weight, bias, mean, variance = (p.numpy().astype(np.float64) for p in parameters)
+    with np.errstate(divide="ignore", invalid="ignore"):  # `thresholds_of` refuses what overflows
+        alpha = weight / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+        return alpha, bias - mean * alpha

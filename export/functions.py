@@ -2,7 +2,7 @@
 
 One model-local function for each operator of docs/artifact.md, which also says why the bodies are
 as they are. The attributes of a node reach the standard operators through attribute references
-(`@pads`).
+(`@pads`). `StochasticSign` calls `Philox`; a file with the one needs both (`NEEDS`).
 """
 
 import functools
@@ -11,6 +11,8 @@ from typing import Final
 
 import onnx
 import onnx.parser
+
+from bnnkit.export.noise_bodies import NOISE_BODIES
 
 DOMAIN: Final = "bnnkit"
 VERSION: Final = 1
@@ -125,7 +127,11 @@ _FUNCTIONS: Final = {
   signs = Reshape (columns, y_shape)
   y = Cast <to: int = 1> (signs)
 }""",
+    **NOISE_BODIES,
 }
+
+NEEDS: Final = {"StochasticSign": ("Philox",)}
+"""The operators that an operator's body uses."""
 
 
 def names() -> tuple[str, ...]:
@@ -143,5 +149,6 @@ def function(name: str) -> onnx.FunctionProto:
     text = Template(_FUNCTIONS[name]).substitute(
         geometry=_GEOMETRY, unpack_conv=_UNPACK_CONV, unpack=_UNPACK
     )
-    head = f'<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>\n'
+    own = f', "{DOMAIN}" : {VERSION}' if name in NEEDS else ""
+    head = f'<domain: "{DOMAIN}", opset_import: ["" : {OPSET}{own}]>\n'
     return onnx.parser.parse_function(head + name + text)

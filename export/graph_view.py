@@ -1,10 +1,14 @@
 """Looking things up in an ONNX graph, with numpy and onnx alone."""
 
 from math import prod
+from typing import Any
 
 import onnx
 import onnx.helper
+from numpy.typing import NDArray
+from onnx import numpy_helper
 
+from bnnkit.artifact_format import SAMPLING_INPUTS
 from bnnkit.errors import ArtifactError
 
 
@@ -17,12 +21,19 @@ class GraphView:
 
     Attributes:
         nodes: The nodes, in their order.
-        constant_bytes: The size of the content of each initializer, in bytes.
+        constant_bytes: The size of the content of each constant, in bytes. The defaults of the
+            inputs that choose random numbers are none.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.nodes = list(graph.node)
-        self.constant_bytes = {tensor.name: _content_bytes(tensor) for tensor in graph.initializer}
+        choices = {value.name for value in graph.input}.intersection(SAMPLING_INPUTS)
+        self.constant_bytes = {
+            tensor.name: _content_bytes(tensor)
+            for tensor in graph.initializer
+            if tensor.name not in choices
+        }
+        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self._producers = {value: node for node in graph.node for value in node.output}
         self._shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
         for value in (*graph.input, *graph.value_info, *graph.output):
@@ -30,7 +41,11 @@ class GraphView:
                 self._shapes[value.name] = _shape_for_one(value.type.tensor_type.shape)
         self._behind = {name: frozenset([name]) for name in self.constant_bytes}
         for node in graph.node:
-            parts = [self.constants_behind(name) for name in node.input if name]
+            parts = [
+                self.constants_behind(name)
+                for name in node.input
+                if name and name not in choices  # a chosen draw of constants is constant too
+            ]
             if parts and all(parts):
                 self._behind |= dict.fromkeys(node.output, frozenset[str]().union(*parts))
 
@@ -51,6 +66,10 @@ class GraphView:
     def is_constant(self, value: str) -> bool:
         """Whether a value is an initializer."""
         return value in self.constant_bytes
+
+    def constant(self, value: str) -> NDArray[Any]:
+        """The content of a constant."""
+        return numpy_helper.to_array(self._tensors[value])
 
     def constants_behind(self, value: str) -> frozenset[str]:
         """The initializers that a value is made of; none where it depends on an input."""

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.find_thresholds import Thresholds, find_thresholds
+from bnnkit.export.find_thresholds import SignsOfSums, Thresholds, find_thresholds
 from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import constant, label
 from bnnkit.export.monotone import Step
@@ -61,6 +61,24 @@ def thresholds_of(sign: ir.Node, chain: list[Step], layer: ir.Node) -> Threshold
         UnsupportedError: f is NaN or infinite for a sum.
     """
     bound = largest_sums(layer)
+    return find_thresholds(_signs_of_sums(sign, chain, bound), bound)
+
+
+def thresholds_on_side(
+    sign: ir.Node, chain: list[Step], layer: ir.Node, side: NDArray[np.int8]
+) -> NDArray[np.int32]:
+    """As `thresholds_of`, for the sums side * c, with which sign(f) does not decrease.
+
+    Returns:
+        int32 (O,), in [-K, K + 1]: the sign is +1 where side * c >= threshold.
+    """
+    bound = largest_sums(layer)
+    signs = _signs_of_sums(sign, chain, bound)
+    return find_thresholds(lambda sums: signs(side * sums), bound).threshold
+
+
+def _signs_of_sums(sign: ir.Node, chain: list[Step], bound: NDArray[np.int64]) -> SignsOfSums:
+    """The function from sums to signs."""
 
     def value(sums: NDArray[np.int64]) -> torch.Tensor:
         x = torch.from_numpy(sums.astype(np.float32))[None]  # exact: |c| < 2^24
@@ -72,4 +90,4 @@ def thresholds_of(sign: ir.Node, chain: list[Step], layer: ir.Node) -> Threshold
         raise UnsupportedError(
             f"the input of {label(sign)} is NaN or infinite for some sums; training diverged"
         )
-    return find_thresholds(lambda sums: (value(sums) >= 0).numpy(), bound)
+    return lambda sums: (value(sums) >= 0).numpy()

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.functions import OPSET
 from bnnkit.nn.evaluating import evaluating
+from bnnkit.nn.sampling import numbering
 
 BATCH: Final = "N"
 """The name of the free first axis."""
@@ -39,7 +40,7 @@ def marked_graph(model: nn.Module, example: Tensor) -> ir.Model:
     _check(model, example)
     # Torch takes an axis of size 1 for fixed.
     pair = torch.zeros((2, *example.shape[1:]), dtype=example.dtype)
-    with evaluating(model), _quiet():
+    with evaluating(model), numbering(model), _quiet():
         marked = _translated(model, pair)
     _check_batch_axis(marked.graph)
     return marked

@@ -11,6 +11,7 @@ import bnnkit
 from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import array, nodes
 from bnnkit.export.passes.signs import signs_of
+from bnnkit.export.stochastic import Mode
 
 FORMAT: Final = 1
 
@@ -32,12 +33,12 @@ class Metadata:
     checkpoint: str | None = None
 
 
-def metadata_props(graph: ir.Graph, metadata: Metadata) -> dict[str, str]:
+def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str, str]:
     """The entries for a lowered graph."""
     entries = {
         "bnnkit.format": str(FORMAT),
         "bnnkit.version": bnnkit.__version__,
-        "bnnkit.mode": "deterministic",
+        "bnnkit.mode": mode,
         "bnnkit.signs": json.dumps(_signs(graph)),
         "bnnkit.classes": json.dumps(list(metadata.classes), ensure_ascii=False),
         "bnnkit.input": json.dumps(_input(graph)),

@@ -7,7 +7,7 @@ promise to follow.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
@@ -15,8 +15,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnnkit.export.batch_norm import direction_of, normalize, parameters_of
+from bnnkit.export.batch_norm import (
+    direction_of,
+    exact_scale_and_shift,
+    normalize,
+    parameters_of,
+)
 from bnnkit.export.graph import array, operand, rank
+
+
+@dataclass(frozen=True)
+class Affine:
+    """x -> slope * x + shift on each channel.
+
+    Attributes:
+        slope: float64, (C,) or (1,).
+        shift: float64, likewise.
+    """
+
+    slope: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+    def after(self, first: "Affine") -> "Affine":
+        """The function x -> self(first(x))."""
+        return Affine(self.slope * first.slope, self.slope * first.shift + self.shift)
+
+
+IDENTITY: Final = Affine(np.ones(1), np.zeros(1))
 
 
 @dataclass(frozen=True)
@@ -29,12 +54,14 @@ class Step:
         direction: int8, shape (C,) or (1,): -1 on channels where it is nonincreasing, else +1:
             nondecreasing. Shape (1,) means that it is the same function on all channels.
         apply: float32 (B, C) to float32 (B, C), rounded as torch rounds.
+        affine: What it is in exact arithmetic; None where it is not affine.
     """
 
     node: ir.Node
     input: ir.Value
     direction: NDArray[np.int8]
     apply: Callable[[Tensor], Tensor]
+    affine: Affine | None
 
 
 def step(value: ir.Value) -> Step | None:
@@ -51,14 +78,16 @@ def step(value: ir.Value) -> Step | None:
     return _STEPS[node.op_type](node)
 
 
-def _unary(direction: int, apply: Callable[[Tensor], Tensor]) -> Callable[[ir.Node], Step | None]:
+def _unary(
+    direction: int, apply: Callable[[Tensor], Tensor], affine: Affine | None = None
+) -> Callable[[ir.Node], Step | None]:
     def make(node: ir.Node) -> Step | None:
-        return Step(node, operand(node, 0), np.array([direction], np.int8), apply)
+        return Step(node, operand(node, 0), np.array([direction], np.int8), apply, affine)
 
     return make
 
 
-_identity = _unary(1, lambda t: t)
+_identity = _unary(1, lambda t: t, IDENTITY)
 
 
 def _cast(node: ir.Node) -> Step | None:
@@ -80,19 +109,21 @@ def _batch_norm(node: ir.Node) -> Step | None:
     if parameters is None:
         return None
     direction = direction_of(parameters)
-    return Step(node, operand(node, 0), direction, lambda t: normalize(node, t, parameters))
+    affine = Affine(*exact_scale_and_shift(node, parameters))
+    x = operand(node, 0)
+    return Step(node, x, direction, lambda t: normalize(node, t, parameters), affine)
 
 
 def _with_constant(
     apply: Callable[[Tensor, Tensor], Tensor],
-    slope: Callable[[NDArray[np.float32], bool], NDArray[Any] | None],
+    affine: Callable[[NDArray[np.float64], bool], Affine | None],
 ) -> Callable[[ir.Node], Step | None]:
     """A step with one constant operand c.
 
     Args:
         apply: The operator.
-        slope: From c and whether it is the left operand, a number of the sign of the slope for
-            each channel; None where the operator is not monotone.
+        affine: From c and whether it is the left operand, the function; None where the operator
+            is not monotone.
     """
 
     def make(node: ir.Node) -> Step | None:
@@ -100,12 +131,14 @@ def _with_constant(
         is_left = array(right) is None
         x, constant = (right, left) if is_left else (left, right)
         c = _for_each_channel(constant, x)
-        slopes = None if c is None else slope(c, is_left)
-        if c is None or slopes is None:
+        function = None if c is None else affine(c.astype(np.float64), is_left)
+        if c is None or function is None:
             return None
         t = torch.from_numpy(c)
-        direction = np.where(slopes < 0, -1, 1).astype(np.int8)
-        return Step(node, x, direction, lambda v: apply(t, v) if is_left else apply(v, t))
+        direction = np.where(function.slope < 0, -1, 1).astype(np.int8)
+        return Step(
+            node, x, direction, lambda v: apply(t, v) if is_left else apply(v, t), function
+        )
 
     return make
 
@@ -120,19 +153,31 @@ def _for_each_channel(constant: ir.Value, x: ir.Value) -> NDArray[np.float32] | 
     return np.array(content, np.float32).reshape(-1) if is_for_channels else None
 
 
-def _divisor_slope(c: NDArray[np.float32], is_left: bool) -> NDArray[Any] | None:
-    return None if is_left or (c == 0).any() else c
+def _sum(c: NDArray[np.float64], is_left: bool) -> Affine:
+    return Affine(np.ones_like(c), c)
+
+
+def _difference(c: NDArray[np.float64], is_left: bool) -> Affine:
+    return Affine(-np.ones_like(c), c) if is_left else Affine(np.ones_like(c), -c)
+
+
+def _product(c: NDArray[np.float64], is_left: bool) -> Affine:
+    return Affine(c, np.zeros_like(c))
+
+
+def _quotient(c: NDArray[np.float64], is_left: bool) -> Affine | None:
+    return None if is_left or (c == 0).any() else Affine(1 / c, np.zeros_like(c))
 
 
 _STEPS: Final[dict[str, Callable[[ir.Node], Step | None]]] = {
     "Cast": _cast,
     "Identity": _identity,
     "Relu": _unary(1, torch.relu),
-    "Neg": _unary(-1, torch.neg),
+    "Neg": _unary(-1, torch.neg, Affine(-np.ones(1), np.zeros(1))),
     "Clip": _clip,
-    "Add": _with_constant(torch.add, lambda c, is_left: np.ones_like(c)),
-    "Sub": _with_constant(torch.sub, lambda c, is_left: np.full_like(c, -1 if is_left else 1)),
-    "Mul": _with_constant(torch.mul, lambda c, is_left: c),
-    "Div": _with_constant(torch.div, _divisor_slope),
+    "Add": _with_constant(torch.add, _sum),
+    "Sub": _with_constant(torch.sub, _difference),
+    "Mul": _with_constant(torch.mul, _product),
+    "Div": _with_constant(torch.div, _quotient),
     "BatchNormalization": _batch_norm,
 }

@@ -3,12 +3,14 @@
 Reads any artifact with numpy and onnx alone; torch need not be installed.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import onnx
 import onnx.shape_inference
 
+from bnnkit.artifact_format import DOMAIN
 from bnnkit.export.graph_view import GraphView
 from bnnkit.export.layer_report import KINDS, Kind, Layer, layer_reports
 from bnnkit.export.sign_report import Sign, sign_reports
@@ -32,7 +34,9 @@ class Report:
         other_bytes: All other constants: scales and shifts of skip connections, thresholds behind
             a sum, shapes.
         file_bytes: The whole file.
-        ideal_bytes: All constants, with 1 bit for a binary weight.
+        ideal_bytes: All constants, with 1 bit for a binary weight, and for each draw of one.
+        weight_draws: M, the stored draws of each noisy weight; 0 where there are none.
+        draw_bytes: Their size, a part of the binary layers' `stored_bytes`.
     """
 
     layers: tuple[Layer, ...]
@@ -42,6 +46,8 @@ class Report:
     other_bytes: int
     file_bytes: int
     ideal_bytes: int
+    weight_draws: int
+    draw_bytes: int
 
     @property
     def is_near_ideal_size(self) -> bool:
@@ -60,6 +66,7 @@ def report(model: onnx.ModelProto, file_size: int) -> Report:
     """
     graph = GraphView(_with_shapes(model).graph)
     layers, counted = layer_reports(graph)
+    draws = dict(_draws(graph))
     other = sum(size for name, size in graph.constant_bytes.items() if name not in counted)
     return Report(
         layers=tuple(layers),
@@ -74,7 +81,17 @@ def report(model: onnx.ModelProto, file_size: int) -> Report:
         other_bytes=other,
         file_bytes=file_size,
         ideal_bytes=other + sum(layer.ideal_bytes for layer in layers),
+        weight_draws=max((n_draws for n_draws, _ in draws.values()), default=0),
+        draw_bytes=sum(size for _, size in draws.values()),
     )
+
+
+def _draws(graph: GraphView) -> Iterator[tuple[str, tuple[int, int]]]:
+    """For each packed weight with draws, how many there are, and their size in bytes."""
+    for node in graph.nodes:
+        if (node.domain, node.op_type) == (DOMAIN, "WeightDraw"):
+            rows, row_bytes = graph.shape(node.input[0])
+            yield node.input[0], (rows - 1, (rows - 1) * row_bytes)
 
 
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

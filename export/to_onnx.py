@@ -1,6 +1,7 @@
 """A trained torch model to a MODEL.onnx."""
 
 from pathlib import Path
+from typing import get_args
 
 import onnx
 import onnx_ir as ir
@@ -9,17 +10,28 @@ from torch import Tensor, nn
 
 import bnnkit
 from bnnkit.atomic import write_bytes
+from bnnkit.errors import UsageError
 from bnnkit.export import functions
+from bnnkit.export.graph import nodes
 from bnnkit.export.marked_graph import marked_graph
 from bnnkit.export.metadata import Metadata, metadata_props
 from bnnkit.export.passes import lower
+from bnnkit.export.passes.signs import is_noisy
 from bnnkit.export.report import Report, report
+from bnnkit.export.stochastic import Mode, Stochastic, noises_of
 
 IR_VERSION = 10
 
 
 def export_onnx(
-    model: nn.Module, example: Tensor, path: Path | str, *, metadata: Metadata | None = None
+    model: nn.Module,
+    example: Tensor,
+    path: Path | str,
+    *,
+    metadata: Metadata | None = None,
+    mode: Mode | None = None,
+    weight_draws: int = 0,
+    seed: int = 0,
 ) -> Report:
     """Write the evaluation of a model as an artifact (docs/artifact.md).
 
@@ -34,29 +46,45 @@ def export_onnx(
             matter.
         path: The file, which is replaced as a whole or not at all.
         metadata: What the file shall say about itself.
+        mode: "samples": the noise of the signs goes into the file, which runs deterministic or
+            sampled; "deterministic": z = 0. None: "samples" where a sign has a noise.
+        weight_draws: M draws of every noisy weight, which go into the file beside its likelier
+            value, in mode "samples"; 0 for none.
+        seed: Of these draws, from 0 to 2^64 - 1.
 
     Returns:
         What is binary in the file, what is not and why, and the sizes.
 
     Raises:
-        UsageError: The model or the example is not on the CPU, or the example is of another type.
+        UsageError: The model or the example is not on the CPU, or the example is of another type;
+            samples are asked of a network without noise; or a number is out of its range.
         UnsupportedError: A part of the model cannot be exported; the message names it.
         FileError: The file cannot be written.
     """
-    artifact = to_artifact(model, example, metadata=metadata)
+    artifact = to_artifact(
+        model, example, metadata=metadata, mode=mode, weight_draws=weight_draws, seed=seed
+    )
     content = artifact.SerializeToString(deterministic=True)
     write_bytes(Path(path), content)
     return report(artifact, len(content))
 
 
 def to_artifact(
-    model: nn.Module, example: Tensor, *, metadata: Metadata | None = None
+    model: nn.Module,
+    example: Tensor,
+    *,
+    metadata: Metadata | None = None,
+    mode: Mode | None = None,
+    weight_draws: int = 0,
+    seed: int = 0,
 ) -> onnx.ModelProto:
     """The artifact of a model, as `export_onnx` writes it."""
+    stochastic = Stochastic(noises=noises_of(model), weight_draws=weight_draws, seed=seed)
     marked = marked_graph(model, example)
-    lower(marked.graph)
+    chosen = _chosen_mode(mode, marked.graph, weight_draws)
+    lower(marked.graph, stochastic if chosen == "samples" else None)
     marked.metadata_props.clear()
-    marked.metadata_props.update(metadata_props(marked.graph, metadata or Metadata()))
+    marked.metadata_props.update(metadata_props(marked.graph, metadata or Metadata(), chosen))
     marked.ir_version = IR_VERSION
     marked.producer_name, marked.producer_version = "bnnkit", bnnkit.__version__
     marked.graph.name = "bnnkit"
@@ -64,9 +92,33 @@ def to_artifact(
     return with_functions(marked)
 
 
+def _chosen_mode(mode: Mode | None, graph: ir.Graph, weight_draws: int) -> Mode:
+    """The mode of deployment; None leaves it to the graph.
+
+    Raises:
+        UsageError: The mode is unknown, or cannot be.
+    """
+    if mode not in (None, *get_args(Mode)):
+        raise UsageError(f"expected a mode out of {', '.join(get_args(Mode))}, got {mode!r}")
+    has_noise = any(is_noisy(mark) for mark in nodes(graph, "Sign", domain=functions.DOMAIN))
+    if mode == "samples" and not has_noise:
+        raise UsageError(
+            "expected a network with noisy signs for mode samples, got none; export it as"
+            " deterministic"
+        )
+    chosen = mode or ("samples" if has_noise else "deterministic")
+    if weight_draws and chosen != "samples":
+        raise UsageError(
+            "expected mode samples for draws of the weights, got a deterministic export; ask for"
+            " 0 draws"
+        )
+    return chosen
+
+
 def with_functions(model: ir.Model) -> onnx.ModelProto:
     """The model, with the operator sets and the functions of bnnkit that it uses."""
     used = {node.op_type for node in model.graph.all_nodes() if node.domain == functions.DOMAIN}
+    used |= {needed for name in used for needed in functions.NEEDS.get(name, ())}
     model.opset_imports.clear()
     model.opset_imports[""] = functions.OPSET
     if used:

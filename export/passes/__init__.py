@@ -4,7 +4,7 @@ Each is one file: its docstring numbers the rules, the code cites the numbers.
 """
 
 from collections.abc import Callable
-from typing import Final
+from functools import partial
 
 import onnx_ir as ir
 
@@ -20,31 +20,51 @@ from bnnkit.export.passes.names import name_all
 from bnnkit.export.passes.pooled_sums import compare_pooled_sums
 from bnnkit.export.passes.push_dequantize import push_dequantize
 from bnnkit.export.passes.signs import lower_signs
+from bnnkit.export.passes.stochastic_signs import compare_with_noise
 from bnnkit.export.passes.thresholds import fold_thresholds
+from bnnkit.export.passes.weight_draws import store_weight_draws
+from bnnkit.export.sampling_inputs import add_sampling_inputs
+from bnnkit.export.stochastic import Stochastic
 
-PASSES: Final[tuple[Callable[[ir.Graph], None], ...]] = (
-    lower_signs,
-    move_behind_signs,
-    push_dequantize,
-    lower_integer_layers,
-    lower_binary_layers,
-    fold_thresholds,
-    compare_pooled_sums,
-    remove_dead,  # batch norms that are in a threshold now
-    lower_batch_norms,
-    clean_up,
-    name_all,
-)
+Pass = Callable[[ir.Graph], None]
 
 
-def lower(graph: ir.Graph) -> None:
+def passes(stochastic: Stochastic | None) -> tuple[Pass, ...]:
+    """The passes of a deterministic artifact, or of a stochastic one."""
+    draw: tuple[Pass, ...] = ()
+    store: tuple[Pass, ...] = ()
+    if stochastic is not None:
+        draw = (add_sampling_inputs, partial(compare_with_noise, stochastic=stochastic))
+        store = (store_weight_draws,)
+    return (
+        partial(lower_signs, stochastic=stochastic is not None),
+        move_behind_signs,
+        push_dequantize,
+        lower_integer_layers,
+        partial(lower_binary_layers, stochastic=stochastic),
+        fold_thresholds,
+        compare_pooled_sums,
+        *draw,
+        remove_dead,  # batch norms that are in a threshold now
+        lower_batch_norms,
+        *store,
+        clean_up,
+        name_all,
+    )
+
+
+def lower(graph: ir.Graph, stochastic: Stochastic | None = None) -> None:
     """Turn a marked graph into that of an artifact, in place.
+
+    Args:
+        graph: Is changed.
+        stochastic: The noise that the artifact is to hold; None for a deterministic one.
 
     Raises:
         UnsupportedError: Some part has no counterpart in an artifact; the message names its module
             and operator.
     """
-    for run in PASSES:
+    for run in passes(stochastic):
         run(graph)
     for node in graph.all_nodes():
         # A mark in the branch of an If, or in a loop, is in a graph of its own.

@@ -8,7 +8,7 @@
 4. Every other `BinaryWeight` mark becomes `bnnkit.BinaryWeight`, which unpacks to real -1.0 and
    +1.0: its layer meets real activations.
 5. A weight is +1 iff its latent weight is >= 0. Weights are packed channels last; layers with the
-   same latent weights share them.
+   same latent weights share them, and their draws in a stochastic artifact.
 """
 
 from collections.abc import Mapping
@@ -36,21 +36,27 @@ from bnnkit.export.graph import (
     rank,
     replace,
 )
+from bnnkit.export.packed_weights import set_draws
 from bnnkit.export.passes.clean_up import remove_dead
 from bnnkit.export.passes.signs import dequantized
+from bnnkit.export.stochastic import Stochastic
 
 MAX_FAN_IN: Final = 2**23 - 1
 """Largest number of weights of an output channel; sums and thresholds then stay below 2^24."""
 
 
-def lower_binary_layers(graph: ir.Graph) -> None:
+def lower_binary_layers(graph: ir.Graph, stochastic: Stochastic | None = None) -> None:
     """Run the pass.
+
+    Args:
+        graph: Is changed.
+        stochastic: Tells how many draws of the weights are to be kept.
 
     Raises:
         UnsupportedError: Latent weights are not constants, hold NaN, or are neither of a linear
             map nor of a two-dimensional convolution; or an output sums up 2^23 products or more.
     """
-    weights = _PackedWeights(graph)
+    weights = _PackedWeights(graph, stochastic or Stochastic())
     for node in nodes(graph, "Conv"):
         _lower_convolution(graph, node, weights)
     for node in nodes(graph, "Gemm", "MatMul"):
@@ -63,20 +69,32 @@ def lower_binary_layers(graph: ir.Graph) -> None:
 class _PackedWeights:
     """The packed weights of the marks."""
 
-    def __init__(self, graph: ir.Graph) -> None:
+    def __init__(self, graph: ir.Graph, stochastic: Stochastic) -> None:
         self._graph = graph
+        self._stochastic = stochastic
         self._packed: dict[ir.Value, tuple[ir.Value, tuple[int, ...]]] = {}
 
     def of(self, mark: ir.Node, layer: ir.Node) -> tuple[ir.Value, tuple[int, ...]]:
         """Packed weight and `weight_shape` of a mark; `layer` gives them their name."""
         latent = operand(mark, 0)
         if latent not in self._packed:
-            signs = _signs(mark)
-            channels_last = signs.transpose(0, 2, 3, 1) if signs.ndim == 4 else signs
+            signs = _channels_last(_signs(mark))
             name = parameter_name(layer, "weight")
-            packed = add_constant(self._graph, name, pack_weight(channels_last))
-            self._packed[latent] = packed, channels_last.shape
+            packed = add_constant(self._graph, name, pack_weight(signs))
+            self._add_draws(mark, packed)
+            self._packed[latent] = packed, signs.shape
         return self._packed[latent]
+
+    def _add_draws(self, mark: ir.Node, packed: ir.Value) -> None:
+        noise = mark.attributes["noise"].as_string()
+        if self._stochastic.weight_draws and noise != "none":
+            number = len(self._packed)
+            draws = self._stochastic.draw_weights(constant(mark, 0), noise, number)
+            set_draws(packed, np.stack([pack_weight(_channels_last(draw)) for draw in draws]))
+
+
+def _channels_last(signs: NDArray[np.int8]) -> NDArray[np.int8]:
+    return signs.transpose(0, 2, 3, 1) if signs.ndim == 4 else signs
 
 
 def _signs(mark: ir.Node) -> NDArray[np.int8]:

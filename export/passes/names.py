@@ -2,8 +2,8 @@
 
 1. The input is called `image` (uint8) or `input`, the output `scores`, several outputs `output_0`
    and so on; the signs of a module bear the path of the module.
-2. A node of bnnkit's bears the path of its module; any other node that path and its operator,
-   `features.1/Mul`.
+2. A node of bnnkit's bears the path of its module, but for `WeightDraw`, which stands before the
+   module's layer; any other node that path and its operator, `features.1/Mul`.
 3. A layer of torch's own is called after the module that owns its weight: torch's exporter gives a
    convolution with a folded batch norm the path of the batch norm.
 4. Any other value is called after its node, `features.1/Mul/output`.
@@ -57,6 +57,8 @@ class _Names:
 def _name_ends(graph: ir.Graph, values: _Names) -> None:
     is_image = graph.inputs[0].dtype == ir.DataType.UINT8
     graph.inputs[0].name = values.free("image" if is_image else "input")
+    for value in graph.inputs[1:]:  # those that choose the random numbers
+        values.take(value.name or "")
     for index, value in enumerate(graph.outputs):
         value.name = values.free("scores" if len(graph.outputs) == 1 else f"output_{index}")
 
@@ -73,7 +75,7 @@ def _name_constants(graph: ir.Graph, values: _Names) -> None:
     constants = list(graph.initializers.values())
     numbered = [value for value in constants if "#" in (value.name or "")]
     for value in constants:
-        if value not in numbered:
+        if value not in numbered and not value.is_graph_input():
             values.take(value.name or "")
     for value in numbered:  # rule 5
         value.name = values.free((value.name or "").partition("#")[0])
@@ -86,6 +88,6 @@ def _node_name(node: ir.Node) -> str:
         owner, _, parameter = ((weight.name if weight else "") or "").rpartition(".")
         path = owner if owner and parameter == "weight" else path
         return path or node.op_type
-    if node.domain == DOMAIN and path:
+    if node.domain == DOMAIN and path and node.op_type != "WeightDraw":
         return path
     return f"{path}/{node.op_type}".lstrip("/")  # rule 2

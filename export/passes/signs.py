@@ -1,8 +1,10 @@
-"""Marks of signs become the operator `bnnkit.Sign`, and the names of the signs are fixed.
+"""Marks of signs become operators of the artifact, and the names of the signs are fixed.
 
 1. The mark `Sign(a)`, real to real, becomes `bnnkit.Sign(a)` (uint8 signs) and
    `DequantizeLinear(signs, 1.0, 1)`.
-2. The signs are the value that bears the module's path; the second call of a module gives
+2. In a stochastic artifact a mark with a noise becomes `bnnkit.StochasticSign(a)` instead, the
+   attribute `layer` being its number in the forward pass; its other inputs come later.
+3. The signs are the value that bears the module's path; the second call of a module gives
    `path#2`.
 """
 
@@ -76,8 +78,12 @@ def dequantized(value: ir.Value | None) -> ir.Value | None:
     return node.inputs[0] if scale.shape == () and scale == 1 and zero_point == 1 else None
 
 
-def lower_signs(graph: ir.Graph) -> None:
+def lower_signs(graph: ir.Graph, *, stochastic: bool = False) -> None:
     """Run the pass.
+
+    Args:
+        graph: Is changed.
+        stochastic: Whether the artifact is to hold the noise.
 
     Raises:
         UnsupportedError: A sign is taken of something that is not float32.
@@ -89,10 +95,27 @@ def lower_signs(graph: ir.Graph) -> None:
             raise UnsupportedError(
                 f"expected a float32 input of {label(mark)}, got {x.dtype}; call model.float()"
             )
-        codes = ir.DataType.UINT8
-        sign = new_node("Sign", [x], source=mark, dtype=codes, shape=x.shape, domain=DOMAIN)
+        sign = _sign(mark, x, stochastic and is_noisy(mark))
         path = module_path(mark) or "sign"
-        calls[path] += 1  # rule 2
+        calls[path] += 1  # rule 3
         name = path if calls[path] == 1 else f"{path}#{calls[path]}"
         set_signs(sign.outputs[0], Signs(name, mark.attributes["noise"].as_string()))
         replace(graph, mark, [sign, dequantize(graph, sign.outputs[0], mark)])  # rule 1
+
+
+def is_noisy(mark: ir.Node) -> bool:
+    """Whether the sign of a mark has a noise; "none" is none."""
+    return mark.attributes["noise"].as_string() != "none"
+
+
+def _sign(mark: ir.Node, x: ir.Value, has_noise: bool) -> ir.Node:
+    """Rules 1 and 2."""
+    return new_node(
+        "StochasticSign" if has_noise else "Sign",
+        [x],
+        source=mark,
+        dtype=ir.DataType.UINT8,
+        shape=x.shape,
+        domain=DOMAIN,
+        attributes={"layer": mark.attributes["call"].as_int()} if has_noise else None,
+    )

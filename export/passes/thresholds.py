@@ -15,7 +15,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.bits import pack_weight, unpack_weight
 from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import (
     add_constant,
@@ -31,6 +30,7 @@ from bnnkit.export.graph import (
 )
 from bnnkit.export.integer_sums import sum_layer, thresholds_of
 from bnnkit.export.monotone import Step, step
+from bnnkit.export.packed_weights import negate_packed
 
 
 def fold_thresholds(graph: ir.Graph) -> None:
@@ -65,30 +65,33 @@ def _fold(graph: ir.Graph, sign: ir.Node, layer: ir.Node, chain: list[Step]) -> 
         if cast is None:
             return
         if not is_only_use:
-            _negate_back(graph, cast, found.side)
-        _negate_channels(graph, layer, found.side)
+            negate_back(graph, cast, found.side)
+        negate_channels(graph, layer, found.side)
     is_fused = is_only_use and layer.op_type == "BinaryConv2d"
     make = _fused if is_fused else _behind_the_sum
     replace(graph, sign, [make(graph, sign, layer, found.threshold)])
 
 
-def _negate_channels(graph: ir.Graph, layer: ir.Node, side: NDArray[np.int8]) -> None:
+def negate_channels(graph: ir.Graph, layer: ir.Node, side: NDArray[np.int8]) -> None:
     """Multiply the weights of output channels by `side`; weights with other uses are copied."""
     weight, content = operand(layer, 1), constant(layer, 1)
+    if len(weight.uses()) > 1:
+        copy = add_constant(graph, parameter_name(layer, "weight"), content)
+        copy.meta.update(weight.meta)
+        layer.replace_input_with(1, copy)
+        weight = copy
     if layer.op_type.startswith("Binary"):
-        shape = tuple(layer.attributes["weight_shape"].as_ints())
-        column = side.reshape(-1, *[1] * (len(shape) - 1))
-        content = pack_weight(unpack_weight(content, shape) * column)
+        negate_packed(weight, tuple(layer.attributes["weight_shape"].as_ints()), side)
     else:
-        content = content * side.reshape(-1, *[1] * (content.ndim - 1))
-    if len(weight.uses()) == 1:
-        weight.const_value = ir.Tensor(content, name=weight.name)
-    else:
-        layer.replace_input_with(1, add_constant(graph, parameter_name(layer, "weight"), content))
+        negated = content * side.reshape(-1, *[1] * (content.ndim - 1))
+        weight.const_value = ir.Tensor(negated, name=weight.name)
 
 
-def _negate_back(graph: ir.Graph, cast: ir.Node, side: NDArray[np.int8]) -> None:
-    """Multiply the real value of a sum by `side`: in the scale behind it where there is one."""
+def negate_back(graph: ir.Graph, cast: ir.Node, side: NDArray[np.int8]) -> None:
+    """Multiply the real value of a sum by `side`: in the scale behind it where there is one.
+
+    Undoes `negate_channels` for those that use the value.
+    """
     real = cast.outputs[0]
     column = channel_column(side.astype(np.float32), real)
     scale = only_consumer(real)

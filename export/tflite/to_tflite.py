@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from bnnkit.atomic import write_bytes
-from bnnkit.errors import UsageError
+from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.tflite import lower, source, writer
 from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.layout import settled
@@ -72,6 +72,11 @@ def to_tflite(model: onnx.ModelProto, *, batch: int = 1, traced: Sequence[str] =
     """
     if batch < 1:
         raise UsageError(f"expected a batch of at least 1 image, got {batch}")
+    if any(node.op_type in ("StochasticSign", "WeightDraw") for node in model.graph.node):
+        raise UnsupportedError(
+            "expected a deterministic artifact, as TFLite has no noise, got a stochastic one;"
+            " export it with mode='deterministic', or give bnnkit.runtime.deterministic's"
+        )
     draft = lower.lower(source.read(model), batch)
     outputs = lower.outputs(draft)
     seen = {name: settled(draft, draft.values[name]) for name in traced if name in draft.values}
