@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field
 
 from bnnkit.errors import ConfigError, FileError
+from bnnkit.sample import MOST_SAMPLES
 
 _Count = Annotated[int, Field(ge=1)]
 
@@ -67,7 +68,12 @@ class Config(_Section):
             mirrors half of them; "none".
         recalibrate: Training batches from which the batch-norm statistics are estimated anew, in
             the mode of deployment, at the end; 0 keeps those of training.
-        eval_every: Epochs between two evaluations on the test data.
+        recalibrate_mode: How the network will be deployed: as an ensemble of "samples" of the
+            noise or as one "deterministic" network; "auto" is samples where signs are noisy.
+        eval_every: Epochs between two evaluations of the deterministic network on the test data.
+        eval_samples: Of the noise, in evaluations of the ensemble; 0 has none.
+        eval_samples_every: Epochs between two evaluations of the ensemble, which on a CPU cost
+            about as much as an epoch; the last epoch and the finished network have one always.
         save_every: Epochs between two states from which a stopped run continues.
         precision: Of training; evaluation is in float32 always.
         compile: Whether to compile the network with torch.compile.
@@ -78,7 +84,7 @@ class Config(_Section):
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     epochs: _Count = 30
     batch_size: Annotated[int, Field(ge=2)] = 128
     optimizer: Literal["adam"] = "adam"
@@ -88,7 +94,10 @@ class Config(_Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: Literal["none", "crop-flip"] = "none"
     recalibrate: Annotated[int, Field(ge=0)] = 100
+    recalibrate_mode: Literal["auto", "samples", "deterministic"] = "auto"
     eval_every: _Count = 1
+    eval_samples: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 10
+    eval_samples_every: _Count = 5
     save_every: _Count = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False

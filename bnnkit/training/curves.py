@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bnnkit.atomic import replacing
 from bnnkit.errors import MissingExtraError
@@ -11,12 +11,18 @@ from bnnkit.training.history import Record
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_TRAIN, _TEST, _FINAL = "#8c97a8", "#2563eb", "#e8590c"
+_TRAIN, _TEST, _SAMPLES = "#8c97a8", "#2563eb", "#e8590c"
 _INK, _GRID = "#1f2933", "#e4e7eb"
+_MOST_DOTS = 12
 
 
 def draw_curves(
-    records: Sequence[Record], path: Path, title: str, *, training: str = "training"
+    records: Sequence[Record],
+    path: Path,
+    title: str,
+    *,
+    training: str = "training",
+    samples: int = 0,
 ) -> None:
     """Draw a run as a PNG of 1500 x 660 pixels.
 
@@ -25,6 +31,7 @@ def draw_curves(
         path: The picture.
         title: What stands above it.
         training: What the curves of the training data are called.
+        samples: In the ensemble that was evaluated; 0 where there was none.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -39,8 +46,14 @@ def draw_curves(
     figure = Figure(figsize=(10, 4.4), layout="constrained")  # without pyplot: always Agg
     figure.suptitle(title, x=0.01, ha="left", color=_INK, fontsize=13, fontweight="bold")
     loss, accuracy = figure.subplots(1, 2)
-    _draw(loss, records, "loss", 1, training)
-    _draw(accuracy, records, "accuracy", 100, training)
+    curves = [
+        _Curve("train_{}", _TRAIN, training),
+        _Curve("test_{}", _TEST, "test, deterministic"),
+    ]
+    if samples:
+        curves.append(_Curve("test_{}_samples", _SAMPLES, f"test, {samples} samples"))
+    _draw(loss, records, "loss", 1, curves)
+    _draw(accuracy, records, "accuracy", 100, curves)
     loss.set_title("loss (nats)", loc="left", color=_INK, fontsize=11)
     accuracy.set_title("accuracy (%)", loc="left", color=_INK, fontsize=11)
     handles, labels = accuracy.get_legend_handles_labels()
@@ -56,18 +69,28 @@ def draw_curves(
         figure.savefig(temporary, dpi=150, format="png")
 
 
-def _draw(axes: "Axes", records: Sequence[Record], name: str, scale: float, training: str) -> None:
+class _Curve(NamedTuple):
+    """One line, and a diamond for the finished network; the key has a place for what is drawn."""
+
+    key: str
+    color: str
+    label: str
+
+
+def _draw(
+    axes: "Axes", records: Sequence[Record], name: str, scale: float, curves: Sequence[_Curve]
+) -> None:
     shown = []
-    for key, color, label in (
-        (f"train_{name}", _TRAIN, training),
-        (f"test_{name}", _TEST, "test, deterministic"),
-    ):
+    for curve in curves:
+        key = curve.key.format(name)
         x, y = _points(records, key, scale, final=False)
-        axes.plot(x, y, color=color, lw=1.8, marker="o" if len(x) < 2 else "", label=label)
-        shown += y
-    x, y = _points(records, f"test_{name}", scale, final=True)
-    axes.plot(x, y, "D", color=_FINAL, ms=8, mec="white", zorder=5, label="finished network")
-    _frame(axes, [*shown, *y], records[-1]["epoch"])
+        marker = "o" if len(x) <= _MOST_DOTS else ""
+        axes.plot(x, y, color=curve.color, lw=1.8, marker=marker, ms=4, label=curve.label)
+        x, final = _points(records, key, scale, final=True)
+        axes.plot(x, final, "D", color=curve.color, ms=8, mec="white", zorder=5)
+        shown += y + final
+    axes.plot([], [], "D", color=_INK, ms=8, mec="white", label="finished network")
+    _frame(axes, shown, records[-1]["epoch"])
 
 
 def _frame(axes: "Axes", shown: Sequence[float], epochs: int) -> None:

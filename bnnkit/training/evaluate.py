@@ -1,5 +1,10 @@
-"""What the deterministic network gives: class probabilities, and sums for the metrics."""
+"""What a network gives, deterministic or as an ensemble: probabilities, and sums for the metrics.
 
+An ensemble averages the softmax over samples of the noise, the ones that every engine draws
+(docs/artifact.md, Sampling); its result depends on the seed, but not on the batches.
+"""
+
+from math import log
 from typing import Any
 
 import numpy as np
@@ -8,51 +13,86 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bnnkit.nn import sampling
 from bnnkit.nn.evaluating import evaluating
+from bnnkit.sample import Sample, check_samples
+
+_BATCH = 1000
 
 
 def evaluate(
-    model: nn.Module, inputs: NDArray[Any] | Tensor, *, batch_size: int = 1000
+    model: nn.Module,
+    inputs: NDArray[Any] | Tensor,
+    *,
+    samples: int = 0,
+    seed: int = 0,
+    antithetic: bool = False,
+    batch_size: int = _BATCH,
 ) -> NDArray[np.float32]:
-    """Class probabilities of the deterministic network.
+    """Class probabilities.
 
     Args:
         model: Gives logits, (N, K); on any device.
-        inputs: (N, ...), of the dtype that the model takes.
+        inputs: (N, ...), of the dtype that the model takes; the first is image 0.
+        samples: Of the noise; 0 is the deterministic network.
+        seed: Of the noise.
+        antithetic: Whether samples 2j and 2j + 1 share their random numbers, 1 - u for u.
         batch_size: Inputs at a time.
 
     Returns:
-        The softmax of the logits, float32 (N, K).
+        The mean over the samples of the softmax of the logits, float32 (N, K), computed in
+        float64.
+
+    Raises:
+        UsageError: The number of samples or the seed is out of its range, or samples are asked of
+            a network without noisy signs.
     """
     parameter = next(model.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
+    parts = []
     with evaluating(model):
-        parts = [
-            model(torch.as_tensor(inputs[start : start + batch_size]).to(device)).softmax(1).cpu()
-            for start in range(0, len(inputs), batch_size)
-        ]
+        for start in range(0, len(inputs), batch_size):
+            x = torch.as_tensor(inputs[start : start + batch_size]).to(device)
+            log_p = _log_probabilities(model, x, _samples(samples, seed, start, antithetic))
+            parts.append(log_p.exp().float().cpu())
     probabilities: NDArray[np.float32] = torch.cat(parts).numpy()
     return probabilities
 
 
-def score(model: nn.Module, inputs: Tensor, labels: Tensor, *, batch_size: int = 1000) -> Tensor:
+def score(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    samples: int = 0,
+    seed: int = 0,
+    first_image: int = 0,
+    batch_size: int = _BATCH,
+) -> Tensor:
     """Sums over the examples, so that the shares of several processes can be added.
 
     Args:
         model: Gives logits, (N, K).
         inputs: (N, ...), on the model's device.
         labels: int64 (N,), there too.
+        samples: Of the noise; 0 is the deterministic network.
+        seed: Of the noise.
+        first_image: Number of the first input.
         batch_size: Inputs at a time.
 
     Returns:
         The sums of the losses in nats, of the right answers, and of the examples; float64 (3,).
+
+    Raises:
+        UsageError: As for `evaluate`.
     """
     totals = torch.zeros(3, dtype=torch.float64, device=labels.device)
     with evaluating(model):
         for start in range(0, len(inputs), batch_size):
             y = labels[start : start + batch_size]
-            logits = model(inputs[start : start + batch_size])
-            totals += batch_totals(functional.cross_entropy(logits, y), logits, y)
+            drawn = _samples(samples, seed, first_image + start)
+            log_p = _log_probabilities(model, inputs[start : start + batch_size], drawn)
+            totals += batch_totals(functional.nll_loss(log_p, y), log_p, y)
     return totals
 
 
@@ -61,3 +101,28 @@ def batch_totals(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     right = (logits.argmax(1) == labels).sum()
     examples = torch.full_like(right, len(labels))
     return torch.stack([loss.detach().double() * len(labels), right.double(), examples.double()])
+
+
+def _samples(
+    samples: int, seed: int, image_offset: int, antithetic: bool = False
+) -> list[Sample | None]:
+    """The passes of a batch; None is the deterministic one."""
+    check_samples(samples)
+    if samples == 0:
+        return [None]
+    return [
+        Sample(seed=seed, index=index, image_offset=image_offset, antithetic=antithetic)
+        for index in range(samples)
+    ]
+
+
+def _log_probabilities(model: nn.Module, x: Tensor, samples: list[Sample | None]) -> Tensor:
+    """Logarithms of the mean probabilities, float64 (N, K)."""
+    passes = torch.stack([_logits(model, x, sample).double().log_softmax(1) for sample in samples])
+    return passes.logsumexp(0) - log(len(samples))
+
+
+def _logits(model: nn.Module, x: Tensor, sample: Sample | None) -> Tensor:
+    with sampling(sample):
+        logits: Tensor = model(x)
+    return logits

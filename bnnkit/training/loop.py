@@ -11,20 +11,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bnnkit.data import Dataset
-from bnnkit.errors import CheckpointError, MissingExtraError, UsageError
+from bnnkit.errors import CheckpointError, ConfigError, MissingExtraError, UsageError
 from bnnkit.nn import BinaryWeight, Sign
+from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training.augment import CropFlip
 from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
 from bnnkit.training.config import Config
 from bnnkit.training.curves import draw_curves
-from bnnkit.training.evaluate import batch_totals, score
+from bnnkit.training.evaluate import batch_totals
 from bnnkit.training.history import History, Record
 from bnnkit.training.launch import Fabric
-from bnnkit.training.progress import Progress
+from bnnkit.training.progress import Progress, accuracies, recalibration_line
 from bnnkit.training.randomness import epoch_batches, seed_epoch, seed_initial_weights
-from bnnkit.training.recalibrate import recalibrate
+from bnnkit.training.recalibrate import Deployment, recalibrate
 from bnnkit.training.run_folder import RunFolder
 from bnnkit.training.schedule import learning_rate_factor
+from bnnkit.training.scores import Scores, means
 from bnnkit.training.state import load_state, save_state
 
 
@@ -43,7 +45,7 @@ class Loop:
         console: Where to report.
 
     Raises:
-        ConfigError: The model cannot be built.
+        ConfigError: The model cannot be built, or has no noise for what is asked of it.
         CheckpointError: The state in the folder cannot be used.
         FileError: The folder cannot be written.
     """
@@ -53,13 +55,15 @@ class Loop:
     ) -> None:
         self.config, self.dataset, self.fabric = config, dataset, fabric
         self.folder, self.console = folder, console
-        self.x_train, self.y_train, self.x_test, self.y_test = (
+        self.x_train, self.y_train = (
             torch.tensor(array, device=fabric.device)
-            for array in (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
+            for array in (dataset.x_train, dataset.y_train)
         )
         self.augment = CropFlip(dataset.zero_point) if config.augment == "crop-flip" else None
         seed_initial_weights(config.seed)
         self.network = build_model(config.model, dataset)
+        self.mode = _mode(config, self.network)
+        self.scores = Scores(self.network, dataset, config.eval_samples, fabric)
         self.adam = _adam(self.network, config, fabric.device)
         # Compiled or not, `model` trains the parameters of `network`.
         module = cast(nn.Module, torch.compile(self.network)) if config.compile else self.network
@@ -67,11 +71,13 @@ class Loop:
         self.history = History(folder.metrics)
         self.done = self._restore()
 
-    def run(self) -> float:
+    def run(self) -> Record:
         """All epochs that are left, and the end of the run.
 
         Returns:
-            The accuracy of the finished, deterministic network on the test data, a fraction.
+            Losses and accuracies of the finished network on the test data: those of the
+            deterministic one, test_loss and test_accuracy, and those of the ensemble, where there
+            is one, test_loss_samples and test_accuracy_samples.
 
         Raises:
             UsageError: The loss became infinite or NaN.
@@ -79,13 +85,14 @@ class Loop:
         """
         epochs, steps = self.config.epochs, len(self.x_train) // self.config.batch_size
         with Progress(self.console, epochs=epochs, done=self.done, steps=steps) as progress:
+            scored: Record = {}
             for epoch in range(self.done + 1, epochs + 1):
-                record = self._train_epoch(epoch, progress)
-                if epoch % self.config.eval_every == 0 or epoch == epochs:
-                    record["test_loss"], record["test_accuracy"] = self._evaluate()
-                progress.epoch_done(record)
-                self._save(epoch, record)
-        return self._finish()
+                trained = self._train_epoch(epoch, progress)
+                scored = self._evaluate(epoch)
+                progress.epoch_done(trained | scored)
+                self._save(epoch, trained | scored)
+        # A run that was stopped after its last epoch goes on here.
+        return self._finish(scored or self._evaluate(epochs))
 
     def _restore(self) -> int:
         """Load the state, where there is one; returns the number of epochs done."""
@@ -120,7 +127,7 @@ class Loop:
             self._set_learning_rate(progressed)
             totals += self._step(index[self.fabric.global_rank :: self.fabric.world_size])
             progress.step(epoch, totals)
-        loss, accuracy = self._means(totals)
+        loss, accuracy = means(self.fabric, totals)
         if not math.isfinite(loss):
             raise UsageError(
                 f"the training loss became {loss} in epoch {epoch}; "
@@ -153,14 +160,15 @@ class Loop:
         for group in self.adam.param_groups:
             group["lr"] = self.config.lr * factor
 
-    def _evaluate(self) -> tuple[float, float]:
-        share = slice(self.fabric.global_rank, None, self.fabric.world_size)
-        return self._means(score(self.network, self.x_test[share], self.y_test[share]))
-
-    def _means(self, totals: Tensor) -> tuple[float, float]:
-        """Loss and accuracy, over all processes."""
-        loss, right, examples = self._over_all(totals, "sum").tolist()
-        return loss / examples, right / examples
+    def _evaluate(self, epoch: int) -> Record:
+        """What is to be evaluated after an epoch."""
+        is_last, config = epoch == self.config.epochs, self.config
+        record: Record = {}
+        if is_last or epoch % config.eval_every == 0:
+            record |= self.scores.deterministic()
+        if is_last or epoch % config.eval_samples_every == 0:
+            record |= self.scores.ensemble()
+        return record
 
     def _average_buffers(self) -> None:
         """Make the batch-norm statistics of all processes one; each saw only its share."""
@@ -181,46 +189,62 @@ class Loop:
             precision = self.fabric.strategy.precision.state_dict()
             save_state(self.folder.state, epoch, self.network, self.adam, precision)
 
-    def _finish(self) -> float:
-        """Recalibrate, evaluate, and write; the checkpoint last, because it says "finished"."""
-        epoch = self.config.epochs
-        record: Record = {"epoch": epoch, "final": True}
+    def _finish(self, trained: Record) -> Record:
+        """Recalibrate, evaluate, and write; the checkpoint last, because it says "finished".
+
+        Args:
+            trained: The scores of the network as it was trained.
+        """
+        record: Record = {"epoch": self.config.epochs, "final": True} | trained
         if self.config.recalibrate:
-            key = "before_recalibration"
-            record[f"test_loss_{key}"], record[f"test_accuracy_{key}"] = self._evaluate()
-            recalibrate(self.network, self._calibration_inputs())
-        record["test_loss"], record["test_accuracy"] = self._evaluate()
-        accuracy = float(record["test_accuracy"])
-        if self.config.recalibrate:
-            before = record["test_accuracy_before_recalibration"]
+            recalibrate(self.network, self._calibration_inputs(), self.mode, seed=self.config.seed)
+            record |= {f"{key}_before_recalibration": trained[key] for key in trained}
+            record |= self._evaluate(self.config.epochs)
             self.console.print(
-                f"batch norms recalibrated, with deterministic signs and weights: "
-                f"test {100 * before:.2f} % before, {100 * accuracy:.2f} % after",
+                recalibration_line(record, self.mode, self.scores.samples),
                 highlight=False,
                 soft_wrap=True,
             )
         if self.fabric.is_global_zero:
             self.history.append(record)
-            self._draw(accuracy)
-            metadata = describe(self.dataset, accuracy)
+            self._draw(record)
+            metadata = describe(self.dataset, float(record["test_accuracy"]))
             save_checkpoint(self.folder.checkpoint, self.network, self.config, metadata)
             self.folder.state.unlink(missing_ok=True)
         self.fabric.barrier()
-        return accuracy
+        return record
 
     def _calibration_inputs(self) -> Iterator[Tensor]:
         """Training inputs as they are deployed, not augmented; the same in every process."""
         for index in self._batches(self.config.epochs + 1)[: self.config.recalibrate]:
             yield self.x_train[index]
 
-    def _draw(self, accuracy: float) -> None:
-        title = f"{self.config.model.name} on {self.dataset.name}: {100 * accuracy:.2f} %"
+    def _draw(self, record: Record) -> None:
+        samples = self.scores.samples
+        title = f"{self.config.model.name} on {self.dataset.name}: {accuracies(record, samples)}"
         try:
             draw_curves(
-                self.history.records, self.folder.curves, title, training=_training(self.network)
+                self.history.records,
+                self.folder.curves,
+                title,
+                training=_training(self.network),
+                samples=samples,
             )
         except MissingExtraError as error:
             self.console.print(f"no curves.png: {error}", markup=False, soft_wrap=True)
+
+
+def _mode(config: Config, network: nn.Module) -> Deployment:
+    """How the network will be deployed."""
+    noisy = has_noisy_signs(network)
+    if config.recalibrate_mode == "samples" and not noisy:
+        raise ConfigError(
+            "recalibrate_mode samples is for networks with noisy signs, this one has none; "
+            "use recalibrate_mode=auto"
+        )
+    if config.recalibrate_mode == "auto":
+        return "samples" if noisy else "deterministic"
+    return config.recalibrate_mode
 
 
 def _training(network: nn.Module) -> str:

@@ -13,8 +13,10 @@ from bnnkit.data import Dataset
 from bnnkit.errors import ConfigError, FileError
 from bnnkit.training.checkpoint import read_metadata
 from bnnkit.training.config import Config
+from bnnkit.training.history import Record, read_history
 from bnnkit.training.launch import Fabric, make_fabric, quiet_libraries
 from bnnkit.training.loop import Loop
+from bnnkit.training.progress import accuracies
 from bnnkit.training.run_folder import RunFolder, Stage
 from bnnkit.training.run_lock import run_lock
 
@@ -26,12 +28,14 @@ class Result:
     Attributes:
         out: Its folder.
         accuracy: Of the finished, deterministic network on the test data, a fraction.
+        accuracy_samples: Of its ensemble; None where it was not evaluated.
         seconds: That this call took.
         was_finished: Whether the run was finished before, so that this call did nothing.
     """
 
     out: Path
     accuracy: float
+    accuracy_samples: float | None
     seconds: float
     was_finished: bool
 
@@ -59,20 +63,21 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
     folder = RunFolder(out)
     stage = folder.stage(config)
     if stage is Stage.FINISHED:
-        accuracy = read_metadata(folder.checkpoint)[1].accuracy
-        _say(console, f"{out} holds this run, finished: {_percent(accuracy)}; nothing to do")
+        scores = _finished_scores(folder)
+        _say(console, f"{out} holds this run, finished: {_words(scores, config)}; nothing to do")
     else:
         with quiet_libraries():
-            accuracy = _train(config, folder, console)
+            scores = _train(config, folder, console)
     return Result(
         out=folder.path,
-        accuracy=accuracy,
+        accuracy=scores["test_accuracy"],
+        accuracy_samples=scores.get("test_accuracy_samples"),
         seconds=time.monotonic() - start,
         was_finished=stage is Stage.FINISHED,
     )
 
 
-def _train(config: Config, folder: RunFolder, console: Console) -> float:
+def _train(config: Config, folder: RunFolder, console: Console) -> Record:
     fabric = make_fabric(config)
     dataset = data.load(
         config.data.name, None if config.data.dir is None else Path(config.data.dir)
@@ -88,19 +93,19 @@ def _train(config: Config, folder: RunFolder, console: Console) -> float:
 
 def _launch(
     config: Config, dataset: Dataset, fabric: Fabric, folder: RunFolder, console: Console
-) -> float:
+) -> Record:
     fabric.launch()
     if not fabric.is_global_zero:
         console = Console(quiet=True)
     try:
         # The run seeds torch's generators; afterwards they are as the caller had them.
         with torch.random.fork_rng([fabric.device] if fabric.device.type == "cuda" else []):
-            accuracy = Loop(config, dataset, fabric, folder, console).run()
+            scores = Loop(config, dataset, fabric, folder, console).run()
     except KeyboardInterrupt:
         _say(console, f"stopped; the same command continues the run in {folder.path}")
         raise
-    _say(console, f"{_percent(accuracy)}; the run is in {folder.path}")
-    return accuracy
+    _say(console, f"{_words(scores, config)}; the run is in {folder.path}")
+    return scores
 
 
 def _check(config: Config, dataset: Dataset) -> None:
@@ -116,8 +121,15 @@ def _check(config: Config, dataset: Dataset) -> None:
         )
 
 
-def _percent(accuracy: float) -> str:
-    return f"test accuracy {100 * accuracy:.2f} % (deterministic)"
+def _finished_scores(folder: RunFolder) -> Record:
+    """The last record of a finished run; the checkpoint has the accuracy if that was deleted."""
+    final = [record for record in read_history(folder.metrics) if record.get("final")]
+    return final[-1] if final else {"test_accuracy": read_metadata(folder.checkpoint)[1].accuracy}
+
+
+def _words(scores: Record, config: Config) -> str:
+    samples = config.eval_samples if "test_accuracy_samples" in scores else 0
+    return f"test accuracy, deterministic: {accuracies(scores, samples)}"
 
 
 def _say(console: Console, text: str) -> None:
