@@ -3,11 +3,14 @@
 The engines take turns: in every round each runs for some tens of milliseconds, in an order that
 rotates. So a ratio of two engines is taken within each round, and its spread over the rounds says
 how far to trust it.
+
+Where samples of the noise are asked for, engines that can draw them average so many, and the
+others run their one pass: what an ensemble costs beside a network that has none.
 """
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -16,13 +19,17 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.engines import Engine
+from bnnkit.averaging import Averaging
+from bnnkit.engine import Engine, SamplingEngine
 from bnnkit.errors import BnnkitError, UsageError
 from bnnkit.rivals import CONTESTANTS, open_contestant
+from bnnkit.runtime import artifact
 from bnnkit.runtime.graph import from_model
 
 Array = NDArray[Any]
+Job = Callable[[], object]
 
+DETERMINISTIC = Averaging()
 WARM_UP_S = 0.3
 BLOCK_S = 0.03
 """How long an engine runs in one round."""
@@ -39,6 +46,7 @@ class Measurement:
         version: Of its package.
         batch: Images in a run.
         threads: Given to the engine.
+        samples: Averaged in a run; 0 is one deterministic pass.
         wall_us: Of each run, microseconds, (rounds, runs).
         cpu_us: Of a run, of all threads together, the mean in each round, (rounds,).
     """
@@ -47,6 +55,7 @@ class Measurement:
     version: str
     batch: int
     threads: int
+    samples: int = 0
     wall_us: NDArray[np.float64]
     cpu_us: NDArray[np.float64]
 
@@ -113,6 +122,7 @@ def benchmark(
     threads: Sequence[int] = (1,),
     batches: Sequence[int] = (1,),
     seconds: float = 2.0,
+    averaging: Averaging = DETERMINISTIC,
 ) -> Benchmark:
     """Measure engines on random inputs.
 
@@ -122,18 +132,23 @@ def benchmark(
         threads: Numbers of threads.
         batches: Numbers of images in a run.
         seconds: For each engine, batch size and number of threads, warm-up aside.
+        averaging: What engines that can draw samples average in a run.
 
     Raises:
-        UsageError: An engine is unknown, a number is not positive, or no engine can be measured.
+        UsageError: An engine is unknown, a number is not positive, no engine can be measured, or
+            samples are asked of a deterministic file.
     """
     _check(engines, [*threads, *batches, seconds])
+    if averaging.samples != 0 and not artifact.is_stochastic(model):
+        raise UsageError(f"the file is deterministic: expected 0 samples, got {averaging.samples}")
     measurements: list[Measurement] = []
     left_out: dict[str, str] = {}
     for n_threads in threads:
         opened = _open(model, engines, n_threads, left_out)
         for batch in batches if opened else ():
             images = random_images(model, batch)
-            measurements += interleave([(e, n_threads) for e in opened], images, seconds)
+            pairs = [(engine, n_threads) for engine in opened]
+            measurements += interleave(pairs, images, seconds, averaging)
     if not measurements:
         raise UsageError(
             "no engine can be measured: " + "; ".join(f"{n}: {why}" for n, why in left_out.items())
@@ -175,7 +190,10 @@ def _open(
 
 
 def interleave(
-    engines: Sequence[tuple[Engine, int]], images: Array, seconds: float
+    engines: Sequence[tuple[Engine, int]],
+    images: Array,
+    seconds: float,
+    averaging: Averaging = DETERMINISTIC,
 ) -> list[Measurement]:
     """Measure engines in the same rounds.
 
@@ -183,8 +201,12 @@ def interleave(
         engines: Each with the number of threads that it was opened with.
         images: (N, *input_shape), of the input's dtype; all of them in a run.
         seconds: For each engine, warm-up aside.
+        averaging: As in `benchmark`.
     """
-    runs = [max(1, round(BLOCK_S / _warm_up(engine, images))) for engine, _ in engines]
+    for engine, _ in engines:
+        engine.check(images)
+    jobs = [_job(engine, images, averaging) for engine, _ in engines]
+    runs = [max(1, round(BLOCK_S / _warm_up(job))) for job, _ in jobs]
     wall: list[list[Array]] = [[] for _ in engines]
     cpu: list[list[float]] = [[] for _ in engines]
     end = time.monotonic() + seconds * len(engines)
@@ -192,7 +214,7 @@ def interleave(
     while n_rounds < MIN_ROUNDS or time.monotonic() < end:
         for turn in range(len(engines)):
             index = (turn + n_rounds) % len(engines)
-            wall_us, cpu_us = _block(engines[index][0], images, runs[index])
+            wall_us, cpu_us = _block(jobs[index][0], runs[index])
             wall[index].append(wall_us)
             cpu[index].append(cpu_us)
         n_rounds += 1
@@ -202,6 +224,7 @@ def interleave(
             version=engine.version,
             batch=len(images),
             threads=threads,
+            samples=jobs[index][1],
             wall_us=np.stack(wall[index]),
             cpu_us=np.array(cpu[index]),
         )
@@ -209,19 +232,26 @@ def interleave(
     ]
 
 
-def _warm_up(engine: Engine, images: Array) -> float:
+def _job(engine: Engine, images: Array, averaging: Averaging) -> tuple[Job, int]:
+    """What is timed, and how many samples it averages."""
+    samples = averaging.samples if isinstance(engine, SamplingEngine) else 0
+    if samples and samples != "auto":
+        return lambda: engine.ensemble(images, averaging), samples
+    return lambda: engine.run(images), 0
+
+
+def _warm_up(job: Job) -> float:
     """Compile, allocate, fill caches; seconds of the fastest run."""
-    engine.check(images)
     start, fastest, n_runs = time.perf_counter(), float("inf"), 0
     while n_runs < MIN_WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_S:
         before = time.perf_counter()
-        engine.run(images)
+        job()
         fastest = min(fastest, time.perf_counter() - before)
         n_runs += 1
     return fastest
 
 
-def _block(engine: Engine, images: Array, n_runs: int) -> tuple[Array, float]:
+def _block(job: Job, n_runs: int) -> tuple[Array, float]:
     """Microseconds of each run, and the processor's of a run on average."""
     stamps = np.empty(n_runs + 1, np.int64)
     was_enabled = gc.isenabled()
@@ -230,7 +260,7 @@ def _block(engine: Engine, images: Array, n_runs: int) -> tuple[Array, float]:
         cpu = time.process_time_ns()
         stamps[0] = time.perf_counter_ns()
         for index in range(1, n_runs + 1):
-            engine.run(images)
+            job()
             stamps[index] = time.perf_counter_ns()
         cpu = time.process_time_ns() - cpu
     finally:

@@ -1,7 +1,8 @@
 """A benchmark in the JSON shape of google-benchmark, so that its tools (compare.py) read it.
 
 Each round of an engine is a repetition; the aggregates are over single runs, since a percentile of
-means says little. Beside the keys of google-benchmark stand `ratios`, `left_out` and `profile`.
+means says little. Beside the keys of google-benchmark stand `ratios`, `left_out` and `profile`,
+and in each entry `samples`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -50,12 +51,15 @@ def to_json(
 def _entries(measurement: Measurement, model: str, index: int) -> Iterator[dict[str, Any]]:
     n_rounds, n_runs = measurement.wall_us.shape
     name = f"{model}/{measurement.engine}/batch:{measurement.batch}/threads:{measurement.threads}"
+    if measurement.samples:
+        name += f"/samples:{measurement.samples}"
     shared = {
         "family_index": index,
         "per_family_instance_index": 0,
         "run_name": name,
         "repetitions": n_rounds,
         "threads": measurement.threads,
+        "samples": measurement.samples,
         "time_unit": "us",
     }
     for number in range(n_rounds):
@@ -91,5 +95,6 @@ def _ratios(measured: Benchmark) -> Iterator[dict[str, Any]]:
                 "against": other.engine,
                 "batch": first.batch,
                 "threads": first.threads,
+                "samples": [first.samples, other.samples],
                 **asdict(ratio(other, first)),
             }

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.errors import CheckpointError
+from bnnkit.sample import Sample
 
 Array = NDArray[Any]
 
@@ -24,7 +25,8 @@ class Evaluation:
     Attributes:
         outputs: Those of the file, in its order.
         signs: By name: uint8, 0 is -1 and 2 is +1, (N, ...).
-        real: For signs that rounding may change: the real numbers, (N, ...), by the signs' name.
+        real: For signs that rounding may change: the real numbers less the noise, (N, ...), by the
+            signs' name.
     """
 
     outputs: tuple[Array, ...]
@@ -38,9 +40,10 @@ class Difference:
 
     Attributes:
         name: Of the value in the artifact.
-        n_bits: How many signs, of all images.
-        n_images: In how many images.
+        n_bits: How many signs, of all images, in all passes.
+        n_images: In how many images; one counts again in every pass.
         image: The first of them.
+        sample: The pass in which it differs first; None is the deterministic one.
         index: Of its first sign that differs, such as (channel, row, column).
         expected: That sign in the reference, -1 or +1.
     """
@@ -49,6 +52,7 @@ class Difference:
     n_bits: int
     n_images: int
     image: int
+    sample: Sample | None
     index: tuple[int, ...]
     expected: int
 
@@ -60,9 +64,10 @@ class Comparison:
     Attributes:
         engine: Its name.
         n_tensors: Tensors of signs that were compared.
-        n_bits: All their signs, of all images.
+        n_bits: All their signs, of all images, in all passes.
         differences: The tensors that differ, in the order of the graph, what is excused aside.
-        excused_images: Images in which a sign differs by the rounding of a real number.
+        excused_images: Images in which a sign differs by the rounding of a real number; one counts
+            again in every pass.
         excused_bits: Signs that differ in them.
         largest_margin: How far from zero such a number was, in root mean squares of its tensor.
         n_classes_differ: Images whose class differs, those excused aside.
@@ -99,6 +104,7 @@ class _Count:
     n_bits: int
     n_images: int
     image: int
+    sample: Sample | None
     index: tuple[int, ...]
     expected: int
 
@@ -116,7 +122,6 @@ class Tally:
     engine: str
     order: Sequence[str]
     required: Collection[str] = ()
-    _n_images: int = 0
     _n_bits: int = 0
     _names: set[str] = field(default_factory=set)
     _absent: set[str] = field(default_factory=set)
@@ -127,8 +132,21 @@ class Tally:
     _n_classes_differ: int = 0
     _output_difference: float = 0.0
 
-    def add(self, expected: Evaluation, found: Evaluation) -> None:
+    def add(
+        self,
+        expected: Evaluation,
+        found: Evaluation,
+        *,
+        first: int = 0,
+        sample: Sample | None = None,
+    ) -> None:
         """Compare a batch.
+
+        Args:
+            expected: What the reference gave.
+            found: What the engine gave.
+            first: The number of the first image.
+            sample: Whose noise was drawn.
 
         Raises:
             CheckpointError: Signs of one name have different shapes: it is another network.
@@ -138,12 +156,14 @@ class Tally:
         for name in self.order:
             if name in found.signs:
                 real = found.real.get(name, expected.real.get(name))
-                self._add_signs(name, expected.signs[name], found.signs[name], real, excused)
+                counted = self._add_signs(
+                    name, expected.signs[name], found.signs[name], real, excused
+                )
+                self._count(name, expected.signs[name], counted, first, sample)
         self._names.update(found.signs)
         self._absent.update(set(self.order).difference(found.signs))
         self._excused_images += int(excused.sum())
         self._add_outputs(expected.outputs, found.outputs, ~excused)
-        self._n_images += n_images
 
     def comparison(self) -> Comparison:
         """The result."""
@@ -169,8 +189,12 @@ class Tally:
 
     def _add_signs(
         self, name: str, expected: Array, found: Array, real: Array | None, excused: Array
-    ) -> None:
-        """Compare one tensor; images in which only rounding differs are marked in `excused`."""
+    ) -> Array:
+        """Compare one tensor; images in which only rounding differs are marked in `excused`.
+
+        Returns:
+            Where it differs, these images aside.
+        """
         if found.shape != expected.shape:
             raise CheckpointError(
                 f"the signs {name!r} have shape {found.shape[1:]} in {self.engine} and"
@@ -185,21 +209,25 @@ class Tally:
             self._largest_margin = max(self._largest_margin, margins[rounds].max(initial=0.0))
             excused |= rounds
         self._excused_bits += int(bits[excused].sum())
-        self._count(name, expected, differs & ~excused.reshape(-1, *[1] * (differs.ndim - 1)))
+        counted: Array = differs & ~excused.reshape(-1, *[1] * (differs.ndim - 1))
+        return counted
 
-    def _count(self, name: str, expected: Array, differs: Array) -> None:
+    def _count(
+        self, name: str, expected: Array, differs: Array, first: int, sample: Sample | None
+    ) -> None:
         where = np.argwhere(differs)
         if len(where) == 0:
             return
         image, *index = where[0].tolist()
-        first = _Count(
+        new = _Count(
             n_bits=0,
             n_images=0,
-            image=self._n_images + image,
+            image=first + image,
+            sample=sample,
             index=tuple(index),
             expected=int(expected[tuple(where[0])]) - 1,
         )
-        count = self._counts.setdefault(name, first)
+        count = self._counts.setdefault(name, new)
         count.n_bits += len(where)
         count.n_images += len(np.unique(where[:, 0]))
 

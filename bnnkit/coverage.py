@@ -12,7 +12,7 @@ import onnx
 
 from bnnkit.runtime.reference import signs_of
 
-_MAKERS = {"Sign", "Threshold", "BinaryConv2dThreshold", "MaxPool"}
+_MAKERS = {"Sign", "Threshold", "BinaryConv2dThreshold", "StochasticSign", "MaxPool"}
 
 
 def signs_of_modules(model: onnx.ModelProto, paths: Iterable[str]) -> frozenset[str]:

@@ -26,10 +26,10 @@ _BAR, _MARK, _INK, _EMPTY = "#2563eb", "#e8590c", "#1f2933", "#d3d8de"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Bins:
-    """Examples by confidence, the largest probability; bin b of B holds ((b - 1) / B, b / B].
+    """Examples by confidence, the largest probability; bin b of B holds [(b - 1) / B, b / B).
 
-    Each (B,): the number of examples, and their mean confidence and accuracy, 0 where there are
-    none.
+    The last one holds 1 too. Each (B,): the number of examples, and their mean confidence and
+    accuracy, 0 where there are none.
     """
 
     count: NDArray[np.int64]
@@ -46,7 +46,7 @@ def reliability(probabilities: NDArray[Any], labels: NDArray[Any], n_bins: int =
         n_bins: B.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
-    bins = np.searchsorted(np.arange(1, n_bins) / n_bins, confidence, side="left")
+    bins = np.searchsorted(np.arange(1, n_bins) / n_bins, confidence, side="right")
     count = np.bincount(bins, minlength=n_bins)
     shared = np.maximum(count, 1)
     is_right = (probabilities.argmax(axis=1) == labels).astype(np.float64)

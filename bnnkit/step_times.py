@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.runtime.deterministic import deterministic
 from bnnkit.runtime.graph import Graph, from_model
 from bnnkit.runtime.kernels.ceiling import Ceiling
 from bnnkit.runtime.memory import Memory
@@ -50,7 +51,7 @@ class StepTime:
 def step_times(
     model: onnx.ModelProto, images: NDArray[Any], *, threads: int = 1, runs: int = 100
 ) -> list[StepTime]:
-    """Time each step of the runtime's plan, in order, within whole passes.
+    """Time each step of the runtime's plan, in order, within whole deterministic passes.
 
     Each is started from Python. What that takes is measured with an empty program, and subtracted;
     it is about a microsecond, and times below that are noise.
@@ -61,7 +62,7 @@ def step_times(
         threads: For the steps that can use them.
         runs: Passes.
     """
-    plan = Plan(from_model(model))
+    plan = Plan(from_model(deterministic(model)))
     memory = Memory(plan.values, len(images), threads)
     np.copyto(memory.buffers[plan.graph.input], images)
     bound = [(step, Bound(memory, [step])) for step in plan.steps]

@@ -1,18 +1,20 @@
 """Whether every engine computes what was trained: the same bits at every sign, the same class.
 
 The reference executor is what all others are compared with. Signs and classes must be equal; real
-outputs may differ by `OUTPUT_TOLERANCE`.
+outputs may differ by `OUTPUT_TOLERANCE`. A stochastic network is compared in the deterministic
+pass, and in samples of several seeds.
 
 One thing is excused, and counted: real numbers may be summed in another order. So the sign of a
-real number that lies within `MARGIN` of zero may differ, where rounding.py says so, and then what
-follows from it in the same image. A network whose sums are all integers has no such sign.
+real number that lies within `MARGIN` of zero, or of its noise, may differ, where rounding.py says
+so, and then what follows from it in the same image. A network whose sums are all integers has no
+such sign.
 
 An engine that does not give the signs that it must (coverage.py) is not equal: nothing was
 compared there.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +23,28 @@ from numpy.typing import NDArray
 
 from bnnkit.comparison import Comparison, Evaluation, Tally
 from bnnkit.coverage import signs_in_memory, signs_of_modules
-from bnnkit.engines import fixed_batch, open_engine, with_outputs
+from bnnkit.engine import SamplingEngine, fixed_batch
+from bnnkit.engines import open_engine
 from bnnkit.errors import CheckpointError, MissingExtraError
-from bnnkit.rounding import signs_that_engines_may_round, signs_that_torch_may_round
+from bnnkit.reference_run import ReferenceRun
+from bnnkit.rounding import signs_that_torch_may_round
 from bnnkit.runtime import artifact
-from bnnkit.runtime.reference import Reference, signs_of
+from bnnkit.runtime.reference import signs_of
+from bnnkit.sample import Sample
 
 if TYPE_CHECKING:
     from torch import nn
 
 Array = NDArray[Any]
-Evaluate = Callable[[Array], Evaluation]
+Evaluate = Callable[[Array, Sample | None], Evaluation | None]
+"""What an engine gives, or None where it has no such pass."""
 
 BATCH = 50
 THREADS = (1, 2)
+SAMPLES = 2
+"""Of each seed."""
+SEEDS = (0, 2**32 + 1)
+"""The second is in both words of the generator's key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +53,13 @@ class Verification:
 
     Attributes:
         n_images: How many images.
+        samples: The passes beside the deterministic one, as for the first image.
         comparisons: One for each engine.
         left_out: Engines that could not be compared, and why.
     """
 
     n_images: int
+    samples: tuple[Sample, ...]
     comparisons: tuple[Comparison, ...]
     left_out: dict[str, str]
 
@@ -62,6 +74,7 @@ def verify(
     images: Array,
     *,
     network: "nn.Module | None" = None,
+    samples: int = SAMPLES,
     advance: Callable[[int], object] = lambda n_images: None,
 ) -> Verification:
     """Run images through all engines and compare.
@@ -70,6 +83,7 @@ def verify(
         model: The artifact.
         images: (N, *input_shape), of the input's dtype.
         network: The torch network that it was exported from, in evaluation mode on the CPU.
+        samples: Of a stochastic network: how many of each of the `SEEDS`.
         advance: Called with the number of images done since the last call.
 
     Raises:
@@ -77,17 +91,22 @@ def verify(
         UnsupportedError: The runtime cannot execute the model.
     """
     open_engine("bnnkit", model).check(images)
-    reference = _ReferenceRun(model)
-    others, left_out = _others(model, network)
+    drawn = _samples(samples) if artifact.is_stochastic(model) else ()
+    reference = ReferenceRun(model)
+    others, left_out = _others(model, network, images[:1])
     size = fixed_batch(model) or BATCH
     for start in range(0, len(images), size):
         batch = images[start : start + size]
-        expected = reference(batch)
-        for tally, evaluate in others:
-            tally.add(expected, evaluate(batch))
+        for sample in (None, *(replace(one, image_offset=start) for one in drawn)):
+            expected = reference(batch, sample)
+            for tally, evaluate in others:
+                found = evaluate(batch, sample)
+                if found is not None:
+                    tally.add(expected, found, first=start, sample=sample)
         advance(len(batch))
     return Verification(
         n_images=len(images),
+        samples=drawn,
         comparisons=tuple(tally.comparison() for tally, _ in others),
         left_out=left_out,
     )
@@ -119,29 +138,17 @@ def check_pair(checkpoint: Path, model: onnx.ModelProto, *, name: str = "the mod
         )
 
 
-class _ReferenceRun:
-    """Everything of interest in one pass of the reference."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._outputs = [value.name for value in model.graph.output]
-        self._signs = signs_of(model)
-        self._inputs = signs_that_engines_may_round(model)
-        names = [*self._signs, *self._inputs.values()]
-        extended = with_outputs(model, names)
-        self._names = [value.name for value in extended.graph.output]
-        self._reference = Reference(extended)
-
-    def __call__(self, images: Array) -> Evaluation:
-        values = dict(zip(self._names, self._reference.run(images), strict=True))
-        return Evaluation(
-            outputs=tuple(values[name] for name in self._outputs),
-            signs={name: values[name] for name in self._signs},
-            real={sign: values[name] for sign, name in self._inputs.items()},
-        )
+def _samples(count: int) -> tuple[Sample, ...]:
+    """So many of each seed; the second seed's share their random numbers in pairs."""
+    return tuple(
+        Sample(seed=seed, index=index, antithetic=seed == SEEDS[1])
+        for seed in SEEDS
+        for index in range(count)
+    )
 
 
 def _others(
-    model: onnx.ModelProto, network: "nn.Module | None"
+    model: onnx.ModelProto, network: "nn.Module | None", example: Array
 ) -> tuple[list[tuple[Tally, Evaluate]], dict[str, str]]:
     """Everything that is compared with the reference, and what cannot be."""
     order, left_out = signs_of(model), {}
@@ -149,11 +156,9 @@ def _others(
     if network is None:
         left_out["torch"] = "no checkpoint was given"
     else:
-        from bnnkit.torch_trace import TorchTrace
-
-        real = signs_that_torch_may_round(model)
-        trace = TorchTrace(network, real)
-        others.append((Tally("torch", order, signs_of_modules(model, trace.modules)), trace))
+        others.append(_torch(model, network, example))
+        if _stores_draws(model):
+            left_out["torch in samples"] = "the draws of the weights are in the model file alone"
     try:
         evaluator = _evaluator("onnxruntime", model, 1)
         others.append((Tally("onnxruntime", order, order), evaluator))
@@ -166,10 +171,34 @@ def _others(
     return others, left_out
 
 
+def _torch(model: onnx.ModelProto, network: "nn.Module", example: Array) -> tuple[Tally, Evaluate]:
+    import torch
+
+    from bnnkit.export import sign_laws
+    from bnnkit.torch_trace import TorchTrace
+
+    laws = sign_laws(network, torch.from_numpy(example)) if artifact.is_stochastic(model) else None
+    trace = TorchTrace(network, signs_that_torch_may_round(model), laws)
+    stores_draws = _stores_draws(model)
+
+    def evaluate(images: Array, sample: Sample | None) -> Evaluation | None:
+        return None if sample is not None and stores_draws else trace(images, sample)
+
+    return Tally("torch", signs_of(model), signs_of_modules(model, trace.modules)), evaluate
+
+
+def _stores_draws(model: onnx.ModelProto) -> bool:
+    """Whether samples have other weights than the network, which has the likelier ones."""
+    return any(node.op_type == "WeightDraw" for node in model.graph.node)
+
+
 def _evaluator(name: str, model: onnx.ModelProto, threads: int) -> Evaluate:
     engine = open_engine(name, model, threads=threads)
+    assert isinstance(engine, SamplingEngine)
 
-    def evaluate(images: Array) -> Evaluation:
-        return Evaluation(outputs=engine.run(images), signs=engine.trace(images), real={})
+    def evaluate(images: Array, sample: Sample | None) -> Evaluation:
+        return Evaluation(
+            outputs=engine.run(images, sample), signs=engine.trace(images, sample), real={}
+        )
 
     return evaluate

@@ -7,13 +7,13 @@ import click
 import onnx
 
 from bnnkit.atomic import write_text
+from bnnkit.averaging import Averaging
 from bnnkit.benchmark import Benchmark, benchmark, random_images
 from bnnkit.benchmark_json import to_json
 from bnnkit.cli import options
 from bnnkit.cli.array_files import check_file
 from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
 from bnnkit.cli.console import waiting, write
-from bnnkit.errors import UsageError
 from bnnkit.rivals import CONTESTANTS
 from bnnkit.runtime import artifact
 from bnnkit.step_times import StepTime, step_times
@@ -58,7 +58,16 @@ DEFAULT_ENGINES = "bnnkit,onnxruntime,onnxruntime-fp32"
     show_default=True,
     help="How long to measure each engine, for each number of threads and images.",
 )
-@options.samples
+@click.option(
+    "--samples",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="M",
+    help="Average M samples of the noise in a run of bnnkit, onnxruntime and the reference; the "
+    "others run one deterministic pass, as all do without it.",
+)
+@options.seed
+@options.antithetic
 @click.option(
     "--json",
     "json_file",
@@ -73,8 +82,9 @@ def command(
     threads: tuple[int, ...],
     batches: tuple[int, ...],
     seconds: float,
-    samples: int | None,
+    samples: int,
     seed: int,
+    antithetic: bool,
     json_file: Path | None,
     profile: bool,
 ) -> None:
@@ -82,14 +92,18 @@ def command(
 
     The engines take turns on the same random inputs, so that the machine's moods hit all alike.
     """
-    if samples:
-        raise UsageError(f"the file is deterministic: expected --samples 0, got {samples}")
+    averaging = Averaging(samples=samples, seed=seed, antithetic=antithetic)
     if json_file is not None:
         check_file(json_file)
     network = artifact.read(model)
     with waiting("measuring"):
         measured = benchmark(
-            network, engines=engines, threads=threads, batches=batches, seconds=seconds
+            network,
+            engines=engines,
+            threads=threads,
+            batches=batches,
+            seconds=seconds,
+            averaging=averaging,
         )
         steps = _profile(network, threads[0], batches[0]) if profile else []
     print_benchmark(measured)

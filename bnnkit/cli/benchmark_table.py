@@ -13,7 +13,7 @@ def print_benchmark(measured: Benchmark) -> None:
     first = measured.measurements[0].engine
     print_table(
         "latency of a run, in microseconds",
-        ("engine", "batch", "threads", *times, f"speed-up of {first}"),
+        ("engine", "samples", "batch", "threads", *times, f"speed-up of {first}"),
         list(_rows(measured)),
         left=("engine",),
     )
@@ -68,6 +68,7 @@ def _row(measurement: Measurement, comparison: str) -> tuple[str, ...]:
     )
     return (
         f"{measurement.engine} {measurement.version}",
+        str(measurement.samples) if measurement.samples else "one pass",
         str(measurement.batch),
         str(measurement.threads),
         *(f"{microseconds:,.1f}" for microseconds in times),

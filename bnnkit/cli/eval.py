@@ -1,24 +1,22 @@
 """`bnnkit eval`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from bnnkit import data, metrics
+from bnnkit.averaging import Averaging, Samples
 from bnnkit.cli import options
-from bnnkit.cli.array_files import Array
+from bnnkit.cli.array_files import Array, check_file
 from bnnkit.cli.console import print_json, print_table, progress, write
+from bnnkit.cost_curve import draw_cost
 from bnnkit.engines import open_file
 from bnnkit.errors import UsageError
+from bnnkit.evaluation import Evaluation, Network, evaluate
 from bnnkit.reliability import draw_reliability, picture_format
 from bnnkit.runtime import artifact
-from bnnkit.runtime.inputs import check_inputs
-
-BATCH = 256
 
 
 @click.command("eval")
@@ -32,21 +30,36 @@ BATCH = 256
     "a .npz file needs it.",
 )
 @options.data_dir
-@options.samples
+@click.option(
+    "--samples",
+    callback=options.numbers_of_samples,
+    default="0",
+    show_default=True,
+    metavar="COUNTS",
+    help="Samples of the noise to average over, such as 0,1,2,4,10,auto; 0 is the deterministic "
+    "pass, auto takes as many as an image needs.",
+)
+@options.seed
+@options.antithetic
+@options.adaptive
 @options.threads
 @options.as_json
 @click.option(
     "--plot",
     type=options.PATH,
     metavar="FILE.png",
-    help="Draw the reliability diagram, accuracy over confidence: .png, .svg or .pdf.",
+    help="Draw the reliability diagram, accuracy over confidence; for several numbers of samples, "
+    "accuracy and ece over what they cost: .png, .svg or .pdf.",
 )
 def command(
     path: Path,
     name: str | None,
     data_dir: Path | None,
-    samples: int | None,
+    samples: tuple[Samples, ...],
     seed: int,
+    antithetic: bool,
+    error: float,
+    most_samples: int,
     threads: int,
     as_json: bool,
     plot: Path | None,
@@ -54,34 +67,35 @@ def command(
     """Accuracy and calibration of a checkpoint or a model.
 
     CKPT_OR_MODEL is the folder of a run or its checkpoint.safetensors, which torch evaluates, or a
-    model file, which bnnkit's runtime runs; that needs no torch.
+    model file, which bnnkit's runtime runs.
 
     accuracy: the share of the images whose most probable class is right. nll: the mean negative
     log likelihood of the right class, in nats. brier: the mean squared error of the probabilities,
-    from 0 to 2. ece: the expected calibration error, from 0 to 1, in 15 bins.
+    from 0 to 2. ece: the expected calibration error, from 0 to 1, in 15 bins. With several numbers
+    of samples there is a line for each, and JSON is a list.
     """
+    averagings = [
+        Averaging(samples=s, seed=seed, antithetic=antithetic, error=error, most=most_samples)
+        for s in samples
+    ]
     if plot is not None:
         picture_format(plot)
-    predict, trained_on = _opened(path, samples or 0, threads)
+        check_file(plot)
+    metrics.check_installed()
+    network, trained_on = _opened(path, threads)
     dataset = data.load(name, data_dir) if name else _load(trained_on, data_dir, path)
-    probabilities = _in_batches(predict, dataset.x_test)
-    scores: dict[str, Any] = {
-        "accuracy": metrics.accuracy(probabilities, dataset.y_test),
-        "nll": metrics.nll(probabilities, dataset.y_test),
-        "brier": metrics.brier(probabilities, dataset.y_test),
-        "ece": metrics.ece(probabilities, dataset.y_test),
-    }
-    if plot is not None:
-        draw_reliability(
-            probabilities, dataset.y_test, plot, title=f"{path.name} on {dataset.name}"
-        )
-    about = {"file": str(path), "data": dataset.name, "images": len(dataset.x_test)}
+    found, probabilities = _evaluate(network, dataset, averagings)
+    title = f"{path.name} on {dataset.name}"
+    if plot is not None and len(found) == 1:
+        draw_reliability(probabilities, dataset.y_test, plot, title=title)
+    elif plot is not None:
+        draw_cost(found, plot, title=f"{title}, {threads} thread{'s' * (threads > 1)}")
     if as_json:
-        print_json({**about, "samples": samples or 0, **scores})
+        about = {"file": str(path), "data": dataset.name, "images": len(dataset.x_test)}
+        entries = [{**about, "seed": seed, **asdict(one)} for one in found]
+        print_json(entries if len(entries) > 1 else entries[0])
         return
-    cells = [f"{len(dataset.x_test):,}", str(samples or 0)]
-    cells += [f"{scores['accuracy']:.2%}", *(f"{scores[key]:.4f}" for key in list(scores)[1:])]
-    print_table(f"{path} on {dataset.name}", ("images", "samples", *scores), [cells])
+    _print(found, f"{path} on {dataset.name}, {len(dataset.x_test):,} images")
     if plot is not None:
         write(f"wrote {plot}")
 
@@ -94,35 +108,21 @@ class _TrainedOn:
     dir: str | None = None
 
 
-_Opened = tuple[Callable[[Array], Array], _TrainedOn]
+def _opened(path: Path, threads: int) -> tuple[Network, _TrainedOn]:
+    """The network, and the data set that it was trained on."""
+    if options.is_checkpoint(path):
+        return _opened_checkpoint(path)
+    trained_on = _TrainedOn(artifact.metadata(artifact.read(path)).get("dataset"))
+    return open_file("bnnkit", path, threads=threads), trained_on
 
 
-def _opened(path: Path, samples: int, threads: int) -> _Opened:
-    """What gives the class probabilities of a batch, and the data set that it was trained on."""
-    if not options.is_checkpoint(path):
-        engine = open_file("bnnkit", path, threads=threads)
-        trained_on = _TrainedOn(artifact.metadata(artifact.read(path)).get("dataset"))
-
-        def predict(images: Array) -> Array:
-            engine.check(images)
-            return engine.predict(images, samples=samples)
-
-        return predict, trained_on
-    if samples:
-        raise UsageError(f"a checkpoint is evaluated deterministically: got --samples {samples}")
-    return _opened_checkpoint(path)
-
-
-def _opened_checkpoint(path: Path) -> _Opened:
-    from bnnkit.training import evaluate, load_checkpoint
+def _opened_checkpoint(path: Path) -> tuple[Network, _TrainedOn]:
+    from bnnkit.torch_network import TorchNetwork
+    from bnnkit.training import load_checkpoint
 
     model, config, about = load_checkpoint(path)
-
-    def predict(images: Array) -> Array:
-        check_inputs(images, about.input_shape, np.dtype(about.input_dtype))
-        return evaluate(model, images)
-
-    return predict, _TrainedOn(config.data.name, config.data.dir)
+    network = TorchNetwork(model, about.input_shape, about.input_dtype)
+    return network, _TrainedOn(config.data.name, config.data.dir)
 
 
 def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dataset:
@@ -138,10 +138,30 @@ def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dat
     )
 
 
-def _in_batches(predict: Callable[[Array], Array], images: Array) -> Array:
-    parts = []
-    with progress("evaluating", len(images)) as advance:
-        for start in range(0, len(images), BATCH):
-            parts.append(predict(images[start : start + BATCH]))
-            advance(len(parts[-1]))
-    return np.concatenate(parts)
+def _evaluate(
+    network: Network, dataset: data.Dataset, averagings: list[Averaging]
+) -> tuple[list[Evaluation], Array]:
+    """What came of each, and the probabilities of the last."""
+    found = []
+    with progress("evaluating", len(averagings) * len(dataset.x_test)) as advance:
+        for averaging in averagings:
+            evaluation, probabilities = evaluate(
+                network, dataset.x_test, dataset.y_test, averaging, advance=advance
+            )
+            found.append(evaluation)
+    return found, probabilities
+
+
+def _print(found: list[Evaluation], title: str) -> None:
+    columns = ("samples", "mean samples", "accuracy", "nll", "brier", "ece", "us for an image")
+    rows: list[Any] = [
+        (
+            str(one.samples),
+            f"{one.mean_samples:.2f}",
+            f"{one.accuracy:.2%}",
+            *(f"{number:.4f}" for number in (one.nll, one.brier, one.ece)),
+            f"{one.microseconds:,.1f}",
+        )
+        for one in found
+    ]
+    print_table(title, columns, rows)

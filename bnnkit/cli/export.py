@@ -1,15 +1,22 @@
 """`bnnkit export`."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bnnkit.cli import options
+from bnnkit.cli.calibration_table import print_calibration
 from bnnkit.cli.console import print_json, waiting, write
 from bnnkit.cli.report_table import print_report
 from bnnkit.cli.tflite_table import print_tflite_report
 from bnnkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from bnnkit.checkpoint_export import CheckpointExport
+    from bnnkit.export.stochastic import Mode
 
 
 @click.command("export")
@@ -30,8 +37,49 @@ from bnnkit.errors import UsageError
     metavar="FILE",
     help="The model file to write, such as MODEL.onnx.",
 )
+@click.option(
+    "--mode",
+    type=click.Choice(["samples", "deterministic"]),
+    help="Whether the noise of the signs goes into the file, which then runs deterministic or "
+    "sampled; samples without it, where the network has noise.",
+)
+@click.option(
+    "--calibrate",
+    "data",
+    metavar="DATA",
+    help="Estimate the statistics of batch norms anew, in the mode of deployment, on the training "
+    "part of a data set: digits, mnist, cifar10, or the path of an .npz file.",
+)
+@options.data_dir
+@click.option(
+    "--sample-weights",
+    "weight_draws",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="M",
+    help="Draws of the noisy weights to store; sample i takes draw i mod M. 0 keeps the likelier "
+    "value of each weight for all samples, to which the trained batch norms belong.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Of the draws of the weights and of the calibration, 0 to 2^64 - 1.",
+)
 @options.as_json
-def command(checkpoint: Path, target: str, output: Path, as_json: bool) -> None:
+def command(
+    checkpoint: Path,
+    target: str,
+    output: Path,
+    mode: "Mode | None",
+    data: str | None,
+    data_dir: Path | None,
+    weight_draws: int,
+    seed: int,
+    as_json: bool,
+) -> None:
     """Write a trained network as a bit-packed model file.
 
     CKPT is the folder of a run, or its checkpoint.safetensors.
@@ -41,33 +89,54 @@ def command(checkpoint: Path, target: str, output: Path, as_json: bool) -> None:
     connections) that torch rounds to the other side of zero, which `bnnkit verify` counts. The
     report says of every layer whether it is binary, why not, and what it weighs.
 
+    A network with noise becomes a stochastic file: one pass without noise, or an ensemble of
+    samples, chosen when it runs. --calibrate fits its batch norms to that, and reports what they
+    and the accuracy gain.
+
     With --to tflite the file is for Larq Compute Engine, which gives the same bits; images are
-    NHWC there, one in a run. The report says what is not one of its operators, and why.
+    NHWC there, one in a run. It has no noise. The report says what is not one of its operators,
+    and why.
     """
     if target == "c":
         raise UsageError("export to c is not available yet; expected --to onnx or --to tflite")
     if target == "tflite":
-        _to_tflite(checkpoint, output, as_json)
+        mode = _mode_of_tflite(mode)
+    with waiting("exporting"):
+        from bnnkit.checkpoint_export import CheckpointExport
+
+        export = CheckpointExport(checkpoint, mode=mode, weight_draws=weight_draws, seed=seed)
+    calibration = None
+    if data is not None:
+        with waiting("calibrating"):
+            from bnnkit.data import load
+
+            calibration = export.calibrate(load(data, data_dir))
+    elif data_dir is not None:
+        raise UsageError("--data-dir is the folder of the data of --calibrate; give both")
+    with waiting("exporting"):
+        report, show = _write(export, output, target)
+    if as_json:
+        changes = {} if calibration is None else {"calibration": asdict(calibration)}
+        print_json({"file": str(output), **asdict(report), **changes})
         return
-    with waiting("exporting"):
-        from bnnkit.checkpoint_export import export_checkpoint
-
-        report = export_checkpoint(checkpoint, output)
-    if as_json:
-        print_json({"file": str(output), **asdict(report)})
-    else:
-        print_report(report)
-        write(f"wrote {output}")
+    if calibration is not None:
+        print_calibration(calibration)
+    show(report)
+    write(f"wrote {output}")
 
 
-def _to_tflite(checkpoint: Path, output: Path, as_json: bool) -> None:
-    with waiting("exporting"):
-        from bnnkit.checkpoint_export import checkpoint_artifact
-        from bnnkit.export.tflite import export_tflite
+def _mode_of_tflite(mode: "Mode | None") -> "Mode":
+    if mode == "samples":
+        raise UsageError("a .tflite file has no noise; expected --mode deterministic, or none")
+    return "deterministic"
 
-        report = export_tflite(checkpoint_artifact(checkpoint), output)
-    if as_json:
-        print_json({"file": str(output), **asdict(report)})
-    else:
-        print_tflite_report(report)
-        write(f"wrote {output}")
+
+def _write(
+    export: "CheckpointExport", output: Path, target: str
+) -> tuple[Any, Callable[[Any], None]]:
+    """Write the file; its report, and what prints that."""
+    if target == "onnx":
+        return export.write(output), print_report
+    from bnnkit.export.tflite import export_tflite
+
+    return export_tflite(export.artifact(), output), print_tflite_report

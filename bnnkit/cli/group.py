@@ -47,6 +47,7 @@ _EXTRAS = {
     "pydantic": "train",
     "yaml": "train",
     "sklearn": "train",
+    "torchmetrics": "train",
     "onnx_ir": "export",
     "onnxscript": "export",
     "onnxruntime": "ort",

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-Item = TypeVar("Item", str, int)
+from bnnkit.averaging import ERROR, MOST, Samples
 
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Item = TypeVar("Item", str, int, Samples)
+
+AUTO: Literal["auto"] = "auto"
 PATH = click.Path(path_type=Path)
 
 
@@ -52,21 +55,66 @@ def data_dir(command: Decorated) -> Decorated:
     )(command)
 
 
-def samples(command: Decorated) -> Decorated:
-    """The options --samples and --seed."""
-    command = click.option(
+def numbers_of_samples(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> tuple[Samples, ...]:
+    """Callback for a list of numbers of samples with commas: "0,1,10,auto"."""
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part == AUTO or part.isdecimal() for part in parts):
+        raise click.BadParameter(
+            f"expected numbers of samples or auto, with commas, got {value!r}"
+        )
+    return _without_repeats([AUTO if part == AUTO else int(part) for part in parts], value)
+
+
+def number_of_samples(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> Samples | None:
+    """Callback for a number of samples, or "auto"."""
+    if value is None or value == AUTO:
+        return value
+    if not value.isdecimal():
+        raise click.BadParameter(f"expected a number of samples or auto, got {value!r}")
+    return int(value)
+
+
+def seed(command: Decorated) -> Decorated:
+    """The option --seed."""
+    return click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=int,
         default=0,
         show_default=True,
-        help="Of the noise; the deterministic pass has none.",
+        help="Of the noise, 0 to 2^64 - 1; the same seed gives the same bits in every engine.",
+    )(command)
+
+
+def antithetic(command: Decorated) -> Decorated:
+    """The flag --antithetic."""
+    return click.option(
+        "--antithetic",
+        is_flag=True,
+        help="Let samples 2j and 2j + 1 share their random numbers, 1 - u for u in the second.",
+    )(command)
+
+
+def adaptive(command: Decorated) -> Decorated:
+    """The options of --samples auto: --error and --most-samples."""
+    command = click.option(
+        "--most-samples",
+        type=int,
+        default=MOST,
+        show_default=True,
+        metavar="M",
+        help="Of --samples auto: how many the whole ensemble has.",
     )(command)
     return click.option(
-        "--samples",
-        type=click.IntRange(min=0),
-        metavar="M",
-        help="Samples of the noise to average over; 0 is the deterministic pass, the only one "
-        "that files of format 1 hold.",
+        "--error",
+        type=float,
+        default=ERROR,
+        show_default=True,
+        help="Of --samples auto: the probability with which an image may stop at another class "
+        "than that of the whole ensemble.",
     )(command)
 
 

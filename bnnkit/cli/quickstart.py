@@ -41,7 +41,7 @@ N_SHOWN = 10
 NEXT = """\
 Next:
   bnnkit info {model}                          what the file consists of
-  bnnkit eval {model} --data digits            accuracy and calibration, without torch
+  bnnkit eval {model} --samples 0,1,4,10,auto  what samples of the noise are worth
   bnnkit bench {model} --threads 1,2 --profile where the time goes
   bnnkit train {config} model.width=64 --out {out}/wider
 """

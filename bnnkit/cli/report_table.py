@@ -28,30 +28,39 @@ def print_report(report: Report) -> None:
     if report.signs:
         print_table(
             "signs",
-            ("signs", "computed as", "where"),
+            ("signs", "computed as", "noise", "where"),
             [
-                (sign.name, "integer threshold" if sign.is_threshold else "real sign", sign.reason)
+                (
+                    sign.name,
+                    "integer threshold" if sign.is_threshold else "real sign",
+                    sign.noise,
+                    sign.reason,
+                )
                 for sign in report.signs
             ],
-            left=("signs", "computed as", "where"),
+            left=("signs", "computed as", "noise", "where"),
         )
     for line in summary(report):
         write(line)
 
 
 def summary(report: Report) -> list[str]:
-    """Operations by precision and the size of the file, a line each."""
+    """Operations by precision, the size of the file, and draws of the weights, a line each."""
     total = sum(report.macs.values()) or 1
     parts = (f"{macs:,} {kind} ({macs / total:.1%})" for kind, macs in report.macs.items() if macs)
     unknown = sum(layer.macs is None for layer in report.layers)
     n_layers = len(report.layers)
     missing = f"; unknown for {unknown} of {n_layers} layers: no shapes" if unknown else ""
     excess = report.file_bytes - report.ideal_bytes
-    return [
+    lines = [
         f"multiply-accumulates for one input: {', '.join(parts) or 'none'}{missing}",
         f"file: {size(report.file_bytes)}; ideal, 1 bit for a binary weight and the rest as it is:"
         f" {size(report.ideal_bytes)}; names, shapes and functions: {size(excess)}",
     ]
+    if report.weight_draws:
+        bytes_of_draws = size(report.draw_bytes)
+        lines.append(f"draws of each noisy weight: {report.weight_draws}; {bytes_of_draws}")
+    return lines
 
 
 def size(n_bytes: int) -> str:

@@ -5,10 +5,12 @@ from pathlib import Path
 import click
 import numpy as np
 
+from bnnkit.averaging import Averaging, Samples
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_output, read_array, write_arrays
 from bnnkit.cli.console import progress
-from bnnkit.engines import ENGINES, Engine, open_file
+from bnnkit.engine import Engine
+from bnnkit.engines import ENGINES, open_file
 from bnnkit.errors import UnsupportedError, UsageError
 
 BATCH = 256
@@ -34,31 +36,55 @@ BATCH = 256
     "twin, or the slow NumPy reference.",
 )
 @options.threads
-@options.samples
+@click.option(
+    "--samples",
+    callback=options.number_of_samples,
+    metavar="M|auto",
+    help="Write class probabilities, the mean over M samples of the noise; 0 is the deterministic "
+    "pass. auto takes as many as an image needs.",
+)
+@options.seed
+@options.antithetic
+@options.adaptive
 def command(
     model: Path,
     inputs: Path,
     output: Path,
     engine: str,
     threads: int,
-    samples: int | None,
+    samples: Samples | None,
     seed: int,
+    antithetic: bool,
+    error: float,
+    most_samples: int,
 ) -> None:
     """Run a model on the inputs of a .npy file.
 
     MODEL is a model file. INPUT.npy holds an array (N, ...) in the model's own layout and dtype,
     such as uint8 (N, C, H, W) for images; N is free.
 
-    Writes what the model gives, such as scores (N, K); with --samples, class probabilities.
+    Writes what the model gives, such as scores (N, K); with --samples, class probabilities. A .npz
+    then also holds, for each image, their entropy, the part of it that is due to the sampling
+    (mutual_information), both in nats, and how many samples were used.
     """
+    averaging = Averaging(
+        samples=samples or 0, seed=seed, antithetic=antithetic, error=error, most=most_samples
+    )
     opened = _opened(model, engine, threads)
     check_output(output, opened.outputs if samples is None else ("probabilities",))
     images = read_array(inputs)
     try:
         opened.check(images)
-    except UsageError as error:
-        raise UsageError(f"{inputs}: {error}") from error
-    arrays = _compute(opened, images, samples)
+    except UsageError as error_of_images:
+        raise UsageError(f"{inputs}: {error_of_images}") from error_of_images
+    if samples is None:
+        arrays = _outputs(opened, images)
+    else:
+        arrays = _ensemble(opened, images, averaging)
+        if samples == "auto":
+            click.echo(f"samples of an image: {arrays['samples'].mean():.2f} on average")
+        if output.suffix == ".npy":
+            arrays = {"probabilities": arrays["probabilities"]}
     write_arrays(output, arrays)
     said = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items())
     click.echo(f"wrote {output}: {said}")
@@ -74,19 +100,23 @@ def _opened(model: Path, engine: str, threads: int) -> Engine:
         raise UnsupportedError(f"{error} (try --engine onnxruntime)") from error
 
 
-def _compute(engine: Engine, images: Array, samples: int | None) -> dict[str, Array]:
-    """The outputs, or the class probabilities, by name."""
-    names = engine.outputs if samples is None else ("probabilities",)
-    parts: list[tuple[Array, ...]] = []
+def _outputs(engine: Engine, images: Array) -> dict[str, Array]:
+    """The outputs of the file, by name."""
+    parts = []
+    with progress("running", len(images)) as advance:
+        for start in range(0, len(images), BATCH):
+            parts.append(engine.run(images[start : start + BATCH]))
+            advance(len(parts[-1][0]))
+    pieces = zip(*parts, strict=True)
+    return {name: np.concatenate(p) for name, p in zip(engine.outputs, pieces, strict=True)}
+
+
+def _ensemble(engine: Engine, images: Array, averaging: Averaging) -> dict[str, Array]:
+    """The probabilities of the ensemble, and how unsure it is, by name."""
+    parts = []
     with progress("running", len(images)) as advance:
         for start in range(0, len(images), BATCH):
             batch = images[start : start + BATCH]
-            if samples is None:
-                parts.append(engine.run(batch))
-            else:
-                parts.append((engine.predict(batch, samples=samples),))
+            parts.append(vars(engine.ensemble(batch, averaging, image_offset=start)))
             advance(len(batch))
-    return {
-        name: np.concatenate(pieces)
-        for name, pieces in zip(names, zip(*parts, strict=True), strict=True)
-    }
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

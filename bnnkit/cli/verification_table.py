@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from bnnkit.cli.console import print_table, write
 from bnnkit.comparison import Comparison
+from bnnkit.sample import Sample
 from bnnkit.verify import Verification
 
 WHY_COUNTS_DIFFER = (
@@ -15,7 +16,8 @@ WHY_COUNTS_DIFFER = (
 def print_verification(verification: Verification, inputs: str) -> None:
     """Each engine beside the reference, what was left out, and what differs first."""
     print_table(
-        f"compared with the reference on {verification.n_images:,} images, {inputs}",
+        f"compared with the reference on {verification.n_images:,} images, {inputs}"
+        f"{_passes(verification)}",
         ("engine", "tensors of signs", "signs", "different", "other class", "outputs within", ""),
         [_row(comparison) for comparison in verification.comparisons],
         left=("engine", ""),
@@ -30,6 +32,15 @@ def print_verification(verification: Verification, inputs: str) -> None:
     for names, engines in _not_in_memory(verification).items():
         write(f"not in memory of {engines}, and not compared there: {', '.join(names)}")
     write("equal" if verification.is_equal else "NOT equal")
+
+
+def _passes(verification: Verification) -> str:
+    """What was compared beside the deterministic pass."""
+    samples = verification.samples
+    if not samples:
+        return ""
+    seeds = len({sample.seed for sample in samples})
+    return f"; the deterministic pass and {len(samples)} samples, of {seeds} seeds"
 
 
 def _row(comparison: Comparison) -> tuple[str, ...]:
@@ -50,8 +61,8 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         first = comparison.differences[0]
         yield (
             f"{comparison.engine}: the first tensor that differs is {first.name},"
-            f" {first.n_bits:,} signs in {first.n_images:,} images; first in image {first.image},"
-            f" at {first.index}, where the reference has {first.expected:+d}"
+            f" {first.n_bits:,} signs in {first.n_images:,} images; first in image {first.image}"
+            f"{_pass(first.sample)}, at {first.index}, where the reference has {first.expected:+d}"
         )
     if comparison.uncovered:
         yield f"{comparison.engine}: gave no signs for {', '.join(comparison.uncovered)}"
@@ -63,6 +74,10 @@ def _lines(comparison: Comparison) -> Iterator[str]:
             f" real number next to zero (within {comparison.largest_margin:.1e} of the root mean"
             f" square) is rounded to the other side; {comparison.excused_bits:,} signs differ"
         )
+
+
+def _pass(sample: Sample | None) -> str:
+    return "" if sample is None else f", sample {sample.index} of seed {sample.seed}"
 
 
 def _not_in_memory(verification: Verification) -> dict[tuple[str, ...], str]:

@@ -17,7 +17,8 @@ from bnnkit.errors import UsageError
 from bnnkit.runtime import artifact
 from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.inputs import check_inputs
-from bnnkit.verify import check_pair, verify
+from bnnkit.sample import check_samples
+from bnnkit.verify import SAMPLES, SEEDS, check_pair, verify
 
 BUNDLED = ("digits",)
 """Data sets that need no download."""
@@ -40,23 +41,34 @@ RANDOM_IMAGES = 100
     metavar="N",
     help=f"Use the first N; all without it, and {RANDOM_IMAGES} random ones.",
 )
+@click.option(
+    "--samples",
+    type=click.IntRange(min=0),
+    default=SAMPLES,
+    show_default=True,
+    metavar="M",
+    help=f"Of a stochastic model: compare the deterministic pass, and M samples of each of "
+    f"{len(SEEDS)} seeds.",
+)
 @options.as_json
 def command(
     paths: tuple[Path, ...],
     source: str | None,
     data_dir: Path | None,
     images: int | None,
+    samples: int,
     as_json: bool,
 ) -> None:
     """Check that every engine computes what was trained, bit for bit.
 
     Compares torch on the checkpoint, ONNX Runtime on the model, and bnnkit's runtime with one and
     two threads, each with the plain NumPy reference: every sign and the class must be equal, real
-    outputs within 0.0001. Says which tensor differs first, or which signs an engine did not give,
-    and exits with 1, if there are any.
+    outputs within 0.0001; of a stochastic model also in samples of its noise. Says which tensor
+    differs first, or which signs an engine did not give, and exits with 1, if there are any.
 
     CKPT is the folder of a run or its checkpoint.safetensors; without it torch is not compared.
     """
+    check_samples(samples)
     if len(paths) not in (1, 2):
         raise UsageError(f"expected [CKPT] MODEL, got {len(paths)} paths")
     *checkpoints, path = paths
@@ -77,7 +89,7 @@ def command(
         raise UsageError(f"{name}: {error}") from error
     inputs = inputs[:images]
     with progress("verifying", len(inputs)) as advance:
-        verification = verify(model, inputs, network=network, advance=advance)
+        verification = verify(model, inputs, network=network, samples=samples, advance=advance)
     if as_json:
         content = {"is_equal": verification.is_equal, "data": name, **asdict(verification)}
         print_json(content)

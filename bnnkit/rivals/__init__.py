@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 import onnx
 
-from bnnkit.engines import ENGINES, Engine, open_engine
+from bnnkit.engine import Engine
+from bnnkit.engines import ENGINES, open_engine
 from bnnkit.rivals.lce import Lce
 from bnnkit.rivals.onnxruntime_int8 import IntegerOnnxRuntime
 from bnnkit.rivals.openvino import IntegerOpenVino, OneBitOpenVino

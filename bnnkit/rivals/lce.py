@@ -5,7 +5,7 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.engines import Engine
+from bnnkit.engine import Engine
 from bnnkit.lce import LarqComputeEngine
 
 Array = NDArray[Any]

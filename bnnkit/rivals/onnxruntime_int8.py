@@ -16,8 +16,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.engines import OnnxRuntime, open_session, with_outputs
 from bnnkit.integer_twin import IntegerTwin
+from bnnkit.onnxruntime_engines import OnnxRuntimeOnTwin
+from bnnkit.onnxruntime_session import open_session, with_outputs
 from bnnkit.rivals.traced_signs import as_signs
 from bnnkit.runtime.reference import signs_of
 from bnnkit.twin import PREFIX
@@ -65,7 +66,7 @@ def _two_bits(weight: Array) -> Array:
     return packed
 
 
-class IntegerOnnxRuntime(OnnxRuntime):
+class IntegerOnnxRuntime(OnnxRuntimeOnTwin):
     """ONNX Runtime on the integer twin of the artifact."""
 
     name = "onnxruntime-int8"
@@ -90,5 +91,4 @@ class IntegerOnnxRuntime(OnnxRuntime):
         return open_session(IntegerTwin(self._model).model(), self._threads)
 
     def _form(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        self._model = model
         return TwoBitTwin(model).model()

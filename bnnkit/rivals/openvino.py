@@ -12,10 +12,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.engines import Engine, with_outputs
+from bnnkit.engine import Engine
 from bnnkit.errors import MissingExtraError, UnsupportedError
 from bnnkit.integer_twin import IntegerTwin
 from bnnkit.one_bit_twin import ONE_BIT, OneBitTwin, TracedOneBitTwin
+from bnnkit.onnxruntime_session import with_outputs
 from bnnkit.rivals.openvino_int8_twin import OpenVinoIntegerTwin
 from bnnkit.rivals.traced_signs import as_signs
 from bnnkit.runtime.reference import signs_of

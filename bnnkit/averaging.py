@@ -1,0 +1,45 @@
+"""How an ensemble averages samples of the noise: how many, which, and when it may stop."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bnnkit.errors import UsageError
+from bnnkit.sample import MOST_SAMPLES, check_samples, check_seed
+
+Samples = int | Literal["auto"]
+MOST = 10
+"""Samples of a whole ensemble, where "auto" is not told otherwise."""
+ERROR = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averaging:
+    """What `Engine.ensemble` averages.
+
+    Attributes:
+        samples: How many; 0 is the deterministic pass; "auto" takes two at a time until the class
+            of the whole ensemble is safe to say (runtime/stopping.py).
+        seed: Of the noise, 0 to 2^64 - 1.
+        antithetic: Whether samples 2j and 2j + 1 share their random numbers, 1 - u for u.
+        error: Of "auto": the probability with which the whole ensemble may name another class.
+        most: Of "auto": samples of the whole ensemble.
+
+    Raises:
+        UsageError: A number is out of its range.
+    """
+
+    samples: Samples = 0
+    seed: int = 0
+    antithetic: bool = False
+    error: float = ERROR
+    most: int = MOST
+
+    def __post_init__(self) -> None:
+        # Not above: the options of all commands import this file, and the runtime takes a while.
+        from bnnkit.runtime.stopping import check_error
+
+        check_samples(0 if self.samples == "auto" else self.samples)
+        check_seed(self.seed)
+        check_error(self.error)
+        if not 1 <= self.most <= MOST_SAMPLES:
+            raise UsageError(f"expected at most 1 to {MOST_SAMPLES} samples, got {self.most}")

@@ -1,0 +1,30 @@
+"""What a calibration has changed, as tables."""
+
+from typing import TYPE_CHECKING
+
+from bnnkit.cli.console import print_table, write
+
+if TYPE_CHECKING:
+    from bnnkit.calibration import Accuracy, Calibration
+
+
+def print_calibration(calibration: "Calibration") -> None:
+    """How the statistics of each batch norm moved, and what became of the accuracy."""
+    print_table(
+        f"batch norms, calibrated on {calibration.images:,} images of {calibration.data}",
+        ("batch norm", "means moved by (standard deviations)", "variance, new / old"),
+        [
+            (norm.name, f"{norm.mean_shift:.3f}", f"{norm.variance_ratio:.3f}")
+            for norm in calibration.norms
+        ],
+        left=("batch norm",),
+    )
+    write(
+        f"accuracy on {calibration.test_images:,} test images: {_words(calibration.before)};"
+        f" calibrated: {_words(calibration.after)}"
+    )
+
+
+def _words(accuracy: "Accuracy") -> str:
+    text = f"deterministic {accuracy.deterministic:.2%}"
+    return text if accuracy.samples is None else f"{text}, 10 samples {accuracy.samples:.2%}"

@@ -1,0 +1,69 @@
+"""ONNX Runtime, opened as bnnkit measures it, and its errors in one line."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+
+from bnnkit.errors import MissingExtraError, UnsupportedError
+
+_ERROR_CODE = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : ((This is an )?invalid model\. )?", re.IGNORECASE
+)
+_SOURCE_PLACE = re.compile(r"[\s:]*\S+\.(cc|h|cpp|hpp):\d+ .*")
+
+
+def open_session(model: onnx.ModelProto, threads: int) -> Any:
+    """An onnxruntime session: all optimisations, no spinning threads.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        UnsupportedError: It refuses the model.
+    """
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4  # what it would print as an error is raised as well
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its errors have no common class
+        raise UnsupportedError(f"onnxruntime cannot open the model: {reason(error)}") from error
+
+
+def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """A copy of the model that also gives these values as outputs."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    known = {value.name for value in copy.graph.output}
+    shaped = {value.name: value for value in copy.graph.value_info}
+    for name in names:
+        if name not in known:
+            copy.graph.output.append(shaped.get(name) or onnx.ValueInfoProto(name=name))
+    return copy
+
+
+def reason(error: Exception) -> str:
+    """The first sentence of what onnxruntime says, without places in its source."""
+    said = _ERROR_CODE.sub("", " ".join(str(error).split()))
+    return _SOURCE_PLACE.sub("", said).split(". ")[0].rstrip(".")
+
+
+def import_onnxruntime() -> Any:
+    """The package.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        if error.name != "onnxruntime":
+            raise  # a bug of ours must not read as a missing package
+        raise MissingExtraError("the engine onnxruntime", "ort") from error
+    return onnxruntime
