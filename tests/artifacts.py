@@ -13,6 +13,20 @@ from bnnkit.bits import pack_weight
 
 Array = NDArray[Any]
 
+MIDPOINTS = (np.arange(4096) + 0.5) / 4096
+QUANTILES: dict[str, Array] = {
+    "logistic": np.log(MIDPOINTS / (1 - MIDPOINTS)) / 2,
+    "uniform": 2 * MIDPOINTS - 1,
+}
+"""Tables of noise."""
+SAMPLING: dict[str, Array] = {
+    "sample": np.array(-1, np.int64),
+    "seed": np.array(0, np.uint64),
+    "image_offset": np.array(0, np.int64),
+    "antithetic": np.array(False),
+}
+"""The inputs that choose the random numbers, and their defaults."""
+
 
 @dataclass
 class Artifact:
@@ -103,6 +117,55 @@ class Artifact:
     def threshold(self, source: str, values: Sequence[int] | Array) -> str:
         return self.add("bnnkit.Threshold", source, self.constant(np.asarray(values, np.int32)))
 
+    def stochastic_sign(
+        self,
+        source: str,
+        threshold: Array | float = 0.0,
+        scale: Array | float = 1.0,
+        *,
+        channels: int,
+        noise: str = "logistic",
+        maps: bool = True,
+    ) -> str:
+        """The next noisy sign of real numbers (N, C, H, W), or (N, C) without maps."""
+        shape = (channels, 1, 1) if maps else (channels,)
+        law = [np.broadcast_to(np.ravel(x), channels).reshape(shape) for x in (threshold, scale)]
+        layer = sum(node.op_type == "StochasticSign" for node in self.nodes)
+        table = f"noise.{noise}"
+        if table not in {tensor.name for tensor in self.constants}:
+            quantiles = QUANTILES[noise].astype(np.float32)
+            self.constants.append(numpy_helper.from_array(quantiles, table))
+        operands = [self.constant(x.astype(np.float32)) for x in law]
+        order = ("seed", "image_offset", "sample", "antithetic")
+        return self.add("bnnkit.StochasticSign", source, *operands, table, *order, layer=layer)
+
+    def noisy_sum(
+        self,
+        sums: str,
+        channels: int,
+        spread: float,
+        *,
+        pool: int = 0,
+        sides: bool = False,
+        noise: str = "logistic",
+        maps: bool = True,
+    ) -> str:
+        """A noisy sign of sums that vary by about `spread`, behind a pool of that window or none.
+
+        With sides, the maximum of half of the channels counts negatively.
+        """
+        real = self.add("Cast", sums, to=TensorProto.FLOAT)
+        if pool:
+            real = self.add("MaxPool", real, kernel_shape=[pool, pool], strides=[2, 2])
+        if sides:
+            side = self.rng.choice(np.array([-1, 1], np.float32), (channels, 1, 1))
+            real = self.add("Mul", real, self.constant(side))
+        threshold = self.rng.normal(0, spread, channels)
+        scale = spread * self.rng.choice([1e-3, 0.5, 1.0, 3.0], channels)
+        return self.stochastic_sign(
+            real, threshold, scale, channels=channels, noise=noise, maps=maps
+        )
+
     def to_real(self, source: str) -> str:
         one, zero = self.constant(np.float32(1)), self.constant(np.uint8(1))
         return self.add("DequantizeLinear", source, one, zero)
@@ -122,6 +185,7 @@ class Artifact:
             "Sign": TensorProto.UINT8,
             "Threshold": TensorProto.UINT8,
             "BinaryConv2dThreshold": TensorProto.UINT8,
+            "StochasticSign": TensorProto.UINT8,
             "BinaryConv2d": TensorProto.INT32,
             "BinaryLinear": TensorProto.INT32,
             "IntegerConv2d": TensorProto.INT32,
@@ -152,17 +216,25 @@ class Artifact:
             name: ["N", *size] for name, size in (sizes or {}).items()
         }
         types = self._types(dtype)
+        is_noisy = any(node.op_type == "StochasticSign" for node in self.nodes)
+        chosen = [numpy_helper.from_array(x, name) for name, x in SAMPLING.items() if is_noisy]
         graph = helper.make_graph(
             self.nodes,
             "network",
-            [helper.make_tensor_value_info("x", dtype, ["N", *shape])],
+            [
+                helper.make_tensor_value_info("x", dtype, ["N", *shape]),
+                *(helper.make_tensor_value_info(t.name, t.data_type, []) for t in chosen),
+            ],
             [helper.make_tensor_value_info(o, types[o], shapes.get(o)) for o in outputs],
-            self.constants,
+            [*self.constants, *chosen],
         )
         opsets = [helper.make_opsetid("", 21), helper.make_opsetid("bnnkit", 1)]
-        return helper.make_model(
+        model = helper.make_model(
             graph, opset_imports=opsets, ir_version=10, functions=list(functions)
         )
+        if is_noisy:
+            helper.set_model_props(model, {"bnnkit.mode": "samples"})
+        return model
 
 
 def digits_like(seed: int = 0) -> tuple[onnx.ModelProto, Array]:
@@ -180,3 +252,48 @@ def digits_like(seed: int = 0) -> tuple[onnx.ModelProto, Array]:
     images = a.rng.integers(0, 256, (7, 1, 8, 8)).astype(np.uint8)
     model = a.model((1, 8, 8), scores, dtype=TensorProto.UINT8, sizes={scores: (10,)})
     return model, images
+
+
+def noisy_digits_like(seed: int = 0) -> tuple[onnx.ModelProto, Array]:
+    """A stochastic network on uint8 images (1, 8, 8) with ten scores, and 64 images for it.
+
+    Noisy signs of integer sums: of the first layer, of a convolution before a pool, of one with
+    groups, of a dense layer.
+    """
+    a = Artifact(seed)
+    first = a.noisy_sum(a.integer_conv2d("x", 1, 33), 33, 40000)
+    padded = a.pad_with_ones(first, 1, 1, 1, 1)
+    sums = a.binary_conv2d(padded, 33, 66, thresholds=False)
+    pooled = a.noisy_sum(sums, 66, 17, pool=2)
+    grouped = a.binary_conv2d(pooled, 66, 70, pads=(1, 1, 1, 1), groups=2, thresholds=False)
+    more = a.noisy_sum(grouped, 70, 17, noise="uniform")
+    dense = a.binary_linear(a.add("Flatten", more), 70 * 16, 37)
+    scores = a.gemm(a.to_real(a.noisy_sum(dense, 37, 33, maps=False)), 37, 10)
+    images = a.rng.integers(0, 256, (64, 1, 8, 8)).astype(np.uint8)
+    model = a.model((1, 8, 8), scores, dtype=TensorProto.UINT8, sizes={scores: (10,)})
+    return model, images
+
+
+def noisy_real_like(seed: int = 0) -> tuple[onnx.ModelProto, Array]:
+    """A stochastic network on real numbers (5, 9, 7) with three scores, and 64 inputs for it.
+
+    Noisy signs of real numbers, of a skip connection, of the maximum of sums with sides, beside
+    signs and thresholds without noise.
+    """
+    a = Artifact(seed)
+    scaled = a.add("Mul", "x", a.constant(np.float32(0.7)))
+    first = a.stochastic_sign(scaled, channels=5)
+    sums = a.binary_conv2d(first, 5, 65, pads=(1, 1, 1, 1), thresholds=False)
+    real = a.add("Cast", sums, to=TensorProto.FLOAT)
+    scale = a.constant(a.rng.normal(0, 0.2, (65, 1, 1)).astype(np.float32))
+    skip = a.add("Add", a.add("Mul", real, scale), a.to_real(a.sign(real)))
+    joined = a.stochastic_sign(skip, channels=65, noise="uniform")
+    plain = a.binary_conv2d(joined, 65, 31)
+    pooled = a.noisy_sum(
+        a.binary_conv2d(plain, 31, 129, thresholds=False), 129, 17, pool=3, sides=True
+    )
+    dense = a.binary_linear(a.add("Flatten", pooled), 129 * 2 * 1, 9)
+    last = a.stochastic_sign(a.add("Cast", dense, to=TensorProto.FLOAT), channels=9, maps=False)
+    scores = a.gemm(a.to_real(last), 9, 3)
+    inputs = a.rng.standard_normal((64, 5, 9, 7)).astype(np.float32)
+    return a.model((5, 9, 7), scores, sizes={scores: (3,)}), inputs

@@ -2,8 +2,8 @@
 
 python tests/fuzz.py SECONDS [SEED]
 
-NUMBA_CPU_NAME and NUMBA_CPU_FEATURES choose the kernels. Prints how many networks were equal, or
-the seed of the first that was not, and exits with 1.
+NUMBA_CPU_NAME and NUMBA_CPU_FEATURES choose the kernels. Each seed gives a network without noise
+and one with. Prints how many were equal, or the seed of the first that was not, and exits with 1.
 """
 
 import sys
@@ -17,6 +17,7 @@ from onnx import TensorProto
 from bnnkit.runtime import Model
 from bnnkit.runtime.cpu import binary_form, has_512_bits
 from bnnkit.runtime.reference import Reference
+from bnnkit.sample import Sample
 
 
 def random_network(seed: int) -> tuple[onnx.ModelProto, Array]:
@@ -74,13 +75,90 @@ def random_network(seed: int) -> tuple[onnx.ModelProto, Array]:
     return a.model(shape, *outputs), x
 
 
+def random_noisy_network(seed: int) -> tuple[onnx.ModelProto, Array]:
+    """Noisy signs of sums, of their maxima, and of real numbers, in maps and vectors."""
+    a = Artifact(seed)
+    rng = a.rng
+    channels, height, width = (int(rng.integers(1, n)) for n in (150, 11, 11))
+    shape = (channels, height, width)
+    outputs = []
+    signs = a.stochastic_sign("x", channels=channels) if rng.random() < 0.5 else a.sign("x")
+    for _ in range(rng.integers(1, 4)):
+        kernel = int(rng.integers(1, min(height, width, 4) + 1))
+        groups = int(rng.choice([g for g in (1, 1, 1, 2, 3) if channels % g == 0]))
+        more = int(rng.integers(1, 90)) * groups
+        pads = tuple(int(n) for n in rng.integers(0, 2, 4)) if rng.random() < 0.5 else (0, 0, 0, 0)
+        stride = int(rng.integers(1, 3))
+        sums = a.binary_conv2d(
+            signs,
+            channels,
+            more,
+            kernel,
+            stride=stride,
+            pads=pads,
+            groups=groups,
+            thresholds=False,
+        )
+        height = (height + pads[0] + pads[2] - kernel) // stride + 1
+        width = (width + pads[1] + pads[3] - kernel) // stride + 1
+        spread = (channels // groups * kernel**2) ** 0.5
+        channels = more
+        kind = rng.choice(["sum", "maximum", "real", "plain"])
+        noise = str(rng.choice(["logistic", "uniform"]))
+        if kind == "real":
+            real = a.add("Cast", sums, to=TensorProto.FLOAT)
+            scale = a.constant((rng.standard_normal((channels, 1, 1)) / spread).astype(np.float32))
+            real = a.add("Mul", real, scale)
+            signs = a.stochastic_sign(real, channels=channels, noise=noise)
+        elif kind == "plain":
+            signs = a.threshold(sums, rng.integers(-9, 10, (channels, 1, 1)))
+        else:
+            pool = int(rng.integers(1, 4)) if kind == "maximum" else 0
+            if pool > min(height, width):
+                pool = 0
+            sides = bool(rng.random() < 0.5)
+            signs = a.noisy_sum(sums, channels, spread, pool=pool, sides=sides, noise=noise)
+            if pool:
+                height, width = (height - pool) // 2 + 1, (width - pool) // 2 + 1
+        outputs.append(signs)
+    features = channels * height * width
+    dense = a.binary_linear(a.add("Flatten", signs), features, 35)
+    outputs += [dense, a.noisy_sum(dense, 35, features**0.5, maps=False)]
+    batch = int(rng.integers(1, 6))
+    x = rng.standard_normal((batch, *shape)).astype(np.float32)
+    return a.model(shape, *outputs), x
+
+
 def is_equal(seed: int) -> bool:
     """Whether the runtime gives the reference's outputs, on one thread and on two."""
     model, x = random_network(seed)
-    want = Reference(model).run(x)
+    return _equals_reference(model, x, None)
+
+
+def is_sampled_equal(seed: int) -> bool:
+    """Whether that holds for a stochastic network, without noise and in random samples."""
+    model, x = random_noisy_network(seed)
+    rng = np.random.default_rng(seed)
+    samples = [
+        Sample(
+            seed=int(rng.integers(2**63)),
+            index=int(rng.integers(2**32)),
+            image_offset=int(rng.integers(2**32 - len(x))),
+            antithetic=bool(rng.random() < 0.5),
+        )
+        for _ in range(3)
+    ]
+    return all(_equals_reference(model, x, sample) for sample in (None, *samples))
+
+
+def _equals_reference(model: onnx.ModelProto, x: Array, sample: Sample | None) -> bool:
+    want = Reference(model).run(x, sample)
     runtime = Model(model)
     for threads in (1, 2):
-        got = runtime.run(x, threads=threads)
+        if sample is None:
+            got = runtime.run(x, threads=threads)
+        else:
+            got = runtime.run_sample(x, sample, threads=threads)
         got = got if isinstance(got, tuple) else (got,)
         if any(not np.array_equal(g, w) for g, w in zip(got, want, strict=True)):
             return False
@@ -92,13 +170,14 @@ def main() -> int:
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 10**9
     first, end = seed, time.monotonic() + seconds
     while time.monotonic() < end:
-        if not is_equal(seed):
+        if not (is_equal(seed) and is_sampled_equal(seed)):
             print(f"the network of seed {seed} differs: python tests/fuzz.py 0.1 {seed}")
             return 1
         seed += 1
     bits = 512 if has_512_bits() else 256
     print(
-        f"{seed - first} random networks equal, seeds from {first}: {binary_form()}, {bits} bits"
+        f"{seed - first} pairs of random networks equal, seeds from {first}: {binary_form()},"
+        f" {bits} bits"
     )
     return 0
 

@@ -165,4 +165,4 @@ def test_all_engines_agree(
             traced = open_engine("reference", model).trace(batch)
             want = {name: traced[name] for name in want}
         assert_engines_give(model, batch, want)
-        assert verify(model, batch, network=network).is_equal
+    assert verify(model, images, network=network).is_equal

@@ -106,7 +106,6 @@ def test_commands_that_need_no_torch_import_none(digits_model: Path, tmp_path: P
     )
     lines = [
         ["run", model, images, "-o", tmp_path / "out.npy"],
-        ["eval", model, "--data", "digits"],
         ["info", model, "--json"],
         ["bench", model, "--engines", "bnnkit", "--seconds", "0.01", "--profile"],
     ]
@@ -338,16 +337,17 @@ def test_a_missing_module_of_ours_shows(monkeypatch: pytest.MonkeyPatch, name: s
     assert isinstance(result.exception, ModuleNotFoundError)
 
 
-@pytest.mark.parametrize("arguments", [["export", "RUN", "-o", "m.onnx"], ["eval", "RUN"]])
-def test_without_torch(
-    monkeypatch: pytest.MonkeyPatch, digits_run: Path, arguments: list[str]
-) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["export", "RUN", "-o", "m.onnx"], ["eval", "RUN"], ["eval", "MODEL"]]
+)
+def test_without_torch(digits_run: Path, digits_model: Path, arguments: list[str]) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from bnnkit.cli.group import bnnkit_command\n"
         "bnnkit_command.main(sys.argv[1:], 'bnnkit')"
     )
-    filled = [str(digits_run) if part == "RUN" else part for part in arguments]
+    paths = {"RUN": str(digits_run), "MODEL": str(digits_model)}
+    filled = [paths.get(part, part) for part in arguments]
     done = subprocess.run([sys.executable, "-c", code, *filled], capture_output=True, text=True)
     assert done.returncode == 2
     assert re.fullmatch(

@@ -1,17 +1,23 @@
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from artifacts import Array, Artifact, digits_like
+from artifacts import Array, Artifact, digits_like, noisy_digits_like
 from onnx import TensorProto, helper
 
+from bnnkit.averaging import Averaging, Samples
 from bnnkit.bits import pack_weight
-from bnnkit.engines import ENGINES, open_engine, with_outputs
+from bnnkit.engine import SamplingEngine
+from bnnkit.engines import ENGINES, open_engine
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
 from bnnkit.export.functions import function, names
 from bnnkit.float_twin import float_twin
+from bnnkit.onnxruntime_session import with_outputs
+from bnnkit.runtime.uncertainty import entropy
+from bnnkit.sample import Sample
 
 FUNCTIONS = [function(name) for name in names()]
 
@@ -202,10 +208,72 @@ def test_unknown_operator_is_unsupported(engine: str) -> None:
         open_engine(engine, model)
 
 
-def test_samples_of_a_deterministic_file_are_refused() -> None:
+@pytest.mark.parametrize("samples", [2, "auto"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_samples_of_a_deterministic_file_are_refused(engine: str, samples: Samples) -> None:
     model, images = _digits()
-    with pytest.raises(UsageError, match="expected samples=0, got 2"):
-        open_engine("bnnkit", model).predict(images, samples=2)
+    with pytest.raises(UsageError, match=r"deterministic.*: expected (no samples|samples=0)"):
+        open_engine(engine, model).predict(images, samples=samples)
+
+
+@pytest.mark.parametrize("engine", ["reference", "onnxruntime", "bnnkit"])
+def test_a_sample_of_a_deterministic_file_is_refused(engine: str) -> None:
+    model, images = _digits()
+    opened = open_engine(engine, model)
+    assert isinstance(opened, SamplingEngine)
+    for method in (opened.run, opened.trace):
+        with pytest.raises(UsageError, match="the file is deterministic"):
+            method(images, Sample())
+
+
+@pytest.mark.parametrize("engine", ["reference", "onnxruntime", "bnnkit"])
+def test_an_ensemble_is_the_mean_of_its_samples(engine: str) -> None:
+    model, images = noisy_digits_like()
+    opened = open_engine(engine, _with_functions(model))
+    assert isinstance(opened, SamplingEngine)
+    averaging = Averaging(samples=4, seed=8, antithetic=True)
+    found = opened.ensemble(images, averaging, image_offset=100)
+    passes = [
+        opened.run(images, Sample(seed=8, index=index, image_offset=100, antithetic=True))[0]
+        for index in range(4)
+    ]
+    exponential = np.exp(np.stack(passes).astype(np.float64))
+    p = exponential / exponential.sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(found.probabilities, p.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(found.entropy, entropy(p.mean(axis=0)), atol=1e-6)
+    information = entropy(p.mean(axis=0)) - entropy(p).mean(axis=0)
+    np.testing.assert_allclose(found.mutual_information, information, atol=1e-6)
+    np.testing.assert_array_equal(found.samples, np.full(64, 4))
+    predicted = opened.predict(images, samples=4, seed=8, antithetic=True)
+    assert (predicted != found.probabilities).any()  # of other images
+
+
+@pytest.mark.parametrize("engine", ["reference", "onnxruntime"])
+def test_samples_of_a_batch_that_the_file_fixes(engine: str) -> None:
+    model, images = noisy_digits_like()
+    _with_functions(model)
+    expected = open_engine("bnnkit", model).predict(images[:6], samples=3, seed=1)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    found = open_engine(engine, model).predict(images[:6], samples=3, seed=1)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"samples": -1}, "expected 0 to 1024 samples, got -1"),
+        ({"samples": 1025}, "expected 0 to 1024 samples, got 1025"),
+        ({"samples": True}, "expected 0 to 1024 samples, got True"),
+        ({"seed": -1}, r"seed from 0 to 2\^64 - 1, got -1"),
+        ({"seed": 2**64}, r"seed from 0 to 2\^64 - 1"),
+        ({"samples": "auto", "error": 0.0}, "error between 0 and 1, got 0.0"),
+        ({"samples": "auto", "most": 0}, "expected at most 1 to 1024 samples, got 0"),
+        ({"samples": "auto", "most": 1025}, "expected at most 1 to 1024 samples, got 1025"),
+    ],
+)
+def test_what_cannot_be_averaged_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Averaging(**given)
 
 
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name != "bnnkit"])

@@ -140,7 +140,7 @@ def test_chains_of_integer_layers_are_equal_at_every_sign(name: str) -> None:
         name, input_shape=shape, n_classes=10, zero_point=[100, 120, 140][: shape[0]], **options
     )
     randomise(model, images_of(32, *shape), seed=2)
-    artifact = to_artifact(model, images_of(1, *shape))
+    artifact = to_artifact(model, images_of(1, *shape), mode="deterministic")
     onnx.checker.check_model(artifact, full_check=True)
     assert "Sign" not in operators(artifact)
     for batch in (1, 7):
@@ -194,7 +194,7 @@ def test_random_chains_are_equal_at_every_sign(model: nn.Sequential, seed: int) 
     torch.manual_seed(seed)
     images = images_of(7, *IMAGE, seed=seed)
     randomise(model, images, seed)
-    artifact = to_artifact(model, images)
+    artifact = to_artifact(model, images, mode="deterministic")
     assert_same_signs(model, artifact, images)
     assert_same_signs(model, artifact, images[:1])
 
@@ -206,7 +206,7 @@ def test_a_residual_network_gives_the_same_classes() -> None:
     )
     images = images_of(16, 3, 32, 32)
     randomise(model, images, seed=4)
-    artifact = to_artifact(model, images)
+    artifact = to_artifact(model, images, mode="deterministic")
     onnx.checker.check_model(artifact, full_check=True)
     with torch.no_grad():
         want = model(images).numpy()
@@ -235,7 +235,7 @@ def test_a_network_that_was_binarized_in_place_is_equal_at_every_sign() -> None:
     bnn.binarize_(model, ["3", "8"])  # signs are taken before the layers: behind pool and flatten
     images = images_of(7, 1, 8, 8)
     randomise(model, images, seed=9)
-    artifact = to_artifact(model, images)
+    artifact = to_artifact(model, images, mode="deterministic")
     assert_same_signs(model, artifact, images)
     assert operators(artifact) == [
         "IntegerConv2d",
@@ -327,7 +327,9 @@ def test_metadata_names_and_free_batch(tmp_path: Path) -> None:
         nn.Linear(16, 2),
     )
     about = Metadata(classes=("cat", "dog"), dataset="pets", accuracy=0.5, checkpoint="ab12")
-    export_onnx(model, images_of(1, 1, 4, 4), tmp_path / "m.onnx", metadata=about)
+    export_onnx(
+        model, images_of(1, 1, 4, 4), tmp_path / "m.onnx", metadata=about, mode="deterministic"
+    )
     artifact = onnx.load(tmp_path / "m.onnx")
     found = metadata(artifact)
     assert found.keys() == {

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from artifacts import Artifact, digits_like
+from artifacts import Artifact, digits_like, noisy_digits_like
 from tflite_runs import needs_lce, normal
 
 from bnnkit import lce
@@ -40,6 +40,18 @@ def test_it_says_what_to_do_about_a_newer_numpy(unloaded: pytest.MonkeyPatch) ->
 def test_wrong_arguments(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="expected"):
         lce.Interpreter(b"", **wrong)
+
+
+@needs_lce
+def test_a_stochastic_artifact_runs_without_noise() -> None:
+    model, images = noisy_digits_like()
+    engine, want = lce.LarqComputeEngine(model), Reference(model).trace(images[:3])
+    traced = engine.trace(images[:3])
+    assert set(want) & set(traced)
+    for name in set(want) & set(traced):
+        np.testing.assert_array_equal(traced[name], want[name])
+    scores = Reference(model).run(images[:3])[0]
+    np.testing.assert_allclose(engine.run(images[:3])[0], scores, rtol=0, atol=1e-3)
 
 
 @needs_lce

@@ -15,12 +15,16 @@ PACKAGE_DIR: dict[str, str] = PROJECT["tool"]["setuptools"]["package-dir"]
 PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
 
 CORE = {"bnnkit.errors", "bnnkit.bits", "bnnkit.atomic", "bnnkit.artifact_format"}
+CORE |= {"bnnkit.sample"}
 TOP = {f"bnnkit.{path.stem}" for path in (ROOT / "bnnkit").glob("*.py") if path.stem[0] != "_"}
 TRAINS = {"bnnkit.training", "bnnkit.data", "bnnkit.models", "bnnkit.nn", "torch"}
 RUNS = {"bnnkit.runtime", "bnnkit.export", "numpy", "onnx"}
 ALLOWED = {
     **{f"bnnkit/{name.partition('.')[2]}.py": CORE | {"numpy"} for name in sorted(CORE)},
-    "bnnkit/*.py": {"bnnkit", "bnnkit.rivals", "matplotlib", "onnxruntime"} | TOP | TRAINS | RUNS,
+    "bnnkit/*.py": {"bnnkit", "bnnkit.rivals", "matplotlib", "onnxruntime", "torchmetrics"}
+    | TOP
+    | TRAINS
+    | RUNS,
     "bnnkit/__main__.py": {"bnnkit.cli"},
     "bnnkit/rivals": {"bnnkit.rivals", "openvino"} | TOP | RUNS,
     "bnnkit/cli": {"bnnkit", "bnnkit.cli", "bnnkit.rivals", "click", "rich"} | TOP | TRAINS | RUNS,

@@ -30,9 +30,9 @@ def test_bins_are_those_of_the_calibration_error(seed: int) -> None:
 def test_bins_by_hand() -> None:
     probabilities = np.array([[0.5, 0.5], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]])
     bins = reliability(probabilities, np.array([0, 0, 0, 1]), n_bins=4)
-    np.testing.assert_array_equal(bins.count, [0, 1, 2, 1])  # 0.5 and 0.75 are upper edges
-    np.testing.assert_array_equal(bins.confidence, [0, 0.5, 0.75, 1])
-    np.testing.assert_array_equal(bins.accuracy, [0, 1, 0.5, 1])
+    np.testing.assert_array_equal(bins.count, [0, 0, 1, 3])  # 0.5 and 0.75 are lower edges
+    np.testing.assert_array_equal(bins.confidence, [0, 0, 0.5, 2.5 / 3])
+    np.testing.assert_array_equal(bins.accuracy, [0, 0, 1, 2 / 3])
 
 
 def test_the_picture_is_whole_or_not_there(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def chain() -> nn.Sequential:
 
 def test_a_chain() -> None:
     torch.manual_seed(0)
-    artifact = to_artifact(chain(), torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
+    images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
+    artifact = to_artifact(chain(), images, mode="deterministic")
     size = len(artifact.SerializeToString())
     result = report(artifact, size)
     assert result.layers == (
@@ -65,6 +66,44 @@ def test_a_chain() -> None:
     assert result.file_bytes == size
     assert result.is_near_ideal_size
     assert json.loads(json.dumps(asdict(result)))["layers"][1]["kind"] == "binary"
+
+
+def test_a_stochastic_chain_with_draws_of_its_weights() -> None:
+    torch.manual_seed(0)
+    images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
+    artifact = to_artifact(chain(), images, weight_draws=3)
+    result = report(artifact, len(artifact.SerializeToString()))
+    assert [(layer.kind, layer.stored_bytes, layer.ideal_bytes) for layer in result.layers] == [
+        ("integer", 145, 145),
+        ("binary", 4 * 72, 4 * 72),
+        ("binary", 4 * 40, 4 * 40),
+        ("float", 72, 72),
+    ]
+    assert (result.weight_draws, result.draw_bytes) == (3, 3 * (72 + 40))
+    assert summary(result)[-1] == "draws of each noisy weight: 3; 336 B"
+    assert [(sign.name, sign.is_threshold, sign.noise, sign.reason) for sign in result.signs] == [
+        ("2", True, "logistic", "threshold and noise on the sum of 0"),
+        ("6", True, "logistic", "threshold and noise on the sum of 3"),
+        ("9", True, "logistic", "threshold and noise on the sum of 8"),
+    ]
+    assert result.is_near_ideal_size
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (nn.Hardtanh(), "2/Clip limits it"),
+        (nn.Flatten(), "Flatten 2/Flatten stands before it"),
+    ],
+)
+def test_why_a_noisy_sign_is_of_a_real_number(module: nn.Module, reason: str) -> None:
+    model = nn.Sequential(
+        bnn.IntegerConv2d(1, 8, 3, zero_point=[9]), nn.BatchNorm2d(8), module, bnn.Sign("uniform")
+    )
+    artifact = to_artifact(model, torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
+    (sign,) = report(artifact, 1).signs
+    assert (sign.is_threshold, sign.noise) == (False, "uniform")
+    assert reason in sign.reason
 
 
 def layers_of(body: str) -> list[tuple[str, str, str]]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from artifacts import Artifact, digits_like
+from artifacts import Artifact, digits_like, noisy_digits_like
 from onnx import TensorProto
 from tflite_runs import assert_equal_in_lce, needs_lce, normal, pixels
 
@@ -208,6 +208,11 @@ def test_what_has_no_form_is_named() -> None:
         to_tflite(model)
     with pytest.raises(UsageError, match="at least 1 image"):
         to_tflite(model, batch=0)
+
+
+def test_noise_has_no_form() -> None:
+    with pytest.raises(UnsupportedError, match="expected a deterministic artifact, as TFLite has"):
+        to_tflite(noisy_digits_like()[0])
 
 
 def test_the_lowest_padding_of_signs_needs_whole_words() -> None:

@@ -46,7 +46,7 @@ def artifact_of(
     with torch.no_grad():
         for _ in range(5):
             model(batch)
-    return to_artifact(model.eval(), batch)
+    return to_artifact(model.eval(), batch, mode="deterministic")
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

@@ -62,6 +62,58 @@ def test_a_run_writes_its_folder(tmp_path: Path, overrides: list[str]) -> None:
     assert not result.was_finished
 
 
+KEYS = [f"test_{name}{suffix}" for suffix in ("", "_samples") for name in ("loss", "accuracy")]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sampled"),
+    [
+        (["eval_samples=3", "eval_samples_every=2"], [2, 4, 5]),
+        (["eval_samples=0"], []),
+        (["model.noise=none"], []),
+    ],
+)
+def test_evaluations_are_of_the_ensemble_too(
+    tmp_path: Path, overrides: list[str], sampled: list[int]
+) -> None:
+    result = train(_config("epochs=5", "recalibrate=4", *overrides), tmp_path, console=QUIET)
+    *epochs, final = read_history(tmp_path / "metrics.jsonl")
+    assert [r["epoch"] for r in epochs if "test_accuracy" in r] == [1, 2, 3, 4, 5]
+    for suffix in ("accuracy", "loss"):
+        assert [r["epoch"] for r in epochs if f"test_{suffix}_samples" in r] == sampled
+    keys = KEYS if sampled else KEYS[:2]
+    assert {key for key in final if key.startswith("test")} == {
+        *keys, *(f"{key}_before_recalibration" for key in keys),
+    }  # fmt: skip
+    assert all(final[f"{key}_before_recalibration"] == epochs[-1][key] for key in keys)
+    assert result.accuracy_samples == final.get("test_accuracy_samples")
+
+
+def test_the_ensemble_that_is_scored_is_the_one_of_evaluate(tmp_path: Path) -> None:
+    train(_config("eval_samples=3"), tmp_path, console=QUIET)
+    digits, final = data.load("digits"), read_history(tmp_path / "metrics.jsonl")[-1]
+    probabilities = evaluate(load_checkpoint(tmp_path).model, digits.x_test, samples=3)
+    assert accuracy(probabilities, digits.y_test) == final["test_accuracy_samples"]
+    want = pytest.approx(final["test_loss_samples"], rel=1e-5)
+    assert nll(probabilities, digits.y_test) == want
+    assert final["test_loss_samples"] != final["test_loss"]
+
+
+def test_recalibration_is_in_the_mode_of_deployment(tmp_path: Path) -> None:
+    means = {}
+    for mode in ("auto", "samples", "deterministic"):
+        overrides = ("epochs=1", "eval_samples=0", f"recalibrate_mode={mode}")
+        train(_config(*overrides), tmp_path / mode, console=QUIET)
+        tensors = load_checkpoint(tmp_path / mode).model.state_dict()
+        means[mode] = {name: t for name, t in tensors.items() if name.endswith("running_mean")}
+    differs = [
+        not torch.equal(mean, means["deterministic"][name]) for name, mean in means["auto"].items()
+    ]
+    # The inputs of the first batch norm are the same in both modes.
+    assert differs == [False, *[True] * (len(differs) - 1)]
+    assert all(torch.equal(mean, means["samples"][name]) for name, mean in means["auto"].items())
+
+
 def test_the_checkpoint_holds_the_network_that_was_scored(tmp_path: Path) -> None:
     result = train(_config(), tmp_path / "run", console=QUIET)
     digits = data.load("digits")
@@ -96,13 +148,24 @@ def test_a_line_an_epoch_where_there_is_no_terminal(tmp_path: Path) -> None:
     assert lines[2].startswith("epoch 3/3  loss ")
     assert all(word in lines[0] for word in ("accuracy", "test", "left"))
     final = read_history(tmp_path / "run" / "metrics.jsonl")[-1]
-    before, after = final["test_accuracy_before_recalibration"], again.accuracy
-    assert lines[3].startswith("batch norms recalibrated")
-    assert lines[3].endswith(f"test {100 * before:.2f} % before, {100 * after:.2f} % after")
-    assert lines[4].startswith(f"test accuracy {100 * again.accuracy:.2f} %")
-    assert lines[5].startswith(f"{tmp_path / 'run'} holds this run, finished: test accuracy")
-    assert lines[5].endswith("nothing to do")
     assert again.was_finished
+    assert again.accuracy == final["test_accuracy"]
+    assert again.accuracy_samples == final["test_accuracy_samples"]
+    before, after = (
+        f"{100 * final[f'test_accuracy{suffix}']:.2f} %, "
+        f"{100 * final[f'test_accuracy_samples{suffix}']:.2f} % with 10 samples"
+        for suffix in ("_before_recalibration", "")
+    )
+    assert "samples" not in lines[0]
+    assert "  samples " in lines[2]
+    assert lines[3] == (
+        "batch norms recalibrated, with noisy signs and deterministic weights: "
+        f"test {before} before; {after} after"
+    )
+    folder = tmp_path / "run"
+    words = f"test accuracy, deterministic: {after}"
+    assert lines[4] == f"{words}; the run is in {folder}"
+    assert lines[5] == f"{folder} holds this run, finished: {words}; nothing to do"
 
 
 def test_a_bar_in_a_terminal(tmp_path: Path) -> None:
@@ -160,6 +223,8 @@ def test_a_folder_with_files_of_unknown_origin_is_refused(tmp_path: Path) -> Non
         (["data.dir=x"], UsageError, "digits come with scikit-learn .* got x: leave out .*dir"),
         (["model.name=mlq"], ConfigError, "expected a model out of"),
         (["model.wide=3"], ConfigError, "wide"),
+        (["model.noise=none", "recalibrate_mode=samples"], ConfigError, "this one has none"),
+        (["eval_samples=1025"], ConfigError, "eval_samples: expected a value less"),
         (["model.width=-3"], ConfigError, "width of mlp to be a positive int"),
         (["data.name=minst"], UsageError, "unknown data set 'minst'"),
         (["data.name=mnist", "data.dir=none"], FileError, "--data-dir"),
@@ -224,7 +289,7 @@ def test_the_legend_says_what_is_random(
 ) -> None:
     said = []
     monkeypatch.setattr(
-        "bnnkit.training.loop.draw_curves", lambda *_, training: said.append(training)
+        "bnnkit.training.loop.draw_curves", lambda *_, training, samples: said.append(training)
     )
     overrides = [f"model.{key}={value}" for key, value in options.items()]
     train(_config("epochs=1", *overrides), tmp_path / "run", console=QUIET)

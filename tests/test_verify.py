@@ -1,23 +1,29 @@
 """That verify finds what differs, says where, and excuses only what rounding explains."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from artifacts import Array, Artifact, digits_like
+from artifacts import QUANTILES, Array, Artifact, digits_like, noisy_digits_like
 from onnx import TensorProto, numpy_helper
 
 from bnnkit import data
 from bnnkit.comparison import MARGIN, Evaluation, Tally
 from bnnkit.coverage import signs_in_memory, signs_of_modules
-from bnnkit.engines import Engine, OnnxRuntime, Runtime
+from bnnkit.engine import SamplingEngine
+from bnnkit.engines import Runtime
 from bnnkit.errors import CheckpointError, UsageError
 from bnnkit.export.functions import function, names
+from bnnkit.onnxruntime_engines import OnnxRuntime
+from bnnkit.reference_run import ReferenceRun
 from bnnkit.rounding import signs_that_engines_may_round, signs_that_torch_may_round
 from bnnkit.runtime import artifact
-from bnnkit.verify import BATCH, check_pair, verify
+from bnnkit.runtime.reference_sampling import draw
+from bnnkit.sample import Sample
+from bnnkit.verify import BATCH, SAMPLES, SEEDS, check_pair, verify
 
 
 def _evaluation(
@@ -49,11 +55,14 @@ def test_first_difference_is_named_in_the_order_of_the_graph() -> None:
     found["b"][1, 0, 2, 1] ^= 2
     found["b"][2] ^= 2
     tally = Tally("engine", ["b", "a"])
+    sample = Sample(seed=5, index=1)
     tally.add(_evaluation(expected), _evaluation(expected))
-    tally.add(_evaluation(expected), _evaluation(found))
+    tally.add(_evaluation(expected), _evaluation(found), first=3, sample=sample)
+    tally.add(_evaluation(expected), _evaluation(found), first=3)
     first, second = tally.comparison().differences
-    assert (first.name, first.n_bits, first.n_images) == ("b", 1 + 18, 2)
+    assert (first.name, first.n_bits, first.n_images) == ("b", 2 * (1 + 18), 2 * 2)
     assert (first.image, first.index) == (3 + 1, (0, 2, 1))
+    assert (first.sample, second.sample) == (sample, sample)
     assert first.expected == int(expected["b"][1, 0, 2, 1]) - 1
     assert (second.name, second.image, second.index) == ("a", 3, (1, 2, 2))
     assert not tally.comparison().is_equal
@@ -141,8 +150,11 @@ def test_signs_of_another_shape_are_another_network() -> None:
         tally.add(_evaluation({"a": _signs()}), _evaluation({"a": _signs()[..., 0]}))
 
 
-def test_integer_networks_round_nowhere() -> None:
-    model, _ = digits_like()
+@pytest.mark.parametrize("build", [digits_like, noisy_digits_like])
+def test_integer_networks_round_nowhere(
+    build: Callable[[], tuple[onnx.ModelProto, Array]],
+) -> None:
+    model, _ = build()
     assert signs_that_engines_may_round(model) == {}
     assert signs_that_torch_may_round(model) == set()
 
@@ -160,6 +172,70 @@ def test_which_signs_hang_on_rounding() -> None:
     model = a.model((2, 8, 8), exact, elementwise, after)
     assert signs_that_engines_may_round(model) == {rounded: summed}
     assert signs_that_torch_may_round(model) == {exact, elementwise, rounded, pooled}
+
+
+def test_which_noisy_signs_hang_on_rounding() -> None:
+    a = Artifact()
+    weight = a.constant(np.ones((3, 2, 1, 1), np.float32))
+    summed = a.add("Conv", "x", weight)
+    rounded = a.stochastic_sign(summed, channels=3)
+    sums = a.binary_conv2d(rounded, 3, 4, thresholds=False)
+    exact = a.noisy_sum(sums, 4, 3, pool=2, sides=True)
+    real = a.add("Cast", sums, to=TensorProto.FLOAT)
+    scaled = a.add("Mul", real, a.constant(np.float32(0.3)))
+    elementwise = a.stochastic_sign(scaled, channels=4)
+    model = a.model((2, 8, 8), exact, elementwise)
+    assert signs_that_engines_may_round(model) == {rounded: summed}
+    assert signs_that_torch_may_round(model) == {rounded, elementwise}
+
+
+def test_the_margin_of_a_noisy_sign_is_its_distance_from_the_noise() -> None:
+    a = Artifact()
+    weight = a.constant(np.ones((3, 2, 1, 1), np.float32))
+    signs = a.stochastic_sign(a.add("Conv", "x", weight), 0.25, 0.5, channels=3)
+    model = a.model((2, 4, 4), signs)
+    images = a.rng.standard_normal((5, 2, 4, 4)).astype(np.float32)
+    total = images.sum(axis=1, keepdims=True).repeat(3, axis=1)
+    run, sample = ReferenceRun(model), Sample(seed=3, index=1)
+    np.testing.assert_allclose(run(images).real[signs], total - 0.25, atol=1e-6)
+    z = draw((5, 3, 4, 4), 0, QUANTILES["logistic"].astype(np.float32), sample)
+    found = run(images, sample)
+    np.testing.assert_allclose(found.real[signs], total - (0.25 + 0.5 * z), atol=1e-6)
+    np.testing.assert_array_equal(found.signs[signs] == 2, found.real[signs] >= 0)
+
+
+def test_samples_of_a_stochastic_network_are_compared() -> None:
+    model, images = noisy_digits_like()
+    model.functions.extend(function(name) for name in names())
+    found = verify(model, images)
+    assert found.is_equal
+    assert len(found.samples) == SAMPLES * len(SEEDS)
+    assert {sample.seed for sample in found.samples} == set(SEEDS)
+    alone = verify(model, images, samples=0)
+    assert alone.samples == ()
+    passes = 1 + len(found.samples)
+    for comparison, single in zip(found.comparisons, alone.comparisons, strict=True):
+        assert comparison.n_bits == passes * single.n_bits > 0
+
+
+def test_another_noise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bit that differs in a sample alone, in one engine."""
+    model, images = noisy_digits_like()
+    model.functions.extend(function(name) for name in names())
+    trace = Runtime.trace
+
+    def another(self: Runtime, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+        if sample is not None and sample.index == 1:
+            sample = replace(sample, image_offset=sample.image_offset + 1)
+        return trace(self, images, sample)
+
+    monkeypatch.setattr(Runtime, "trace", another)
+    onnxruntime, *runtimes = verify(model, images).comparisons
+    assert onnxruntime.is_equal
+    for comparison in runtimes:
+        sample = comparison.differences[0].sample
+        assert sample is not None
+        assert (sample.seed, sample.index, comparison.differences[0].image) == (0, 1, 0)
 
 
 def test_engines_are_equal_on_a_network_without_checkpoint() -> None:
@@ -206,14 +282,14 @@ def test_which_signs_the_runtime_holds() -> None:
 )
 @pytest.mark.parametrize("keeps", [0, 1])
 def test_an_engine_that_traces_too_little_is_not_equal(
-    monkeypatch: pytest.MonkeyPatch, engine: type[Engine], crippled: str, keeps: int
+    monkeypatch: pytest.MonkeyPatch, engine: type[SamplingEngine], crippled: str, keeps: int
 ) -> None:
     model, images = digits_like()
     model.functions.extend(function(name) for name in names())
     trace = engine.trace
 
-    def less(self: Engine, images: Array) -> dict[str, Array]:
-        return dict(list(trace(self, images).items())[:keeps])
+    def less(self: SamplingEngine, images: Array, sample: Sample | None) -> dict[str, Array]:
+        return dict(list(trace(self, images, sample).items())[:keeps])
 
     monkeypatch.setattr(engine, "trace", less)
     found = verify(model, images)
@@ -233,7 +309,7 @@ def test_torch_must_give_the_signs_of_its_modules(
 
     evaluate = TorchTrace.__call__
     monkeypatch.setattr(
-        TorchTrace, "__call__", lambda self, images: replace(evaluate(self, images), signs={})
+        TorchTrace, "__call__", lambda *arguments: replace(evaluate(*arguments), signs={})
     )
     network = load_checkpoint(digits_run).model
     found = verify(artifact.read(digits_model), data.load("digits").x_test[:9], network=network)
@@ -267,8 +343,8 @@ def test_a_changed_threshold_is_found(digits_run: Path, digits_model: Path) -> N
     from bnnkit.training import load_checkpoint
 
     model, network = artifact.read(digits_model), load_checkpoint(digits_run).model
-    node = next(n for n in model.graph.node if n.op_type == "BinaryConv2dThreshold")
-    constant = next(t for t in model.graph.initializer if t.name == node.input[2])
+    _, node, *_ = (n for n in model.graph.node if n.op_type == "StochasticSign")
+    constant = next(t for t in model.graph.initializer if t.name == node.input[1])
     thresholds = numpy_helper.to_array(constant).copy()
     thresholds[1] -= 8
     constant.CopyFrom(numpy_helper.from_array(thresholds, constant.name))
@@ -277,8 +353,9 @@ def test_a_changed_threshold_is_found(digits_run: Path, digits_model: Path) -> N
     assert not found.is_equal
     assert all(comparison.is_equal for comparison in engines)
     first = torch_comparison.differences[0]
-    assert first.name == _signs_behind(model, node.output[0], set(_module_names(network)))
+    assert first.name == node.output[0]
     assert first.index[0] == 1
+    assert first.sample is None
     assert torch_comparison.excused_images == 0
 
 
@@ -317,15 +394,16 @@ def test_trace_of_torch_names_the_second_call() -> None:
     assert not network.sign._forward_hooks
 
 
-def _module_names(network: object) -> list[str]:
-    return [name for name, _ in network.named_modules()]  # type: ignore[attr-defined]
+def test_torch_has_no_draws_of_the_weights(digits_run: Path) -> None:
+    from bnnkit.checkpoint_export import CheckpointExport
+    from bnnkit.training import load_checkpoint
 
-
-def _signs_behind(model: onnx.ModelProto, name: str, modules: set[str]) -> str:
-    """The value that bears a module's name, at or behind a value."""
-    for node in model.graph.node:
-        if name in modules:
-            return name
-        if name in node.input:
-            name = node.output[0]
-    raise AssertionError(name)
+    model = CheckpointExport(digits_run, weight_draws=3, seed=1).artifact()
+    images, network = data.load("digits").x_test[:5], load_checkpoint(digits_run).model
+    found = verify(model, images, network=network)
+    assert found.is_equal
+    assert list(found.left_out) == ["torch in samples"]
+    torch_comparison, *engines = found.comparisons
+    alone = verify(model, images, network=network, samples=0).comparisons[0]
+    assert torch_comparison.n_bits == alone.n_bits > 0
+    assert all(comparison.n_bits > torch_comparison.n_bits for comparison in engines)

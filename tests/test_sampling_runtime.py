@@ -1,0 +1,260 @@
+"""The runtime's own part of sampling: lines for quantiles, ties, shared work, bad numbers."""
+
+import threading
+
+import numpy as np
+import onnx
+import pytest
+from artifacts import SAMPLING, Array, Artifact, noisy_digits_like
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, numpy_helper
+
+from bnnkit.errors import UsageError
+from bnnkit.runtime.draws import Draws
+from bnnkit.runtime.graph import from_model
+from bnnkit.runtime.kernels.philox import ROUNDS
+from bnnkit.runtime.model import Model
+from bnnkit.runtime.plan import Plan
+from bnnkit.runtime.probabilities import probabilities
+from bnnkit.runtime.quantile_lines import distance_from_ends, line_of, quantile_lines
+from bnnkit.runtime.reference import Reference
+from bnnkit.sample import MOST_SAMPLES, Sample
+
+TABLES = {
+    "steps": np.repeat(np.arange(-8, 8), 256) / 4,
+    "one value": np.full(4096, 0.5),
+    "zeros": np.zeros(4096),
+    "not symmetric": np.exp(np.linspace(-20, 3, 4096)),
+    "cauchy": np.tan(np.pi * ((np.arange(4096) + 0.5) / 4096 - 0.5)),
+}
+
+
+def _worst(table: Array) -> Array:
+    """How far each quantile is from its line, less what is admitted."""
+    index = np.arange(4096)
+    lines, line = quantile_lines(table.astype(np.float32)), line_of(index)
+    size = lines[0, line] + lines[1, line] * distance_from_ends(index)
+    return np.abs(np.copysign(size, 2 * index - 4095) - table) - lines[2, line]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_no_quantile_is_further_from_its_line_than_the_line_admits(name: str) -> None:
+    assert _worst(TABLES[name].astype(np.float32)).max() <= 0
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 4), st.floats(-3, 3))
+def test_lines_admit_their_errors_for_any_table(seed: int, power: float, shift: float) -> None:
+    steps = np.random.default_rng(seed).exponential(size=4096) ** power
+    table = np.cumsum(steps) / steps.sum() * 6 - 3 + shift
+    assert _worst(table.astype(np.float32)).max() <= 0
+
+
+def test_lines_are_close_to_the_quantiles_of_the_noises() -> None:
+    p = (np.arange(4096) + 0.5) / 4096
+    for table, most in ((np.log(p / (1 - p)) / 2, 2e-3), (2 * p - 1, 2e-6)):
+        error = quantile_lines(table.astype(np.float32))[2, line_of(np.arange(4096))]
+        assert np.median(error) < most
+
+
+def _with_law(
+    table: Array, threshold: Array, scale: Array, *, maps: bool = True
+) -> tuple[onnx.ModelProto, Array]:
+    """One noisy sign of sums of 75 channels behind another one, and inputs."""
+    a = Artifact(3)
+    first = a.stochastic_sign("x", channels=40, maps=maps)
+    sums = (
+        a.binary_conv2d(first, 40, 75, pads=(1, 1, 1, 1), thresholds=False)
+        if maps
+        else a.binary_linear(first, 40, 75)
+    )
+    a.constants.append(numpy_helper.from_array(table.astype(np.float32), "noise.odd"))
+    law = [
+        np.broadcast_to(x, 75).reshape((75, 1, 1) if maps else (75,)) for x in (threshold, scale)
+    ]
+    operands = [a.constant(x.astype(np.float32)) for x in law]
+    order = ("seed", "image_offset", "sample", "antithetic")
+    real = a.add("Cast", sums, to=TensorProto.FLOAT)
+    noisy = a.add("bnnkit.StochasticSign", real, *operands, "noise.odd", *order, layer=1)
+    size = (40, 6, 7) if maps else (40,)
+    out = a.to_real(noisy)
+    model = a.model(size, out, sizes={out: (75, *size[1:])})
+    return model, a.rng.standard_normal((3, *size)).astype(np.float32)
+
+
+LAWS = {
+    # r z is a whole number for every quantile: each sum lies on its threshold for some of them
+    "ties": (2 * ((np.arange(4096) + 0.5) / 4096) - 1, 1.0, 4096.0),
+    "ties of two": (TABLES["steps"], np.arange(75) - 37, 4.0),
+    "hardly any noise": (TABLES["cauchy"], np.arange(75) - 37.5, 1e-30),
+    "nothing but noise": (TABLES["cauchy"], 0.0, 2.0**64),
+    "never": (TABLES["steps"], 3e38, 1.0),
+    "overflow": (TABLES["cauchy"], -3e38, 3e38),
+    "one value": (TABLES["one value"], np.arange(75) - 40, 6.0),
+    "not symmetric": (TABLES["not symmetric"], -20.0, 5.0),
+}
+
+
+@pytest.mark.parametrize("maps", [True, False], ids=["maps", "vectors"])
+@pytest.mark.parametrize("name", LAWS)
+def test_signs_on_their_thresholds_are_those_of_the_reference(name: str, maps: bool) -> None:
+    table, threshold, scale = LAWS[name]
+    model, x = _with_law(table, np.asarray(threshold), np.asarray(scale), maps=maps)
+    runtime, reference = Model(model), Reference(model)
+    for sample in (Sample(seed=5), Sample(seed=5, index=3, antithetic=True)):
+        with np.errstate(over="ignore"):
+            expected = reference.trace(x, sample)
+        for signs, found in runtime.trace(x, sample=sample).items():
+            np.testing.assert_array_equal(found, expected[signs], err_msg=signs)
+
+
+def test_what_does_not_depend_on_the_noise_is_computed_once() -> None:
+    model, _ = noisy_digits_like()
+    plan = Plan(from_model(model))
+    shared = [step for step in plan.steps if step.target not in plan.sampled]
+    assert [step.name for step in shared] == ["IntegerConv2d0", "IntegerConv2d0"]
+    assert len(plan.steps) > len(shared)
+
+
+def test_an_ensemble_is_the_mean_of_its_samples() -> None:
+    model, images = noisy_digits_like()
+    runtime = Model(model)
+    samples = [
+        probabilities(runtime.graph, runtime.run_sample(images, Sample(seed=4, index=index)))
+        for index in range(7)
+    ]
+    ensemble = runtime.ensemble(images, samples=7, seed=4)
+    np.testing.assert_array_equal(
+        ensemble.probabilities, np.mean(samples, axis=0, dtype=np.float64).astype(np.float32)
+    )
+    assert (ensemble.samples == 7).all()
+    assert (ensemble.mutual_information > 0).all()
+    assert (ensemble.mutual_information <= ensemble.entropy).all()
+
+
+def test_an_adaptive_ensemble_is_the_fixed_one_of_as_many_samples() -> None:
+    model, images = noisy_digits_like()
+    runtime = Model(model)
+    found = runtime.ensemble(images, samples="auto", seed=4, error=0.3, most_samples=9)
+    used = np.unique(found.samples)
+    assert len(used) > 1
+    assert set(used) <= {2, 4, 6, 8, 9}
+    for samples in used.tolist():
+        fixed = runtime.ensemble(images, samples=samples, seed=4)
+        here = found.samples == samples
+        np.testing.assert_array_equal(found.probabilities[here], fixed.probabilities[here])
+        np.testing.assert_array_equal(found.entropy[here], fixed.entropy[here])
+
+
+def test_a_deterministic_pass_is_an_ensemble_without_samples() -> None:
+    model, images = noisy_digits_like()
+    found = Model(model).ensemble(images)
+    assert not found.samples.any()
+    assert not found.mutual_information.any()
+    assert (found.entropy > 0).all()
+
+
+def _with_weight_draws(draws: int) -> tuple[onnx.ModelProto, Array]:
+    """Two dense layers with stored draws of their weights, and inputs; 8-bit real-valued first."""
+    a = Artifact(1)
+    packed = a.rng.integers(0, 256, (2, 1 + draws, 50 * 64 // 8)).astype(np.uint8)
+    signs = a.sign("x")
+    for rows in packed:
+        weight = a.add("bnnkit.WeightDraw", a.constant(rows), "sample")
+        sums = a.add("bnnkit.BinaryLinear", signs, weight, weight_shape=[50, 64])
+        signs = a.threshold(sums, a.rng.integers(-9, 9, 50))
+        signs = a.add(
+            "Concat", signs, a.add("Slice", signs, *(a.constant([n]) for n in (0, 14, 1))), axis=1
+        )
+    scores = a.gemm(a.to_real(signs), 64, 5)
+    model = a.model((64,), scores, sizes={scores: (5,)})
+    if not any(value.name == "sample" for value in model.graph.input):
+        model.graph.input.append(
+            onnx.helper.make_tensor_value_info("sample", TensorProto.INT64, [])
+        )
+        model.graph.initializer.append(numpy_helper.from_array(SAMPLING["sample"], "sample"))
+    return model, a.rng.standard_normal((9, 64)).astype(np.float32)
+
+
+def test_each_sample_has_its_stored_draw_of_the_weights() -> None:
+    model, x = _with_weight_draws(3)
+    runtime, reference = Model(model), Reference(model)
+    found = []
+    for index in range(4):
+        sample = Sample(index=index)
+        expected = reference.trace(x, sample)
+        for signs, values in runtime.trace(x, sample=sample).items():
+            np.testing.assert_array_equal(values, expected[signs])
+        found.append(runtime.run_sample(x, sample))
+    np.testing.assert_array_equal(found[0], found[3])
+    assert (found[0] != found[1]).any()
+    likelier = reference.run(x)[0]
+    np.testing.assert_allclose(runtime.run(x), likelier, atol=1e-5)
+    mean = np.mean([probabilities(runtime.graph, found[i % 3]) for i in range(5)], axis=0)
+    np.testing.assert_allclose(runtime.predict(x, samples=5), mean, atol=1e-6)
+
+
+def test_callers_do_not_disturb_each_other() -> None:
+    model, images = noisy_digits_like()
+    runtime = Model(model)
+    expected = [runtime.predict(images, samples=3, seed=seed) for seed in range(4)]
+    found: list[Array | None] = [None] * 4
+
+    def call(seed: int) -> None:
+        for _ in range(5):
+            found[seed] = runtime.predict(images, samples=3, seed=seed, threads=2)
+
+    threads = [threading.Thread(target=call, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for got, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"samples": -1}, f"expected 0 to {MOST_SAMPLES} samples, got -1"),
+        ({"samples": MOST_SAMPLES + 1}, f"got {MOST_SAMPLES + 1}"),
+        ({"samples": 2.0}, "got 2.0"),
+        ({"samples": True}, "got True"),
+        ({"samples": "many"}, "'many'"),
+        ({"samples": "auto", "most_samples": 0}, "most_samples"),
+        ({"samples": "auto", "error": 0.0}, "error"),
+        ({"samples": 1, "seed": -1}, "seed from 0 to 2"),
+        ({"samples": 1, "seed": 2**64}, "seed from 0 to 2"),
+        ({"samples": 1, "image_offset": -1}, "image offset"),
+        ({"samples": 1, "image_offset": 2**32 - 3}, "image offset"),
+        ({"samples": 1, "threads": 0}, "threads"),
+    ],
+)
+def test_bad_numbers_are_refused(arguments: dict[str, object], message: str) -> None:
+    model, images = noisy_digits_like()
+    with pytest.raises(UsageError, match=message):
+        Model(model).predict(images[:4], **arguments)  # type: ignore[arg-type]
+
+
+def test_samples_of_a_deterministic_file_are_refused() -> None:
+    a = Artifact()
+    scores = a.gemm(a.to_real(a.sign("x")), 5, 3)
+    runtime = Model(a.model((5,), scores, sizes={scores: (3,)}))
+    x = np.zeros((2, 5), np.float32)
+    for call in (
+        lambda: runtime.predict(x, samples=1),
+        lambda: runtime.run_sample(x, Sample()),
+        lambda: runtime.trace(x, sample=Sample()),
+    ):
+        with pytest.raises(UsageError, match="deterministic"):
+            call()
+
+
+def test_the_kernels_have_the_keys_of_each_round() -> None:
+    draws = Draws.room_for(2)
+    images, numbers = np.array([1, 0]), np.array([8, 7])
+    draws.set(images, numbers, [Sample(seed=2**32 + 5, index=i, antithetic=True) for i in (2, 3)])
+    assert draws.keys.shape == (ROUNDS, 2)
+    assert draws.keys[0].tolist() == [5, 1]
+    assert draws.keys[1].tolist() == [5 + 0x9E3779B9, 1 + 0xBB67AE85]
+    assert draws.counters.tolist() == [[8, 1, 0], [7, 1, 4095]]

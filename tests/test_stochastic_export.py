@@ -1,0 +1,467 @@
+"""Stochastic artifacts: the noise of every engine is that of torch, and z = 0 the old network."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.checker
+import onnx.helper
+import onnxruntime as ort
+import pytest
+import torch
+from hypothesis import Phase, given, reject, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+import bnnkit.nn as bnn
+from bnnkit.errors import UnsupportedError, UsageError
+from bnnkit.export import export_onnx, sign_laws
+from bnnkit.export.stochastic import Stochastic
+from bnnkit.export.to_onnx import to_artifact
+from bnnkit.models import build
+from bnnkit.nn.noise import Logistic, Noise, Uniform
+from bnnkit.nn.quantile_table import quantile_table
+from bnnkit.runtime.artifact import metadata
+from bnnkit.runtime.deterministic import deterministic
+from bnnkit.runtime.reference import Reference, sampling_feeds
+from bnnkit.sample import Sample
+from bnnkit.torch_trace import TorchTrace
+
+Array = NDArray[Any]
+
+SAMPLES = [
+    Sample(seed=3, index=0),
+    Sample(seed=2**64 - 1, index=9, image_offset=5),
+    Sample(seed=7, index=4, antithetic=True),
+    Sample(seed=7, index=5, antithetic=True),
+]
+
+
+def images_of(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def randomise(model: nn.Module, images: Tensor, seed: int) -> None:
+    """Fit batch norms to the images; then negative, zero and tiny scales, and ties with sums."""
+    generator = torch.Generator().manual_seed(seed)
+    norms = [
+        module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+    ]
+    for norm in norms:
+        norm.momentum = 1.0
+    model.train()(images)
+    model.eval()
+    with torch.no_grad():
+        for norm in norms:
+            channels = norm.num_features
+            kind = torch.randint(0, 6, (channels,), generator=generator)
+            scale = torch.randn(channels, generator=generator)
+            tiny = torch.where(kind == 1, scale * 1e-6, scale)
+            norm.weight.copy_(torch.where(kind == 0, 0.0, tiny))
+            shift = torch.randn(channels, generator=generator) * 0.3
+            norm.bias.copy_(torch.where(kind == 2, 0.0, shift))
+            mean = norm.get_buffer("running_mean")
+            mean.copy_(torch.where(kind == 2, mean.round(), mean))
+
+
+def names_of(artifact: onnx.ModelProto) -> list[str]:
+    """The signs that modules give."""
+    about = metadata(artifact)
+    assert about["mode"] == "samples"
+    return [entry["name"] for entry in json.loads(about["signs"])]
+
+
+def in_onnxruntime(
+    model: onnx.ModelProto, images: Array, sample: Sample | None
+) -> dict[str, Array]:
+    """Every value that is signs, by name."""
+    extended = onnx.ModelProto()
+    extended.CopyFrom(model)
+    names = names_of(model)
+    extended.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in names
+    )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3  # it warns of inputs with a default
+    session = ort.InferenceSession(
+        extended.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feeds = {model.graph.input[0].name: images}
+    if sample is not None:
+        feeds |= sampling_feeds(sample)
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def assert_same_signs(model: nn.Module, images: Tensor) -> onnx.ModelProto:
+    """Torch, ONNX Runtime and the reference draw the same signs; z = 0 is the old network."""
+    model.eval()
+    artifact = to_artifact(model, images[:1])
+    onnx.checker.check_model(artifact, full_check=True)
+    reference = Reference(artifact)
+    trained = TorchTrace(model, laws=sign_laws(model, images))
+    for sample in SAMPLES:
+        want = reference.trace(images.numpy(), sample)
+        for found in (
+            in_onnxruntime(artifact, images.numpy(), sample),
+            trained(images.numpy(), sample).signs,
+        ):
+            for name in names_of(artifact):
+                np.testing.assert_array_equal(found[name], want[name], err_msg=name)
+    assert_quiet(model, artifact, images)
+    return artifact
+
+
+def assert_quiet(model: nn.Module, artifact: onnx.ModelProto, images: Tensor) -> None:
+    """Without a sample, and made deterministic, it gives the bits of the deterministic file."""
+    plain = to_artifact(model, images, mode="deterministic")
+    with np.errstate(invalid="ignore"):  # ONNX's reference pads integers with NaN
+        want, quiet, reshaped = (
+            Reference(file).trace(images.numpy())
+            for file in (plain, artifact, deterministic(artifact))
+        )
+    for found in (quiet, reshaped, in_onnxruntime(artifact, images.numpy(), None)):
+        for name in names_of(artifact):
+            np.testing.assert_array_equal(found[name], want[name], err_msg=name)
+
+
+MODELS = {
+    "mlp": ((1, 8, 8), {"width": 65, "depth": 3}),
+    "convnet": ((1, 12, 12), {"width": 33}),
+    "vgg": ((3, 32, 32), {"width": 9}),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "noise"), [("mlp", "uniform"), ("convnet", "triangular"), ("vgg", "logistic")]
+)
+def test_chains_of_integer_layers_draw_the_signs_of_torch(name: str, noise: str) -> None:
+    torch.manual_seed(1)
+    shape, options = MODELS[name]
+    zero_point = [100, 120, 140][: shape[0]]
+    model = build(
+        name, input_shape=shape, n_classes=10, zero_point=zero_point, noise=noise, **options
+    )
+    images = images_of(3, *shape)
+    randomise(model, images_of(32, *shape), seed=2)
+    assert_same_signs(model, images)
+
+
+IMAGE = (2, 12, 11)
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> nn.Sequential:
+    """Random chains: linear map, batch norm and pool in either order, sign, maybe noise."""
+    noise = st.sampled_from(["logistic", "uniform", "none"])
+    groups = draw(st.sampled_from([1, 2]))
+    channels = groups * draw(st.sampled_from([1, 17, 33]))
+    layers: list[nn.Module] = [
+        bnn.IntegerConv2d(2, channels, draw(st.integers(1, 3)), padding=1, zero_point=[7, 250])
+    ]
+    for _ in range(2):
+        pool = nn.MaxPool2d(draw(st.integers(1, 3)), stride=draw(st.integers(1, 2)))
+        norm = nn.BatchNorm2d(channels)
+        layers += draw(st.sampled_from([(norm,), (norm, pool), (pool, norm)]))
+        layers.append(bnn.Sign(draw(noise)))
+        layers.append(
+            bnn.BinaryConv2d(
+                channels,
+                channels,
+                draw(st.sampled_from([1, 2, 3])),
+                padding=draw(st.integers(0, 1)),
+                groups=groups,
+                bias=draw(st.booleans()),
+                padding_value=draw(st.sampled_from(["ones", "zeros"])),
+            )
+        )
+    head = [nn.BatchNorm2d(channels), bnn.Sign(), nn.Flatten(), nn.LazyLinear(3)]
+    model = nn.Sequential(*layers, *head)
+    try:
+        model(images_of(2, *IMAGE))
+    except RuntimeError:  # a map became smaller than the kernel
+        reject()
+    return model
+
+
+# Each example is several exports, so nothing is spent on shrinking.
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(model=chains(), seed=st.integers(0, 99))
+def test_random_chains_draw_the_signs_of_torch(model: nn.Sequential, seed: int) -> None:
+    torch.manual_seed(seed)
+    images = images_of(5, *IMAGE, seed=seed)
+    randomise(model, images, seed)
+    assert_same_signs(model, images)
+
+
+class Residual(nn.Module):
+    """A sum with a sign and a skip connection, then a sign of real numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = bnn.IntegerConv2d(1, 8, 3, padding=1, zero_point=[9])
+        self.norm = nn.BatchNorm2d(8)
+        self.first = bnn.Sign()
+        self.conv = bnn.BinaryConv2d(8, 8, 3, padding=1)
+        self.second_norm = nn.BatchNorm2d(8)
+        self.second = bnn.Sign("triangular")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.stem(x))
+        signs: Tensor = self.second(x + self.second_norm(self.conv(self.first(x))))
+        return signs
+
+
+def test_a_skip_connection_draws_the_same_signs_in_every_executor() -> None:
+    model = Residual()
+    images = images_of(4, 1, 8, 8)
+    randomise(model, images, seed=4)
+    artifact = to_artifact(model, images)
+    reference = Reference(artifact)
+    laws = sign_laws(model, images)
+    assert list(laws) == [0]  # the second sign is of a real number
+    for sample in SAMPLES:
+        want = reference.trace(images.numpy(), sample)
+        found = in_onnxruntime(artifact, images.numpy(), sample)
+        trained = TorchTrace(model, laws=laws)(images.numpy(), sample).signs
+        for name in names_of(artifact):
+            np.testing.assert_array_equal(found[name], want[name], err_msg=name)
+        np.testing.assert_array_equal(trained["first"], want["first"])
+        assert (trained["second"] != want["second"]).mean() < 1e-3  # torch rounds otherwise
+
+
+class Twice(nn.Module):
+    """One sign that is called twice, another one on the same input, one without noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = bnn.IntegerConv2d(1, 4, 3, zero_point=[9])
+        self.norm = nn.BatchNorm2d(4)
+        self.one = bnn.Sign("uniform")
+        self.plain = bnn.Sign("none")
+        self.two = bnn.Sign("uniform")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x))
+        signs: Tensor = self.one(x) + self.plain(x) + self.two(x) + self.one(x)
+        return signs
+
+
+def test_signs_on_one_input_draw_numbers_of_their_own() -> None:
+    model = Twice()
+    images = images_of(5, 1, 7, 7)
+    randomise(model, images, seed=1)
+    artifact = assert_same_signs(model, images)
+    layers = {
+        node.output[0]: attribute.i
+        for node in artifact.graph.node
+        for attribute in node.attribute
+        if attribute.name == "layer"
+    }
+    assert layers == {"one": 0, "two": 1, "one#2": 2}
+    signs = Reference(artifact).trace(images.numpy(), SAMPLES[0])
+    assert (signs["one"] != signs["two"]).any()
+    assert (signs["one"] != signs["one#2"]).any()
+
+
+class Clash(nn.Module):
+    """A sign and a parameter with the names of inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sample = bnn.Sign("uniform")
+        self.seed = nn.Parameter(torch.randn(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        signs: Tensor = self.sample(x * x * self.seed)
+        return signs
+
+
+def test_the_inputs_that_choose_the_random_numbers_keep_their_names() -> None:
+    artifact = to_artifact(Clash(), torch.zeros(1, 3))
+    assert [value.name for value in artifact.graph.input][1:3] == ["sample", "seed"]
+    assert names_of(artifact) == ["sample#2"]
+    x = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
+    want = Reference(artifact).trace(x, SAMPLES[0])
+    np.testing.assert_array_equal(
+        in_onnxruntime(artifact, x, SAMPLES[0])["sample#2"], want["sample#2"]
+    )
+
+
+def small(noise: str | Noise = "logistic", weight_noise: str = "logistic") -> nn.Sequential:
+    return nn.Sequential(
+        bnn.IntegerConv2d(1, 6, 3, zero_point=[9]),
+        nn.BatchNorm2d(6),
+        bnn.Sign(noise),
+        bnn.BinaryConv2d(6, 40, 3, noise=weight_noise),
+        nn.BatchNorm2d(40),
+        bnn.Sign(noise),
+        nn.Flatten(),
+        bnn.BinaryLinear(40, 3, noise=weight_noise),
+    )
+
+
+def test_the_file_has_inputs_with_defaults_and_one_table() -> None:
+    artifact = to_artifact(small(), images_of(1, 1, 5, 5))
+    assert [value.name for value in artifact.graph.input] == [
+        "image",
+        "sample",
+        "seed",
+        "image_offset",
+        "antithetic",
+    ]
+    defaults = {t.name: numpy_helper.to_array(t).tolist() for t in artifact.graph.initializer}
+    assert [defaults[name] for name in ("sample", "seed", "image_offset", "antithetic")] == [
+        -1,
+        0,
+        0,
+        False,
+    ]
+    assert [name for name in defaults if name.startswith("noise.")] == ["noise.logistic"]
+    assert defaults["noise.logistic"] == quantile_table(Logistic()).tolist()
+    assert {f.name for f in artifact.functions} == {
+        "IntegerConv2d",
+        "StochasticSign",
+        "Philox",
+        "BinaryConv2d",
+        "BinaryLinear",
+    }
+
+
+def test_without_noise_the_file_is_deterministic() -> None:
+    model, images = small("none"), images_of(1, 1, 5, 5)
+    artifact = to_artifact(model, images)
+    assert metadata(artifact)["mode"] == "deterministic"
+    assert [value.name for value in artifact.graph.input] == ["image"]
+    with pytest.raises(UsageError, match="expected a network with noisy signs for mode samples"):
+        to_artifact(model, images, mode="samples")
+    with pytest.raises(UsageError, match="expected mode samples for draws of the weights"):
+        to_artifact(model, images, weight_draws=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weight_draws": -1}, "0 to 1024 draws of the weights, got -1"),
+        ({"weight_draws": 1025}, "0 to 1024 draws of the weights, got 1025"),
+        ({"weight_draws": 1, "seed": -1}, "seed from 0 to 2.64 - 1, got -1"),
+        ({"mode": "sampled"}, "expected a mode out of samples, deterministic, got 'sampled'"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        to_artifact(small(), images_of(1, 1, 5, 5), **options)
+
+
+class Cubic(Noise):
+    """A user's noise that is not registered; z = (2p - 1)^3, F'(0) is infinite, which is fine."""
+
+    name = "cubic"
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def cdf(self, x: Tensor) -> Tensor:
+        return (x.abs().pow(1 / 3) * x.sign() / self.scale + 1).clamp(0, 2) / 2
+
+    def pdf(self, x: Tensor) -> Tensor:
+        return torch.ones_like(x) / 2
+
+    def quantile(self, p: Tensor) -> Tensor:
+        return self.scale * (2 * p - 1) ** 3
+
+
+def test_a_noise_of_the_user_is_stored() -> None:
+    model = small(Cubic(2.0))
+    images = images_of(4, 1, 5, 5)
+    randomise(model, images, seed=2)
+    artifact = assert_same_signs(model, images)
+    (table,) = (t for t in artifact.graph.initializer if t.name == "noise.cubic")
+    np.testing.assert_array_equal(numpy_helper.to_array(table), quantile_table(Cubic(2.0)))
+
+
+@pytest.mark.parametrize(
+    ("noises", "error", "message"),
+    [
+        ((Cubic(1.0), Cubic(2.0)), UnsupportedError, "one noise of the name 'cubic', got two"),
+        ((Cubic(-1.0), Cubic(-1.0)), UsageError, "finite quantiles that do not decrease"),
+    ],
+)
+def test_noises_that_cannot_be_stored_are_refused(
+    noises: tuple[Noise, Noise], error: type[Exception], message: str
+) -> None:
+    model = small(noises[0])
+    model[5] = bnn.Sign(noises[1])
+    with pytest.raises(error, match=message):
+        to_artifact(model, images_of(1, 1, 5, 5))
+
+
+def test_draws_of_the_weights_are_the_same_in_every_executor() -> None:
+    model = small()
+    images = images_of(4, 1, 5, 5)
+    randomise(model, images, seed=5)
+    artifact = to_artifact(model, images, weight_draws=3, seed=11)
+    assert_quiet(model, artifact, images)
+    reference = Reference(artifact)
+    traces = []
+    for index in (0, 1, 2, 3):
+        want = reference.trace(images.numpy(), Sample(seed=1, index=index))
+        got = in_onnxruntime(artifact, images.numpy(), Sample(seed=1, index=index))
+        np.testing.assert_array_equal(got["5"], want["5"])
+        traces.append(want["5"])
+    assert (traces[0] != traces[1]).any()
+    again = to_artifact(model, images, weight_draws=3, seed=11)
+    assert again.SerializeToString() == artifact.SerializeToString()
+
+
+def test_draws_of_the_weights_follow_their_noise() -> None:
+    draws = 1000
+    latent = torch.tensor([[-9.0, -1.0, -0.25, 0.0, 0.25, 1.0, 9.0]])
+    for noise in (Logistic(), Uniform()):
+        stochastic = Stochastic(weight_draws=draws, seed=3)
+        weights = stochastic.draw_weights(latent.numpy(), noise.name, 0)
+        assert weights.shape == (draws, 1, 7)
+        frequency = (weights == 1).mean(axis=0)
+        p = noise.cdf(latent).numpy()
+        assert (np.abs(frequency - p) <= 5 * np.sqrt(p * (1 - p) / draws)).all()
+        others = (
+            stochastic.draw_weights(latent.numpy(), noise.name, 1),
+            Stochastic(weight_draws=draws, seed=4).draw_weights(latent.numpy(), noise.name, 0),
+        )
+        assert all((weights != other).any() for other in others)
+
+
+def test_weights_are_negated_in_every_draw() -> None:
+    model = small()
+    images = images_of(4, 1, 5, 5)
+    norms = [module for module in model if isinstance(module, nn.BatchNorm2d)]
+    files = []
+    for sign in (1, -1):
+        for norm in norms:
+            nn.init.constant_(norm.weight, sign)
+        files.append(to_artifact(model, images, weight_draws=2))
+    plus, minus = (
+        numpy_helper.to_array(next(t for t in f.graph.initializer if t.name == "3.weight"))
+        for f in files
+    )
+    assert plus.shape == (3, 40 * 6 * 9 // 8)
+    np.testing.assert_array_equal(minus, ~plus)
+
+
+def test_weights_without_noise_are_not_drawn() -> None:
+    artifact = to_artifact(small(weight_noise="none"), images_of(1, 1, 5, 5), weight_draws=4)
+    assert "WeightDraw" not in {node.op_type for node in artifact.graph.node}
+
+
+def test_the_stochastic_vgg_file_is_near_its_ideal_size(tmp_path: Path) -> None:
+    model = build("vgg", input_shape=(3, 32, 32), n_classes=10, zero_point=[120, 120, 120])
+    images = images_of(1, 3, 32, 32)
+    result = export_onnx(model, images, tmp_path / "vgg.onnx")
+    assert result.is_near_ideal_size
+    latent = sum(p.numel() for name, p in model.named_parameters() if name.endswith("latent"))
+    assert result.ideal_bytes <= latent / 8 + 150_000
