@@ -24,7 +24,7 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n\n".join(
         "\n".join(part)
         for part in (
-            [_machine(results["context"])],
+            [machine(results["context"])],
             _latencies(results),
             _ratios(results),
             _ceiling(results),
@@ -33,7 +33,7 @@ def markdown(results: dict[str, Any]) -> str:
     )
 
 
-def _machine(context: dict[str, Any]) -> str:
+def machine(context: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in context["versions"].items())
     before, after = context["load_avg"][0], context["load_avg_after"][0]
     return (

@@ -3,29 +3,26 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.averaging import ERROR, MOST, Averaging, Samples
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
 from bnnkit.runtime import artifact
 from bnnkit.runtime.deterministic import deterministic
-from bnnkit.runtime.ensemble import Draw, Ensemble, adaptive, fixed
+from bnnkit.runtime.ensemble import LOOK, Draw, Ensemble, adaptive, fixed
 from bnnkit.runtime.graph import Graph, from_model
 from bnnkit.runtime.idle import Idle
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.plan import Bound, Plan
 from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.sampler import Sampler
-from bnnkit.runtime.stopping import check_error
 from bnnkit.runtime.threads import check_threads
 from bnnkit.runtime.values import Array
-from bnnkit.sample import Sample, check_samples, check_seed
-
-Samples = int | Literal["auto"]
-"""How many samples to average; "auto" takes as many as an image needs."""
+from bnnkit.sample import Sample
 
 
 def load(path: Path | str) -> "Model":
@@ -115,8 +112,8 @@ class Model:
         seed: int = 0,
         threads: int = 1,
         antithetic: bool = False,
-        most_samples: int = 10,
-        error: float = 0.05,
+        most_samples: int = MOST,
+        error: float = ERROR,
         image_offset: int = 0,
     ) -> NDArray[np.float32]:
         """Class probabilities, the mean over samples of the noise: see `ensemble`.
@@ -143,8 +140,8 @@ class Model:
         seed: int = 0,
         threads: int = 1,
         antithetic: bool = False,
-        most_samples: int = 10,
-        error: float = 0.05,
+        most_samples: int = MOST,
+        error: float = ERROR,
         image_offset: int = 0,
     ) -> Ensemble:
         """Class probabilities averaged over samples of the noise, and how unsure they are.
@@ -169,40 +166,49 @@ class Model:
             UsageError: As `run`; a number is out of its range; or samples are asked of a
                 deterministic file.
         """
-        most = most_samples if samples == "auto" else samples
-        check_samples(most)
-        check_seed(seed)
-        check_error(error)
+        averaging = Averaging(
+            samples=samples, seed=seed, antithetic=antithetic, error=error, most=most_samples
+        )
         if samples == 0:
             first = self.graph.outputs[0]
             scores = self._compute(images, threads, (first,))[first]
             return Ensemble.of_deterministic(probabilities(self.graph, scores))
-        if most < 1:
-            raise UsageError("expected most_samples of 1 or more, got 0")
         if not self.is_stochastic:
             raise UsageError(
-                f"the file is deterministic: expected samples=0, got {samples}; export it with "
+                f"the file is deterministic: expected samples=0, got {samples!r}; export it with "
                 "--mode samples"
             )
         sampler, numbers = self._ready(images, threads, image_offset)
-        parts = []
-        for piece in _pieces(len(images), sampler.chunk()):
-            here, n = images[piece], len(images[piece])
-            n_draws = n * min(most, 2) if samples == "auto" else n * most
-            with sampler.prepared(here, numbers[piece], threads, n_draws) as drawing:
-                draw = Draw(
-                    sampler=sampler,
-                    drawing=drawing,
-                    output=self.graph.outputs[0],
-                    probabilities=partial(probabilities, self.graph),
-                    seed=seed,
-                    antithetic=antithetic,
-                )
-                if samples == "auto":
-                    parts.append(adaptive(draw, n, most, error))
-                else:
-                    parts.append(fixed(draw, n, most))
-        return Ensemble.joined(parts)
+        return Ensemble.joined(
+            [
+                self._average(sampler, averaging, images[piece], numbers[piece], threads)
+                for piece in _pieces(len(images), sampler.chunk())
+            ]
+        )
+
+    def _average(
+        self,
+        sampler: Sampler,
+        averaging: Averaging,
+        images: Array,
+        numbers: NDArray[np.int64],
+        threads: int,
+    ) -> Ensemble:
+        """The ensemble of images that are computed together."""
+        n, samples = len(images), averaging.samples
+        at_a_time = min(averaging.most, LOOK) if samples == "auto" else samples
+        with sampler.prepared(images, numbers, threads, n * at_a_time) as drawing:
+            draw = Draw(
+                sampler=sampler,
+                drawing=drawing,
+                output=self.graph.outputs[0],
+                probabilities=partial(probabilities, self.graph),
+                seed=averaging.seed,
+                antithetic=averaging.antithetic,
+            )
+            if samples == "auto":
+                return adaptive(draw, n, averaging.most, averaging.error)
+            return fixed(draw, n, samples)
 
     def trace(
         self, images: Array, *, threads: int = 1, sample: Sample | None = None

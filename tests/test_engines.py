@@ -267,8 +267,8 @@ def test_samples_of_a_batch_that_the_file_fixes(engine: str) -> None:
         ({"seed": -1}, r"seed from 0 to 2\^64 - 1, got -1"),
         ({"seed": 2**64}, r"seed from 0 to 2\^64 - 1"),
         ({"samples": "auto", "error": 0.0}, "error between 0 and 1, got 0.0"),
-        ({"samples": "auto", "most": 0}, "expected at most 1 to 1024 samples, got 0"),
-        ({"samples": "auto", "most": 1025}, "expected at most 1 to 1024 samples, got 1025"),
+        ({"samples": "auto", "most": 0}, "expected most_samples from 1 to 1024, got 0"),
+        ({"samples": "auto", "most": 1025}, "expected most_samples from 1 to 1024, got 1025"),
     ],
 )
 def test_what_cannot_be_averaged_is_refused(given: dict[str, Any], message: str) -> None:

@@ -1,0 +1,48 @@
+"""The tables of ensembles in README.md, made of the results."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from table import machine
+
+from bnnkit.atomic import write_text
+
+BEGIN, END = "<!-- ensembles -->", "<!-- end of ensembles -->"
+TITLES = {"cifar10": "CIFAR-10, the paper's network", "mnist": "MNIST, small convnet"}
+
+
+def write_ensemble_table(results: dict[str, Any], readme: Path) -> None:
+    """Put the results between the two marks of a file."""
+    parts = [_evaluations(results.get("evaluations", {}))]
+    if "price" in results:
+        parts = [[machine(results["price"]["context"])], _price(results["price"]), *parts]
+    content = "\n\n".join("\n".join(part) for part in parts)
+    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    text = pattern.sub(lambda _: f"{BEGIN}\n\n{content}\n\n{END}", readme.read_text())
+    write_text(readme, text)
+
+
+def _price(price: dict[str, Any]) -> Iterator[str]:
+    yield "| CIFAR network, one image | median, ms |"
+    yield "| --- | ---: |"
+    for name, microseconds in price["median_us"].items():
+        yield f"| {name} | {microseconds / 1e3:.3f} |"
+    fp32, single = price["fp32_over_ensemble"], price["ensemble_over_single"]
+    yield f"| 10 samples are so many times as fast as one float32 pass | {fp32['median']:.2f} |"
+    yield f"| 10 samples cost so many deterministic passes | {single['median']:.2f} |"
+    share = price["generator"]["share"]
+    yield f"| the generator's share, {price['noisy_signs']:,} signs a sample | {share:.1%} |"
+
+
+def _evaluations(evaluations: dict[str, Any]) -> Iterator[str]:
+    yield "| trained network | samples | on average | accuracy | NLL | Brier | ECE | µs/image |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for name, entries in evaluations.items():
+        for entry in entries:
+            numbers = " | ".join(f"{entry[key]:.4f}" for key in ("nll", "brier", "ece"))
+            yield (
+                f"| {TITLES.get(name, name)} | {entry['samples']} | {entry['mean_samples']:.2f} |"
+                f" {entry['accuracy']:.2%} | {numbers} | {entry['microseconds']:.0f} |"
+            )

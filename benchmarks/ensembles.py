@@ -1,0 +1,115 @@
+"""What samples of the noise cost, and what they are worth: `python benchmarks/ensembles.py`.
+
+Writes results/ensembles.json, and from it a table of README.md. The price is that of the paper's
+CIFAR network with random weights, one image at a time on one thread, beside onnxruntime's float32
+pass, in turns in one process. With files of trained networks it says what the samples are worth:
+
+    python benchmarks/ensembles.py --evaluate cifar10=MODEL.onnx --data-dir DIR
+
+which replaces the stored evaluation of that data set, and draws it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ensemble_table import write_ensemble_table
+from generator import generator_seconds, noisy_signs
+from networks import vgg
+
+from bnnkit.atomic import write_text
+from bnnkit.averaging import Averaging
+from bnnkit.benchmark import interleave, random_images, ratio
+from bnnkit.engine import Engine
+from bnnkit.machine import describe_machine
+from bnnkit.rivals import open_contestant
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "ensembles.json"
+SAMPLES = (1, 2, 4, 10)
+
+
+def main() -> None:
+    """Measure the price, or evaluate a network; write all that is made of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each contestant")
+    parser.add_argument("--evaluate", metavar="DATA=MODEL.onnx", help="a trained network")
+    parser.add_argument("--data-dir", type=Path, help="of the standard files of its data")
+    options = parser.parse_args()
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if options.evaluate:
+        name, _, model = options.evaluate.partition("=")
+        found = evaluate(name, Path(model), options.data_dir)
+        results["evaluations"] = {**results.get("evaluations", {}), name: found}
+    else:
+        results["price"] = price(options.seconds)
+    write_text(RESULTS, json.dumps(results, indent=1) + "\n")
+    write_ensemble_table(results, HERE / "README.md")
+
+
+class Averaged(Engine):
+    """An engine that gives the class probabilities of an ensemble, under a name of its own."""
+
+    def __init__(self, engine: Engine, samples: int, name: str) -> None:
+        self.engine, self.averaging = engine, Averaging(samples=samples)
+        self.name, self.version = name, engine.version
+
+    def check(self, images: Any) -> None:
+        self.engine.check(images)
+
+    def run(self, images: Any) -> tuple[Any, ...]:
+        return (self.engine.ensemble(images, self.averaging).probabilities,)
+
+    def trace(self, images: Any) -> dict[str, Any]:
+        return self.engine.trace(images)
+
+
+def price(seconds: float) -> dict[str, Any]:
+    """Latencies and ratios of the paper's CIFAR network."""
+    context = describe_machine()
+    del context["host_name"], context["executable"]  # whose machine it is does not matter
+    model = vgg()
+    images = random_images(model, 1)
+    one, two = (open_contestant("bnnkit", model, threads=n) for n in (1, 2))
+    fp32 = open_contestant("onnxruntime-fp32", model, threads=1)
+    contestants: list[tuple[Engine, int]] = [
+        (fp32, 1),
+        (one, 1),
+        *((Averaged(one, n, f"bnnkit, {n} samples"), 1) for n in SAMPLES),
+        (Averaged(two, SAMPLES[-1], f"bnnkit, {SAMPLES[-1]} samples, 2 threads"), 2),
+    ]
+    measured = interleave(contestants, images, seconds)
+    found = {m.engine: m for m in measured}
+    whole = found[f"bnnkit, {SAMPLES[-1]} samples"]
+    generator_us = 1e6 * generator_seconds(model, SAMPLES[-1])
+    context["load_avg_after"] = list(os.getloadavg())
+    return {
+        "context": context,
+        "median_us": {name: m.median_us for name, m in found.items()},
+        "fp32_over_ensemble": asdict(ratio(found["onnxruntime-fp32"], whole)),
+        "ensemble_over_single": asdict(ratio(whole, found["bnnkit"])),
+        "generator": {"us": generator_us, "share": generator_us / whole.median_us},
+        "noisy_signs": noisy_signs(model),
+    }
+
+
+def evaluate(name: str, model: Path, data_dir: Path | None) -> list[dict[str, Any]]:
+    """What `bnnkit eval` says of a trained network for several numbers of samples."""
+    picture = HERE / "results" / f"ensembles-{name}.png"
+    command = [sys.executable, "-m", "bnnkit", "eval", str(model), "--data", name]
+    command += ["--samples", "0,1,2,4,10,auto", "--json", "--plot", str(picture)]
+    command += ["--data-dir", str(data_dir)] if data_dir else []
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found: list[dict[str, Any]] = json.loads(printed)
+    for entry in found:
+        del entry["file"]
+    return found
+
+
+if __name__ == "__main__":
+    main()

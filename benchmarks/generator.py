@@ -1,0 +1,86 @@
+"""What the random numbers of an ensemble cost: the generator of the kernels, and nothing else."""
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+from numba import njit
+from numpy.typing import NDArray
+
+from bnnkit.runtime.kernels.compiled import compiled
+from bnnkit.runtime.kernels.program import KERNEL
+from bnnkit.runtime.kernels.records import PIXELS, Noise, read
+from bnnkit.runtime.kernels.stochastic import LANES, PARTS, draw_places, room_for_places
+from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.sampler import Sampler
+from bnnkit.runtime.steps.convolution import Convolution
+from bnnkit.runtime.steps.stochastic import SampleSigns
+from bnnkit.sample import Sample
+
+RUNS = 30
+
+
+class Draws(NamedTuple):
+    """The random numbers of a layer."""
+
+    noise: int
+    """Address of a Noise."""
+    draws: int
+    pixels: int
+    """Of an image's signs."""
+
+
+@njit(error_model="numpy")
+def _draw(pixels, n, place, places):
+    for channel in range(0, n.channels, PARTS * LANES):
+        draw_places(pixels, n, (place, 0, 0), place * n.blocks + channel // 8, places)
+
+
+def draw_layer(at, thread, threads):
+    """Draw all the places of a layer's signs, in the order of its kernel, and forget them."""
+    d = read(Draws, at)
+    n, places = read(Noise, d.noise), room_for_places()
+    for _ in range(d.draws):
+        pixel = 0
+        while pixel + PIXELS <= d.pixels:
+            _draw(PIXELS, n, pixel, places)
+            pixel += PIXELS
+        while pixel < d.pixels:
+            _draw(1, n, pixel, places)
+            pixel += 1
+
+
+def generator_seconds(model: onnx.ModelProto, draws: int) -> float:
+    """Seconds that the random numbers of so many samples of one image take, on one thread."""
+    plan = Sampler(model).plan()
+    memory = Memory(plan.values, 1, 1, sampled=plan.sampled, draws=draws)
+    images = np.zeros(draws, np.int64)
+    memory.draws.set(images, images, [Sample(index=index) for index in range(draws)])
+    kernel = compiled(draw_layer, KERNEL).ctypes
+    records = [_record(memory, step, draws) for step in plan.steps if _is_noisy(step)]
+    times: list[float] = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        for record in records:
+            kernel(record, 0, 1)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def noisy_signs(model: onnx.ModelProto) -> int:
+    """Noisy signs of one sample of one image."""
+    plan = Sampler(model).plan()
+    shapes: list[NDArray[Any] | tuple[int, ...]] = [
+        plan.values[step.target].shape for step in plan.steps if _is_noisy(step)
+    ]
+    return int(sum(np.prod(shape) for shape in shapes))
+
+
+def _is_noisy(step: object) -> bool:
+    return isinstance(step, (Convolution, SampleSigns)) and step.noise is not None
+
+
+def _record(memory: Memory, step: Any, draws: int) -> int:
+    _, rows, columns = memory.values[step.target].map
+    return memory.record(Draws(step.noise.bind(memory, columns), draws, rows * columns))
