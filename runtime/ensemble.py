@@ -47,15 +47,15 @@ class Ensemble:
         )
 
     @classmethod
-    def of_samples(cls, probabilities: Sequence[Array]) -> "Ensemble":
-        """That of samples, for each image an array (samples, K)."""
-        means = np.stack([p.mean(axis=0, dtype=np.float64) for p in probabilities])
-        entropies = np.array([entropy(p).mean() for p in probabilities])
+    def of_samples(cls, probabilities: NDArray[np.float32]) -> "Ensemble":
+        """That of samples, (N, samples, K)."""
+        images, samples, _ = probabilities.shape
+        means = probabilities.mean(axis=1, dtype=np.float64)
         return cls(
             probabilities=means.astype(np.float32),
             entropy=entropy(means),
-            mutual_information=mutual_information(means, entropies),
-            samples=np.array([len(p) for p in probabilities]),
+            mutual_information=mutual_information(means, entropy(probabilities).mean(axis=1)),
+            samples=np.full(images, samples),
         )
 
     @classmethod
@@ -67,6 +67,10 @@ class Ensemble:
             mutual_information=np.concatenate([part.mutual_information for part in parts]),
             samples=np.concatenate([part.samples for part in parts]),
         )
+
+    def reordered(self, order: Numbers) -> "Ensemble":
+        """Those of the images in another order."""
+        return Ensemble(**{name: part[order] for name, part in vars(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,19 +118,27 @@ class Draw:
 
 def fixed(draw: Drawer, images: int, samples: int) -> Ensemble:
     """So many samples of each of the images."""
-    return Ensemble.of_samples(list(draw(np.arange(images), 0, samples)))
+    return Ensemble.of_samples(draw(np.arange(images), 0, samples))
 
 
 def adaptive(draw: Drawer, images: int, most: int, error: float) -> Ensemble:
     """Samples of each image until its class is safe (stopping.py), at most so many."""
     open_images = np.arange(images)
-    taken: list[list[NDArray[np.float32]]] = [[] for _ in range(images)]
-    for first in range(0, most, LOOK):
-        last = min(first + LOOK, most)
-        for place, p in zip(open_images, draw(open_images, first, last), strict=True):
-            taken[place].append(p)
-        so_far = np.stack([np.concatenate(taken[place]) for place in open_images])
-        open_images = open_images[~is_safe(so_far, most, error)]
+    used = np.zeros(images, np.int64)
+    taken = draw(open_images, 0, min(LOOK, most))
+    while True:
+        samples = taken.shape[1]
+        used[open_images] = samples
+        open_images = open_images[~is_safe(taken[open_images], most, error)]
         if not len(open_images):
-            break
-    return Ensemble.of_samples([np.concatenate(parts) for parts in taken])
+            return _of_different_numbers(taken, used)
+        more = np.zeros((images, min(LOOK, most - samples), taken.shape[2]), np.float32)
+        more[open_images] = draw(open_images, samples, samples + more.shape[1])
+        taken = np.concatenate([taken, more], axis=1)
+
+
+def _of_different_numbers(taken: NDArray[np.float32], used: Numbers) -> Ensemble:
+    """The ensemble of the first `used` samples of each image."""
+    groups = {samples: np.flatnonzero(used == samples) for samples in np.unique(used).tolist()}
+    parts = [Ensemble.of_samples(taken[here, :samples]) for samples, here in groups.items()]
+    return Ensemble.joined(parts).reordered(np.argsort(np.concatenate(list(groups.values()))))

@@ -58,7 +58,7 @@ class Model:
         self._sampler = Sampler(model) if self.is_stochastic else None
         self.graph: Graph = from_model(deterministic(model))
         self._plan = Plan(self.graph)
-        self._chunk = self._plan.chunk()
+        self._chunk = self._plan.chunk
         self._idle: Idle[Bound] = Idle()
 
     @property

@@ -1,6 +1,7 @@
 """A plan: the steps of a network, and their memory for one batch size and number of threads."""
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -114,10 +115,12 @@ class Plan:
         """Buffers and calls for a batch."""
         return Bound(Memory(self.values, batch, threads), self.steps)
 
+    @cached_property
     def chunk(self) -> int:
         """Images that are computed together when a batch is large."""
         return self._fitting(self.values.keys())
 
+    @cached_property
     def chunk_of_draws(self) -> int:
         """Draws that are computed together, of one image or of several."""
         return self._fitting(self.values.keys() & self.sampled)

@@ -26,7 +26,7 @@ class Sampler:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._model = model
+        self._model: onnx.ModelProto | None = model
         self._n_weights = _stored_draws(model)
         self._plans: dict[int, Plan] = {}
         self._idle: Idle[Sampling] = Idle()
@@ -39,13 +39,15 @@ class Sampler:
     def plan(self, weights: int = 0) -> Plan:
         """The plan for one of the stored draws of the weights; 0 where there are none."""
         with self._lock:
-            if weights not in self._plans:
+            if self._model is not None and weights not in self._plans:
                 self._plans[weights] = Plan(from_model(self._model), weights)
+                if len(self._plans) == self._n_weights:
+                    self._model = None  # the plans hold what they need, in another form
             return self._plans[weights]
 
     def chunk(self) -> int:
         """Images that are computed together when a batch is large."""
-        return self.plan().chunk()
+        return self.plan().chunk
 
     @contextmanager
     def prepared(
@@ -59,7 +61,7 @@ class Sampler:
             threads: The result is the same bits for every number.
             draws: How many will be asked for at a time, at most; more are done in parts.
         """
-        draws = min(draws, self.plan().chunk_of_draws())
+        draws = min(draws, self.plan().chunk_of_draws)
         with ExitStack() as stack:
 
             def bound(weights: int) -> tuple[Plan, Sampling]:

@@ -97,7 +97,7 @@ def _sampled(draft: Draft, node: Node, cast: Node, channels: int) -> Output | No
     reader = draft.graph.sole_reader(cast.outputs[0])
     pool = reader if reader is not None and _is_plain_pool(reader) else None
     sign = draft.graph.sole_reader(pool.outputs[0]) if pool else reader
-    if sign is None or sign.kind != "bnnkit.StochasticSign" or sign.inputs[0] == "":
+    if sign is None or sign.kind != "bnnkit.StochasticSign":
         return None
     if not any(name in draft.sampled for name in node.inputs):
         if pool is not None:
