@@ -1,14 +1,7 @@
-"""Larq Compute Engine's interpreter, loaded without TensorFlow, and an artifact run by it.
-
-`import larq_compute_engine` wants TensorFlow, because it brings the converter along. The
-interpreter is one extension module that needs nothing but NumPy, so that file alone is loaded.
-"""
+"""Larq Compute Engine's interpreter, loaded without TensorFlow, and an artifact run by it."""
 
 import importlib.metadata
-import importlib.util
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -19,6 +12,8 @@ from bnnkit.bits import unpack_signs
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
 from bnnkit.export.tflite import Tflite, to_tflite
 from bnnkit.export.tflite.values import Value
+from bnnkit.lce_child import DISTRIBUTION, extension, load_wrapper
+from bnnkit.lce_process import ProcessInterpreter
 from bnnkit.runtime.deterministic import deterministic
 from bnnkit.runtime.reference import signs_of
 
@@ -27,22 +22,22 @@ Kernel = Literal["default", "indirect", "reference"]
 KERNELS: Final[tuple[Kernel, ...]] = ("default", "indirect", "reference")
 """Of LCE's binary convolutions: on x86 "indirect" is the fastest, on ARM "default" is."""
 
-_PACKAGE: Final = "larq_compute_engine"
-_MODULE: Final = "bnnkit_lce.interpreter_wrapper_lite"
-"""The last part is what the extension module calls itself."""
-
 
 class Interpreter:
-    """Runs the content of a .tflite file.
+    """Runs the content of a .tflite file, in this process or, with NumPy 2, in one of its own.
 
     Args:
         content: Of the file.
         threads: Only the default kernel and float operators take more than one.
         kernel: One of `KERNELS`.
 
+    Attributes:
+        version: Of larq-compute-engine.
+
     Raises:
         MissingExtraError: larq-compute-engine is not installed.
-        UsageError: It cannot work with this NumPy, or an argument is wrong.
+        UsageError: It cannot work with this NumPy, and no other Python is named
+            (lce_process.py); or an argument is wrong.
         UnsupportedError: It refuses the file; the reason is on the standard error output.
     """
 
@@ -51,12 +46,20 @@ class Interpreter:
             raise UsageError(f"expected a kernel out of {', '.join(KERNELS)}, got {kernel!r}")
         if threads < 1:
             raise UsageError(f"expected at least 1 thread, got {threads}")
+        options = threads, kernel == "reference", kernel == "indirect", False
+        self._wrapped: Any
+        if _needs_a_process():
+            self._wrapped = ProcessInterpreter(content, options)
+            self.version: str = self._wrapped.version
+            return
+        path = extension()
+        if path is None:
+            raise MissingExtraError("the engine lce", "lce")
         try:
-            self._wrapped = _wrapper().LiteInterpreter(
-                content, threads, kernel == "reference", kernel == "indirect", False
-            )
+            self._wrapped = load_wrapper(path).LiteInterpreter(content, *options)
         except RuntimeError as error:
             raise UnsupportedError(f"LCE cannot open the model: {error}") from error
+        self.version = importlib.metadata.version(DISTRIBUTION)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """All outputs, for whole inputs of exactly the file's shapes and types."""
@@ -88,7 +91,7 @@ class LarqComputeEngine:
         self._model, self._threads, self._kernel = deterministic(model), threads, kernel
         self._opened: tuple[int, Tflite, Interpreter] = self._open(1)
         self.report = self._opened[1].report
-        self.version = importlib.metadata.version("larq-compute-engine")
+        self.version = self._opened[2].version
 
     def run(self, images: Array) -> tuple[Array, ...]:
         """All outputs of the artifact, in its layout and dtypes.
@@ -140,25 +143,5 @@ def _unpack(words: Array, channels: int) -> Array:
     return (unpack_signs(whole.view("<u8"), channels) + 1).astype(np.uint8)
 
 
-def _wrapper() -> Any:
-    if _MODULE in sys.modules:
-        return sys.modules[_MODULE]
-    package = importlib.util.find_spec(_PACKAGE)  # finds it, and does not execute it
-    if package is None or not package.submodule_search_locations:
-        raise MissingExtraError("the engine lce", "lce")
-    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
-        raise UsageError(
-            f"the engine lce works with NumPy below 2 only, this is {np.__version__}:"
-            " pip install 'numpy<2'"
-        )
-    folder = Path(next(iter(package.submodule_search_locations))) / "tflite" / "python"
-    found = sorted(folder.glob("interpreter_wrapper_lite.*"))
-    if not found:
-        raise MissingExtraError("the engine lce", "lce")
-    spec = importlib.util.spec_from_file_location(_MODULE, found[0])
-    if spec is None or spec.loader is None:
-        raise MissingExtraError("the engine lce", "lce")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.modules[_MODULE] = module
-    return module
+def _needs_a_process() -> bool:
+    return np.lib.NumpyVersion(np.__version__) >= "2.0.0"

@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,17 @@ import pytest
 from artifacts import Artifact, digits_like, noisy_digits_like
 from tflite_runs import needs_lce, normal
 
-from bnnkit import lce
+from bnnkit import lce, lce_child
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
 from bnnkit.export.tflite import to_tflite
+from bnnkit.lce_process import VARIABLE
 from bnnkit.runtime.reference import Reference
 
 
 @pytest.fixture
 def unloaded(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """As in a process that has not loaded the interpreter yet."""
-    monkeypatch.delitem(sys.modules, lce._MODULE, raising=False)
+    monkeypatch.delitem(sys.modules, lce_child.MODULE, raising=False)
     return monkeypatch
 
 
@@ -29,11 +31,57 @@ def test_it_says_which_package_is_missing(unloaded: pytest.MonkeyPatch) -> None:
         lce.LarqComputeEngine(digits_like()[0])
 
 
-@needs_lce
-def test_it_says_what_to_do_about_a_newer_numpy(unloaded: pytest.MonkeyPatch) -> None:
-    unloaded.setattr(np, "__version__", "2.1.0")
-    with pytest.raises(UsageError, match="pip install 'numpy<2'"):
+@pytest.fixture
+def newer_numpy(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """As in a process whose NumPy the interpreter cannot work with."""
+    monkeypatch.setattr(np, "__version__", "2.1.0")
+    monkeypatch.delenv(VARIABLE, raising=False)
+    return monkeypatch
+
+
+def test_it_says_what_to_do_about_a_newer_numpy(newer_numpy: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=f"NumPy below 2 only, this is 2.1.0: set {VARIABLE}"):
         lce.LarqComputeEngine(digits_like()[0])
+
+
+@needs_lce
+def test_another_python_runs_it(newer_numpy: pytest.MonkeyPatch) -> None:
+    model, images = digits_like()
+    newer_numpy.setenv(VARIABLE, sys.executable)
+    there = lce.LarqComputeEngine(model)
+    found = [there.run(images[:batch])[0] for batch in (3, 1)]
+    newer_numpy.undo()
+    here = lce.LarqComputeEngine(model)
+    assert there.version == here.version
+    for scores, batch in zip(found, (3, 1), strict=True):
+        np.testing.assert_array_equal(scores, here.run(images[:batch])[0])
+    newer_numpy.setattr(np, "__version__", "2.1.0")
+    newer_numpy.setenv(VARIABLE, sys.executable)
+    content = to_tflite(model).content.replace(b"LceBMaxPool2d", b"LceNoSuchOne0")
+    with pytest.raises(UnsupportedError, match="LCE cannot run"):
+        lce.Interpreter(content)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("exit 3", "gave no answer"),
+        ("head -n 1 > /dev/null; exit 0", "gave no answer"),
+        ("""echo '{}'; sleep 60""", "gave no answer"),
+        ("""echo 'no JSON'; sleep 60""", "gave no answer"),
+    ],
+)
+def test_another_python_that_cannot(
+    newer_numpy: pytest.MonkeyPatch, tmp_path: Path, script: str, message: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    newer_numpy.setenv(VARIABLE, str(python))
+    with pytest.raises(UsageError, match="cannot be started"):
+        lce.Interpreter(b"")
+    python.chmod(0o755)
+    with pytest.raises(UnsupportedError, match=message):
+        lce.Interpreter(b"")
 
 
 @pytest.mark.parametrize("wrong", [{"kernel": "fastest"}, {"threads": 0}])
@@ -83,7 +131,7 @@ def test_a_file_with_an_unknown_operator_is_refused(capfd: pytest.CaptureFixture
 @needs_lce
 def test_tensorflow_and_torch_are_not_needed() -> None:
     code = (
-        "import sys, bnnkit.lce as lce; lce._wrapper();"
+        "import sys, bnnkit.lce_child as lce; lce.load_wrapper(lce.extension());"
         "assert not {'tensorflow', 'torch', 'larq_compute_engine'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,99 @@
+"""Larq Compute Engine's interpreter in a process of its own, for a Python with another NumPy.
+
+It is started as a script by a Python that has larq-compute-engine and NumPy below 2, and nothing
+of bnnkit: python lce_child.py. It takes messages from its standard input and answers on its
+standard output. A message is a line of JSON, then as many bytes as the line says.
+"""
+
+import importlib.metadata
+import importlib.util
+import io
+import json
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+PACKAGE = "larq_compute_engine"
+DISTRIBUTION = "larq-compute-engine"
+MODULE = "bnnkit_lce.interpreter_wrapper_lite"
+"""The last part is what the extension module calls itself."""
+
+
+def extension() -> Path | None:
+    """The file of the interpreter's extension module; None where the package is not installed.
+
+    `import larq_compute_engine` wants TensorFlow, because it brings the converter along. The
+    interpreter is one extension module that needs nothing but NumPy.
+    """
+    package = importlib.util.find_spec(PACKAGE)  # finds it, and does not execute it
+    if package is None or not package.submodule_search_locations:
+        return None
+    folder = Path(next(iter(package.submodule_search_locations))) / "tflite" / "python"
+    return next(iter(sorted(folder.glob("interpreter_wrapper_lite.*"))), None)
+
+
+def load_wrapper(path: Path) -> Any:
+    """The extension module."""
+    if MODULE not in sys.modules:
+        spec = importlib.util.spec_from_file_location(MODULE, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} is no extension module")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[MODULE] = module
+    return sys.modules[MODULE]
+
+
+def send(
+    stream: IO[bytes], head: dict[str, Any], arrays: list[Array], content: bytes = b""
+) -> None:
+    """Write a message: its head, a content, and arrays."""
+    body = io.BytesIO()
+    body.write(content)
+    for array in arrays:
+        np.save(body, array, allow_pickle=False)
+    head = {**head, "content": len(content), "arrays": len(arrays), "bytes": body.tell()}
+    stream.write(json.dumps(head).encode() + b"\n" + body.getvalue())
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[Array], bytes] | None:
+    """Read a message; None where the other side has closed."""
+    line = stream.readline()
+    if not line:
+        return None
+    head: dict[str, Any] = json.loads(line)
+    body = io.BytesIO(stream.read(head["bytes"]))
+    content = body.read(head["content"])
+    return head, [np.load(body, allow_pickle=False) for _ in range(head["arrays"])], content
+
+
+def main() -> None:
+    """Open the file of the first message, then run the inputs of each message that follows."""
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    interpreter = None
+    while (message := receive(source)) is not None:
+        head, arrays, content = message
+        try:
+            if interpreter is None:
+                interpreter = _open(head, content)
+                send(target, {"version": importlib.metadata.version(DISTRIBUTION)}, [])
+            else:
+                send(target, {}, list(interpreter.predict(arrays)))
+        except Exception as error:  # whatever it is, the other side has to know
+            send(target, {"error": str(error)}, [])
+
+
+def _open(head: dict[str, Any], content: bytes) -> Any:
+    path = extension()
+    if path is None:
+        raise ImportError(f"{PACKAGE} is not installed for {sys.executable}")
+    return load_wrapper(path).LiteInterpreter(content, *head["options"])
+
+
+if __name__ == "__main__":
+    main()
