@@ -39,7 +39,7 @@ def _draw(pixels, n, place, places):
 
 def draw_layer(at, thread, threads):
     """Draw all the places of a layer's signs, in the order of its kernel, and forget them."""
-    d = read(Draws, at)
+    d: Any = read(Draws, at)
     n, places = read(Noise, d.noise), room_for_places()
     for _ in range(d.draws):
         pixel = 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bnnkit.errors import UsageError
-from bnnkit.sample import MOST_SAMPLES, check_samples, check_seed
+from bnnkit.sample import MOST_SAMPLES, check_samples, check_seed, is_integer
 
 Samples = int | Literal["auto"]
 MOST = 10
@@ -37,11 +37,9 @@ class Averaging:
     most: int = MOST
 
     def __post_init__(self) -> None:
-        # Not above: the options of all commands import this file, and the runtime takes a while.
-        from bnnkit.runtime.stopping import check_error
-
         check_samples(0 if self.samples == "auto" else self.samples)
         check_seed(self.seed)
-        check_error(self.error)
-        if not 1 <= self.most <= MOST_SAMPLES:
-            raise UsageError(f"expected most_samples from 1 to {MOST_SAMPLES}, got {self.most}")
+        if not isinstance(self.error, float | int) or not 0 < self.error < 1:
+            raise UsageError(f"expected an error between 0 and 1, got {self.error!r}")
+        if not is_integer(self.most) or not 1 <= self.most <= MOST_SAMPLES:
+            raise UsageError(f"expected most_samples from 1 to {MOST_SAMPLES}, got {self.most!r}")

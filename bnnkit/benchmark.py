@@ -136,11 +136,13 @@ def benchmark(
 
     Raises:
         UsageError: An engine is unknown, a number is not positive, no engine can be measured, or
-            samples are asked of a deterministic file.
+            samples are asked of a deterministic file, or as many as images need.
     """
     _check(engines, [*threads, *batches, seconds])
     if averaging.samples != 0 and not artifact.is_stochastic(model):
         raise UsageError(f"the file is deterministic: expected 0 samples, got {averaging.samples}")
+    if averaging.samples == "auto":
+        raise UsageError("expected a number of samples, got 'auto': it depends on the images")
     measurements: list[Measurement] = []
     left_out: dict[str, str] = {}
     for n_threads in threads:

@@ -1,6 +1,7 @@
 """One sample of a network's noise: what every engine needs to draw the same bits."""
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Final
 
 from bnnkit.errors import UsageError
@@ -32,14 +33,15 @@ class Sample:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for name, number in (("sample", self.index), ("image offset", self.image_offset)):
-            if not _is_integer(number) or not 0 <= number < 2**32:
-                raise UsageError(f"expected a {name} from 0 to 2^32 - 1, got {number!r}")
+        for name, number in (("a sample", self.index), ("an image offset", self.image_offset)):
+            if not is_integer(number) or not 0 <= number < 2**32:
+                raise UsageError(f"expected {name} from 0 to 2^32 - 1, got {number!r}")
 
     @property
     def key(self) -> tuple[int, int]:
         """The two words of the key, the lower one first."""
-        return self.seed & 0xFFFFFFFF, self.seed >> 32
+        seed = int(self.seed)
+        return seed & 0xFFFFFFFF, seed >> 32
 
     @property
     def counter(self) -> int:
@@ -58,7 +60,7 @@ def check_seed(seed: int) -> None:
     Raises:
         UsageError: It is not from 0 to 2^64 - 1.
     """
-    if not _is_integer(seed) or not 0 <= seed < 2**64:
+    if not is_integer(seed) or not 0 <= seed < 2**64:
         raise UsageError(f"expected a seed from 0 to 2^64 - 1, got {seed!r}")
 
 
@@ -68,9 +70,10 @@ def check_samples(samples: int) -> None:
     Raises:
         UsageError: It is not from 0 to MOST_SAMPLES.
     """
-    if not _is_integer(samples) or not 0 <= samples <= MOST_SAMPLES:
+    if not is_integer(samples) or not 0 <= samples <= MOST_SAMPLES:
         raise UsageError(f"expected 0 to {MOST_SAMPLES} samples, got {samples!r}")
 
 
-def _is_integer(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool)
+def is_integer(number: object) -> bool:
+    """Whether it is a whole number, and not True or False."""
+    return isinstance(number, Integral) and not isinstance(number, bool)  # NumPy's too

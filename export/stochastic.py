@@ -66,8 +66,10 @@ class Stochastic:
         """
         uniform = np.random.Generator(np.random.PCG64([self.seed, number]))
         probability = self.noise(noise).cdf(torch.from_numpy(latent.astype(np.float64))).numpy()
-        draws = [uniform.random(latent.shape) < probability for _ in range(self.weight_draws)]
-        return np.where(np.stack(draws), 1, -1).astype(np.int8)
+        draws = np.empty((self.weight_draws, *latent.shape), np.int8)
+        for draw in draws:
+            draw[...] = np.where(uniform.random(latent.shape) < probability, 1, -1)
+        return draws
 
 
 def noises_of(model: nn.Module) -> dict[str, Noise]:

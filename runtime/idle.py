@@ -2,30 +2,42 @@
 
 import threading
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-T = TypeVar("T")
-_MOST_KEYS = 8
+MOST_BYTES = 128 << 20
+"""Of all that is kept, or one thing."""
+
+
+class Sized(Protocol):
+    """Something that takes memory."""
+
+    @property
+    def nbytes(self) -> int:
+        """How much."""
+
+
+T = TypeVar("T", bound=Sized)
 
 
 class Idle(Generic[T]):
     """Whatever nobody uses now, by what it is good for; each concurrent caller has its own."""
 
     def __init__(self) -> None:
-        self._idle: dict[Hashable, list[T]] = {}
+        self._idle: list[tuple[Hashable, T]] = []  # the one that was used last at the end
         self._lock = threading.Lock()
 
     def borrow(self, key: Hashable, make: Callable[[], T]) -> T:
         """One that is idle, or a new one."""
         with self._lock:
-            idle = self._idle.get(key)
-            if idle:
-                return idle.pop()
+            for index in reversed(range(len(self._idle))):
+                if self._idle[index][0] == key:
+                    return self._idle.pop(index)[1]
         return make()
 
     def give_back(self, key: Hashable, thing: T) -> None:
-        """Keep it; the key that has been there longest goes when there are too many."""
+        """Keep it; those that were not used for longest go when there is too much."""
         with self._lock:
-            if key not in self._idle and len(self._idle) >= _MOST_KEYS:
-                self._idle.pop(next(iter(self._idle)))
-            self._idle.setdefault(key, []).append(thing)
+            self._idle.append((key, thing))
+            size = sum(kept.nbytes for _, kept in self._idle)
+            while size > MOST_BYTES and len(self._idle) > 1:
+                size -= self._idle.pop(0)[1].nbytes

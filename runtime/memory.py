@@ -47,11 +47,20 @@ class Memory:
         """The same buffers for fewer draws."""
         part = Memory({}, self.batch, self.threads, sampled=self._sampled)
         part.values, part.draws = self.values, self.draws.first(draws)
-        part.buffers = {
-            name: buffer[:draws] if name in self._sampled else buffer
-            for name, buffer in self.buffers.items()
-        }
+        part.buffers = {name: self._first(name, draws) for name in self.buffers}
         return part
+
+    def _first(self, name: str, draws: int) -> Array:
+        value, buffer = self.values[name], self.buffers[name]
+        if name not in self._sampled:
+            return buffer
+        # A shape has no rows, and holds another number for each number of draws.
+        return value.allocate(draws) if value.kind == "shape" else buffer[:draws]
+
+    @property
+    def nbytes(self) -> int:
+        """Of all buffers."""
+        return sum(buffer.nbytes for buffer in self.buffers.values())
 
     def address(self, array: Array) -> int:
         """Where an array lies; it is kept."""

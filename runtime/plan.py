@@ -38,6 +38,11 @@ class Bound:
             else:
                 self.stages += [call for call in found if not isinstance(call, Native)]
 
+    @property
+    def nbytes(self) -> int:
+        """Of its memory."""
+        return self.memory.nbytes
+
     def run(self) -> None:
         """Compute all buffers from the input's; infinities and NaN are results, not warnings."""
         with np.errstate(all="ignore"):
@@ -50,7 +55,7 @@ class Bound:
                     pool_of(self.memory.threads).run(stage)
 
 
-class Sampling:
+class SampledBound:
     """A plan in memory for a batch and some draws of the noise. One caller at a time.
 
     Attributes:
@@ -64,6 +69,11 @@ class Sampling:
         self._steps = [step for step in plan.steps if step.target in plan.sampled]
         self._drawn: dict[int, Bound] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """Of its memory."""
+        return self.memory.nbytes
+
     def drawn(self, draws: int) -> Bound:
         """What depends on the draw, for the first so many rows of the memory."""
         if draws not in self._drawn:
@@ -74,14 +84,14 @@ class Sampling:
 class Plan:
     """What `lower` made of a graph; `bind` gives it memory."""
 
-    def __init__(self, graph: Graph, draw: int = 0) -> None:
+    def __init__(self, graph: Graph, weights: int = 0) -> None:
         """Lower the graph, which gives up its constants.
 
         Args:
             graph: What to compute.
-            draw: Which of the stored draws of the weights, where there are any.
+            weights: Which of the stored draws of the weights, where there are any.
         """
-        draft: Draft = lower(graph, draw)
+        draft: Draft = lower(graph, weights)
         graph.constants.clear()  # the steps hold what they need, in another form
         self.graph = graph
         self.steps = draft.steps

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.idle import Idle
 from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.plan import Plan, Sampling
+from bnnkit.runtime.plan import Plan, SampledBound
 from bnnkit.runtime.values import Array
 from bnnkit.sample import Sample
 
@@ -23,14 +23,19 @@ class Sampler:
 
     Args:
         model: Of mode `samples`.
+
+    Raises:
+        UnsupportedError: It has an operator that the runtime lacks.
+        ArtifactError: Its noise is damaged.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model: onnx.ModelProto | None = model
         self._n_weights = _stored_draws(model)
         self._plans: dict[int, Plan] = {}
-        self._idle: Idle[Sampling] = Idle()
+        self._idle: Idle[SampledBound] = Idle()
         self._lock = threading.Lock()
+        self.plan()  # so that what is wrong is said when the file is loaded
 
     def weights_of(self, sample: int) -> int:
         """Which of the stored draws of the weights a sample uses."""
@@ -64,10 +69,10 @@ class Sampler:
         draws = min(draws, self.plan().chunk_of_draws)
         with ExitStack() as stack:
 
-            def bound(weights: int) -> tuple[Plan, Sampling]:
+            def bound(weights: int) -> tuple[Plan, SampledBound]:
                 plan, key = self.plan(weights), (weights, len(images), threads, draws)
                 sampling = self._idle.borrow(
-                    key, lambda: Sampling(plan, len(images), draws, threads)
+                    key, lambda: SampledBound(plan, len(images), draws, threads)
                 )
                 stack.callback(self._idle.give_back, key, sampling)
                 np.copyto(sampling.memory.buffers[plan.graph.input], images)
@@ -87,10 +92,10 @@ class Drawing:
     """
 
     def __init__(
-        self, numbers: Numbers, most: int, bound: Callable[[int], tuple[Plan, Sampling]]
+        self, numbers: Numbers, most: int, bound: Callable[[int], tuple[Plan, SampledBound]]
     ) -> None:
         self._numbers, self._most, self._bound = numbers, most, bound
-        self._ready: dict[int, tuple[Plan, Sampling]] = {}
+        self._ready: dict[int, tuple[Plan, SampledBound]] = {}
 
     def run(
         self, images: Numbers, samples: Sequence[Sample], weights: int, names: Sequence[str]

@@ -16,6 +16,7 @@ Array = NDArray[Any]
 
 _CHOICES = ["seed", "image_offset", "sample", "antithetic"]
 """The last inputs of a `StochasticSign`."""
+_SCALES = 2.0**-64, 2.0**64
 
 
 def check_sampling(model: onnx.ModelProto, path: str) -> None:
@@ -42,6 +43,8 @@ def _faults(
     tables: set[str] = set()
     layers: set[int] = set()
     for sign in signs:
+        if len(sign.output) != 1:
+            yield f"expected one output of the stochastic sign {sign.name!r}"
         yield from _faults_of_limits(sign, constants)
         if sign.input[3] not in tables:
             tables.add(sign.input[3])
@@ -50,8 +53,12 @@ def _faults(
         if layer is None or layer in layers or not 0 <= layer < 2**32:
             yield f"expected a number of its own for the signs {sign.output[0]!r}, got {layer}"
         layers.add(-1 if layer is None else layer)
+    numbers: set[int] = set()
     for draw in draws:
         yield from _faults_of_draws(draw, constants)
+        numbers.add(len(_array(constants[draw.input[0]])) - 1)
+    if len(numbers) > 1:
+        yield f"expected as many draws of all weights, got {sorted(numbers)}"
 
 
 def _faults_of_inputs(
@@ -76,16 +83,18 @@ def _faults_of_limits(
     name = sign.output[0]
     if len(sign.input) != 8 or list(sign.input[4:]) != _CHOICES:
         yield f"expected the inputs {', '.join(_CHOICES)} of the signs {name!r}"
-        return
+        return  # the caller takes the first fault, so what follows may rely on it
     shapes = []
     for what, source in (("threshold", sign.input[1]), ("noise scale", sign.input[2])):
         numbers = _array(constants[source]) if source in constants else None
         if numbers is None or numbers.dtype != np.float32:
             yield f"expected a float32 constant as {what} of the signs {name!r}"
             return
-        wrong = np.isnan(numbers) if what == "threshold" else ~(numbers > 0) | np.isinf(numbers)
+        low, high = _SCALES
+        is_threshold = what == "threshold"
+        wrong = ~np.isfinite(numbers) if is_threshold else ~((numbers >= low) & (numbers <= high))
         if wrong.any():
-            meant = "a number" if what == "threshold" else "positive and finite"
+            meant = "finite" if is_threshold else "from 2^-64 to 2^64"
             found = numbers[wrong][0]
             yield f"expected a {what} of the signs {name!r} that is {meant}, got {found}"
         shapes.append(numbers.shape)
@@ -107,14 +116,16 @@ def _faults_of_table(name: str, constants: dict[str, onnx.TensorProto]) -> Itera
 def _faults_of_draws(
     draw: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
 ) -> Iterator[str]:
-    rows = _array(constants[draw.input[0]]) if draw.input[0] in constants else None
+    name = next(iter(draw.input), "")
+    rows = _array(constants[name]) if name in constants else None
     is_whole = rows is not None and rows.dtype == np.uint8 and rows.ndim == 2 and len(rows) > 1
-    if not is_whole or list(draw.input[1:]) != ["sample"]:
-        yield f"expected packed weights and at least one draw of them as {draw.input[0]!r}"
+    if not is_whole or list(draw.input[1:]) != ["sample"] or len(draw.output) != 1:
+        yield f"expected packed weights and at least one draw of them as {name!r}"
 
 
 def _layer(sign: onnx.NodeProto) -> int | None:
-    return next((a.i for a in sign.attribute if a.name == "layer"), None)
+    integer = onnx.AttributeProto.INT
+    return next((a.i for a in sign.attribute if a.name == "layer" and a.type == integer), None)
 
 
 def _array(tensor: onnx.TensorProto) -> Array:

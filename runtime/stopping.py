@@ -38,8 +38,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.errors import UsageError
-
 SPREAD: Final = 0.4
 """s0, the standard deviation of a lead that the prior takes for likely.
 
@@ -48,16 +46,6 @@ of tests/test_stopping.py whose samples have normal logits, also where all image
 """
 
 Real = NDArray[np.float64]
-
-
-def check_error(error: float) -> None:
-    """Refuse what is no probability of an error.
-
-    Raises:
-        UsageError: It is not between 0 and 1.
-    """
-    if not 0 < error < 1:
-        raise UsageError(f"expected an error between 0 and 1, got {error!r}")
 
 
 def is_safe(probabilities: NDArray[Any], most: int, error: float) -> NDArray[np.bool_]:

@@ -76,6 +76,37 @@ def no_default(model: onnx.ModelProto) -> None:
     del model.graph.initializer[index]
 
 
+def layer(*value: Any) -> Change:
+    """Give the first sign a number that is none."""
+
+    def damage(model: onnx.ModelProto) -> None:
+        sign = next(node for node in model.graph.node if node.op_type == "StochasticSign")
+        (attribute,) = (a for a in sign.attribute if a.name == "layer")
+        attribute.CopyFrom(onnx.helper.make_attribute("layer", *value))
+
+    return damage
+
+
+def twice(path: str) -> Change:
+    """Give a sign limits for twice as many channels."""
+
+    def damage(model: onnx.ModelProto) -> None:
+        for name in ("threshold", "noise_scale"):
+            constant(f"{path}.{name}", lambda x: np.concatenate([x, x]))(model)
+
+    return damage
+
+
+def without(op_type: str, part: str) -> Change:
+    """Take the inputs or the outputs of a node."""
+
+    def damage(model: onnx.ModelProto) -> None:
+        node = next(node for node in model.graph.node if node.op_type == op_type)
+        del getattr(node, part)[:]
+
+    return damage
+
+
 TABLE = "noise.logistic"
 
 DAMAGES = {
@@ -84,15 +115,23 @@ DAMAGES = {
     "a table that decreases": (entry(TABLE, 9, 0), "expected quantiles that do not decrease"),
     "a short table": (constant(TABLE, lambda t: t[1:]), r"table of 4096 quantiles.*\(4095,\)"),
     "a table of doubles": (constant(TABLE, lambda t: t.astype(float)), "got float64"),
-    "a noise scale of 0": (entry("2.noise_scale", 0, 0), "that is positive and finite, got 0.0"),
-    "a negative noise scale": (entry("5.noise_scale", 1, -1), "positive and finite, got -1.0"),
-    "an infinite noise scale": (entry("5.noise_scale", 1, np.inf), "finite, got inf"),
+    "a noise scale of 0": (entry("2.noise_scale", 0, 0), r"that is from 2\^-64 to 2\^64, got 0.0"),
+    "a negative noise scale": (entry("5.noise_scale", 1, -1), r"from 2\^-64 to 2\^64, got -1.0"),
+    "an infinite noise scale": (entry("5.noise_scale", 1, np.inf), r"to 2\^64, got inf"),
     "a threshold of NaN": (entry("2.threshold", 0, np.nan), "threshold of the signs '2'"),
     "too few scales": (constant("2.noise_scale", lambda r: r[1:]), "for each channel of '2'"),
     "a default that draws": (entry("sample", 0, 3), "'sample' to be int64 with the default -1"),
     "a seed of another type": (constant("seed", lambda s: s.astype(int)), "'seed' to be uint64"),
     "no default": (no_default, "expected an input 'seed' with a default"),
     "numbers that repeat": (same_layer, "a number of its own for the signs '5', got 1"),
+    "a number with a fraction": (layer(1.5), "a number of its own for the signs '2', got None"),
+    "several numbers": (layer([7, 8]), "a number of its own for the signs '2', got None"),
+    "a text for a number": (layer("x"), "a number of its own for the signs '2', got None"),
+    "a draw without inputs": (without("WeightDraw", "input"), "draw of them as ''"),
+    "a sign without outputs": (without("StochasticSign", "output"), "one output|output"),
+    "a sign without inputs": (without("StochasticSign", "input"), "expected the inputs|input"),
+    "thresholds of other channels": (twice("2"), "for each of 4 channels"),
+    "an infinite threshold": (entry("2.threshold", 0, np.inf), "that is finite, got inf"),
     "inputs in another order": (other_input, "expected the inputs seed, image_offset, sample"),
     "no draws": (constant("3.weight", lambda w: w[:1]), "at least one draw of them as '3.weight'"),
 }

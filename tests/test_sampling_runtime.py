@@ -1,23 +1,25 @@
 """The runtime's own part of sampling: lines for quantiles, ties, shared work, bad numbers."""
 
+import math
 import threading
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from artifacts import SAMPLING, Array, Artifact, noisy_digits_like
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
-from bnnkit.errors import UsageError
+from bnnkit.errors import ArtifactError, UnsupportedError, UsageError
 from bnnkit.runtime.draws import Draws
 from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.kernels.philox import ROUNDS
 from bnnkit.runtime.model import Model
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
-from bnnkit.runtime.quantile_lines import distance_from_ends, line_of, quantile_lines
+from bnnkit.runtime.quantiles import Quantiles, line_of
 from bnnkit.runtime.reference import Reference
 from bnnkit.sample import MOST_SAMPLES, Sample
 
@@ -27,15 +29,25 @@ TABLES = {
     "zeros": np.zeros(4096),
     "not symmetric": np.exp(np.linspace(-20, 3, 4096)),
     "cauchy": np.tan(np.pi * ((np.arange(4096) + 0.5) / 4096 - 0.5)),
+    "steep middle": np.clip((np.arange(4096) - 2047.5) / 31.5, -1, 1) * 2.075,
+    "step in the middle": np.sign(np.arange(4096) - 2047.5) * 2.0,
+    "tiny": (np.arange(4096) - 2047.5) * 1e-44,
 }
 
 
 def _worst(table: Array) -> Array:
     """How far each quantile is from its line, less what is admitted."""
-    index = np.arange(4096)
-    lines, line = quantile_lines(table.astype(np.float32)), line_of(index)
-    size = lines[0, line] + lines[1, line] * distance_from_ends(index)
-    return np.abs(np.copysign(size, 2 * index - 4095) - table) - lines[2, line]
+    lines = Quantiles(table).lines
+    worst = []
+    for i, quantile in enumerate(table.tolist()):
+        q = 8 * (2 * i - 4095)
+        v = 33280 - abs(q)
+        mantissa, exponent = math.frexp(v)  # v = mantissa * 2^exponent, mantissa in [1/2, 1)
+        line = ((exponent - 1 + 127) * 4 + int((mantissa * 2 - 1) * 4)) % 32
+        start, slope, error = lines[:, line].tolist()
+        size = float(np.float32(start + slope * v))  # exact before it is rounded once
+        worst.append(abs(math.copysign(size, q) - quantile) - error)
+    return np.array(worst)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -43,6 +55,7 @@ def test_no_quantile_is_further_from_its_line_than_the_line_admits(name: str) ->
     assert _worst(TABLES[name].astype(np.float32)).max() <= 0
 
 
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 4), st.floats(-3, 3))
 def test_lines_admit_their_errors_for_any_table(seed: int, power: float, shift: float) -> None:
     steps = np.random.default_rng(seed).exponential(size=4096) ** power
@@ -53,8 +66,8 @@ def test_lines_admit_their_errors_for_any_table(seed: int, power: float, shift: 
 def test_lines_are_close_to_the_quantiles_of_the_noises() -> None:
     p = (np.arange(4096) + 0.5) / 4096
     for table, most in ((np.log(p / (1 - p)) / 2, 2e-3), (2 * p - 1, 2e-6)):
-        error = quantile_lines(table.astype(np.float32))[2, line_of(np.arange(4096))]
-        assert np.median(error) < most
+        lines = Quantiles(table.astype(np.float32)).lines
+        assert np.median(lines[2, line_of(np.arange(4096))]) < most
 
 
 def _with_law(
@@ -86,10 +99,12 @@ LAWS = {
     # r z is a whole number for every quantile: each sum lies on its threshold for some of them
     "ties": (2 * ((np.arange(4096) + 0.5) / 4096) - 1, 1.0, 4096.0),
     "ties of two": (TABLES["steps"], np.arange(75) - 37, 4.0),
-    "hardly any noise": (TABLES["cauchy"], np.arange(75) - 37.5, 1e-30),
+    "hardly any noise": (TABLES["cauchy"], np.arange(75) - 37.5, 2.0**-64),
+    "steep middle": (TABLES["steep middle"], np.arange(75) - 37.5, 6.0),
+    "step in the middle": (TABLES["step in the middle"], np.arange(75) - 37, 1.0),
     "nothing but noise": (TABLES["cauchy"], 0.0, 2.0**64),
     "never": (TABLES["steps"], 3e38, 1.0),
-    "overflow": (TABLES["cauchy"], -3e38, 3e38),
+    "overflow": (TABLES["cauchy"] * 1e30, -3e38, 2.0**64),
     "one value": (TABLES["one value"], np.arange(75) - 40, 6.0),
     "not symmetric": (TABLES["not symmetric"], -20.0, 5.0),
 }
@@ -108,6 +123,13 @@ def test_signs_on_their_thresholds_are_those_of_the_reference(name: str, maps: b
             np.testing.assert_array_equal(found, expected[signs], err_msg=signs)
 
 
+def scores_of(runtime: Model, images: Array, sample: Sample) -> Array:
+    """Of one sample, by a network with one output."""
+    scores = runtime.run_sample(images, sample)
+    assert isinstance(scores, np.ndarray)
+    return scores
+
+
 def test_what_does_not_depend_on_the_noise_is_computed_once() -> None:
     model, _ = noisy_digits_like()
     plan = Plan(from_model(model))
@@ -120,7 +142,7 @@ def test_an_ensemble_is_the_mean_of_its_samples() -> None:
     model, images = noisy_digits_like()
     runtime = Model(model)
     samples = [
-        probabilities(runtime.graph, runtime.run_sample(images, Sample(seed=4, index=index)))
+        probabilities(runtime.graph, scores_of(runtime, images, Sample(seed=4, index=index)))
         for index in range(7)
     ]
     ensemble = runtime.ensemble(images, samples=7, seed=4)
@@ -185,7 +207,7 @@ def test_each_sample_has_its_stored_draw_of_the_weights() -> None:
         expected = reference.trace(x, sample)
         for signs, values in runtime.trace(x, sample=sample).items():
             np.testing.assert_array_equal(values, expected[signs])
-        found.append(runtime.run_sample(x, sample))
+        found.append(scores_of(runtime, x, sample))
     np.testing.assert_array_equal(found[0], found[3])
     assert (found[0] != found[1]).any()
     likelier = reference.run(x)[0]
@@ -197,20 +219,113 @@ def test_each_sample_has_its_stored_draw_of_the_weights() -> None:
 def test_callers_do_not_disturb_each_other() -> None:
     model, images = noisy_digits_like()
     runtime = Model(model)
-    expected = [runtime.predict(images, samples=3, seed=seed) for seed in range(4)]
-    found: list[Array | None] = [None] * 4
+    calls: list[dict[str, Any]] = [
+        {"samples": 3, "seed": 1, "threads": 2},
+        {"samples": 3, "seed": 2, "threads": 2},
+        {"samples": 3, "seed": 2, "antithetic": True},
+        {"samples": "auto", "seed": 3, "error": 0.3, "threads": 2},
+        {"samples": 7, "seed": 4},
+        {"samples": 0},
+    ]
+    counts = (64, 9, 64, 30, 1, 64)
+    expected = [runtime.predict(images[:n], **c) for n, c in zip(counts, calls, strict=True)]
+    found: dict[int, Array] = {}
 
-    def call(seed: int) -> None:
+    def call(number: int) -> None:
         for _ in range(5):
-            found[seed] = runtime.predict(images, samples=3, seed=seed, threads=2)
+            found[number] = runtime.predict(images[: counts[number]], **calls[number])
 
-    threads = [threading.Thread(target=call, args=(seed,)) for seed in range(4)]
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(len(calls))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for got, wanted in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    for number, wanted in enumerate(expected):
+        np.testing.assert_array_equal(found[number], wanted)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_a_noisy_sign_of_the_input_itself(dtype: type) -> None:
+    a = Artifact(2)
+    real = "x" if dtype == np.float32 else a.add("Cast", "x", to=TensorProto.FLOAT)
+    first = a.stochastic_sign(real, 100.0 if dtype == np.uint8 else 0.0, 50.0, channels=7)
+    sums = a.binary_conv2d(first, 7, 9, pads=(1, 1, 1, 1), thresholds=False)
+    last = a.noisy_sum(sums, 9, 8)
+    scores = a.gemm(a.to_real(a.add("Flatten", last)), 9 * 20, 3)
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    model = a.model((7, 4, 5), scores, dtype=kind, sizes={scores: (3,)})
+    images: Array = (a.rng.standard_normal((3, 7, 4, 5)) * 50 + 100).astype(dtype)
+    runtime, reference = Model(model), Reference(model)
+    samples = []
+    for index in range(3):
+        sample = Sample(seed=8, index=index)
+        expected = reference.trace(images, sample)
+        for name, signs in runtime.trace(images, sample=sample).items():
+            np.testing.assert_array_equal(signs, expected[name])
+        samples.append(probabilities(runtime.graph, reference.run(images, sample)[0]))
+    found = runtime.predict(images, samples=3, seed=8)
+    np.testing.assert_allclose(found, np.mean(samples, axis=0), atol=1e-5)
+    runtime.predict(images, samples="auto", seed=8)
+
+
+def test_what_is_no_number_is_no_plus_one() -> None:
+    a = Artifact(2)
+    real = a.add("Sqrt", "x")  # NaN below 0
+    signs = a.stochastic_sign(real, 0.5, 0.1, channels=19)
+    out = a.to_real(signs)
+    model = a.model((19, 3, 5), out, sizes={out: (19, 3, 5)})
+    x = a.rng.standard_normal((2, 19, 3, 5)).astype(np.float32)
+    runtime, reference = Model(model), Reference(model)
+    with np.errstate(invalid="ignore"):
+        expected = reference.trace(x, Sample(seed=1))[signs]
+    found = runtime.trace(x, sample=Sample(seed=1))[signs]
+    np.testing.assert_array_equal(found, expected)
+    assert (found[x < 0] == 0).all()
+
+
+def test_a_shape_that_holds_the_batch_is_that_of_the_draws() -> None:
+    a = Artifact(2)
+    signs = a.stochastic_sign("x", channels=6)
+    real = a.to_real(signs)
+    batch = a.add("Gather", a.add("Shape", real), a.constant(np.array([0])), axis=0)
+    shape = a.add("Concat", batch, a.constant(np.array([-1])), axis=0)
+    scores = a.gemm(a.add("Reshape", real, shape), 6 * 6, 3)
+    model = a.model((6, 2, 3), scores, sizes={scores: (3,)})
+    x = a.rng.standard_normal((5, 6, 2, 3)).astype(np.float32)
+    runtime, reference = Model(model), Reference(model)
+    samples = [reference.run(x, Sample(index=index))[0] for index in range(7)]
+    wanted = np.mean([probabilities(runtime.graph, scores) for scores in samples], axis=0)
+    np.testing.assert_allclose(runtime.predict(x, samples=7), wanted, atol=1e-5)
+
+
+def test_a_shape_of_the_images_among_draws_is_refused_at_once() -> None:
+    a = Artifact(2)
+    real = a.to_real(a.stochastic_sign("x", channels=6))
+    batch = a.add("Gather", a.add("Shape", "x"), a.constant(np.array([0])), axis=0)
+    shape = a.add("Concat", batch, a.constant(np.array([-1])), axis=0)
+    scores = a.gemm(a.add("Reshape", real, shape), 6 * 6, 3)
+    with pytest.raises(UnsupportedError, match="which may hold the batch"):
+        Model(a.model((6, 2, 3), scores, sizes={scores: (3,)}))
+
+
+@pytest.mark.parametrize(
+    ("table", "threshold", "scale"),
+    [
+        (np.zeros(2), 0.0, 1.0),
+        (np.full(4096, np.nan), 0.0, 1.0),
+        (-np.arange(4096), 0.0, 1.0),
+        (np.zeros(4096), np.inf, 1.0),
+        (np.zeros(4096), 0.0, 0.0),
+        (np.zeros(4096), 0.0, 1e-30),
+        (np.zeros(4096), 0.0, np.inf),
+    ],
+)
+def test_damaged_noise_does_not_reach_the_kernels(
+    table: Array, threshold: float, scale: float
+) -> None:
+    model, _ = _with_law(table, np.asarray(threshold), np.asarray(scale))
+    with pytest.raises(ArtifactError, match=r"expected .*(quantiles|thresholds|scales)"):
+        Model(model)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
 """The stopping rule: its formulas, and how often the class changes after it has stopped."""
 
 import math
+from typing import Any
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bnnkit.averaging import Averaging
 from bnnkit.errors import UsageError
-from bnnkit.runtime.stopping import SPREAD, check_error, is_safe, upper_tail
+from bnnkit.runtime.stopping import SPREAD, is_safe, upper_tail
 
 Array = NDArray[np.float64]
 Population = Callable[[np.random.Generator, int, int], Array]
@@ -202,7 +204,13 @@ def test_half_of_the_samples_are_enough_for_a_data_set() -> None:
     assert right[0] == pytest.approx(right[1], abs=0.001)
 
 
-@pytest.mark.parametrize("error", [0.0, 1.0, -1.0, math.nan])
-def test_an_error_is_a_probability(error: float) -> None:
+@pytest.mark.parametrize("error", [0.0, 1.0, -1.0, math.nan, "a"])
+def test_an_error_is_a_probability(error: Any) -> None:
     with pytest.raises(UsageError, match="expected an error between 0 and 1"):
-        check_error(error)
+        Averaging(error=error)
+
+
+@pytest.mark.parametrize("most", [0, 2.5, True, "5", 1025])
+def test_most_is_a_number_of_samples(most: Any) -> None:
+    with pytest.raises(UsageError, match="expected most_samples from 1 to 1024"):
+        Averaging(most=most)

@@ -1,12 +1,12 @@
 """Stochastic signs of 64 channels of a pixel: random words, quantiles, comparison, packing.
 
-    set the bit (-1) where x < fl(t + fl(r * z)),    z = table[i]
+    clear the bit (+1) where x >= fl(t + fl(r * z)),    z = table[i]
 
 Eight counters give 64 indices i of 12 bits (docs/artifact.md, Sampling): the two halves of a lane
 of words are neighbouring channels, so a vector of words is the indices of 16 channels.
 
 Looking up a quantile costs more than making its index. With vectors of 512 bits the table is first
-replaced by straight lines of a few dozen numbers that fit into registers (quantile_lines.py).
+replaced by straight lines of a few dozen numbers that fit into registers (quantiles.py).
 Where the difference of x and the threshold is larger than what the line may be off, it decides;
 else, for about one vector in thirty, the table does. So the bits are those of the table always.
 """
@@ -116,29 +116,44 @@ def decide(
         at = {name: builder.extract_value(record, i) for i, name in enumerate(Noise._fields)}
         lines = _lines(builder, at) if has_512_bits() else None
         law = _law(builder, at, channel)
+        # Behind the last channel reals may be anything, NaN too; sums are numbers, and t is -inf.
+        valid = _valid_lanes(builder, at, channel) if is_float else None
         below = builder.add(x_at, down)
         corners = [x_at]
         if is_pooled:
             corners = [x_at, builder.add(x_at, right), below, builder.add(below, right)]
         for p in range(pixels.literal_value):
             step = builder.mul(constant(p), x_step)
-            x = _largest(builder, [builder.add(corner, step) for corner in corners], is_float)
+            addresses = [builder.add(corner, step) for corner in corners]
+            x = (
+                load(builder, addresses[0], FLOATS, 4)
+                if is_float
+                else _largest(builder, addresses)
+            )
             place = load(builder, builder.add(places_at, constant(64 * p)), INTS, 64)
             address = builder.add(y_at, builder.mul(constant(p), y_step))
-            _write_bits(builder, at, x, place, law, lines, address)
+            _write_bits(builder, at, x, place, law, lines, valid, address)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def _largest(builder, corners, is_float):
-    """The maximum of the pixels, as float32."""
-    values = [load(builder, corner, FLOATS if is_float else INTS, 4) for corner in corners]
-    compare = builder.fcmp_ordered if is_float else builder.icmp_signed
-    largest = values[0]
-    for value in values[1:]:
-        largest = builder.select(compare(">", value, largest), value, largest)
-    return largest if is_float else builder.sitofp(largest, FLOATS)
+def _largest(builder, corners):
+    """The maximum of the sums of some pixels, as float32."""
+    sums = [load(builder, corner, INTS, 4) for corner in corners]
+    largest = sums[0]
+    for other in sums[1:]:
+        largest = builder.select(builder.icmp_signed(">", other, largest), other, largest)
+    return builder.sitofp(largest, FLOATS)
+
+
+def _valid_lanes(builder, at, channel):
+    """A set bit for each lane that is a channel of the layer."""
+    rest = builder.sub(at["channels"], channel)
+    is_whole = builder.icmp_signed(">=", rest, constant(LANES))
+    lanes = builder.select(is_whole, constant(LANES), rest)
+    bits = builder.sub(builder.shl(constant(1), lanes), constant(1))
+    return builder.trunc(bits, I16)
 
 
 def _flip(builder, mirror):
@@ -169,12 +184,13 @@ def _law(builder, at, channel):
     return [load(builder, builder.add(at[name], offset), FLOATS, 4) for name in names]
 
 
-def _write_bits(builder, at, x, place, law, lines, address):
-    """Write which x are below their threshold, as 16 bits."""
+def _write_bits(builder, at, x, place, law, lines, valid, address):
+    """Write which x are below their threshold, or NaN, as 16 bits."""
     t, r, slack = law
 
     def write(bits):
-        store(builder, builder.bitcast(bits, I16), address, 1)
+        bits = builder.bitcast(bits, I16)
+        store(builder, bits if valid is None else builder.and_(bits, valid), address, 1)
 
     if lines is None:
         write(_by_table(builder, at, x, place, t, r))
@@ -195,11 +211,13 @@ def _by_table(builder, at, x, place, t, r):
         entry = builder.zext(builder.extract_element(index, number), I64)
         address = builder.add(at["table"], builder.mul(entry, constant(4)))
         z = builder.insert_element(z, load(builder, address, F32, 4), number)
-    return builder.fcmp_ordered("<", x, builder.fadd(t, builder.fmul(r, z)))
+    return builder.fcmp_unordered("<", x, builder.fadd(t, builder.fmul(r, z)))
 
 
 def _by_lines(builder, lines, x, place, t, r, slack):
     """By straight lines; returns the bits too, and whether a lane is too close to its threshold.
+
+    A lane whose x is NaN is too close.
 
     With q = 8 (2i - 4095) and v = 33280 - |q|, which is 520 at both ends of the table and 33272 in
     its middle, the exponent of v and two bits of its mantissa number the line: short ones where

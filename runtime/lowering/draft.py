@@ -13,6 +13,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.graph import Graph, Node
 from bnnkit.runtime.operators import OPERATORS
 from bnnkit.runtime.operators.elementwise import Attributes
+from bnnkit.runtime.quantiles import Quantiles
 from bnnkit.runtime.steps.real import Operator
 from bnnkit.runtime.steps.signs import CopySigns, PackSigns, UnpackSigns
 from bnnkit.runtime.steps.step import Step
@@ -35,6 +36,7 @@ class Draft:
         done: Names of nodes that were lowered together with an earlier one.
         binary_weights: int8 signs of weights that meet real activations, as ONNX lays them out.
         sampled: Names of values and constants that depend on the draw of the noise.
+        quantiles: Tables of noises, by the name of the constant.
         sums: Of sums that were only cast to reals: name of the reals to that of the sums.
     """
 
@@ -46,6 +48,7 @@ class Draft:
     done: set[str] = field(default_factory=set)
     binary_weights: dict[str, Array] = field(default_factory=dict)
     sampled: set[str] = field(default_factory=set)
+    quantiles: dict[str, Quantiles] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
 
     def add(self, step: Step, value: Value) -> None:

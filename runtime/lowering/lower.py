@@ -1,7 +1,7 @@
 """The way through a graph: which lowering each node gets."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from bnnkit.runtime.values import Array, Value
 BINARY: dict[str, Callable[[Draft, Node], None]] = {
     "bnnkit.Sign": signs.sign,
     "bnnkit.Threshold": signs.threshold,
-    "bnnkit.StochasticSign": stochastic_sign,
     "bnnkit.BinaryConv2d": binary_conv2d,
     "bnnkit.BinaryConv2dThreshold": binary_conv2d_threshold,
     "bnnkit.BinaryLinear": binary_linear,
@@ -43,12 +42,12 @@ WHERE_POSSIBLE: tuple[Callable[[Draft, Node], bool], ...] = (
 """Lowerings to kernels that take some forms of an operator; NumPy takes the rest."""
 
 
-def lower(graph: Graph, draw: int = 0) -> Draft:
+def lower(graph: Graph, weights: int = 0) -> Draft:
     """The steps of a network and what they pass on.
 
     Args:
         graph: What to lower.
-        draw: Which of the stored draws of the weights, where there are any.
+        weights: Which of the stored draws of the weights, where there are any.
 
     Raises:
         UnsupportedError: An operator or an option is not known; the message names the node.
@@ -60,10 +59,10 @@ def lower(graph: Graph, draw: int = 0) -> Draft:
     for node in graph.nodes:
         if node.name not in draft.done:
             with _naming(node):
-                _lower_marking(draft, node, draw)
+                _lower_marking(draft, node, weights)
     for name in graph.outputs:
         if draft.kind(name) == "signs":
-            with _marking(draft, name in draft.sampled):
+            with _marking(draft) if name in draft.sampled else nullcontext():
                 draft.signs(name)
     return draft
 
@@ -80,26 +79,26 @@ def _naming(node: Node) -> Iterator[None]:
         raise kind(f"node {node.name!r} ({node.kind}): {error}") from error
 
 
-def _lower_marking(draft: Draft, node: Node, draw: int) -> None:
+def _lower_marking(draft: Draft, node: Node, weights: int) -> None:
     """Lower a node, and record what depends on the draw of the noise."""
     if node.kind == "bnnkit.WeightDraw":
-        weight_draw(draft, node, draw)
-        return
-    is_sign = node.kind == "bnnkit.StochasticSign"
-    is_sampled = is_sign or any(name in draft.sampled for name in node.inputs)
-    if is_sampled and not is_sign:
+        weight_draw(draft, node, weights)
+    elif node.kind == "bnnkit.StochasticSign":
+        stochastic_sign(draft, node)
+    elif any(name in draft.sampled for name in node.inputs):
         node = with_repeats(draft, node)
-    with _marking(draft, is_sampled):
+        with _marking(draft):
+            _lower_node(draft, node)
+    else:
         _lower_node(draft, node)
 
 
 @contextmanager
-def _marking(draft: Draft, is_sampled: bool) -> Iterator[None]:
-    """What is new afterwards depends on the draw, if `is_sampled`."""
+def _marking(draft: Draft) -> Iterator[None]:
+    """What is new afterwards depends on the draw of the noise."""
     known = draft.values.keys() | draft.graph.constants.keys()
     yield
-    if is_sampled:
-        draft.sampled |= (draft.values.keys() | draft.graph.constants.keys()) - known
+    draft.sampled |= (draft.values.keys() | draft.graph.constants.keys()) - known
 
 
 def _lower_node(draft: Draft, node: Node) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.quantiles import Quantiles
 from bnnkit.runtime.steps.real import CopyReal
 from bnnkit.runtime.steps.stochastic import Noise, Repeat, SampleSigns
 from bnnkit.runtime.values import FLOAT, Array, Margin, Value
@@ -21,19 +22,27 @@ def noise_of(draft: Draft, node: Node, channels: int) -> Noise:
     return Noise(
         thresholds=_for_each_channel(draft, node, 1, channels),
         scales=_for_each_channel(draft, node, 2, channels),
-        table=np.ascontiguousarray(draft.constant(node, 3), np.float32),
+        quantiles=_quantiles(draft, node),
         layer=int(node.attributes["layer"]),
     )
 
 
 def _for_each_channel(draft: Draft, node: Node, index: int, channels: int) -> Array:
-    numbers = draft.constant(node, index).reshape(-1)
-    if numbers.size not in (1, channels):
+    numbers = draft.constant(node, index)
+    if numbers.shape not in ((channels,), (channels, 1, 1)) or numbers.dtype != np.float32:
         raise ArtifactError(
-            f"node {node.name!r} ({node.kind}): expected a number for each of {channels} channels,"
-            f" got {numbers.size}"
+            f"node {node.name!r} ({node.kind}): expected a float32 number for each of {channels}"
+            f" channels, got {numbers.dtype} of shape {numbers.shape}"
         )
-    return np.broadcast_to(numbers, channels).astype(np.float32)
+    return np.ascontiguousarray(numbers.reshape(-1))
+
+
+def _quantiles(draft: Draft, node: Node) -> Quantiles:
+    """One object for all signs with the same table, whose lines are then found once."""
+    name = node.inputs[3]
+    if name not in draft.quantiles:
+        draft.quantiles[name] = Quantiles(np.ascontiguousarray(draft.constant(node, 3)))
+    return draft.quantiles[name]
 
 
 def stochastic_sign(draft: Draft, node: Node) -> None:
@@ -46,6 +55,7 @@ def stochastic_sign(draft: Draft, node: Node) -> None:
             f" numbers, got {value.kind} of shape (N, {', '.join(map(str, value.shape))})"
         )
     is_shared = source not in draft.sampled
+    draft.sampled.add(node.outputs[0])
     if value.kind == "image" or (value.kind == "real" and value.dtype != FLOAT):
         # Channels that are not contiguous, or numbers of another type.
         copy = CopyReal(name=node.name, source=source, target=f"{node.name}/stored")
@@ -63,10 +73,10 @@ def stochastic_sign(draft: Draft, node: Node) -> None:
     draft.add(step, Value(kind="signs", shape=value.shape))
 
 
-def weight_draw(draft: Draft, node: Node, draw: int) -> None:
+def weight_draw(draft: Draft, node: Node, weights: int) -> None:
     """A WeightDraw, for one of its draws: a constant."""
-    weights = draft.constant(node, 0)
-    draft.graph.constants[node.outputs[0]] = weights[1 + draw % (len(weights) - 1)]
+    rows = draft.constant(node, 0)
+    draft.graph.constants[node.outputs[0]] = rows[1 + weights % (len(rows) - 1)]
     draft.sampled.add(node.outputs[0])
 
 
@@ -80,6 +90,11 @@ def with_repeats(draft: Draft, node: Node) -> Node:
 
 
 def _repeated(draft: Draft, name: str) -> str:
+    if draft.values[name].kind == "shape":
+        raise UnsupportedError(
+            f"the shape {name!r}, which may hold the batch, is used where the noise of its samples"
+            " is too; export the network with shapes that do not depend on the batch"
+        )
     target = f"{name}/drawn"
     if target not in draft.values:
         source = draft.signs(name) if draft.kind(name) == "signs" else name

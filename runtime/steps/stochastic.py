@@ -7,16 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.bits import n_words
+from bnnkit.errors import ArtifactError
 from bnnkit.runtime.kernels import sampling as kernels
 from bnnkit.runtime.kernels.records import Noise as Record
 from bnnkit.runtime.kernels.records import Sampling
 from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.quantile_lines import quantile_lines
+from bnnkit.runtime.quantiles import Quantiles
 from bnnkit.runtime.steps.step import Call, Native, native
 
 Floats = NDArray[np.float32]
 _ROUNDING = 2.0**-21
-"""More than all roundings of t + r z together, as a share of |t| + r |z|."""
+"""More than all roundings of t + r z together, as a share of |t| + r |z|..."""
+_SMALLEST = 2.0**-126
+"""... or, where that is too small for a share, more than the distance of two floats."""
+_SCALES = 2.0**-64, 2.0**64
+"""The noise scales that a file may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +29,26 @@ class Noise:
     """What decides stochastic signs: +1 where x >= t + r z.
 
     Attributes:
-        thresholds: t, (C,).
-        scales: r, (C,).
-        table: Quantiles of z, (4096,).
+        thresholds: t, (C,), finite.
+        scales: r, (C,), from 2^-64 to 2^64.
+        quantiles: Of z.
         layer: Number of the sign in the network.
+
+    Raises:
+        ArtifactError: A threshold or a scale is out of its range.
     """
 
     thresholds: Floats
     scales: Floats
-    table: Floats
+    quantiles: Quantiles
     layer: int
+
+    def __post_init__(self) -> None:
+        low, high = _SCALES
+        if not np.isfinite(self.thresholds).all():
+            raise ArtifactError("expected finite thresholds of a stochastic sign")
+        if not ((self.scales >= low) & (self.scales <= high)).all():
+            raise ArtifactError("expected noise scales from 2^-64 to 2^64 of a stochastic sign")
 
     @property
     def channels(self) -> int:
@@ -45,8 +60,8 @@ class Noise:
         record = Record(
             draws=memory.address(memory.draws.counters),
             keys=memory.address(memory.draws.keys),
-            table=memory.address(self.table),
-            lines=memory.address(quantile_lines(self.table)),
+            table=memory.address(self.quantiles.table),
+            lines=memory.address(self.quantiles.lines),
             thresholds=memory.address(self._padded(self.thresholds, -np.inf)),
             scales=memory.address(self._padded(self.scales, 0)),
             slacks=memory.address(self._padded(self._slacks, 0)),
@@ -59,9 +74,10 @@ class Noise:
 
     @cached_property
     def _slacks(self) -> Floats:
+        largest = np.abs(self.quantiles.table).max()
         with np.errstate(over="ignore"):
-            size = np.abs(self.thresholds) + self.scales * np.abs(self.table).max()
-            return np.asarray(size * _ROUNDING, np.float32)
+            size = np.abs(self.thresholds) + self.scales * largest
+            return np.asarray(size * _ROUNDING + _SMALLEST, np.float32)
 
     def _padded(self, numbers: Floats, behind: float) -> Floats:
         """Whole words of channels; -inf makes signs +1, whose bits are clear."""
