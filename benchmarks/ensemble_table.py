@@ -1,7 +1,7 @@
 """The tables of ensembles in README.md, made of the results."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ TITLES = {"cifar10": "CIFAR-10, the paper's network", "mnist": "MNIST, small con
 
 def write_ensemble_table(results: dict[str, Any], readme: Path) -> None:
     """Put the results between the two marks of a file."""
-    parts = [_evaluations(results.get("evaluations", {}))]
+    parts: list[Iterable[str]] = [_evaluations(results.get("evaluations", {}))]
     if "price" in results:
         parts = [[machine(results["price"]["context"])], _price(results["price"]), *parts]
     content = "\n\n".join("\n".join(part) for part in parts)
@@ -25,15 +25,18 @@ def write_ensemble_table(results: dict[str, Any], readme: Path) -> None:
 
 
 def _price(price: dict[str, Any]) -> Iterator[str]:
-    yield "| CIFAR network, one image | median, ms |"
-    yield "| --- | ---: |"
-    for name, microseconds in price["median_us"].items():
-        yield f"| {name} | {microseconds / 1e3:.3f} |"
-    fp32, single = price["fp32_over_ensemble"], price["ensemble_over_single"]
-    yield f"| 10 samples are so many times as fast as one float32 pass | {fp32['median']:.2f} |"
-    yield f"| 10 samples cost so many deterministic passes | {single['median']:.2f} |"
+    yield "| CIFAR network, one image | median, ms | least, ms |"
+    yield "| --- | ---: | ---: |"
+    for name, us in price["latency_us"].items():
+        yield f"| {name} | {us['median'] / 1e3:.3f} | {us['least'] / 1e3:.3f} |"
+    yield ""
+    yield "| ratio | median | 10th to 90th percentile | fastest runs |"
+    yield "| --- | ---: | ---: | ---: |"
+    for name, found in price["ratios"].items():
+        spread = f"{found['low']:.2f} to {found['high']:.2f}"
+        yield f"| {name} | {found['median']:.2f} | {spread} | {found['least']:.2f} |"
     share = price["generator"]["share"]
-    yield f"| the generator's share, {price['noisy_signs']:,} signs a sample | {share:.1%} |"
+    yield f"| the generator's share, {price['noisy_signs']:,} signs a sample | {share:.1%} | | |"
 
 
 def _evaluations(evaluations: dict[str, Any]) -> Iterator[str]:

@@ -80,22 +80,33 @@ def price(seconds: float) -> dict[str, Any]:
     contestants: list[tuple[Engine, int]] = [
         (fp32, 1),
         (one, 1),
-        *((Averaged(one, n, f"bnnkit, {n} samples"), 1) for n in SAMPLES),
-        (Averaged(two, SAMPLES[-1], f"bnnkit, {SAMPLES[-1]} samples, 2 threads"), 2),
+        *((Averaged(one, n, _named(n)), 1) for n in SAMPLES),
+        (Averaged(two, SAMPLES[-1], f"{_named(SAMPLES[-1])}, 2 threads"), 2),
     ]
     measured = interleave(contestants, images, seconds)
     found = {m.engine: m for m in measured}
-    whole = found[f"bnnkit, {SAMPLES[-1]} samples"]
+    whole = found[_named(SAMPLES[-1])]
     generator_us = 1e6 * generator_seconds(model, SAMPLES[-1])
+    ratios = {
+        f"one float32 pass over {SAMPLES[-1]} samples": (found["onnxruntime-fp32"], whole),
+        f"{SAMPLES[-1]} samples over one deterministic pass": (whole, found["bnnkit"]),
+        f"{SAMPLES[-1]} samples, one thread over two": (whole, measured[-1]),
+    }
     context["load_avg_after"] = list(os.getloadavg())
     return {
         "context": context,
-        "median_us": {name: m.median_us for name, m in found.items()},
-        "fp32_over_ensemble": asdict(ratio(found["onnxruntime-fp32"], whole)),
-        "ensemble_over_single": asdict(ratio(whole, found["bnnkit"])),
+        "latency_us": {
+            name: {"median": m.median_us, "least": float(m.wall_us.min())}
+            for name, m in found.items()
+        },
+        "ratios": {name: asdict(ratio(*pair)) for name, pair in ratios.items()},
         "generator": {"us": generator_us, "share": generator_us / whole.median_us},
         "noisy_signs": noisy_signs(model),
     }
+
+
+def _named(samples: int) -> str:
+    return f"bnnkit, {samples} sample{'s' * (samples > 1)}"
 
 
 def evaluate(name: str, model: Path, data_dir: Path | None) -> list[dict[str, Any]]:

@@ -43,6 +43,22 @@ def philox4x32(counter: Words, key: tuple[int, int]) -> Words:
     return c0, c1, c2, c3
 
 
+def place_of(p: Array, c: Array, channels: int) -> tuple[Array, Array, Array]:
+    """Where the random number of a sign is.
+
+    Args:
+        p: int64, flat index over the axes behind the channels.
+        c: int64, the channel.
+        channels: Of the signs.
+
+    Returns:
+        The block, the word in it, and the half of the word, 0 for the lower one.
+    """
+    c_64 = -(-channels // _GROUP) * _GROUP
+    u = p * c_64 + c
+    return u // 64 * 8 + u % 16 // 2, u % 64 // 16, u % 2
+
+
 def quantile_indices(shape: tuple[int, ...], layer: int, sample: Sample) -> Array:
     """Which quantile each noisy sign of a layer draws.
 
@@ -56,16 +72,14 @@ def quantile_indices(shape: tuple[int, ...], layer: int, sample: Sample) -> Arra
     """
     images, channels, *sizes = shape
     n_positions = int(np.prod(sizes, dtype=np.int64))
-    c_64 = -(-channels // _GROUP) * _GROUP
     image = sample.image_offset + np.arange(images).reshape(-1, 1, 1)
     c = np.arange(channels).reshape(1, -1, 1)
     p = np.arange(n_positions).reshape(1, 1, -1)
-    u = p * c_64 + c
-    block = u // 64 * 8 + u % 16 // 2
+    block, number, half = place_of(p, c, channels)
     words = philox4x32((block, np.asarray(layer), np.asarray(sample.counter), image), sample.key)
-    word = np.choose(u % 64 // 16, words).astype(np.int64)
-    half = np.where(u % 2 == 0, word % 2**16, word // 2**16)
-    index: Array = (half // 16) ^ sample.mirror
+    word = np.choose(number, words).astype(np.int64)
+    bits = np.where(half == 0, word % 2**16, word // 2**16)
+    index: Array = (bits // 16) ^ sample.mirror
     return index.reshape(shape)
 
 

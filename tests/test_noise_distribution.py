@@ -8,13 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bnnkit.errors import UsageError
 from bnnkit.nn import Logistic, Sign, get_noise, sampling
 from bnnkit.nn.layer_noise import draw
+from bnnkit.runtime.reference_sampling import place_of
 from bnnkit.sample import Sample
 
 CPU = torch.device("cpu")
@@ -125,35 +125,35 @@ def test_antithetic_samples_are_mirrored(name: str) -> None:
     assert torch.equal(even, draw(noise, shape, Sample(seed=3, index=3), 1, CPU))
 
 
-def place(u: int) -> tuple[int, int, int]:
-    """Block, word and half of the number that a position and a channel have."""
-    return u // 64 * 8 + u % 16 // 2, u % 64 // 16, u % 2
+LARGEST_BLOCK = 2**32
 
 
-@given(st.integers(0, 2**35 - 1))
-@settings(deadline=None, max_examples=200)
-def test_no_random_number_serves_two_signs(u: int) -> None:
-    """The place gives u back, so that no two u share one; a layer has 2^35 signs at most."""
-    block, word, half = place(u)
-    assert block // 8 * 64 + word * 16 + block % 8 * 2 + half == u
-    assert block < 2**32
-    assert word < 4
-
-
-def test_the_largest_layer_fits_and_fills_its_blocks() -> None:
-    assert place(2**35 - 1) == (2**32 - 1, 3, 1)
-    for first in (0, 2**35 - 64):  # 64 signs fill eight blocks of four words of two halves
-        places = {place(u) for u in range(first, first + 64)}
-        assert len(places) == 8 * 4 * 2
-        assert {block for block, _, _ in places} == set(range(first // 8, first // 8 + 8))
-
-
-@given(st.integers(1, 1 << 20), st.integers(0, 1 << 15), st.data())
-@settings(deadline=None, max_examples=100)
-def test_positions_and_channels_do_not_overlap(
-    channels: int, position: int, data: st.DataObject
-) -> None:
-    """u = p * C64 + c with c < C <= C64: the next position begins behind the last channel."""
+@pytest.mark.parametrize("channels", [1, 2, 15, 16, 17, 63, 64, 65, 128, 130, 1000])
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_no_random_number_serves_two_signs(channels: int, end: str) -> None:
+    """At the first positions of a layer and at the last that 2^32 blocks have room for."""
     padded = -(-channels // 64) * 64
-    c = data.draw(st.integers(0, channels - 1))
-    assert divmod(position * padded + c, padded) == (position, c)
+    most = LARGEST_BLOCK * 8 // padded  # positions
+    first = 0 if end == "first" else most - 70
+    p, c = np.arange(first, first + 70)[:, None], np.arange(channels)[None, :]
+    block, word, half = (np.broadcast_to(x, (70, channels)) for x in place_of(p, c, channels))
+    assert block.min() >= 0
+    assert block.max() < LARGEST_BLOCK
+    assert set(np.unique(word)) <= {0, 1, 2, 3}
+    assert set(np.unique(half)) <= {0, 1}
+    numbers = (block * 4 + word) * 2 + half
+    assert len(np.unique(numbers)) == 70 * channels
+    if end == "last" and channels % 64 == 0:
+        assert block.max() == LARGEST_BLOCK - 1  # no room is lost
+
+
+def test_whole_groups_of_channels_fill_their_blocks() -> None:
+    block, word, half = place_of(np.arange(5)[:, None], np.arange(128)[None, :], 128)
+    numbers = np.unique((block * 4 + word) * 2 + half)
+    assert np.array_equal(numbers, np.arange(5 * 128))
+
+
+def test_layers_that_have_no_room_are_refused() -> None:
+    """One block more than the counter has; nothing of that size is allocated first."""
+    with pytest.raises(UsageError, match=r"2\^32 blocks of noise"):
+        draw(get_noise("uniform"), (1, 64, 2**15, 2**14 + 1), Sample(), 0, CPU)
