@@ -10,8 +10,8 @@ Samples = int | Literal["auto"]
 MOST = 10
 """Samples of a whole ensemble, where "auto" is not told otherwise."""
 ERROR = 0.02
-"""With it, "auto" had the accuracy of the whole ensemble within 0.1 point for less than half of the
-samples, on MNIST and CIFAR-10 (benchmarks/ensembles.py)."""
+"""With it, "auto" had the accuracy of the whole ensemble within 0.1 point for less than half of
+the samples, on MNIST and CIFAR-10 (benchmarks/ensembles.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,16 +6,17 @@ from typing import Any
 
 import onnx
 import torch
-from torch import nn
 
-from bnnkit.calibration import Calibration, calibrate
+from bnnkit.calibration import Advance, Calibration, calibrate
+from bnnkit.calibration_record import CalibrationRecord, CalibrationSource
 from bnnkit.data import Dataset
 from bnnkit.errors import UsageError
 from bnnkit.export.metadata import Metadata
 from bnnkit.export.report import Report
 from bnnkit.export.stochastic import Mode
 from bnnkit.export.to_onnx import export_onnx, to_artifact
-from bnnkit.nn import Sign
+from bnnkit.nn.sign import has_noisy_signs
+from bnnkit.norm_statistics import statistics_of
 from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoint
 
 
@@ -44,8 +45,12 @@ class CheckpointExport:
         self._metadata = _metadata(checkpoint, self._about)
         self._mode, self._weight_draws, self._seed = mode, weight_draws, seed
 
-    def calibrate(self, data: Dataset) -> Calibration:
-        """Estimate the batch norms anew for the mode of deployment.
+    def calibrate(self, data: Dataset, *, advance: Advance = lambda n_images: None) -> Calibration:
+        """Estimate the batch norms anew for the mode of deployment; the artifact tells them.
+
+        Args:
+            data: As in `bnnkit.calibration.calibrate`.
+            advance: Likewise.
 
         Raises:
             UsageError: The inputs of the data are not those of the network.
@@ -57,12 +62,25 @@ class CheckpointExport:
                 f"expected data of {about.input_dtype} {tuple(about.input_shape)} to calibrate"
                 f" this network, got {found[1]} {found[0]} in {data.name}"
             )
-        mode = self._mode or ("samples" if _is_noisy(self._network) else "deterministic")
-        calibration = calibrate(self._network, data, mode, seed=self._seed)
+        mode = self._mode or ("samples" if has_noisy_signs(self._network) else "deterministic")
+        calibration = calibrate(
+            self._network,
+            data,
+            mode,
+            weight_draws=self._weight_draws,
+            seed=self._seed,
+            advance=advance,
+        )
         is_whole = calibration.test_images == len(data.x_test)
         is_known = data.name == about.dataset and is_whole
         accuracy = calibration.after.deterministic if is_known else None
-        self._metadata = replace(self._metadata, accuracy=accuracy)
+        record = CalibrationRecord(
+            source=CalibrationSource(
+                data=data.name, mode=mode, seed=self._seed, images=calibration.images
+            ),
+            statistics=statistics_of(self._network),
+        )
+        self._metadata = replace(self._metadata, accuracy=accuracy, calibration=record.to_json())
         return calibration
 
     def artifact(self) -> onnx.ModelProto:
@@ -117,10 +135,6 @@ def checkpoint_artifact(checkpoint: Path, *, mode: Mode | None = None) -> onnx.M
         CheckpointError, UsageError, UnsupportedError: As there.
     """
     return CheckpointExport(checkpoint, mode=mode).artifact()
-
-
-def _is_noisy(network: nn.Module) -> bool:
-    return any(isinstance(module, Sign) and module.is_noisy for module in network.modules())
 
 
 def _example(about: CheckpointMetadata) -> torch.Tensor:

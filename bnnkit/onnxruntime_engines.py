@@ -8,8 +8,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact_format import DOMAIN
 from bnnkit.engine import Engine, SamplingEngine
 from bnnkit.errors import UnsupportedError
+from bnnkit.export import functions
 from bnnkit.float_twin import float_twin
 from bnnkit.onnxruntime_session import import_onnxruntime, open_session, reason, with_outputs
 from bnnkit.runtime.reference import signs_of
@@ -26,8 +28,8 @@ class OnnxRuntime(SamplingEngine):
     def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
         super().__init__(model)
         self.version = str(import_onnxruntime().__version__)
-        self._signs, self._model, self._threads = signs_of(model), model, threads
-        self._session = open_session(model, threads)
+        self._signs, self._model, self._threads = signs_of(model), _with_bodies(model), threads
+        self._session = open_session(self._model, threads)
 
     def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
         """As `SamplingEngine.run`."""
@@ -98,6 +100,19 @@ class FloatOnnxRuntime(OnnxRuntimeOnTwin):
 
     def _form(self, model: onnx.ModelProto) -> onnx.ModelProto:
         return float_twin(model)
+
+
+def _with_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with a function for each operator of bnnkit, which one of a TFLite file lacks."""
+    used = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
+    lacking = used - {function.name for function in model.functions}
+    if not lacking:
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    bodies = (functions.function(name) for name in functions.names() if name in lacking)
+    copy.functions.extend(bodies)
+    return copy
 
 
 def execute(session: Any, names: list[str] | None, inputs: dict[str, Array]) -> tuple[Array, ...]:

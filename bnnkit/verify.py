@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.calibration_record import CalibrationRecord, CalibrationSource, read_calibration
 from bnnkit.comparison import Comparison, Evaluation, Tally
 from bnnkit.coverage import signs_in_memory, signs_of_modules
 from bnnkit.engine import SamplingEngine, fixed_batch
@@ -53,12 +54,15 @@ class Verification:
 
     Attributes:
         n_images: How many images.
+        calibration: What the artifact's batch norms were estimated on after the training, which
+            torch then has too; None if they were not, or torch was not compared.
         samples: The passes beside the deterministic one, as for the first image.
         comparisons: One for each engine.
         left_out: Engines that could not be compared, and why.
     """
 
     n_images: int
+    calibration: CalibrationSource | None
     samples: tuple[Sample, ...]
     comparisons: tuple[Comparison, ...]
     left_out: dict[str, str]
@@ -82,16 +86,21 @@ def verify(
     Args:
         model: The artifact.
         images: (N, *input_shape), of the input's dtype.
-        network: The torch network that it was exported from, in evaluation mode on the CPU.
+        network: The torch network that it was exported from, in evaluation mode on the CPU; a
+            copy is given the batch norms that the artifact was calibrated to.
         samples: Of a stochastic network: how many of each of the `SEEDS`.
         advance: Called with the number of images done since the last call.
 
     Raises:
         UsageError: The images have another shape or dtype, or hold a NaN.
         UnsupportedError: The runtime cannot execute the model.
+        ArtifactError: The calibration that the model tells is damaged.
     """
     open_engine("bnnkit", model).check(images)
     drawn = _samples(samples) if artifact.is_stochastic(model) else ()
+    calibration = None if network is None else read_calibration(model)
+    if network is not None and calibration is not None:
+        network = _calibrated(network, calibration)
     reference = ReferenceRun(model)
     others, left_out = _others(model, network, images[:1])
     size = fixed_batch(model) or BATCH
@@ -106,6 +115,7 @@ def verify(
         advance(len(batch))
     return Verification(
         n_images=len(images),
+        calibration=None if calibration is None else calibration.source,
         samples=drawn,
         comparisons=tuple(tally.comparison() for tally, _ in others),
         left_out=left_out,
@@ -169,6 +179,12 @@ def _others(
         tally = Tally(name, order, signs_in_memory(model))
         others.append((tally, _evaluator("bnnkit", model, threads)))
     return others, left_out
+
+
+def _calibrated(network: "nn.Module", calibration: CalibrationRecord) -> "nn.Module":
+    from bnnkit.norm_statistics import with_statistics
+
+    return with_statistics(network, calibration.statistics)
 
 
 def _torch(model: onnx.ModelProto, network: "nn.Module", example: Array) -> tuple[Tally, Evaluate]:

@@ -25,12 +25,15 @@ class Metadata:
         dataset: What the network was trained on.
         accuracy: Its deterministic test accuracy, a fraction.
         checkpoint: The sha256 of the checkpoint file, in hexadecimal.
+        calibration: The statistics of its batch norms, where they are not the checkpoint's: JSON,
+            as `CalibrationRecord.to_json` gives.
     """
 
     classes: Sequence[str] = ()
     dataset: str | None = None
     accuracy: float | None = None
     checkpoint: str | None = None
+    calibration: str | None = None
 
 
 def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str, str]:
@@ -47,6 +50,7 @@ def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str,
         "dataset": metadata.dataset,
         "accuracy": metadata.accuracy,
         "checkpoint": metadata.checkpoint,
+        "calibration": metadata.calibration,
     }
     entries |= {
         f"bnnkit.{key}": str(value) for key, value in optional.items() if value is not None

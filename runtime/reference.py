@@ -1,8 +1,8 @@
 """The slow, plain executor that says what is right.
 
-Standard operators are ONNX's own reference implementation; those of the domain bnnkit are written
-here as docs/artifact.md defines them, with integers held in float64, which is exact. Everything
-else is compared with this.
+Standard operators are ONNX's own reference implementation (but for reference_pooling.py); those of
+the domain bnnkit are written here as docs/artifact.md defines them, with integers held in float64,
+which is exact. Everything else is compared with this.
 """
 
 from typing import Any
@@ -17,6 +17,7 @@ from bnnkit.artifact_format import DOMAIN, MOVES_SIGNS
 from bnnkit.bits import unpack_weight
 from bnnkit.errors import UsageError
 from bnnkit.runtime.artifact import is_stochastic
+from bnnkit.runtime.reference_pooling import MaxPool
 from bnnkit.runtime.reference_sampling import NOISE_OPERATORS
 from bnnkit.sample import Sample
 
@@ -140,6 +141,7 @@ OPERATORS = (
     IntegerConv2d,
     IntegerLinear,
     BinaryWeight,
+    MaxPool,
     *NOISE_OPERATORS,
 )
 

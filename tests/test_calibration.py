@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from torch import nn
 
 import bnnkit.nn as bnn
-from bnnkit import data
-from bnnkit.calibration import SAMPLES, calibrate
+from bnnkit import calibration, data
+from bnnkit.calibration import SAMPLES, calibrate, images_to_see
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.data import Dataset
 from bnnkit.export.to_onnx import to_artifact
@@ -93,12 +93,28 @@ def test_the_report_tells_what_has_moved() -> None:
         (old_mean, old_variance), (mean, variance) = before[norm.name], after[norm.name]
         shift = ((mean - old_mean) / old_variance.sqrt()).square().mean().sqrt()
         assert norm.mean_shift == pytest.approx(float(shift), rel=1e-5)
-        assert norm.variance_ratio == pytest.approx(float((variance / old_variance).median()))
+        ratio = np.median((variance / old_variance).numpy())
+        assert norm.variance_ratio == pytest.approx(float(ratio), rel=1e-5)
     calibrated = Model(to_artifact(model, torch.from_numpy(few.x_test[:1])))
     for accuracy, file in ((found.before, plain), (found.after, calibrated)):
         for samples, told in ((0, accuracy.deterministic), (SAMPLES, accuracy.samples)):
             classes = file.predict(few.x_test, samples=samples).argmax(axis=1)
             assert told == (classes == few.y_test).mean()
+
+
+def test_progress_is_told_of_every_image() -> None:
+    few, done = digits(70, 20), list[int]()
+    calibrate(network(), few, "deterministic", advance=done.append)
+    assert sum(done) == images_to_see(few) == 70 + 2 * 20
+
+
+def test_more_images_than_are_of_use_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "IMAGES", 60)
+    monkeypatch.setattr(calibration, "TEST_IMAGES", 30)
+    few, done = digits(70, 40), list[int]()
+    found = calibrate(network(), few, "deterministic", advance=done.append)
+    assert (found.images, found.test_images) == (60, 30)
+    assert sum(done) == images_to_see(few) == 60 + 2 * 30
 
 
 def test_a_deterministic_calibration_tells_no_accuracy_of_samples() -> None:
@@ -162,7 +178,6 @@ def test_export_stores_draws_and_tells_their_size(digits_run: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--to", "tflite", "--mode", "samples"), "a .tflite file has no noise"),
         (("--mode", "deterministic", "--sample-weights", 2), "expected mode samples for draws"),
         (("--sample-weights", 1025), "expected 0 to 1024 draws of the weights, got 1025"),
         (("--sample-weights", 2, "--seed", -1), "expected a seed from 0 to 2^64 - 1, got -1"),

@@ -154,3 +154,21 @@ def test_recalibrate_without_batches_changes_nothing(network: nn.Module, mode: D
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     recalibrate(network, [], mode)
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
+
+
+def test_recalibrate_draws_the_weights_of_each_batch() -> None:
+    """By definition: the statistics of sums under a draw of the weights for each batch."""
+    torch.manual_seed(3)
+    layer, norm = BinaryLinear(40, 6), nn.BatchNorm1d(6)
+    network = nn.Sequential(layer, norm)
+    batches = [torch.randn(30, 40).sign() for _ in range(4)]
+    state = torch.random.get_rng_state()
+    recalibrate(network.eval(), batches, "deterministic", weights="drawn", seed=7)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not layer.training
+    torch.manual_seed(7)
+    with torch.no_grad():
+        sums = [layer.train()(batch) for batch in batches]
+    torch.testing.assert_close(norm.running_mean, torch.stack(sums).mean((0, 1)))
+    variances = torch.stack([part.var(0) for part in sums])
+    torch.testing.assert_close(norm.running_var, variances.mean(0))

@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from pathlib import Path
 
@@ -20,10 +21,15 @@ def test_quickstart_shows_the_whole_road(tmp_path: Path, monkeypatch: pytest.Mon
     first = CliRunner().invoke(bnnkit_command, ["quickstart", "--out", str(out)])
     assert first.exit_code == 0, first.output
     assert time.process_time() - start < 90
-    for command in ("train", "export", "verify", "run", "bench"):
+    for command in ("train", "export", "verify", "run", "eval", "bench"):
         assert f"$ bnnkit {command} " in first.stdout
     assert "\nequal\n" in first.stdout
     assert "NOT" not in first.stdout
+    assert "; the deterministic pass and 4 samples, of 2 seeds" in first.stdout
+    # samples, samples used, accuracy
+    ensembles = re.findall(r"^ *(0|10) +(0\.00|10\.00) +(\S+)% ", first.stdout, re.MULTILINE)
+    assert [used for used, *_ in ensembles] == ["0", "10"]
+    assert all(float(accuracy) >= 95 for *_, accuracy in ensembles)
     about = json.loads(
         CliRunner().invoke(bnnkit_command, ["info", str(out / "digits.onnx"), "--json"]).stdout
     )

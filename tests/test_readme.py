@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
 from bnnkit.cli.group import COMMANDS
@@ -15,17 +16,28 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_example_runs_and_learns(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "example.py").write_text(example)
+    parts = re.findall(r"```python\n(.*?)```", README, re.DOTALL)  # the second goes on
+    (tmp_path / "example.py").write_text("\n".join(parts))
     run = subprocess.run(
         [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
     (accuracy,) = re.findall(r"test accuracy (\S+)", run.stdout)
     assert float(accuracy) > 0.9
-    assert (
-        tmp_path / "digits.onnx"
-    ).stat().st_size < 60_000  # of which 41 kB are the real-valued last layer
+    line = r"^accuracy (\S+) with (\S+) samples on average$"
+    ((accuracy, samples),) = re.findall(line, run.stdout, re.MULTILINE)
+    assert 2 <= float(samples) <= 10
+    assert float(accuracy) > 0.9
+    stored = {
+        t.name: len(t.raw_data) for t in onnx.load(tmp_path / "digits.onnx").graph.initializer
+    }
+    assert stored["3.weight"] == 32 * 64 * 3 * 3 // 8  # 1 bit for a binary weight
+    named = {name: stored.pop(name) for name in ("3.weight", "8.weight", "noise.logistic")}
+    assert named["8.weight"] == 4 * 64 * 4 * 4 * 10  # the last layer is real-valued
+    assert named["noise.logistic"] == 4 * 4096
+    assert sum(stored.values()) < 2_000
+    size = (tmp_path / "digits.onnx").stat().st_size
+    assert size - sum(named.values()) < 20_000  # mostly the functions for stock ONNX Runtime
 
 
 @pytest.mark.parametrize("command", COMMANDS)

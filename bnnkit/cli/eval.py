@@ -2,15 +2,16 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
 from bnnkit import data, metrics
 from bnnkit.averaging import Averaging, Samples
+from bnnkit.calibration_record import CalibrationSource, read_calibration
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_file
-from bnnkit.cli.console import print_json, print_table, progress, write
+from bnnkit.cli.console import print_json, progress, write
+from bnnkit.cli.evaluation_table import print_evaluations
 from bnnkit.cost_curve import draw_cost
 from bnnkit.engines import open_file
 from bnnkit.errors import UsageError
@@ -82,20 +83,28 @@ def command(
         picture_format(plot)
         check_file(plot)
     metrics.check_installed()
-    network, trained_on = _opened(path, threads)
-    dataset = data.load(name, data_dir) if name else _load(trained_on, data_dir, path)
-    found, probabilities = _evaluate(network, dataset, averagings)
+    opened = _opened(path, threads)
+    dataset = data.load(name, data_dir) if name else _load(opened.trained_on, data_dir, path)
+    found, probabilities = _evaluate(opened.network, dataset, averagings)
     title = f"{path.name} on {dataset.name}"
     if plot is not None and len(found) == 1:
         draw_reliability(probabilities, dataset.y_test, plot, title=title)
     elif plot is not None:
         draw_cost(found, plot, title=f"{title}, {threads} thread{'s' * (threads > 1)}")
     if as_json:
-        about = {"file": str(path), "data": dataset.name, "images": len(dataset.x_test)}
-        entries = [{**about, "seed": seed, **asdict(one)} for one in found]
+        about = {
+            "file": str(path),
+            "data": dataset.name,
+            "images": len(dataset.x_test),
+            "calibration": asdict(opened.calibration) if opened.calibration else None,
+            "seed": seed,
+        }
+        entries = [{**about, **asdict(one)} for one in found]
         print_json(entries if len(entries) > 1 else entries[0])
         return
-    _print(found, f"{path} on {dataset.name}, {len(dataset.x_test):,} images")
+    print_evaluations(found, f"{path} on {dataset.name}, {len(dataset.x_test):,} images")
+    if opened.calibration is not None:
+        write(f"batch norms as {opened.calibration}")
     if plot is not None:
         write(f"wrote {plot}")
 
@@ -108,21 +117,32 @@ class _TrainedOn:
     dir: str | None = None
 
 
-def _opened(path: Path, threads: int) -> tuple[Network, _TrainedOn]:
-    """The network, and the data set that it was trained on."""
+@dataclass(frozen=True)
+class _Opened:
+    """A network, what it was trained on, and what its batch norms were calibrated on then."""
+
+    network: Network
+    trained_on: _TrainedOn
+    calibration: CalibrationSource | None = None
+
+
+def _opened(path: Path, threads: int) -> _Opened:
     if options.is_checkpoint(path):
         return _opened_checkpoint(path)
-    trained_on = _TrainedOn(artifact.metadata(artifact.read(path)).get("dataset"))
-    return open_file("bnnkit", path, threads=threads), trained_on
+    model = artifact.read(path)
+    trained_on = _TrainedOn(artifact.metadata(model).get("dataset"))
+    calibration = read_calibration(model)
+    network = open_file("bnnkit", path, threads=threads)
+    return _Opened(network, trained_on, None if calibration is None else calibration.source)
 
 
-def _opened_checkpoint(path: Path) -> tuple[Network, _TrainedOn]:
+def _opened_checkpoint(path: Path) -> _Opened:
     from bnnkit.torch_network import TorchNetwork
     from bnnkit.training import load_checkpoint
 
     model, config, about = load_checkpoint(path)
     network = TorchNetwork(model, about.input_shape, about.input_dtype)
-    return network, _TrainedOn(config.data.name, config.data.dir)
+    return _Opened(network, _TrainedOn(config.data.name, config.data.dir))
 
 
 def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dataset:
@@ -150,18 +170,3 @@ def _evaluate(
             )
             found.append(evaluation)
     return found, probabilities
-
-
-def _print(found: list[Evaluation], title: str) -> None:
-    columns = ("samples", "mean samples", "accuracy", "nll", "brier", "ece", "us for an image")
-    rows: list[Any] = [
-        (
-            str(one.samples),
-            f"{one.mean_samples:.2f}",
-            f"{one.accuracy:.2%}",
-            *(f"{number:.4f}" for number in (one.nll, one.brier, one.ece)),
-            f"{one.microseconds:,.1f}",
-        )
-        for one in found
-    ]
-    print_table(title, columns, rows)

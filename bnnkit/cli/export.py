@@ -9,14 +9,17 @@ import click
 
 from bnnkit.cli import options
 from bnnkit.cli.calibration_table import print_calibration
-from bnnkit.cli.console import print_json, waiting, write
+from bnnkit.cli.console import print_json, progress, waiting, write
 from bnnkit.cli.report_table import print_report
 from bnnkit.cli.tflite_table import print_tflite_report
+from bnnkit.data import Dataset, load
 from bnnkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from bnnkit.calibration import Calibration
     from bnnkit.checkpoint_export import CheckpointExport
     from bnnkit.export.stochastic import Mode
+    from bnnkit.export.tflite import Variant
 
 
 @click.command("export")
@@ -28,6 +31,18 @@ if TYPE_CHECKING:
     default="onnx",
     show_default=True,
     help="The format: ONNX, or TFLite for Larq Compute Engine; c is not available yet.",
+)
+@click.option(
+    "--variant",
+    type=click.Choice(["lce", "builtin"]),
+    help="Of --to tflite: for Larq Compute Engine, which is the default, or of TFLite's builtin "
+    "operators alone, with a byte a binary weight.",
+)
+@click.option(
+    "--uniform-input",
+    is_flag=True,
+    help="Of --to tflite --mode samples: the file takes its uniform random numbers as inputs, "
+    "instead of drawing its own.",
 )
 @click.option(
     "-o",
@@ -59,7 +74,8 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="M",
     help="Draws of the noisy weights to store; sample i takes draw i mod M. 0 keeps the likelier "
-    "value of each weight for all samples, to which the trained batch norms belong.",
+    "value of each weight for all samples, to which the trained batch norms belong; --calibrate "
+    "fits them to the draws.",
 )
 @click.option(
     "--seed",
@@ -72,6 +88,8 @@ if TYPE_CHECKING:
 def command(
     checkpoint: Path,
     target: str,
+    variant: "Variant | None",
+    uniform_input: bool,
     output: Path,
     mode: "Mode | None",
     data: str | None,
@@ -93,28 +111,30 @@ def command(
     samples, chosen when it runs. --calibrate fits its batch norms to that, and reports what they
     and the accuracy gain.
 
-    With --to tflite the file is for Larq Compute Engine, which gives the same bits; images are
-    NHWC there, one in a run. It has no noise. The report says what is not one of its operators,
-    and why.
+    With --to tflite the file is for Larq Compute Engine, or with --variant builtin for any TFLite
+    interpreter; both give the same bits. Images are NHWC there, one in a run. It has no noise,
+    unless --mode samples asks for it: then each run is a sample. The report says what is not one
+    operator, why, and what it costs.
     """
     if target == "c":
         raise UsageError("export to c is not available yet; expected --to onnx or --to tflite")
+    if variant is not None and target != "tflite":
+        raise UsageError("--variant is of --to tflite; give both")
+    if uniform_input and (target, mode) != ("tflite", "samples"):
+        raise UsageError("--uniform-input is of --to tflite --mode samples; give all three")
     if target == "tflite":
-        mode = _mode_of_tflite(mode)
+        mode = mode or "deterministic"
     with waiting("exporting"):
         from bnnkit.checkpoint_export import CheckpointExport
 
         export = CheckpointExport(checkpoint, mode=mode, weight_draws=weight_draws, seed=seed)
     calibration = None
     if data is not None:
-        with waiting("calibrating"):
-            from bnnkit.data import load
-
-            calibration = export.calibrate(load(data, data_dir))
+        calibration = _calibrate(export, load(data, data_dir))
     elif data_dir is not None:
         raise UsageError("--data-dir is the folder of the data of --calibrate; give both")
     with waiting("exporting"):
-        report, show = _write(export, output, target)
+        report, show = _write(export, output, target, variant or "lce", uniform_input)
     if as_json:
         changes = {} if calibration is None else {"calibration": asdict(calibration)}
         print_json({"file": str(output), **asdict(report), **changes})
@@ -125,18 +145,25 @@ def command(
     write(f"wrote {output}")
 
 
-def _mode_of_tflite(mode: "Mode | None") -> "Mode":
-    if mode == "samples":
-        raise UsageError("a .tflite file has no noise; expected --mode deterministic, or none")
-    return "deterministic"
+def _calibrate(export: "CheckpointExport", dataset: Dataset) -> "Calibration":
+    from bnnkit.calibration import images_to_see
+
+    with progress("calibrating", images_to_see(dataset)) as advance:
+        return export.calibrate(dataset, advance=advance)
 
 
 def _write(
-    export: "CheckpointExport", output: Path, target: str
+    export: "CheckpointExport",
+    output: Path,
+    target: str,
+    variant: "Variant",
+    uniform_input: bool,
 ) -> tuple[Any, Callable[[Any], None]]:
     """Write the file; its report, and what prints that."""
     if target == "onnx":
         return export.write(output), print_report
-    from bnnkit.export.tflite import export_tflite
+    from bnnkit.export.tflite import GivenUniforms, RandomUniforms, export_tflite
 
-    return export_tflite(export.artifact(), output), print_tflite_report
+    uniforms = GivenUniforms() if uniform_input else RandomUniforms()
+    model = export.artifact()
+    return export_tflite(model, output, variant=variant, uniforms=uniforms), print_tflite_report

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import onnx
 
+from bnnkit.calibration_record import KEY, read_calibration
 from bnnkit.cli import options
 from bnnkit.cli.console import print_json, waiting, write
 from bnnkit.cli.report_table import print_report
@@ -41,16 +42,18 @@ def command(path: Path, as_json: bool) -> None:
         return
     for key, value in about.items():
         if key != "signs" and value not in ("", [], {}):
-            write(f"{key + ':':<12}{_in_words(value)}")
+            write(f"{key + ':':<13}{_in_words(value)}")
     print_report(found)
 
 
 def _metadata(model: onnx.ModelProto) -> dict[str, Any]:
-    """What the file says of itself, JSON values read."""
-    return {
+    """What the file says of itself, JSON values read, without the statistics of batch norms."""
+    about: dict[str, Any] = {
         key: _parsed(value) if key in _JSON_VALUES else value
         for key, value in artifact.metadata(model).items()
     }
+    calibration = read_calibration(model)
+    return about if calibration is None else {**about, KEY: asdict(calibration.source)}
 
 
 def _parsed(text: str) -> Any:

@@ -11,17 +11,20 @@ import numpy as np
 
 from bnnkit import data
 from bnnkit.atomic import write_text
+from bnnkit.averaging import Averaging
 from bnnkit.benchmark import benchmark
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, write_arrays
 from bnnkit.cli.benchmark_table import print_benchmark
 from bnnkit.cli.console import console, progress, waiting, write
+from bnnkit.cli.evaluation_table import print_evaluations
 from bnnkit.cli.group import CHECK_FAILED
 from bnnkit.cli.report_table import print_report, size
 from bnnkit.cli.verification_table import print_verification
 from bnnkit.data import Dataset
 from bnnkit.engines import open_file
 from bnnkit.errors import FileError
+from bnnkit.evaluation import evaluate
 from bnnkit.runtime import artifact
 from bnnkit.verify import verify
 
@@ -35,6 +38,7 @@ lr: 0.01
 """
 ENGINES = ("bnnkit", "onnxruntime", "onnxruntime-fp32")
 BATCHES = (1, 64)
+SAMPLES = (0, 10)
 BENCH_SECONDS = 1.0
 N_SHOWN = 10
 
@@ -57,17 +61,19 @@ Next:
     help="Where to put everything that is made.",
 )
 def command(out: Path) -> None:
-    """The whole road on bundled digits: train, export, verify, run, bench.
+    """The whole road on bundled digits: train, export, verify, run, eval, bench.
 
     Trains a small binarized network on the digits of scikit-learn, writes it as a bit-packed model
-    file, checks that every engine computes what was trained, runs the file and times it. It takes
-    less than 90 seconds on 2 cores; a second time it starts from the network that is there.
+    file, checks that every engine computes what was trained, runs the file, without noise and as
+    an ensemble, and times it. It takes less than 90 seconds on 2 cores; a second time it starts
+    from the network that is there.
     """
     start = time.monotonic()
     _make_folder(out)
     tour = _Tour(out, data.load("digits"))
-    for number, (step, title) in enumerate(tour.steps(), 1):
-        write(f"\n[{number}/5] {title}")
+    steps = tour.steps()
+    for number, (step, title) in enumerate(steps, 1):
+        write(f"\n[{number}/{len(steps)}] {title}")
         step()
     write(f"\nDone in {time.monotonic() - start:.0f} s; everything is in {out}.\n")
     write(NEXT.format(model=tour.model, config=tour.config, out=out))
@@ -99,6 +105,7 @@ class _Tour:
             (self.export, "Export: 1 bit for a weight, in an ONNX file that stock engines open"),
             (self.verify, "Verify: torch and every engine, all test images, every bit"),
             (self.run, "Run: the popcount runtime, which needs no torch"),
+            (self.ensemble, "Ensemble: the noise is in the file; ten samples of it vote"),
             (self.bench, "Bench: latency beside ONNX Runtime, in int8 and in float32"),
         )
 
@@ -146,6 +153,16 @@ class _Tour:
         classes, labels = result.argmax(axis=1), self.dataset.y_test
         write(f"the first {N_SHOWN} test images: {_digits(classes)}; truth: {_digits(labels)}")
         write(f"test accuracy: {np.mean(classes == labels):.2%} of {len(labels)} images")
+
+    def ensemble(self) -> None:
+        """One pass without noise beside the mean over samples."""
+        _say(f"bnnkit eval {self.model} --samples {','.join(map(str, SAMPLES))}")
+        network, images = open_file("bnnkit", self.model), self.dataset.x_test
+        found = [
+            evaluate(network, images, self.dataset.y_test, Averaging(samples=samples))[0]
+            for samples in SAMPLES
+        ]
+        print_evaluations(found, f"{self.model} on digits, {len(images)} images")
 
     def bench(self) -> None:
         """The latency table."""

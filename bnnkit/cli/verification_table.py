@@ -24,6 +24,8 @@ def print_verification(verification: Verification, inputs: str) -> None:
     )
     if len({comparison.n_tensors for comparison in verification.comparisons}) > 1:
         write(WHY_COUNTS_DIFFER)
+    if (source := verification.calibration) is not None:
+        write(f"torch: batch norms as {source}")
     for name, reason in verification.left_out.items():
         write(f"left out: {name}: {reason}")
     for comparison in verification.comparisons:

@@ -73,6 +73,8 @@ class Progress:
     def epoch_done(self, record: Record) -> None:
         """An epoch is done, and this is what is known of it."""
         epoch, loss, accuracy = record["epoch"], record["train_loss"], record["train_accuracy"]
+        if not self._console.is_terminal:
+            self._test = self._ensemble = ""  # a line tells what is new, the bar what was last
         if "test_accuracy" in record:
             self._test = f"  test {_percent(record['test_accuracy'])}"
         if "test_accuracy_samples" in record:

@@ -3,31 +3,39 @@
 from collections.abc import Iterable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnnkit.nn import sampling
+from bnnkit.nn import BinaryWeight, sampling
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.sample import Sample
 
 Deployment = Literal["deterministic", "samples"]
+Weights = Literal["likelier", "drawn"]
 
 
 def recalibrate(
-    model: nn.Module, batches: Iterable[Tensor], mode: Deployment, *, seed: int = 0
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    mode: Deployment,
+    *,
+    weights: Weights = "likelier",
+    seed: int = 0,
 ) -> None:
     """Estimate the statistics of every batch norm anew, in place, in the mode of deployment.
 
     In training they are gathered under sampled weights, whose sums vary more than those of the
-    network that is deployed, which has the likelier value of every weight. The new mean and
-    variance are plain averages over the batches.
+    network that is deployed, which has the likelier value of every weight unless draws of them are
+    stored. The new mean and variance are plain averages over the batches.
 
     Args:
         model: In any mode, which it keeps.
         batches: Inputs (N, ...) on the model's device. Without any, nothing changes.
         mode: "deterministic" has no noise in the signs either; with "samples" it is drawn, as
             for sample 0 of images that are numbered over all batches.
-        seed: Of that noise.
+        weights: "drawn": another draw of the weights for each batch, as for files that store some.
+        seed: Of all that is drawn.
 
     Raises:
         UsageError: "samples" of a network without noisy signs; the statistics are spoilt then.
@@ -35,8 +43,11 @@ def recalibrate(
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     images = 0
-    with evaluating(model):
+    with evaluating(model), torch.random.fork_rng():
+        torch.manual_seed(seed % 2**63)
         try:
+            if weights == "drawn":
+                _draw_weights(model)
             for inputs in batches:
                 if images == 0:
                     _start_anew(norms)
@@ -47,6 +58,12 @@ def recalibrate(
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
+
+
+def _draw_weights(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, BinaryWeight):
+            module.train()
 
 
 def _start_anew(norms: list[_BatchNorm]) -> None:
