@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from artifacts import Artifact
 from onnx import numpy_helper
-from tflite_runs import assert_equal_in_lce, needs_lce, normal
+from tflite_runs import assert_equal_in_tflite, needs_lce, normal
 
 from bnnkit.export.tflite import to_tflite
 
@@ -27,7 +27,7 @@ def test_channels_kernels_strides_and_paddings(channels: int, kernel: int) -> No
         zeros = a.binary_conv2d(signs, channels, 7, kernel, stride=stride, pads=[pad] * 4)
         sums = a.binary_conv2d(signs, channels, 5, kernel, stride=stride, thresholds=False)
         model = a.model((channels, 6, 7), bits, zeros, sums)
-        assert_equal_in_lce(model, normal((2, channels, 6, 7)))
+        assert_equal_in_tflite(model, normal((2, channels, 6, 7)))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 4), (2, 5), (3, 3), (4, 1)])
@@ -47,7 +47,7 @@ def test_maps_around_the_size_of_the_kernel(
                 a.binary_conv2d(ones, 34, 9, kernel, **form),
                 a.binary_conv2d(signs, 34, 9, kernel, pads=[pad] * 4, **form),
             ]
-            assert_equal_in_lce(a.model((34, *size), *outputs), normal((2, 34, *size)))
+            assert_equal_in_tflite(a.model((34, *size), *outputs), normal((2, 34, *size)))
 
 
 @pytest.mark.parametrize("pads", [(0, 0, 1, 1), (1, 1, 0, 0), (2, 0, 0, 1), (2, 2, 2, 2)])
@@ -57,7 +57,7 @@ def test_pads_that_are_not_same(pads: tuple[int, int, int, int]) -> None:
         signs = a.sign("x")
         ones = a.binary_conv2d(a.pad_with_ones(signs, *pads), 40, 33, stride=stride)
         zeros = a.binary_conv2d(signs, 40, 33, stride=stride, pads=pads)
-        assert_equal_in_lce(a.model((40, 6, 5), ones, zeros), normal((1, 40, 6, 5)))
+        assert_equal_in_tflite(a.model((40, 6, 5), ones, zeros), normal((1, 40, 6, 5)))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_groups(inputs: int, outputs: int, groups: int) -> None:
         form: dict[str, Any] = {"groups": groups, "thresholds": thresholds}
         ones = a.binary_conv2d(a.pad_with_ones(signs, 1, 1, 1, 1), inputs, outputs, **form)
         zeros = a.binary_conv2d(signs, inputs, outputs, pads=(1, 1, 1, 1), stride=2, **form)
-        assert_equal_in_lce(a.model((inputs, 6, 6), ones, zeros), normal((2, inputs, 6, 6)))
+        assert_equal_in_tflite(a.model((inputs, 6, 6), ones, zeros), normal((2, inputs, 6, 6)))
 
 
 def test_no_file_has_groups_or_wrong_zero_padding() -> None:
@@ -101,7 +101,7 @@ def test_thresholds_at_their_limits(batch: int) -> None:
         limits = np.linspace(-81, 82, 85).round().astype(np.int32)
         index = [constant.name for constant in a.constants].index(node.input[2])
         a.constants[index] = numpy_helper.from_array(limits, node.input[2])
-    assert_equal_in_lce(a.model((9, 5, 5), bits, zeros), normal((batch, 9, 5, 5)))
+    assert_equal_in_tflite(a.model((9, 5, 5), bits, zeros), normal((batch, 9, 5, 5)))
 
 
 def test_a_margin_that_two_layers_share_is_written_once() -> None:
@@ -110,7 +110,7 @@ def test_a_margin_that_two_layers_share_is_written_once() -> None:
     outputs = [a.binary_conv2d(padded, 32, 32, stride=2) for _ in range(2)]
     model = a.model((32, 6, 6), *outputs)
     assert to_tflite(model).report.operators["PAD"] == 1
-    assert_equal_in_lce(model, normal((1, 32, 6, 6)))
+    assert_equal_in_tflite(model, normal((1, 32, 6, 6)))
 
 
 @pytest.mark.parametrize("channels", [32, 33])
@@ -123,7 +123,7 @@ def test_scale_and_bias_of_a_zero_padded_layer(channels: int, steps: tuple[str, 
         result = a.add(kind, result, a.constant(a.rng.standard_normal((7, 1, 1)).astype("f")))
     model = a.model((channels, 5, 6), result)
     assert "MUL" not in to_tflite(model).report.operators
-    assert_equal_in_lce(model, normal((2, channels, 5, 6)))
+    assert_equal_in_tflite(model, normal((2, channels, 5, 6)))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 6), (1, 5, 6), (1, 5, 1)])
@@ -133,7 +133,7 @@ def test_a_scale_that_is_not_of_channels_stays_apart(shape: tuple[int, ...]) -> 
     scale = a.constant(a.rng.standard_normal(shape).astype("f"))
     model = a.model((32, 5, 6), a.add("Mul", a.add("Cast", sums, to=1), scale))
     assert to_tflite(model).report.operators["MUL"] == 1
-    assert_equal_in_lce(model, normal((2, 32, 5, 6)))
+    assert_equal_in_tflite(model, normal((2, 32, 5, 6)))
 
 
 def test_a_scale_goes_into_a_layer_only_where_no_sign_depends_on_it() -> None:
@@ -146,4 +146,4 @@ def test_a_scale_goes_into_a_layer_only_where_no_sign_depends_on_it() -> None:
     model = a.model((32, 6, 6), scores)
     operators = to_tflite(model).report.operators
     assert (operators["MUL"], operators["ADD"]) == (1, 1 + 1)  # and the ADD of 0 to the input
-    assert_equal_in_lce(model, normal((2, 32, 6, 6)))
+    assert_equal_in_tflite(model, normal((2, 32, 6, 6)))

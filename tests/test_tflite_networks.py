@@ -8,10 +8,11 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from tflite_runs import assert_equal_in_lce, needs_lce, pixels
+from tflite_runs import assert_equal_in_tflite, needs_lce, pixels
 from torch import nn
 
 from bnnkit import data
+from bnnkit.export.stochastic import Mode
 from bnnkit.export.tflite import export_tflite, to_tflite
 from bnnkit.export.to_onnx import to_artifact
 from bnnkit.lce import Kernel, LarqComputeEngine
@@ -32,7 +33,12 @@ NETWORKS: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
 
 
 def artifact_of(
-    name: str, shape: tuple[int, int, int], options: dict[str, Any], images: NDArray[Any]
+    name: str,
+    shape: tuple[int, int, int],
+    options: dict[str, Any],
+    images: NDArray[Any],
+    *,
+    mode: Mode = "deterministic",
 ) -> onnx.ModelProto:
     """A network with batch norms of either sign, which have seen the images."""
     torch.manual_seed(0)
@@ -46,7 +52,7 @@ def artifact_of(
     with torch.no_grad():
         for _ in range(5):
             model(batch)
-    return to_artifact(model.eval(), batch, mode="deterministic")
+    return to_artifact(model.eval(), batch, mode=mode)
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -61,7 +67,7 @@ def test_signs_and_scores(
     network: tuple[onnx.ModelProto, tuple[int, int, int]], batch: int
 ) -> None:
     model, shape = network
-    assert_equal_in_lce(model, pixels((batch, *shape), seed=batch))
+    assert_equal_in_tflite(model, pixels((batch, *shape), seed=batch))
 
 
 def test_classes(network: tuple[onnx.ModelProto, tuple[int, int, int]]) -> None:

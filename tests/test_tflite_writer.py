@@ -14,9 +14,9 @@ from tflite_runs import needs_lce
 from bnnkit.bits import pack_signs
 from bnnkit.export.tflite import lce_options, to_tflite
 from bnnkit.export.tflite.lce_operators import pack_words
-from bnnkit.export.tflite.schema import Builtin, Padding, TensorType
 from bnnkit.export.tflite.window import Window
 from bnnkit.export.tflite.zero_padding import outside_sums
+from bnnkit.tflite_schema import Builtin, Padding, TensorType
 
 
 def read_by_schema(content: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""An artifact as TFLite, run by each of LCE's kernels, beside the reference."""
+"""An artifact as TFLite, of either variant, run by LCE's interpreter beside the reference."""
 
 import importlib.util
 from typing import Any
@@ -8,6 +8,8 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from bnnkit.export.tflite import to_tflite
+from bnnkit.export.tflite.values import Value
 from bnnkit.runtime.reference import Reference
 
 needs_lce = pytest.mark.skipif(
@@ -15,6 +17,14 @@ needs_lce = pytest.mark.skipif(
     or np.lib.NumpyVersion(np.__version__) >= "2.0.0",
     reason="needs larq-compute-engine and NumPy below 2",
 )
+
+
+def assert_equal_in_tflite(
+    model: onnx.ModelProto, images: NDArray[Any], *, hidden: frozenset[str] = frozenset()
+) -> None:
+    """Both variants: all signs and integers are the reference's, real outputs within 1e-3."""
+    assert_equal_in_lce(model, images, hidden=hidden)
+    assert_equal_in_builtins(model, images, hidden=hidden)
 
 
 def assert_equal_in_lce(
@@ -41,6 +51,67 @@ def assert_equal_in_lce(
                 np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3, err_msg=kernel)
             else:
                 np.testing.assert_array_equal(found, expected, err_msg=kernel)
+
+
+def assert_equal_in_builtins(
+    model: onnx.ModelProto, images: NDArray[Any], *, hidden: frozenset[str] = frozenset()
+) -> None:
+    """The same of the file of builtin operators, by TFLite's own kernels and by XNNPACK's."""
+    reference = Reference(model)
+    signs, outputs = reference.trace(images), reference.run(images)
+    tflite = to_tflite(model, variant="builtin", batch=len(images), traced=tuple(signs))
+    assert not any(name.startswith("Lce") for name in tflite.report.operators)
+    assert tflite.traced.keys() == signs.keys() - hidden
+    values = [*tflite.outputs.values(), *tflite.traced.values()]
+    expected = [*outputs, *(signs[name] for name in tflite.traced)]
+    for xnnpack in (False, True):
+        results = run_builtins(tflite.content, images, xnnpack=xnnpack)
+        for value, result, right in zip(values, results, expected, strict=True):
+            found = as_onnx(value, result)
+            assert (found.dtype, found.shape) == (right.dtype, right.shape)
+            if found.dtype == np.float32:
+                np.testing.assert_allclose(found, right, rtol=0, atol=1e-3, err_msg=f"{xnnpack=}")
+            else:
+                np.testing.assert_array_equal(found, right, err_msg=f"{value}, {xnnpack=}")
+
+
+def run_builtins(content: bytes, images: NDArray[Any], *, xnnpack: bool) -> list[Any]:
+    """The outputs of a file for images as in ONNX."""
+    return open_file(content, xnnpack=xnnpack).predict([to_nhwc(images)])
+
+
+def open_file(content: bytes, *, kernel: str = "default", xnnpack: bool = False) -> Any:
+    """LCE's interpreter, which has TFLite's builtin operators too; `predict` runs it."""
+    from bnnkit.lce_child import extension, load_wrapper
+
+    path = extension()
+    assert path is not None
+    kernels = kernel == "reference", kernel == "indirect"
+    return load_wrapper(path).LiteInterpreter(content, 1, *kernels, xnnpack)
+
+
+def to_nhwc(images: NDArray[Any]) -> NDArray[Any]:
+    """Images as TFLite takes them."""
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1) if images.ndim == 4 else images)
+
+
+def as_onnx(value: Value, result: NDArray[Any]) -> NDArray[Any]:
+    """What the interpreter gives for a value, as the artifact has it."""
+    if value.kind == "signs":
+        assert value.map is not None
+        result = _unpack(result, value.map[0]) if result.dtype == np.int32 else result
+        assert result.dtype == np.int8
+        assert np.isin(result, (-1, 1)).all()
+        result = (result + 1).astype(np.uint8)
+    if result.ndim == 4:
+        result = result.transpose(0, 3, 1, 2)
+    return result.reshape(len(result), *value.shape)
+
+
+def _unpack(words: NDArray[np.int32], channels: int) -> NDArray[np.int8]:
+    """Packed signs (..., words) as -1 and +1, (..., C); a set bit is -1."""
+    bits = np.unpackbits(words.astype("<i4").view(np.uint8), axis=-1, bitorder="little")
+    return 1 - 2 * bits[..., :channels].astype(np.int8)
 
 
 def normal(shape: tuple[int, ...], seed: int = 0) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from bnnkit.cli.console import print_table, write
 from bnnkit.cli.report_table import size
 
 if TYPE_CHECKING:
-    from bnnkit.export.tflite import TfliteReport
+    from bnnkit.export.tflite import TfliteReport, UniformInput
 
 
 def print_tflite_report(report: "TfliteReport") -> None:
@@ -24,5 +24,20 @@ def print_tflite_report(report: "TfliteReport") -> None:
             [(c.layer, c.form, c.reason, f"{c.extra_bytes:,}") for c in report.choices],
             left=("layer", "form", "why"),
         )
+    if report.uniform_inputs:
+        print_table(
+            "inputs of uniform random numbers",
+            ("input", "noisy sign", "shape (NHWC)"),
+            [
+                (entry.name, str(entry.layer), " x ".join(map(str, _nhwc(report.batch, entry))))
+                for entry in report.uniform_inputs
+            ],
+            left=("input",),
+        )
     write(f"input: {' x '.join(map(str, report.input_shape))} (NHWC)")
     write(f"file: {size(report.file_bytes)}; as ONNX: {size(report.artifact_bytes)}")
+
+
+def _nhwc(batch: int, entry: "UniformInput") -> tuple[int, int, int, int]:
+    channels, height, width = entry.map
+    return batch, height, width, channels

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.export.tflite import options
-from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.draft import DTYPES, Draft
 from bnnkit.export.tflite.follow import Follow, Thresholds, minus
-from bnnkit.export.tflite.lce_operators import quantize
 from bnnkit.export.tflite.options import Options
-from bnnkit.export.tflite.schema import Builtin, TensorType
 from bnnkit.export.tflite.window import Pads
+from bnnkit.tflite_schema import Builtin, TensorType
 
 _OPTIONS: Final[dict[Builtin, Options]] = {
     Builtin.ADD: options.ADD,
@@ -42,13 +41,20 @@ def scale(draft: Draft, tensor: int, numbers: NDArray[Any]) -> int:
     return elementwise(draft, Builtin.MUL, tensor, constant)
 
 
+def at_least(draft: Draft, left: int, right: int) -> int:
+    """BOOL: where left >= right, of tensors that may be spread along axes of size 1."""
+    shape = np.broadcast_shapes(draft.shape(left), draft.shape(right))
+    inputs, chosen = [left, right], options.GREATER_EQUAL
+    return draft.emit(Builtin.GREATER_EQUAL, inputs, shape, kind=TensorType.BOOL, options=chosen)
+
+
 def finish(draft: Draft, sums: int, follow: Follow) -> int:
     """What follows exact sums, as operators of its own.
 
     The difference of a sum and a threshold has the right sign: rounding never changes that.
     """
     if isinstance(follow, Thresholds):
-        return quantize(draft, add(draft, sums, minus(follow.values)))
+        return draft.signs.of_reals(draft, add(draft, sums, minus(follow.values)))
     if (follow.scale != 1).any():
         sums = scale(draft, sums, follow.scale)
     return add(draft, sums, follow.bias) if follow.bias.any() else sums
@@ -63,8 +69,7 @@ def pad(draft: Draft, tensor: int, pads: Pads, value: float | None = None) -> in
     inputs, kind = [tensor, draft.constant(widths)], draft.type(tensor)
     if value is None:
         return draft.emit(Builtin.PAD, inputs, shape, kind=kind, options=options.PAD)
-    dtype = np.int32 if kind is TensorType.INT32 else np.float32
-    inputs.append(draft.constant(np.array([value], dtype)))
+    inputs.append(draft.constant(np.array([value], DTYPES[kind])))
     return draft.emit(Builtin.PADV2, inputs, shape, kind=kind, options=options.PADV2)
 
 

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.bits import unpack_weight
-from bnnkit.export.tflite import groups
 from bnnkit.export.tflite.attributes import conv_window
 from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import Follow, Scaled, Thresholds, sums
@@ -28,7 +27,9 @@ def binary_conv2d(draft: Draft, node: Node) -> None:
     x = draft.value(node)
     _, height, width = x.shape
     shape = (len(weight), *window.output((height, width)))
-    tensor = groups.convolve(draft, x, weight, window, follow, node.attributes.get("group", 1))
+    tensor = draft.signs.convolve(
+        draft, x, weight, window, follow, node.attributes.get("group", 1)
+    )
     is_sum = name == node.output
     draft.give(name, _value(tensor, shape, shape, follow, is_sum=is_sum))
 
@@ -37,7 +38,7 @@ def binary_linear(draft: Draft, node: Node) -> None:
     """A dense layer, as a convolution with one output pixel.
 
     The input is a map (C, H, W), of one pixel or flattened; its features stand in that order in
-    the weight, which LCE wants as (H, W, C).
+    the weight, which TFLite wants as (H, W, C).
     """
     x = draft.value(node)
     _, (channels, height, width) = as_map(draft, x)
@@ -45,7 +46,7 @@ def binary_linear(draft: Draft, node: Node) -> None:
     weight = rows.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
     follow, name = following(draft, node, len(weight))
     window = Window(kernel=(height, width))
-    tensor = groups.convolve(draft, x, weight, window, follow, 1)
+    tensor = draft.signs.convolve(draft, x, weight, window, follow, 1)
     shape = (len(weight),)
     is_sum, pixel = name == node.output, (len(weight), 1, 1)
     draft.give(name, _value(tensor, shape, pixel, follow, is_sum=is_sum))

@@ -10,15 +10,23 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite.network import Network, Operator, Tensor
 from bnnkit.export.tflite.options import Options
-from bnnkit.export.tflite.report import Choice
-from bnnkit.export.tflite.schema import Builtin, TensorType
+from bnnkit.export.tflite.report import Choice, UniformInput
+from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.source import Node, Source
+from bnnkit.export.tflite.uniforms import Uniforms
 from bnnkit.export.tflite.values import Value
 from bnnkit.export.tflite.window import Pads
+from bnnkit.tflite_schema import Builtin, TensorType
 
 Array = NDArray[Any]
 
-_TYPES: Final = {np.dtype(np.float32): TensorType.FLOAT32, np.dtype(np.int32): TensorType.INT32}
+DTYPES: Final[dict[TensorType, np.dtype[Any]]] = {
+    TensorType.FLOAT32: np.dtype(np.float32),
+    TensorType.INT32: np.dtype(np.int32),
+    TensorType.INT8: np.dtype(np.int8),
+}
+"""Of constants."""
+_TYPES: Final = {dtype: kind for kind, dtype in DTYPES.items()}
 
 
 class Draft:
@@ -27,14 +35,20 @@ class Draft:
     Attributes:
         source: The artifact.
         batch: Images in a run.
+        signs: How signs lie in tensors.
+        uniforms: Where random numbers come from.
+        inputs: Tensors that are given: the image, then random numbers.
+        uniform_inputs: What is known of the latter.
         values: By name.
         choices: For the report.
         absorbed: Outputs of nodes that an earlier one has taken along.
         padded: Maps of signs with a margin of +1, by the tensor without it and the margin.
     """
 
-    def __init__(self, source: Source, batch: int) -> None:
-        self.source, self.batch = source, batch
+    def __init__(self, source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> None:
+        self.source, self.batch, self.signs, self.uniforms = source, batch, signs, uniforms
+        self.inputs: list[int] = []
+        self.uniform_inputs: list[UniformInput] = []
         self.values: dict[str, Value] = {}
         self.choices: list[Choice] = []
         self.absorbed: set[str] = set()
@@ -85,8 +99,14 @@ class Draft:
 
     def tensor(self, name: str, kind: TensorType, shape: Sequence[int]) -> int:
         """A new tensor."""
-        self._tensors.append(Tensor(name=name, type=kind, shape=tuple(shape)))
+        scale = 1.0 if kind is TensorType.INT8 else None
+        self._tensors.append(Tensor(name=name, type=kind, shape=tuple(shape), scale=scale))
         return len(self._tensors) - 1
+
+    def add_input(self, name: str, kind: TensorType, shape: Sequence[int]) -> int:
+        """A new tensor that is given to the network."""
+        self.inputs.append(self.tensor(name, kind, shape))
+        return self.inputs[-1]
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Of a tensor, with the batch."""
@@ -96,11 +116,18 @@ class Draft:
         """Of a tensor's elements."""
         return self._tensors[tensor].type
 
-    def constant(self, array: Array) -> int:
-        """A tensor with this content, float32 or int32; equal ones are stored once."""
+    def constant(self, array: Array, *, scale: float | None = None) -> int:
+        """A tensor with this content, float32, int32 or int8; equal ones are stored once.
+
+        Args:
+            array: The content.
+            scale: What 1 counts, of a bias for int8; int8 itself has the scale 1.
+        """
+        if array.dtype == np.int8:
+            scale = 1.0
         array = np.ascontiguousarray(array)
         data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-        key = (array.dtype, array.shape, data)
+        key = (array.dtype, array.shape, data, scale)
         if key not in self._constants:
             self._tensors.append(
                 Tensor(
@@ -108,6 +135,7 @@ class Draft:
                     type=_TYPES[array.dtype],
                     shape=array.shape,
                     data=data,
+                    scale=scale,
                 )
             )
             self._constants[key] = len(self._tensors) - 1
@@ -141,11 +169,11 @@ class Draft:
         )
         return output
 
-    def network(self, inputs: Sequence[int], outputs: Sequence[int]) -> Network:
+    def network(self, outputs: Sequence[int]) -> Network:
         """What was built."""
         return Network(
             tensors=tuple(self._tensors),
             operators=tuple(self._operators),
-            inputs=tuple(inputs),
+            inputs=tuple(self.inputs),
             outputs=tuple(outputs),
         )

@@ -8,9 +8,9 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout, options
 from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.options import Options
-from bnnkit.export.tflite.schema import Builtin
 from bnnkit.export.tflite.source import Array, Node
 from bnnkit.export.tflite.values import Value
+from bnnkit.tflite_schema import Builtin
 
 BINARY: Final = {
     "Add": Builtin.ADD,

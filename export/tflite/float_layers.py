@@ -3,8 +3,9 @@
 import numpy as np
 
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.tflite import float_convolution, layout
+from bnnkit.export.tflite import convolution, layout
 from bnnkit.export.tflite.attributes import conv_window
+from bnnkit.export.tflite.convolution import Taps
 from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.source import Node
 
@@ -19,8 +20,8 @@ def conv(draft: Draft, node: Node) -> None:
     if len(node.inputs) > 2 and node.inputs[2]:
         bias = draft.constant_of(node, 2)
     n_groups = node.attributes.get("group", 1)
-    kernel = weight.transpose(0, 2, 3, 1)
-    tensor = float_convolution.convolve(draft, x.tensor, kernel, bias, window, n_groups)
+    taps = Taps.real(weight.transpose(0, 2, 3, 1), bias)
+    tensor = convolution.convolve(draft, x.tensor, taps, window, n_groups)
     _, height, width = x.shape
     shape = (len(weight), *window.output((height, width)))
     draft.give(node.output, layout.real(x, tensor, shape=shape, map=shape, may_be_minus_zero=True))

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import layout, options
 from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.schema import Builtin
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.values import Value
+from bnnkit.tflite_schema import Builtin
 
 
 def fully_connected(draft: Draft, tensor: int, weight: NDArray[Any], bias: NDArray[Any]) -> int:

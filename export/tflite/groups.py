@@ -1,4 +1,4 @@
-"""Binary convolutions in groups of channels.
+"""Binary convolutions of packed signs, in groups of channels or not.
 
 LCE's default kernel refuses them, so none is written: where the groups lie in words of their own,
 each is a convolution of its own, and elsewhere the layer is a float convolution of -1.0 and +1.0,
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.export.tflite import arithmetic, float_convolution, one_padding, zero_padding
+from bnnkit.export.tflite import arithmetic, convolution, one_padding, zero_padding
+from bnnkit.export.tflite.convolution import Taps
 from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import Follow, Thresholds, as_numbers
 from bnnkit.export.tflite.layout import as_map, settled
@@ -81,7 +82,7 @@ def _in_float(
     x = settled(draft, x)
     tensor, (channels, _, _) = as_map(draft, x)
     numbers = dequantize(draft, tensor, channels)
-    bias = np.zeros(len(weight), np.float32)
+    taps = Taps.real(weight, np.zeros(len(weight)))
     # Exact: every partial sum is an integer below 2^24.
-    sums = float_convolution.convolve(draft, numbers, weight, bias, window, n_groups)
+    sums = convolution.convolve(draft, numbers, taps, window, n_groups)
     return arithmetic.finish(draft, sums, follow)

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.export.tflite import arithmetic, float_convolution, options
+from bnnkit.export.tflite import arithmetic, convolution, options
 from bnnkit.export.tflite.attributes import conv_window
+from bnnkit.export.tflite.convolution import Taps
 from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import minus
 from bnnkit.export.tflite.fully_connected import fully_connected, in_order_of
 from bnnkit.export.tflite.layout import constant_beside
-from bnnkit.export.tflite.lce_operators import quantize
-from bnnkit.export.tflite.schema import Builtin, TensorType
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.values import Map, Value
+from bnnkit.tflite_schema import Builtin, TensorType
 
 _EXACT = 2**24
 """Integers up to it are float32 numbers."""
@@ -31,7 +31,7 @@ def integer_conv2d(draft: Draft, node: Node) -> None:
     shape = (len(weight), *window.output((height, width)))
 
     def layer(bias: NDArray[Any]) -> int:
-        return float_convolution.convolve(draft, pixels, kernel, bias, window, n_groups)
+        return convolution.convolve(draft, pixels, Taps.real(kernel, bias), window, n_groups)
 
     _give(draft, node, layer, shape, shape)
 
@@ -92,8 +92,8 @@ def _give(
     if pixels is None:
         pixels = (len(weight), 1, 1)
         numbers = arithmetic.reshape(draft, numbers, (draft.batch, 1, 1, len(weight)))
-    packed = quantize(draft, numbers)
-    draft.give(reader.output, Value(kind="signs", tensor=packed, shape=shape, map=pixels))
+    signs = draft.signs.of_reals(draft, numbers)
+    draft.give(reader.output, Value(kind="signs", tensor=signs, shape=shape, map=pixels))
 
 
 def _bounds(draft: Draft, node: Node) -> NDArray[np.int64]:

@@ -13,12 +13,12 @@ from bnnkit.export.tflite.window import NO_PADS
 
 
 def settled(draft: Draft, value: Value) -> Value:
-    """A value without a margin: its +1 are in memory, as clear bits."""
+    """A value without a margin: its +1 are in memory."""
     if value.margin == NO_PADS or value.map is None:
         return value
     key = (value.tensor, value.margin)
     if key not in draft.padded:
-        draft.padded[key] = arithmetic.pad(draft, value.tensor, value.margin)
+        draft.padded[key] = arithmetic.pad(draft, value.tensor, value.margin, draft.signs.plus)
     channels, height, width = value.map
     top, left, bottom, right = value.margin
     whole = (channels, height + top + bottom, width + left + right)

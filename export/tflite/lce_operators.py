@@ -14,9 +14,9 @@ from bnnkit.export.tflite import lce_options
 from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import Follow, Thresholds
 from bnnkit.export.tflite.network import ABSENT
-from bnnkit.export.tflite.schema import Padding, TensorType
 from bnnkit.export.tflite.values import n_words
 from bnnkit.export.tflite.window import Window
+from bnnkit.tflite_schema import Padding, TensorType
 
 
 def pack_words(signs: NDArray[Any]) -> NDArray[np.int32]:

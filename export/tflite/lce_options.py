@@ -5,8 +5,8 @@ The keys are in the order in which LCE's converter writes them, so the bytes are
 
 from flatbuffers import flexbuffers
 
-from bnnkit.export.tflite.schema import Padding
 from bnnkit.export.tflite.window import Window
+from bnnkit.tflite_schema import Padding
 
 
 def bconv2d(window: Window, padding: Padding, *, pad_value: int, channels: int) -> bytes:

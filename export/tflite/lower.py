@@ -18,11 +18,14 @@ from bnnkit.export.tflite import (
     reductions,
     shaping,
     signs,
+    stochastic_sign,
 )
 from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.schema import Builtin, TensorType
+from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.source import Node, Source
+from bnnkit.export.tflite.uniforms import Uniforms
 from bnnkit.export.tflite.values import Map, Value
+from bnnkit.tflite_schema import Builtin, TensorType
 
 Lowering = Callable[[Draft, Node], None]
 """Emits what a node is in TFLite, and gives its value."""
@@ -34,6 +37,7 @@ LOWERINGS: Final[dict[str, Lowering]] = {
     "bnnkit.IntegerConv2d": integer_layers.integer_conv2d,
     "bnnkit.IntegerLinear": integer_layers.integer_linear,
     "bnnkit.Sign": signs.sign,
+    "bnnkit.StochasticSign": stochastic_sign.stochastic_sign,
     "bnnkit.Threshold": signs.threshold,
     "DequantizeLinear": signs.dequantize_linear,
     "AveragePool": pooling.average_pool,
@@ -67,13 +71,13 @@ LOWERINGS: Final[dict[str, Lowering]] = {
 """By the kind of node."""
 
 
-def lower(source: Source, batch: int) -> Draft:
+def lower(source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> Draft:
     """Emit all nodes; the first tensor is the image.
 
     Raises:
         UnsupportedError: A node has no form in TFLite; the message names it.
     """
-    draft = Draft(source, batch)
+    draft = Draft(source, batch, signs, uniforms)
     draft.give(source.input, _image(draft))
     for node in source.nodes:
         if node.output in draft.absorbed:
@@ -86,7 +90,7 @@ def lower(source: Source, batch: int) -> Draft:
 
 
 def outputs(draft: Draft) -> list[int]:
-    """The tensors of the network's outputs: sums as int32, signs packed, maps as NHWC."""
+    """The tensors of the network's outputs: sums as int32, maps as NHWC."""
     return [_output(draft, name) for name in draft.source.outputs]
 
 
@@ -99,7 +103,7 @@ def _image(draft: Draft) -> Value:
     element = TensorType.UINT8 if image else TensorType.FLOAT32
     shape, pixels = source.input_shape, _map_of(source.input_shape)
     stored = shape if pixels is None else (pixels[1], pixels[2], pixels[0])
-    tensor = draft.tensor(source.input, element, (draft.batch, *stored))
+    tensor = draft.add_input(source.input, element, (draft.batch, *stored))
     return Value(
         kind="image" if image else "real",
         tensor=tensor,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bnnkit.export.tflite.options import Options
-from bnnkit.export.tflite.schema import Builtin, TensorType
+from bnnkit.tflite_schema import Builtin, TensorType
 
 ABSENT = -1
 """In the place of an input that is left out."""
@@ -18,12 +18,14 @@ class Tensor:
         type: Of its elements.
         shape: With the batch.
         data: The elements of a constant, little-endian; empty for a value.
+        scale: What 1 counts, of int8 and of the biases beside it, whose zero point is 0.
     """
 
     name: str
     type: TensorType
     shape: tuple[int, ...]
     data: bytes = b""
+    scale: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

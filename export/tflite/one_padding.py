@@ -8,9 +8,9 @@ from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import Follow
 from bnnkit.export.tflite.layout import as_map, settled
 from bnnkit.export.tflite.lce_operators import bconv2d
-from bnnkit.export.tflite.schema import Padding
 from bnnkit.export.tflite.values import Value
 from bnnkit.export.tflite.window import NO_PADS, Window
+from bnnkit.tflite_schema import Padding
 
 
 def convolve(draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow) -> int:

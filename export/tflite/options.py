@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from bnnkit.export.tflite.schema import Padding, TensorType
 from bnnkit.export.tflite.window import Window
+from bnnkit.tflite_schema import Activation, Padding, TensorType
 
-Scalar = Literal["Int8", "Int32", "Bool", "Float32"]
+Scalar = Literal["Int8", "Int32", "Int64", "Bool", "Float32"]
 Field = tuple[int, Scalar, int | float]
 """Slot, type, value."""
 
@@ -32,6 +32,7 @@ PAD = Options(22)
 PADV2 = Options(43)
 TRANSPOSE = Options(26)
 RESHAPE = Options(17)
+GATHER = Options(23)
 EXP = Options(33)
 LOG_SOFTMAX = Options(36)
 MAXIMUM_MINIMUM = Options(39)
@@ -41,16 +42,25 @@ HARD_SWISH = Options(91)
 SOFTMAX = Options(9, ((0, "Float32", 1.0),))
 FULLY_CONNECTED = Options(8)
 STRIDED_SLICE = Options(32)
+DEQUANTIZE = Options(38)
+GREATER_EQUAL = Options(45)
+SELECT_V2 = Options(98)
 
 
-def conv_2d(window: Window, padding: Padding) -> Options:
-    """Of CONV_2D, without an activation."""
-    return Options(1, _placed(window, padding) + _dilated(window, first_slot=4))
+def conv_2d(window: Window, padding: Padding, activation: Activation = Activation.NONE) -> Options:
+    """Of CONV_2D."""
+    of_its_own: tuple[Field, ...] = ((3, "Int8", activation),)
+    return Options(1, _placed(window, padding) + of_its_own + _dilated(window, first_slot=4))
 
 
-def depthwise_conv_2d(window: Window, padding: Padding, multiplier: int) -> Options:
+def depthwise_conv_2d(
+    window: Window,
+    padding: Padding,
+    multiplier: int,
+    activation: Activation = Activation.NONE,
+) -> Options:
     """Of DEPTHWISE_CONV_2D; `multiplier` outputs for each input."""
-    of_its_own: tuple[Field, ...] = ((3, "Int32", multiplier),)
+    of_its_own: tuple[Field, ...] = ((3, "Int32", multiplier), (4, "Int8", activation))
     return Options(2, _placed(window, padding) + of_its_own + _dilated(window, first_slot=5))
 
 
@@ -78,6 +88,11 @@ def cast(source: TensorType, target: TensorType) -> Options:
 def leaky_relu(alpha: float) -> Options:
     """Of LEAKY_RELU."""
     return Options(75, ((0, "Float32", alpha),))
+
+
+def random(seed: int, second_seed: int) -> Options:
+    """Of RANDOM_UNIFORM; two zeros let the interpreter choose the seeds."""
+    return Options(114, ((0, "Int64", seed), (1, "Int64", second_seed)))
 
 
 def _placed(window: Window, padding: Padding) -> tuple[Field, ...]:

@@ -8,19 +8,19 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout, options
 from bnnkit.export.tflite.attributes import conv_window
 from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.lce_operators import bmaxpool2d
-from bnnkit.export.tflite.schema import Builtin, Padding
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.values import Value
 from bnnkit.export.tflite.window import NO_PADS, Pair, Window
+from bnnkit.tflite_schema import Builtin, Padding
 
-_ALL_BITS = -1
-"""A word of -1s, which a maximum never takes; as many bits as are unused stay clear in the map."""
+_MINUS = -1
+"""A sign of int8, or a word of 32 -1s: a maximum takes none of its bits, and those of the map that
+are unused stay clear."""
 _LEAST = float(np.finfo(np.float32).min)
 
 
 def max_pool(draft: Draft, node: Node) -> None:
-    """LceBMaxPool2d, or MAX_POOL_2D; pads that are not TFLite's SAME are put before it."""
+    """A pool of signs, or MAX_POOL_2D; pads that are not TFLite's SAME are put before it."""
     x = layout.settled(draft, draft.value(node))
     tensor, (channels, *_), window = *layout.as_map(draft, x), _window(node, x)
     size, padding = (x.shape[1], x.shape[2]), Padding.VALID
@@ -28,10 +28,10 @@ def max_pool(draft: Draft, node: Node) -> None:
     if window.pads != NO_PADS and window.is_same(size):
         padding = Padding.SAME
     elif window.pads != NO_PADS:
-        least = _ALL_BITS if x.kind == "signs" else _LEAST
+        least = _MINUS if x.kind == "signs" else _LEAST
         tensor = arithmetic.pad(draft, tensor, window.pads, least)
     if x.kind == "signs":
-        pooled = bmaxpool2d(draft, tensor, window, padding)
+        pooled = draft.signs.max_pool(draft, tensor, window, padding)
     else:
         pooled = _pool(draft, Builtin.MAX_POOL_2D, tensor, window, padding, output)
     shape = (channels, *output)

@@ -6,8 +6,8 @@ from typing import Final
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import layout, options
 from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.schema import Builtin
 from bnnkit.export.tflite.source import Node
+from bnnkit.tflite_schema import Builtin
 
 _CODES: Final = {
     "ReduceMean": Builtin.MEAN,

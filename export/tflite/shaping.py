@@ -9,14 +9,15 @@ import onnx
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout, options
 from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.schema import Builtin, TensorType
 from bnnkit.export.tflite.source import Node
-from bnnkit.export.tflite.values import LCE_WORD_BITS, Value
+from bnnkit.export.tflite.values import Value
 from bnnkit.export.tflite.window import Pads
+from bnnkit.tflite_schema import Builtin, TensorType
 
 _PLUS = 2
 """The signs' code of +1; that of -1 is 0."""
-_ALL_BITS = -1
+_MINUS = -1
+"""As a sign of int8, and as a word of signs."""
 
 
 def identity(draft: Draft, node: Node) -> None:
@@ -47,12 +48,12 @@ def pad(draft: Draft, node: Node) -> None:
         draft.give(node.output, replace(x, shape=shape, margin=(top, left, bottom, right)))
         return
     x = layout.settled(draft, x)
-    if x.kind == "signs" and (value != 0 or channels % LCE_WORD_BITS):
+    if x.kind == "signs" and (value != 0 or channels % draft.signs.channel_unit):
         raise UnsupportedError(
             f"{node.name} (Pad): signs can be padded with +1, and where their channels are a"
-            f" multiple of {LCE_WORD_BITS} with -1"
+            f" multiple of {draft.signs.channel_unit} with -1"
         )
-    filler = _ALL_BITS if x.kind == "signs" else value or None
+    filler = _MINUS if x.kind == "signs" else value or None
     tensor = arithmetic.pad(draft, x.tensor, pads, filler)
     draft.give(node.output, replace(x, tensor=tensor, shape=shape, map=shape))
 
@@ -136,11 +137,11 @@ def concat(draft: Draft, node: Node) -> None:
     n_axes = 1 + len(first.shape)
     axis = node.attributes["axis"] % n_axes
     kinds = {value.kind for value in values}
-    ragged = any(value.shape[0] % LCE_WORD_BITS for value in values[:-1])
+    ragged = any(value.shape[0] % draft.signs.channel_unit for value in values[:-1])
     if len(kinds) > 1 or axis == 0 or (first.kind == "signs" and axis == 1 and ragged):
         raise UnsupportedError(
             f"{node.name} (Concat): expected values of one kind, and signs of channels that are a"
-            f" multiple of {LCE_WORD_BITS}"
+            f" multiple of {draft.signs.channel_unit}"
         )
     if n_axes == 4 and first.map is not None:
         tensors, where = [value.tensor for value in values], {1: 3, 2: 1, 3: 2}[axis]

@@ -1,7 +1,7 @@
 """An artifact as the exporter reads it: nodes in order, constants as arrays, who reads what."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -12,6 +12,8 @@ from bnnkit.bits import unpack_weight
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
+
+_SIGNS: Final = ("bnnkit.Sign", "bnnkit.StochasticSign", "bnnkit.Threshold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ class Source:
         reached = {name}
         for node in self.nodes:
             if reached.intersection(node.inputs):
-                if node.kind in ("bnnkit.Sign", "bnnkit.Threshold"):
+                if node.kind in _SIGNS:
                     return True
                 reached.add(node.output)
         return False

@@ -3,7 +3,8 @@
 | kind  | tensor                                                                        |
 | ----- | ----------------------------------------------------------------------------- |
 | image | uint8                                                                         |
-| signs | int32, packed along the last axis as in bits.py, in words of 32 bits          |
+| signs | int32, packed along the last axis as in bits.py, in words of 32 bits; int8 of |
+|       | -1 and +1 where there are only builtin operators                              |
 | sum   | float32, which holds the integers below 2^24                                  |
 | real  | float32                                                                       |
 

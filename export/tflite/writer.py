@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import flatbuffers
+import numpy as np
 
 import bnnkit
 from bnnkit.export.tflite.network import Network, Operator, Tensor
 from bnnkit.export.tflite.options import Options
-from bnnkit.export.tflite.schema import Builtin
+from bnnkit.tflite_schema import Builtin
 
 _IDENTIFIER = b"TFL3"
 _VERSION = 3
@@ -61,6 +62,17 @@ def _tensor(builder: Builder, tensor: Tensor, place: int) -> int:
         1: ("Int8", int(tensor.type)),
         2: ("Uint32", place),
         3: _offset(builder.CreateString(tensor.name)),
+    }
+    if tensor.scale is not None:
+        slots[4] = _offset(_quantization(builder, tensor.scale))
+    return _table(builder, slots)
+
+
+def _quantization(builder: Builder, scale: float) -> int:
+    """One scale for the whole tensor, and the zero point 0."""
+    slots: Slots = {
+        2: _offset(builder.CreateNumpyVector(np.array([scale], np.float32))),
+        3: _offset(builder.CreateNumpyVector(np.array([0], np.int64))),
     }
     return _table(builder, slots)
 

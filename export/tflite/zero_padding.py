@@ -11,9 +11,9 @@ from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import Follow, Thresholds, as_numbers
 from bnnkit.export.tflite.layout import as_map, settled
 from bnnkit.export.tflite.lce_operators import bconv2d, quantize
-from bnnkit.export.tflite.schema import Padding
 from bnnkit.export.tflite.values import Value
 from bnnkit.export.tflite.window import Pair, Window
+from bnnkit.tflite_schema import Padding
 
 
 def convolve(draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow) -> int:

@@ -1,0 +1,61 @@
+"""Where the uniform random numbers of noisy signs come from."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from bnnkit.export.tflite import options
+from bnnkit.export.tflite.report import UniformInput
+from bnnkit.tflite_schema import Builtin, TensorType
+
+if TYPE_CHECKING:
+    from bnnkit.export.tflite.draft import Draft
+
+_REASON: Final = "TFLite has no noisy sign: its noise is looked up, and added to a threshold"
+
+
+class Uniforms(Protocol):
+    """A source of numbers in [0, 1)."""
+
+    def draw(self, draft: "Draft", sign: UniformInput) -> int:
+        """A tensor (N, H, W, C), float32: a number for each noisy sign of a layer."""
+
+
+@dataclass(frozen=True)
+class RandomUniforms:
+    """RANDOM_UNIFORM: the interpreter's own numbers, others in each run.
+
+    Attributes:
+        seed: Every interpreter repeats the numbers of a seed, from its first run on; with 0 each
+            draws its own.
+    """
+
+    seed: int = 0
+
+    def draw(self, draft: "Draft", sign: UniformInput) -> int:
+        """The operator; no two layers have the same numbers."""
+        draft.choose(_form("RANDOM_UNIFORM"), _REASON)
+        channels, height, width = sign.map
+        shape = (draft.batch, height, width, channels)
+        chosen = options.random(self.seed, sign.layer + 1 if self.seed else 0)
+        return draft.emit(Builtin.RANDOM_UNIFORM, [draft.integers(*shape)], shape, options=chosen)
+
+
+@dataclass(frozen=True)
+class GivenUniforms:
+    """Inputs of the file: whoever runs it chooses the numbers."""
+
+    def draw(self, draft: "Draft", sign: UniformInput) -> int:
+        """A further input of the network."""
+        draft.choose(_form("input of random numbers"), _REASON)
+        channels, height, width = sign.map
+        draft.uniform_inputs.append(sign)
+        shape = (draft.batch, height, width, channels)
+        return draft.add_input(sign.name, TensorType.FLOAT32, shape)
+
+
+RANDOM: Final = RandomUniforms()
+"""Without a seed."""
+
+
+def _form(source: str) -> str:
+    return f"{source} + GATHER + GREATER_EQUAL"
