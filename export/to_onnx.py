@@ -83,13 +83,18 @@ def to_artifact(
     marked = marked_graph(model, example)
     chosen = _chosen_mode(mode, marked.graph, weight_draws)
     lower(marked.graph, stochastic if chosen == "samples" else None)
-    marked.metadata_props.clear()
-    marked.metadata_props.update(metadata_props(marked.graph, metadata or Metadata(), chosen))
-    marked.ir_version = IR_VERSION
-    marked.producer_name, marked.producer_version = "bnnkit", bnnkit.__version__
-    marked.graph.name = "bnnkit"
-    common.ClearMetadataAndDocStringPass()(marked)
-    return with_functions(marked)
+    return sealed(marked, metadata or Metadata(), chosen)
+
+
+def sealed(model: ir.Model, metadata: Metadata, mode: Mode) -> onnx.ModelProto:
+    """The artifact of a lowered model: with what it says of itself, and its functions."""
+    model.metadata_props.clear()
+    model.metadata_props.update(metadata_props(model.graph, metadata, mode))
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = "bnnkit", bnnkit.__version__
+    model.graph.name = "bnnkit"
+    common.ClearMetadataAndDocStringPass()(model)
+    return with_functions(model)
 
 
 def _chosen_mode(mode: Mode | None, graph: ir.Graph, weight_draws: int) -> Mode:

@@ -27,10 +27,11 @@ import bnnkit
 from bnnkit.errors import BnnkitError, MissingExtraError
 
 COMMANDS = {
-    "quickstart": "The whole road on bundled digits: train, export, verify, run, bench.",
+    "quickstart": "The whole road on bundled digits: train, export, verify, run, eval, bench.",
     "train": "Train a network from a configuration, or continue a run that was stopped.",
     "eval": "Accuracy and calibration of a checkpoint or a model.",
     "export": "Write a trained network as a bit-packed model file.",
+    "convert": "Turn a binarized ONNX network of others into a bit-packed model file.",
     "run": "Run a model on the inputs of a .npy file.",
     "verify": "Check that every engine computes what was trained, bit for bit.",
     "bench": "Measure the latency of a model in several engines.",

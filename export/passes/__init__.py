@@ -66,6 +66,15 @@ def lower(graph: ir.Graph, stochastic: Stochastic | None = None) -> None:
     """
     for run in passes(stochastic):
         run(graph)
+    check_operators(graph)
+
+
+def check_operators(graph: ir.Graph) -> None:
+    """Refuse a lowered graph with operators that an artifact cannot hold.
+
+    Raises:
+        UnsupportedError: As `lower`.
+    """
     for node in graph.all_nodes():
         # A mark in the branch of an If, or in a loop, is in a graph of its own.
         is_known = node.domain == "" or (node.domain == DOMAIN and node.graph is graph)

@@ -64,6 +64,9 @@ ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "Sum": lambda a, x, *xs: sum(xs, start=x),
     "Neg": lambda a, x: np.negative(x),
     "Abs": lambda a, x: np.abs(x),
+    "Ceil": lambda a, x: np.ceil(x),
+    "Floor": lambda a, x: np.floor(x),
+    "Round": lambda a, x: np.rint(x),  # ties to even
     "Sqrt": lambda a, x: np.sqrt(x),
     "Exp": lambda a, x: np.exp(x),
     "Log": lambda a, x: np.log(x),

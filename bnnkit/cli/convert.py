@@ -1,0 +1,69 @@
+"""`bnnkit convert`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bnnkit.cli import options
+from bnnkit.cli.console import print_json, print_table, waiting, write
+from bnnkit.cli.report_table import print_report, size
+
+if TYPE_CHECKING:
+    from bnnkit.export.convert import Conversion
+
+
+@click.command("convert")
+@click.argument("source", type=options.PATH, metavar="FILE")
+@click.option(
+    "-o",
+    "--output",
+    type=options.PATH,
+    required=True,
+    metavar="MODEL",
+    help="The model file to write, such as MODEL.onnx.",
+)
+@options.as_json
+def command(source: Path, output: Path, as_json: bool) -> None:
+    """Turn a binarized ONNX network of others into a bit-packed model file.
+
+    FILE is a QONNX file, as Brevitas exports it, cleaned or not, or a plain ONNX graph in which
+    signs are Sign, Where, or a comparison that is scaled, and weights are +-1 up to a scale for
+    each output channel.
+
+    What is not binary stays as it is, in float32, and the report lists it. Sign of 0 is what it is
+    in FILE, but for ONNX's own Sign, whose 0 has no place in one bit: it becomes +1, and the
+    report says where the input of such a sign can be 0.
+    """
+    with waiting("converting"):
+        from bnnkit.export.convert import convert_onnx
+
+        conversion = convert_onnx(source, output)
+    if as_json:
+        print_json({"file": str(output), **_json(conversion)})
+        return
+    _print(conversion)
+    write(f"wrote {output}")
+
+
+def _json(conversion: "Conversion") -> dict[str, object]:
+    """The keys of `bnnkit export --json`, and those of a conversion."""
+    content = asdict(conversion)
+    report: dict[str, object] = content.pop("artifact")
+    return {**report, **content}
+
+
+def _print(conversion: "Conversion") -> None:
+    print_report(conversion.artifact)
+    if conversion.remapped:
+        print_table(
+            "signs that are +1 for 0, where FILE has 0",
+            ("signs", "0 can be"),
+            [(sign.name, sign.input) for sign in conversion.remapped],
+            left=("signs", "0 can be"),
+        )
+    operators = ", ".join(f"{n} {name}" for name, n in conversion.standard_operators.items())
+    write(f"operators of ONNX that stay: {operators or 'none'}")
+    before, after = conversion.source_bytes, conversion.artifact.file_bytes
+    write(f"from {size(before)} to {size(after)}")

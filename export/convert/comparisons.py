@@ -1,0 +1,86 @@
+"""Comparisons of a real value with constants, each in one of two forms: x >= t, or x <= t.
+
+x > t is x >= t', with t' the next float32 above t, and x < t likewise: exact for every float32 x
+that is a number, so a strict comparison needs no form of its own.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from bnnkit.export.graph import array, operand, produced_by
+
+_INFINITY: Final = np.float32(np.inf)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Where a value is true.
+
+    Attributes:
+        x: The real value.
+        limit: t, float32, of a shape that broadcasts against x.
+        is_lower: True where x >= t; else where x <= t.
+    """
+
+    x: ir.Value
+    limit: NDArray[np.float32]
+    is_lower: bool
+
+    def negated(self) -> "Comparison":
+        """The opposite: not x >= t is x <= the float32 below t."""
+        away = -_INFINITY if self.is_lower else _INFINITY
+        return replace(self, limit=np.nextafter(self.limit, away), is_lower=not self.is_lower)
+
+    def strict(self) -> "Comparison":
+        """The strict one: x > t of x >= t, x < t of x <= t."""
+        toward = _INFINITY if self.is_lower else -_INFINITY
+        return replace(self, limit=np.nextafter(self.limit, toward))
+
+
+def at_least(x: ir.Value, limit: float) -> Comparison:
+    """The comparison x >= limit."""
+    return Comparison(x, np.array(limit, np.float32), is_lower=True)
+
+
+def comparison(value: ir.Value | None) -> Comparison | None:
+    """What a boolean value compares; None where it is no comparison with a float32 constant."""
+    node = value.producer() if value is not None else None
+    if node is None or node.domain != "":
+        return None
+    if node.op_type == "Not":
+        found = comparison(operand(node, 0))
+        return None if found is None else found.negated()
+    if node.op_type not in _FORMS:
+        return None
+    is_lower, is_strict = _FORMS[node.op_type]
+    left, right = operand(node, 0), operand(node, 1)
+    if array(left) is not None:  # t >= x is x <= t
+        left, right, is_lower = right, left, not is_lower
+    limit = array(right)
+    if limit is None or limit.dtype != np.float32 or array(left) is not None:
+        return None
+    found = Comparison(left, limit, is_lower)
+    return found.strict() if is_strict else found
+
+
+def is_equality_with_zero(value: ir.Value | None, x: ir.Value) -> bool:
+    """Whether a boolean value is x == 0."""
+    node = produced_by(value, "Equal")
+    if node is None:
+        return False
+    other = node.inputs[1] if node.inputs[0] is x else node.inputs[0]
+    content = array(other)
+    return x in node.inputs and content is not None and not np.any(content)
+
+
+_FORMS: Final = {
+    "GreaterOrEqual": (True, False),
+    "Greater": (True, True),
+    "LessOrEqual": (False, False),
+    "Less": (False, True),
+}
+"""Whether the constant bounds from below, and whether the comparison is strict."""

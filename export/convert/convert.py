@@ -1,0 +1,121 @@
+"""From an ONNX file of a binarized network that others exported to an artifact."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from bnnkit.atomic import write_bytes
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.convert.batch_axis import free_batch
+from bnnkit.export.convert.batch_norms import split_batch_norms
+from bnnkit.export.convert.constants import fold_constants
+from bnnkit.export.convert.keep_apart import keep_apart
+from bnnkit.export.convert.paths import name_paths
+from bnnkit.export.convert.quantizers import lower_quantizers
+from bnnkit.export.convert.scales import move_scales
+from bnnkit.export.convert.signs import mark_signs
+from bnnkit.export.convert.source import batch_of, opened, read_source, with_shapes
+from bnnkit.export.convert.weights import mark_weights
+from bnnkit.export.convert.zeros import Remapped, remapped_signs
+from bnnkit.export.functions import DOMAIN
+from bnnkit.export.graph import nodes
+from bnnkit.export.metadata import Metadata
+from bnnkit.export.passes import check_operators, passes
+from bnnkit.export.passes.thresholds import fold_thresholds
+from bnnkit.export.report import Report, report
+from bnnkit.export.to_onnx import sealed
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What came of a file.
+
+    Attributes:
+        artifact: The report on the artifact: what is binary in it, what is not and why.
+        remapped: Signs that give +1 for a 0 for which the source gives 0.
+        standard_operators: How often each operator of ONNX itself occurs in the artifact.
+        source_bytes: The size of the source with all its weights.
+    """
+
+    artifact: Report
+    remapped: tuple[Remapped, ...]
+    standard_operators: dict[str, int]
+    source_bytes: int
+
+
+def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
+    """Write a binarized network from elsewhere as an artifact (docs/artifact.md).
+
+    Signs and weights of QONNX (`BipolarQuant`, `Quant`) and of plain graphs (`Sign`, `Where`,
+    comparisons) are recognised; the rest stays as it is, in float32. The artifact computes what
+    the source's graph computes in ONNX Runtime, each operator rounded as there; but a layer of
+    binary weights with a scale is scaled once, behind its sum.
+
+    Args:
+        source: An ONNX file with one input, a batch of float32 or uint8.
+        output: The file, which is replaced as a whole or not at all.
+
+    Raises:
+        FileError: The source cannot be read, or the output cannot be written.
+        UsageError: The source is an artifact already.
+        UnsupportedError: Nothing in the network is binary, or a part of it cannot be converted;
+            the message names it.
+    """
+    model = read_source(source)
+    artifact, remapped = to_artifact(model)
+    content = artifact.SerializeToString(deterministic=True)
+    write_bytes(Path(output), content)
+    return Conversion(
+        artifact=report(artifact, len(content)),
+        remapped=remapped,
+        standard_operators=dict(
+            sorted(Counter(n.op_type for n in artifact.graph.node if n.domain == "").items())
+        ),
+        source_bytes=model.ByteSize(),
+    )
+
+
+def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[Remapped, ...]]:
+    """The artifact of a network from elsewhere, and its signs that give +1 for a 0 of the source.
+
+    Raises:
+        UsageError, UnsupportedError: As `convert_onnx`.
+    """
+    model = _plain(source)
+    graph = model.graph
+    split_batch_norms(graph)
+    paths = mark_signs(graph)
+    mark_weights(graph)
+    move_scales(graph)
+    _check_binary(graph)
+    remapped: tuple[Remapped, ...] = ()
+    for run in passes(None):
+        if run is fold_thresholds:
+            remapped = remapped_signs(graph, paths)
+        run(graph)
+    keep_apart(graph)
+    check_operators(graph)
+    return sealed(model, Metadata(), "deterministic"), remapped
+
+
+def _plain(source: onnx.ModelProto) -> ir.Model:
+    """The network in standard operators, without constant parts, with a free batch."""
+    model = opened(source)
+    name_paths(model.graph)
+    lower_quantizers(model.graph)
+    batch = batch_of(model)
+    model = with_shapes(model, batch)
+    fold_constants(model.graph)
+    # Shapes that a `Reshape` computes are constants now.
+    return free_batch(with_shapes(model, batch), batch)
+
+
+def _check_binary(graph: ir.Graph) -> None:
+    if not any(True for _ in nodes(graph, "Sign", "BinaryWeight", domain=DOMAIN)):
+        raise UnsupportedError(
+            "expected a binarized network, got one without signs and without weights that are +-1"
+            " up to a scale for each output channel"
+        )
