@@ -10,7 +10,7 @@ from bnnkit.runtime.sampler import Drawing, Sampler
 from bnnkit.runtime.stopping import is_safe
 from bnnkit.runtime.uncertainty import entropy, mutual_information
 from bnnkit.runtime.values import Array
-from bnnkit.sample import Sample
+from bnnkit.sample import samples_between
 
 LOOK = 2
 """Samples between two looks at whether an image is safe: whole antithetic pairs."""
@@ -95,10 +95,7 @@ class Draw:
 
     def __call__(self, images: Numbers, first: int, last: int) -> NDArray[np.float32]:
         """Probabilities of samples of images at these places, (images, last - first, K)."""
-        samples = [
-            Sample(seed=self.seed, index=index, antithetic=self.antithetic)
-            for index in range(first, last)
-        ]
+        samples = samples_between(first, last, self.seed, self.antithetic)
         by_weights: dict[int, list[int]] = {}
         for place, sample in enumerate(samples):
             by_weights.setdefault(self.sampler.weights_of(sample.index), []).append(place)

@@ -1,6 +1,7 @@
 """An ONNX graph as plain data: nodes in order, constants as arrays, shapes without the batch."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,11 @@ class Graph:
         for node in self.nodes:
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
+
+    @cached_property
+    def makers(self) -> dict[str, Node]:
+        """The node that computes each value."""
+        return {output: node for node in self.nodes for output in node.outputs}
 
     def readers(self, name: str) -> list[Node]:
         """Nodes that take the value as an input."""

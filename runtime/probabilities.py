@@ -31,7 +31,7 @@ def probabilities(graph: Graph, scores: Array) -> NDArray[np.float32]:
 
 def _last_operator(graph: Graph, name: str) -> str:
     """What computes a value, seen through operators that leave the numbers as they are."""
-    made_by = {output: node for node in graph.nodes for output in node.outputs}
+    made_by = graph.makers
     while name in made_by and made_by[name].kind in KEEPS_NUMBERS:
         name = made_by[name].inputs[0]
     return made_by[name].kind if name in made_by else ""
