@@ -6,8 +6,9 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from bnnkit.artifact_format import DOMAIN, OLDEST_OPSET, VERSION
-from bnnkit.errors import ArtifactError
+from bnnkit.errors import ArtifactError, BnnkitError
 from bnnkit.runtime.sampling_check import check_sampling
+from bnnkit.runtime.tflite import is_tflite, to_model
 
 METADATA_PREFIX = f"{DOMAIN}."
 
@@ -25,13 +26,16 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def read(path: Path | str) -> onnx.ModelProto:
-    """The ONNX model in a file, checked.
+    """The ONNX model in a file, checked; a TFLite file becomes one.
 
     Raises:
         ArtifactError: It is missing, truncated, not ONNX, of a newer format, or keeps its weights
             elsewhere.
+        UnsupportedError: A TFLite file has a part that bnnkit lacks.
     """
     content = read_bytes(path)
+    if is_tflite(content):
+        return _from_tflite(content, path)
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
@@ -40,6 +44,15 @@ def read(path: Path | str) -> onnx.ModelProto:
         ) from error
     if not model.graph.node:
         raise ArtifactError(f"{path} is not an ONNX file: it holds no graph")
+    check(model, str(path))
+    return model
+
+
+def _from_tflite(content: bytes, path: Path | str) -> onnx.ModelProto:
+    try:
+        model = to_model(content)
+    except BnnkitError as error:
+        raise type(error)(f"{path}: {error}") from error
     check(model, str(path))
     return model
 

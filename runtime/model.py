@@ -26,7 +26,9 @@ from bnnkit.sample import Sample
 
 
 def load(path: Path | str) -> "Model":
-    """Load a MODEL.onnx and plan how to run it.
+    """Load a MODEL.onnx, or a .tflite of Larq Compute Engine, and plan how to run it.
+
+    A .tflite keeps its own layout, maps (N, H, W, C), with a free batch.
 
     Raises:
         ArtifactError: The file is missing, truncated, no ONNX file, or of a newer format.

@@ -1,0 +1,199 @@
+"""Operators on each number alone, and softmax."""
+
+import math
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.tflite.draft import Draft
+from bnnkit.runtime.tflite.network import DTYPES, Operator
+from bnnkit.runtime.tflite.numbers import QUANTIZED, give_real, real, real_constant
+from bnnkit.runtime.tflite.options import Options, fused_activation
+from bnnkit.runtime.tflite.values import NHWC_TO_NCHW, Shape, Value
+from bnnkit.tflite_schema import Builtin, TensorType
+
+_WITH_ACTIVATION = {Builtin.ADD: 11, Builtin.SUB: 28, Builtin.MUL: 21, Builtin.DIV: 29}
+"""The tables of their options; the activation is the first slot."""
+BINARY = {
+    Builtin.ADD: "Add",
+    Builtin.SUB: "Sub",
+    Builtin.MUL: "Mul",
+    Builtin.DIV: "Div",
+    Builtin.MAXIMUM: "Max",
+    Builtin.MINIMUM: "Min",
+    Builtin.SQUARED_DIFFERENCE: "Sub",
+}
+UNARY = {
+    Builtin.RELU: "Relu",
+    Builtin.LOGISTIC: "Sigmoid",
+    Builtin.TANH: "Tanh",
+    Builtin.EXP: "Exp",
+    Builtin.LOG: "Log",
+    Builtin.SQRT: "Sqrt",
+    Builtin.NEG: "Neg",
+    Builtin.ABS: "Abs",
+    Builtin.ELU: "Elu",
+    Builtin.HARD_SWISH: "HardSwish",
+}
+_LEAKY_RELU, _SOFTMAX = 75, 9
+
+
+def binary(draft: Draft, operator: Operator) -> None:
+    """Two operands, of which one may be constant; the smaller one is repeated."""
+    operands, shape = operands_of(draft, operator)
+    code = operator.builtin
+    name = draft.emit(BINARY[code], operands)
+    if code == Builtin.SQUARED_DIFFERENCE:
+        name = draft.emit("Mul", [name, name])
+    table = _WITH_ACTIVATION.get(code)
+    activation = fused_activation(operator, table) if table else 0
+    give_real(draft, operator, name, shape, activation)
+
+
+def unary(draft: Draft, operator: Operator) -> None:
+    """One operand."""
+    value = draft.value(operator)
+    name = draft.emit(UNARY[operator.builtin], [real(draft, value)])
+    give_real(draft, operator, name, value.shape)
+
+
+def clipped(draft: Draft, operator: Operator) -> None:
+    """RELU6 and RELU_N1_TO_1."""
+    value = draft.value(operator)
+    low, high = (0.0, 6.0) if operator.code == Builtin.RELU6 else (-1.0, 1.0)
+    limits = [draft.constant(low), draft.constant(high)]
+    name = draft.emit("Clip", [real(draft, value), *limits])
+    give_real(draft, operator, name, value.shape)
+
+
+def square(draft: Draft, operator: Operator) -> None:
+    """SQUARE."""
+    value = draft.value(operator)
+    name = real(draft, value)
+    give_real(draft, operator, draft.emit("Mul", [name, name]), value.shape)
+
+
+def rsqrt(draft: Draft, operator: Operator) -> None:
+    """RSQRT."""
+    value = draft.value(operator)
+    root = draft.emit("Sqrt", [real(draft, value)])
+    give_real(draft, operator, draft.emit("Div", [draft.constant(1.0), root]), value.shape)
+
+
+def leaky_relu(draft: Draft, operator: Operator) -> None:
+    """LEAKY_RELU."""
+    value, alpha = draft.value(operator), Options(operator, _LEAKY_RELU).real(0)
+    name = draft.emit("LeakyRelu", [real(draft, value)], alpha=alpha)
+    give_real(draft, operator, name, value.shape)
+
+
+def p_relu(draft: Draft, operator: Operator) -> None:
+    """PRELU with constant slopes."""
+    operands, shape = operands_of(draft, operator)
+    draft.constant_of(operator, 1)
+    give_real(draft, operator, draft.emit("PRelu", operands), shape)
+
+
+def softmax(draft: Draft, operator: Operator) -> None:
+    """SOFTMAX and LOG_SOFTMAX over the last axis."""
+    value = draft.value(operator)
+    name = real(draft, value)
+    axis = 1 if value.is_map else len(value.shape) - 1
+    if operator.code == Builtin.LOG_SOFTMAX:
+        give_real(draft, operator, draft.emit("LogSoftmax", [name], axis=axis), value.shape)
+        return
+    beta = Options(operator, _SOFTMAX).real(0)
+    if not math.isfinite(beta) or beta <= 0:
+        raise UnsupportedError(f"expected a positive beta, got {beta}")
+    if beta != 1:
+        name = draft.emit("Mul", [name, draft.constant(beta)])
+    give_real(draft, operator, draft.emit("Softmax", [name], axis=axis), value.shape)
+
+
+def convert(draft: Draft, operator: Operator) -> None:
+    """QUANTIZE and DEQUANTIZE, of constants too."""
+    place = operator.inputs[0] if operator.inputs else -1
+    if place >= 0 and draft.is_constant(place):
+        if draft.tensor(operator.output).type != TensorType.FLOAT32:
+            raise UnsupportedError("expected a constant to become float32")
+        draft.fold(operator.output, real_constant(draft, place))
+        return
+    value = draft.value(operator)
+    give_real(draft, operator, _converted(draft, value), value.shape)
+
+
+def cast(draft: Draft, operator: Operator) -> None:
+    """CAST of numbers without a scale."""
+    value, tensor = draft.value(operator), draft.tensor(operator.output)
+    if value.kind not in ("plain", "real"):
+        raise UnsupportedError(f"expected numbers without a scale, got {value.kind}")
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES[tensor.type]))
+    name = draft.emit("Cast", [value.name], to=kind)
+    if tensor.type == TensorType.FLOAT32:
+        draft.give(operator.output, Value(name=name, kind="real", shape=value.shape))
+    elif tensor.type not in QUANTIZED or tensor.quantization is None:
+        draft.give(operator.output, Value(name=name, kind="plain", shape=value.shape))
+    else:
+        raise UnsupportedError("expected numbers without a scale as the result")
+
+
+def _converted(draft: Draft, value: Value) -> str:
+    """Real numbers, by a node even where there is nothing to do."""
+    if value.kind == "quantized":
+        return real(draft, value)
+    return draft.emit("Identity", [real(draft, value)])
+
+
+def operands_of(draft: Draft, operator: Operator) -> tuple[list[str], Shape]:
+    """Both operands as real numbers, and the shape of the result.
+
+    Raises:
+        UnsupportedError: There are not two, both are constant, or their shapes do not fit.
+    """
+    if len(operator.inputs) != 2:
+        raise UnsupportedError(f"expected two inputs, got {len(operator.inputs)}")
+    are_constant = [draft.is_constant(place) for place in operator.inputs if place >= 0]
+    if len(are_constant) != 2 or all(are_constant):
+        raise UnsupportedError("expected two inputs, of which one is computed")
+    shapes = [draft.tensor(place).shape for place in operator.inputs]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        raise UnsupportedError(f"the shapes {shapes} do not fit each other") from error
+    names = []
+    for index, is_constant in enumerate(are_constant):
+        if is_constant:
+            names.append(_constant(draft, operator.inputs[index], len(shape)))
+        else:
+            names.append(_stretched(draft, draft.value(operator, index), len(shape)))
+    return names, shape
+
+
+def _stretched(draft: Draft, value: Value, rank: int) -> str:
+    """A computed operand with as many axes as the other.
+
+    TFLite's converter leaves out the axes of a vector (1, C) that meets a map (1, H, W, C). With a
+    free batch they are needed: (N, C, 1, 1).
+    """
+    name, missing = real(draft, value), rank - len(value.shape)
+    if missing == 0:
+        return name
+    if draft.batch != 1 or (rank, missing) != (4, 2):
+        raise UnsupportedError(f"the shape {value.shape} does not fit one of {rank} axes")
+    return draft.emit("Unsqueeze", [name, draft.constant([2, 3], np.int64)])
+
+
+def _constant(draft: Draft, place: int, rank: int) -> str:
+    """A constant operand; of a map as (C, 1, 1) or (1, C, H, W)."""
+    array: NDArray[Any] = real_constant(draft, place)
+    if array.size == 1:
+        return draft.constant(array.reshape(()))
+    array = array.reshape((1,) * (rank - array.ndim) + array.shape)
+    if rank == 4:
+        array = array.transpose(NHWC_TO_NCHW)
+    if rank == 4 and array.size == array.shape[1]:
+        array = array.reshape(-1, 1, 1)
+    return draft.constant(array)

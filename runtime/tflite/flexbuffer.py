@@ -1,0 +1,85 @@
+"""Options of Larq Compute Engine's operators: FlexBuffers, a map of names to whole numbers.
+
+Read with every offset checked, and nothing but such a map is taken.
+
+References:
+    https://flatbuffers.dev/internals/#flexbuffers
+"""
+
+from bnnkit.errors import ArtifactError
+
+_MAP = 9
+_INT, _UINT, _BOOL = 1, 2, 26
+_INDIRECT_INT, _INDIRECT_UINT = 6, 7
+_MOST_KEYS = 64
+_LONGEST_KEY = 64
+_WIDTHS = (1, 2, 4, 8)
+
+
+def read_map(data: bytes) -> dict[str, int]:
+    """The numbers of a map by name; of no bytes, none.
+
+    Raises:
+        ArtifactError: It is damaged, or something else.
+    """
+    if not data:
+        return {}
+    try:
+        return _Map(data).read()
+    except IndexError as error:
+        raise ArtifactError("the options are damaged") from error
+
+
+class _Map:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self) -> dict[str, int]:
+        end = len(self._data)
+        width, kind = self._byte(end - 1), self._byte(end - 2)
+        if kind >> 2 != _MAP or width not in _WIDTHS:
+            raise ArtifactError("the options are no map")
+        values = self._behind(end - 2 - width, width)
+        width = _WIDTHS[kind & 3]
+        count = self._number(values - width, width)
+        if count > _MOST_KEYS:
+            raise ArtifactError(f"the options are a map of {count} keys")
+        keys = self._behind(values - 3 * width, width)
+        key_width = self._number(values - 2 * width, width)
+        if key_width not in _WIDTHS:
+            raise ArtifactError("the options are damaged")
+        options = {}
+        for i in range(count):
+            name = self._key(self._behind(keys + i * key_width, key_width))
+            options[name] = self._value(
+                values + i * width, width, self._byte(values + count * width + i)
+            )
+        return options
+
+    def _value(self, position: int, width: int, kind: int) -> int:
+        if kind >> 2 in (_INDIRECT_INT, _INDIRECT_UINT):
+            position, width = self._behind(position, width), _WIDTHS[kind & 3]
+            kind = (kind >> 2) - _INDIRECT_INT + _INT << 2
+        if kind >> 2 not in (_INT, _UINT, _BOOL):
+            raise ArtifactError(f"the options hold a value of type {kind >> 2}, no whole number")
+        return self._number(position, width, signed=kind >> 2 == _INT)
+
+    def _behind(self, position: int, width: int) -> int:
+        """What the offset at a position refers to; offsets lead to the front."""
+        return position - self._number(position, width)
+
+    def _number(self, position: int, width: int, *, signed: bool = False) -> int:
+        if position < 0 or position + width > len(self._data):
+            raise IndexError
+        return int.from_bytes(self._data[position : position + width], "little", signed=signed)
+
+    def _byte(self, position: int) -> int:
+        return self._number(position, 1)
+
+    def _key(self, position: int) -> str:
+        if not 0 <= position < len(self._data):
+            raise IndexError
+        end = self._data.find(b"\0", position, position + _LONGEST_KEY)
+        if end < 0:
+            raise IndexError
+        return self._data[position:end].decode("ascii", "replace")

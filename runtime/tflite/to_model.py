@@ -1,0 +1,163 @@
+"""The bytes of a .tflite file to an artifact in memory."""
+
+import json
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from bnnkit.artifact_format import DOMAIN, VERSION
+from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
+from bnnkit.runtime.tflite import (
+    bconv2d,
+    choice,
+    elementwise,
+    layers,
+    lce_operators,
+    pooling,
+    shaping,
+    slicing,
+)
+from bnnkit.runtime.tflite.draft import Draft
+from bnnkit.runtime.tflite.interface import give_input, give_output
+from bnnkit.runtime.tflite.network import Network, Operator
+from bnnkit.runtime.tflite.read import is_tflite, read
+from bnnkit.tflite_schema import Builtin
+
+__all__ = ["is_tflite", "to_model"]
+
+_OPSET: Final = 21
+_IR_VERSION: Final = 10
+
+_Translation = Callable[[Draft, Operator], None]
+
+TRANSLATIONS: Final[dict[Builtin | str, _Translation]] = {
+    "LceQuantize": lce_operators.quantize,
+    "LceDequantize": lce_operators.dequantize,
+    "LceBMaxPool2d": lce_operators.max_pool,
+    "LceBconv2d": bconv2d.bconv2d,
+    Builtin.CONV_2D: layers.conv_2d,
+    Builtin.DEPTHWISE_CONV_2D: layers.depthwise_conv_2d,
+    Builtin.FULLY_CONNECTED: layers.fully_connected,
+    Builtin.MAX_POOL_2D: pooling.pool_2d,
+    Builtin.AVERAGE_POOL_2D: pooling.pool_2d,
+    Builtin.MEAN: pooling.reduce,
+    Builtin.SUM: pooling.reduce,
+    Builtin.REDUCE_MAX: pooling.reduce,
+    Builtin.RESHAPE: shaping.reshape,
+    Builtin.SQUEEZE: shaping.reshape,
+    Builtin.EXPAND_DIMS: shaping.reshape,
+    Builtin.TRANSPOSE: shaping.transpose,
+    Builtin.PAD: shaping.pad,
+    Builtin.PADV2: shaping.pad,
+    Builtin.CONCATENATION: shaping.concatenation,
+    Builtin.SPLIT: slicing.split,
+    Builtin.SPLIT_V: slicing.split_v,
+    Builtin.STRIDED_SLICE: slicing.strided_slice,
+    Builtin.SLICE: slicing.slice_,
+    Builtin.QUANTIZE: elementwise.convert,
+    Builtin.DEQUANTIZE: elementwise.convert,
+    Builtin.CAST: elementwise.cast,
+    Builtin.SOFTMAX: elementwise.softmax,
+    Builtin.LOG_SOFTMAX: elementwise.softmax,
+    Builtin.PRELU: elementwise.p_relu,
+    Builtin.LEAKY_RELU: elementwise.leaky_relu,
+    Builtin.RELU6: elementwise.clipped,
+    Builtin.RELU_N1_TO_1: elementwise.clipped,
+    Builtin.SQUARE: elementwise.square,
+    Builtin.RSQRT: elementwise.rsqrt,
+    Builtin.SELECT: choice.select,
+    Builtin.SELECT_V2: choice.select,
+    Builtin.GREATER_EQUAL: choice.compare,
+    Builtin.LESS_EQUAL: choice.compare,
+    **dict.fromkeys(elementwise.BINARY, elementwise.binary),
+    **dict.fromkeys(elementwise.UNARY, elementwise.unary),
+}
+"""By the code of the operator."""
+
+
+def to_model(content: bytes) -> onnx.ModelProto:
+    """The network of a TFLite file as an artifact (docs/artifact.md).
+
+    The input and the outputs are as in the file, maps (N, H, W, C), but the batch is free. Signs
+    are the values that have the names of the file's packed tensors, with dots for slashes.
+
+    Args:
+        content: Of a file that LCE's converter, bnnkit or another has written.
+
+    Returns:
+        The artifact, without functions for other engines.
+
+    Raises:
+        ArtifactError: The file is damaged; the message says what is wrong.
+        UnsupportedError: It has a part that bnnkit lacks; the message names the operator by its
+            index in the file.
+    """
+    network = read(content)
+    if len(network.inputs) != 1:
+        raise UnsupportedError(f"expected a model with one input, got {len(network.inputs)}")
+    if not network.outputs:
+        raise ArtifactError("the TFLite file has no outputs")
+    place = network.inputs[0]
+    shape = network.tensors[place].shape
+    if not shape or min(shape) < 1:
+        raise UnsupportedError(f"expected an input with a batch and fixed sizes, got {shape}")
+    draft = Draft(network, len(content))
+    given = give_input(draft, place)
+    for operator in network.operators:
+        _translate(draft, operator)
+    outputs = [give_output(draft, place) for place in network.outputs]
+    return _model(draft, network, given, outputs)
+
+
+def _translate(draft: Draft, operator: Operator) -> None:
+    """Add one operator; errors name it.
+
+    Raises:
+        ArtifactError, UnsupportedError: As `to_model`.
+    """
+    here = f"operator {operator.index} ({operator.name})"
+    if operator.code not in TRANSLATIONS:
+        raise UnsupportedError(f"{here} is one that bnnkit lacks")
+    draft.begin(operator)
+    try:
+        with np.errstate(all="ignore"):  # infinities and NaN are constants like others
+            TRANSLATIONS[operator.code](draft, operator)
+    except BnnkitError as error:
+        kind = UnsupportedError if isinstance(error, UnsupportedError) else ArtifactError
+        raise kind(f"{here}: {error}") from error
+    except (ValueError, IndexError, OverflowError, TypeError, KeyError) as error:
+        raise ArtifactError(f"{here} is damaged: {error}") from error
+
+
+def _model(
+    draft: Draft,
+    network: Network,
+    given: onnx.ValueInfoProto,
+    outputs: list[onnx.ValueInfoProto],
+) -> onnx.ModelProto:
+    ends = {given.name, *(output.name for output in outputs)}
+    infos = [info for name, info in draft.value_infos.items() if name not in ends]
+    graph = helper.make_graph(
+        draft.nodes, "tflite", [given], outputs, draft.initializers, value_info=infos
+    )
+    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(DOMAIN, VERSION)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
+    tensor = given.type.tensor_type
+    about = {
+        "name": given.name,
+        "dtype": np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name,
+        "shape": [dim.dim_value for dim in tensor.shape.dim[1:]],
+    }
+    helper.set_model_props(
+        model,
+        {
+            f"{DOMAIN}.format": str(VERSION),
+            f"{DOMAIN}.mode": "deterministic",
+            f"{DOMAIN}.source": f"TFLite, {network.description[:80] or 'no description'}",
+            f"{DOMAIN}.input": json.dumps(about),
+        },
+    )
+    return model
