@@ -90,6 +90,7 @@ class LarqComputeEngine:
     ) -> None:
         self._model, self._threads, self._kernel = deterministic(model), threads, kernel
         self._opened: tuple[int, Tflite, Interpreter] = self._open(1)
+        self._traced: tuple[int, Tflite, Interpreter] | None = None
         self.report = self._opened[1].report
         self.version = self._opened[2].version
 
@@ -111,8 +112,9 @@ class LarqComputeEngine:
 
         A value that does not exist in the file, because two operators have become one, is missing.
         """
-        names = signs_of(self._model)
-        _, tflite, interpreter = self._open(len(images), names)
+        if self._traced is None or self._traced[0] != len(images):
+            self._traced = self._open(len(images), signs_of(self._model))
+        _, tflite, interpreter = self._traced
         results = interpreter.run([_to_nhwc(images)])[len(tflite.outputs) :]
         pairs = zip(tflite.traced.items(), results, strict=True)
         return {name: _to_onnx(value, result) for (name, value), result in pairs}

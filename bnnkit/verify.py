@@ -28,6 +28,7 @@ from bnnkit.engine import SamplingEngine, fixed_batch
 from bnnkit.engines import open_engine
 from bnnkit.errors import CheckpointError, MissingExtraError
 from bnnkit.reference_run import ReferenceRun
+from bnnkit.rivals import open_contestant
 from bnnkit.rounding import signs_that_torch_may_round
 from bnnkit.runtime import artifact
 from bnnkit.runtime.reference import signs_of
@@ -79,6 +80,7 @@ def verify(
     *,
     network: "nn.Module | None" = None,
     samples: int = SAMPLES,
+    with_lce: bool = False,
     advance: Callable[[int], object] = lambda n_images: None,
 ) -> Verification:
     """Run images through all engines and compare.
@@ -89,11 +91,13 @@ def verify(
         network: The torch network that it was exported from, in evaluation mode on the CPU; a
             copy is given the batch norms that the artifact was calibrated to.
         samples: Of a stochastic network: how many of each of the `SEEDS`.
+        with_lce: Compare Larq Compute Engine too, in the deterministic pass.
         advance: Called with the number of images done since the last call.
 
     Raises:
         UsageError: The images have another shape or dtype, or hold a NaN.
-        UnsupportedError: The runtime cannot execute the model.
+        UnsupportedError: The runtime, or LCE, cannot execute the model.
+        MissingExtraError: LCE is asked for and not installed.
         ArtifactError: The calibration that the model tells is damaged.
     """
     open_engine("bnnkit", model).check(images)
@@ -103,6 +107,8 @@ def verify(
         network = _calibrated(network, calibration)
     reference = ReferenceRun(model)
     others, left_out = _others(model, network, images[:1])
+    if with_lce:
+        others.append(_lce(model, images[:1]))
     size = fixed_batch(model) or BATCH
     for start in range(0, len(images), size):
         batch = images[start : start + size]
@@ -179,6 +185,22 @@ def _others(
         tally = Tally(name, order, signs_in_memory(model))
         others.append((tally, _evaluator("bnnkit", model, threads)))
     return others, left_out
+
+
+def _lce(model: onnx.ModelProto, example: Array) -> tuple[Tally, Evaluate]:
+    """Larq Compute Engine on the network as a TFLite file, which has the deterministic pass."""
+    engine, order = open_contestant("lce", model), signs_of(model)
+
+    def trace(images: Array) -> dict[str, Array]:
+        """Not those before a pool, which a stochastic file has only where it is deterministic."""
+        return {name: signs for name, signs in engine.trace(images).items() if name in order}
+
+    def evaluate(images: Array, sample: Sample | None) -> Evaluation | None:
+        if sample is not None:
+            return None
+        return Evaluation(outputs=engine.run(images), signs=trace(images), real={})
+
+    return Tally("lce", order, trace(example).keys()), evaluate
 
 
 def _calibrated(network: "nn.Module", calibration: CalibrationRecord) -> "nn.Module":

@@ -1,8 +1,8 @@
 """The stopping rule: its formulas, and how often the class changes after it has stopped."""
 
 import math
-from typing import Any
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest

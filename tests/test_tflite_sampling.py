@@ -114,7 +114,7 @@ def frequencies(model: onnx.ModelProto, images: Array, variant: Variant) -> Arra
     tflite = to_tflite(model, variant=variant, uniforms=RandomUniforms(seed=3), batch=len(images))
     (value,) = tflite.outputs.values()
     (result,) = open_file(tflite.content).predict([to_nhwc(images)])
-    return as_onnx(value, result).mean(axis=(0, 2, 3)) / 2
+    return np.asarray(as_onnx(value, result).mean(axis=(0, 2, 3)) / 2)
 
 
 def assert_frequent(found: Array, expected: Array, n: int) -> None:
@@ -149,7 +149,9 @@ def test_frequencies_of_signs_of_sums(variant: Variant) -> None:
     a = Artifact()
     sums = a.binary_conv2d(a.sign("x"), 33, 40, 1, thresholds=False)
     images = np.ones((N_IMAGES, 33, *SIZE), np.float32)
-    (found_sums,) = Model(a.model((33, *SIZE), sums)).run(images[:1]).reshape(1, 40, -1)
+    (found_sums,) = np.asarray(Model(a.model((33, *SIZE), sums)).run(images[:1])).reshape(
+        1, 40, -1
+    )
     t, r = a.rng.normal(0, 5, 40).astype("f"), a.rng.uniform(2, 9, 40).astype("f")
     real = a.add("Cast", sums, to=onnx.TensorProto.FLOAT)
     model = a.model((33, *SIZE), a.stochastic_sign(real, t, r, channels=40))

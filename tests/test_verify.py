@@ -9,13 +9,14 @@ import onnx
 import pytest
 from artifacts import QUANTILES, Array, Artifact, digits_like, noisy_digits_like
 from onnx import TensorProto, numpy_helper
+from tflite_runs import needs_lce
 
-from bnnkit import data
+from bnnkit import data, lce
 from bnnkit.comparison import MARGIN, Evaluation, Tally
 from bnnkit.coverage import signs_in_memory, signs_of_modules
 from bnnkit.engine import SamplingEngine
 from bnnkit.engines import Runtime
-from bnnkit.errors import CheckpointError, UsageError
+from bnnkit.errors import CheckpointError, MissingExtraError, UsageError
 from bnnkit.export.functions import function, names
 from bnnkit.onnxruntime_engines import OnnxRuntime
 from bnnkit.reference_run import ReferenceRun
@@ -407,3 +408,22 @@ def test_torch_has_no_draws_of_the_weights(digits_run: Path) -> None:
     alone = verify(model, images, network=network, samples=0).comparisons[0]
     assert torch_comparison.n_bits == alone.n_bits > 0
     assert all(comparison.n_bits > torch_comparison.n_bits for comparison in engines)
+
+
+@needs_lce
+def test_lce_is_compared_where_it_is_asked_for(digits_model: Path) -> None:
+    model = artifact.read(digits_model)
+    images = data.load("digits").x_test[:60]
+    found = verify(model, images, samples=1, with_lce=True)
+    assert found.is_equal
+    (compared,) = (one for one in found.comparisons if one.engine == "lce")
+    assert compared.n_bits > 0
+    assert "lce" not in {one.engine for one in verify(model, images[:1]).comparisons}
+
+
+def test_lce_that_is_missing_is_an_error(
+    digits_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lce, "extension", lambda: None)
+    with pytest.raises(MissingExtraError, match=r"bnnkit\[lce\]"):
+        verify(artifact.read(digits_model), data.load("digits").x_test[:1], with_lce=True)

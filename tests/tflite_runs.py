@@ -77,7 +77,7 @@ def assert_equal_in_builtins(
 
 def run_builtins(content: bytes, images: NDArray[Any], *, xnnpack: bool) -> list[Any]:
     """The outputs of a file for images as in ONNX."""
-    return open_file(content, xnnpack=xnnpack).predict([to_nhwc(images)])
+    return list(open_file(content, xnnpack=xnnpack).predict([to_nhwc(images)]))
 
 
 def open_file(content: bytes, *, kernel: str = "default", xnnpack: bool = False) -> Any:

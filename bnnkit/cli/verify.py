@@ -50,6 +50,12 @@ RANDOM_IMAGES = 100
     help=f"Of a stochastic model: compare the deterministic pass, and M samples of each of "
     f"{len(SEEDS)} seeds.",
 )
+@click.option(
+    "--lce",
+    "with_lce",
+    is_flag=True,
+    help="Compare Larq Compute Engine too: the network as a .tflite file, without noise.",
+)
 @options.as_json
 def command(
     paths: tuple[Path, ...],
@@ -57,6 +63,7 @@ def command(
     data_dir: Path | None,
     images: int | None,
     samples: int,
+    with_lce: bool,
     as_json: bool,
 ) -> None:
     """Check that every engine computes what was trained, bit for bit.
@@ -89,7 +96,9 @@ def command(
         raise UsageError(f"{name}: {error}") from error
     inputs = inputs[:images]
     with progress("verifying", len(inputs)) as advance:
-        verification = verify(model, inputs, network=network, samples=samples, advance=advance)
+        verification = verify(
+            model, inputs, network=network, samples=samples, with_lce=with_lce, advance=advance
+        )
     if as_json:
         content = {"is_equal": verification.is_equal, "data": name, **asdict(verification)}
         print_json(content)
