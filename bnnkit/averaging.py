@@ -23,7 +23,8 @@ class Averaging:
             of the whole ensemble is safe to say (runtime/stopping.py).
         seed: Of the noise, 0 to 2^64 - 1.
         antithetic: Whether samples 2j and 2j + 1 share their random numbers, 1 - u for u.
-        error: Of "auto": the probability with which the whole ensemble may name another class.
+        error: Of "auto": the probability, as estimated from the samples so far (stopping.py),
+            with which the whole ensemble may name another class.
         most: Of "auto": samples of the whole ensemble.
 
     Raises:

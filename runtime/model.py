@@ -160,7 +160,8 @@ class Model:
             antithetic: Samples 2j and 2j + 1 share their random numbers, the second with 1 - u for
                 u: less variance of the mean for the same price, mostly.
             most_samples: Of "auto": the whole ensemble.
-            error: Of "auto": the probability with which the whole ensemble may name another class.
+            error: Of "auto": the probability, as estimated from the samples so far (stopping.py),
+                with which the whole ensemble may name another class.
             image_offset: The number of the first image; a part of a larger batch gives the same
                 bits when it says where it begins.
 

@@ -371,3 +371,14 @@ def test_numbers_begin_anew_where_a_pass_is_traced_twice() -> None:
     network(torch.zeros(1))
     assert network.seen == [(0, 1), (0, 1), (None, None)]
     assert not network._forward_pre_hooks
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("name", ["logistic", "uniform", "triangular"])
+def test_a_gpu_draws_the_same_noise(name: str) -> None:
+    sample = Sample(seed=2**40 + 7, index=5, image_offset=100)
+    here, there = (
+        draw(get_noise(name), (64, 33, 9, 7), sample, 3, torch.device(device))
+        for device in ("cpu", "cuda")
+    )
+    assert torch.equal(here, there.cpu())
