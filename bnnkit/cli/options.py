@@ -113,8 +113,8 @@ def adaptive(command: Decorated) -> Decorated:
         type=float,
         default=ERROR,
         show_default=True,
-        help="Of --samples auto: the probability, as estimated from the samples so far, with which an "
-        "image may stop at another class than that of the whole ensemble.",
+        help="Of --samples auto: the probability, as estimated from the samples so far, with "
+        "which an image may stop at another class than that of the whole ensemble.",
     )(command)
 
 
