@@ -38,8 +38,8 @@ def draw_cost(points: Sequence[Evaluation], path: Path, *, title: str) -> None:
         raise MissingExtraError("drawing accuracy against cost", "plot") from error
     figure = Figure(figsize=(9, 4.5), layout="constrained")  # without pyplot: always Agg
     accuracy, ece = figure.subplots(1, 2)
-    _draw(accuracy, [100 * point.accuracy for point in points], points, above=False)
-    _draw(ece, [point.ece for point in points], points, above=True)
+    _draw(accuracy, [100 * point.accuracy for point in points], points, auto_below=False)
+    _draw(ece, [point.ece for point in points], points, auto_below=True)
     accuracy.set_ylabel("accuracy, %")
     ece.set_ylabel("expected calibration error")
     ece.set_ylim(bottom=0)
@@ -49,22 +49,22 @@ def draw_cost(points: Sequence[Evaluation], path: Path, *, title: str) -> None:
 
 
 def _draw(
-    axes: "Axes", heights: Sequence[float], points: Sequence[Evaluation], *, above: bool
+    axes: "Axes", heights: Sequence[float], points: Sequence[Evaluation], *, auto_below: bool
 ) -> None:
-    """One curve; numbers stand on the side that it bends away from, "auto" on the other one."""
+    """One curve; numbers stand on the right of their points, "auto" above or below its own."""
     placed = list(zip(points, heights, strict=True))
     fixed = sorted((p.microseconds, y) for p, y in placed if p.samples not in ("auto", 0))
     axes.plot([x for x, _ in fixed], [y for _, y in fixed], "-", color=_LINE, lw=1.5, zorder=1)
     for point, y in placed:
         is_auto = point.samples == "auto"
         color = _AUTO if is_auto else _LINE
-        offset = 6 if above != is_auto or point.samples == 0 else -14
+        offset = (6, -14 if auto_below else 6) if is_auto else (9, -4)
         axes.scatter(
             point.microseconds, y, s=45, zorder=2, color=color if point.samples else "white",
             edgecolor=color, marker="D" if is_auto else "o",
         )  # fmt: skip
         axes.annotate(
-            _named(point.samples), (point.microseconds, y), xytext=(6, offset),
+            _named(point.samples), (point.microseconds, y), xytext=offset,
             textcoords="offset points", color=color, fontsize=9, zorder=3,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
         )  # fmt: skip
