@@ -23,13 +23,16 @@ _WRITING = {
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; what the block writes there becomes `path` at its end.
 
-    If the block raises, or the process is stopped, `path` is what it was before.
+    If the block raises, or the process is stopped, `path` is what it was before. Where it is a
+    link, what it points to is replaced.
 
     Raises:
-        FileError: The folder is missing, is not writable, or the disk is full. Any other error of
-            the block is not changed.
+        FileError: The folder is missing, is not writable, or the disk is full; or `path` is a
+            device or the like. Any other error of the block is not changed.
     """
-    path = Path(path)
+    path = Path(path).resolve()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise FileError(f"cannot write {path}: it is no regular file")
     temporary = path.parent / f".{path.name}.{token_hex(8)}{path.suffix}"
     try:
         with _naming(path):

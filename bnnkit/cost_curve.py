@@ -53,8 +53,8 @@ def _draw(
 ) -> None:
     """One curve; numbers stand on the right of their points, "auto" above or below its own."""
     placed = list(zip(points, heights, strict=True))
-    fixed = sorted((p.microseconds, y) for p, y in placed if p.samples not in ("auto", 0))
-    axes.plot([x for x, _ in fixed], [y for _, y in fixed], "-", color=_LINE, lw=1.5, zorder=1)
+    fixed = sorted((p.mean_samples, p.microseconds, y) for p, y in placed if _is_fixed(p.samples))
+    axes.plot([x for _, x, _ in fixed], [y for *_, y in fixed], "-", color=_LINE, lw=1.5, zorder=1)
     for point, y in placed:
         is_auto = point.samples == "auto"
         color = _AUTO if is_auto else _LINE
@@ -73,6 +73,10 @@ def _draw(
     axes.grid(color=_GRID, lw=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _is_fixed(samples: Samples) -> bool:
+    return samples not in ("auto", 0)
 
 
 def _named(samples: Samples) -> str:

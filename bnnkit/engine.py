@@ -142,7 +142,8 @@ class SamplingEngine(Engine):
     def _check_sample(self, sample: Sample | None) -> None:
         if sample is not None and not self.is_stochastic:
             raise UsageError(
-                "the file is deterministic: expected no samples; export it with --mode samples"
+                "the file is deterministic: expected no samples; a network that"
+                " was trained with noise is exported with --mode samples"
             )
 
     def _sampled_batches(

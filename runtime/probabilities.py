@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.errors import UsageError
 from bnnkit.runtime.graph import Graph
 from bnnkit.runtime.values import Array
 
@@ -18,8 +19,16 @@ def probabilities(graph: Graph, scores: Array) -> NDArray[np.float32]:
 
     Returns:
         float32, (N, K), rows sum to 1.
+
+    Raises:
+        UsageError: The output is no scores of classes.
     """
     last = _last_operator(graph, graph.outputs[0])
+    if scores.ndim != 2:
+        raise UsageError(
+            "expected scores (N, K) to make class probabilities of, this network gives"
+            f" {scores.shape}"
+        )
     real = scores.astype(np.float32)
     if last == "Softmax":
         return real

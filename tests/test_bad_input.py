@@ -1,6 +1,8 @@
 """What is wrong is said in one line, with exit code 2, and nothing is written."""
 
+import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from stopped_export import POINTS, stopped_export
 
+from bnnkit.atomic import write_text
 from bnnkit.cli.group import COMMANDS, bnnkit_command
 from bnnkit.engines import ENGINES
 from bnnkit.export.functions import function, names
@@ -504,3 +507,38 @@ def test_a_stopped_export_leaves_the_old_file(
     assert (returned, errors) == (code, said)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_command_reads_is_not_written_over(
+    digits_run: Path, model: Path, images: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(digits_run, run)
+    (run / "config.yaml").write_text("a file of the run")
+    for output in (run / "checkpoint.safetensors", run / "config.yaml"):
+        before = output.read_bytes()
+        for source in (run, run / "checkpoint.safetensors"):
+            assert "the command reads it" in _fail("export", source, "-o", output)
+        assert output.read_bytes() == before
+    before = images.read_bytes()
+    assert "the command reads it" in _fail("run", model, images, "-o", images)
+    assert images.read_bytes() == before
+    before = model.read_bytes()
+    assert "the command reads it" in _fail("convert", model, "-o", model)
+    assert model.read_bytes() == before
+
+
+def test_a_device_is_not_replaced(digits_run: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "it is no regular file" in _fail("export", digits_run, "-o", pipe)
+    assert pipe.is_fifo()
+
+
+def test_a_link_keeps_pointing(tmp_path: Path) -> None:
+    target, link = tmp_path / "target.txt", tmp_path / "link.txt"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"

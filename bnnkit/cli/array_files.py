@@ -13,6 +13,14 @@ from bnnkit.errors import FileError, UsageError
 
 Array = NDArray[Any]
 
+RUN_FILES = (
+    "checkpoint.safetensors",
+    "config.yaml",
+    "metrics.jsonl",
+    "state.safetensors",
+    "curves.png",
+)
+"""What a run's folder holds."""
 _ZIP_START = b"PK\x03\x04"
 
 
@@ -65,6 +73,25 @@ def check_file(path: Path) -> None:
         raise FileError(f"cannot write {path}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
         raise FileError(f"cannot write {path}: the folder {path.parent} cannot be written to")
+
+
+def check_not_read(path: Path, *sources: Path) -> None:
+    """Refuse to write over what a command reads.
+
+    Args:
+        path: To be written.
+        sources: Files, or folders of runs.
+
+    Raises:
+        UsageError: It is one of them, or a file of a run.
+    """
+    for source in sources:
+        read = [source]
+        if source.is_dir() or source.name in RUN_FILES:
+            run = source if source.is_dir() else source.parent
+            read += [run / name for name in RUN_FILES]
+        if any(path.exists() and other.exists() and path.samefile(other) for other in read):
+            raise UsageError(f"cannot write {path}: the command reads it; choose another file")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:

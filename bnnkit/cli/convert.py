@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bnnkit.cli import options
+from bnnkit.cli.array_files import check_not_read
 from bnnkit.cli.console import print_json, print_table, waiting, write
 from bnnkit.cli.report_table import print_report, size
 
@@ -36,6 +37,7 @@ def command(source: Path, output: Path, as_json: bool) -> None:
     in FILE, but for ONNX's own Sign, whose 0 has no place in one bit: it becomes +1, and the
     report says where the input of such a sign can be 0.
     """
+    check_not_read(output, source)
     with waiting("converting"):
         from bnnkit.export.convert import convert_onnx
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bnnkit.cli import options
+from bnnkit.cli.array_files import check_not_read
 from bnnkit.cli.calibration_table import print_calibration
 from bnnkit.cli.console import print_json, progress, waiting, write
 from bnnkit.cli.report_table import print_report
@@ -116,6 +117,7 @@ def command(
     unless --mode samples asks for it: then each run is a sample. The report says what is not one
     operator, why, and what it costs.
     """
+    check_not_read(output, checkpoint)
     if target == "c":
         raise UsageError("export to c is not available yet; expected --to onnx or --to tflite")
     if variant is not None and target != "tflite":

@@ -7,7 +7,7 @@ import numpy as np
 
 from bnnkit.averaging import Averaging, Samples
 from bnnkit.cli import options
-from bnnkit.cli.array_files import Array, check_output, read_array, write_arrays
+from bnnkit.cli.array_files import Array, check_not_read, check_output, read_array, write_arrays
 from bnnkit.cli.console import progress
 from bnnkit.engine import Engine
 from bnnkit.engines import ENGINES, open_file
@@ -70,6 +70,7 @@ def command(
     averaging = Averaging(
         samples=samples or 0, seed=seed, antithetic=antithetic, error=error, most=most_samples
     )
+    check_not_read(output, model, inputs)
     opened = _opened(model, engine, threads)
     check_output(output, opened.outputs if samples is None else ("probabilities",))
     images = read_array(inputs)
