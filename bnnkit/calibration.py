@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bnnkit.artifact_format import Mode
 from bnnkit.calibration_record import NormStatistics
 from bnnkit.data import Dataset
-from bnnkit.export.stochastic import Mode
 from bnnkit.export.to_onnx import to_artifact
 from bnnkit.norm_statistics import statistics_of
 from bnnkit.runtime import Model

@@ -14,13 +14,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact_format import MODES
 from bnnkit.errors import ArtifactError
 from bnnkit.runtime import artifact
 from bnnkit.sample import check_seed
 
 KEY = "calibration"
 """Of the entry in the metadata, without the prefix."""
-MODES = ("samples", "deterministic")
 _STATISTICS = "statistics"
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import onnx
 import torch
 
+from bnnkit.artifact_format import Mode
 from bnnkit.calibration import Advance, Calibration, calibrate
 from bnnkit.calibration_record import CalibrationRecord, CalibrationSource
 from bnnkit.data import Dataset
 from bnnkit.errors import UsageError
 from bnnkit.export.metadata import Metadata
 from bnnkit.export.report import Report
-from bnnkit.export.stochastic import Mode
 from bnnkit.export.to_onnx import export_onnx, to_artifact
 from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.norm_statistics import statistics_of

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bnnkit.atomic import replacing
 from bnnkit.averaging import Samples
-from bnnkit.errors import MissingExtraError
 from bnnkit.evaluation import Evaluation
-from bnnkit.reliability import picture_format
+from bnnkit.picture import new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,14 +27,7 @@ def draw_cost(points: Sequence[Evaluation], path: Path, *, title: str) -> None:
         UsageError: The picture's name ends otherwise.
         FileError: The picture cannot be written.
     """
-    file_format = picture_format(path)
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise MissingExtraError("drawing accuracy against cost", "plot") from error
-    figure = Figure(figsize=(9, 4.5), layout="constrained")  # without pyplot: always Agg
+    figure = new_figure(9, 4.5, drawing="accuracy against cost")
     accuracy, ece = figure.subplots(1, 2)
     _draw(accuracy, [100 * point.accuracy for point in points], points, auto_below=False)
     _draw(ece, [point.ece for point in points], points, auto_below=True)
@@ -44,8 +35,7 @@ def draw_cost(points: Sequence[Evaluation], path: Path, *, title: str) -> None:
     ece.set_ylabel("expected calibration error")
     ece.set_ylim(bottom=0)
     figure.suptitle(title, color=_INK, x=0.01, ha="left")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format=file_format)
+    save(figure, path)
 
 
 def _draw(

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.averaging import Averaging, Samples
+from bnnkit.averaging import Averaging
 from bnnkit.errors import UsageError
 from bnnkit.runtime import artifact
 from bnnkit.runtime.ensemble import Ensemble, adaptive, fixed
@@ -69,13 +69,6 @@ class Engine(ABC):
                 f" {averaging.samples}"
             )
         return Ensemble.of_deterministic(self._probabilities(self.run(images)))
-
-    def predict(
-        self, images: Array, *, samples: Samples = 0, seed: int = 0, antithetic: bool = False
-    ) -> NDArray[np.float32]:
-        """The probabilities of such an ensemble, float32 (N, K)."""
-        averaging = Averaging(samples=samples, seed=seed, antithetic=antithetic)
-        return self.ensemble(images, averaging).probabilities
 
     def check(self, images: Array) -> None:
         """Refuse what the file does not take, as `check_inputs`."""

@@ -64,14 +64,7 @@ class Runtime(SamplingEngine):
     def ensemble(self, images: Array, averaging: Averaging, *, image_offset: int = 0) -> Ensemble:
         """As `Engine.ensemble`; what does not depend on the noise is computed once."""
         return self._model.ensemble(
-            images,
-            samples=averaging.samples,
-            seed=averaging.seed,
-            threads=self._threads,
-            antithetic=averaging.antithetic,
-            most_samples=averaging.most,
-            error=averaging.error,
-            image_offset=image_offset,
+            images, averaging, threads=self._threads, image_offset=image_offset
         )
 
 

@@ -14,7 +14,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export import functions
 from bnnkit.float_twin import float_twin
 from bnnkit.onnxruntime_session import import_onnxruntime, open_session, reason, with_outputs
-from bnnkit.runtime.reference import signs_of
+from bnnkit.runtime.reference import sampling_feeds, signs_of
 from bnnkit.sample import Sample
 
 Array = NDArray[Any]
@@ -50,7 +50,7 @@ class OnnxRuntime(SamplingEngine):
         self, session: Any, names: list[str] | None, images: Array, sample: Sample | None
     ) -> tuple[Array, ...]:
         parts = [
-            execute(session, names, {self._graph.input: batch, **_inputs(here)})
+            execute(session, names, {self._graph.input: batch, **sampling_feeds(here)})
             for batch, here in self._sampled_batches(images, sample)
         ]
         return _joined(parts)
@@ -125,18 +125,6 @@ def execute(session: Any, names: list[str] | None, inputs: dict[str, Array]) -> 
         return tuple(session.run(names, inputs))
     except Exception as error:  # its errors have no common class
         raise UnsupportedError(f"onnxruntime cannot execute the model: {reason(error)}") from error
-
-
-def _inputs(sample: Sample | None) -> dict[str, Array]:
-    """The inputs by which a file knows a sample; it has defaults for the deterministic pass."""
-    if sample is None:
-        return {}
-    return {
-        "sample": np.array(sample.index, np.int64),
-        "seed": np.array(sample.seed, np.uint64),
-        "image_offset": np.array(sample.image_offset, np.int64),
-        "antithetic": np.array(sample.antithetic),
-    }
 
 
 def _joined(parts: list[tuple[Array, ...]]) -> tuple[Array, ...]:

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.atomic import replacing
-from bnnkit.errors import MissingExtraError, UsageError
 from bnnkit.metrics import N_BINS, ece
+from bnnkit.picture import new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_FORMATS = ("png", "svg", "pdf")
 _EDGES = np.arange(N_BINS + 1) / N_BINS
 _WIDTH = 0.96 / N_BINS
 _BAR, _MARK, _INK, _EMPTY = "#2563eb", "#e8590c", "#1f2933", "#d3d8de"
@@ -57,18 +55,6 @@ def reliability(probabilities: NDArray[Any], labels: NDArray[Any], n_bins: int =
     )
 
 
-def picture_format(path: Path) -> str:
-    """The format that the ending of a picture's name asks for: "png", "svg" or "pdf".
-
-    Raises:
-        UsageError: It is none of them.
-    """
-    ending = path.suffix.lower().removeprefix(".")
-    if ending not in _FORMATS:
-        raise UsageError(f"cannot draw {path}: expected a name that ends in .png, .svg or .pdf")
-    return ending
-
-
 def draw_reliability(
     probabilities: NDArray[Any], labels: NDArray[Any], path: Path, *, title: str
 ) -> None:
@@ -85,22 +71,14 @@ def draw_reliability(
         UsageError: The picture's name ends otherwise.
         FileError: The picture cannot be written.
     """
-    file_format = picture_format(path)
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise MissingExtraError("drawing a reliability diagram", "plot") from error
-    figure = Figure(figsize=(6, 7), layout="constrained")  # without pyplot: always Agg
+    figure = new_figure(6, 7, drawing="a reliability diagram")
     accuracy, count = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     bins = reliability(probabilities, labels)
     _draw_accuracy(accuracy, bins)
     _draw_count(count, bins)
     calibration = f"ECE {ece(probabilities, labels):.4f}"
     accuracy.set_title(f"{title}\n{calibration}, {len(labels):,} images", loc="left", color=_INK)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format=file_format)
+    save(figure, path)
 
 
 def _draw_accuracy(axes: "Axes", bins: Bins) -> None:

@@ -105,6 +105,27 @@ def new_node(
     return node
 
 
+def real_node(
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    source: ir.Node,
+    shape: ir.Shape | None,
+    domain: str = "",
+    attributes: Mapping[str, Any] | None = None,
+) -> ir.Node:
+    """A `new_node` that gives float32."""
+    real = ir.DataType.FLOAT
+    return new_node(
+        op_type,
+        inputs,
+        source=source,
+        dtype=real,
+        shape=shape,
+        domain=domain,
+        attributes=attributes,
+    )
+
+
 def cast_to_real(total: ir.Value, source: ir.Node) -> ir.Node:
     """A new node that casts an integer sum below 2^24 to float32, which is exact."""
     to = {"to": ir.DataType.FLOAT}

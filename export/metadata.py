@@ -8,10 +8,10 @@ from typing import Final
 import onnx_ir as ir
 
 import bnnkit
+from bnnkit.artifact_format import Mode
 from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import array, nodes
 from bnnkit.export.passes.signs import signs_of
-from bnnkit.export.stochastic import Mode
 
 FORMAT: Final = 1
 

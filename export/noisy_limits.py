@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact_format import LARGEST_SCALE, SMALLEST_SCALE
 from bnnkit.export.monotone import Affine
 
 SMALLEST_SLOPE: Final = 2.0**-40
 """Below it no sum below 2^24 moves a by more than 2^-16: alpha counts as 0, a as beta."""
-_LARGEST_SCALE: Final = 2.0**64
 _LARGEST_LIMIT: Final = 2.0**100
 
 
@@ -51,7 +51,7 @@ def noisy_limits(affine: Affine, threshold: NDArray[np.int32], bound: NDArray[np
     alpha = np.broadcast_to(affine.slope, bound.shape)
     beta = np.broadcast_to(affine.shift, bound.shape)
     moves = alpha >= SMALLEST_SLOPE
-    scale = np.where(moves, 1 / np.where(moves, alpha, 1), _LARGEST_SCALE)
+    scale = np.where(moves, 1 / np.where(moves, alpha, 1), LARGEST_SCALE)
     exact = np.clip(-beta * scale, -_LARGEST_LIMIT, _LARGEST_LIMIT).astype(np.float32)
     highest = threshold.astype(np.float32)  # exact: |T| <= 2^24
     lowest = np.nextafter(highest - 1, np.float32(np.inf))
@@ -61,7 +61,7 @@ def noisy_limits(affine: Affine, threshold: NDArray[np.int32], bound: NDArray[np
             np.where(threshold == -bound, -np.inf, lowest).astype(np.float32),
             np.where(threshold == bound + 1, np.inf, highest).astype(np.float32),
         ),
-        np.maximum(scale, 1 / _LARGEST_SCALE).astype(np.float32),
+        np.maximum(scale, SMALLEST_SCALE).astype(np.float32),
         np.where(moves, scale, 0.0),
         np.where(moves, -beta * scale, 0.0),
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,9 +12,6 @@ from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.nn.noise import Noise, get_noise
 from bnnkit.nn.quantile_table import quantile_table
 from bnnkit.sample import MOST_SAMPLES, check_seed
-
-Mode = Literal["samples", "deterministic"]
-"""Of deployment: an ensemble over the noise, or one network with z = 0."""
 
 
 @dataclass(frozen=True, kw_only=True)

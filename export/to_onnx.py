@@ -9,6 +9,7 @@ from onnx_ir.passes import common
 from torch import Tensor, nn
 
 import bnnkit
+from bnnkit.artifact_format import Mode
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UsageError
 from bnnkit.export import functions
@@ -18,7 +19,7 @@ from bnnkit.export.metadata import Metadata, metadata_props
 from bnnkit.export.passes import lower
 from bnnkit.export.passes.signs import is_noisy
 from bnnkit.export.report import Report, report
-from bnnkit.export.stochastic import Mode, Stochastic, noises_of
+from bnnkit.export.stochastic import Stochastic, noises_of
 
 IR_VERSION = 10
 

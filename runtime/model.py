@@ -118,33 +118,33 @@ class Model:
         error: float = ERROR,
         image_offset: int = 0,
     ) -> NDArray[np.float32]:
-        """Class probabilities, the mean over samples of the noise: see `ensemble`.
+        """Class probabilities, the mean over samples of the noise: those of `ensemble`.
+
+        Args:
+            images: (N, *input_shape), of input_dtype.
+            samples: As in `Averaging`; so are seed, antithetic and error.
+            seed: Of the noise; without samples it changes nothing.
+            threads: The result is the same bits for every number.
+            antithetic: Less variance of the mean for the same price, mostly.
+            most_samples: Of "auto": the whole ensemble.
+            error: Of "auto".
+            image_offset: As in `ensemble`.
 
         Returns:
             float32, (N, K), rows sum to 1.
+
+        Raises:
+            UsageError: As `ensemble`.
         """
+        averaging = Averaging(
+            samples=samples, seed=seed, antithetic=antithetic, error=error, most=most_samples
+        )
         return self.ensemble(
-            images,
-            samples=samples,
-            seed=seed,
-            threads=threads,
-            antithetic=antithetic,
-            most_samples=most_samples,
-            error=error,
-            image_offset=image_offset,
+            images, averaging, threads=threads, image_offset=image_offset
         ).probabilities
 
     def ensemble(
-        self,
-        images: Array,
-        *,
-        samples: Samples = 0,
-        seed: int = 0,
-        threads: int = 1,
-        antithetic: bool = False,
-        most_samples: int = MOST,
-        error: float = ERROR,
-        image_offset: int = 0,
+        self, images: Array, averaging: Averaging, *, threads: int = 1, image_offset: int = 0
     ) -> Ensemble:
         """Class probabilities averaged over samples of the noise, and how unsure they are.
 
@@ -153,40 +153,30 @@ class Model:
 
         Args:
             images: (N, *input_shape), of input_dtype.
-            samples: How many; 0 for the deterministic pass; "auto" takes two at a time until the
-                class of the whole ensemble is safe to say (stopping.py), which takes some
-                microseconds an image to decide: of small networks ten samples are faster.
-            seed: Of the noise, 0 to 2^64 - 1; without samples it changes nothing.
+            averaging: Over what. To decide "auto" takes some microseconds an image: of small
+                networks ten samples are faster.
             threads: The result is the same bits for every number.
-            antithetic: Samples 2j and 2j + 1 share their random numbers, the second with 1 - u for
-                u: less variance of the mean for the same price, mostly.
-            most_samples: Of "auto": the whole ensemble.
-            error: Of "auto": the probability, as estimated from the samples so far (stopping.py),
-                with which the whole ensemble may name another class.
             image_offset: The number of the first image; a part of a larger batch gives the same
                 bits when it says where it begins.
 
         Raises:
-            UsageError: As `run`; a number is out of its range; or samples are asked of a
-                deterministic file.
+            UsageError: As `run`; the numbers of the images are out of their range; or samples are
+                asked of a deterministic file.
         """
-        averaging = Averaging(
-            samples=samples, seed=seed, antithetic=antithetic, error=error, most=most_samples
-        )
-        if samples == 0:
+        if averaging.samples == 0:
             first = self.graph.outputs[0]
             scores = self._compute(images, threads, (first,))[first]
             return Ensemble.of_deterministic(probabilities(self.graph, scores))
         if not self.is_stochastic:
             raise UsageError(
-                f"the file is deterministic: expected samples=0, got {samples!r}; a network"
-                " that was trained with noise is exported with --mode samples"
+                f"the file is deterministic: expected samples=0, got {averaging.samples!r}; a"
+                " network that was trained with noise is exported with --mode samples"
             )
         sampler, numbers = self._ready(images, threads, image_offset)
         return Ensemble.joined(
             [
                 self._average(sampler, averaging, images[piece], numbers[piece], threads)
-                for piece in _pieces(len(images), sampler.chunk())
+                for piece in _chunks(len(images), sampler.chunk())
             ]
         )
 
@@ -244,7 +234,7 @@ class Model:
         weights = sampler.weights_of(sample.index)
         names = sampler.plan(weights).signs if names is None else names
         parts = []
-        for piece in _pieces(len(images), sampler.chunk()):
+        for piece in _chunks(len(images), sampler.chunk()):
             here, n = images[piece], len(images[piece])
             with sampler.prepared(here, numbers[piece], threads, n) as drawing:
                 parts.append(drawing.run(np.arange(n), [sample] * n, weights, names))
@@ -270,7 +260,7 @@ class Model:
         check_inputs(images, self.input_shape, self.input_dtype)
         check_threads(threads)
         parts = [
-            self._one(images[piece], threads, names) for piece in _pieces(len(images), self._chunk)
+            self._one(images[piece], threads, names) for piece in _chunks(len(images), self._chunk)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
@@ -285,6 +275,6 @@ class Model:
             self._idle.give_back(key, bound)
 
 
-def _pieces(count: int, size: int) -> Iterator[slice]:
+def _chunks(count: int, size: int) -> Iterator[slice]:
     for start in range(0, count, size):
         yield slice(start, start + size)

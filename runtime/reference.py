@@ -177,15 +177,15 @@ class Reference:
         return {name: values[name] for name in self._signs}
 
     def _feeds(self, images: Array, sample: Sample | None) -> dict[str, Any]:
-        if sample is None:
-            return {self._input: images}
-        if not self._is_stochastic:
+        if sample is not None and not self._is_stochastic:
             raise UsageError("the file is deterministic: run it without a sample")
         return {self._input: images, **sampling_feeds(sample)}
 
 
-def sampling_feeds(sample: Sample) -> dict[str, Array]:
-    """The inputs of a stochastic file that choose a sample, by name."""
+def sampling_feeds(sample: Sample | None) -> dict[str, Array]:
+    """The inputs of a stochastic file that choose a sample, by name; none choose no noise."""
+    if sample is None:
+        return {}
     return {
         "sample": np.array(sample.index, np.int64),
         "seed": np.array(sample.seed, np.uint64),

@@ -115,10 +115,10 @@ class Drawing:
             self._ready[weights] = self._bound(weights)
         plan, sampling = self._ready[weights]
         parts: list[dict[str, Array]] = []
-        for piece in _pieces(len(images), self._most):
-            here = images[piece]
+        for one in _passes(len(images), self._most):
+            here = images[one]
             bound = sampling.drawn(len(here))
-            bound.memory.draws.set(here, self._numbers[here], samples[piece])
+            bound.memory.draws.set(here, self._numbers[here], samples[one])
             bound.run()
             parts.append({name: _rows(plan, name, bound.memory, here) for name in names})
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
@@ -130,7 +130,7 @@ def _rows(plan: Plan, name: str, memory: Memory, images: Numbers) -> Array:
     return value if name in plan.sampled else value[images]
 
 
-def _pieces(count: int, most: int) -> Iterator[slice]:
+def _passes(count: int, most: int) -> Iterator[slice]:
     """Whole passes, and what is left in powers of two, so that few sizes have to be bound."""
     start = 0
     while start < count:

@@ -8,15 +8,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from bnnkit.artifact_format import DOMAIN, SAMPLING_INPUTS
+from bnnkit.artifact_format import (
+    DOMAIN,
+    LARGEST_SCALE,
+    SAMPLING_INPUTS,
+    SIGN_CHOICES,
+    SMALLEST_SCALE,
+)
 from bnnkit.errors import ArtifactError
 from bnnkit.sample import TABLE_SIZE
 
 Array = NDArray[Any]
-
-_CHOICES = ["seed", "image_offset", "sample", "antithetic"]
-"""The last inputs of a `StochasticSign`."""
-_SCALES = 2.0**-64, 2.0**64
 
 
 def check_sampling(model: onnx.ModelProto, path: str) -> None:
@@ -81,8 +83,8 @@ def _faults_of_limits(
     sign: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
 ) -> Iterator[str]:
     name = sign.output[0]
-    if len(sign.input) != 8 or list(sign.input[4:]) != _CHOICES:
-        yield f"expected the inputs {', '.join(_CHOICES)} of the signs {name!r}"
+    if len(sign.input) != 8 or list(sign.input[4:]) != list(SIGN_CHOICES):
+        yield f"expected the inputs {', '.join(SIGN_CHOICES)} of the signs {name!r}"
         return  # the caller takes the first fault, so what follows may rely on it
     shapes = []
     for what, source in (("threshold", sign.input[1]), ("noise scale", sign.input[2])):
@@ -90,9 +92,9 @@ def _faults_of_limits(
         if numbers is None or numbers.dtype != np.float32:
             yield f"expected a float32 constant as {what} of the signs {name!r}"
             return
-        low, high = _SCALES
         is_threshold = what == "threshold"
-        wrong = ~np.isfinite(numbers) if is_threshold else ~((numbers >= low) & (numbers <= high))
+        in_range = (numbers >= SMALLEST_SCALE) & (numbers <= LARGEST_SCALE)
+        wrong = ~np.isfinite(numbers) if is_threshold else ~in_range
         if wrong.any():
             meant = "finite" if is_threshold else "from 2^-64 to 2^64"
             found = numbers[wrong][0]

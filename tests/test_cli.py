@@ -18,6 +18,7 @@ from bnnkit.cli import group
 from bnnkit.cli.group import COMMANDS, bnnkit_command
 from bnnkit.engines import ENGINES, open_file
 from bnnkit.export.functions import function, names
+from bnnkit.runtime import load
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -136,7 +137,7 @@ def test_run_with_samples_writes_probabilities(small: tuple[Path, Path]) -> None
     out = model.parent / "out.npy"
     _succeed("run", model, images, "-o", out, "--samples", 0, "--seed", 7)
     np.testing.assert_allclose(np.load(out).sum(axis=1), 1, rtol=1e-6)
-    expected = open_file("bnnkit", model).predict(np.load(images))
+    expected = load(model).predict(np.load(images))
     np.testing.assert_array_equal(np.load(out), expected)
 
 

@@ -123,7 +123,7 @@ def test_predictions_are_softmax_of_the_first_output() -> None:
         engine = open_engine(name, model)
         scores = engine.run(images)[0].astype(np.float64)
         expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-        found = engine.predict(images)
+        found = engine.ensemble(images, Averaging()).probabilities
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -213,7 +213,7 @@ def test_unknown_operator_is_unsupported(engine: str) -> None:
 def test_samples_of_a_deterministic_file_are_refused(engine: str, samples: Samples) -> None:
     model, images = _digits()
     with pytest.raises(UsageError, match=r"deterministic.*: expected (no samples|samples=0)"):
-        open_engine(engine, model).predict(images, samples=samples)
+        open_engine(engine, model).ensemble(images, Averaging(samples=samples))
 
 
 @pytest.mark.parametrize("engine", ["reference", "onnxruntime", "bnnkit"])
@@ -244,7 +244,7 @@ def test_an_ensemble_is_the_mean_of_its_samples(engine: str) -> None:
     information = entropy(p.mean(axis=0)) - entropy(p).mean(axis=0)
     np.testing.assert_allclose(found.mutual_information, information, atol=1e-6)
     np.testing.assert_array_equal(found.samples, np.full(64, 4))
-    predicted = opened.predict(images, samples=4, seed=8, antithetic=True)
+    predicted = opened.ensemble(images, averaging).probabilities
     assert (predicted != found.probabilities).any()  # of other images
 
 
@@ -252,9 +252,10 @@ def test_an_ensemble_is_the_mean_of_its_samples(engine: str) -> None:
 def test_samples_of_a_batch_that_the_file_fixes(engine: str) -> None:
     model, images = noisy_digits_like()
     _with_functions(model)
-    expected = open_engine("bnnkit", model).predict(images[:6], samples=3, seed=1)
+    averaging = Averaging(samples=3, seed=1)
+    expected = open_engine("bnnkit", model).ensemble(images[:6], averaging).probabilities
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
-    found = open_engine(engine, model).predict(images[:6], samples=3, seed=1)
+    found = open_engine(engine, model).ensemble(images[:6], averaging).probabilities
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 

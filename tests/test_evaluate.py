@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from bnnkit.artifact_format import Mode
 from bnnkit.errors import UsageError
 from bnnkit.metrics import accuracy, nll
 from bnnkit.nn import BinaryLinear, Sign, sampling
@@ -12,7 +13,6 @@ from bnnkit.nn.evaluating import evaluating
 from bnnkit.sample import Sample
 from bnnkit.training import evaluate, recalibrate
 from bnnkit.training.evaluate import score
-from bnnkit.training.recalibrate import Deployment
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_recalibrate_draws_the_noise_of_numbered_images(network: nn.Module) -> N
 
 
 @pytest.mark.parametrize("mode", ["deterministic", "samples"])
-def test_recalibrate_without_batches_changes_nothing(network: nn.Module, mode: Deployment) -> None:
+def test_recalibrate_without_batches_changes_nothing(network: nn.Module, mode: Mode) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     recalibrate(network, [], mode)
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())

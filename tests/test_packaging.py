@@ -31,7 +31,7 @@ ALLOWED = {
     "bnnkit/training": CORE
     | TRAINS
     | {"bnnkit", "numpy", "lightning_fabric", "lightning.fabric", "safetensors", "pydantic"}
-    | {"yaml", "rich", "matplotlib"},
+    | {"yaml", "rich", "matplotlib", "bnnkit.picture"},
     "runtime": CORE | {"bnnkit.runtime", "numpy", "numba", "llvmlite", "onnx", "google.protobuf"},
     "export": CORE
     | {"bnnkit", "bnnkit.export", "bnnkit.nn", "numpy", "onnx", "onnx_ir", "torch", "flatbuffers"},

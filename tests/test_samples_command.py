@@ -12,6 +12,7 @@ from artifacts import noisy_digits_like
 from click.testing import CliRunner
 
 from bnnkit import benchmark as benchmark_module
+from bnnkit.averaging import Averaging
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.export.functions import function, names
 from bnnkit.runtime import Model, load
@@ -67,9 +68,8 @@ def test_run_says_how_unsure_the_ensemble_is(folder: Path, images: Any) -> None:
         *("run", folder / "m.onnx", folder / "x.npy", "-o", out, "--samples", "auto"),
         *("--error", 0.2, "--most-samples", 8, "--seed", 3),
     )
-    expected = load(folder / "m.onnx").ensemble(
-        images, samples="auto", error=0.2, most_samples=8, seed=3
-    )
+    averaging = Averaging(samples="auto", error=0.2, most=8, seed=3)
+    expected = load(folder / "m.onnx").ensemble(images, averaging)
     with np.load(out, allow_pickle=False) as found:
         assert found.files == ["probabilities", "entropy", "mutual_information", "samples"]
         for name in found.files:

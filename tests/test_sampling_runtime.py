@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
+from bnnkit.averaging import Averaging
 from bnnkit.errors import ArtifactError, UnsupportedError, UsageError
 from bnnkit.runtime.draws import Draws
 from bnnkit.runtime.graph import from_model
@@ -145,7 +146,7 @@ def test_an_ensemble_is_the_mean_of_its_samples() -> None:
         probabilities(runtime.graph, scores_of(runtime, images, Sample(seed=4, index=index)))
         for index in range(7)
     ]
-    ensemble = runtime.ensemble(images, samples=7, seed=4)
+    ensemble = runtime.ensemble(images, Averaging(samples=7, seed=4))
     np.testing.assert_array_equal(
         ensemble.probabilities, np.mean(samples, axis=0, dtype=np.float64).astype(np.float32)
     )
@@ -157,12 +158,12 @@ def test_an_ensemble_is_the_mean_of_its_samples() -> None:
 def test_an_adaptive_ensemble_is_the_fixed_one_of_as_many_samples() -> None:
     model, images = noisy_digits_like()
     runtime = Model(model)
-    found = runtime.ensemble(images, samples="auto", seed=4, error=0.3, most_samples=9)
+    found = runtime.ensemble(images, Averaging(samples="auto", seed=4, error=0.3, most=9))
     used = np.unique(found.samples)
     assert len(used) > 1
     assert set(used) <= {2, 4, 6, 8, 9}
     for samples in used.tolist():
-        fixed = runtime.ensemble(images, samples=samples, seed=4)
+        fixed = runtime.ensemble(images, Averaging(samples=samples, seed=4))
         here = found.samples == samples
         np.testing.assert_array_equal(found.probabilities[here], fixed.probabilities[here])
         np.testing.assert_array_equal(found.entropy[here], fixed.entropy[here])
@@ -170,7 +171,7 @@ def test_an_adaptive_ensemble_is_the_fixed_one_of_as_many_samples() -> None:
 
 def test_a_deterministic_pass_is_an_ensemble_without_samples() -> None:
     model, images = noisy_digits_like()
-    found = Model(model).ensemble(images)
+    found = Model(model).ensemble(images, Averaging())
     assert not found.samples.any()
     assert not found.mutual_information.any()
     assert (found.entropy > 0).all()

@@ -12,7 +12,7 @@ from tflite_runs import assert_equal_in_tflite, needs_lce, pixels
 from torch import nn
 
 from bnnkit import data
-from bnnkit.export.stochastic import Mode
+from bnnkit.artifact_format import Mode
 from bnnkit.export.tflite import export_tflite, to_tflite
 from bnnkit.export.to_onnx import to_artifact
 from bnnkit.lce import Kernel, LarqComputeEngine

@@ -16,7 +16,8 @@ from bnnkit.cost_curve import draw_cost
 from bnnkit.engines import open_file
 from bnnkit.errors import UsageError
 from bnnkit.evaluation import Evaluation, Network, evaluate
-from bnnkit.reliability import draw_reliability, picture_format
+from bnnkit.picture import picture_format
+from bnnkit.reliability import draw_reliability
 from bnnkit.runtime import artifact
 
 

@@ -17,9 +17,9 @@ from bnnkit.data import Dataset, load
 from bnnkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from bnnkit.artifact_format import Mode
     from bnnkit.calibration import Calibration
     from bnnkit.checkpoint_export import CheckpointExport
-    from bnnkit.export.stochastic import Mode
     from bnnkit.export.tflite import Variant
 
 

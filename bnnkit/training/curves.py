@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bnnkit.atomic import replacing
-from bnnkit.errors import MissingExtraError
+from bnnkit.picture import new_figure, save
 from bnnkit.training.history import Record
 
 if TYPE_CHECKING:
@@ -37,13 +36,7 @@ def draw_curves(
         MissingExtraError: matplotlib is not installed.
         FileError: The picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise MissingExtraError("drawing curves.png", "plot") from error
-    figure = Figure(figsize=(10, 4.4), layout="constrained")  # without pyplot: always Agg
+    figure = new_figure(10, 4.4, drawing="curves.png")
     figure.suptitle(title, x=0.01, ha="left", color=_INK, fontsize=13, fontweight="bold")
     loss, accuracy = figure.subplots(1, 2)
     curves = [
@@ -65,8 +58,7 @@ def draw_curves(
         frameon=False,
         labelcolor=_INK,
     )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+    save(figure, path)
 
 
 class _Curve(NamedTuple):

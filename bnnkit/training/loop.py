@@ -10,6 +10,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bnnkit.artifact_format import Mode
 from bnnkit.data import Dataset
 from bnnkit.errors import CheckpointError, ConfigError, MissingExtraError, UsageError
 from bnnkit.nn import BinaryWeight, Sign
@@ -23,7 +24,7 @@ from bnnkit.training.history import History, Record
 from bnnkit.training.launch import Fabric
 from bnnkit.training.progress import Progress, accuracies, recalibration_line
 from bnnkit.training.randomness import epoch_batches, seed_epoch, seed_initial_weights
-from bnnkit.training.recalibrate import Deployment, recalibrate
+from bnnkit.training.recalibrate import recalibrate
 from bnnkit.training.run_folder import RunFolder
 from bnnkit.training.schedule import learning_rate_factor
 from bnnkit.training.scores import Scores, means
@@ -234,7 +235,7 @@ class Loop:
             self.console.print(f"no curves.png: {error}", markup=False, soft_wrap=True)
 
 
-def _mode(config: Config, network: nn.Module) -> Deployment:
+def _mode(config: Config, network: nn.Module) -> Mode:
     """How the network will be deployed."""
     noisy = has_noisy_signs(network)
     if config.recalibrate_mode == "samples" and not noisy:

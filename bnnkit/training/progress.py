@@ -9,8 +9,8 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from torch import Tensor
 
+from bnnkit.artifact_format import Mode
 from bnnkit.training.history import Record
-from bnnkit.training.recalibrate import Deployment
 
 _UPDATE_S = 0.25
 
@@ -114,7 +114,7 @@ def accuracies(record: Record, samples: int, suffix: str = "") -> str:
     return f"{deterministic}, {ensemble:.2f} % with {samples} samples"
 
 
-def recalibration_line(record: Record, mode: Deployment, samples: int) -> str:
+def recalibration_line(record: Record, mode: Mode, samples: int) -> str:
     """What recalibration changed, for a person; the rest as in `accuracies`."""
     signs = "noisy" if mode == "samples" else "deterministic"
     before = accuracies(record, samples, "_before_recalibration")

@@ -7,18 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bnnkit.artifact_format import Mode
 from bnnkit.nn import BinaryWeight, sampling
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.sample import Sample
 
-Deployment = Literal["deterministic", "samples"]
 Weights = Literal["likelier", "drawn"]
 
 
 def recalibrate(
     model: nn.Module,
     batches: Iterable[Tensor],
-    mode: Deployment,
+    mode: Mode,
     *,
     weights: Weights = "likelier",
     seed: int = 0,

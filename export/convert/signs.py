@@ -8,8 +8,6 @@
    whether x can be 0.
 """
 
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
 
@@ -20,9 +18,9 @@ from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import (
     add_constant,
     module_path,
-    new_node,
     nodes,
     operand,
+    real_node,
     set_module_path,
 )
 from bnnkit.export.passes.clean_up import remove_dead
@@ -63,7 +61,7 @@ def _replace(graph: ir.Graph, found: TwoValued, used: set[str]) -> str:
     condition = found.condition if found.yes > 0 else found.condition.negated()
     inner = _difference(graph, condition, source, path)
     x = inner[-1].outputs[0] if inner else condition.x
-    mark = _real_node("Sign", [x], source, y.shape, DOMAIN, {"noise": "none"})
+    mark = real_node("Sign", [x], source, y.shape, DOMAIN, {"noise": "none"})
     new = [*inner, mark]
     if abs(found.yes) != 1:  # rule 1
         new.append(new_scale(graph, mark.outputs[0], np.abs(found.yes), mark))
@@ -80,30 +78,10 @@ def _difference(
     """Rule 2."""
     x = condition.x
     if not condition.limit.any() and x.shape == source.outputs[0].shape:
-        return [] if condition.is_lower else [_real_node("Neg", [x], source, x.shape)]
+        return [] if condition.is_lower else [real_node("Neg", [x], source, x.shape)]
     limit = add_constant(graph, f"{path}.limit", condition.limit)
     operands = [x, limit] if condition.is_lower else [limit, x]
-    return [_real_node("Sub", operands, source, source.outputs[0].shape)]
-
-
-def _real_node(
-    op_type: str,
-    inputs: list[ir.Value],
-    source: ir.Node,
-    shape: ir.Shape | None,
-    domain: str = "",
-    attributes: dict[str, Any] | None = None,
-) -> ir.Node:
-    real = ir.DataType.FLOAT
-    return new_node(
-        op_type,
-        list(inputs),
-        source=source,
-        dtype=real,
-        shape=shape,
-        domain=domain,
-        attributes=attributes,
-    )
+    return [real_node("Sub", operands, source, source.outputs[0].shape)]
 
 
 def _free_path(source: ir.Node, used: set[str]) -> str:

@@ -10,8 +10,6 @@ Sums are then scaled once, where the source scales each product: the same bits w
 of two.
 """
 
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -23,11 +21,11 @@ from bnnkit.export.graph import (
     array,
     channel_column,
     module_path,
-    new_node,
     nodes,
     operand,
     parameter_name,
     rank,
+    real_node,
     replace,
     set_module_path,
 )
@@ -88,15 +86,15 @@ def _replace(graph: ir.Graph, node: ir.Node, latent: ir.Value, scale: Array) -> 
     y, bias = node.outputs[0], _bias(node)
     x = operand(node, 0)
     alpha = np.float32(node.attributes.get_float("alpha", 1.0))
-    mark = _new(node, "BinaryWeight", [latent], latent.shape, DOMAIN, {"noise": "none"})
+    mark = real_node("BinaryWeight", [latent], node, latent.shape, DOMAIN, {"noise": "none"})
     set_module_path(mark, f"{module_path(node)}.weight")
     new = [mark]
     if node.op_type == "Conv":
-        layer = _new(node, "Conv", [x, mark.outputs[0]], y.shape, "", node.attributes)
+        layer = real_node("Conv", [x, mark.outputs[0]], node, y.shape, "", node.attributes)
     else:
         shape = ir.Shape(tuple(latent.shape or ())[::-1])
-        turned = _new(node, "Transpose", mark.outputs, shape, "", {"perm": (1, 0)})
-        layer = _new(node, "MatMul", [x, turned.outputs[0]], y.shape)
+        turned = real_node("Transpose", mark.outputs, node, shape, "", {"perm": (1, 0)})
+        layer = real_node("MatMul", [x, turned.outputs[0]], node, y.shape)
         new.append(turned)
     new.append(layer)
     if not (alpha * scale == 1).all():
@@ -105,7 +103,7 @@ def _replace(graph: ir.Graph, node: ir.Node, latent: ir.Value, scale: Array) -> 
     if bias is not None:
         content = _along_channels(bias, y, node) if node.op_type == "Conv" else bias
         value = add_constant(graph, parameter_name(node, "bias"), content)
-        new.append(_new(node, "Add", [new[-1].outputs[0], value], y.shape))
+        new.append(real_node("Add", [new[-1].outputs[0], value], node, y.shape))
     replace(graph, node, new)
 
 
@@ -118,26 +116,6 @@ def _bias(node: ir.Node) -> Array | None:
     content = array(node.inputs[2]) if len(node.inputs) > 2 else None
     factor = np.float32(node.attributes.get_float("beta", 1.0))
     return None if content is None else (content * factor).astype(np.float32)
-
-
-def _new(
-    source: ir.Node,
-    op_type: str,
-    inputs: Any,
-    shape: ir.Shape | None,
-    domain: str = "",
-    attributes: Any = None,
-) -> ir.Node:
-    real = ir.DataType.FLOAT
-    return new_node(
-        op_type,
-        list(inputs),
-        source=source,
-        dtype=real,
-        shape=shape,
-        domain=domain,
-        attributes=attributes,
-    )
 
 
 def _set_pads(node: ir.Node) -> bool:

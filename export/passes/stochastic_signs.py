@@ -20,6 +20,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.artifact_format import SIGN_CHOICES
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import (
@@ -42,7 +43,6 @@ from bnnkit.export.sampling_inputs import sampling_input
 from bnnkit.export.stochastic import Stochastic
 
 _LIMITS: Final = "bnnkit.limits"
-_CHOICES: Final = ("seed", "image_offset", "sample", "antithetic")
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def _complete(graph: ir.Graph, sign: ir.Node, limits: Limits, table: ir.Value) -
         add_constant(graph, parameter_name(sign, name), channel_column(numbers, x))
         for name, numbers in columns.items()
     ]
-    sign.resize_inputs(1 + len(constants) + 1 + len(_CHOICES))
-    chosen = [sampling_input(graph, name) for name in _CHOICES]
+    sign.resize_inputs(1 + len(constants) + 1 + len(SIGN_CHOICES))
+    chosen = [sampling_input(graph, name) for name in SIGN_CHOICES]
     for index, value in enumerate([*constants, table, *chosen], 1):
         sign.replace_input_with(index, value)

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact_format import LARGEST_SCALE, SMALLEST_SCALE
 from bnnkit.bits import n_words
 from bnnkit.errors import ArtifactError
 from bnnkit.runtime.kernels import sampling as kernels
@@ -20,8 +21,6 @@ _ROUNDING = 2.0**-21
 """More than all roundings of t + r z together, as a share of |t| + r |z|..."""
 _SMALLEST = 2.0**-126
 """... or, where that is too small for a share, more than the distance of two floats."""
-_SCALES = 2.0**-64, 2.0**64
-"""The noise scales that a file may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +43,9 @@ class Noise:
     layer: int
 
     def __post_init__(self) -> None:
-        low, high = _SCALES
         if not np.isfinite(self.thresholds).all():
             raise ArtifactError("expected finite thresholds of a stochastic sign")
-        if not ((self.scales >= low) & (self.scales <= high)).all():
+        if not ((self.scales >= SMALLEST_SCALE) & (self.scales <= LARGEST_SCALE)).all():
             raise ArtifactError("expected noise scales from 2^-64 to 2^64 of a stochastic sign")
 
     @property
