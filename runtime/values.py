@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.bits import n_words, unpack_signs
+from bnnkit.runtime import aligned
 from bnnkit.runtime.weights import padded_channels
 
 Kind = Literal["image", "signs", "sums", "real", "codes", "shape"]
@@ -81,7 +82,7 @@ class Value:
         if is_real and len(self.shape) == 1:
             (features,) = self.shape
             columns = padded_channels(features, 16)
-            return _zeros((batch, columns), self.dtype)[:, :features]
+            return aligned.zeros((batch, columns), self.dtype)[:, :features]
         channels, height, width = self.map
         size = (
             batch,
@@ -89,11 +90,11 @@ class Value:
             width + self.margin.left + self.margin.right,
         )
         if self.kind == "signs":
-            return _zeros((*size, n_words(channels)), np.dtype(np.uint64))
+            return aligned.zeros((*size, n_words(channels)), np.dtype(np.uint64))
         depth = channels if self.is_tight else padded_channels(channels + self.spare, 16)
         if self.kind == "sums":
-            return _zeros((*size, depth), np.dtype(np.int32))
-        return _zeros((*size, depth), self.dtype)[..., :channels]
+            return aligned.zeros((*size, depth), np.dtype(np.int32))
+        return aligned.zeros((*size, depth), self.dtype)[..., :channels]
 
     def interior(self, buffer: Array) -> Array:
         """A map's buffer without margin and padding channels: (N, H, W, C or words)."""
@@ -115,12 +116,6 @@ class Value:
             inner = (unpack_signs(inner, self.map[0]) + 1).astype(np.uint8)
         nchw = inner.transpose(0, 3, 1, 2)
         return nchw if len(self.shape) == 3 else nchw.reshape(len(buffer), -1)
-
-
-def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Zeros with a vector's worth of memory behind them, which kernels may read but do not use."""
-    size = int(np.prod(shape))
-    return np.zeros(size + 64 // dtype.itemsize, dtype)[:size].reshape(shape)
 
 
 def as_map(buffer: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bnnkit.runtime.cpu import adds_pairs, binary_form, has_512_bits
-from bnnkit.runtime.kernels import reals, sampling, signs
+from bnnkit.runtime.kernels import depthwise, pooling, reals, sampling, signs
 from bnnkit.runtime.kernels.compiled import cache_folder
 from bnnkit.runtime.kernels.program import ENTRIES, address_of, entry
 from bnnkit.runtime.steps.convolution import KERNELS, NIBBLES, OCTETS, PAIRS, WORDS
@@ -33,9 +33,10 @@ def kernels_of_this_cpu() -> list[Kernel]:
         signs.align_groups,
         reals.chain,
         reals.centre_shorts if adds_pairs() else reals.centre_floats,
-        reals.pool_maxima,
-        reals.pool_sums,
         reals.copy_reals,
+        pooling.pool_maxima,
+        pooling.pool_sums,
+        depthwise.depthwise,
     ]
 
 

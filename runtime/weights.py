@@ -4,10 +4,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
 
+from bnnkit.runtime import aligned
 from bnnkit.runtime.kernels import lookup
-from bnnkit.runtime.kernels.records import WIDE
+from bnnkit.runtime.kernels.tile import WIDE
 
 LANES = {
     np.dtype(np.uint64): 8,
@@ -79,9 +81,27 @@ def lanes(weight: NDArray[Any]) -> NDArray[Any]:
             int8 octets, int32 pairs.
 
     Returns:
-        One dimension: wide blocks (taps, WIDE, lanes), then single vectors (taps, 1, lanes).
+        One dimension: wide blocks (taps, `wide`, lanes), then single vectors (taps, 1, lanes).
     """
     return _blocks(_vectors(weight, LANES[weight.dtype]))
+
+
+def depthwise_lanes(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lay the channels of a depthwise weight across the lanes of vectors.
+
+    Args:
+        weight: (C, KH, KW).
+
+    Returns:
+        (vectors, KH * KW, 16), zeros behind the last channel.
+    """
+    vectors = _vectors(weight.reshape(len(weight), -1), 16)
+    return aligned.copy(vectors.transpose(0, 2, 1))
+
+
+def wide(dtype: np.dtype[Any]) -> int:
+    """Vectors of weights of that type in a wide block."""
+    return int(WIDE[from_dtype(dtype)])
 
 
 def _vectors(weight: NDArray[Any], per_vector: int) -> NDArray[Any]:
@@ -95,10 +115,11 @@ def _vectors(weight: NDArray[Any], per_vector: int) -> NDArray[Any]:
 def _blocks(vectors: NDArray[Any]) -> NDArray[Any]:
     """Vectors (vectors, lanes, taps) in the order in which tiles read them."""
     _, per_vector, taps = vectors.shape
-    n_wide = len(vectors) // WIDE * WIDE
-    wide = vectors[:n_wide].reshape(-1, WIDE, per_vector, taps).transpose(0, 3, 1, 2)
+    block = wide(vectors.dtype)
+    n_wide = len(vectors) // block * block
+    blocks = vectors[:n_wide].reshape(-1, block, per_vector, taps).transpose(0, 3, 1, 2)
     single = vectors[n_wide:].transpose(0, 2, 1)
-    return np.concatenate([wide.ravel(), single.ravel()])
+    return aligned.copy(np.concatenate([blocks.ravel(), single.ravel()]))
 
 
 def border_cases(

@@ -8,9 +8,9 @@ import numpy as np
 from numba import njit
 
 from bnnkit.runtime.kernels.maps import share
-from bnnkit.runtime.kernels.records import PIXELS, WIDE, Convolution, Noise, read
+from bnnkit.runtime.kernels.records import PIXELS, Convolution, Noise, read
 from bnnkit.runtime.kernels.sampling import sample_row
-from bnnkit.runtime.kernels.tile import maximum, tile
+from bnnkit.runtime.kernels.tile import maximum, tile, wide
 
 WORDS = np.zeros(1, np.uint64)
 NIBBLES = np.zeros(1, np.uint8)
@@ -27,15 +27,15 @@ def _convolve(w, y, at, thread, threads):
     """A thread's share of a layer with weights of w's type and outputs of y's."""
     c = read(Convolution, at)
     rows = c.images * c.rows
-    wide = c.vectors // WIDE
-    blocks = wide + c.vectors % WIDE
+    wide_blocks = c.vectors // wide(w)
+    blocks = wide_blocks + c.vectors % wide(w)
     # Few rows (a dense layer, a small map): share the channels instead.
     by_rows = rows >= 2 * threads
     first_row, last_row = share(rows, thread, threads) if by_rows else (0, rows)
     first_block, last_block = (0, blocks) if by_rows else share(blocks, thread, threads)
     for block in range(first_block, last_block):
-        is_wide = block < wide
-        vector = block * WIDE if is_wide else wide * (WIDE - 1) + block
+        is_wide = block < wide_blocks
+        vector = block * wide(w) if is_wide else wide_blocks * (wide(w) - 1) + block
         y_block = c.y + vector * c.y_vector
         for row in range(first_row, last_row):
             image, line = row // c.rows, row % c.rows
@@ -51,13 +51,13 @@ def _convolve_and_pool(w, y, at, thread, threads):
     """
     c = read(Convolution, at)
     pooled_rows, pooled_columns = c.rows // 2, c.columns // 2
-    wide = c.vectors // WIDE
-    step = WIDE * c.y_vector
+    wide_blocks = c.vectors // wide(w)
+    step = wide(w) * c.y_vector
     scratch = c.scratch + thread * c.scratch_thread
     first, last = share(c.images * pooled_rows, thread, threads)
-    for block in range(wide + c.vectors % WIDE):
-        is_wide = block < wide
-        vector = block * WIDE if is_wide else wide * (WIDE - 1) + block
+    for block in range(wide_blocks + c.vectors % wide(w)):
+        is_wide = block < wide_blocks
+        vector = block * wide(w) if is_wide else wide_blocks * (wide(w) - 1) + block
         y_block = c.y + vector * c.y_vector
         for row in range(first, last):
             image, line = row // pooled_rows, row % pooled_rows
@@ -69,7 +69,7 @@ def _convolve_and_pool(w, y, at, thread, threads):
                 top = scratch + 2 * column * step
                 bottom = top + c.columns * step
                 if is_wide:
-                    maximum(WIDE, w, top, bottom, step, y_at + column * c.y_pixel)
+                    maximum(wide(w), w, top, bottom, step, y_at + column * c.y_pixel)
                 else:
                     maximum(1, w, top, bottom, step, y_at + column * c.y_pixel)
 
@@ -84,7 +84,7 @@ def _convolve_and_sample(w, window, at, thread, threads):
     c = read(Convolution, at)
     n = read(Noise, c.noise)
     lanes = c.y_vector // 4
-    per_group = max(WIDE, 64 // lanes)
+    per_group = max(wide(w), 64 // lanes)
     pixel = per_group * c.y_vector
     groups = (c.vectors + per_group - 1) // per_group
     rows_of_image = c.rows // window
@@ -115,9 +115,9 @@ def _convolve_vectors(w, c, first, vectors, image, line, y_at, y_pixel):
     """Sums of one row of pixels for some vectors of channels."""
     vector = first
     while vector < first + vectors:
-        is_wide = vector < c.vectors // WIDE * WIDE
+        is_wide = vector < c.vectors // wide(w) * wide(w)
         _convolve_row(w, SUMS, c, is_wide, vector, image, line, y_at, y_pixel)
-        step = WIDE if is_wide else 1
+        step = wide(w) if is_wide else 1
         vector += step
         y_at += step * c.y_vector
 
@@ -138,7 +138,7 @@ def _convolve_row(w, y, c, is_wide, vector, image, line, y_at, y_pixel):
                 case_at + column * 8,
             )
             if is_wide:
-                tile(PIXELS, WIDE, w, y, c, pixel, w_at, vector, case, out, y_pixel)
+                tile(PIXELS, wide(w), w, y, c, pixel, w_at, vector, case, out, y_pixel)
             else:
                 tile(PIXELS, 1, w, y, c, pixel, w_at, vector, case, out, y_pixel)
     else:
@@ -149,7 +149,7 @@ def _convolve_row(w, y, c, is_wide, vector, image, line, y_at, y_pixel):
                 case_at + column * 8,
             )
             if is_wide:
-                tile(1, WIDE, w, y, c, pixel, w_at, vector, case, out, y_pixel)
+                tile(1, wide(w), w, y, c, pixel, w_at, vector, case, out, y_pixel)
             else:
                 tile(1, 1, w, y, c, pixel, w_at, vector, case, out, y_pixel)
 

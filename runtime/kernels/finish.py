@@ -5,13 +5,14 @@ taps):
 
     signs -> signs    set the bit (-1) where acc > limit
     signs -> sums     base - 2 acc
-    signs -> reals    (base - 2 acc) * scale + bias, rounded after the product and after the sum
+    signs -> reals    limited (base - 2 acc) * scale + bias, rounded after the product and the sum
     reals -> signs    set the bit (-1) where acc < threshold
     reals -> sums     acc, exact while it is below 2^24
     reals -> reals    acc * scale + bias, rounded after each
 
 where base = K less the weights that fall on zero padding, and, because the sum is base - 2 acc,
-sum < t  <=>  acc > limit = floor((base - t) / 2).
+sum < t  <=>  acc > limit = floor((base - t) / 2). For reals an integer that follows is in the base
+too, and limited means no less than `least` and no more than `most`.
 
 The comparison yields a mask of lanes, which *is* the packed output: sign, batch norm and packing
 cost one instruction. The constants (limit, base, threshold, bias) are the row of a table that
@@ -22,7 +23,16 @@ from llvmlite import ir
 from numba import types
 
 from bnnkit.runtime.kernels import lookup
-from bnnkit.runtime.kernels.vectors import F32, FLOATS, I32, I64, constant, load, store
+from bnnkit.runtime.kernels.vectors import (
+    F32,
+    FLOATS,
+    I32,
+    I64,
+    broadcast,
+    constant,
+    load,
+    store,
+)
 
 LANES = {
     types.uint64: 8,
@@ -34,45 +44,50 @@ LANES = {
 """Output channels in one vector, by the type of the weights."""
 
 
-def _signs_to_signs(builder, accumulator, table, scale, bias):
+def _signs_to_signs(builder, at, accumulator, table, scale, bias):
     return builder.icmp_signed(">", accumulator, load(builder, table, accumulator.type, 4))
 
 
-def _signs_to_sums(builder, accumulator, table, scale, bias):
+def _signs_to_sums(builder, at, accumulator, table, scale, bias):
     kind = ir.VectorType(I32, accumulator.type.count)
     narrow = accumulator if accumulator.type == kind else builder.trunc(accumulator, kind)
     return builder.sub(load(builder, table, kind, 4), builder.add(narrow, narrow))
 
 
-def _signs_to_reals(builder, accumulator, table, scale, bias):
-    kind = ir.VectorType(F32, accumulator.type.count)
-    sums = builder.sitofp(_signs_to_sums(builder, accumulator, table, scale, bias), kind)
+def _signs_to_reals(builder, at, accumulator, table, scale, bias):
+    lanes = accumulator.type.count
+    ints, kind = ir.VectorType(I32, lanes), ir.VectorType(F32, lanes)
+    sums = _signs_to_sums(builder, at, accumulator, table, scale, bias)
+    for field, beyond in (("least", "<"), ("most", ">")):
+        limit = broadcast(builder, builder.trunc(at[field], I32), ints)
+        sums = builder.select(builder.icmp_signed(beyond, sums, limit), limit, sums)
+    sums = builder.sitofp(sums, kind)
     scaled = builder.fmul(sums, load(builder, scale, kind, 4))
     return builder.fadd(scaled, load(builder, bias, kind, 4))
 
 
-def _reals_to_signs(builder, accumulator, table, scale, bias):
+def _reals_to_signs(builder, at, accumulator, table, scale, bias):
     return builder.fcmp_ordered("<", accumulator, load(builder, table, FLOATS, 4))
 
 
-def _reals_to_sums(builder, accumulator, table, scale, bias):
+def _reals_to_sums(builder, at, accumulator, table, scale, bias):
     return builder.fptosi(accumulator, ir.VectorType(I32, 16))
 
 
-def _reals_to_reals(builder, accumulator, table, scale, bias):
+def _reals_to_reals(builder, at, accumulator, table, scale, bias):
     scaled = builder.fmul(accumulator, load(builder, scale, FLOATS, 4))
     return builder.fadd(scaled, load(builder, bias, FLOATS, 4))
 
 
-def _integers_to_signs(builder, accumulator, table, scale, bias):
+def _integers_to_signs(builder, at, accumulator, table, scale, bias):
     return builder.icmp_signed("<", accumulator, load(builder, table, accumulator.type, 4))
 
 
-def _integers_to_sums(builder, accumulator, table, scale, bias):
+def _integers_to_sums(builder, at, accumulator, table, scale, bias):
     return accumulator
 
 
-def _integers_to_reals(builder, accumulator, table, scale, bias):
+def _integers_to_reals(builder, at, accumulator, table, scale, bias):
     return _reals_to_reals(builder, builder.sitofp(accumulator, FLOATS), table, scale, bias)
 
 
@@ -116,7 +131,7 @@ def finish(builder, w, y, accumulators, at, vector, case_at, y_at, y_pixel):
             constants = builder.add(table_row, constant(v * lanes * table_size))
             factor = builder.add(scale, constant(v * lanes * 4))
             shift = builder.add(factor, at["scale_row"])
-            value = FINISH[w][y](builder, accumulator, constants, factor, shift)
+            value = FINISH[w][y](builder, at, accumulator, constants, factor, shift)
             first = builder.add(channel, constant(v * lanes))
             _write(builder, value, builder.add(pixel, constant(v * y_vector)), first, at)
 

@@ -31,14 +31,13 @@ MOST_TAPS = 65535
 TABLE = np.array([[(a ^ w).bit_count() for w in range(16)] for a in range(16)], np.uint8)
 
 
-def accumulators(builder, pixels, vectors, all_vectors, at, x_at, w_at):
+def accumulators(builder, pixels, vectors, at, x_at, w_at):
     """Counts of unlike signs, int32 acc[p][v], after all taps.
 
     Args:
         builder: LLVM's.
         pixels: P.
         vectors: V.
-        all_vectors: How many a tap has in memory, of which these are some.
         at: Fields of the Convolution; `run` and the steps count bytes of packed signs.
         x_at: Address of the first tap of the first pixel.
         w_at: Address of the weights, (nibbles, V, lanes).
@@ -58,13 +57,14 @@ def accumulators(builder, pixels, vectors, all_vectors, at, x_at, w_at):
                 is_short = builder.icmp_signed("<", left, constant(FLUSH))
                 count = builder.select(is_short, left, constant(FLUSH))
                 x = builder.add(start, first)
-                sums = _byte_sums(builder, wide, all_vectors, at, x, count, weight)
+                sums = _byte_sums(builder, wide, at, x, count, weight)
                 _widen(builder, wide, sums)
     return [[builder.zext(builder.load(slot), INTS) for slot in row] for row in wide]
 
 
-def _byte_sums(builder, wide, all_vectors, at, x, count, weight):
+def _byte_sums(builder, wide, at, x, count, weight):
     """Slots of byte sums over `count` input bytes from x on; moves on in the weights."""
+    vectors = len(wide[0])
     sums = [[cgutils.alloca_once(builder, BYTES) for _ in row] for row in wide]
     for slot in (slot for row in sums for slot in row):
         builder.store(ir.Constant(BYTES, None), slot)
@@ -80,10 +80,10 @@ def _byte_sums(builder, wide, all_vectors, at, x, count, weight):
         high = [builder.and_(sign, constant(240)) for sign in signs]
         for half, nibbles in enumerate((low, high)):
             rows = [_table_row(builder, at["lookup"], nibble) for nibble in nibbles]
-            for v in range(len(wide[0])):
+            for v in range(vectors):
                 w = load(
                     builder,
-                    builder.add(w_at, constant((half * all_vectors + v) * LANES)),
+                    builder.add(w_at, constant((half * vectors + v) * LANES)),
                     BYTES,
                     1,
                 )
@@ -91,7 +91,7 @@ def _byte_sums(builder, wide, all_vectors, at, x, count, weight):
                     unlike = shuffle(builder, row, w)
                     slot = sums[p][v]
                     builder.store(opaque(builder, builder.add(builder.load(slot), unlike)), slot)
-        builder.store(builder.add(w_at, constant(2 * all_vectors * LANES)), weight)
+        builder.store(builder.add(w_at, constant(2 * vectors * LANES)), weight)
     return sums
 
 

@@ -19,14 +19,13 @@ INTS = ir.VectorType(I32, 16)
 MULTIPLY_ADD = "llvm.x86.avx512.pmaddw.d.512"
 
 
-def accumulators(builder, pixels, vectors, all_vectors, at, x_at, w_at):
+def accumulators(builder, pixels, vectors, at, x_at, w_at):
     """Sums, int32 acc[p][v], after all taps.
 
     Args:
         builder: LLVM's.
         pixels: P.
         vectors: V.
-        all_vectors: How many a pair of taps has in memory, of which these are some.
         at: Fields of the Convolution; a run of an odd length ends in a weight of zero.
         x_at: Address of the first tap of the first pixel, int16.
         w_at: Address of the weights, (pairs, V, 16, 2).
@@ -53,7 +52,7 @@ def accumulators(builder, pixels, vectors, all_vectors, at, x_at, w_at):
                     for v, slot in enumerate(slot_row):
                         products = _multiply_add(builder, builder.bitcast(pair, SHORTS), w[v])
                         builder.store(builder.add(builder.load(slot), products), slot)
-                builder.store(builder.add(here, constant(64 * all_vectors)), weight)
+                builder.store(builder.add(here, constant(64 * vectors)), weight)
     return [[builder.load(slot) for slot in slot_row] for slot_row in slots]
 
 

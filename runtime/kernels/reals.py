@@ -10,7 +10,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from bnnkit.runtime.kernels.maps import get, put, row_at, share_rows
-from bnnkit.runtime.kernels.records import Centre, Chain, Map, Move, Pool, read
+from bnnkit.runtime.kernels.records import Centre, Chain, Map, Move, read
 from bnnkit.runtime.kernels.signs import pack_pixel
 from bnnkit.runtime.kernels.vectors import FLOATS, I32, load, store
 
@@ -150,51 +150,9 @@ def copy_reals(at, thread, threads):
 
 
 @njit(error_model="numpy")
-def _pool(code, at, thread, threads):
-    """Combine the pixels of each window, in the window's row-major order, by one operation."""
-    p = read(Pool, at)
-    x, y = read(Map, p.x), read(Map, p.y)
-    first, last = share_rows(y, thread, threads)
-    for row in range(first, last):
-        image = x.data + row // y.rows * x.image
-        y_row = row_at(y, row)
-        for column in range(y.columns):
-            out = y_row + column * y.pixel
-            is_first = True
-            for ky in range(p.height):
-                line = row % y.rows * p.down - p.top + ky * p.row_step
-                if 0 <= line < x.rows:
-                    for kx in range(p.width):
-                        at_x = column * p.right - p.left + kx * p.column_step
-                        if 0 <= at_x < x.columns:
-                            pixel = image + line * x.row + at_x * x.pixel
-                            if is_first:
-                                _copy_pixel(pixel, out, x.depth)
-                                is_first = False
-                            elif code == MAXIMUM:
-                                for at_byte in range(0, x.depth * 4, 64):
-                                    place = out + at_byte
-                                    _operate(MAXIMUM, place, pixel + at_byte, place)
-                            else:
-                                for at_byte in range(0, x.depth * 4, 64):
-                                    place = out + at_byte
-                                    _operate(ADD, place, pixel + at_byte, place)
-
-
-@njit(error_model="numpy")
 def _copy_pixel(x_at, y_at, channels):
     whole = channels // 16 * 64
     for at in range(0, whole, 64):
         _operate(MOVE, x_at + at, x_at + at, y_at + at)
     for at in range(whole, channels * 4, 4):
         put(REALS, y_at + at, get(REALS, x_at + at))
-
-
-def pool_maxima(at, thread, threads):
-    """Maximum over windows of reals, clipped at the border; a Pool."""
-    _pool(MAXIMUM, at, thread, threads)
-
-
-def pool_sums(at, thread, threads):
-    """Sum over windows of reals, clipped at the border; a Pool."""
-    _pool(ADD, at, thread, threads)

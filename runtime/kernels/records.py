@@ -14,8 +14,6 @@ from bnnkit.runtime.kernels.vectors import I64
 
 PIXELS = 4
 """Output pixels of a tile."""
-WIDE = 4
-"""Vectors of output channels of a tile; what is left over is done one vector at a time."""
 
 
 class Map(NamedTuple):
@@ -75,6 +73,9 @@ class Convolution(NamedTuple):
     """Address of float32 scale and bias, (2, channels), for real outputs."""
     scale_row: int
     """Between scale and bias."""
+    least: int
+    """What sums of signs are limited to before they are scaled; likewise most."""
+    most: int
     cases: int
     """Address of int64 (rows, columns): the row of the table for each pixel."""
     y: int
@@ -172,6 +173,27 @@ class Pool(NamedTuple):
     column_step: int
     top: int
     left: int
+
+
+class Depthwise(NamedTuple):
+    """A depthwise convolution: windows that move over a map and its margin, with weights."""
+
+    x: int
+    """Address of a Map; likewise y."""
+    y: int
+    height: int
+    """Of the window, as in Pool; likewise the next seven."""
+    width: int
+    down: int
+    right: int
+    row_step: int
+    column_step: int
+    top: int
+    left: int
+    w: int
+    """Address of float32 weights, (vectors of channels, taps, 16)."""
+    bias: int
+    """Address of one float32 a channel, padded to whole vectors."""
 
 
 class Align(NamedTuple):

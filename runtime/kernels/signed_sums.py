@@ -34,14 +34,13 @@ SIGNS = [[-1.0 if lane >> bit & 1 else 1.0 for lane in range(16)] for bit in ran
 """The sign of input k in the sum that weights w ask for: a set bit is -1."""
 
 
-def accumulators(builder, pixels, vectors, all_vectors, at, x_at, w_at):
+def accumulators(builder, pixels, vectors, at, x_at, w_at):
     """Sums acc[p][v] after all taps.
 
     Args:
         builder: LLVM's.
         pixels: P.
         vectors: V.
-        all_vectors: How many a tap has in memory, of which these are some.
         at: Fields of the Convolution; `run` counts the channels of one pixel.
         x_at: Address of the first tap of the first pixel, float32.
         w_at: Address of the weights, (bytes, V, 16).
@@ -52,7 +51,7 @@ def accumulators(builder, pixels, vectors, all_vectors, at, x_at, w_at):
     weight = cgutils.alloca_once_value(builder, w_at)
     whole = builder.udiv(at["run"], constant(TAPS))
     rest = builder.urem(at["run"], constant(TAPS))
-    step = constant(16 * all_vectors)
+    step = constant(16 * vectors)
     with cgutils.for_range(builder, at["outer_count"], intp=I64) as outer:
         row = builder.add(x_at, builder.mul(outer.index, at["outer_step"]))
         with cgutils.for_range(builder, at["middle_count"], intp=I64) as middle:

@@ -36,28 +36,35 @@ from bnnkit.runtime.kernels.vectors import (
     store,
 )
 
-VECTOR = {
-    types.uint64: 64,
-    types.uint8: lookup.LANES,
-    types.float32: 64,
-    types.int8: 16,
-    types.int32: 64,
-}
-"""Bytes of a vector of weights."""
 ELSEWHERE = {
     types.uint8: lookup.accumulators,
     types.int8: signed_sums.accumulators,
     types.int32: pairs.accumulators,
 }
 """Forms that have files of their own."""
-PARTS = {
-    types.uint64: (4, 4),
-    types.int8: (4, 4),
-    types.int32: (4, 4),
-    types.uint8: (4, 4) if has_512_bits() else (2, 4),
-    types.float32: (4, 4) if has_512_bits() else (2, 2),
+WIDE = {
+    types.uint64: 4,
+    types.int8: 4,
+    types.int32: 4,
+    types.uint8: 4 if has_512_bits() else 2,
+    types.float32: 4 if has_512_bits() else 2,
 }
-"""Pixels and vectors of channels whose accumulators fit into the CPU's registers."""
+"""Vectors of output channels of a tile; what is left over is done one vector at a time."""
+FITTING = {
+    types.uint64: 16,
+    types.int8: 16,
+    types.int32: 16,
+    types.uint8: 16 if has_512_bits() else 8,
+    types.float32: 16 if has_512_bits() else 4,
+}
+"""Accumulators that fit into the CPU's registers beside all else."""
+
+
+@intrinsic
+def wide(typing_context, w):
+    """WIDE of an array of the weights' element type, as a literal."""
+    count = types.literal(WIDE[w.dtype])
+    return count(w), lambda context, builder, signature, arguments: constant(count.literal_value)
 
 
 def _accumulate_popcount(builder, accumulator, x, w):
@@ -73,13 +80,10 @@ ACCUMULATE = {types.uint64: _accumulate_popcount, types.float32: _accumulate_pro
 ELEMENT = {types.uint64: (I64, WORDS, 8), types.float32: (F32, FLOATS, 4)}
 
 
-def _accumulators(builder, kind, pixels, vectors, all_vectors, at, x_at, w_at):
-    """Values acc[p][v] after all taps; `at` holds the fields of the Convolution.
-
-    The weights of a tap are `all_vectors`, of which these are some.
-    """
+def _accumulators(builder, kind, pixels, vectors, at, x_at, w_at):
+    """Values acc[p][v] after all taps; `at` holds the fields of the Convolution."""
     if kind in ELSEWHERE:
-        return ELSEWHERE[kind](builder, pixels, vectors, all_vectors, at, x_at, w_at)
+        return ELSEWHERE[kind](builder, pixels, vectors, at, x_at, w_at)
     (scalar, vector, size), accumulate = ELEMENT[kind], ACCUMULATE[kind]
     slots = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(pixels)]
     for slot in (slot for row in slots for slot in row):
@@ -104,7 +108,7 @@ def _accumulators(builder, kind, pixels, vectors, all_vectors, at, x_at, w_at):
                     lanes = broadcast(builder, x, vector)
                     for v, slot in enumerate(slots[p]):
                         builder.store(accumulate(builder, builder.load(slot), lanes, w[v]), slot)
-                builder.store(builder.add(weight, constant(64 * all_vectors)), next_weight)
+                builder.store(builder.add(weight, constant(64 * vectors)), next_weight)
     return [[builder.load(slot) for slot in row] for row in slots]
 
 
@@ -128,29 +132,17 @@ def tile(typing_context, pixels, vectors, w, y, c, x_at, w_at, vector, case_at, 
     """
     p_count, v_count = pixels.literal_value, vectors.literal_value
     signature = types.void(pixels, vectors, w, y, c, *[types.int64] * 6)
-    # What does not fit into the registers is done in parts.
-    p_part, v_part = (min(pair) for pair in zip(PARTS[w.dtype], (p_count, v_count), strict=True))
+    p_part = min(p_count, FITTING[w.dtype] // v_count)  # what does not fit is done in parts
 
     def generate(context, builder, _signature, arguments):
         record, x_at, w_at, vector, case_at, y_at, y_pixel = arguments[4:]
         at = {name: builder.extract_value(record, i) for i, name in enumerate(Convolution._fields)}
-        y_vector = LANES[w.dtype] // 8 if y.dtype == types.uint8 else LANES[w.dtype] * 4
-        with (
-            _steps(builder, p_count, p_part) as pixel,
-            _steps(builder, v_count, v_part) as first,
-        ):
+        with _steps(builder, p_count, p_part) as pixel:
             x_part = builder.add(x_at, builder.mul(pixel, at["x_pixel"]))
-            w_part = builder.add(w_at, builder.mul(first, constant(VECTOR[w.dtype])))
-            accumulators = _accumulators(
-                builder, w.dtype, p_part, v_part, v_count, at, x_part, w_part
-            )
+            accumulators = _accumulators(builder, w.dtype, p_part, v_count, at, x_part, w_at)
             y_part = builder.add(y_at, builder.mul(pixel, y_pixel))
-            y_part = builder.add(y_part, builder.mul(first, constant(y_vector)))
             case_part = builder.add(case_at, builder.mul(pixel, constant(8)))
-            channels = builder.add(vector, first)
-            finish(
-                builder, w.dtype, y.dtype, accumulators, at, channels, case_part, y_part, y_pixel
-            )
+            finish(builder, w.dtype, y.dtype, accumulators, at, vector, case_part, y_part, y_pixel)
         return context.get_dummy_value()
 
     return signature, generate

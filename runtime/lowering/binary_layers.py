@@ -81,7 +81,8 @@ def _add(
         if kind == "signs" and output.thresholds is not None:
             return Constants(table=weights.limits(sums[:, part], output.thresholds[part], lanes))
         scale = None if output.scale is None else weights.scales(output.scale[:, part], lanes)
-        return Constants(table=weights.bases(sums[:, part], lanes), scale=scale)
+        table = weights.bases(sums[:, part] + output.shift, lanes)
+        return Constants(table=table, scale=scale, limits=output.limits)
 
     layer = Layer(
         source=source,

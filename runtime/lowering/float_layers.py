@@ -8,7 +8,6 @@ from bnnkit.runtime.cpu import adds_pairs, has_512_bits
 from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.layer import (
-    NO_PADS,
     Layer,
     add_layer,
     check_inputs_of,
@@ -17,6 +16,7 @@ from bnnkit.runtime.lowering.layer import (
 )
 from bnnkit.runtime.lowering.output import Output, sums_of
 from bnnkit.runtime.steps.convolution import Constants
+from bnnkit.runtime.steps.depthwise import Depthwise
 from bnnkit.runtime.steps.real import Centre, CopyReal
 from bnnkit.runtime.values import FLOAT, Array, Kind, Value
 
@@ -61,6 +61,9 @@ def lower_real_layer(draft: Draft, node: Node) -> bool:
     elif not node.attributes.get("transB"):  # MatMul has no such attribute
         weight = weight.T
     bias = np.broadcast_to(bias.reshape(-1), len(weight))
+    if _is_depthwise(draft, node, weight):
+        _add_depthwise(draft, node, weight, bias)
+        return True
     scale = np.stack([np.ones(len(weight)), bias]).astype(np.float32)
     output = Output(name=node.outputs[0], kind="real", scale=scale)
     _add(draft, node, _float_input(draft, node), weight, output)
@@ -86,15 +89,38 @@ def _is_dense(draft: Draft, node: Node, weight: Array, bias: Array) -> bool:
     return is_plain and is_vector and has_bias_row and not node.attributes.get("transA")
 
 
+def _is_depthwise(draft: Draft, node: Node, weight: Array) -> bool:
+    """Whether every channel of a map gives one channel."""
+    channels = draft.values[node.inputs[0]].map[0]
+    groups = node.attributes.get("group", 1)
+    return weight.ndim == 4 and weight.shape[1] == 1 < groups == channels == len(weight)
+
+
+def _add_depthwise(draft: Draft, node: Node, weight: Array, bias: Array) -> None:
+    """Append a depthwise convolution, of weights (C, 1, KH, KW)."""
+    source = _float_input(draft, node)
+    window, pads = window_of(node, draft.values[source], (weight.shape[2], weight.shape[3]))
+    draft.values[source].margin.widen(*pads)
+    (padded_bias,) = weights.scales(bias[None].astype(np.float32), 16)
+    step = Depthwise(
+        name=node.name,
+        source=source,
+        target=node.outputs[0],
+        window=window,
+        weights=weights.depthwise_lanes(weight[:, 0].astype(np.float32)),
+        bias=padded_bias,
+    )
+    draft.add(step, Value(kind="real", shape=(len(weight), *window.output)))
+
+
 def _float_input(draft: Draft, node: Node) -> str:
-    """The node's input as float32 in NHWC, with a margin of its own where it needs one."""
+    """The node's input as float32 in NHWC."""
     source = node.inputs[0]
     value = draft.values[source]
-    is_stored = value.kind == "real" and value.dtype == np.float32
-    if is_stored and not any(node.attributes.get("pads", NO_PADS)):
+    if value.kind == "real" and value.dtype == FLOAT:
         return source
     copy = CopyReal(name=node.name, source=source, target=f"{node.name}/padded")
-    draft.add(copy, Value(kind="real", shape=value.shape))
+    draft.add(copy, Value(kind="real", shape=value.shape, is_tight=True))
     return copy.target
 
 

@@ -14,6 +14,7 @@ from bnnkit.runtime.lowering.binary_layers import (
     binary_conv2d_threshold,
     binary_linear,
 )
+from bnnkit.runtime.lowering.channels_last import lower_channels_last
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
 from bnnkit.runtime.lowering.float_layers import integer_layer, lower_real_layer
@@ -35,6 +36,7 @@ BINARY: dict[str, Callable[[Draft, Node], None]] = {
 
 WHERE_POSSIBLE: tuple[Callable[[Draft, Node], bool], ...] = (
     signs.lower_move,
+    lower_channels_last,
     lower_pooling,
     lower_real_layer,
     lower_elementwise,

@@ -11,11 +11,13 @@ from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.noise import noise_of
+from bnnkit.runtime.steps.convolution import NO_LIMITS
 from bnnkit.runtime.steps.stochastic import Noise
 from bnnkit.runtime.values import Array, Kind
 
 FLOAT = 1
 """ONNX's number for float32."""
+SUMS_OF_SIGNS = {"bnnkit.BinaryConv2d", "bnnkit.BinaryLinear"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,8 @@ class Output:
         kind: signs where thresholds are given, real where a scale is, else sums.
         thresholds: (O,).
         scale: float32 (2, O): scale and bias.
+        shift: Added to sums of signs before they are limited and scaled.
+        limits: The least and the most that a shifted sum counts as.
         noise: Of stochastic signs.
         pools: Only the maximum over 2x2 windows, of signs or of what stochastic ones compare.
     """
@@ -35,6 +39,8 @@ class Output:
     kind: Kind
     thresholds: Array | None = None
     scale: Array | None = None
+    shift: int = 0
+    limits: tuple[int, int] = NO_LIMITS
     noise: Noise | None = None
     pools: bool = False
 
@@ -82,7 +88,9 @@ def sums_of(draft: Draft, node: Node, channels: int, rank: int) -> Output:
     """
     reader = draft.graph.sole_reader(node.outputs[0])
     if reader is not None and reader.kind == "Cast" and reader.attributes["to"] == FLOAT:
-        found = _sampled(draft, node, reader, channels) or _scaled(draft, reader, channels, rank)
+        found = _sampled(draft, node, reader, channels) or _scaled(
+            draft, node, reader, channels, rank
+        )
         if found is not None:
             return found
     return threshold_of(draft, node)
@@ -112,10 +120,17 @@ def _sampled(draft: Draft, node: Node, cast: Node, channels: int) -> Output | No
     return Output(name=sign.outputs[0], kind="signs", noise=noise, pools=pool is not None)
 
 
-def _scaled(draft: Draft, cast: Node, channels: int, rank: int) -> Output | None:
-    """Cast, Mul, Add with one number a channel: the form of a batch norm, behind a step or not."""
+def _scaled(draft: Draft, node: Node, cast: Node, channels: int, rank: int) -> Output | None:
+    """Cast, Mul, Add with one number a channel: the form of a batch norm, behind a step or not.
+
+    Between the Cast and the Mul, sums of signs may be limited and shifted, as in LCE's layers.
+    """
     nodes, scale = [cast], np.ones(channels, np.float32)
-    reader = draft.graph.sole_reader(cast.outputs[0])
+    shift, limits = 0, NO_LIMITS
+    if node.kind in SUMS_OF_SIGNS:
+        between, shift, limits = _shifted(draft, cast)
+        nodes += between
+    reader = draft.graph.sole_reader(nodes[-1].outputs[0])
     while reader is not None and reader.kind == "Mul":
         number = _number(draft, reader, channels, rank)
         if number is None or not (_are_powers_of_two(scale) or _are_powers_of_two(number)):
@@ -127,7 +142,48 @@ def _scaled(draft: Draft, cast: Node, channels: int, rank: int) -> Output | None
         return None
     draft.done |= {node.name for node in [*nodes, reader]}
     rows = np.stack([scale, bias]).astype(np.float32)
-    return Output(name=reader.outputs[0], kind="real", scale=rows)
+    return Output(name=reader.outputs[0], kind="real", scale=rows, shift=shift, limits=limits)
+
+
+def _shifted(draft: Draft, cast: Node) -> tuple[list[Node], int, tuple[int, int]]:
+    """A Relu or a Clip, and the addition of a whole number, behind a Cast: all of them exact.
+
+    Returns:
+        The nodes, the number, and the limits of the sum after it is added.
+    """
+    nodes, (least, most) = [], NO_LIMITS
+    reader = draft.graph.sole_reader(cast.outputs[0])
+    if reader is not None and reader.kind in ("Relu", "Clip"):
+        bounds = [0.0] if reader.kind == "Relu" else _bounds(draft, reader)
+        if bounds is None or not all(map(_is_whole, bounds)):
+            return [], 0, NO_LIMITS
+        nodes.append(reader)
+        least, most = int(bounds[0]), int(bounds[1]) if len(bounds) > 1 else most
+        reader = draft.graph.sole_reader(reader.outputs[0])
+    number = _single(draft, reader) if reader is not None and reader.kind == "Add" else None
+    if reader is None or number is None or not _is_whole(number):
+        return nodes, 0, (least, most)
+    shift = int(number)
+    least, most = (limit if limit in NO_LIMITS else limit + shift for limit in (least, most))
+    return [*nodes, reader], shift, (least, most)
+
+
+def _bounds(draft: Draft, clip: Node) -> list[float] | None:
+    """Both bounds of a Clip, where they are constant numbers."""
+    found = [draft.graph.constants.get(name) for name in clip.inputs[1:]]
+    numbers = [float(bound) for bound in found if bound is not None and bound.size == 1]
+    return numbers if len(numbers) == 2 and numbers[0] <= numbers[1] else None
+
+
+def _single(draft: Draft, node: Node) -> float | None:
+    """The constant operand of a node where it is a single number."""
+    found = [draft.graph.constants[name] for name in node.inputs if name in draft.graph.constants]
+    return float(found[0].reshape(())) if len(found) == 1 and found[0].size == 1 else None
+
+
+def _is_whole(number: float) -> bool:
+    """Whether it is an integer with which integers of layers stay exact in float32."""
+    return abs(number) < 2**23 and number == int(number)
 
 
 def _are_powers_of_two(numbers: Array) -> bool:

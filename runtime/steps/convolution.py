@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels import convolution as kernels
 from bnnkit.runtime.kernels.lookup import TABLE
-from bnnkit.runtime.kernels.records import WIDE
 from bnnkit.runtime.kernels.records import Convolution as Record
 from bnnkit.runtime.kernels.stochastic import LANES as NOISE_LANES
 from bnnkit.runtime.kernels.stochastic import PARTS
@@ -17,7 +16,7 @@ from bnnkit.runtime.steps.step import Kernel, Native, native
 from bnnkit.runtime.steps.stochastic import Noise
 from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array, as_map
-from bnnkit.runtime.weights import LANES, padded_channels
+from bnnkit.runtime.weights import LANES, padded_channels, wide
 
 WORDS, NIBBLES = np.dtype(np.uint64), np.dtype(np.uint8)
 FLOATS, OCTETS = np.dtype(np.float32), np.dtype(np.int8)
@@ -46,6 +45,8 @@ KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
 """By the type of the weights and the kind of output."""
 CACHE_LINE = 64
 """Bytes."""
+NO_LIMITS = (-(2**31), 2**31 - 1)
+"""Which no sum reaches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +56,12 @@ class Constants:
     Attributes:
         table: (border cases, channels padded to vectors): limits, bases or thresholds.
         scale: float32 (2, channels padded), scale and bias of real outputs.
+        limits: The least and the most that a sum of signs counts as, before it is scaled.
     """
 
     table: Array
     scale: Array | None = None
+    limits: tuple[int, int] = NO_LIMITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,16 +100,15 @@ class Convolution:
             record = self._with_noise(memory, record, self.noise)
             kind = "sampled pooled signs" if self.pools else "sampled signs"
         elif self.pools:
-            size = 2 * record.columns * WIDE * record.y_vector
+            size = 2 * record.columns * wide(self.weights.dtype) * record.y_vector
             kind, record = "pooled signs", self._with_scratch(memory, record, size)
         return native(KERNELS[self.weights.dtype, kind], memory, record)
 
     def _with_noise(self, memory: Memory, record: Record, noise: Noise) -> Record:
         """Sums go to a scratch, so a vector of channels has their size."""
         lanes = LANES[self.weights.dtype]
-        size = (
-            (2 if self.pools else 1) * record.columns * max(WIDE * lanes, PARTS * NOISE_LANES) * 4
-        )
+        channels = max(wide(self.weights.dtype) * lanes, PARTS * NOISE_LANES)
+        size = (2 if self.pools else 1) * record.columns * channels * 4
         is_map = self.window.output != (1, 1)
         columns = record.columns // (2 if self.pools else 1) if is_map else 0
         record = record._replace(y_vector=lanes * 4, noise=noise.bind(memory, columns))
@@ -136,6 +138,8 @@ class Convolution:
             table_row=table.strides[0],
             scale=0 if scale is None else memory.address(scale),
             scale_row=0 if scale is None else scale.strides[0],
+            least=self.constants.limits[0],
+            most=self.constants.limits[1],
             cases=memory.address(self.cases),
             y=int(y.ctypes.data) + start,
             y_image=y.strides[0],

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.kernels import pooling
 from bnnkit.runtime.kernels import reals as kernels
 from bnnkit.runtime.kernels.records import Centre as CentreRecord
 from bnnkit.runtime.kernels.records import Chain as ChainRecord
@@ -121,6 +122,23 @@ class CopyReal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FromChannelsLast:
+    """An input (N, H, W, C) of float32, with the margin that a convolution wants."""
+
+    name: str
+    source: str
+    target: str
+
+    def bind(self, memory: Memory) -> Native:
+        pixels = memory.buffers[self.source]
+        images, rows, columns, depth = pixels.shape
+        image, row, pixel, _ = pixels.strides
+        source = Map(int(pixels.ctypes.data), image, row, pixel, images, rows, columns, depth)
+        record = Move(memory.record(source), memory.map(self.target))
+        return native(kernels.copy_reals, memory, record)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PoolReals:
     """Maximum or sum over windows of reals."""
 
@@ -133,7 +151,7 @@ class PoolReals:
     def bind(self, memory: Memory) -> Native:
         fields = self.window.fields
         record = Pool(memory.map(self.source), memory.map(self.target), *fields)
-        kernel = kernels.pool_maxima if self.is_maximum else kernels.pool_sums
+        kernel = pooling.pool_maxima if self.is_maximum else pooling.pool_sums
         return native(kernel, memory, record)
 
 

@@ -1,0 +1,97 @@
+"""Maximum and sum over the windows of a map of reals.
+
+A window's pixels are combined in row-major order in registers, sixteen channels at a time; what
+is outside of the map is left out.
+"""
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from bnnkit.runtime.kernels.maps import row_at, share_rows
+from bnnkit.runtime.kernels.records import Map, Pool, read
+from bnnkit.runtime.kernels.vectors import FLOATS, I64, load, store
+
+MAXIMUM, SUM = range(2)
+NEUTRAL = {MAXIMUM: float("-inf"), SUM: -0.0}
+"""What changes no number, a zero of either sign included."""
+VECTOR = 64
+"""Bytes of sixteen channels."""
+
+
+@intrinsic(prefer_literal=True)
+def _combine(typing_context, operation, x_at, rows, x_row, columns, x_column, y_at):
+    """Sixteen channels of one window.
+
+    Args:
+        typing_context: Numba's.
+        operation: MAXIMUM or SUM, a literal.
+        x_at: Address of the first pixel.
+        rows: How many rows of pixels.
+        x_row: Bytes between them; likewise columns.
+        columns: How many in a row.
+        x_column: Between them.
+        y_at: Address of the result.
+    """
+    code = operation.literal_value
+
+    def generate(context, builder, _signature, arguments):
+        x_at, rows, x_row, columns, x_column, y_at = arguments[1:]
+        neutral = ir.Constant(FLOATS, [NEUTRAL[code]] * FLOATS.count)
+        slot = cgutils.alloca_once_value(builder, neutral)
+        with cgutils.for_range(builder, rows, intp=I64) as outer:
+            row = builder.add(x_at, builder.mul(outer.index, x_row))
+            with cgutils.for_range(builder, columns, intp=I64) as inner:
+                place = builder.add(row, builder.mul(inner.index, x_column))
+                x, so_far = load(builder, place, FLOATS, 4), builder.load(slot)
+                if code == MAXIMUM:
+                    larger = builder.fcmp_ordered(">", so_far, x)
+                    builder.store(builder.select(larger, so_far, x), slot)
+                else:
+                    builder.store(builder.fadd(so_far, x), slot)
+        store(builder, builder.load(slot), y_at, 4)
+        return context.get_dummy_value()
+
+    return types.void(operation, *[types.int64] * 6), generate
+
+
+@njit(error_model="numpy")
+def _inside(start, taps, step, size):
+    """The taps, first and behind the last, of a window's axis that meet a map of that size."""
+    first = max(0, (step - 1 - start) // step)
+    last = min(taps, (size - start + step - 1) // step)
+    return first, last
+
+
+@njit(error_model="numpy")
+def _pool(operation, at, thread, threads):
+    p = read(Pool, at)
+    x, y = read(Map, p.x), read(Map, p.y)
+    x_row, x_column = p.row_step * x.row, p.column_step * x.pixel
+    first, last = share_rows(y, thread, threads)
+    for row in range(first, last):
+        top = row % y.rows * p.down - p.top
+        above, below = _inside(top, p.height, p.row_step, x.rows)
+        line = x.data + row // y.rows * x.image + (top + above * p.row_step) * x.row
+        for column in range(y.columns):
+            left = column * p.right - p.left
+            before, behind = _inside(left, p.width, p.column_step, x.columns)
+            x_at = line + (left + before * p.column_step) * x.pixel
+            y_at = row_at(y, row) + column * y.pixel
+            if above < below and before < behind:
+                for vector in range(0, y.depth * 4, VECTOR):
+                    _combine(
+                        operation, x_at + vector, below - above, x_row, behind - before, x_column,
+                        y_at + vector,
+                    )  # fmt: skip
+
+
+def pool_maxima(at, thread, threads):
+    """Maximum over windows of reals, clipped at the border; a Pool."""
+    _pool(MAXIMUM, at, thread, threads)
+
+
+def pool_sums(at, thread, threads):
+    """Sum over windows of reals, clipped at the border; a Pool."""
+    _pool(SUM, at, thread, threads)

@@ -1,0 +1,39 @@
+"""Depthwise convolution of reals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.runtime.kernels.depthwise import depthwise
+from bnnkit.runtime.kernels.records import Depthwise as Record
+from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.steps.step import Native, native
+from bnnkit.runtime.steps.window import Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depthwise:
+    """A kernel for each channel.
+
+    Attributes:
+        weights: float32, as `weights.depthwise_lanes` gives them.
+        bias: float32, (channels padded to vectors,).
+    """
+
+    name: str
+    source: str
+    target: str
+    window: Window
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def bind(self, memory: Memory) -> Native:
+        record = Record(
+            memory.map(self.source),
+            memory.map(self.target),
+            *self.window.fields,
+            w=memory.address(self.weights),
+            bias=memory.address(self.bias),
+        )
+        return native(depthwise, memory, record)
