@@ -181,8 +181,12 @@ class Depthwise(NamedTuple):
     x: int
     """Address of a Map; likewise y."""
     y: int
+    w: int
+    """Address of float32 weights, (vectors of channels, taps, 16)."""
+    bias: int
+    """Address of one float32 a channel, padded to whole vectors."""
     height: int
-    """Of the window, as in Pool; likewise the next seven."""
+    """Of the window, as in Pool; likewise the rest."""
     width: int
     down: int
     right: int
@@ -190,10 +194,6 @@ class Depthwise(NamedTuple):
     column_step: int
     top: int
     left: int
-    w: int
-    """Address of float32 weights, (vectors of channels, taps, 16)."""
-    bias: int
-    """Address of one float32 a channel, padded to whole vectors."""
 
 
 class Align(NamedTuple):

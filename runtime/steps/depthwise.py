@@ -32,8 +32,8 @@ class Depthwise:
         record = Record(
             memory.map(self.source),
             memory.map(self.target),
+            memory.address(self.weights),
+            memory.address(self.bias),
             *self.window.fields,
-            w=memory.address(self.weights),
-            bias=memory.address(self.bias),
         )
         return native(depthwise, memory, record)
