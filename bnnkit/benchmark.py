@@ -12,6 +12,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -123,6 +124,7 @@ def benchmark(
     batches: Sequence[int] = (1,),
     seconds: float = 2.0,
     averaging: Averaging = DETERMINISTIC,
+    tflite: bytes | None = None,
 ) -> Benchmark:
     """Measure engines on random inputs.
 
@@ -133,6 +135,7 @@ def benchmark(
         batches: Numbers of images in a run.
         seconds: For each engine, batch size and number of threads, warm-up aside.
         averaging: What engines that can draw samples average in a run.
+        tflite: The content of the .tflite file that became the artifact, which LCE runs as it is.
 
     Raises:
         UsageError: An engine is unknown, a number is not positive, no engine can be measured, or
@@ -146,7 +149,8 @@ def benchmark(
     measurements: list[Measurement] = []
     left_out: dict[str, str] = {}
     for n_threads in threads:
-        opened = _open(model, engines, n_threads, left_out)
+        open_one = partial(open_contestant, model=model, threads=n_threads, tflite=tflite)
+        opened = _open(engines, open_one, left_out)
         for batch in batches if opened else ():
             images = random_images(model, batch)
             pairs = [(engine, n_threads) for engine in opened]
@@ -180,12 +184,12 @@ def _check(engines: Sequence[str], numbers: Sequence[float]) -> None:
 
 
 def _open(
-    model: onnx.ModelProto, names: Sequence[str], threads: int, left_out: dict[str, str]
+    names: Sequence[str], open_one: Callable[[str], Engine], left_out: dict[str, str]
 ) -> list[Engine]:
     opened = []
     for name in names:
         try:
-            opened.append(open_contestant(name, model, threads=threads))
+            opened.append(open_one(name))
         except BnnkitError as error:
             left_out[name] = str(error)
     return opened

@@ -31,6 +31,7 @@ class Engine(ABC):
         name: A key of `engines.ENGINES`.
         version: Of the package that computes.
         outputs: The names of what `run` gives.
+        input_shape: Of an image, in the file's own layout.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Engine(ABC):
         self._graph = from_model(model)
         self._fixed_batch = fixed_batch(model)
         self.outputs = self._graph.outputs
+        self.input_shape = self._graph.input_shape
 
     @abstractmethod
     def run(self, images: Array) -> tuple[Array, ...]:

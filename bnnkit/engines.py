@@ -5,6 +5,8 @@
 | `bnnkit`           | the popcount runtime                                       | yes     |
 | `onnxruntime`      | stock ONNX Runtime on the file as it is                    | yes     |
 | `onnxruntime-fp32` | ONNX Runtime on the float twin of the file (float_twin.py) | no      |
+| `lce`              | Larq Compute Engine: a .tflite file as it is (lce_file.py),| no      |
+|                    | an .onnx file converted (lce.py)                           |         |
 | `reference`        | plain NumPy, slow; what it says is right                   | yes     |
 """
 
@@ -26,6 +28,8 @@ from bnnkit.errors import (
     UnsupportedError,
     UsageError,
 )
+from bnnkit.lce import LarqComputeEngine
+from bnnkit.lce_file import LceOnFile
 from bnnkit.onnxruntime_engines import FloatOnnxRuntime, OnnxRuntime
 from bnnkit.runtime import Model, artifact
 from bnnkit.runtime.ensemble import Ensemble
@@ -96,17 +100,21 @@ class PlainReference(SamplingEngine):
 
 
 ENGINES: dict[str, Callable[[onnx.ModelProto, int], Engine]] = {
-    engine.name: engine for engine in (Runtime, OnnxRuntime, FloatOnnxRuntime, PlainReference)
+    engine.name: engine
+    for engine in (Runtime, OnnxRuntime, FloatOnnxRuntime, LarqComputeEngine, PlainReference)
 }
 
 
-def open_engine(name: str, model: onnx.ModelProto, *, threads: int = 1) -> Engine:
+def open_engine(
+    name: str, model: onnx.ModelProto, *, threads: int = 1, tflite: bytes | None = None
+) -> Engine:
     """An engine, ready to execute the model.
 
     Args:
         name: A key of `ENGINES`.
         model: The artifact.
         threads: The result is the same for every number; the reference always has one.
+        tflite: The content of the .tflite file that became the artifact, which LCE runs as it is.
 
     Raises:
         UsageError: There is no such engine, or no threads.
@@ -116,6 +124,8 @@ def open_engine(name: str, model: onnx.ModelProto, *, threads: int = 1) -> Engin
     if name not in ENGINES:
         raise UsageError(f"expected an engine out of {', '.join(ENGINES)}, got {name!r}")
     check_threads(threads)
+    if name == LceOnFile.name and tflite is not None:
+        return LceOnFile(model, tflite, threads)
     return ENGINES[name](model, threads)
 
 
@@ -126,9 +136,9 @@ def open_file(name: str, path: Path, *, threads: int = 1) -> Engine:
         ArtifactError: The file is missing, damaged, no ONNX file, or of a newer format.
         UsageError, MissingExtraError, UnsupportedError: As `open_engine`.
     """
-    model = artifact.read(path)
+    model, tflite = artifact.read_with_source(path)
     try:
-        return open_engine(name, model, threads=threads)
+        return open_engine(name, model, threads=threads, tflite=tflite)
     except (UsageError, MissingExtraError):
         raise
     except BnnkitError as error:

@@ -1,6 +1,7 @@
 """Larq Compute Engine's interpreter, loaded without TensorFlow, and an artifact run by it."""
 
 import importlib.metadata
+import platform
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
@@ -9,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.bits import unpack_signs
+from bnnkit.engine import Engine
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
 from bnnkit.export.tflite import Tflite, to_tflite
 from bnnkit.export.tflite.values import Value
@@ -20,7 +22,9 @@ from bnnkit.runtime.reference import signs_of
 Array = NDArray[Any]
 Kernel = Literal["default", "indirect", "reference"]
 KERNELS: Final[tuple[Kernel, ...]] = ("default", "indirect", "reference")
-"""Of LCE's binary convolutions: on x86 "indirect" is the fastest, on ARM "default" is."""
+"""Of LCE's binary convolutions."""
+FASTEST: Final[Kernel] = "default" if platform.machine() in ("aarch64", "arm64") else "indirect"
+"""Its default has code for ARM alone; on x86 that is the slowest of the three."""
 
 
 class Interpreter:
@@ -41,7 +45,7 @@ class Interpreter:
         UnsupportedError: It refuses the file; the reason is on the standard error output.
     """
 
-    def __init__(self, content: bytes, *, threads: int = 1, kernel: Kernel = "indirect") -> None:
+    def __init__(self, content: bytes, *, threads: int = 1, kernel: Kernel = FASTEST) -> None:
         if kernel not in KERNELS:
             raise UsageError(f"expected a kernel out of {', '.join(KERNELS)}, got {kernel!r}")
         if threads < 1:
@@ -62,17 +66,24 @@ class Interpreter:
         self.version = importlib.metadata.version(DISTRIBUTION)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """All outputs, for whole inputs of exactly the file's shapes and types."""
-        return list(self._wrapped.predict([np.ascontiguousarray(x) for x in inputs]))
+        """All outputs, for whole inputs of exactly the file's shapes and types.
+
+        Raises:
+            UnsupportedError: It fails, as for inputs of other shapes or types.
+        """
+        try:
+            return list(self._wrapped.predict([np.ascontiguousarray(x) for x in inputs]))
+        except RuntimeError as error:
+            raise UnsupportedError(f"LCE cannot run the model: {error}") from error
 
 
-class LarqComputeEngine:
-    """An artifact, converted to TFLite and run by LCE.
+class LarqComputeEngine(Engine):
+    """An artifact, converted to TFLite and run by LCE; of a stochastic one the pass without noise.
 
     A .tflite file has a fixed batch: the first run with another number of images converts again.
 
     Args:
-        model: The artifact; of a stochastic one the deterministic pass.
+        model: The artifact.
         threads: As `Interpreter`.
         kernel: As `Interpreter`.
 
@@ -85,9 +96,12 @@ class LarqComputeEngine:
         UnsupportedError: A part of the model has no form in TFLite.
     """
 
+    name = "lce"
+
     def __init__(
-        self, model: onnx.ModelProto, *, threads: int = 1, kernel: Kernel = "indirect"
+        self, model: onnx.ModelProto, threads: int = 1, *, kernel: Kernel = FASTEST
     ) -> None:
+        super().__init__(model)
         self._model, self._threads, self._kernel = deterministic(model), threads, kernel
         self._opened: tuple[int, Tflite, Interpreter] = self._open(1)
         self._traced: tuple[int, Tflite, Interpreter] | None = None
@@ -95,11 +109,19 @@ class LarqComputeEngine:
         self.version = self._opened[2].version
 
     def run(self, images: Array) -> tuple[Array, ...]:
-        """All outputs of the artifact, in its layout and dtypes.
+        """As `Engine.run`."""
+        parts = [self._run_together(batch) for batch in self._batches(images)]
+        return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
 
-        Args:
-            images: As the artifact takes them, (N, C, H, W) or (N, F), uint8 or float32.
+    def trace(self, images: Array) -> dict[str, Array]:
+        """As `Engine.trace`.
+
+        A value that does not exist in the file, because two operators have become one, is missing.
         """
+        parts = [self._trace_together(batch) for batch in self._batches(images)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _run_together(self, images: Array) -> tuple[Array, ...]:
         if self._opened[0] != len(images):
             self._opened = self._open(len(images))
         _, tflite, interpreter = self._opened
@@ -107,11 +129,7 @@ class LarqComputeEngine:
         pairs = zip(tflite.outputs.values(), results, strict=True)
         return tuple(_to_onnx(value, result) for value, result in pairs)
 
-    def trace(self, images: Array) -> dict[str, Array]:
-        """Signs by name, uint8 (N, C, H, W) or (N, F), 0 is -1 and 2 is +1.
-
-        A value that does not exist in the file, because two operators have become one, is missing.
-        """
+    def _trace_together(self, images: Array) -> dict[str, Array]:
         if self._traced is None or self._traced[0] != len(images):
             self._traced = self._open(len(images), signs_of(self._model))
         _, tflite, interpreter = self._traced
@@ -132,14 +150,14 @@ def _to_nhwc(images: Array) -> Array:
 def _to_onnx(value: Value, result: Array) -> Array:
     """What the interpreter gives for a value, as the artifact has it."""
     if value.kind == "signs" and value.map is not None:
-        result = _unpack(result, value.map[0])
+        result = unpack_words(result, value.map[0])
     if result.ndim == 4:
         result = result.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(result).reshape(len(result), *value.shape)
 
 
-def _unpack(words: Array, channels: int) -> Array:
-    """Packed signs, int32 (N, H, W, words), as uint8 0 and 2, (N, H, W, C)."""
+def unpack_words(words: Array, channels: int) -> Array:
+    """Packed signs of LCE, int32 (N, H, W, words), as uint8 0 and 2, (N, H, W, C)."""
     whole = np.zeros((*words.shape[:-1], -(-words.shape[-1] // 2) * 2), "<i4")
     whole[..., : words.shape[-1]] = words
     return (unpack_signs(whole.view("<u8"), channels) + 1).astype(np.uint8)

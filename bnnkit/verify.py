@@ -22,27 +22,21 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.calibration_record import CalibrationRecord, CalibrationSource, read_calibration
-from bnnkit.comparison import Comparison, Evaluation, Tally
-from bnnkit.coverage import signs_in_memory, signs_of_modules
-from bnnkit.engine import SamplingEngine, fixed_batch
+from bnnkit.compared import Contestants
+from bnnkit.comparison import Comparison
+from bnnkit.engine import fixed_batch
 from bnnkit.engines import open_engine
-from bnnkit.errors import CheckpointError, MissingExtraError
+from bnnkit.errors import CheckpointError
 from bnnkit.reference_run import ReferenceRun
-from bnnkit.rivals import open_contestant
-from bnnkit.rounding import signs_that_torch_may_round
 from bnnkit.runtime import artifact
-from bnnkit.runtime.reference import signs_of
 from bnnkit.sample import Sample
 
 if TYPE_CHECKING:
     from torch import nn
 
 Array = NDArray[Any]
-Evaluate = Callable[[Array, Sample | None], Evaluation | None]
-"""What an engine gives, or None where it has no such pass."""
 
 BATCH = 50
-THREADS = (1, 2)
 SAMPLES = 2
 """Of each seed."""
 SEEDS = (0, 2**32 + 1)
@@ -81,6 +75,7 @@ def verify(
     network: "nn.Module | None" = None,
     samples: int = SAMPLES,
     with_lce: bool = False,
+    tflite: bytes | None = None,
     advance: Callable[[int], object] = lambda n_images: None,
 ) -> Verification:
     """Run images through all engines and compare.
@@ -92,6 +87,8 @@ def verify(
             copy is given the batch norms that the artifact was calibrated to.
         samples: Of a stochastic network: how many of each of the `SEEDS`.
         with_lce: Compare Larq Compute Engine too, in the deterministic pass.
+        tflite: The content of the .tflite file that became the artifact: LCE runs it as it is
+            where it is installed, and torch gets the images as (N, C, H, W).
         advance: Called with the number of images done since the last call.
 
     Raises:
@@ -106,15 +103,19 @@ def verify(
     if network is not None and calibration is not None:
         network = _calibrated(network, calibration)
     reference = ReferenceRun(model)
-    others, left_out = _others(model, network, images[:1])
+    contestants = Contestants(model, images[:1], tflite)
+    contestants.add_torch(network)
+    contestants.add_engines()
     if with_lce:
-        others.append(_lce(model, images[:1]))
+        contestants.add_lce()
+    elif tflite is not None:
+        contestants.try_lce()
     size = fixed_batch(model) or BATCH
     for start in range(0, len(images), size):
         batch = images[start : start + size]
         for sample in (None, *(replace(one, image_offset=start) for one in drawn)):
             expected = reference(batch, sample)
-            for tally, evaluate in others:
+            for tally, evaluate in contestants.compared:
                 found = evaluate(batch, sample)
                 if found is not None:
                     tally.add(expected, found, first=start, sample=sample)
@@ -123,8 +124,8 @@ def verify(
         n_images=len(images),
         calibration=None if calibration is None else calibration.source,
         samples=drawn,
-        comparisons=tuple(tally.comparison() for tally, _ in others),
-        left_out=left_out,
+        comparisons=tuple(tally.comparison() for tally, _ in contestants.compared),
+        left_out=contestants.left_out,
     )
 
 
@@ -163,80 +164,7 @@ def _samples(count: int) -> tuple[Sample, ...]:
     )
 
 
-def _others(
-    model: onnx.ModelProto, network: "nn.Module | None", example: Array
-) -> tuple[list[tuple[Tally, Evaluate]], dict[str, str]]:
-    """Everything that is compared with the reference, and what cannot be."""
-    order, left_out = signs_of(model), {}
-    others: list[tuple[Tally, Evaluate]] = []
-    if network is None:
-        left_out["torch"] = "no checkpoint was given"
-    else:
-        others.append(_torch(model, network, example))
-        if _stores_draws(model):
-            left_out["torch in samples"] = "the draws of the weights are in the model file alone"
-    try:
-        evaluator = _evaluator("onnxruntime", model, 1)
-        others.append((Tally("onnxruntime", order, order), evaluator))
-    except MissingExtraError as error:
-        left_out["onnxruntime"] = str(error)
-    for threads in THREADS:
-        name = f"bnnkit, {threads} thread{'s' * (threads > 1)}"
-        tally = Tally(name, order, signs_in_memory(model))
-        others.append((tally, _evaluator("bnnkit", model, threads)))
-    return others, left_out
-
-
-def _lce(model: onnx.ModelProto, example: Array) -> tuple[Tally, Evaluate]:
-    """Larq Compute Engine on the network as a TFLite file, which has the deterministic pass."""
-    engine, order = open_contestant("lce", model), signs_of(model)
-
-    def trace(images: Array) -> dict[str, Array]:
-        """Not those before a pool, which a stochastic file has only where it is deterministic."""
-        return {name: signs for name, signs in engine.trace(images).items() if name in order}
-
-    def evaluate(images: Array, sample: Sample | None) -> Evaluation | None:
-        if sample is not None:
-            return None
-        return Evaluation(outputs=engine.run(images), signs=trace(images), real={})
-
-    return Tally("lce", order, trace(example).keys()), evaluate
-
-
 def _calibrated(network: "nn.Module", calibration: CalibrationRecord) -> "nn.Module":
     from bnnkit.norm_statistics import with_statistics
 
     return with_statistics(network, calibration.statistics)
-
-
-def _torch(model: onnx.ModelProto, network: "nn.Module", example: Array) -> tuple[Tally, Evaluate]:
-    import torch
-
-    from bnnkit.export import sign_laws
-    from bnnkit.torch_trace import TorchTrace
-
-    laws = sign_laws(network, torch.from_numpy(example)) if artifact.is_stochastic(model) else None
-    trace = TorchTrace(network, signs_that_torch_may_round(model), laws)
-    stores_draws = _stores_draws(model)
-
-    def evaluate(images: Array, sample: Sample | None) -> Evaluation | None:
-        return None if sample is not None and stores_draws else trace(images, sample)
-
-    return Tally("torch", signs_of(model), signs_of_modules(model, trace.modules)), evaluate
-
-
-def _stores_draws(model: onnx.ModelProto) -> bool:
-    """Whether samples have other weights than the network, which has the likelier ones."""
-    return any(node.op_type == "WeightDraw" for node in model.graph.node)
-
-
-def _evaluator(name: str, model: onnx.ModelProto, threads: int) -> Evaluate:
-    engine = open_engine(name, model, threads=threads)
-    assert isinstance(engine, SamplingEngine)
-
-    def evaluate(images: Array, sample: Sample | None) -> Evaluation:
-        return Evaluation(
-            outputs=engine.run(images, sample), signs=engine.trace(images, sample), real={}
-        )
-
-    return evaluate

@@ -29,13 +29,22 @@ def read(path: Path | str) -> onnx.ModelProto:
     """The ONNX model in a file, checked; a TFLite file becomes one.
 
     Raises:
+        ArtifactError, UnsupportedError: As `read_with_source`.
+    """
+    return read_with_source(path)[0]
+
+
+def read_with_source(path: Path | str) -> tuple[onnx.ModelProto, bytes | None]:
+    """The same, and the content of the file where it is a TFLite file.
+
+    Raises:
         ArtifactError: It is missing, truncated, not ONNX, of a newer format, or keeps its weights
             elsewhere.
         UnsupportedError: A TFLite file has a part that bnnkit lacks.
     """
     content = read_bytes(path)
     if is_tflite(content):
-        return _from_tflite(content, path)
+        return _from_tflite(content, path), content
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
@@ -45,7 +54,7 @@ def read(path: Path | str) -> onnx.ModelProto:
     if not model.graph.node:
         raise ArtifactError(f"{path} is not an ONNX file: it holds no graph")
     check(model, str(path))
-    return model
+    return model, None
 
 
 def _from_tflite(content: bytes, path: Path | str) -> onnx.ModelProto:

@@ -18,7 +18,8 @@ from bnnkit.rivals import CONTESTANTS
 from bnnkit.runtime import artifact
 from bnnkit.step_times import StepTime, step_times
 
-DEFAULT_ENGINES = "bnnkit,onnxruntime,onnxruntime-fp32"
+DEFAULT_ENGINES = ("bnnkit", "onnxruntime", "onnxruntime-fp32")
+DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
 
 
 @click.command("bench")
@@ -26,12 +27,12 @@ DEFAULT_ENGINES = "bnnkit,onnxruntime,onnxruntime-fp32"
 @click.option(
     "--engines",
     callback=options.names,
-    default=DEFAULT_ENGINES,
-    show_default=True,
     metavar="NAMES",
     help=f"Which to measure, with commas, out of {', '.join(CONTESTANTS)}; the others are "
-    "compared with the first. onnxruntime runs the file itself, all others the same network "
-    "in the form that is fastest in them. What is not installed is left out.",
+    "compared with the first. onnxruntime runs an .onnx file itself, lce a .tflite file; all "
+    "others run the same network in the form that is fastest in them. What is not installed is "
+    f"left out.  [default: {','.join(DEFAULT_ENGINES)}; of a .tflite file "
+    f"{','.join(DEFAULT_ENGINES_TFLITE)}]",
 )
 @click.option(
     "--threads",
@@ -78,7 +79,7 @@ DEFAULT_ENGINES = "bnnkit,onnxruntime,onnxruntime-fp32"
 @click.option("--profile", is_flag=True, help="Show how long each step of bnnkit's runtime takes.")
 def command(
     model: Path,
-    engines: tuple[str, ...],
+    engines: tuple[str, ...] | None,
     threads: tuple[int, ...],
     batches: tuple[int, ...],
     seconds: float,
@@ -95,7 +96,8 @@ def command(
     averaging = Averaging(samples=samples, seed=seed, antithetic=antithetic)
     if json_file is not None:
         check_file(json_file)
-    network = artifact.read(model)
+    network, tflite = artifact.read_with_source(model)
+    engines = engines or (DEFAULT_ENGINES if tflite is None else DEFAULT_ENGINES_TFLITE)
     with waiting("measuring"):
         measured = benchmark(
             network,
@@ -104,6 +106,7 @@ def command(
             batches=batches,
             seconds=seconds,
             averaging=averaging,
+            tflite=tflite,
         )
         steps = _profile(network, threads[0], batches[0]) if profile else []
     print_benchmark(measured)

@@ -8,6 +8,7 @@ import click
 from bnnkit import data, metrics
 from bnnkit.averaging import Averaging, Samples
 from bnnkit.calibration_record import CalibrationSource, read_calibration
+from bnnkit.channels_last import as_model_takes
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_file
 from bnnkit.cli.console import print_json, progress, write
@@ -86,7 +87,8 @@ def command(
     metrics.check_installed()
     opened = _opened(path, threads)
     dataset = data.load(name, data_dir) if name else _load(opened.trained_on, data_dir, path)
-    found, probabilities = _evaluate(opened.network, dataset, averagings)
+    images = as_model_takes(dataset.x_test, opened.input_shape)
+    found, probabilities = _evaluate(opened.network, images, dataset.y_test, averagings)
     title = f"{path.name} on {dataset.name}"
     if plot is not None and len(found) == 1:
         draw_reliability(probabilities, dataset.y_test, plot, title=title)
@@ -123,6 +125,7 @@ class _Opened:
     """A network, what it was trained on, and what its batch norms were calibrated on then."""
 
     network: Network
+    input_shape: tuple[int, ...]
     trained_on: _TrainedOn
     calibration: CalibrationSource | None = None
 
@@ -134,7 +137,8 @@ def _opened(path: Path, threads: int) -> _Opened:
     trained_on = _TrainedOn(artifact.metadata(model).get("dataset"))
     calibration = read_calibration(model)
     network = open_file("bnnkit", path, threads=threads)
-    return _Opened(network, trained_on, None if calibration is None else calibration.source)
+    source = None if calibration is None else calibration.source
+    return _Opened(network, network.input_shape, trained_on, source)
 
 
 def _opened_checkpoint(path: Path) -> _Opened:
@@ -143,7 +147,7 @@ def _opened_checkpoint(path: Path) -> _Opened:
 
     model, config, about = load_checkpoint(path)
     network = TorchNetwork(model, about.input_shape, about.input_dtype)
-    return _Opened(network, _TrainedOn(config.data.name, config.data.dir))
+    return _Opened(network, about.input_shape, _TrainedOn(config.data.name, config.data.dir))
 
 
 def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dataset:
@@ -160,14 +164,14 @@ def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dat
 
 
 def _evaluate(
-    network: Network, dataset: data.Dataset, averagings: list[Averaging]
+    network: Network, images: Array, labels: Array, averagings: list[Averaging]
 ) -> tuple[list[Evaluation], Array]:
     """What came of each, and the probabilities of the last."""
     found = []
-    with progress("evaluating", len(averagings) * len(dataset.x_test)) as advance:
+    with progress("evaluating", len(averagings) * len(images)) as advance:
         for averaging in averagings:
             evaluation, probabilities = evaluate(
-                network, dataset.x_test, dataset.y_test, averaging, advance=advance
+                network, images, labels, averaging, advance=advance
             )
             found.append(evaluation)
     return found, probabilities

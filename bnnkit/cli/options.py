@@ -16,8 +16,12 @@ AUTO: Literal["auto"] = "auto"
 PATH = click.Path(path_type=Path)
 
 
-def names(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    """Callback for a list of names with commas: "bnnkit,onnxruntime"."""
+def names(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """Callback for a list of names with commas: "bnnkit,onnxruntime"; None where none is given."""
+    if value is None:
+        return None
     found = tuple(name.strip() for name in value.split(","))
     if not all(found):
         raise click.BadParameter(f"expected names with commas between them, got {value!r}")

@@ -33,7 +33,8 @@ BATCH = 256
     default="bnnkit",
     show_default=True,
     help="What computes: the popcount runtime, ONNX Runtime on the file itself or on its float32 "
-    "twin, or the slow NumPy reference.",
+    "twin, Larq Compute Engine (a .tflite file as it is, an .onnx file converted), or the slow "
+    "NumPy reference.",
 )
 @options.threads
 @click.option(
@@ -60,8 +61,8 @@ def command(
 ) -> None:
     """Run a model on the inputs of a .npy file.
 
-    MODEL is a model file. INPUT.npy holds an array (N, ...) in the model's own layout and dtype,
-    such as uint8 (N, C, H, W) for images; N is free.
+    MODEL is a model file, .onnx or .tflite. INPUT.npy holds an array (N, ...) in the model's own
+    layout and dtype, such as uint8 (N, C, H, W) for images, (N, H, W, C) of a .tflite; N is free.
 
     Writes what the model gives, such as scores (N, K); with --samples, class probabilities. A .npz
     then also holds, for each image, their entropy, the part of it that is due to the sampling

@@ -8,6 +8,7 @@ import click
 
 from bnnkit import data
 from bnnkit.benchmark import random_images
+from bnnkit.channels_last import as_model_takes
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, read_array
 from bnnkit.cli.console import print_json, progress
@@ -54,7 +55,8 @@ RANDOM_IMAGES = 100
     "--lce",
     "with_lce",
     is_flag=True,
-    help="Compare Larq Compute Engine too: the network as a .tflite file, without noise.",
+    help="Compare Larq Compute Engine too: the network as a .tflite file, without noise. It is "
+    "compared without asking where MODEL is a .tflite file and it is installed.",
 )
 @options.as_json
 def command(
@@ -74,12 +76,14 @@ def command(
     differs first, or which signs an engine did not give, and exits with 1, if there are any.
 
     CKPT is the folder of a run or its checkpoint.safetensors; without it torch is not compared.
+    MODEL is an .onnx or a .tflite file; of the latter the reference is what bnnkit reads in it,
+    and Larq Compute Engine runs the file as it is, with its reference kernel.
     """
     check_samples(samples)
     if len(paths) not in (1, 2):
         raise UsageError(f"expected [CKPT] MODEL, got {len(paths)} paths")
     *checkpoints, path = paths
-    model = artifact.read(path)
+    model, tflite = artifact.read_with_source(path)
     network: Any = None
     if checkpoints:
         from bnnkit.training import load_checkpoint
@@ -91,13 +95,20 @@ def command(
         inputs = random_images(model, images or RANDOM_IMAGES)
     try:
         graph = from_model(model)
+        inputs = as_model_takes(inputs, graph.input_shape)
         check_inputs(inputs, graph.input_shape, graph.input_dtype)
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
     inputs = inputs[:images]
     with progress("verifying", len(inputs)) as advance:
         verification = verify(
-            model, inputs, network=network, samples=samples, with_lce=with_lce, advance=advance
+            model,
+            inputs,
+            network=network,
+            samples=samples,
+            with_lce=with_lce,
+            tflite=tflite,
+            advance=advance,
         )
     if as_json:
         content = {"is_equal": verification.is_equal, "data": name, **asdict(verification)}

@@ -86,12 +86,12 @@ class Table:
 
     def number(self, slot: int, code: str, default: Any = 0) -> Any:
         """A number that lies in the table."""
-        place = self._place(slot)
+        place = self.place(slot)
         return default if place is None else self._buffer.number(code, place)
 
     def has(self, slot: int) -> bool:
         """Whether the slot is there."""
-        return self._place(slot) is not None
+        return self.place(slot) is not None
 
     def table(self, slot: int) -> "Table | None":
         """A table that the slot refers to."""
@@ -141,10 +141,10 @@ class Table:
         return place + 4, length
 
     def _target(self, slot: int) -> int | None:
-        place = self._place(slot)
+        place = self.place(slot)
         return None if place is None else place + self._buffer.number("I", place)
 
-    def _place(self, slot: int) -> int | None:
+    def place(self, slot: int) -> int | None:
         """Where the value of a slot lies; None where it is left out."""
         if 4 + 2 * slot + 2 > self._size:
             return None
