@@ -8,6 +8,7 @@ Inputs and outputs go through pipes, about 0.1 ms, which a benchmark counts as t
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,6 +84,7 @@ class ProcessInterpreter:
         process = getattr(self, "_process", None)
         if process is not None:
             for stream in (process.stdin, process.stdout):
-                stream.close()
+                with suppress(OSError):  # what is still to be written has no reader any more
+                    stream.close()
             process.kill()
             process.wait()

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from artifacts import Array, Artifact, digits_like, noisy_digits_like
 from onnx import TensorProto, helper
+from tflite_runs import needs_lce
 
 from bnnkit.averaging import Averaging, Samples
 from bnnkit.bits import pack_weight
@@ -86,6 +87,15 @@ def _real_input_of_binary_weights() -> tuple[onnx.ModelProto, Array]:
     return _with_functions(a.model((2, 5, 5), out, signs, sizes=sizes)), images
 
 
+def engines_but(*left_out: str) -> list[Any]:
+    """The names of engines, of which LCE may not be there."""
+    return [
+        pytest.param(name, marks=needs_lce) if name == "lce" else name
+        for name in ENGINES
+        if name not in left_out
+    ]
+
+
 NETWORKS = [
     _digits,
     _real_input,
@@ -95,7 +105,7 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "reference"])
+@pytest.mark.parametrize("engine", engines_but("reference"))
 @pytest.mark.parametrize("network", NETWORKS)
 def test_engines_equal_the_reference(
     engine: str, network: Callable[[], tuple[onnx.ModelProto, Array]]
@@ -117,15 +127,15 @@ def test_engines_equal_the_reference(
         np.testing.assert_array_equal(values, signs[name], err_msg=name)
 
 
-def test_predictions_are_softmax_of_the_first_output() -> None:
+@pytest.mark.parametrize("name", engines_but())
+def test_predictions_are_softmax_of_the_first_output(name: str) -> None:
     model, images = _digits()
-    for name in ENGINES:
-        engine = open_engine(name, model)
-        scores = engine.run(images)[0].astype(np.float64)
-        expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-        found = engine.ensemble(images, Averaging()).probabilities
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    engine = open_engine(name, model)
+    scores = engine.run(images)[0].astype(np.float64)
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    found = engine.ensemble(images, Averaging()).probabilities
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_float_twin_has_standard_operators_only_and_leaves_the_artifact() -> None:
@@ -199,7 +209,7 @@ def test_missing_onnxruntime_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> N
         open_engine("onnxruntime", _digits()[0])
 
 
-@pytest.mark.parametrize("engine", list(ENGINES))
+@pytest.mark.parametrize("engine", engines_but())
 def test_unknown_operator_is_unsupported(engine: str) -> None:
     model, _ = _digits()
     model.graph.node[-1].domain = "my.own"
@@ -209,7 +219,7 @@ def test_unknown_operator_is_unsupported(engine: str) -> None:
 
 
 @pytest.mark.parametrize("samples", [2, "auto"])
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", engines_but())
 def test_samples_of_a_deterministic_file_are_refused(engine: str, samples: Samples) -> None:
     model, images = _digits()
     with pytest.raises(UsageError, match=r"deterministic.*: expected (no samples|samples=0)"):
@@ -277,7 +287,7 @@ def test_what_cannot_be_averaged_is_refused(given: dict[str, Any], message: str)
         Averaging(**given)
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "bnnkit"])
+@pytest.mark.parametrize("engine", engines_but("bnnkit"))
 def test_a_batch_that_the_file_fixes(engine: str) -> None:
     model, images = _digits()
     free = open_engine(engine, model)

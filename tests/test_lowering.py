@@ -209,3 +209,17 @@ def test_an_output_that_is_also_read_is_not_overwritten() -> None:
     x = reals(a, 2, 3, 4, 4)
     model = a.model((3, 4, 4), first, second)
     assert_equal(model, x)
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (2, 3, 4, 5)])
+def test_signs_of_other_shapes_than_maps(shape: tuple[int, ...]) -> None:
+    """As in a convolution along one axis, which comes as a map of one row."""
+    a = Artifact(4)
+    signs = a.sign("x")
+    sizes = a.constant(np.array([0, 1, *shape]) if len(shape) == 2 else np.array([0, 6, 4, 5]))
+    moved = a.add("Reshape", signs, sizes)
+    channels = 1 if len(shape) == 2 else 6
+    outs = [a.binary_conv2d(moved, channels, 9, 2), a.to_real(signs)]
+    x = reals(a, 2, *shape)
+    x.flat[:5] = [0.0, -0.0, 1.0, -1.0, 0.0]
+    assert_equal(a.model(shape, *outs), x)

@@ -32,7 +32,7 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
     "compared with the first. onnxruntime runs an .onnx file itself, lce a .tflite file; all "
     "others run the same network in the form that is fastest in them. What is not installed is "
     f"left out.  [default: {','.join(DEFAULT_ENGINES)}; of a .tflite file "
-    f"{','.join(DEFAULT_ENGINES_TFLITE)}]",
+    f"{','.join(DEFAULT_ENGINES_TFLITE)}].",
 )
 @click.option(
     "--threads",

@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 from bnnkit.runtime.kernels.maps import get, put, row_at, share_rows
 from bnnkit.runtime.kernels.records import Centre, Chain, Map, Move, read
 from bnnkit.runtime.kernels.signs import pack_pixel
-from bnnkit.runtime.kernels.vectors import FLOATS, I32, load, store
+from bnnkit.runtime.kernels.vectors import FLOATS, I32, call, load, store
 
 REALS = np.zeros(1, np.float32)
 BYTES = np.zeros(1, np.uint8)
@@ -24,8 +24,12 @@ CAST, ADD, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM, SLOPE = range(7)
 """Operations with one number for each channel; a cast has none."""
 ADD_MAP, SUBTRACT_MAP, MULTIPLY_MAP = range(7, 10)
 """Operations with another map."""
-MOVE = 10
+ROUND = 10
+"""To whole numbers, halves to even; it has no numbers."""
+MOVE = 11
 """No operation: the same numbers elsewhere."""
+WHOLE = 2.0**23
+"""From here on all float32 are whole numbers."""
 
 
 @intrinsic(prefer_literal=True)
@@ -49,6 +53,8 @@ def _operate(typing_context, operation, x_at, operand_at, y_at):
 def _combine(builder, code, x, operand):
     if code == MOVE:
         return x
+    if code == ROUND:
+        return _rounded(builder, x)
     if code in (ADD, ADD_MAP):
         return builder.fadd(x, operand)
     if code == SUBTRACT_MAP:
@@ -62,6 +68,16 @@ def _combine(builder, code, x, operand):
         return builder.select(negative, builder.fmul(x, operand), x)
     larger = builder.fcmp_ordered(">" if code == MAXIMUM else "<", x, operand)
     return builder.select(larger, x, operand)
+
+
+def _rounded(builder, x):
+    """Adding 2^23 to the size leaves no bits behind the point, and rounds halves to even."""
+    whole = ir.Constant(FLOATS, [WHOLE] * 16)
+    size = call(builder, "llvm.fabs.v16f32", x)
+    rounded = builder.fsub(builder.fadd(size, whole), whole)
+    is_small = builder.fcmp_ordered("<", size, whole)
+    signed = call(builder, "llvm.copysign.v16f32", rounded, x)
+    return builder.select(is_small, signed, x)
 
 
 @njit(error_model="numpy")
@@ -81,6 +97,8 @@ def _apply(code, x_at, operand_at, y_at, channels):
             _operate(DIVIDE, x, operand, y)
         elif code == SLOPE:
             _operate(SLOPE, x, operand, y)
+        elif code == ROUND:
+            _operate(ROUND, x, x, y)
         elif code == MAXIMUM:
             _operate(MAXIMUM, x, operand, y)
         else:

@@ -52,13 +52,24 @@ def _is_map(draft: Draft, name: str) -> bool:
 
 def _with_map(draft: Draft, node: Node, names: list[str]) -> tuple[str, tuple[Operation, ...]]:
     first, second = names
-    alike = draft.values[first].shape == draft.values[second].shape
-    if node.kind not in WITH_MAP or not alike or draft.kind(second) != "real":
+    shapes = [draft.values[name].shape for name in names]
+    if node.kind not in WITH_MAP or draft.kind(second) != "real":
         return "", ()
-    # The map that was computed last can be continued where it is.
-    if node.kind in COMMUTES and draft.position(first) < draft.position(second):
+    if node.kind in COMMUTES and (
+        _is_pixel_for(*shapes)
+        # The map that was computed last can be continued where it is.
+        or (shapes[0] == shapes[1] and draft.position(first) < draft.position(second))
+    ):
         first, second = second, first
+        shapes.reverse()
+    if draft.kind(first) != "real" or not (shapes[0] == shapes[1] or _is_pixel_for(*shapes[::-1])):
+        return "", ()
     return first, ((WITH_MAP[node.kind], second),)
+
+
+def _is_pixel_for(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether a map has one pixel, for all of those of another."""
+    return len(shape) == 3 == len(other) and shape == (other[0], 1, 1) != other
 
 
 def _with_numbers(draft: Draft, node: Node, source: str) -> tuple[Operation, ...]:
@@ -84,6 +95,8 @@ def _operations_with(
     node: Node, channels: int, numbers: dict[int, Array]
 ) -> tuple[Operation, ...]:
     zeros = np.zeros(channels, np.float32)
+    if node.kind == "Round":
+        return ((reals.ROUND, zeros[:1]),)
     if node.kind == "Relu":
         return ((reals.MAXIMUM, zeros),)
     if node.kind == "LeakyRelu":

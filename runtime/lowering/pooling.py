@@ -1,4 +1,4 @@
-"""Lowering of pooling, of signs and of reals, and of joining maps."""
+"""Lowering of pooling, of signs and of reals, and of joining and padding maps."""
 
 import numpy as np
 
@@ -31,6 +31,8 @@ def lower_pooling(draft: Draft, node: Node) -> bool:
         _average(draft, node, _whole_map(draft, node), is_vector=is_vector)
     elif node.kind == "Concat" and node.attributes["axis"] in (1, -3) and _are_values(draft, node):
         _concat(draft, node)
+    elif node.kind == "Pad" and (pads := _zero_pads(draft, node)) is not None:
+        _pad(draft, node, pads)
     else:
         return False
     return True
@@ -125,6 +127,34 @@ def _average(draft: Draft, node: Node, window: Window, *, is_vector: bool) -> No
         operations=((reals.DIVIDE, count),),
     )
     draft.add(divide, Value(kind="real", shape=shape))
+
+
+def _zero_pads(draft: Draft, node: Node) -> list[int] | None:
+    """How many zeros are before and behind each axis of a map; None if it is padded otherwise."""
+    constants = draft.graph.constants
+    if len(node.inputs) < 2 or node.inputs[1] not in constants or any(node.inputs[3:]):
+        return None
+    value = constants.get(node.inputs[2]) if any(node.inputs[2:3]) else np.zeros(1)
+    pads = [int(n) for n in constants[node.inputs[1]].reshape(-1)]
+    is_constant = node.attributes.get("mode", b"constant") == b"constant"
+    if not is_constant or value is None or value.reshape(-1)[0] != 0 or len(pads) != 8:
+        return None
+    return pads if min(pads) >= 0 and pads[0] == pads[4] == 0 else None
+
+
+def _pad(draft: Draft, node: Node, pads: list[int]) -> None:
+    """The map in a larger one, which is zero elsewhere."""
+    (channels, height, width), source = draft.values[node.inputs[0]].map, node.inputs[0]
+    shape = (channels + pads[1] + pads[5], height + pads[2] + pads[6], width + pads[3] + pads[7])
+    step = PlaceReals(
+        name=node.name,
+        source=source,
+        target=node.outputs[0],
+        first_channel=pads[1],
+        top=pads[2],
+        left=pads[3],
+    )
+    draft.add(step, Value(kind="real", shape=shape))
 
 
 def _concat(draft: Draft, node: Node) -> None:

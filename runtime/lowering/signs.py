@@ -9,6 +9,7 @@ from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.operator import BATCH, sample, source_of
 from bnnkit.runtime.operators import OPERATORS
+from bnnkit.runtime.operators.elementwise import Attributes
 from bnnkit.runtime.steps.real import Chain, CopyReal, Operator
 from bnnkit.runtime.steps.signs import PackSigns, UnpackSigns
 from bnnkit.runtime.values import FLOAT, Array, Value
@@ -24,8 +25,27 @@ def sign(draft: Draft, node: Node) -> None:
         draft.values[node.outputs[0]] = Value(kind="signs", shape=shape)
         return
     value = draft.values[node.inputs[0]]
-    zeros = np.zeros(value.map[0], np.float32)
-    _pack(draft, node, zeros)
+    if value.kind in ("real", "image") and len(value.shape) not in (1, 3):
+        _sign_in_numpy(draft, node, value)
+    else:
+        _pack(draft, node, np.zeros(value.map[0], np.float32))
+
+
+def _sign_in_numpy(draft: Draft, node: Node, value: Value) -> None:
+    """Signs of other shapes than maps and vectors, which something will reshape."""
+    step = Operator(
+        name=node.name,
+        sources=(node.inputs[0],),
+        target=node.outputs[0],
+        function=_codes_of,
+        attributes={},
+    )
+    draft.add(step, Value(kind="codes", shape=value.shape, dtype=np.dtype(np.uint8)))
+
+
+def _codes_of(attributes: Attributes, x: Array) -> Array:
+    """Codes 2 and 0 for +1 and -1."""
+    return np.where(x < 0, 0, 2).astype(np.uint8)
 
 
 def threshold(draft: Draft, node: Node) -> None:

@@ -42,13 +42,7 @@ class Chain:
 
     def bind(self, memory: Memory) -> Native:
         operations = np.array(
-            [
-                (
-                    code,
-                    memory.map(operand) if isinstance(operand, str) else _numbers(memory, operand),
-                )
-                for code, operand in self.operations
-            ],
+            [(code, self._operand(memory, operand)) for code, operand in self.operations],
             np.int64,
         )
         channels = memory.values[self.source].map[0]
@@ -61,6 +55,26 @@ class Chain:
             zeros=_numbers(memory, np.zeros(channels, np.float32)),
         )
         return native(kernels.chain, memory, record)
+
+    def _operand(self, memory: Memory, operand: str | Array) -> int:
+        """A map, or numbers; a map of one pixel is seen as one of equal pixels."""
+        if not isinstance(operand, str):
+            return _numbers(memory, operand)
+        (_, rows, columns), value = memory.values[self.source].map, memory.values[operand]
+        if value.map[1:] == (rows, columns):
+            return memory.map(operand)
+        pixels = memory.stored(operand)
+        spread = Map(
+            data=int(pixels.ctypes.data),
+            image=pixels.strides[0],
+            row=0,
+            pixel=0,
+            images=len(pixels),
+            rows=rows,
+            columns=columns,
+            depth=value.map[0],
+        )
+        return memory.record(spread)
 
 
 def _numbers(memory: Memory, numbers: Array) -> int:
@@ -157,15 +171,17 @@ class PoolReals:
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceReals:
-    """A map as some of the channels of another."""
+    """A map as a part of a larger one, whose other numbers stay as they are: zero at first."""
 
     name: str
     source: str
     target: str
     first_channel: int
+    top: int = 0
+    left: int = 0
 
     def bind(self, memory: Memory) -> Native:
-        place = memory.stored(self.target)[..., self.first_channel :]
+        place = memory.stored(self.target)[:, self.top :, self.left :, self.first_channel :]
         channels, rows, columns = memory.values[self.source].map
         image, row, pixel, _ = place.strides
         target = Map(
