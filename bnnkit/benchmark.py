@@ -153,8 +153,9 @@ def benchmark(
         opened = _open(engines, open_one, left_out)
         for batch in batches if opened else ():
             images = random_images(model, batch)
-            pairs = [(engine, n_threads) for engine in opened]
-            measurements += interleave(pairs, images, seconds, averaging)
+            able = [e for e in opened if _can_run(e, images, averaging, left_out)]
+            pairs = [(engine, n_threads) for engine in able]
+            measurements += interleave(pairs, images, seconds, averaging) if pairs else []
     if not measurements:
         raise UsageError(
             "no engine can be measured: " + "; ".join(f"{n}: {why}" for n, why in left_out.items())
@@ -195,6 +196,19 @@ def _open(
     return opened
 
 
+def _can_run(
+    engine: Engine, images: Array, averaging: Averaging, left_out: dict[str, str]
+) -> bool:
+    """Whether an engine takes a batch of images: a file may fix another."""
+    try:
+        engine.check(images)
+        _job(engine, images, averaging)[0]()
+    except BnnkitError as error:
+        left_out[engine.name] = str(error)
+        return False
+    return True
+
+
 def interleave(
     engines: Sequence[tuple[Engine, int]],
     images: Array,
@@ -205,12 +219,11 @@ def interleave(
 
     Args:
         engines: Each with the number of threads that it was opened with.
-        images: (N, *input_shape), of the input's dtype; all of them in a run.
+        images: (N, *input_shape), of the input's dtype, which all engines take; all of them in a
+            run.
         seconds: For each engine, warm-up aside.
         averaging: As in `benchmark`.
     """
-    for engine, _ in engines:
-        engine.check(images)
     jobs = [_job(engine, images, averaging) for engine, _ in engines]
     runs = [max(1, round(BLOCK_S / _warm_up(job))) for job, _ in jobs]
     wall: list[list[Array]] = [[] for _ in engines]

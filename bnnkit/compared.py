@@ -12,6 +12,7 @@ from bnnkit.coverage import signs_in_memory, signs_of_modules
 from bnnkit.engine import Engine, SamplingEngine
 from bnnkit.engines import open_engine
 from bnnkit.errors import BnnkitError, MissingExtraError
+from bnnkit.lce import Kernel, LarqComputeEngine
 from bnnkit.lce_file import LceOnFile
 from bnnkit.rounding import signs_that_torch_may_round
 from bnnkit.runtime import artifact
@@ -115,12 +116,7 @@ class Contestants:
 
     def _lce(self) -> Compared:
         """Its pass without noise, and of that no signs that only a stochastic file has."""
-        if self._tflite is None:
-            engine, name = open_engine("lce", self._model), "lce"
-        else:
-            # The fast kernels correct zero padding behind a rounding: other last bits.
-            engine = LceOnFile(self._model, self._tflite, kernel="reference")
-            name = "lce, reference kernel"
+        name, engine = self._lce_engine()
         order = set(self._order)
 
         def evaluate(images: Array, sample: Sample | None) -> Evaluation | None:
@@ -130,7 +126,14 @@ class Contestants:
                 outputs=engine.run(images), signs=_those(engine, images, order), real={}
             )
 
-        return Tally(name, self._order, _those(engine, self._example, order).keys()), evaluate
+        return Tally(name, self._order, order.intersection(engine.signs)), evaluate
+
+    def _lce_engine(self) -> tuple[str, LarqComputeEngine | LceOnFile]:
+        if self._tflite is None:
+            return "lce", LarqComputeEngine(self._model)
+        # The fast kernels correct zero padding behind a rounding: other last bits.
+        kernel: Kernel = "reference"
+        return f"lce, {kernel} kernel", LceOnFile(self._model, self._tflite, kernel=kernel)
 
     @property
     def _stores_draws(self) -> bool:

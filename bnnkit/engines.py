@@ -136,7 +136,21 @@ def open_file(name: str, path: Path, *, threads: int = 1) -> Engine:
         ArtifactError: The file is missing, damaged, no ONNX file, or of a newer format.
         UsageError, MissingExtraError, UnsupportedError: As `open_engine`.
     """
-    model, tflite = artifact.read_with_source(path)
+    return open_read(name, path, *artifact.read_with_source(path), threads=threads)
+
+
+def open_read(
+    name: str, path: Path, model: onnx.ModelProto, tflite: bytes | None, *, threads: int = 1
+) -> Engine:
+    """The same for a file that has been read already.
+
+    Args:
+        name: As in `open_engine`.
+        path: Of the file.
+        model: As `artifact.read_with_source` gives it; likewise tflite.
+        tflite: As above.
+        threads: As in `open_engine`.
+    """
     try:
         return open_engine(name, model, threads=threads, tflite=tflite)
     except (UsageError, MissingExtraError):

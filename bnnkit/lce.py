@@ -121,6 +121,11 @@ class LarqComputeEngine(Engine):
         parts = [self._trace_together(batch) for batch in self._batches(images)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Names of the signs that the file holds, whatever `trace` gives."""
+        return tuple(self._tracing(1)[1].traced)
+
     def _run_together(self, images: Array) -> tuple[Array, ...]:
         if self._opened[0] != len(images):
             self._opened = self._open(len(images))
@@ -130,12 +135,15 @@ class LarqComputeEngine(Engine):
         return tuple(_to_onnx(value, result) for value, result in pairs)
 
     def _trace_together(self, images: Array) -> dict[str, Array]:
-        if self._traced is None or self._traced[0] != len(images):
-            self._traced = self._open(len(images), signs_of(self._model))
-        _, tflite, interpreter = self._traced
+        _, tflite, interpreter = self._tracing(len(images))
         results = interpreter.run([_to_nhwc(images)])[len(tflite.outputs) :]
         pairs = zip(tflite.traced.items(), results, strict=True)
         return {name: _to_onnx(value, result) for (name, value), result in pairs}
+
+    def _tracing(self, batch: int) -> tuple[int, Tflite, Interpreter]:
+        if self._traced is None or self._traced[0] != batch:
+            self._traced = self._open(batch, signs_of(self._model))
+        return self._traced
 
     def _open(self, batch: int, traced: Sequence[str] = ()) -> tuple[int, Tflite, Interpreter]:
         tflite = to_tflite(self._model, batch=batch, traced=traced)

@@ -66,7 +66,9 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[Array], bytes] | No
     line = stream.readline()
     if not line:
         return None
-    head: dict[str, Any] = json.loads(line)
+    head = json.loads(line)
+    if not isinstance(head, dict):
+        raise ValueError(f"expected a message, got {line[:80]!r}")
     body = io.BytesIO(stream.read(head["bytes"]))
     content = body.read(head["content"])
     return head, [np.load(body, allow_pickle=False) for _ in range(head["arrays"])], content

@@ -56,7 +56,7 @@ class LceOnFile(Engine):
 
     def trace(self, images: Array) -> dict[str, Array]:
         """As `Engine.trace`: the packed tensors of the file."""
-        names = list(self._traced)
+        names = self.signs
         if not names:
             return {}
         results = self._in_batches(self._tracing, images)[-len(names) :]
@@ -65,6 +65,11 @@ class LceOnFile(Engine):
             name: _to_onnx(unpack_words(words, channels[name]))
             for name, words in zip(names, results, strict=True)
         }
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Names of the signs that the file holds, whatever `trace` gives."""
+        return tuple(self._traced)
 
     @cached_property
     def _traced(self) -> dict[str, int]:

@@ -6,11 +6,12 @@ Inputs and outputs go through pipes, about 0.1 ms, which a benchmark counts as t
 """
 
 import os
+import select
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from bnnkit.errors import UnsupportedError, UsageError
 Array = NDArray[Any]
 VARIABLE: Final = "BNNKIT_LCE_PYTHON"
 """Environment variable that names the Python."""
+PATIENCE_S = 60.0
+"""Until the process must have opened the file."""
 
 
 class ProcessInterpreter:
@@ -39,6 +42,7 @@ class ProcessInterpreter:
     """
 
     def __init__(self, content: bytes, options: Sequence[Any]) -> None:
+        self._has_answered = False
         python = os.environ.get(VARIABLE)
         if not python:
             raise UsageError(
@@ -67,18 +71,29 @@ class ProcessInterpreter:
         assert self._process.stdout is not None
         try:
             lce_child.send(self._process.stdin, head, arrays, content)
+            self._await_first(self._process.stdout)
             answer = lce_child.receive(self._process.stdout)
-        except (OSError, ValueError, KeyError):  # it is gone, or is something else
+        except (OSError, ValueError, KeyError, TypeError, EOFError):  # gone, or something else
             answer = None
-        if answer is None:
+        if answer is None or not ({"version", "error"} & answer[0].keys() or self._has_answered):
             self._process.kill()
             raise UnsupportedError(
                 f"the process of LCE's interpreter gave no answer; expected {VARIABLE} to name a"
                 " Python that has larq-compute-engine and numpy<2"
             )
+        self._has_answered = True
         if "error" in answer[0]:
             raise UnsupportedError(f"LCE cannot run the model: {answer[0]['error']}")
         return answer[0], answer[1]
+
+    def _await_first(self, stream: IO[bytes]) -> None:
+        """Whether there is an interpreter is known soon; how long a run takes is not.
+
+        Raises:
+            TimeoutError: There is none.
+        """
+        if not self._has_answered and not select.select([stream], [], [], PATIENCE_S)[0]:
+            raise TimeoutError
 
     def __del__(self) -> None:
         process = getattr(self, "_process", None)

@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from bnnkit.artifact_format import DOMAIN
 from bnnkit.runtime.reference import signs_of
 
-_DOMAIN = "bnnkit"
 _SUMS = {"BinaryConv2d", "BinaryLinear", "IntegerConv2d", "IntegerLinear"}
 # One rounding for each element, or none: not one of these sums.
 _ELEMENTWISE = {"Abs", "Add", "Cast", "Clip", "DequantizeLinear", "Div", "LeakyRelu", "Max"}
@@ -37,7 +37,7 @@ def signs_that_engines_may_round(model: onnx.ModelProto) -> dict[str, str]:
         if _is_sign_of_real(node):
             if node.input[0] in summed:
                 rounded[node.output[0]] = node.input[0]
-        elif node.domain != _DOMAIN and (_sums(node) or not summed.isdisjoint(node.input)):
+        elif node.domain != DOMAIN and (_sums(node) or not summed.isdisjoint(node.input)):
             summed.update(node.output)
     return rounded
 
@@ -47,7 +47,7 @@ def signs_that_torch_may_round(model: onnx.ModelProto) -> set[str]:
     signs, integers = set(signs_of(model)), _integers(model)
     rounded: set[str] = set()
     for node in model.graph.node:
-        moves_signs = node.domain != _DOMAIN and node.output[0] in signs
+        moves_signs = node.domain != DOMAIN and node.output[0] in signs
         rounds = _is_sign_of_real(node) and node.input[0] not in integers
         if rounds or (moves_signs and node.input[0] in rounded):
             rounded.add(node.output[0])
@@ -55,7 +55,7 @@ def signs_that_torch_may_round(model: onnx.ModelProto) -> set[str]:
 
 
 def _is_sign_of_real(node: onnx.NodeProto) -> bool:
-    return bool(node.domain == _DOMAIN and node.op_type in ("Sign", "StochasticSign"))
+    return bool(node.domain == DOMAIN and node.op_type in ("Sign", "StochasticSign"))
 
 
 def _integers(model: onnx.ModelProto) -> set[str]:
@@ -68,7 +68,7 @@ def _integers(model: onnx.ModelProto) -> set[str]:
     }
     integers: set[str] = set()
     for node in model.graph.node:
-        makes = node.domain == _DOMAIN and node.op_type in _SUMS
+        makes = node.domain == DOMAIN and node.op_type in _SUMS
         keeps = node.op_type in _KEEPS_INTEGERS and node.input[0] in integers
         if makes or (keeps and sides.issuperset(node.input[1:])):
             integers.add(node.output[0])

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.bits import n_words, unpack_signs
+from bnnkit.errors import UnsupportedError
 from bnnkit.runtime import aligned
 from bnnkit.runtime.weights import padded_channels
 
@@ -67,7 +68,16 @@ class Value:
 
     @property
     def map(self) -> tuple[int, int, int]:
-        """Channels, height and width; a vector is a map of one pixel."""
+        """Channels, height and width; a vector is a map of one pixel.
+
+        Raises:
+            UnsupportedError: It is neither.
+        """
+        if len(self.shape) not in (1, 3):
+            raise UnsupportedError(
+                "expected a map (N, C, H, W) or a vector (N, F), got the shape"
+                f" (N, {', '.join(map(str, self.shape))})"
+            )
         channels, *size = self.shape
         height, width = size or (1, 1)
         return channels, height, width

@@ -525,7 +525,11 @@ def test_what_a_command_reads_is_not_written_over(
     assert images.read_bytes() == before
     before = model.read_bytes()
     assert "the command reads it" in _fail("convert", model, "-o", model)
+    assert "the command reads it" in _fail("bench", model, "--json", model)
     assert model.read_bytes() == before
+    (run / "curves.png").write_text("a file of the run")
+    assert "the command reads it" in _fail("eval", run, "--plot", run / "curves.png")
+    assert (run / "curves.png").read_text() == "a file of the run"
 
 
 def test_a_device_is_not_replaced(digits_run: Path, tmp_path: Path) -> None:

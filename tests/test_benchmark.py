@@ -185,3 +185,11 @@ def test_machine_is_described_in_json() -> None:
     assert context["versions"]["numpy"] == np.__version__
     assert context["cpu_model"]
     assert None not in context.values()
+
+
+def test_an_engine_that_cannot_take_the_batch_is_left_out() -> None:
+    model, _ = digits_like()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    measured = benchmark(model, engines=("bnnkit", "reference"), seconds=0.001)
+    assert [m.engine for m in measured.measurements] == ["bnnkit"]
+    assert "fixed at 2" in measured.left_out["reference"]

@@ -15,6 +15,7 @@ from onnx import TensorProto
 
 from bnnkit import benchmark as benchmark_module
 from bnnkit.cli import group
+from bnnkit.cli.console import print_json
 from bnnkit.cli.group import COMMANDS, bnnkit_command
 from bnnkit.engines import ENGINES, open_file
 from bnnkit.export.functions import function, names
@@ -399,3 +400,21 @@ def test_the_tables_of_a_file_are_not_cut(digits_model: Path) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "8-bit input x 12-bit weights" in done.stdout
+
+
+def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": [float("nan"), 1.5], "b": {"c": float("-inf")}})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, 1.5], "b": {"c": None}}
+
+
+def test_a_model_that_mixes_images_is_not_run(tmp_path: Path) -> None:
+    a = Artifact(0)
+    out = a.add("ReduceMean", "x", a.constant(np.array([0])), keepdims=1)
+    onnx.save(a.model((12,), out, sizes={out: (12,)}), tmp_path / "mean.onnx")
+    np.save(tmp_path / "x.npy", np.ones((300, 12), np.float32))
+    paths = [str(tmp_path / name) for name in ("mean.onnx", "x.npy", "out.npy")]
+    arguments = ["run", *paths[:2], "-o", paths[2], "--engine", "reference"]
+    result = CliRunner().invoke(bnnkit_command, arguments)
+    assert result.exit_code == 2
+    assert "the model mixes images" in result.output
+    assert not Path(paths[2]).exists()

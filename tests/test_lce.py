@@ -69,6 +69,12 @@ def test_another_python_runs_it(newer_numpy: pytest.MonkeyPatch) -> None:
         ("head -n 1 > /dev/null; exit 0", "gave no answer"),
         ("""echo '{}'; sleep 60""", "gave no answer"),
         ("""echo 'no JSON'; sleep 60""", "gave no answer"),
+        ("""echo '5'; sleep 60""", "gave no answer"),
+        ("""echo '[]'; sleep 60""", "gave no answer"),
+        ("""echo '{"bytes": "a"}'; sleep 60""", "gave no answer"),
+        ("""echo '{"bytes": 0, "content": 0, "arrays": 0}'; sleep 60""", "gave no answer"),
+        ("""echo '{"bytes": 0, "content": 0, "arrays": 1}'; sleep 60""", "gave no answer"),
+        ("""sleep 60""", "gave no answer"),
     ],
 )
 def test_another_python_that_cannot(
@@ -77,6 +83,7 @@ def test_another_python_that_cannot(
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     newer_numpy.setenv(VARIABLE, str(python))
+    newer_numpy.setattr("bnnkit.lce_process.PATIENCE_S", 2.0)
     with pytest.raises(UsageError, match="cannot be started"):
         lce.Interpreter(b"")
     python.chmod(0o755)

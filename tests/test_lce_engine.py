@@ -16,12 +16,13 @@ from bnnkit.engines import open_file
 from bnnkit.errors import MissingExtraError
 from bnnkit.export.functions import function, names
 from bnnkit.export.tflite import to_tflite
-from bnnkit.lce import KERNELS, Interpreter
+from bnnkit.lce import KERNELS, Interpreter, LarqComputeEngine
 from bnnkit.lce_file import LceOnFile
 from bnnkit.runtime import artifact
 from bnnkit.runtime.reference import Reference
 from bnnkit.runtime.tflite.outputs import packed_tensors, with_outputs
 from bnnkit.runtime.tflite.read import read
+from bnnkit.verify import verify
 
 DATA = Path(__file__).parent / "data" / "lce"
 FILES = sorted(DATA.glob("*.tflite"))
@@ -131,3 +132,15 @@ def test_verify_says_that_lce_is_not_there(monkeypatch: pytest.MonkeyPatch) -> N
     refused = CliRunner().invoke(bnnkit_command, asked)
     assert refused.exit_code == 2
     assert "bnnkit[lce]" in refused.output
+
+
+@needs_lce
+def test_an_engine_that_gives_no_signs_is_not_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What LCE must give is what the file holds, not what it gives."""
+    model, images = digits_like()
+    model.functions.extend(function(name) for name in names())
+    monkeypatch.setattr(LarqComputeEngine, "trace", lambda self, images: {})
+    found = verify(model, images[:2], with_lce=True)
+    (lce,) = (one for one in found.comparisons if one.engine == "lce")
+    assert lce.uncovered
+    assert not found.is_equal

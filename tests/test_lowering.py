@@ -223,3 +223,9 @@ def test_signs_of_other_shapes_than_maps(shape: tuple[int, ...]) -> None:
     x = reals(a, 2, *shape)
     x.flat[:5] = [0.0, -0.0, 1.0, -1.0, 0.0]
     assert_equal(a.model(shape, *outs), x)
+
+
+@pytest.mark.parametrize("kind", ["Softmax", "LogSoftmax"])
+def test_what_mixes_the_images_of_a_batch_is_refused(kind: str) -> None:
+    a = Artifact(5)
+    refused(a.model((3, 4), a.add(kind, "x", axis=0)), f"{kind}.*mixes the images")

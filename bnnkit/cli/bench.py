@@ -11,7 +11,7 @@ from bnnkit.averaging import Averaging
 from bnnkit.benchmark import Benchmark, benchmark, random_images
 from bnnkit.benchmark_json import to_json
 from bnnkit.cli import options
-from bnnkit.cli.array_files import check_file
+from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
 from bnnkit.cli.console import waiting, write
 from bnnkit.rivals import CONTESTANTS
@@ -95,6 +95,7 @@ def command(
     """
     averaging = Averaging(samples=samples, seed=seed, antithetic=antithetic)
     if json_file is not None:
+        check_not_read(json_file, model)
         check_file(json_file)
     network, tflite = artifact.read_with_source(model)
     engines = engines or (DEFAULT_ENGINES if tflite is None else DEFAULT_ENGINES_TFLITE)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 
 import click
@@ -17,8 +18,16 @@ def write(line: str) -> None:
 
 
 def print_json(content: Any) -> None:
-    """Print an object as JSON."""
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    """Print an object as JSON; NaN and infinities, which JSON lacks, become null."""
+    click.echo(json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not isfinite(content) else content
 
 
 def print_table(

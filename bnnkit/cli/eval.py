@@ -10,7 +10,7 @@ from bnnkit.averaging import Averaging, Samples
 from bnnkit.calibration_record import CalibrationSource, read_calibration
 from bnnkit.channels_last import as_model_takes
 from bnnkit.cli import options
-from bnnkit.cli.array_files import Array, check_file
+from bnnkit.cli.array_files import Array, check_file, check_not_read
 from bnnkit.cli.console import print_json, progress, write
 from bnnkit.cli.evaluation_table import print_evaluations
 from bnnkit.cost_curve import draw_cost
@@ -83,6 +83,7 @@ def command(
     ]
     if plot is not None:
         picture_format(plot)
+        check_not_read(plot, path)
         check_file(plot)
     metrics.check_installed()
     opened = _opened(path, threads)

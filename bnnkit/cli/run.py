@@ -1,5 +1,6 @@
 """`bnnkit run`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,8 +11,9 @@ from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_not_read, check_output, read_array, write_arrays
 from bnnkit.cli.console import progress
 from bnnkit.engine import Engine
-from bnnkit.engines import ENGINES, open_file
+from bnnkit.engines import ENGINES, open_read
 from bnnkit.errors import UnsupportedError, UsageError
+from bnnkit.runtime import artifact
 
 BATCH = 256
 
@@ -72,13 +74,21 @@ def command(
         samples=samples or 0, seed=seed, antithetic=antithetic, error=error, most=most_samples
     )
     check_not_read(output, model, inputs)
-    opened = _opened(model, engine, threads)
+    network, tflite = artifact.read_with_source(model)
+    try:
+        opened = open_read(engine, model, network, tflite, threads=threads)
+    except UnsupportedError as error_of_plan:
+        if engine != "bnnkit":
+            raise
+        # What bnnkit's runtime lacks, ONNX Runtime may have.
+        raise UnsupportedError(f"{error_of_plan} (try --engine onnxruntime)") from error_of_plan
     check_output(output, opened.outputs if samples is None else ("probabilities",))
     images = read_array(inputs)
     try:
         opened.check(images)
     except UsageError as error_of_images:
-        raise UsageError(f"{inputs}: {error_of_images}") from error_of_images
+        hint = "" if tflite is None else "; a .tflite file takes channels last, (N, H, W, C)"
+        raise UsageError(f"{inputs}: {error_of_images}{hint}") from error_of_images
     if samples is None:
         arrays = _outputs(opened, images)
     else:
@@ -92,25 +102,31 @@ def command(
     click.echo(f"wrote {output}: {said}")
 
 
-def _opened(model: Path, engine: str, threads: int) -> Engine:
-    """The engine; what bnnkit's runtime lacks, ONNX Runtime may have."""
-    try:
-        return open_file(engine, model, threads=threads)
-    except UnsupportedError as error:
-        if engine != "bnnkit":
-            raise
-        raise UnsupportedError(f"{error} (try --engine onnxruntime)") from error
-
-
 def _outputs(engine: Engine, images: Array) -> dict[str, Array]:
     """The outputs of the file, by name."""
     parts = []
     with progress("running", len(images)) as advance:
         for start in range(0, len(images), BATCH):
-            parts.append(engine.run(images[start : start + BATCH]))
-            advance(len(parts[-1][0]))
+            batch = images[start : start + BATCH]
+            parts.append(engine.run(batch))
+            _check_rows(engine.outputs, parts[-1], len(batch))
+            advance(len(batch))
     pieces = zip(*parts, strict=True)
     return {name: np.concatenate(p) for name, p in zip(engine.outputs, pieces, strict=True)}
+
+
+def _check_rows(names: Sequence[str], outputs: Sequence[Array], images: int) -> None:
+    """Refuse outputs without a row for each image: batches of them do not belong together.
+
+    Raises:
+        UnsupportedError: There is one.
+    """
+    for name, output in zip(names, outputs, strict=True):
+        if output.shape[:1] != (images,):
+            raise UnsupportedError(
+                f"expected an output with a row for each of {images} images, {name!r} has the"
+                f" shape {output.shape}: the model mixes images"
+            )
 
 
 def _ensemble(engine: Engine, images: Array, averaging: Averaging) -> dict[str, Array]:

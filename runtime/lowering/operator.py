@@ -25,6 +25,11 @@ def operator(draft: Draft, node: Node) -> None:
     """
     sources = tuple(source_of(draft, name) for name in node.inputs)
     result = _try_out(draft, node, sources)
+    if (
+        node.kind in ("Softmax", "LogSoftmax")
+        and node.attributes.get("axis", -1) % result.ndim == 0
+    ):
+        raise UnsupportedError(f"node {node.name!r} ({node.kind}) mixes the images of a batch")
     kind = _kind(draft, node)
     if kind != "shape" and result.shape[:1] != (BATCH,):
         raise UnsupportedError(
