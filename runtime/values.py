@@ -3,6 +3,7 @@
     kind    meaning                         buffer
     image   the network's input             as given: (N, C, H, W) or (N, F)
     signs   -1 and +1                       uint64 words, (N, H, W, words), packed as in bits.py
+    nibbles signs again                     uint8, (N, H, W, 16 words), as in kernels/lookup.py
     sums    exact integers                  int32, (N, H, W, C)
     real    float32 and others              (N, H, W, C) for a shape (C, H, W), else as in ONNX
     codes   signs as uint8 0 and 2          as real
@@ -25,7 +26,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.runtime import aligned
 from bnnkit.runtime.weights import padded_channels
 
-Kind = Literal["image", "signs", "sums", "real", "codes", "shape"]
+Kind = Literal["image", "signs", "nibbles", "sums", "real", "codes", "shape"]
 Array = NDArray[Any]
 FLOAT = np.dtype(np.float32)
 
@@ -101,16 +102,18 @@ class Value:
         )
         if self.kind == "signs":
             return aligned.zeros((*size, n_words(channels)), np.dtype(np.uint64))
+        if self.kind == "nibbles":
+            return aligned.zeros((*size, 16 * n_words(channels)), np.dtype(np.uint8))
         depth = channels if self.is_tight else padded_channels(channels + self.spare, 16)
         if self.kind == "sums":
             return aligned.zeros((*size, depth), np.dtype(np.int32))
         return aligned.zeros((*size, depth), self.dtype)[..., :channels]
 
     def interior(self, buffer: Array) -> Array:
-        """A map's buffer without margin and padding channels: (N, H, W, C or words)."""
+        """A map's buffer without margin and padding channels: (N, H, W, C, words or nibbles)."""
         channels, height, width = self.map
         inner = buffer[:, self.margin.top :, self.margin.left :][:, :height, :width]
-        return inner if self.kind == "signs" else inner[..., :channels]
+        return inner if self.kind in ("signs", "nibbles") else inner[..., :channels]
 
     def as_stored(self, buffer: Array) -> Array:
         """The value in NHWC where it is a map or a vector, else as it is."""

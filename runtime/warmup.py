@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bnnkit.runtime.cpu import adds_pairs, binary_form, has_512_bits
-from bnnkit.runtime.kernels import depthwise, pooling, reals, sampling, signs
+from bnnkit.runtime.kernels import depthwise, lookup, pooling, reals, sampling, signs
 from bnnkit.runtime.kernels.compiled import cache_folder
 from bnnkit.runtime.kernels.program import ENTRIES, address_of, entry
 from bnnkit.runtime.steps.convolution import KERNELS, NIBBLES, OCTETS, PAIRS, WORDS
@@ -23,9 +23,11 @@ def kernels_of_this_cpu() -> list[Kernel]:
     if not adds_pairs():
         unused.add(PAIRS)
     convolutions = [kernel for (dtype, _), kernel in KERNELS.items() if dtype not in unused]
+    spreads = [lookup.spread] if binary_form() == "lookup" else []
     moves = [signs.pack_reals, signs.pack_sums, signs.unpack, signs.copy_signs]
     return [
         *convolutions,
+        *spreads,
         *moves,
         sampling.sample_reals,
         sampling.sample_sums,

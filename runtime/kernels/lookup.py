@@ -6,6 +6,9 @@ depend on w alone once a is known: a byte shuffle looks them up for all channels
 
     acc[p][v] += shuffle(TABLE[a[p]], w[v])         TABLE[a][w] = popcount(a ^ w)
 
+A row of the table has 16 bytes, so the inputs lie as 16 a, one in a byte: where its row starts.
+`spread` makes them of packed signs, once for all layers that read these.
+
 Two instructions do four inputs of 32 channels, where counting bits takes eight for the same. A
 byte holds 62 such sums, at most 4 each; then they are added to 16 bits, of which memory holds two
 vectors for each accumulator.
@@ -13,18 +16,22 @@ vectors for each accumulator.
 
 import numpy as np
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
+from numba.extending import intrinsic
 
 from bnnkit.runtime.cpu import has_512_bits
-from bnnkit.runtime.kernels.vectors import I8, I16, I32, I64, constant, load
+from bnnkit.runtime.kernels.maps import share
+from bnnkit.runtime.kernels.records import Spread, read
+from bnnkit.runtime.kernels.vectors import I8, I16, I32, I64, constant, load, store
 
 LANES = 64 if has_512_bits() else 32
 BYTES = ir.VectorType(I8, LANES)
 SHORTS = ir.VectorType(I16, LANES)
 INTS = ir.VectorType(I32, LANES)
 SHUFFLE = {32: "llvm.x86.avx2.pshuf.b", 64: "llvm.x86.avx512.pshuf.b.512"}
-FLUSH = 31
-"""Input bytes, two nibbles each, after which a byte could overflow: 62 * 4 = 248."""
+FLUSH = 62
+"""Nibbles after which a byte could overflow: 62 * 4 = 248. It is even, as every run is."""
 MOST_TAPS = 65535
 """Unlike signs that 16 bits can count."""
 
@@ -38,7 +45,7 @@ def accumulators(builder, pixels, vectors, at, x_at, w_at):
         builder: LLVM's.
         pixels: P.
         vectors: V.
-        at: Fields of the Convolution; `run` and the steps count bytes of packed signs.
+        at: Fields of the Convolution; `run` and the steps count nibbles.
         x_at: Address of the first tap of the first pixel.
         w_at: Address of the weights, (nibbles, V, lanes).
     """
@@ -63,23 +70,19 @@ def accumulators(builder, pixels, vectors, at, x_at, w_at):
 
 
 def _byte_sums(builder, wide, at, x, count, weight):
-    """Slots of byte sums over `count` input bytes from x on; moves on in the weights."""
+    """Slots of byte sums over `count` nibbles from x on; moves on in the weights."""
     vectors = len(wide[0])
     sums = [[cgutils.alloca_once(builder, BYTES) for _ in row] for row in wide]
     for slot in (slot for row in sums for slot in row):
         builder.store(ir.Constant(BYTES, None), slot)
     pixels = [builder.add(x, builder.mul(constant(p), at["x_pixel"])) for p in range(len(wide))]
-    with cgutils.for_range(builder, count, intp=I64) as step:
+    pairs = builder.udiv(count, constant(2))
+    with cgutils.for_range(builder, pairs, intp=I64) as step:
         w_at = builder.load(weight)
-        signs = [
-            builder.zext(load(builder, builder.add(pixel, step.index), I8, 1), I64)
-            for pixel in pixels
-        ]
-        # A row of the table has 16 bytes: the low nibble moves up, the high one is in place.
-        low = [builder.shl(builder.and_(sign, constant(15)), constant(4)) for sign in signs]
-        high = [builder.and_(sign, constant(240)) for sign in signs]
-        for half, nibbles in enumerate((low, high)):
-            rows = [_table_row(builder, at["lookup"], nibble) for nibble in nibbles]
+        first = builder.mul(step.index, constant(2))
+        for half in range(2):
+            place = builder.add(first, constant(half))
+            rows = [_table_row(builder, at["lookup"], builder.add(p, place)) for p in pixels]
             for v in range(vectors):
                 w = load(
                     builder,
@@ -95,12 +98,38 @@ def _byte_sums(builder, wide, at, x, count, weight):
     return sums
 
 
-def _table_row(builder, table, offset):
-    """A row of TABLE in every 16 bytes of a vector."""
+def _table_row(builder, table, nibble_at):
+    """The row of TABLE for the nibble at an address, in every 16 bytes of a vector."""
+    offset = builder.zext(load(builder, nibble_at, I8, 1), I64)
     row = load(builder, builder.add(table, offset), ir.VectorType(I8, 16), 1)
     lanes = [lane % 16 for lane in range(LANES)]
     mask = ir.Constant(ir.VectorType(I32, LANES), lanes)
     return builder.shuffle_vector(row, ir.Constant(row.type, ir.Undefined), mask)
+
+
+@intrinsic
+def _spread_word(typing_context, x_at, y_at):
+    """Eight bytes of packed signs as sixteen nibbles, the low one of a byte first."""
+
+    def generate(context, builder, _signature, arguments):
+        kind = ir.VectorType(I8, 8)
+        x = load(builder, arguments[0], kind, 1)
+        low = builder.shl(x, ir.Constant(kind, [4] * 8))
+        high = builder.and_(x, ir.Constant(kind, [0xF0] * 8))
+        order = [place // 2 + 8 * (place % 2) for place in range(16)]
+        mask = ir.Constant(ir.VectorType(I32, 16), order)
+        store(builder, builder.shuffle_vector(low, high, mask), arguments[1], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+def spread(at, thread, threads):
+    """Packed signs as nibbles, a Spread."""
+    s = read(Spread, at)
+    first, last = share(s.words, thread, threads)
+    for word in range(first, last):
+        _spread_word(s.x + 8 * word, s.y + 16 * word)
 
 
 def shuffle(builder, row, w):

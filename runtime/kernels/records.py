@@ -196,6 +196,17 @@ class Depthwise(NamedTuple):
     left: int
 
 
+class Spread(NamedTuple):
+    """Packed signs as nibbles, one in a byte; see lookup.py."""
+
+    x: int
+    """Address of the first word."""
+    y: int
+    """Address of the first nibble."""
+    words: int
+    """How many, margins included."""
+
+
 class Align(NamedTuple):
     """The channels of each group at the start of a word."""
 

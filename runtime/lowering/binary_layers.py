@@ -21,7 +21,7 @@ from bnnkit.runtime.lowering.layer import (
 from bnnkit.runtime.lowering.output import Output, signs_of, sums_of
 from bnnkit.runtime.packed_weight import PackedWeight
 from bnnkit.runtime.steps.convolution import Constants
-from bnnkit.runtime.steps.signs import AlignGroups
+from bnnkit.runtime.steps.signs import AlignGroups, SpreadNibbles
 from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array, Kind, Margin, Value
 
@@ -75,6 +75,8 @@ def _add(
     draft.values[source].margin.widen(*pads)
 
     weight, elements, group_elements = _kernel_weight(packed)
+    if weight.dtype == np.uint8:
+        source = _spread(draft, node, source)
     lanes = weights.LANES[weight.dtype]
 
     def constants(kind: Kind, part: slice) -> Constants:
@@ -104,9 +106,18 @@ def _kernel_weight(packed: PackedWeight) -> tuple[Array, int, int]:
     words = n_words(inputs)
     if binary_form() == "lookup" and height * width * inputs <= MOST_TAPS:
         nibbles = [weights.nibbles(signs) for signs in packed.chunks()]
-        return np.concatenate(nibbles), -(-inputs // 8), 8 * words
+        return np.concatenate(nibbles), 2 * -(-inputs // 8), 16 * words
     rows = [pack_signs(signs).reshape(len(signs), -1) for signs in packed.chunks()]
     return np.concatenate(rows), words, words
+
+
+def _spread(draft: Draft, node: Node, source: str) -> str:
+    """The nibbles of signs, made once for all layers that read them; they share a margin."""
+    target = f"{source}/nibbles"
+    if target not in draft.values:
+        step = SpreadNibbles(name=node.name, source=source, target=target)
+        draft.add(step, replace(draft.values[source], kind="nibbles"))
+    return target
 
 
 def _align_groups(draft: Draft, node: Node, source: str, groups: int) -> str:

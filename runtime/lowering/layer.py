@@ -31,7 +31,7 @@ class Layer:
         is_map: Whether it gives (O, H, W) rather than (O,).
         groups: G.
         weight: uint64 words or float32, (O, taps of a group).
-        elements: Words, bytes or channels of a pixel that a group reads.
+        elements: Words, nibbles or channels of a pixel that a group reads.
         group_elements: From the start of one group to the next.
         cases: (OH, OW), rows of the tables.
         constants: Gives those of a slice of channels for a kind of output.

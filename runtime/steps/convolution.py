@@ -71,7 +71,7 @@ class Convolution:
     Attributes:
         weights: As `weights.lanes` gives them.
         channels: Output channels of the group.
-        elements: Input elements of a pixel that the group reads: words, bytes or channels.
+        elements: Input elements of a pixel that the group reads: words, nibbles or channels.
         first_element: Where they start in the pixel.
         first_channel: Where the group's output starts.
         cases: int64, (OH, OW), the row of the table for each output pixel.
@@ -171,14 +171,13 @@ class Convolution:
         (height, width), (down, right) = self.window.size, self.window.stride
         top, left = self.window.padding
         # Neighbouring columns follow each other where nothing lies between them.
-        size = 1 if self.weights.dtype == NIBBLES else x.itemsize
-        is_run = self.window.dilation[1] == 1 and self.elements * size == x.strides[2]
+        is_run = self.window.dilation[1] == 1 and self.elements * x.itemsize == x.strides[2]
         is_run = is_run and self.weights.dtype != OCTETS  # of which each pixel has a whole number
         return {
             "x": int(x.ctypes.data)
             + (margin.top - top) * x.strides[1]
             + (margin.left - left) * x.strides[2]
-            + self.first_element * size,
+            + self.first_element * x.itemsize,
             "x_image": x.strides[0],
             "x_row": down * x.strides[1],
             "x_pixel": right * x.strides[2],

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnnkit.runtime.kernels import signs as kernels
-from bnnkit.runtime.kernels.records import Align, Map, Move, Pack, Pool
+from bnnkit.runtime.kernels.lookup import spread
+from bnnkit.runtime.kernels.records import Align, Map, Move, Pack, Pool, Spread
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.steps.step import Native, native
 from bnnkit.runtime.steps.window import Window
@@ -74,6 +75,20 @@ class AlignGroups:
     def bind(self, memory: Memory) -> Native:
         record = Align(memory.map(self.source), memory.map(self.target), self.groups)
         return native(kernels.align_groups, memory, record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadNibbles:
+    """Signs as the lookup kernels read them, with their margin."""
+
+    name: str
+    source: str
+    target: str
+
+    def bind(self, memory: Memory) -> Native:
+        words, nibbles = memory.buffers[self.source], memory.buffers[self.target]
+        record = Spread(int(words.ctypes.data), int(nibbles.ctypes.data), words.size)
+        return native(spread, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
