@@ -1,62 +1,67 @@
 """Measure .tflite files in bnnkit and in LCE, the same file, in the same rounds, on one thread.
 
-    python benchmarks/lce_latency.py FILE.tflite ... [--seconds S] [--out FILE.json]
+    python benchmarks/lce_networks.py FOLDER                       # makes them; see there
+    python benchmarks/lce_latency.py FOLDER/*.tflite               # a minute; writes the table
+    python benchmarks/lce_latency.py FILE.tflite --out FILE.json   # leaves the table as it is
 
-LCE runs the file in each of its kernels; the ratios are those of bnnkit to each of them. Outputs
-are compared as well: within 1e-4 of LCE's reference kernel. benchmarks/lce_networks.py makes such
-files.
+LCE runs a file in each of its kernels, and its outputs must be bnnkit's within 1e-4. Results are
+kept for each form of bnnkit's kernels, results/lce-FORM-BITS.json, so that CPUs with and without
+AVX-512 stand side by side.
 """
 
 import argparse
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from lce_table import write_lce_table
 from numpy.typing import NDArray
 
 from bnnkit.atomic import write_text
 from bnnkit.benchmark import interleave, random_images, ratio
-from bnnkit.engine import Engine
 from bnnkit.engines import open_engine
-from bnnkit.lce import KERNELS, Interpreter, Kernel
+from bnnkit.lce import KERNELS, Kernel
+from bnnkit.lce_file import LceOnFile
 from bnnkit.machine import describe_machine
 from bnnkit.runtime import artifact
+from bnnkit.runtime.cpu import binary_form, has_512_bits
 
 Array = NDArray[Any]
+HERE = Path(__file__).parent
 TOLERANCE = 1e-4
 
 
-class LceOnFile(Engine):
-    """LCE's interpreter on the content of a file, one image a run."""
+class LceKernel(LceOnFile):
+    """LCE with one of its kernels, under a name of its own."""
 
-    def __init__(self, path: Path, kernel: Kernel) -> None:
-        super().__init__(artifact.read(path))
-        self.name, self.version = f"lce, {kernel} kernel", "0.16.0"
-        self._interpreter = Interpreter(path.read_bytes(), kernel=kernel)
-
-    def run(self, images: Array) -> tuple[Array, ...]:
-        """As `Engine.run`."""
-        return tuple(self._interpreter.run([images]))
-
-    def trace(self, images: Array) -> dict[str, Array]:
-        """Nothing: LCE shows no inner values."""
-        return {}
+    def __init__(self, model: onnx.ModelProto, content: bytes, kernel: Kernel) -> None:
+        super().__init__(model, content, kernel=kernel)
+        self.name = f"lce, {kernel} kernel"
 
 
 def measure(path: Path, seconds: float) -> dict[str, Any]:
     """Latencies and ratios for one file, as JSON."""
-    model = artifact.read(path)
+    model, content = artifact.read_with_source(path)
+    assert content is not None, f"{path} is no TFLite file"
     images = random_images(model, 1)
-    engines: list[Engine] = [open_engine("bnnkit", model)]
-    engines += [LceOnFile(path, kernel) for kernel in KERNELS]
-    check(engines[0].run(images), LceOnFile(path, "reference").run(images))
+    rivals = [LceKernel(model, content, kernel) for kernel in KERNELS]
+    engines = [open_engine("bnnkit", model), *rivals]
+    reference = rivals[KERNELS.index("reference")]
+    check(engines[0].run(images), reference.run(images))
     first, *others = interleave([(engine, 1) for engine in engines], images, seconds)
-    found = {first.engine: float(np.median(first.wall_us))}
-    found |= {other.engine: float(np.median(other.wall_us)) for other in others}
-    ratios = {other.engine: asdict(ratio(other, first)) for other in others}
-    return {"file": path.name, "median_us": found, "ratios": ratios}
+    return {
+        "network": path.stem,
+        "bytes": len(content),
+        "latency_us": {
+            one.engine: {"median": one.median_us, "least": float(one.wall_us.min())}
+            for one in (first, *others)
+        },
+        "ratios": {other.engine: asdict(ratio(other, first)) for other in others},
+    }
 
 
 def check(found: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
@@ -67,23 +72,23 @@ def check(found: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
 
 
 def main() -> None:
-    """Measure, print, and write what is asked for."""
+    """Measure, and write all that is made of it."""
+    bits = 512 if has_512_bits() else 256
+    stored = HERE / "results" / f"lce-{binary_form()}-{bits}.json"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE.tflite")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each kernel and file")
-    parser.add_argument("--out", type=Path, metavar="FILE.json")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each kernel and file")
+    parser.add_argument("--out", type=Path, default=stored, metavar="FILE.json")
     options = parser.parse_args()
-    results = [measure(path, options.seconds) for path in options.files]
-    for result in results:
-        print(result["file"], *(f"{k}: {v / 1000:.2f} ms" for k, v in result["median_us"].items()))
-        for name, found in result["ratios"].items():
-            print(f"  {name}: {found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f})")
-    if options.out is not None:
-        context = describe_machine()
-        del context["host_name"], context["executable"]  # whose machine it is does not matter
-        write_text(
-            options.out, json.dumps({"context": context, "files": results}, indent=1) + "\n"
-        )
+    context = describe_machine()
+    del context["host_name"], context["executable"]  # whose machine it is does not matter
+    networks = [measure(path, options.seconds) for path in options.files]
+    context["load_avg_after"] = list(os.getloadavg())
+    kernels = f"{binary_form()}, {bits} bits"
+    results = {"context": context, "kernels": kernels, "networks": networks}
+    write_text(options.out, json.dumps(results, indent=1) + "\n")
+    if options.out == stored:
+        write_lce_table(HERE / "results", HERE / "README.md")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def _integers_to_sums(builder, at, accumulator, table, scale, bias):
 
 
 def _integers_to_reals(builder, at, accumulator, table, scale, bias):
-    return _reals_to_reals(builder, builder.sitofp(accumulator, FLOATS), table, scale, bias)
+    reals = builder.sitofp(accumulator, FLOATS)
+    return _reals_to_reals(builder, at, reals, table, scale, bias)
 
 
 FROM_SIGNS = {
