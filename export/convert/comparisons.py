@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.export.graph import array, operand, produced_by
+from bnnkit.export.graph import array, operand
 
 _INFINITY: Final = np.float32(np.inf)
 
@@ -65,16 +65,6 @@ def comparison(value: ir.Value | None) -> Comparison | None:
         return None
     found = Comparison(left, limit, is_lower)
     return found.strict() if is_strict else found
-
-
-def is_equality_with_zero(value: ir.Value | None, x: ir.Value) -> bool:
-    """Whether a boolean value is x == 0."""
-    node = produced_by(value, "Equal")
-    if node is None:
-        return False
-    other = node.inputs[1] if node.inputs[0] is x else node.inputs[0]
-    content = array(other)
-    return x in node.inputs and content is not None and not np.any(content)
 
 
 _FORMS: Final = {

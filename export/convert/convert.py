@@ -13,6 +13,8 @@ from bnnkit.export.convert.batch_axis import free_batch
 from bnnkit.export.convert.batch_norms import split_batch_norms
 from bnnkit.export.convert.constants import fold_constants
 from bnnkit.export.convert.keep_apart import keep_apart
+from bnnkit.export.convert.masked_assignments import lower_masked_assignments
+from bnnkit.export.convert.narrow_constants import narrow_constants
 from bnnkit.export.convert.paths import name_paths
 from bnnkit.export.convert.quantizers import lower_quantizers
 from bnnkit.export.convert.scales import move_scales
@@ -87,14 +89,14 @@ def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[Remappe
     model = _plain(source)
     graph = model.graph
     split_batch_norms(graph)
-    paths = mark_signs(graph)
+    signs = mark_signs(graph)
     mark_weights(graph)
     move_scales(graph)
     _check_binary(graph)
     remapped: tuple[Remapped, ...] = ()
     for run in passes(None):
         if run is fold_thresholds:
-            remapped = remapped_signs(graph, paths)
+            remapped = remapped_signs(graph, signs.remapped)
         run(graph)
     keep_apart(graph)
     check_operators(graph)
@@ -106,9 +108,12 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
     model = opened(source)
     name_paths(model.graph)
     lower_quantizers(model.graph)
+    lower_masked_assignments(model.graph)
     batch = batch_of(model)
     model = with_shapes(model, batch)
     fold_constants(model.graph)
+    model = with_shapes(model, batch)
+    narrow_constants(model.graph)
     # Shapes that a `Reshape` computes are constants now.
     return free_batch(with_shapes(model, batch), batch)
 

@@ -1,140 +1,193 @@
-"""Values of which each is one of two numbers, found in the graph.
+"""Values of which each is p on one side of a threshold and -p on the other, found in the graph.
 
-1. `Where(b, p, q)` with numbers p and q, and `Cast(b)` to float32 (p = 1, q = 0), b comparing a
-   float32 x with constants (`comparisons.py`), are p or q.
-2. ONNX's own `Sign` gives 0 for 0. Where the graph makes a sign of that 0,
-   `Sign(Add(Sign(x), c))` with 0 < |c| < 1 or `Where(Equal(x, 0), c, Sign(x))` with c = +-1, it is
-   x >= 0 for a positive c and x > 0 for a negative one.
-3. Additions, subtractions, multiplications and divisions with a number change p and q, as float32.
+1. A value that elementwise operators and uniform constants make of one real value x is looked at
+   on the whole real line (`pieces.py`): it is a sign if it is one of two opposite numbers, and
+   changes once. So every way of writing a sign is known that is one.
+2. A value that they make of one comparison of x with constants, which may be one for each channel,
+   is a sign if it is p where that holds and -p elsewhere.
+3. What is 0 at the one x between -p and p, as ONNX's own `Sign`, is a sign that has to be remapped
+   there: 0 becomes as +1. Not where farther up the graph more than one x leads to that 0, nor
+   where an operator behind it sees the difference.
+4. Where a number is what is left of a straight-through estimator, as in s + c - c, the rounding of
+   that sum is lost; it is measured.
+
+Nearer values x come first. One that is rounded, clipped or chosen by more than the steps of
+`export/monotone.py` is looked through.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from bnnkit.export.convert.comparisons import (
-    Comparison,
-    at_least,
-    comparison,
-    is_equality_with_zero,
+from bnnkit.export.convert.comparisons import Comparison, at_least, comparison
+from bnnkit.export.convert.elementwise import (
+    COMPARISONS,
+    ROUNDINGS,
+    evaluate,
+    is_elementwise,
+    uniform,
 )
-from bnnkit.export.graph import array, only_consumer, operand, produced_by
+from bnnkit.export.convert.pieces import Number, Piece, UnknownFunctionError, pieces
+from bnnkit.export.convert.real_line import real_of, sample
+from bnnkit.export.graph import array
+from bnnkit.export.monotone import step
 
-_ARITHMETIC: Final[dict[str, np.ufunc]] = {
-    "Add": np.add,
-    "Sub": np.subtract,
-    "Mul": np.multiply,
-    "Div": np.divide,
-}
+_MAX_OPERATORS: Final = 64
+_DECIDES: Final = ("Sign", "Equal", "Cast", "Where", *COMPARISONS, *ROUNDINGS)
+_SEES_ZERO: Final = ("Abs", "Cast", "Equal", "Relu", "Where", "Pow", *COMPARISONS)
+_SAMPLED: Final = 8.0
+"""The largest x for which the rounding that is lost is measured: activations are normalised."""
+_N_SAMPLES: Final = 2000
+_LARGEST_DEVIATION: Final = 1e-5
 
 
 @dataclass(frozen=True)
 class TwoValued:
-    """A value that is one of two numbers everywhere.
+    """A value that is one of two opposite numbers everywhere.
 
     Attributes:
         value: It.
         condition: Where it is the first of the two.
-        yes: The first number.
-        no: The second.
+        yes: The first number; the second is -yes.
+        is_remapped: It is 0 where the two meet, in the source.
+        deviation: How far the source is from the two, relative to them, by rounding alone, for x
+            of size 8 at most; 0 where it is one of them exactly.
     """
 
     value: ir.Value
     condition: Comparison
     yes: np.float32
-    no: np.float32
+    is_remapped: bool
+    deviation: float
 
 
-def opposite_numbers(node: ir.Node) -> TwoValued | None:
-    """What a node begins and arithmetic goes on with: the last value with `no` = -`yes`.
+def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | None:
+    """What a value is, where it is a sign.
 
-    None where there is none.
+    Args:
+        value: Of float32.
+        position: Of each node in the graph.
     """
-    start = _choice(node) or _sign_of_shifted_sign(node)
-    if start is None or start.condition.x.dtype != ir.DataType.FLOAT:
+    best: TwoValued | None = None
+    for x in _sources(value, position):
+        if x.dtype == ir.DataType.BOOL:
+            found = _of_comparison(value, x)
+        elif x.dtype == ir.DataType.FLOAT and x.shape == value.shape:
+            try:
+                line = pieces(value, x)
+            except UnknownFunctionError:
+                continue
+            if _is_zero_too_often(line):
+                return None
+            found = _of_line(value, x, line)
+        else:
+            continue
+        if found is not None and (best is None or _is_better(found, best)):
+            best = found
+        if best is not None and not best.is_remapped and _is_plain(best.condition.x):
+            break
+    if best is None or (best.is_remapped and _zero_is_seen(value)):
         return None
-    opposite = [link for link in _chain(start) if link.no == -link.yes and link.yes != 0]
-    return opposite[-1] if opposite else None
+    return best
 
 
-def _choice(node: ir.Node) -> TwoValued | None:
-    if node.domain != "" or node.op_type not in ("Where", "Cast"):
+def _is_better(found: TwoValued, best: TwoValued) -> bool:
+    """Whether a value farther up says more."""
+    if found.is_remapped:
+        return False
+    return best.is_remapped or not _is_plain(best.condition.x)
+
+
+def _is_plain(x: ir.Value) -> bool:
+    """Whether a value is made in a way that the other passes know."""
+    return not is_elementwise(x.producer()) or step(x) is not None
+
+
+def _sources(value: ir.Value, position: dict[ir.Node, int]) -> Iterator[ir.Value]:
+    """The values of which alone, with constants, a value is made, from the nearest on."""
+    seen: set[ir.Value] = set()
+    leaves, decides = {value}, False
+    for _ in range(_MAX_OPERATORS):
+        last = max(leaves, key=lambda leaf: _place(leaf, position))
+        node = last.producer()
+        if node is None or not _can_pass(node):
+            return
+        decides = decides or node.op_type in _DECIDES
+        seen.add(last)
+        leaves.remove(last)
+        leaves |= {v for v in node.inputs if v is not None and v not in seen and array(v) is None}
+        if len(leaves) == 1 and decides:
+            yield next(iter(leaves))
+        if not leaves:
+            return
+
+
+def _place(leaf: ir.Value, position: dict[ir.Node, int]) -> int:
+    node = leaf.producer()
+    return -1 if node is None else position.get(node, -1)
+
+
+def _can_pass(node: ir.Node) -> bool:
+    constants = [v for v in node.inputs if v is not None and array(v) is not None]
+    return is_elementwise(node) and all(uniform(v) is not None for v in constants)
+
+
+def _of_comparison(value: ir.Value, truth: ir.Value) -> TwoValued | None:
+    """Rule 2."""
+    condition = comparison(truth)
+    if condition is None or condition.x.dtype != ir.DataType.FLOAT:
         return None
-    y = node.outputs[0]
-    if node.op_type == "Cast":
-        return _cast(node)
-    signs = produced_by(node.inputs[2], "Sign")
-    yes, no = _number(node.inputs[1]), _number(node.inputs[2])
-    if signs is not None and yes in (1, -1):
-        return _chosen_zero(node, signs, yes)
-    condition = comparison(node.inputs[0])
-    if condition is None or yes is None or no is None:
+    both = np.broadcast_to(evaluate(value, {truth: np.array([True, False])}), (2,))
+    if both.dtype != np.float32 or both[0] != -both[1] or both[0] == 0:
         return None
-    return TwoValued(y, condition, yes, no)
+    return TwoValued(value, condition, np.float32(both[0]), is_remapped=False, deviation=0.0)
 
 
-def _cast(node: ir.Node) -> TwoValued | None:
-    condition = comparison(node.inputs[0])
-    if condition is None or node.attributes["to"].as_int() != ir.DataType.FLOAT:
+def _of_line(value: ir.Value, x: ir.Value, line: list[Piece]) -> TwoValued | None:
+    """Rules 1 and 3."""
+    numbers = [piece.content for piece in line if isinstance(piece.content, Number)]
+    if len(numbers) < len(line) or len(line) not in (2, 3):
         return None
-    return TwoValued(node.outputs[0], condition, np.float32(1), np.float32(0))
-
-
-def _chosen_zero(node: ir.Node, signs: ir.Node, at_zero: np.float32) -> TwoValued | None:
-    x = operand(signs, 0)
-    if not is_equality_with_zero(node.inputs[0], x):
+    first, *middle, last = (np.float32(number.content) for number in numbers)
+    if first != -last or last == 0 or any(number != 0 for number in middle):
         return None
-    return of_sign(node.outputs[0], x, at_zero)
+    condition = at_least(x, float(real_of(line[1].low)))
+    found = TwoValued(value, condition, last, bool(middle), 0.0)
+    if all(number.is_exact for number in numbers):
+        return found
+    deviation = max(_deviation(value, x, piece) / abs(float(last)) for piece in line)
+    return replace(found, deviation=deviation) if deviation <= _LARGEST_DEVIATION else None
 
 
-def _sign_of_shifted_sign(node: ir.Node) -> TwoValued | None:
-    is_sign = (node.domain, node.op_type) == ("", "Sign")
-    shifted = produced_by(node.inputs[0], "Add") if is_sign else None
-    if shifted is None:
-        return None
-    for inner, shift in (shifted.inputs, reversed(shifted.inputs)):
-        signs, number = produced_by(inner, "Sign"), _number(shift)
-        if signs is not None and number is not None and 0 < abs(number) < 1:
-            return of_sign(node.outputs[0], operand(signs, 0), number)
-    return None
+def _deviation(value: ir.Value, x: ir.Value, piece: Piece) -> float:
+    """Rule 4: the largest difference of a value from its number."""
+    points = sample(piece.low, piece.high, _SAMPLED, _N_SAMPLES)
+    assert isinstance(piece.content, Number)
+    error = evaluate(value, {x: points}) - piece.content.content
+    return float(np.abs(error).max(initial=0))
 
 
-def of_sign(value: ir.Value, x: ir.Value, at_zero: np.float32) -> TwoValued:
-    """The sign of x that is as `at_zero` for 0."""
-    weak = at_least(x, 0)
-    return TwoValued(value, weak if at_zero > 0 else weak.strict(), np.float32(1), np.float32(-1))
+def _is_zero_too_often(line: list[Piece]) -> bool:
+    """Whether a value is 0 for many x of any size: it has three values then."""
+    for piece in line:
+        if isinstance(piece.content, Number) and piece.content.content == 0:
+            low, high = (float(real_of(end)) for end in (piece.low, piece.high))
+            if high - low > 1e-30 + 1e-6 * max(abs(low), abs(high)):
+                return True
+    return False
 
 
-def _chain(start: TwoValued) -> Iterator[TwoValued]:
-    """A value of two numbers, and what arithmetic with numbers makes of it."""
-    link: TwoValued | None = start
-    while link is not None:
-        yield link
-        link = _next(link)
+def _zero_is_seen(value: ir.Value) -> bool:
+    """Whether an operator behind a sign makes something of its 0 that is no scaled 0."""
+    return any(
+        use.node.domain == ""
+        and (use.node.op_type in _SEES_ZERO or _multiplies_by_computed(use.node))
+        for use in value.uses()
+    )
 
 
-def _next(link: TwoValued) -> TwoValued | None:
-    node = only_consumer(link.value)
-    if node is None or node.domain != "" or node.op_type not in _ARITHMETIC:
-        return None
-    is_left = node.inputs[0] is link.value
-    number = _number(node.inputs[1 if is_left else 0])
-    if number is None:
-        return None
-    apply = _ARITHMETIC[node.op_type]
-    pairs = [(v, number) if is_left else (number, v) for v in (link.yes, link.no)]
-    with np.errstate(all="ignore"):  # a division by 0 gives no sign
-        yes, no = (np.float32(apply(*pair)) for pair in pairs)
-    return TwoValued(node.outputs[0], link.condition, yes, no)
-
-
-def _number(value: ir.Value | None) -> np.float32 | None:
-    """The content of a constant that is one float32 number."""
-    content: NDArray[Any] | None = array(value)
-    if content is None or content.size != 1 or content.dtype != np.float32:
-        return None
-    return np.float32(content.item())
+def _multiplies_by_computed(node: ir.Node) -> bool:
+    return node.op_type in ("Mul", "Div") and all(array(v) is None for v in node.inputs)
