@@ -53,8 +53,8 @@ def operators(model: onnx.ModelProto) -> list[str]:
 
 def assert_same(source: onnx.ModelProto, x: Array) -> onnx.ModelProto:
     """Convert, and compare bits; the artifact."""
-    artifact, remapped = to_artifact(source)
-    assert remapped == ()
+    artifact, departures = to_artifact(source)
+    assert departures.remapped == ()
     want = run(source, x)
     np.testing.assert_array_equal(run(artifact, x), want)
     np.testing.assert_array_equal(Model(artifact).run(x), want)

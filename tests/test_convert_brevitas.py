@@ -66,9 +66,9 @@ def test_there_are_files_of_every_exporter() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".onnx.gz"))
 def test_scores_are_those_of_qonnx(path: Path) -> None:
-    model, remapped = to_artifact(source_in(path))
+    model, departures = to_artifact(source_in(path))
     images, want = golden(path)
-    assert remapped == ()  # BipolarQuant gives +1 for 0, as we do
+    assert departures.remapped == ()  # BipolarQuant gives +1 for 0, as we do
     assert_golden(onnxruntime_scores(model, images), want, path.name)
     assert_golden(np.asarray(Model(model).run(images)), want, path.name)
     (scores,) = Reference(model).run(images[:8])

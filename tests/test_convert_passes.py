@@ -102,7 +102,7 @@ def test_every_name_of_the_domain(domain: str) -> None:
     model = model_of(node, shape=(2, 3), s=np.float32(0.5))
     model.opset_import.append(helper.make_opsetid("finn.custom_op.general", 1))
     model.opset_import.append(helper.make_opsetid("onnx.brevitas", 1))
-    artifact, remapped = to_artifact(model)
+    artifact, departures = to_artifact(model)
     x = np.array([[0, -0.0, 3], [-1, 1, -1e-30]], np.float32)
     session = ort.InferenceSession(
         artifact.SerializeToString(), providers=["CPUExecutionProvider"]
@@ -110,7 +110,7 @@ def test_every_name_of_the_domain(domain: str) -> None:
     np.testing.assert_array_equal(
         session.run(None, {"input": x})[0], [[0.5, 0.5, 0.5], [-0.5, 0.5, -0.5]]
     )
-    assert remapped == ()
+    assert departures.remapped == ()
 
 
 @pytest.mark.parametrize("shape", [(5, 1000), (2, 1000, 3, 5), (3, 1000, 1, 1)])
@@ -145,7 +145,8 @@ def test_scales_of_weights() -> None:
     weight = signs * want.reshape(3, 1, 1, 1)
     found = scales(weight)
     assert found is not None
-    np.testing.assert_array_equal(found, want)
+    assert found.deviation == 0
+    np.testing.assert_array_equal(found.sizes, want)
     for place, number in (((0, 0, 0, 0), 0), ((1, 1, 1, 1), 2.0001), ((2, 0, 0, 0), np.nan)):
         other = weight.copy()
         other[place] = number

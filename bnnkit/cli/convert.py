@@ -1,5 +1,6 @@
 """`bnnkit convert`."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,14 +59,36 @@ def _json(conversion: "Conversion") -> dict[str, object]:
 
 def _print(conversion: "Conversion") -> None:
     print_report(conversion.artifact)
-    if conversion.remapped:
-        print_table(
-            "signs that are +1 for 0, where FILE has 0",
-            ("signs", "0 can be"),
-            [(sign.name, sign.input) for sign in conversion.remapped],
-            left=("signs", "0 can be"),
-        )
+    for title, columns, rows in _departures(conversion):
+        if rows:
+            print_table(title, columns, rows, left=columns)
     operators = ", ".join(f"{n} {name}" for name, n in conversion.standard_operators.items())
     write(f"operators of ONNX that stay: {operators or 'none'}")
     before, after = conversion.source_bytes, conversion.artifact.file_bytes
     write(f"from {size(before)} to {size(after)}")
+
+
+def _departures(
+    conversion: "Conversion",
+) -> Iterator[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """The tables of what is not FILE's number to the last bit: title, columns, rows."""
+    yield (
+        "signs that are +1 for 0, where FILE has 0",
+        ("signs", "0 can be"),
+        [(sign.name, sign.input) for sign in conversion.remapped],
+    )
+    yield (
+        "signs that are +1 where FILE's own rounding decides, as its products cancel",
+        ("signs", "layer", "channels with such a sum"),
+        [(tie.name, tie.layer, str(tie.channels)) for tie in conversion.ties],
+    )
+    yield (
+        "signs under a straight-through estimator, whose rounding is gone",
+        ("signs", "largest relative rounding, for inputs up to 8"),
+        [(sign.name, f"{sign.deviation:.1e}") for sign in conversion.rounded_signs],
+    )
+    yield (
+        "weights that are +-1 up to a scale but for rounding",
+        ("layer", "largest relative rounding"),
+        [(layer.name, f"{layer.deviation:.1e}") for layer in conversion.rounded_weights],
+    )

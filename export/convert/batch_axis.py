@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnnkit.errors import UnsupportedError
+from bnnkit.export.convert.node_names import named
 from bnnkit.export.convert.source import with_shapes
 from bnnkit.export.graph import add_constant, array, nodes, operand
 from bnnkit.export.marked_graph import BATCH
@@ -37,14 +38,12 @@ def free_batch(model: ir.Model, batch: int) -> ir.Model:
         for value in node.outputs:
             before = known[value.name]
             if before is None or value.shape is None:
-                raise UnsupportedError(
-                    f"ONNX cannot tell the shape that node {node.name!r} ({node.op_type}) gives"
-                )
+                raise UnsupportedError(f"ONNX cannot tell the shape that {named(node)} gives")
             if tuple(before[:1]) != (batch,) or tuple(value.shape) != (_OTHER, *before[1:]):
                 raise UnsupportedError(
-                    f"expected node {node.name!r} ({node.op_type}) to keep the batch as first"
-                    f" axis, got shape {value.shape} for a batch of {_OTHER} and {before} for"
-                    f" {batch}; export the network with a free batch"
+                    f"expected {named(node)} to keep the batch as first axis, got the shape"
+                    f" {value.shape} for a batch of {_OTHER} and {before} for {batch}; export the"
+                    " network with a batch that nothing else depends on"
                 )
             value.shape = ir.Shape([BATCH, *before[1:]])
     for value in other.graph.inputs:

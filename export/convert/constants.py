@@ -2,7 +2,8 @@
 
 1. An operator of constants becomes its result, a constant; so does `Shape`, as all shapes are
    known here.
-2. `Identity`, `Dropout` and a `Cast` of float32 to float32 go.
+2. `CastLike(x, y)` is the `Cast` of x to the type of y.
+3. `Identity`, `Dropout` and a `Cast` of float32 to float32 go.
 """
 
 from typing import Any, Final
@@ -14,8 +15,17 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from bnnkit.errors import UnsupportedError
+from bnnkit.export.convert.node_names import named
 from bnnkit.export.functions import OPSET
-from bnnkit.export.graph import add_constant, array, operand
+from bnnkit.export.graph import (
+    add_constant,
+    array,
+    module_path,
+    nodes,
+    operand,
+    replace,
+    set_module_path,
+)
 from bnnkit.export.passes.clean_up import remove_dead
 
 _RANDOM: Final = ("RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
@@ -28,6 +38,8 @@ def fold_constants(graph: ir.Graph) -> None:
     Raises:
         UnsupportedError: An operator of constants cannot be computed.
     """
+    for node in nodes(graph, "CastLike"):
+        _name_type(graph, node)
     for node in list(graph):
         if _changes_nothing(node):
             node.outputs[0].replace_all_uses_with(operand(node, 0), replace_graph_outputs=True)
@@ -40,8 +52,19 @@ def fold_constants(graph: ir.Graph) -> None:
     remove_dead(graph)
 
 
-def _changes_nothing(node: ir.Node) -> bool:
+def _name_type(graph: ir.Graph, node: ir.Node) -> None:
     """Rule 2."""
+    like, y = operand(node, 1), node.outputs[0]
+    if like.dtype is not None:
+        cast = ir.node("Cast", [node.inputs[0]], {"to": like.dtype}, name=node.name)
+        cast.outputs[0].name, cast.outputs[0].type = f"{y.name}/Cast", ir.TensorType(like.dtype)
+        cast.outputs[0].shape = y.shape
+        set_module_path(cast, module_path(node))
+        replace(graph, node, [cast])
+
+
+def _changes_nothing(node: ir.Node) -> bool:
+    """Rule 3."""
     x = node.inputs[0] if node.inputs else None
     if node.domain != "" or x is None or x.is_graph_input() or array(x) is not None:
         return False
@@ -94,7 +117,5 @@ def _computed(node: ir.Node) -> list[NDArray[Any]]:
         with np.errstate(all="ignore"):
             results = ReferenceEvaluator(model).run(None, given)
     except Exception as error:  # its errors have no common class
-        raise UnsupportedError(
-            f"cannot compute node {node.name!r} ({node.op_type}) of constants: {error}"
-        ) from error
+        raise UnsupportedError(f"cannot compute {named(node)} of constants: {error}") from error
     return [np.asarray(result) for result in results]

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import onnx
 import onnx_ir as ir
@@ -11,15 +12,19 @@ from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.convert.batch_axis import free_batch
 from bnnkit.export.convert.batch_norms import split_batch_norms
+from bnnkit.export.convert.branches import take_branches
 from bnnkit.export.convert.constants import fold_constants
 from bnnkit.export.convert.keep_apart import keep_apart
 from bnnkit.export.convert.masked_assignments import lower_masked_assignments
 from bnnkit.export.convert.narrow_constants import narrow_constants
+from bnnkit.export.convert.node_names import named
 from bnnkit.export.convert.paths import name_paths
 from bnnkit.export.convert.quantizers import lower_quantizers
+from bnnkit.export.convert.rounded import Rounded
 from bnnkit.export.convert.scales import move_scales
 from bnnkit.export.convert.signs import mark_signs
 from bnnkit.export.convert.source import batch_of, opened, read_source, with_shapes
+from bnnkit.export.convert.ties import Tie, ties
 from bnnkit.export.convert.weights import mark_weights
 from bnnkit.export.convert.zeros import Remapped, remapped_signs
 from bnnkit.export.functions import DOMAIN
@@ -32,18 +37,33 @@ from bnnkit.export.to_onnx import sealed
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """What came of a file.
+class Departures:
+    """Where an artifact is not its source to the last bit.
+
+    Attributes:
+        remapped: Signs that give +1 for a 0 for which the source gives 0.
+        ties: Signs that are +1 for sums that the source rounds either way.
+        rounded_signs: Signs of a straight-through estimator whose rounding is gone.
+        rounded_weights: Layers of weights that are +-s up to rounding.
+    """
+
+    remapped: tuple[Remapped, ...]
+    ties: tuple[Tie, ...]
+    rounded_signs: tuple[Rounded, ...]
+    rounded_weights: tuple[Rounded, ...]
+
+
+@dataclass(frozen=True)
+class Conversion(Departures):
+    """What came of a file, and where the artifact departs from it.
 
     Attributes:
         artifact: The report on the artifact: what is binary in it, what is not and why.
-        remapped: Signs that give +1 for a 0 for which the source gives 0.
         standard_operators: How often each operator of ONNX itself occurs in the artifact.
         source_bytes: The size of the source with all its weights.
     """
 
     artifact: Report
-    remapped: tuple[Remapped, ...]
     standard_operators: dict[str, int]
     source_bytes: int
 
@@ -67,12 +87,12 @@ def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
             the message names it.
     """
     model = read_source(source)
-    artifact, remapped = to_artifact(model)
+    artifact, departures = to_artifact(model)
     content = artifact.SerializeToString(deterministic=True)
     write_bytes(Path(output), content)
     return Conversion(
         artifact=report(artifact, len(content)),
-        remapped=remapped,
+        **vars(departures),
         standard_operators=dict(
             sorted(Counter(n.op_type for n in artifact.graph.node if n.domain == "").items())
         ),
@@ -80,8 +100,8 @@ def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
     )
 
 
-def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[Remapped, ...]]:
-    """The artifact of a network from elsewhere, and its signs that give +1 for a 0 of the source.
+def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, Departures]:
+    """The artifact of a network from elsewhere, and where it departs from the source.
 
     Raises:
         UsageError, UnsupportedError: As `convert_onnx`.
@@ -90,17 +110,21 @@ def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[Remappe
     graph = model.graph
     split_batch_norms(graph)
     signs = mark_signs(graph)
-    mark_weights(graph)
+    rounded_weights = mark_weights(graph)
     move_scales(graph)
     _check_binary(graph)
+    is_rounded = any(part.deviation > 0 for part in (*signs.rounded, *rounded_weights))
     remapped: tuple[Remapped, ...] = ()
+    undecided: tuple[Tie, ...] = ()
     for run in passes(None):
         if run is fold_thresholds:
             remapped = remapped_signs(graph, signs.remapped)
+            undecided = ties(graph, is_rounded=is_rounded)
         run(graph)
     keep_apart(graph)
     check_operators(graph)
-    return sealed(model, Metadata(), "deterministic"), remapped
+    departures = Departures(remapped, undecided, signs.rounded, rounded_weights)
+    return sealed(model, Metadata(), "deterministic"), departures
 
 
 def _plain(source: onnx.ModelProto) -> ir.Model:
@@ -112,6 +136,9 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
     batch = batch_of(model)
     model = with_shapes(model, batch)
     fold_constants(model.graph)
+    while take_branches(model.graph):
+        model = with_shapes(model, batch)
+        fold_constants(model.graph)
     model = with_shapes(model, batch)
     narrow_constants(model.graph)
     # Shapes that a `Reshape` computes are constants now.
@@ -119,8 +146,17 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
 
 
 def _check_binary(graph: ir.Graph) -> None:
-    if not any(True for _ in nodes(graph, "Sign", "BinaryWeight", domain=DOMAIN)):
-        raise UnsupportedError(
-            "expected a binarized network, got one without signs and without weights that are +-1"
-            " up to a scale for each output channel"
-        )
+    if any(True for _ in nodes(graph, "Sign", "BinaryWeight", domain=DOMAIN)):
+        return
+    message = (
+        "expected a binarized network, got one without signs and without weights that are +-1 up"
+        " to a scale for each output channel"
+    )
+    others = ((node, value.dtype) for node in graph for value in node.outputs)
+    other = next(((node, dtype) for node, dtype in others if dtype in _OTHER_REALS), None)
+    if other is not None:
+        message += f" in float32; {named(other[0])} computes in {other[1]}: export it in float32"
+    raise UnsupportedError(message)
+
+
+_OTHER_REALS: Final = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)

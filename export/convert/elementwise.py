@@ -80,7 +80,8 @@ def _cast(node: ir.Node, inputs: Inputs) -> Array:
 def _dequantized(node: ir.Node, inputs: Inputs) -> Array:
     codes, scale = (np.asarray(x) for x in inputs[:2])
     zero = inputs[2] if len(inputs) > 2 and inputs[2] is not None else np.zeros((), np.int32)
-    return (codes.astype(np.int32) - zero.astype(np.int32)).astype(scale.dtype) * scale
+    integers = codes.astype(np.int32) - zero.astype(np.int32)
+    return np.asarray(integers.astype(scale.dtype) * scale)
 
 
 def _hard_sigmoid(node: ir.Node, inputs: Inputs) -> Array:
@@ -89,7 +90,7 @@ def _hard_sigmoid(node: ir.Node, inputs: Inputs) -> Array:
         np.asarray(node.attributes.get_float(name, default), x.dtype)
         for name, default in (("alpha", 0.2), ("beta", 0.5))
     )
-    return np.clip(alpha * x + beta, 0, 1)
+    return np.asarray(np.clip(alpha * x + beta, 0, 1))
 
 
 _ERF: Final = np.vectorize(erf, otypes=[np.float32])

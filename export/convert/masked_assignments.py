@@ -1,7 +1,7 @@
 """Assignments to what a mask selects, as `o[o == 0] = 1`, become a `Where`.
 
-1. `ScatterND(o, Transpose(NonZero(mask)), updates)`, the updates being one constant number that
-   is expanded, is `Where(mask, number, o)`: how torch's exporter writes it, with shapes that depend
+1. `ScatterND(o, Transpose(NonZero(mask)), updates)`, the updates being one constant number,
+   expanded, is `Where(mask, number, o)`: how torch writes it, with shapes that depend
    on the values.
 """
 
@@ -9,8 +9,16 @@ from typing import Final
 
 import onnx_ir as ir
 
-from bnnkit.export.graph import add_constant, array, nodes, produced_by, replace, set_module_path
-from bnnkit.export.graph import module_path, operand
+from bnnkit.export.graph import (
+    add_constant,
+    array,
+    module_path,
+    nodes,
+    operand,
+    produced_by,
+    replace,
+    set_module_path,
+)
 from bnnkit.export.passes.clean_up import remove_dead
 
 _KEEPS_NUMBER: Final = ("Expand", "Reshape", "Identity", "Squeeze", "Unsqueeze")

@@ -189,6 +189,13 @@ class _Part:
             raise UnknownFunctionError
         return self.form.direction
 
+    def cut_of_result(self, number: np.float32, direction: int) -> int:
+        """Where the result reaches a number, rising or falling."""
+        y = self.node.outputs[0]
+        return first_where(
+            lambda x: self.function.at(y, x) * direction >= number * direction, self.low, self.high
+        )
+
     def split(self, cuts: list[int], contents: list[Content]) -> Iterator[Piece]:
         """The interval, cut before these numbers."""
         edges = [self.low, *cuts, self.high + 1]
@@ -376,10 +383,7 @@ def _rounded(part: _Part) -> Iterator[Piece]:
         return
     step = part.monotone
     values = np.arange(first, last + step / 2, step, dtype=np.float32)
-    cuts = [
-        first_where(lambda x, v=v: part.function.at(y, x) * step >= v * step, part.low, part.high)
-        for v in values[1:]
-    ]
+    cuts = [part.cut_of_result(v, step) for v in values[1:]]
     yield from part.split(cuts, [Number(np.asarray(v), is_exact=True) for v in values])
 
 

@@ -49,6 +49,11 @@ def new_weight_scale(
     return node
 
 
+def is_weight_scale(node: ir.Node) -> bool:
+    """Whether a node is a `new_weight_scale`."""
+    return node.outputs[0].meta.get(_KEY) == _OF_WEIGHTS
+
+
 def move_scales(graph: ir.Graph) -> None:
     """Run the pass."""
     for node in list(graph):

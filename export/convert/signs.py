@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from bnnkit.export.convert.comparisons import Comparison
 from bnnkit.export.convert.elementwise import is_elementwise
+from bnnkit.export.convert.rounded import Rounded
 from bnnkit.export.convert.scales import new_scale
 from bnnkit.export.convert.two_valued import TwoValued, two_valued
 from bnnkit.export.functions import DOMAIN
@@ -25,19 +26,6 @@ from bnnkit.export.graph import (
     set_module_path,
 )
 from bnnkit.export.passes.clean_up import remove_dead
-
-
-@dataclass(frozen=True)
-class Rounded:
-    """Numbers of the source that are +-1 up to a scale, but for rounding that the artifact lacks.
-
-    Attributes:
-        name: Of the signs, or of the layer.
-        deviation: The largest difference from the two numbers, relative to them.
-    """
-
-    name: str
-    deviation: float
 
 
 @dataclass(frozen=True)
@@ -80,7 +68,7 @@ def _named(found: list[tuple[TwoValued, list[ir.Node]]]) -> MarkedSigns:
             set_module_path(node, path)
         if sign.is_remapped:
             remapped.add(path)
-        if sign.deviation > 0:
+        if sign.deviation is not None:
             rounded.append(Rounded(path, sign.deviation))
     return MarkedSigns(frozenset(remapped), tuple(rounded))
 

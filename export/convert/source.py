@@ -10,6 +10,7 @@ from onnx import version_converter
 from onnx_ir.passes import common
 
 from bnnkit.errors import FileError, UnsupportedError, UsageError
+from bnnkit.export.convert.tidy_source import tidied
 from bnnkit.export.functions import DOMAIN, OPSET
 
 INPUTS: Final = (ir.DataType.FLOAT, ir.DataType.UINT8)
@@ -34,21 +35,22 @@ def read_source(path: Path | str) -> onnx.ModelProto:
     return model
 
 
-def _check(model: onnx.ModelProto) -> None:
-    """Refuse a model that ONNX itself calls invalid; operators of other domains are not looked at.
+def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, tidied (`tidy_source.py`); operators of other domains are not looked at.
 
     Raises:
-        FileError: It is.
+        FileError: ONNX itself calls it invalid.
     """
     try:
         if not all(isinstance(word, str) for word in _words(model.graph)):
             raise ValueError("a name is not UTF-8")
-        _import_domains(model)
+        model = tidied(model)
         onnx.checker.check_model(model)
         for tensor in model.graph.initializer:
             _check_constant(tensor)
     except (onnx.checker.ValidationError, ValueError, TypeError) as error:
         raise FileError(f"this is not a valid ONNX model: {_first_line(error)}") from error
+    return model
 
 
 def _check_constant(tensor: onnx.TensorProto) -> None:
@@ -69,13 +71,6 @@ def _words(graph: onnx.GraphProto) -> Iterator[object]:
         yield named.doc_string
 
 
-def _import_domains(model: onnx.ModelProto) -> None:
-    """Name a version of each domain; files of old Brevitas do not."""
-    known = {opset.domain for opset in model.opset_import}
-    for domain in sorted({node.domain for node in model.graph.node} - known - {"", "ai.onnx"}):
-        model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
-
-
 def opened(model: onnx.ModelProto) -> ir.Model:
     """A model in bnnkit's opset; its functions are inlined, its constants are initializers.
 
@@ -87,8 +82,7 @@ def opened(model: onnx.ModelProto) -> ir.Model:
     """
     if any(opset.domain == DOMAIN for opset in model.opset_import):
         raise UsageError("expected a network from elsewhere, got a model file of bnnkit's own")
-    model = _copy(model)
-    _check(model)
+    model = _checked(model)
     try:
         current = version_converter.convert_version(model, OPSET)
     except Exception as error:  # its errors have no common class
@@ -111,12 +105,6 @@ def opened(model: onnx.ModelProto) -> ir.Model:
     return source
 
 
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
-
-
 def _keep_metadata(model: onnx.ModelProto, current: onnx.ModelProto) -> None:
     """Give the nodes back what the translation to another opset forgets: their torch modules."""
     known = {node.name: node for node in model.graph.node if node.name}
@@ -133,7 +121,7 @@ def with_shapes(model: ir.Model, batch: int) -> ir.Model:
     """
     first = model.graph.inputs[0]
     first.shape = ir.Shape([batch, *_shape(first)[1:]])
-    for value in (value for node in model.graph for value in node.outputs):
+    for value in (value for node in model.graph.all_nodes() for value in node.outputs):
         value.shape = None
     try:
         proto = onnx.shape_inference.infer_shapes(
@@ -141,7 +129,9 @@ def with_shapes(model: ir.Model, batch: int) -> ir.Model:
         )
     except (onnx.shape_inference.InferenceError, ir.serde.SerdeError, ValueError) as error:
         raise UnsupportedError(
-            f"the shapes of this network do not fit for a batch of {batch}: {_first_line(error)}"
+            f"the shapes of this network do not fit for a batch of {batch}, in place of the one it"
+            f" was exported with: {_first_line(error)}; export it with a batch that nothing else"
+            " depends on"
         ) from error
     return ir.from_proto(proto)
 
@@ -158,7 +148,9 @@ def _check_inputs(graph: ir.Graph) -> None:
         raise UnsupportedError(f"expected a network with one input, got {names or 'none'}")
     first = graph.inputs[0]
     if first.dtype not in INPUTS:
-        raise UnsupportedError(f"expected an input of float32 or uint8, got {first.dtype}")
+        raise UnsupportedError(
+            f"expected an input of float32 or uint8, got {first.dtype}; export it in float32"
+        )
     sizes = _shape(first)[1:]
     if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
         raise UnsupportedError(

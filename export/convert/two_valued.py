@@ -32,8 +32,9 @@ from bnnkit.export.convert.elementwise import (
 )
 from bnnkit.export.convert.pieces import Number, Piece, UnknownFunctionError, pieces
 from bnnkit.export.convert.real_line import real_of, sample
-from bnnkit.export.graph import array
+from bnnkit.export.graph import array, operand
 from bnnkit.export.monotone import step
+from bnnkit.export.passes.commute_sign import SHAPE_OPERATORS
 
 _MAX_OPERATORS: Final = 64
 _DECIDES: Final = ("Sign", "Equal", "Cast", "Where", *COMPARISONS, *ROUNDINGS)
@@ -54,14 +55,14 @@ class TwoValued:
         yes: The first number; the second is -yes.
         is_remapped: It is 0 where the two meet, in the source.
         deviation: How far the source is from the two, relative to them, by rounding alone, for x
-            of size 8 at most; 0 where it is one of them exactly.
+            of size 8 at most; None where it is one of them exactly.
     """
 
     value: ir.Value
     condition: Comparison
     yes: np.float32
     is_remapped: bool
-    deviation: float
+    deviation: float | None
 
 
 def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | None:
@@ -89,9 +90,12 @@ def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | Non
             best = found
         if best is not None and not best.is_remapped and _is_plain(best.condition.x):
             break
-    if best is None or (best.is_remapped and _zero_is_seen(value)):
+    if best is None:
         return None
-    return best
+    is_lost = best.is_remapped and (
+        _zero_is_seen(value) or _is_made_zero(best.condition.x, position)
+    )
+    return None if is_lost else best
 
 
 def _is_better(found: TwoValued, best: TwoValued) -> bool:
@@ -106,10 +110,18 @@ def _is_plain(x: ir.Value) -> bool:
     return not is_elementwise(x.producer()) or step(x) is not None
 
 
-def _sources(value: ir.Value, position: dict[ir.Node, int]) -> Iterator[ir.Value]:
-    """The values of which alone, with constants, a value is made, from the nearest on."""
+def _sources(
+    value: ir.Value, position: dict[ir.Node, int], *, must_decide: bool = True
+) -> Iterator[ir.Value]:
+    """The values of which alone, with constants, a value is made, from the nearest on.
+
+    Args:
+        value: That value.
+        position: Of each node in the graph.
+        must_decide: Only those on the way from which something decides, as signs do.
+    """
     seen: set[ir.Value] = set()
-    leaves, decides = {value}, False
+    leaves, decides = {value}, not must_decide
     for _ in range(_MAX_OPERATORS):
         last = max(leaves, key=lambda leaf: _place(leaf, position))
         node = last.producer()
@@ -143,7 +155,7 @@ def _of_comparison(value: ir.Value, truth: ir.Value) -> TwoValued | None:
     both = np.broadcast_to(evaluate(value, {truth: np.array([True, False])}), (2,))
     if both.dtype != np.float32 or both[0] != -both[1] or both[0] == 0:
         return None
-    return TwoValued(value, condition, np.float32(both[0]), is_remapped=False, deviation=0.0)
+    return TwoValued(value, condition, np.float32(both[0]), is_remapped=False, deviation=None)
 
 
 def _of_line(value: ir.Value, x: ir.Value, line: list[Piece]) -> TwoValued | None:
@@ -155,7 +167,7 @@ def _of_line(value: ir.Value, x: ir.Value, line: list[Piece]) -> TwoValued | Non
     if first != -last or last == 0 or any(number != 0 for number in middle):
         return None
     condition = at_least(x, float(real_of(line[1].low)))
-    found = TwoValued(value, condition, last, bool(middle), 0.0)
+    found = TwoValued(value, condition, last, bool(middle), None)
     if all(number.is_exact for number in numbers):
         return found
     deviation = max(_deviation(value, x, piece) / abs(float(last)) for piece in line)
@@ -178,6 +190,21 @@ def _is_zero_too_often(line: list[Piece]) -> bool:
             if high - low > 1e-30 + 1e-6 * max(abs(low), abs(high)):
                 return True
     return False
+
+
+def _is_made_zero(x: ir.Value, position: dict[ir.Node, int]) -> bool:
+    """Whether x is moved or pooled from a value that is 0 too often, such as that of a `Relu`."""
+    node = x.producer()
+    if node is None or node.domain != "" or node.op_type not in ("MaxPool", *SHAPE_OPERATORS):
+        return False
+    inner = operand(node, 0)
+    for source in _sources(inner, position, must_decide=False):
+        try:
+            if source.dtype == ir.DataType.FLOAT and _is_zero_too_often(pieces(inner, source)):
+                return True
+        except UnknownFunctionError:
+            continue
+    return _is_made_zero(inner, position)
 
 
 def _zero_is_seen(value: ir.Value) -> bool:

@@ -1,4 +1,4 @@
-"""Weights that are +-s, s > 0 a number for each output channel, become the mark `BinaryWeight`.
+"""Weights that are +-s, s >= 0 a number for each output channel, become the mark `BinaryWeight`.
 
 1. `Conv` (two-dimensional), `MatMul` and `Gemm` by such a constant, of two products in a sum at
    least, become that layer by a mark of the signs, `Mul` by s unless all s are 1, and `Add` of the
@@ -6,14 +6,22 @@
 2. The alpha of a `Gemm` goes into s, its beta into the bias.
 3. `auto_pad` becomes the pads that it stands for.
 
+4. Where sizes differ within an output channel by no more than a straight-through estimator's
+   rounding, as in (s * sign(w) - c) + c with c = clip(w, -1, 1), s is their median. A channel of
+   zeros alone, which training has given up, has s = 0; but not all of them.
+
 Sums are then scaled once, where the source scales each product: the same bits where s is a power
 of two.
 """
+
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.export.convert.rounded import Rounded
 from bnnkit.export.convert.scales import new_weight_scale
 from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import (
@@ -32,10 +40,30 @@ from bnnkit.export.graph import (
 from bnnkit.export.passes.clean_up import remove_dead
 
 Array = NDArray[np.float32]
+_LARGEST_DEVIATION: Final = 2.0**-16
+"""Rounding of numbers up to 1 leaves scales down to 2^-9 this exact; no real weights are."""
 
 
-def mark_weights(graph: ir.Graph) -> None:
-    """Run the pass."""
+@dataclass(frozen=True)
+class Scales:
+    """Of weights (O, ...).
+
+    Attributes:
+        sizes: s, float32 (O,).
+        deviation: The largest difference of a weight from +-s, relative to s.
+    """
+
+    sizes: Array
+    deviation: float
+
+
+def mark_weights(graph: ir.Graph) -> tuple[Rounded, ...]:
+    """Run the pass.
+
+    Returns:
+        The layers of rule 4 that have such rounding, by their module paths.
+    """
+    rounded: list[Rounded] = []
     latents: dict[tuple[ir.Value, bool], ir.Value] = {}
     for node in nodes(graph, "Conv", "Gemm", "MatMul"):
         weight = _weight(node)
@@ -45,18 +73,23 @@ def mark_weights(graph: ir.Graph) -> None:
             if key not in latents:
                 name = parameter_name(node, "latent")
                 latents[key] = add_constant(graph, name, np.sign(weight))
-            _replace(graph, node, latents[key], scale)
+            _replace(graph, node, latents[key], scale.sizes)
+            if scale.deviation > 0:
+                rounded.append(Rounded(module_path(node), scale.deviation))
     remove_dead(graph)
+    return tuple(rounded)
 
 
-def scales(weight: Array) -> Array | None:
-    """The s of weights (O, ...), float32 (O,); None where they are not +-s."""
+def scales(weight: Array) -> Scales | None:
+    """The s of weights (O, ...); None where they are not +-s."""
     sizes = np.abs(weight).reshape(len(weight), -1)
-    if sizes.shape[1] < 2 or not len(weight):
+    if sizes.shape[1] < 2 or not sizes.any() or not np.isfinite(sizes).all():
         return None
-    first = sizes[:, 0]
-    is_binary = (sizes == first[:, None]).all() and (first > 0).all() and np.isfinite(first).all()
-    return first.astype(np.float32) if is_binary else None
+    middle = np.median(sizes.astype(np.float64), axis=1).astype(np.float32)  # rule 4
+    differences = np.abs(sizes - middle[:, None].astype(np.float64)).max(1)
+    if (differences > _LARGEST_DEVIATION * middle).any():
+        return None
+    return Scales(middle, float((differences[middle > 0] / middle[middle > 0]).max()))
 
 
 def _is_turned(node: ir.Node) -> bool:

@@ -56,15 +56,20 @@ def remapped_signs(graph: ir.Graph, paths: Collection[str]) -> tuple[Remapped, .
 
 
 def _input_that_can_be_zero(sign: ir.Node) -> str | None:
+    chain, layer = chain_to_sum(sign)
+    if layer is None:
+        return "a real value"
+    return "an integer sum" if _can_be_zero(sign, chain, layer) else None
+
+
+def chain_to_sum(sign: ir.Node) -> tuple[list[Step], ir.Node | None]:
+    """The steps from an integer sum to a sign, pools left out, and the layer that gives it."""
     chain: list[Step] = []
     value = operand(sign, 0)
     while (above := _above(value)) is not None:
         value, link = above
         chain += [] if link is None else [link]
-    layer = sum_layer(value)
-    if layer is None:
-        return "a real value"
-    return "an integer sum" if _can_be_zero(sign, chain[::-1], layer) else None
+    return chain[::-1], sum_layer(value)
 
 
 def _above(value: ir.Value) -> tuple[ir.Value, Step | None] | None:
@@ -85,7 +90,7 @@ def _can_be_zero(sign: ir.Node, chain: list[Step], layer: ir.Node) -> bool:
     # The one zero, where there is one; where the sides differ it is at an end of the interval,
     # which is a sum that can be.
     first = weak.side * weak.threshold.astype(np.int64)
-    is_possible = (first % 2 == bound % 2) | (weak.side != strict.side) | _has_any_parity(layer)
+    is_possible = (first % 2 == bound % 2) | (weak.side != strict.side) | has_any_parity(layer)
     return bool(((n_zeros > 1) | ((n_zeros == 1) & is_possible)).any())
 
 
@@ -94,7 +99,7 @@ def _count(thresholds: Thresholds, bound: NDArray[np.int64]) -> NDArray[np.int64
     return bound - thresholds.threshold + 1
 
 
-def _has_any_parity(layer: ir.Node) -> bool:
+def has_any_parity(layer: ir.Node) -> bool:
     """Whether even and odd sums can be: of integer weights, or where pads add zeros."""
     return not layer.op_type.startswith("Binary") or any(
         layer.attributes.get_ints("pads", (0, 0, 0, 0))
