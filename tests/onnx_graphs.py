@@ -22,6 +22,14 @@ NUMBER = {
 }
 
 
+LEAST = np.nextafter(np.float32(0), np.float32(1))
+NUMBERS = np.array(
+    [0, -0.0, LEAST, -LEAST, 0.3, np.nextafter(np.float32(0.3), np.float32(0)), -0.3, 1, -1, 7e9],
+    np.float32,
+)
+"""Where signs are likely to be wrong."""
+
+
 def network(
     body: str, x: str, y: str, constants: Mapping[str, Any] | None = None, *, opset: int = 17
 ) -> onnx.ModelProto:

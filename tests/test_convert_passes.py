@@ -43,6 +43,22 @@ def run(model: onnx.ModelProto, x: Array) -> Array:
     return result
 
 
+def qonnx_round(y: Array, mode: str) -> Array:
+    """`resolve_rounding_mode` of qonnx 1.0.0."""
+    return np.asarray(
+        {
+            "ROUND": np.rint,
+            "HALF_EVEN": np.rint,
+            "FLOOR": np.floor,
+            "CEIL": np.ceil,
+            "UP": lambda v: np.sign(v) * np.ceil(np.abs(v)),
+            "DOWN": np.fix,
+            "HALF_UP": lambda v: np.sign(v) * np.floor(np.abs(v) + np.float32(0.5)),
+            "HALF_DOWN": lambda v: np.sign(v) * np.ceil(np.abs(v) - np.float32(0.5)),
+        }[mode](y)
+    )
+
+
 def qonnx_quant(
     x: Array, scale: Array, zero: float, bits: int, signed: bool, narrow: bool, mode: str
 ) -> Array:
@@ -54,11 +70,14 @@ def qonnx_quant(
         low = -(2 ** (bits - 1)) + narrow if signed else 0
         high = 2 ** (bits - 1) - 1 if signed else 2**bits - 1 - narrow
         y = np.clip(y, low, high)
-        y = {"ROUND": np.rint(y), "FLOOR": np.floor(y), "CEIL": np.ceil(y)}[mode]
+        y = qonnx_round(y, mode)
     return np.asarray((y - np.float32(zero)) * scale, np.float32)
 
 
-@pytest.mark.parametrize("mode", ["ROUND", "FLOOR", "CEIL"])
+MODES = ["ROUND", "HALF_EVEN", "FLOOR", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN"]
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize(("bits", "signed", "zero"), [(8, 1, 0), (4, 0, 3), (2, 1, 0), (1, 1, 0)])
 def test_quantizers_are_qonnx(
@@ -80,10 +99,35 @@ def test_quantizers_are_qonnx(
     np.testing.assert_array_equal(run(ir.to_proto(model), x), want)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("zero", [0, 3])
+@pytest.mark.parametrize("has_new_scale", [False, True])
+def test_truncations_are_qonnx(mode: str, zero: float, has_new_scale: bool) -> None:
+    """`trunc_v1` and `trunc_v2` of qonnx 1.0.0: from 6 bits to 4, the scale 0.3 and then 1.2."""
+    rng = np.random.default_rng(0)
+    scale, z = np.float32(0.3), np.float32(zero)
+    x = (scale * rng.integers(-160, 160, (40, 7)) / 4).astype(np.float32)
+    names = ["x", "s", "z", "from", "t", "to"] if has_new_scale else ["x", "s", "z", "from", "to"]
+    node = helper.make_node("Trunc", names, ["y"], domain=QONNX, rounding_mode=mode)
+    number = {"s": scale, "z": z, "from": np.float32(6), "to": np.float32(4)}
+    number |= {"t": np.float32(4) * scale} if has_new_scale else {}
+    model = ir.from_proto(model_of(node, shape=x.shape, **number))
+    lower_quantizers(model.graph)
+    model.opset_imports.pop(QONNX)
+    integers = np.rint(x / scale + z) / np.float32(4)
+    if has_new_scale:
+        want = (qonnx_round(np.clip(integers, -8, 7), mode) - z / np.float32(4)) * (
+            np.float32(4) * scale
+        )
+    else:
+        want = (qonnx_round(integers, mode) - z) * scale
+    np.testing.assert_array_equal(run(ir.to_proto(model), x), want.astype(np.float32))
+
+
 @pytest.mark.parametrize(
     ("attributes", "bits", "words"),
     [
-        ({"rounding_mode": "HALF_UP"}, 4, "HALF_UP"),
+        ({"rounding_mode": "HALF_ODD"}, 4, "HALF_ODD"),
         ({}, 0.5, "bits"),
         ({}, 40, "bits"),
     ],
@@ -147,7 +191,7 @@ def test_scales_of_weights() -> None:
     assert found is not None
     assert found.deviation == 0
     np.testing.assert_array_equal(found.sizes, want)
-    for place, number in (((0, 0, 0, 0), 0), ((1, 1, 1, 1), 2.0001), ((2, 0, 0, 0), np.nan)):
+    for place, number in (((1, 1, 1, 1), 2.0001), ((2, 0, 0, 0), np.nan)):
         other = weight.copy()
         other[place] = number
         assert scales(other) is None
@@ -198,6 +242,22 @@ def test_the_command(tmp_path: Path) -> None:
     assert found["file_bytes"] == (tmp_path / "b.onnx").stat().st_size
     assert [(layer["name"], layer["kind"]) for layer in found["layers"]] == [("dense", "binary")]
     assert found["standard_operators"] == {"Cast": 1}
+    assert found["runtime"] is None
+
+
+def test_the_command_says_what_the_runtime_lacks(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("BipolarQuant", ["x", "one"], ["s"], domain=QONNX),
+        helper.make_node("CumSum", ["s", "axis"], ["y"], name="sums"),
+    ]
+    model = model_of(*nodes, shape=(2, 6), one=np.float32(1), axis=np.int64(1))
+    onnx.save(model, tmp_path / "a.onnx")
+    words = ["convert", str(tmp_path / "a.onnx"), "-o", str(tmp_path / "b.onnx")]
+    told = CliRunner().invoke(bnnkit_command, words)
+    assert told.exit_code == 0, told.output
+    assert "ONNX Runtime can" in told.output
+    found = json.loads(CliRunner().invoke(bnnkit_command, [*words, "--json"]).output)
+    assert "CumSum" in found["runtime"]
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:

@@ -2,16 +2,9 @@
 
 import numpy as np
 import pytest
-from onnx_graphs import assert_same, dense_with_sign, network, operators, run
+from onnx_graphs import NUMBERS, assert_same, dense_with_sign, network, operators, run
 
 from bnnkit.export.convert.convert import to_artifact
-
-LEAST = np.nextafter(np.float32(0), np.float32(1))
-NUMBERS = np.array(
-    [0, -0.0, LEAST, -LEAST, 0.3, np.nextafter(np.float32(0.3), np.float32(0)), -0.3, 1, -1, 7e9],
-    np.float32,
-)
-
 
 SIGNS = {
     "x >= 0": "b = GreaterOrEqual(x, zero) y = Where(b, one, minus)",

@@ -11,6 +11,7 @@ from bnnkit.cli import options
 from bnnkit.cli.array_files import check_not_read
 from bnnkit.cli.console import print_json, print_table, waiting, write
 from bnnkit.cli.report_table import print_report, size
+from bnnkit.errors import BnnkitError
 
 if TYPE_CHECKING:
     from bnnkit.export.convert import Conversion
@@ -31,23 +32,38 @@ def command(source: Path, output: Path, as_json: bool) -> None:
     """Turn a binarized ONNX network of others into a bit-packed model file.
 
     FILE is a QONNX file, as Brevitas exports it, cleaned or not, or a plain ONNX graph in which
-    signs are Sign, Where, or a comparison that is scaled, and weights are +-1 up to a scale for
-    each output channel.
+    signs are whatever is one of two opposite numbers, however it is written, and weights are +-1
+    up to a scale for each output channel.
 
     What is not binary stays as it is, in float32, and the report lists it. Sign of 0 is what it is
     in FILE, but for ONNX's own Sign, whose 0 has no place in one bit: it becomes +1, and the
-    report says where the input of such a sign can be 0.
+    report says where the input of such a sign can be 0. It also lists the rounding of FILE that is
+    gone: of straight-through estimators, and of products that are scaled before they are added.
     """
     check_not_read(output, source)
     with waiting("converting"):
         from bnnkit.export.convert import convert_onnx
 
         conversion = convert_onnx(source, output)
+        obstacle = _what_the_runtime_lacks(output)
     if as_json:
-        print_json({"file": str(output), **_json(conversion)})
+        print_json({"file": str(output), **_json(conversion), "runtime": obstacle})
         return
     _print(conversion)
+    if obstacle is not None:
+        write(f"bnnkit's runtime cannot run this file, ONNX Runtime can: {obstacle}")
     write(f"wrote {output}")
+
+
+def _what_the_runtime_lacks(output: Path) -> str | None:
+    """Why bnnkit's own runtime cannot run a file; None where it can."""
+    from bnnkit import runtime
+
+    try:
+        runtime.load(output)
+    except BnnkitError as error:
+        return str(error).removeprefix(f"{output}: ")
+    return None
 
 
 def _json(conversion: "Conversion") -> dict[str, object]:
@@ -91,4 +107,12 @@ def _departures(
         "weights that are +-1 up to a scale but for rounding",
         ("layer", "largest relative rounding"),
         [(layer.name, f"{layer.deviation:.1e}") for layer in conversion.rounded_weights],
+    )
+    yield (
+        "layers of which some weights are 0: two binary layers, with +1 and with -1 for 0",
+        ("layer", "weights that are 0", "of"),
+        [
+            (layer.name, f"{layer.n_zeros:,}", f"{layer.n_weights:,}")
+            for layer in conversion.weights_with_zeros
+        ],
     )

@@ -25,7 +25,7 @@ from bnnkit.export.convert.scales import move_scales
 from bnnkit.export.convert.signs import mark_signs
 from bnnkit.export.convert.source import batch_of, opened, read_source, with_shapes
 from bnnkit.export.convert.ties import Tie, ties
-from bnnkit.export.convert.weights import mark_weights
+from bnnkit.export.convert.weights import WithZeros, mark_weights
 from bnnkit.export.convert.zeros import Remapped, remapped_signs
 from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import nodes
@@ -45,12 +45,14 @@ class Departures:
         ties: Signs that are +1 for sums that the source rounds either way.
         rounded_signs: Signs of a straight-through estimator whose rounding is gone.
         rounded_weights: Layers of weights that are +-s up to rounding.
+        weights_with_zeros: Layers of weights that are +-s or 0, and two binary layers here; exact.
     """
 
     remapped: tuple[Remapped, ...]
     ties: tuple[Tie, ...]
     rounded_signs: tuple[Rounded, ...]
     rounded_weights: tuple[Rounded, ...]
+    weights_with_zeros: tuple[WithZeros, ...]
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,10 @@ def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, Departures]:
     graph = model.graph
     split_batch_norms(graph)
     signs = mark_signs(graph)
-    rounded_weights = mark_weights(graph)
+    weights = mark_weights(graph)
     move_scales(graph)
     _check_binary(graph)
-    is_rounded = any(part.deviation > 0 for part in (*signs.rounded, *rounded_weights))
+    is_rounded = any(part.deviation > 0 for part in (*signs.rounded, *weights.rounded))
     remapped: tuple[Remapped, ...] = ()
     undecided: tuple[Tie, ...] = ()
     for run in passes(None):
@@ -123,7 +125,9 @@ def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, Departures]:
         run(graph)
     keep_apart(graph)
     check_operators(graph)
-    departures = Departures(remapped, undecided, signs.rounded, rounded_weights)
+    departures = Departures(
+        remapped, undecided, signs.rounded, weights.rounded, weights.with_zeros
+    )
     return sealed(model, Metadata(), "deterministic"), departures
 
 

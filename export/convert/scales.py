@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import (
     add_constant,
     constant,
@@ -52,6 +53,19 @@ def new_weight_scale(
 def is_weight_scale(node: ir.Node) -> bool:
     """Whether a node is a `new_weight_scale`."""
     return node.outputs[0].meta.get(_KEY) == _OF_WEIGHTS
+
+
+def is_of_signs(value: ir.Value) -> bool:
+    """Whether a value is signs, scaled, padded, pooled or moved."""
+    node = value.producer()
+    while node is not None and (node.domain, node.op_type) != (DOMAIN, "Sign"):
+        is_scaled = node.op_type == "Mul" and node.outputs[0].meta.get(_KEY) == _OF_SIGNS
+        if node.domain != "" or not (
+            is_scaled or node.op_type in ("MaxPool", "Pad", *SHAPE_OPERATORS)
+        ):
+            return False
+        node = operand(node, 0).producer()
+    return node is not None
 
 
 def move_scales(graph: ir.Graph) -> None:

@@ -93,7 +93,7 @@ def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | Non
     if best is None:
         return None
     is_lost = best.is_remapped and (
-        _zero_is_seen(value) or _is_made_zero(best.condition.x, position)
+        _zero_is_seen(value, best.condition.x) or _is_made_zero(best.condition.x, position)
     )
     return None if is_lost else best
 
@@ -207,14 +207,25 @@ def _is_made_zero(x: ir.Value, position: dict[ir.Node, int]) -> bool:
     return _is_made_zero(inner, position)
 
 
-def _zero_is_seen(value: ir.Value) -> bool:
+def _zero_is_seen(value: ir.Value, x: ir.Value) -> bool:
     """Whether an operator behind a sign makes something of its 0 that is no scaled 0."""
+    users = [use.node for use in value.uses() if use.node.domain == ""]
     return any(
-        use.node.domain == ""
-        and (use.node.op_type in _SEES_ZERO or _multiplies_by_computed(use.node))
-        for use in value.uses()
+        node.op_type in _SEES_ZERO
+        or (_is_of_computed(node) and (node.op_type in ("Mul", "Div") or _is_step(node, x)))
+        for node in users
     )
 
 
-def _multiplies_by_computed(node: ir.Node) -> bool:
-    return node.op_type in ("Mul", "Div") and all(array(v) is None for v in node.inputs)
+def _is_of_computed(node: ir.Node) -> bool:
+    """Whether a node computes with two values that are no constants."""
+    return sum(v is not None and array(v) is None for v in node.inputs) > 1
+
+
+def _is_step(node: ir.Node, x: ir.Value) -> bool:
+    """Whether a node makes numbers alone of one x: the sign is a part of a larger function."""
+    try:
+        line = pieces(node.outputs[0], x)
+    except UnknownFunctionError:
+        return False
+    return all(isinstance(piece.content, Number) for piece in line)
