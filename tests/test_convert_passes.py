@@ -1,6 +1,7 @@
 """The passes of conversions, each alone."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +44,17 @@ def run(model: onnx.ModelProto, x: Array) -> Array:
     return result
 
 
-def qonnx_round(y: Array, mode: str) -> Array:
-    """`resolve_rounding_mode` of qonnx 1.0.0."""
-    return np.asarray(
-        {
-            "ROUND": np.rint,
-            "HALF_EVEN": np.rint,
-            "FLOOR": np.floor,
-            "CEIL": np.ceil,
-            "UP": lambda v: np.sign(v) * np.ceil(np.abs(v)),
-            "DOWN": np.fix,
-            "HALF_UP": lambda v: np.sign(v) * np.floor(np.abs(v) + np.float32(0.5)),
-            "HALF_DOWN": lambda v: np.sign(v) * np.ceil(np.abs(v) - np.float32(0.5)),
-        }[mode](y)
-    )
+ROUND: dict[str, Callable[[Array], Array]] = {
+    "ROUND": np.rint,
+    "HALF_EVEN": np.rint,
+    "FLOOR": np.floor,
+    "CEIL": np.ceil,
+    "UP": lambda v: np.asarray(np.sign(v) * np.ceil(np.abs(v))),
+    "DOWN": np.fix,
+    "HALF_UP": lambda v: np.asarray(np.sign(v) * np.floor(np.abs(v) + np.float32(0.5))),
+    "HALF_DOWN": lambda v: np.asarray(np.sign(v) * np.ceil(np.abs(v) - np.float32(0.5))),
+}
+"""`resolve_rounding_mode` of qonnx 1.0.0."""
 
 
 def qonnx_quant(
@@ -70,14 +68,11 @@ def qonnx_quant(
         low = -(2 ** (bits - 1)) + narrow if signed else 0
         high = 2 ** (bits - 1) - 1 if signed else 2**bits - 1 - narrow
         y = np.clip(y, low, high)
-        y = qonnx_round(y, mode)
+        y = ROUND[mode](y)
     return np.asarray((y - np.float32(zero)) * scale, np.float32)
 
 
-MODES = ["ROUND", "HALF_EVEN", "FLOOR", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN"]
-
-
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ROUND)
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize(("bits", "signed", "zero"), [(8, 1, 0), (4, 0, 3), (2, 1, 0), (1, 1, 0)])
 def test_quantizers_are_qonnx(
@@ -99,7 +94,7 @@ def test_quantizers_are_qonnx(
     np.testing.assert_array_equal(run(ir.to_proto(model), x), want)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ROUND)
 @pytest.mark.parametrize("zero", [0, 3])
 @pytest.mark.parametrize("has_new_scale", [False, True])
 def test_truncations_are_qonnx(mode: str, zero: float, has_new_scale: bool) -> None:
@@ -116,11 +111,11 @@ def test_truncations_are_qonnx(mode: str, zero: float, has_new_scale: bool) -> N
     model.opset_imports.pop(QONNX)
     integers = np.rint(x / scale + z) / np.float32(4)
     if has_new_scale:
-        want = (qonnx_round(np.clip(integers, -8, 7), mode) - z / np.float32(4)) * (
+        want = (ROUND[mode](np.clip(integers, -8, 7)) - z / np.float32(4)) * (
             np.float32(4) * scale
         )
     else:
-        want = (qonnx_round(integers, mode) - z) * scale
+        want = (ROUND[mode](integers) - z) * scale
     np.testing.assert_array_equal(run(ir.to_proto(model), x), want.astype(np.float32))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.batch_norm import parameters_of
+from bnnkit.export.convert.node_names import named
 from bnnkit.export.graph import (
     add_constant,
     channel_column,
@@ -27,12 +28,26 @@ from bnnkit.export.graph import (
 )
 
 
+def check_inference(graph: ir.Graph) -> None:
+    """Refuse batch norms that use the statistics of the batch.
+
+    Raises:
+        UnsupportedError: There is one.
+    """
+    for node in nodes(graph, "BatchNormalization"):
+        if node.attributes.get_int("training_mode", 0) != 0:
+            raise UnsupportedError(
+                f"expected {named(node)} in inference mode, got one in training: call model.eval()"
+                " before the export"
+            )
+
+
 def split_batch_norms(graph: ir.Graph) -> None:
     """Run the pass.
 
     Raises:
         UnsupportedError: A batch norm has parameters that are computed, NaN or infinite, or a
-            scale that overflows, or it uses the statistics of the batch.
+            scale that overflows.
     """
     for node in nodes(graph, "BatchNormalization"):
         alpha, beta = scale_and_shift(node)
@@ -51,10 +66,8 @@ def scale_and_shift(node: ir.Node) -> tuple[NDArray[np.float32], NDArray[np.floa
         UnsupportedError: As `split_batch_norms`.
     """
     parameters = parameters_of(node)
-    if parameters is None or node.attributes.get_int("training_mode", 0) != 0:
-        raise UnsupportedError(
-            f"expected {label(node)} with constant float32 parameters, in inference mode"
-        )
+    if parameters is None:
+        raise UnsupportedError(f"expected {label(node)} with constant float32 parameters")
     scale, bias, mean, variance = (parameter.numpy() for parameter in parameters)
     epsilon = np.float32(node.attributes.get_float("epsilon", 1e-5))
     with np.errstate(all="ignore"):  # what is not finite is refused below

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.convert.batch_axis import free_batch
-from bnnkit.export.convert.batch_norms import split_batch_norms
+from bnnkit.export.convert.batch_norms import check_inference, split_batch_norms
 from bnnkit.export.convert.branches import take_branches
 from bnnkit.export.convert.constants import fold_constants
 from bnnkit.export.convert.keep_apart import keep_apart
@@ -134,6 +134,7 @@ def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, Departures]:
 def _plain(source: onnx.ModelProto) -> ir.Model:
     """The network in standard operators, without constant parts, with a free batch."""
     model = opened(source)
+    check_inference(model.graph)
     name_paths(model.graph)
     lower_quantizers(model.graph)
     lower_masked_assignments(model.graph)

@@ -26,6 +26,8 @@ def read_source(path: Path | str) -> onnx.ModelProto:
         model = onnx.load(str(path))
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    except onnx.checker.ValidationError as error:
+        raise FileError(f"cannot read the weights of {path}: {_first_line(error)}") from error
     except Exception as error:  # its errors have no common class
         raise FileError(
             f"{path} is not an ONNX file, or a damaged one: {_first_line(error)}"
