@@ -30,7 +30,8 @@ from bnnkit.export.convert.elementwise import (
     is_elementwise,
     uniform,
 )
-from bnnkit.export.convert.pieces import Number, Piece, UnknownFunctionError, pieces
+from bnnkit.export.convert.part import Number, Piece, UnknownFunctionError
+from bnnkit.export.convert.pieces import pieces
 from bnnkit.export.convert.real_line import real_of, sample
 from bnnkit.export.graph import array, operand
 from bnnkit.export.monotone import step
