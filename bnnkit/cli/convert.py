@@ -11,7 +11,7 @@ from bnnkit.cli import options
 from bnnkit.cli.array_files import check_not_read
 from bnnkit.cli.console import print_json, print_table, waiting, write
 from bnnkit.cli.report_table import print_report, size
-from bnnkit.errors import BnnkitError
+from bnnkit.errors import ArtifactError, BnnkitError
 
 if TYPE_CHECKING:
     from bnnkit.export.convert import Conversion
@@ -61,6 +61,8 @@ def _what_the_runtime_lacks(output: Path) -> str | None:
 
     try:
         runtime.load(output)
+    except ArtifactError as error:  # the file is not damaged: it was written just now
+        return f"it has a value of a kind that the runtime lacks ({str(error).split(': ')[-1]})"
     except BnnkitError as error:
         return str(error).removeprefix(f"{output}: ")
     return None

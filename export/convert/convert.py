@@ -22,6 +22,7 @@ from bnnkit.export.convert.paths import name_paths
 from bnnkit.export.convert.quantizers import lower_quantizers
 from bnnkit.export.convert.rounded import Rounded
 from bnnkit.export.convert.scales import move_scales
+from bnnkit.export.convert.sequences import lift_sequences
 from bnnkit.export.convert.signs import mark_signs
 from bnnkit.export.convert.source import batch_of, opened, read_source, with_shapes
 from bnnkit.export.convert.ties import Tie, ties
@@ -73,10 +74,11 @@ class Conversion(Departures):
 def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
     """Write a binarized network from elsewhere as an artifact (docs/artifact.md).
 
-    Signs and weights of QONNX (`BipolarQuant`, `Quant`) and of plain graphs (`Sign`, `Where`,
-    comparisons) are recognised; the rest stays as it is, in float32. The artifact computes what
+    Signs and weights of QONNX (`BipolarQuant`, `Quant`) and of plain graphs, however they are
+    written, are recognised; the rest stays as it is, in float32. The artifact computes what
     the source's graph computes in ONNX Runtime, each operator rounded as there; but a layer of
-    binary weights with a scale is scaled once, behind its sum.
+    binary weights with a scale is scaled once, behind its sum. What of the source's rounding is
+    gone with that, or with a straight-through estimator, is told.
 
     Args:
         source: An ONNX file with one input, a batch of float32 or uint8.
@@ -112,6 +114,7 @@ def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, Departures]:
     graph = model.graph
     split_batch_norms(graph)
     signs = mark_signs(graph)
+    lift_sequences(graph)
     weights = mark_weights(graph)
     move_scales(graph)
     _check_binary(graph)
