@@ -43,7 +43,8 @@ class TenthWeight(binary.SignedBinaryWeightPerTensorConst):  # type: ignore[misc
 
 
 class ScaledActivation(binary.SignedBinaryActPerTensorConst):  # type: ignore[misc]
-    scaling_const = 0.3
+    min_val = -0.3
+    max_val = 0.3
 
 
 def small() -> Iterator[tuple[str, nn.Module, tuple[int, ...]]]:
@@ -85,14 +86,16 @@ def scaled() -> nn.Module:
     )
 
 
-def randomize(model: nn.Module, seed: int) -> None:
+def randomize(model: nn.Module, seed: int, *, has_zeros: bool) -> None:
     random = torch.Generator().manual_seed(seed)
     for module in model.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             n = module.num_features
             is_zero_somewhere = torch.arange(n) % 2 == 0
             module.weight.data = torch.randn(n, generator=random)
-            module.bias.data = torch.randn(n, generator=random) * ~is_zero_somewhere
+            module.bias.data = torch.randn(n, generator=random)
+            if has_zeros:  # or the rounding of scaled products would decide
+                module.bias.data *= ~is_zero_somewhere
             module.running_mean = (4 * torch.randn(n, generator=random)).round()
             module.running_var = 1 + 50 * torch.rand(n, generator=random)
         elif isinstance(module, (qnn.QuantConv2d, qnn.QuantLinear)):
@@ -102,7 +105,7 @@ def randomize(model: nn.Module, seed: int) -> None:
 
 def export(name: str, model: nn.Module, shape: tuple[int, ...], folder: Path) -> None:
     model.eval()
-    randomize(model, 1)
+    randomize(model, 1, has_zeros=name != "scaled")
     images = np.random.default_rng(0).integers(0, 256, (N_IMAGES, *shape)).astype(np.float32)
     # Zeros for the first sign of `scaled`; the others take 2 x - 1.
     images = images - 128 if name == "scaled" else images / np.float32(255)
