@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+DATA = Path(__file__).parent / "data"
+FILES = sorted(DATA.glob("lce*/*.tflite"))
+"""All of them."""
+
 
 def stored(path: Path) -> dict[str, Array]:
     """Images, outputs, and packed tensors by name, beside a .tflite file."""

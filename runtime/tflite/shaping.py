@@ -11,7 +11,6 @@ from bnnkit.runtime.tflite.network import Operator
 from bnnkit.runtime.tflite.numbers import give_real, real, scale_of
 from bnnkit.runtime.tflite.options import Options
 from bnnkit.runtime.tflite.values import (
-    NCHW_TO_NHWC,
     NHWC_TO_NCHW,
     WORD_BITS,
     Shape,
@@ -73,7 +72,7 @@ def transpose(draft: Draft, operator: Operator) -> None:
         raise UnsupportedError("expected the words of packed signs to stay last")
     inner = perm
     if rank == 4:
-        inner = [NCHW_TO_NHWC.index(perm[axis]) for axis in NHWC_TO_NCHW]
+        inner = [axis_of(perm[axis], rank) for axis in NHWC_TO_NCHW]
     name = draft.emit("Transpose", [value.name], perm=inner)
     shape = tuple(value.shape[axis] for axis in perm)
     _give(draft, operator, replace(value, name=name, shape=shape))

@@ -1,0 +1,102 @@
+"""TFLite networks made by hand, and what LCE's interpreter gives for them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from flatbuffers import flexbuffers
+from numpy.typing import NDArray
+
+from bnnkit.export.tflite.network import Network, Operator, Tensor
+from bnnkit.export.tflite.options import Options
+from bnnkit.export.tflite.writer import to_bytes
+from bnnkit.runtime import Model, artifact
+from bnnkit.runtime.reference import Reference
+from bnnkit.runtime.tflite import to_model
+from bnnkit.tflite_schema import Builtin, TensorType
+
+Array = NDArray[Any]
+
+TYPES = {
+    np.dtype(np.float32): TensorType.FLOAT32,
+    np.dtype(np.int32): TensorType.INT32,
+    np.dtype(np.int64): TensorType.INT64,
+    np.dtype(np.int8): TensorType.INT8,
+    np.dtype(np.uint8): TensorType.UINT8,
+    np.dtype(np.bool_): TensorType.BOOL,
+}
+
+
+class Net:
+    """A network under construction; its first tensor is its input."""
+
+    def __init__(self, shape: Sequence[int], dtype: Any = np.float32) -> None:
+        self.tensors: list[Tensor] = []
+        self.operators: list[Operator] = []
+        self.input = self.value(shape, dtype)
+
+    def value(self, shape: Sequence[int], dtype: Any = np.float32, scale: Any = None) -> int:
+        """A tensor that is computed; gives its index."""
+        kind, name = TYPES[np.dtype(dtype)], f"t{len(self.tensors)}"
+        self.tensors.append(Tensor(name=name, type=kind, shape=tuple(shape), scale=scale))
+        return len(self.tensors) - 1
+
+    def constant(self, array: Any, dtype: Any = np.int32, scale: Any = None) -> int:
+        """A constant tensor; gives its index."""
+        array = np.asarray(array, dtype)
+        tensor = Tensor(
+            name=f"t{len(self.tensors)}",
+            type=TYPES[array.dtype],
+            shape=array.shape,
+            data=array.tobytes(),
+            scale=scale,
+        )
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def add(
+        self,
+        code: Builtin | str,
+        inputs: Sequence[int],
+        *outputs: int,
+        options: Options | None = None,
+        **custom: int,
+    ) -> int:
+        """An operator; gives the index of its first output."""
+        operator = Operator(
+            code=code,
+            inputs=tuple(inputs),
+            outputs=outputs,
+            options=options,
+            custom_options=bytes(flexbuffers.Dumps(custom)) if custom else b"",
+        )
+        self.operators.append(operator)
+        return outputs[0]
+
+    def signs(self, place: int) -> int:
+        """The signs of a tensor, packed."""
+        *outer, channels = self.tensors[place].shape
+        words = self.value((*outer, -(-channels // 32)), np.int32)
+        return self.add("LceQuantize", [place], words)
+
+    def content(self, *outputs: int, inputs: Sequence[int] | None = None) -> bytes:
+        """The file."""
+        return to_bytes(
+            Network(
+                tensors=tuple(self.tensors),
+                operators=tuple(self.operators),
+                inputs=(self.input,) if inputs is None else tuple(inputs),
+                outputs=outputs,
+            )
+        )
+
+
+def outputs_of(content: bytes, images: Array) -> list[tuple[Array, ...]]:
+    """What the reference and the runtime give for a file."""
+    model = to_model(content)
+    artifact.check(model, "made by hand")
+    result = Model(model).run(images)
+    return [
+        tuple(Reference(model).run(images)),
+        result if isinstance(result, tuple) else (result,),
+    ]
