@@ -64,6 +64,7 @@ def bconv2d(draft: Draft, operator: Operator) -> None:
     value = signs_of(draft, operator)
     batch, height, width, channels = map_of(value)
     layer = _layer(draft, operator, channels)
+    layer.window.spend(draft.budget, value.shape, layer.weight.size // WORD_BITS)
     inputs, pads = [value.name], layer.window.pads((height, width))
     if any(pads) and layer.pad_value == 1:
         inputs, pads = [_padded_with_ones(draft, value.name, pads)], (0, 0, 0, 0)

@@ -1,5 +1,7 @@
 """The input and the outputs of a TFLite network, as the file has them but with a free batch."""
 
+from math import prod
+
 import numpy as np
 import onnx
 from onnx import helper
@@ -13,6 +15,10 @@ from bnnkit.runtime.tflite.values import WORD_BITS, Kind, Value, axis_of, n_word
 from bnnkit.tflite_schema import TensorType
 
 _BATCH = "N"
+_OUTPUT_NODES = 3
+"""That make an output of a value, at most."""
+_WORD_NODES = 9
+"""That make words of signs; some of their results are of 64 bits."""
 
 
 def give_input(draft: Draft, place: int) -> onnx.ValueInfoProto:
@@ -21,7 +27,7 @@ def give_input(draft: Draft, place: int) -> onnx.ValueInfoProto:
     Raises:
         UnsupportedError: It has a type that no operator takes.
     """
-    tensor, name = draft.tensor(place), draft.name_input(place)
+    tensor, name = draft.tensor(place), draft.unique(draft.tensor(place).name or "input")
     given = _info(name, tensor)
     inner = draft.to_nchw(name, len(tensor.shape))
     kind: Kind = "plain"
@@ -42,6 +48,7 @@ def give_input(draft: Draft, place: int) -> onnx.ValueInfoProto:
 def give_output(draft: Draft, place: int) -> onnx.ValueInfoProto:
     """An output, in the file's own type and layout."""
     value, tensor = draft.given(place), draft.tensor(place)
+    draft.budget.spend_values(prod(value.shape[1:]), _OUTPUT_NODES)
     name, rank = value.name, len(value.shape)
     if value.kind == "quantized":
         _, zero_point = scale_of(tensor)
@@ -50,15 +57,26 @@ def give_output(draft: Draft, place: int) -> onnx.ValueInfoProto:
     elif value.kind == "signs" and tensor.type == TensorType.BOOL:
         name = draft.emit("Cast", [name], to=_dtype(tensor))
     elif value.kind == "signs":
-        return _info(draft.name_output(place, _words(draft, value)), tensor)
+        return _info(_named(draft, place, _words(draft, value)), tensor)
     name = draft.to_nhwc(name, rank)
-    return _info(draft.name_output(place, name), tensor)
+    return _info(_named(draft, place, name), tensor)
+
+
+def _named(draft: Draft, place: int, name: str) -> str:
+    """A value that is an output of the network, under the tensor's name if it is free."""
+    if name in draft.named_outputs:
+        draft.named_outputs.remove(name)  # a value is an output once
+        return name
+    if not draft.nodes or draft.nodes[-1].output[0] != name or draft.is_read(name):
+        draft.emit("Identity", [name])
+    return draft.rename_last(draft.tensor(place).name or "output")
 
 
 def _words(draft: Draft, value: Value) -> str:
     """Signs packed in words of 32 bits, as the file has them."""
     *outer, channels = value.shape
     words, rank = n_words(channels), len(value.shape)
+    draft.budget.spend_values(prod(outer[1:]) * words * WORD_BITS, _WORD_NODES)
     real = as_real(draft, value)
     widths = np.zeros((2, rank), np.int64)
     widths[1, axis_of(-1, rank)] = words * WORD_BITS - channels

@@ -74,6 +74,7 @@ def _convolution(
         dilations=dilations,
         padding=padding_of(options.byte(0)),
     )
+    window.spend(draft.budget, value.shape, weight.size)
     constant = draft.constant(weight.transpose(0, 3, 1, 2))
     bias = _bias(draft, operator, outputs)
     name = draft.emit(
@@ -101,6 +102,7 @@ def fully_connected(draft: Draft, operator: Operator) -> None:
     if value.is_map and value.shape[3] == inputs and prod(value.shape[1:3]) > 1:
         if not options.byte(2):
             raise UnsupportedError(f"the input {value.shape} would mix pixels with the batch")
+        draft.budget.spend_work(prod(value.shape[1:3]) * weight.size)
         weight, shape = weight[:, :, None, None], (*value.shape[:3], outputs)
         name = draft.emit("Conv", [value.name, draft.constant(weight), draft.constant(bias)])
     else:

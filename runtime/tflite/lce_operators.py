@@ -4,6 +4,7 @@ References:
     https://docs.larq.dev/compute-engine/operators/ and the sources of version 0.16.0.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,7 @@ def max_pool(draft: Draft, operator: Operator) -> None:
         padding=padding_of(options["padding"]),
     )
     batch, height, width, channels = map_of(value)
+    window.spend(draft.budget, value.shape, channels * prod(window.kernel))
     name = draft.emit("MaxPool", [value.name], **window.attributes((height, width)))
     shape = (batch, *window.output((height, width)), channels)
     draft.give(operator.output, Value(name=name, kind="signs", shape=shape))

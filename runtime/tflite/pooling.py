@@ -32,6 +32,7 @@ def pool_2d(draft: Draft, operator: Operator) -> None:
         strides=(options.whole(2), options.whole(1)),
         padding=padding_of(options.byte(0)),
     )
+    window.spend(draft.budget, value.shape, channels * prod(window.kernel))
     attributes = window.attributes((height, width))
     kind = "MaxPool" if operator.code == Builtin.MAX_POOL_2D else "AveragePool"
     if kind == "AveragePool" and window.kernel == (height, width) and not any(attributes["pads"]):

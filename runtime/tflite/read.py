@@ -4,7 +4,6 @@ The numbers of the slots are those of tensorflow/lite/schema/schema.fbs.
 """
 
 from collections.abc import Sequence
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,6 @@ from bnnkit.tflite_schema import Builtin, TensorType
 IDENTIFIER = b"TFL3"
 _VERSION = 3
 MOST_OPERATORS = 10_000
-MOST_ELEMENTS = 1 << 28
-"""Of all values of a network together, for one batch of the file."""
 _MOST_DIMENSIONS = 6
 
 
@@ -65,8 +62,6 @@ def _network(
         _check_indices(operator.outputs, len(tensors), f"operator {operator.index}")
     _check_indices(inputs, len(tensors), "the inputs")
     _check_indices(outputs, len(tensors), "the outputs")
-    if sum(prod(t.shape) for t in tensors if t.data is None) > MOST_ELEMENTS:
-        raise UnsupportedError(f"the values of the network have more than {MOST_ELEMENTS} numbers")
     return Network(
         tensors=tensors,
         operators=operators,

@@ -121,7 +121,7 @@ def _translate(draft: Draft, operator: Operator) -> None:
     here = f"operator {operator.index} ({operator.name})"
     if operator.code not in TRANSLATIONS:
         raise UnsupportedError(f"{here} is one that bnnkit lacks")
-    draft.begin(operator)
+    draft.begin(f"{operator.index}.{operator.name}")
     try:
         with np.errstate(all="ignore"):  # infinities and NaN are constants like others
             TRANSLATIONS[operator.code](draft, operator)

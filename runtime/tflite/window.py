@@ -5,15 +5,14 @@ from math import prod
 from typing import Any
 
 from bnnkit.errors import ArtifactError, UnsupportedError
+from bnnkit.runtime.tflite.budget import Budget
+from bnnkit.runtime.tflite.values import Shape
 from bnnkit.tflite_schema import Padding
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
 """Top, left, bottom, right."""
 
-_GROWTH = 16
-"""How many times as many pixels a padded map may have."""
-_GRACE = 1 << 14
 _MOST = 1 << 15
 """Of sizes, strides and dilations."""
 
@@ -42,11 +41,7 @@ class Window:
                 )
 
     def pads(self, size: Pair) -> Pads:
-        """How a map of that size is padded; of an odd number, the greater half is at the end.
-
-        Raises:
-            UnsupportedError: There would be little else but padding, which only takes memory.
-        """
+        """How a map of that size is padded; of an odd number, the greater half is at the end."""
         if self.padding is Padding.VALID:
             return 0, 0, 0, 0
         totals = [
@@ -55,9 +50,6 @@ class Window:
                 size, self.output(size), self.strides, self._extent, strict=True
             )
         ]
-        pixels, padded = prod(size), prod(n + total for n, total in zip(size, totals, strict=True))
-        if padded > _GROWTH * pixels + _GRACE:
-            raise UnsupportedError(f"the map {size} would be padded to {padded} pixels")
         top, left = (total // 2 for total in totals)
         return top, left, totals[0] - top, totals[1] - left
 
@@ -77,6 +69,22 @@ class Window:
         if min(sizes) < 1:
             raise UnsupportedError(f"the window {self.kernel} is larger than the map {size}")
         return sizes[0], sizes[1]
+
+    def spend(self, budget: Budget, shape: Shape, products: int) -> None:
+        """Count what a layer with this window takes.
+
+        Args:
+            budget: Pays.
+            shape: Of its input, (N, H, W, C).
+            products: For each pixel of the output.
+
+        Raises:
+            UnsupportedError: It is too much; the padded map counts too.
+        """
+        _, height, width, channels = shape
+        top, left, bottom, right = self.pads((height, width))
+        budget.spend_values((height + top + bottom) * (width + left + right) * channels)
+        budget.spend_work(prod(self.output((height, width))) * products)
 
     @property
     def _extent(self) -> Pair:
