@@ -144,7 +144,7 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
             [operator(Builtin.ADD, 0, 2, 1), operator(Builtin.ADD, 0, 1, 2)],
         ),
         ArtifactError,
-        "input 1 is not computed before it is read",
+        "the tensor .b. is not computed before it is read",
     ),
     "computed twice": (
         network([real("x"), real("y")], [operator(Builtin.RELU, 0, 1)] * 2),

@@ -52,8 +52,17 @@ class Draft(Nodes):
         place = self._input(operator, index)
         if self.is_constant(place):
             raise UnsupportedError(f"input {index} is constant, expected a computed one")
+        return self.value_of(place)
+
+    def value_of(self, place: int) -> Value:
+        """A tensor that is computed.
+
+        Raises:
+            ArtifactError: Nothing has computed it yet.
+        """
         if place not in self._values:
-            raise ArtifactError(f"input {index} is not computed before it is read")
+            name = self.tensor(place).name
+            raise ArtifactError(f"the tensor {name!r} is not computed before it is read")
         return self._values[place]
 
     def constant_of(self, operator: Operator, index: int) -> Array:
@@ -90,6 +99,10 @@ class Draft(Nodes):
     def is_given(self, operator: Operator, index: int) -> bool:
         """Whether an operator has an input."""
         return index < len(operator.inputs) and operator.inputs[index] != ABSENT
+
+    def is_packed(self, place: int) -> bool:
+        """Whether a tensor that is computed is words of signs: its last axis counts words."""
+        return self.value_of(place).kind == "signs" and self.tensor(place).type != TensorType.BOOL
 
     def in_file_order(self, value: Value) -> str:
         """Numbers in the order that TFLite has them in, in whatever shape."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.tflite.draft import Draft
 from bnnkit.runtime.tflite.network import DTYPES, Operator
-from bnnkit.runtime.tflite.numbers import QUANTIZED, give_real, real, real_constant
+from bnnkit.runtime.tflite.numbers import QUANTIZED, for_one_image, give_real, real, real_constant
 from bnnkit.runtime.tflite.options import Options, fused_activation
 from bnnkit.runtime.tflite.values import NHWC_TO_NCHW, Shape, Value
 from bnnkit.tflite_schema import Builtin, TensorType
@@ -191,7 +191,7 @@ def _constant(draft: Draft, place: int, rank: int) -> str:
     array: NDArray[Any] = real_constant(draft, place)
     if array.size == 1:
         return draft.constant(array.reshape(()))
-    array = array.reshape((1,) * (rank - array.ndim) + array.shape)
+    array = for_one_image(array.reshape((1,) * (rank - array.ndim) + array.shape))
     if rank == 4:
         array = array.transpose(NHWC_TO_NCHW)
     if rank == 4 and array.size == array.shape[1]:

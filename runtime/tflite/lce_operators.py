@@ -4,6 +4,7 @@ References:
     https://docs.larq.dev/compute-engine/operators/ and the sources of version 0.16.0.
 """
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -15,7 +16,7 @@ from bnnkit.runtime.tflite.draft import Draft
 from bnnkit.runtime.tflite.flexbuffer import read_map
 from bnnkit.runtime.tflite.network import Operator
 from bnnkit.runtime.tflite.numbers import give_rounded, scale_of
-from bnnkit.runtime.tflite.values import Value
+from bnnkit.runtime.tflite.values import Value, axis_of, n_words
 from bnnkit.runtime.tflite.window import Window, padding_of
 from bnnkit.tflite_schema import TensorType
 
@@ -41,6 +42,9 @@ def dequantize(draft: Draft, operator: Operator) -> None:
     """LceDequantize: signs as -1 and +1, the channels as the output has them."""
     value = signs_of(draft, operator)
     tensor = draft.tensor(operator.output)
+    channels = tensor.shape[-1] if tensor.shape else 0
+    if channels > 0 and n_words(channels) == n_words(value.shape[-1]):
+        value = with_channels(draft, value, channels)
     if tensor.type == TensorType.BOOL:
         name = draft.emit("Identity", [value.name])
         draft.give(operator.output, Value(name=name, kind="signs", shape=value.shape))
@@ -52,6 +56,27 @@ def dequantize(draft: Draft, operator: Operator) -> None:
     scale, _ = scale_of(tensor)
     steps = draft.emit("Div", [numbers, draft.constant(scale)])
     give_rounded(draft, operator, steps, value.shape)
+
+
+def with_channels(draft: Draft, value: Value, channels: int) -> Value:
+    """Signs with as many channels, in the same words: unused bits are +1, or are left out."""
+    rank, given = len(value.shape), value.shape[-1]
+    if channels == given:
+        return value
+    axis = axis_of(-1, rank)
+    if channels > given:
+        widths = np.zeros((2, rank), np.int64)
+        widths[1, axis] = channels - given
+        inputs = [
+            value.name,
+            draft.constant(widths.ravel(), np.int64),
+            draft.constant(2, np.uint8),
+        ]
+        name = draft.emit("Pad", inputs)
+    else:
+        numbers = [draft.constant([n], np.int64) for n in (0, channels, axis)]
+        name = draft.emit("Slice", [value.name, *numbers])
+    return replace(value, name=name, shape=(*value.shape[:-1], channels))
 
 
 def as_real(draft: Draft, value: Value) -> str:

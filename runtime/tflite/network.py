@@ -39,6 +39,12 @@ class Quantization:
     zero_point: NDArray[np.int64]
     axis: int
 
+    def equals(self, other: "Quantization") -> bool:
+        """Whether whole numbers stand for the same."""
+        return np.array_equal(self.scale, other.scale) and np.array_equal(
+            self.zero_point, other.zero_point
+        )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tensor:

@@ -53,6 +53,19 @@ def real_constant(draft: Draft, place: int) -> NDArray[np.float32]:
     return numbers.astype(np.float32)
 
 
+def for_one_image(array: Array) -> Array:
+    """A constant (N, ...) as (1, ...): the batch is free.
+
+    Raises:
+        UnsupportedError: It is another for each image.
+    """
+    if array.ndim == 0 or len(array) < 2:
+        return array
+    if (array != array[:1]).any():
+        raise UnsupportedError("expected a constant that is the same for each image of the batch")
+    return array[:1]
+
+
 def activated(draft: Draft, name: str, activation: int) -> str:
     """What a fused activation makes of real numbers.
 
@@ -96,6 +109,28 @@ def give_real(
     scale, _ = scale_of(tensor)
     divided = draft.emit("Div", [name, draft.constant(scale)])
     give_rounded(draft, operator, divided, shape)
+
+
+def give_moved(draft: Draft, place: int, output: int, value: Value) -> None:
+    """A moved value is an operator's output, which must mean the same as the input.
+
+    Args:
+        draft: Gets the value.
+        place: The tensor that has been moved.
+        output: The tensor that the value is.
+        value: What has come of it.
+
+    Raises:
+        UnsupportedError: The output has another type or scale.
+    """
+    source, target = (draft.tensor(index) for index in (place, output))
+    if source.type != target.type:
+        raise UnsupportedError(f"expected {source.type.name} to stay so, got {target.type.name}")
+    if value.kind == "quantized":
+        before, after = source.quantization, target.quantization
+        if before is None or after is None or not before.equals(after):
+            raise UnsupportedError("expected input and output of one scale")
+    draft.give(output, value)
 
 
 def give_rounded(

@@ -51,6 +51,11 @@ def n_words(channels: int) -> int:
     return -(-channels // WORD_BITS)
 
 
+def whole_words(value: Value) -> int:
+    """Channels, those that fill the last word among them."""
+    return n_words(value.shape[-1]) * WORD_BITS
+
+
 def axis_of(axis: int, rank: int) -> int:
     """An axis of a TFLite tensor, counted from either end, as an axis of the value."""
     axis %= rank
