@@ -111,8 +111,8 @@ def _layer(draft: Draft, operator: Operator, channels: int) -> _Layer:
     outputs, rows, columns, depth = words.shape
     groups = n_words(channels) // depth
     inputs = channels // max(groups, 1)
-    whole = groups == 1 or (inputs % WORD_BITS == 0 and outputs % groups == 0)
-    if groups < 1 or not whole or groups * inputs != channels or n_words(inputs) != depth:
+    whole = groups == 1 or (groups and inputs % WORD_BITS == 0 and outputs % groups == 0)
+    if not whole or groups * inputs != channels or n_words(inputs) != depth:
         raise ArtifactError(f"the filter {words.shape} does not fit {channels} input channels")
     return _Layer(
         weight=unpack_words(words, inputs),

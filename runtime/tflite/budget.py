@@ -12,17 +12,17 @@ from bnnkit.runtime.tflite.network import Network
 _CONSTANT_GROWTH = 16
 """How many bytes of constants one byte of the file may become."""
 _CONSTANT_GRACE = 1 << 24
-_VALUE_GROWTH = 8
-"""How many numbers a value may have for each number of the input and byte of the file."""
-_VALUE_GRACE = 1 << 22
-_TOTAL_GROWTH = 64
+_INPUT_GRACE, _VALUE_GRACE = 1 << 21, 1 << 22
+_VALUE_BYTE, _VALUE_INPUT = 8, 4
+"""How many numbers a value may have more for each byte of the file and number of the input."""
+_TOTAL_GRACE = 1 << 24
+_TOTAL_BYTE, _TOTAL_INPUT = 64, 16
 """The same of all values together, those between the nodes of one operator among them."""
-_TOTAL_GRACE = 1 << 25
 MOST_NUMBERS = 1 << 29
 """Of all values, whatever the size of the file."""
-_WORK_GROWTH = 1 << 13
-"""How many products, or numbers in windows of a pooling, there may be for each such number."""
 _WORK_GRACE = 1 << 29
+_WORK_BYTE, _WORK_INPUT = 1 << 13, 1 << 10
+"""The same of products, and of numbers in windows of a pooling."""
 
 
 class Budget:
@@ -31,15 +31,21 @@ class Budget:
     Args:
         network: Its inputs count.
         file_bytes: The size of its file.
+
+    Raises:
+        UnsupportedError: Its inputs are larger than the file explains.
     """
 
     def __init__(self, network: Network, file_bytes: int) -> None:
-        shapes = [network.tensors[place].shape for place in network.inputs]
-        size = file_bytes + sum(prod(shape[1:]) for shape in shapes)
         self._constants = _CONSTANT_GROWTH * file_bytes + _CONSTANT_GRACE
-        self._largest = min(_VALUE_GROWTH * size + _VALUE_GRACE, MOST_NUMBERS)
-        self._total = min(_TOTAL_GROWTH * size + _TOTAL_GRACE, MOST_NUMBERS)
-        self._work = _WORK_GROWTH * size + _WORK_GRACE
+        given = sum(prod(network.tensors[place].shape[1:]) for place in network.inputs)
+        if given > _VALUE_BYTE * file_bytes + _INPUT_GRACE:
+            raise _too_large(given)
+        largest = _VALUE_BYTE * file_bytes + _VALUE_INPUT * given + _VALUE_GRACE
+        self._largest = min(largest, MOST_NUMBERS)
+        total = _TOTAL_BYTE * file_bytes + _TOTAL_INPUT * given + _TOTAL_GRACE
+        self._total = min(total, MOST_NUMBERS)
+        self._work = _WORK_BYTE * file_bytes + _WORK_INPUT * given + _WORK_GRACE
 
     def spend_constants(self, size: int) -> None:
         """Count the bytes of a constant.
@@ -59,10 +65,7 @@ class Budget:
         """
         self._total -= numbers * count
         if numbers > self._largest or self._total < 0:
-            raise UnsupportedError(
-                f"a value of {numbers} numbers for an image is more than bnnkit takes for an"
-                " input and a file of this size"
-            )
+            raise _too_large(numbers)
 
     def spend_work(self, products: int) -> None:
         """Count products, or numbers that a pooling looks at, for an image.
@@ -76,3 +79,10 @@ class Budget:
                 f"{products} products for an image are more than bnnkit takes for an input and"
                 " a file of this size"
             )
+
+
+def _too_large(numbers: int) -> UnsupportedError:
+    return UnsupportedError(
+        f"a value of {numbers} numbers for an image is more than bnnkit takes for an input and a"
+        " file of this size"
+    )

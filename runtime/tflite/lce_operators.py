@@ -17,7 +17,7 @@ from bnnkit.runtime.tflite.flexbuffer import read_map
 from bnnkit.runtime.tflite.network import Operator
 from bnnkit.runtime.tflite.numbers import give_rounded, scale_of
 from bnnkit.runtime.tflite.values import Value, axis_of, n_words
-from bnnkit.runtime.tflite.window import Window, padding_of
+from bnnkit.runtime.tflite.window import POOLED, Window, padding_of
 from bnnkit.tflite_schema import TensorType
 
 Array = NDArray[Any]
@@ -98,7 +98,7 @@ def max_pool(draft: Draft, operator: Operator) -> None:
         padding=padding_of(options["padding"]),
     )
     batch, height, width, channels = map_of(value)
-    window.spend(draft.budget, value.shape, channels * prod(window.kernel))
+    window.spend(draft.budget, value.shape, POOLED * channels * prod(window.kernel))
     name = draft.emit("MaxPool", [value.name], **window.attributes((height, width)))
     shape = (batch, *window.output((height, width)), channels)
     draft.give(operator.output, Value(name=name, kind="signs", shape=shape))

@@ -10,7 +10,7 @@ from bnnkit.runtime.tflite.network import Operator
 from bnnkit.runtime.tflite.numbers import fixed_point, give_real, give_rounded, real, scale_of
 from bnnkit.runtime.tflite.options import Options
 from bnnkit.runtime.tflite.values import axis_of
-from bnnkit.runtime.tflite.window import Window, padding_of
+from bnnkit.runtime.tflite.window import POOLED, Window, padding_of
 from bnnkit.tflite_schema import Builtin
 
 _POOL_2D, _REDUCER = 5, 27
@@ -32,7 +32,7 @@ def pool_2d(draft: Draft, operator: Operator) -> None:
         strides=(options.whole(2), options.whole(1)),
         padding=padding_of(options.byte(0)),
     )
-    window.spend(draft.budget, value.shape, channels * prod(window.kernel))
+    window.spend(draft.budget, value.shape, POOLED * channels * prod(window.kernel))
     attributes = window.attributes((height, width))
     kind = "MaxPool" if operator.code == Builtin.MAX_POOL_2D else "AveragePool"
     if kind == "AveragePool" and window.kernel == (height, width) and not any(attributes["pads"]):

@@ -13,6 +13,8 @@ Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
 """Top, left, bottom, right."""
 
+POOLED = 8
+"""How many products take as long as one number in the window of a pooling."""
 _MOST = 1 << 15
 """Of sizes, strides and dilations."""
 

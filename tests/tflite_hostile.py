@@ -1,0 +1,183 @@
+"""Small .tflite files that ask for as much memory and time as the reader lets them.
+
+Each function builds a file for a size; `largest` finds the largest that is taken.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from lce_network import Net
+
+from bnnkit.errors import BnnkitError
+from bnnkit.export.tflite import options
+from bnnkit.export.tflite.options import Options
+from bnnkit.runtime.tflite import to_model
+from bnnkit.tflite_schema import Builtin
+
+
+def _square(size: int, outputs: int = 1) -> tuple[Net, int]:
+    """A column plus a row: a map (1, S, S, 1) of an input of S numbers."""
+    net = Net((1, size, 1, 1))
+    target = net.constant([1, 1, size, 1])
+    row = net.add(
+        Builtin.RESHAPE, [net.input, target], net.value((1, 1, size, 1)), options=options.RESHAPE
+    )
+    added = net.add(
+        Builtin.ADD, [net.input, row], net.value((1, size, size, 1)), options=options.ADD
+    )
+    return net, added
+
+
+def broadcast(size: int) -> bytes:
+    net, added = _square(size)
+    return net.content(added)
+
+
+def repeated_output(size: int) -> bytes:
+    net, added = _square(size)
+    return net.content(*[added] * 64)
+
+
+def mean(size: int) -> bytes:
+    net, added = _square(size)
+    place = net.value((1, 1))
+    net.add(Builtin.MEAN, [added, net.constant([1, 2])], place, options=options.reducer(False))
+    return net.content(place)
+
+
+def signs(size: int) -> bytes:
+    net, added = _square(size)
+    return net.content(net.signs(added))
+
+
+def chain(size: int) -> bytes:
+    net, place = _square(size)
+    for code in (Builtin.EXP, Builtin.TANH, Builtin.LOGISTIC, Builtin.ELU):
+        place = net.add(code, [place], net.value((1, size, size, 1)))
+    return net.content(place)
+
+
+def pooling(size: int) -> bytes:
+    """A window that grows with the map."""
+    net, place = _square(size)
+    fields = Options(
+        5,
+        (
+            (0, "Int8", 0),
+            (1, "Int32", 1),
+            (2, "Int32", 1),
+            (3, "Int32", max(size // 8, 1)),
+            (4, "Int32", max(size // 8, 1)),
+        ),
+    )
+    pooled = net.add(Builtin.MAX_POOL_2D, [place], net.value((1, size, size, 1)), options=fields)
+    return net.content(pooled)
+
+
+def average(size: int) -> bytes:
+    net, place = _square(size)
+    fields = Options(
+        5,
+        ((0, "Int8", 0), (1, "Int32", 1), (2, "Int32", 1), (3, "Int32", 9), (4, "Int32", 9)),
+    )
+    target = net.value((1, size, size, 1))
+    return net.content(net.add(Builtin.AVERAGE_POOL_2D, [place], target, options=fields))
+
+
+def binary_pooling(size: int) -> bytes:
+    net, place = _square(size)
+    window = {"padding": 0, "stride_width": 1, "stride_height": 1}
+    pooled = net.value((1, size, size, 1), np.int32)
+    places = [net.signs(place)]
+    net.add("LceBMaxPool2d", places, pooled, filter_width=9, filter_height=9, **window)
+    place = net.value((1, 1))
+    real = net.add("LceDequantize", [pooled], net.value((1, size, size, 1)))
+    net.add(Builtin.MEAN, [real, net.constant([1, 2])], place, options=options.reducer(False))
+    return net.content(place)
+
+
+def _convolution(size: int, kernel: int, channels: int) -> bytes:
+    net, place = _square(size)
+    weight = net.constant(np.zeros((channels, kernel, kernel, 1)), np.float32)
+    fields = Options(
+        1, ((0, "Int8", 0), (1, "Int32", 1), (2, "Int32", 1), (4, "Int32", 1), (5, "Int32", 1))
+    )
+    target = net.value((1, size, size, channels))
+    return net.content(net.add(Builtin.CONV_2D, [place, weight, -1], target, options=fields))
+
+
+def wide_convolution(size: int) -> bytes:
+    return _convolution(size, 1, 64)
+
+
+def large_convolution(size: int) -> bytes:
+    return _convolution(size, 63, 1)
+
+
+def binary_convolution(size: int) -> bytes:
+    net, place = _square(size)
+    filters = net.constant(np.zeros((8, 33, 33, 1)), np.int32)
+    numbers = [net.constant(np.zeros(8), np.float32) for _ in range(2)]
+    real = net.value((1, size, size, 8))
+    net.add(
+        "LceBconv2d",
+        [net.signs(place), filters, *numbers, -1],
+        real,
+        channels_in=1,
+        dilation_height_factor=1,
+        dilation_width_factor=1,
+        fused_activation_function=0,
+        pad_values=1,
+        padding=0,
+        stride_height=1,
+        stride_width=1,
+    )
+    return net.content(real)
+
+
+def large_input(size: int) -> bytes:
+    net = Net((1, size, size, 1))
+    place = net.add(Builtin.TANH, [net.input], net.value((1, size, size, 1)))
+    return net.content(net.add(Builtin.EXP, [place], net.value((1, size, size, 1))))
+
+
+def many_outputs(size: int) -> bytes:
+    net = Net((1, size))
+    places = [net.add(Builtin.NEG, [net.input], net.value((1, size))) for _ in range(200)]
+    return net.content(*places)
+
+
+BUILDERS: tuple[Callable[[int], bytes], ...] = (
+    broadcast,
+    repeated_output,
+    mean,
+    signs,
+    chain,
+    pooling,
+    average,
+    binary_pooling,
+    wide_convolution,
+    large_convolution,
+    binary_convolution,
+    large_input,
+    many_outputs,
+)
+
+
+def largest(build: Callable[[int], bytes]) -> bytes:
+    """The file of the largest size, to one part in sixteen, that the reader takes."""
+    size = 16
+    while _is_taken(build(2 * size)):
+        size *= 2
+    for step in (size // 2, size // 4, size // 8, size // 16):
+        if _is_taken(build(size + step)):
+            size += step
+    return build(size)
+
+
+def _is_taken(content: bytes) -> bool:
+    try:
+        to_model(content)
+    except BnnkitError:
+        return False
+    return True
