@@ -65,6 +65,7 @@ ELEMENTWISE: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("Max", {}, [np.float32(0.1)]),
     ("Min", {}, [np.float32(0.1)]),
     ("Sum", {}, [np.float32(0.1), np.float32(0.2)]),
+    ("Sign", {}, []),
 ]
 INEXACT: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("Sigmoid", {}, []),
@@ -72,6 +73,12 @@ INEXACT: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("HardSwish", {}, []),
     ("Tanh", {}, []),
     ("Exp", {}, []),
+    ("Erf", {}, []),
+    ("Sin", {}, []),
+    ("Cos", {}, []),
+    ("Pow", {}, [np.float32(2)]),
+    ("ReduceMin", {}, [np.array([1])]),
+    ("ReduceProd", {"keepdims": 0}, [np.array([3])]),
     ("Elu", {"alpha": 0.7}, []),
     ("Softplus", {}, []),
     ("Softmax", {"axis": 1}, []),

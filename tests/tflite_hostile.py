@@ -86,10 +86,17 @@ def average(size: int) -> bytes:
 
 def binary_pooling(size: int) -> bytes:
     net, place = _square(size)
-    window = {"padding": 0, "stride_width": 1, "stride_height": 1}
     pooled = net.value((1, size, size, 1), np.int32)
-    places = [net.signs(place)]
-    net.add("LceBMaxPool2d", places, pooled, filter_width=9, filter_height=9, **window)
+    net.add(
+        "LceBMaxPool2d",
+        [net.signs(place)],
+        pooled,
+        padding=0,
+        stride_width=1,
+        stride_height=1,
+        filter_width=9,
+        filter_height=9,
+    )
     place = net.value((1, 1))
     real = net.add("LceDequantize", [pooled], net.value((1, size, size, 1)))
     net.add(Builtin.MEAN, [real, net.constant([1, 2])], place, options=options.reducer(False))

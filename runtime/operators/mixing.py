@@ -64,6 +64,8 @@ MIXING: dict[str, Callable[..., Array]] = {
     "ReduceMean": _reduction(np.mean),
     "ReduceSum": _reduction(np.sum),
     "ReduceMax": _reduction(np.max),
+    "ReduceMin": _reduction(np.min),
+    "ReduceProd": _reduction(np.prod),
     "BatchNormalization": _batch_norm,
     "Gemm": _gemm,
     "MatMul": lambda a, x, y: np.matmul(x, y),

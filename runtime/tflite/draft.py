@@ -104,6 +104,11 @@ class Draft(Nodes):
         """Whether a tensor that is computed is words of signs: its last axis counts words."""
         return self.value_of(place).kind == "signs" and self.tensor(place).type != TensorType.BOOL
 
+    def refuse_packed(self, place: int) -> None:
+        """Raise an UnsupportedError if a tensor is words of signs."""
+        if self.is_packed(place):
+            raise UnsupportedError("expected numbers or bools, got packed signs")
+
     def in_file_order(self, value: Value) -> str:
         """Numbers in the order that TFLite has them in, in whatever shape."""
         one_pixel = value.is_map and value.shape[1] == value.shape[2] == 1

@@ -12,7 +12,8 @@ from bnnkit.runtime.tflite.draft import Draft
 from bnnkit.runtime.tflite.network import DTYPES, Operator
 from bnnkit.runtime.tflite.numbers import QUANTIZED, for_one_image, give_real, real, real_constant
 from bnnkit.runtime.tflite.options import Options, fused_activation
-from bnnkit.runtime.tflite.values import NHWC_TO_NCHW, Shape, Value
+from bnnkit.runtime.tflite.shaping import reshaped
+from bnnkit.runtime.tflite.values import NHWC_TO_NCHW, Shape, Value, axis_of
 from bnnkit.tflite_schema import Builtin, TensorType
 
 _WITH_ACTIVATION = {Builtin.ADD: 11, Builtin.SUB: 28, Builtin.MUL: 21, Builtin.DIV: 29}
@@ -25,6 +26,7 @@ BINARY = {
     Builtin.MAXIMUM: "Max",
     Builtin.MINIMUM: "Min",
     Builtin.SQUARED_DIFFERENCE: "Sub",
+    Builtin.POW: "Pow",
 }
 UNARY = {
     Builtin.RELU: "Relu",
@@ -35,6 +37,12 @@ UNARY = {
     Builtin.SQRT: "Sqrt",
     Builtin.NEG: "Neg",
     Builtin.ABS: "Abs",
+    Builtin.SIGN: "Sign",
+    Builtin.ROUND: "Round",
+    Builtin.FLOOR: "Floor",
+    Builtin.CEIL: "Ceil",
+    Builtin.SIN: "Sin",
+    Builtin.COS: "Cos",
     Builtin.ELU: "Elu",
     Builtin.HARD_SWISH: "HardSwish",
 }
@@ -69,20 +77,6 @@ def clipped(draft: Draft, operator: Operator) -> None:
     give_real(draft, operator, name, value.shape)
 
 
-def square(draft: Draft, operator: Operator) -> None:
-    """SQUARE."""
-    value = draft.value(operator)
-    name = real(draft, value)
-    give_real(draft, operator, draft.emit("Mul", [name, name]), value.shape)
-
-
-def rsqrt(draft: Draft, operator: Operator) -> None:
-    """RSQRT."""
-    value = draft.value(operator)
-    root = draft.emit("Sqrt", [real(draft, value)])
-    give_real(draft, operator, draft.emit("Div", [draft.constant(1.0), root]), value.shape)
-
-
 def leaky_relu(draft: Draft, operator: Operator) -> None:
     """LEAKY_RELU."""
     value, alpha = draft.value(operator), Options(operator, _LEAKY_RELU).real(0)
@@ -114,13 +108,7 @@ def softmax(draft: Draft, operator: Operator) -> None:
 
 
 def convert(draft: Draft, operator: Operator) -> None:
-    """QUANTIZE and DEQUANTIZE, of constants too."""
-    place = operator.inputs[0] if operator.inputs else -1
-    if place >= 0 and draft.is_constant(place):
-        if draft.tensor(operator.output).type != TensorType.FLOAT32:
-            raise UnsupportedError("expected a constant to become float32")
-        draft.fold(operator.output, real_constant(draft, place))
-        return
+    """QUANTIZE and DEQUANTIZE of computed values."""
     value = draft.value(operator)
     give_real(draft, operator, _converted(draft, value), value.shape)
 
@@ -128,6 +116,13 @@ def convert(draft: Draft, operator: Operator) -> None:
 def cast(draft: Draft, operator: Operator) -> None:
     """CAST of numbers without a scale."""
     value, tensor = draft.value(operator), draft.tensor(operator.output)
+    if value.kind == "signs" and not draft.is_packed(operator.inputs[0]):
+        name = draft.emit("Cast", [value.name], to=onnx.TensorProto.FLOAT)
+        name = draft.emit("Mul", [name, draft.constant(0.5)])
+        value = Value(name=name, kind="real", shape=value.shape)
+    if tensor.type == TensorType.BOOL:
+        _cast_to_bool(draft, operator, value)
+        return
     if value.kind not in ("plain", "real"):
         raise UnsupportedError(f"expected numbers without a scale, got {value.kind}")
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES[tensor.type]))
@@ -138,6 +133,34 @@ def cast(draft: Draft, operator: Operator) -> None:
         draft.give(operator.output, Value(name=name, kind="plain", shape=value.shape))
     else:
         raise UnsupportedError("expected numbers without a scale as the result")
+
+
+def _cast_to_bool(draft: Draft, operator: Operator, value: Value) -> None:
+    """Whether numbers are not 0."""
+    size = draft.emit("Abs", [draft.emit("Sign", [real(draft, value)])])
+    name = draft.emit("Sub", [size, draft.constant(0.5)])
+    name = draft.emit_binary("Sign", [name])
+    draft.give(operator.output, Value(name=name, kind="signs", shape=value.shape))
+
+
+def arg_max(draft: Draft, operator: Operator) -> None:
+    """ARG_MAX and ARG_MIN along an axis behind the batch: the first of equal ones."""
+    value, tensor = draft.value(operator), draft.tensor(operator.output)
+    found = draft.constant_of(operator, 1).reshape(-1).tolist()
+    rank = len(value.shape)
+    if len(found) != 1 or not -rank <= found[0] < rank or found[0] % rank == 0:
+        raise UnsupportedError(f"expected an axis behind the batch, got {found}")
+    if tensor.type not in (TensorType.INT32, TensorType.INT64):
+        raise UnsupportedError(f"expected whole numbers as the result, got {tensor.type.name}")
+    axis, name = found[0] % rank, real(draft, value)
+    if operator.code == Builtin.ARG_MIN:
+        name = draft.emit("Neg", [name])
+    name = draft.emit("ArgMax", [name], axis=axis_of(axis, rank), keepdims=1)
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES[tensor.type]))
+    name = draft.emit("Cast", [name], to=kind)
+    best = Value(name=name, kind="plain", shape=(*value.shape[:axis], 1, *value.shape[axis + 1 :]))
+    shape = (*value.shape[:axis], *value.shape[axis + 1 :])
+    draft.give(operator.output, reshaped(draft, best, shape))
 
 
 def _converted(draft: Draft, value: Value) -> str:
@@ -163,13 +186,14 @@ def operands_of(draft: Draft, operator: Operator) -> tuple[list[str], Shape]:
         shape = np.broadcast_shapes(*shapes)
     except ValueError as error:
         raise UnsupportedError(f"the shapes {shapes} do not fit each other") from error
-    names = []
-    for index, is_constant in enumerate(are_constant):
-        if is_constant:
-            names.append(_constant(draft, operator.inputs[index], len(shape)))
-        else:
-            names.append(_stretched(draft, draft.value(operator, index), len(shape)))
-    return names, shape
+    return [operand_of(draft, place, len(shape)) for place in operator.inputs], shape
+
+
+def operand_of(draft: Draft, place: int, rank: int) -> str:
+    """An operand as real numbers, computed or not, beside one of as many axes."""
+    if draft.is_constant(place):
+        return _constant(draft, place, rank)
+    return _stretched(draft, draft.value_of(place), rank)
 
 
 def _stretched(draft: Draft, value: Value, rank: int) -> str:

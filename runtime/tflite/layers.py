@@ -35,7 +35,7 @@ def conv_2d(draft: Draft, operator: Operator) -> None:
     """CONV_2D: filter (O, KH, KW, I / G)."""
     options = Options(operator, _CONV_2D)
     dilations = (options.whole(5, 1), options.whole(4, 1))
-    weight, scales = _weight(draft, operator, 0)
+    weight, scales = weight_of(draft, operator, 0)
     _convolution(draft, operator, weight, scales, options, 3, dilations)
 
 
@@ -43,7 +43,7 @@ def depthwise_conv_2d(draft: Draft, operator: Operator) -> None:
     """DEPTHWISE_CONV_2D: filter (1, KH, KW, O), output o looks at input o div (O / I)."""
     options = Options(operator, _DEPTHWISE)
     dilations = (options.whole(6, 1), options.whole(5, 1))
-    weight, scales = _weight(draft, operator, 3)
+    weight, scales = weight_of(draft, operator, 3)
     if weight.shape[0] != 1:
         raise ArtifactError(f"expected a filter (1, KH, KW, O), got {weight.shape}")
     weight = weight.transpose(3, 1, 2, 0)
@@ -60,7 +60,7 @@ def _convolution(
     dilations: tuple[int, int],
 ) -> None:
     """A convolution with weights (O, KH, KW, I / G)."""
-    value = _layer_input(draft, operator)
+    value = layer_input(draft, operator)
     if len(value.shape) != 4:
         raise UnsupportedError(f"expected a map (N, H, W, C), got the shape {value.shape}")
     batch, height, width, channels = value.shape
@@ -76,7 +76,7 @@ def _convolution(
     )
     window.spend(draft.budget, value.shape, weight.size)
     constant = draft.constant(weight.transpose(0, 3, 1, 2))
-    bias = _bias(draft, operator, outputs)
+    bias = bias_of(draft, operator, outputs)
     name = draft.emit(
         "Conv",
         [value.name, constant, *([] if bias is None else [draft.constant(bias)])],
@@ -85,7 +85,7 @@ def _convolution(
         group=groups,
     )
     shape = (batch, *window.output((height, width)), outputs)
-    _finish(draft, operator, name, shape, options.byte(activation_slot), value, scales)
+    finish(draft, operator, name, shape, options.byte(activation_slot), value, scales)
 
 
 def fully_connected(draft: Draft, operator: Operator) -> None:
@@ -93,11 +93,11 @@ def fully_connected(draft: Draft, operator: Operator) -> None:
     options = Options(operator, _FULLY_CONNECTED)
     if options.byte(1):
         raise UnsupportedError("expected weights in the default format")
-    value, (weight, scales) = _layer_input(draft, operator), _weight(draft, operator, 0)
+    value, (weight, scales) = layer_input(draft, operator), weight_of(draft, operator, 0)
     if weight.ndim != 2:
         raise ArtifactError(f"expected weights (O, I), got {weight.shape}")
     outputs, inputs = weight.shape
-    bias = _bias(draft, operator, outputs)
+    bias = bias_of(draft, operator, outputs)
     bias = np.zeros(outputs, np.float32) if bias is None else bias
     if value.is_map and value.shape[3] == inputs and prod(value.shape[1:3]) > 1:
         if not options.byte(2):
@@ -105,6 +105,13 @@ def fully_connected(draft: Draft, operator: Operator) -> None:
         draft.budget.spend_work(prod(value.shape[1:3]) * weight.size)
         weight, shape = weight[:, :, None, None], (*value.shape[:3], outputs)
         name = draft.emit("Conv", [value.name, draft.constant(weight), draft.constant(bias)])
+    elif len(value.shape) == 3 and value.shape[2] == inputs and value.shape[1] > 1:
+        if not options.byte(2):
+            raise UnsupportedError(f"the input {value.shape} would mix vectors with the batch")
+        draft.budget.spend_work(value.shape[1] * weight.size)
+        shape = (*value.shape[:2], outputs)
+        name = draft.emit("MatMul", [value.name, draft.constant(weight.T)])
+        name = draft.emit("Add", [name, draft.constant(bias)])
     else:
         if prod(value.shape[1:]) != inputs:
             raise UnsupportedError(f"weights {weight.shape} do not fit the input {value.shape}")
@@ -117,10 +124,15 @@ def fully_connected(draft: Draft, operator: Operator) -> None:
             name = draft.emit("Unsqueeze", [name, axes])
             if len(ones) == 1:
                 name = draft.emit("Transpose", [name], perm=[0, 2, 1])
-    _finish(draft, operator, name, shape, options.byte(0), value, scales)
+    finish(draft, operator, name, shape, options.byte(0), value, scales)
 
 
-def _layer_input(draft: Draft, operator: Operator) -> Value:
+def layer_input(draft: Draft, operator: Operator) -> Value:
+    """What a layer reads.
+
+    Raises:
+        UnsupportedError: It is neither real nor quantized, or the output is the other of the two.
+    """
     value = draft.value(operator)
     if value.kind not in ("real", "quantized"):
         raise UnsupportedError(f"expected float32, or numbers with a scale, got {value.kind}")
@@ -130,7 +142,7 @@ def _layer_input(draft: Draft, operator: Operator) -> Value:
     return value
 
 
-def _weight(draft: Draft, operator: Operator, axis: int) -> tuple[Array, Array]:
+def weight_of(draft: Draft, operator: Operator, axis: int) -> tuple[Array, Array]:
     """Weights as whole numbers and their scales, (O,) or one; real ones have the scale 1."""
     place = operator.inputs[1] if draft.is_given(operator, 1) else -1
     array = draft.constant_of(operator, 1)
@@ -149,8 +161,8 @@ def _weight(draft: Draft, operator: Operator, axis: int) -> tuple[Array, Array]:
     raise UnsupportedError("expected weights with zero points of 0")
 
 
-def _bias(draft: Draft, operator: Operator, outputs: int) -> Array | None:
-    """(O,), float32, or int32 in units of the sums."""
+def bias_of(draft: Draft, operator: Operator, outputs: int) -> Array | None:
+    """(O,), float32, or int32 in units of the sums; None where there is none."""
     if not draft.is_given(operator, 2):
         return None
     bias = draft.constant_of(operator, 2)
@@ -159,7 +171,7 @@ def _bias(draft: Draft, operator: Operator, outputs: int) -> Array | None:
     return bias.reshape(-1).astype(np.float32)
 
 
-def _finish(
+def finish(
     draft: Draft,
     operator: Operator,
     name: str,

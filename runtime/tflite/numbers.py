@@ -111,6 +111,21 @@ def give_real(
     give_rounded(draft, operator, divided, shape)
 
 
+def check_moved(draft: Draft, place: int, output: int) -> None:
+    """Refuse elements that would not mean the same in another tensor.
+
+    Raises:
+        UnsupportedError: The tensors have different types or scales.
+    """
+    source, target = (draft.tensor(index) for index in (place, output))
+    if source.type != target.type:
+        raise UnsupportedError(f"expected {source.type.name} to stay so, got {target.type.name}")
+    if draft.value_of(place).kind == "quantized":
+        before, after = source.quantization, target.quantization
+        if before is None or after is None or not before.equals(after):
+            raise UnsupportedError("expected input and output of one scale")
+
+
 def give_moved(draft: Draft, place: int, output: int, value: Value) -> None:
     """A moved value is an operator's output, which must mean the same as the input.
 
@@ -123,13 +138,7 @@ def give_moved(draft: Draft, place: int, output: int, value: Value) -> None:
     Raises:
         UnsupportedError: The output has another type or scale.
     """
-    source, target = (draft.tensor(index) for index in (place, output))
-    if source.type != target.type:
-        raise UnsupportedError(f"expected {source.type.name} to stay so, got {target.type.name}")
-    if value.kind == "quantized":
-        before, after = source.quantization, target.quantization
-        if before is None or after is None or not before.equals(after):
-            raise UnsupportedError("expected input and output of one scale")
+    check_moved(draft, place, output)
     draft.give(output, value)
 
 

@@ -18,6 +18,8 @@ _REDUCTIONS = {
     Builtin.MEAN: "ReduceMean",
     Builtin.SUM: "ReduceSum",
     Builtin.REDUCE_MAX: "ReduceMax",
+    Builtin.REDUCE_MIN: "ReduceMin",
+    Builtin.REDUCE_PROD: "ReduceProd",
 }
 
 
@@ -44,7 +46,7 @@ def pool_2d(draft: Draft, operator: Operator) -> None:
 
 
 def reduce(draft: Draft, operator: Operator) -> None:
-    """MEAN, SUM and REDUCE_MAX over constant axes behind the batch."""
+    """MEAN, SUM and the like over constant axes behind the batch."""
     value, rank = draft.value(operator), len(draft.value(operator).shape)
     found = draft.constant_of(operator, 1).reshape(-1).tolist()
     if any(not -rank <= axis < rank for axis in found):

@@ -60,16 +60,8 @@ def strided_slice(draft: Draft, operator: Operator) -> None:
     Raises:
         UnsupportedError: The ends are offsets, the batch is cut, or words are left out between.
     """
-    value, options = draft.value(operator), Options(operator, _STRIDED_SLICE)
-    begin, end, strides = (
-        draft.constant_of(operator, index).reshape(-1).tolist() for index in (1, 2, 3)
-    )
-    if options.byte(5):
-        raise UnsupportedError("expected ends, not offsets from the begin (the option offset)")
-    if not len(begin) == len(end) == len(strides) or 0 in strides:
-        raise ArtifactError(f"expected begin, end and strides, got {begin}, {end}, {strides}")
-    given = list(zip(begin, end, strides, strict=True))
-    ranges = _ranges(given, draft.tensor(operator.inputs[0]).shape, options)
+    value = draft.value(operator)
+    ranges = ranges_of(draft, operator, draft.tensor(operator.inputs[0]).shape)
     cut = _cut(draft, operator.inputs[0], value, ranges)
     shape = _unpacked(draft, operator.inputs[0], draft.tensor(operator.output).shape, cut)
     if shape != cut.shape:
@@ -77,10 +69,28 @@ def strided_slice(draft: Draft, operator: Operator) -> None:
     give_moved(draft, operator.inputs[0], operator.output, cut)
 
 
+def ranges_of(draft: Draft, operator: Operator, shape: Shape) -> list[tuple[int, int, int]]:
+    """Start, end and step of a STRIDED_SLICE along each axis; an end of -1 is before the first.
+
+    Raises:
+        UnsupportedError: The ends are offsets.
+        ArtifactError: They do not fit each other or the shape.
+    """
+    options = Options(operator, _STRIDED_SLICE)
+    begin, end, strides = (
+        draft.constant_of(operator, index).reshape(-1).tolist() for index in (1, 2, 3)
+    )
+    if options.byte(5):
+        raise UnsupportedError("expected ends, not offsets from the begin (the option offset)")
+    if not len(begin) == len(end) == len(strides) or 0 in strides:
+        raise ArtifactError(f"expected begin, end and strides, got {begin}, {end}, {strides}")
+    return _ranges(list(zip(begin, end, strides, strict=True)), shape, options)
+
+
 def _ranges(
     given: Sequence[tuple[int, int, int]], shape: Shape, options: Options
 ) -> list[tuple[int, int, int]]:
-    """Start, end and step along each axis; an end of -1 lies before the first element.
+    """As `ranges_of`.
 
     Args:
         given: Begin, end and stride in the order of the file, where an ellipsis stands for

@@ -12,16 +12,22 @@ from bnnkit.artifact_format import DOMAIN, VERSION
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.runtime.tflite import (
     bconv2d,
+    blocks,
     choice,
     elementwise,
+    functions,
+    gathering,
     joining,
     layers,
     lce_operators,
     pooling,
+    resizing,
     shaping,
     slicing,
+    transpose_conv,
 )
 from bnnkit.runtime.tflite.draft import Draft
+from bnnkit.runtime.tflite.folding import FOLDS, fold
 from bnnkit.runtime.tflite.interface import give_input, give_output
 from bnnkit.runtime.tflite.network import Network, Operator
 from bnnkit.runtime.tflite.read import is_tflite, read
@@ -31,6 +37,8 @@ __all__ = ["is_tflite", "to_model"]
 
 _OPSET: Final = 21
 _IR_VERSION: Final = 10
+_MOST_NAMED: Final = 4
+"""Of the operators that bnnkit lacks."""
 
 _Translation = Callable[[Draft, Operator], None]
 
@@ -47,6 +55,8 @@ TRANSLATIONS: Final[dict[Builtin | str, _Translation]] = {
     Builtin.MEAN: pooling.reduce,
     Builtin.SUM: pooling.reduce,
     Builtin.REDUCE_MAX: pooling.reduce,
+    Builtin.REDUCE_MIN: pooling.reduce,
+    Builtin.REDUCE_PROD: pooling.reduce,
     Builtin.RESHAPE: shaping.reshape,
     Builtin.SQUEEZE: shaping.reshape,
     Builtin.EXPAND_DIMS: shaping.reshape,
@@ -67,12 +77,36 @@ TRANSLATIONS: Final[dict[Builtin | str, _Translation]] = {
     Builtin.LEAKY_RELU: elementwise.leaky_relu,
     Builtin.RELU6: elementwise.clipped,
     Builtin.RELU_N1_TO_1: elementwise.clipped,
-    Builtin.SQUARE: elementwise.square,
-    Builtin.RSQRT: elementwise.rsqrt,
+    Builtin.SQUARE: functions.square,
+    Builtin.RSQRT: functions.rsqrt,
+    Builtin.GELU: functions.gelu,
+    Builtin.L2_NORMALIZATION: functions.l2_normalization,
+    Builtin.ADD_N: functions.add_n,
+    Builtin.ARG_MAX: elementwise.arg_max,
+    Builtin.ARG_MIN: elementwise.arg_max,
+    Builtin.TRANSPOSE_CONV: transpose_conv.transpose_conv,
+    Builtin.RESIZE_NEAREST_NEIGHBOR: resizing.resize_nearest,
+    Builtin.RESIZE_BILINEAR: resizing.resize_bilinear,
+    Builtin.GATHER: gathering.gather,
+    Builtin.TILE: gathering.tile,
+    Builtin.BROADCAST_TO: gathering.broadcast_to,
+    Builtin.REVERSE_V2: gathering.reverse,
+    Builtin.MIRROR_PAD: gathering.mirror_pad,
+    Builtin.PACK: blocks.pack,
+    Builtin.UNPACK: blocks.unpack,
+    Builtin.DEPTH_TO_SPACE: blocks.depth_to_space,
+    Builtin.SPACE_TO_DEPTH: blocks.space_to_depth,
     Builtin.SELECT: choice.select,
     Builtin.SELECT_V2: choice.select,
     Builtin.GREATER_EQUAL: choice.compare,
     Builtin.LESS_EQUAL: choice.compare,
+    Builtin.GREATER: choice.compare,
+    Builtin.LESS: choice.compare,
+    Builtin.EQUAL: choice.compare,
+    Builtin.NOT_EQUAL: choice.compare,
+    Builtin.LOGICAL_AND: choice.logic,
+    Builtin.LOGICAL_OR: choice.logic,
+    Builtin.LOGICAL_NOT: choice.logical_not,
     **dict.fromkeys(elementwise.BINARY, elementwise.binary),
     **dict.fromkeys(elementwise.UNARY, elementwise.unary),
 }
@@ -105,12 +139,48 @@ def to_model(content: bytes) -> onnx.ModelProto:
     shape = network.tensors[place].shape
     if not shape or min(shape) < 1:
         raise UnsupportedError(f"expected an input with a batch and fixed sizes, got {shape}")
+    _check_known(network)
     draft = Draft(network, len(content))
     given = give_input(draft, place)
     for operator in network.operators:
         _translate(draft, operator)
     outputs = [give_output(draft, place) for place in network.outputs]
     return _model(draft, network, given, outputs)
+
+
+def _check_known(network: Network) -> None:
+    """Refuse a network with operators that bnnkit lacks, all of them at once.
+
+    Raises:
+        UnsupportedError: So.
+    """
+    lacking: dict[str, list[int]] = {}
+    for operator in network.operators:
+        if operator.code not in TRANSLATIONS and operator.code not in FOLDS:
+            lacking.setdefault(operator.name, []).append(operator.index)
+    if not lacking:
+        return
+    named = [
+        f"{'operator' if len(indices) == 1 else 'operators'}"
+        f" {', '.join(map(str, indices[:_MOST_NAMED]))}"
+        f"{' and others' if len(indices) > _MOST_NAMED else ''} ({name})"
+        for name, indices in lacking.items()
+    ]
+    raise UnsupportedError(
+        f"{'; '.join(named[:_MOST_NAMED])}: bnnkit lacks this, build the network without it, or"
+        " run the file by LCE's own interpreter"
+    )
+
+
+def _translation(operator: Operator) -> _Translation:
+    """What becomes of an operator of which an input is computed.
+
+    Raises:
+        UnsupportedError: bnnkit knows it for constants only.
+    """
+    if operator.code not in TRANSLATIONS:
+        raise UnsupportedError("bnnkit knows this operator for constants only")
+    return TRANSLATIONS[operator.code]
 
 
 def _translate(draft: Draft, operator: Operator) -> None:
@@ -120,12 +190,11 @@ def _translate(draft: Draft, operator: Operator) -> None:
         ArtifactError, UnsupportedError: As `to_model`.
     """
     here = f"operator {operator.index} ({operator.name})"
-    if operator.code not in TRANSLATIONS:
-        raise UnsupportedError(f"{here} is one that bnnkit lacks")
     draft.begin(f"{operator.index}.{operator.name}")
     try:
         with np.errstate(all="ignore"):  # infinities and NaN are constants like others
-            TRANSLATIONS[operator.code](draft, operator)
+            if not fold(draft, operator):
+                _translation(operator)(draft, operator)
     except BnnkitError as error:
         kind = UnsupportedError if isinstance(error, UnsupportedError) else ArtifactError
         raise kind(f"{here}: {error}") from error
