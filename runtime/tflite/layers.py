@@ -1,8 +1,8 @@
 """Convolutions and dense layers of float32 and of quantized numbers.
 
 A quantized layer is computed on whole numbers, which float32 holds exactly, and its sums are
-scaled and rounded once. TensorFlow Lite multiplies by a fixed-point number, so where a result lies
-very near a half the two may differ by one.
+scaled as TensorFlow Lite scales them. It multiplies by fixed-point numbers of 31 bits, so where a
+product lies very near a half the two may differ by one.
 """
 
 from math import prod
@@ -16,7 +16,7 @@ from bnnkit.runtime.tflite.draft import Draft
 from bnnkit.runtime.tflite.network import Operator
 from bnnkit.runtime.tflite.numbers import (
     give_real,
-    give_rounded,
+    give_whole,
     limits_of,
     real_constant,
     scale_of,
@@ -185,11 +185,26 @@ def finish(
         give_real(draft, operator, name, shape, activation)
         return
     scale, _ = scale_of(draft.tensor(operator.output))
-    factors = (value.scale * scales / scale).astype(np.float32)
-    column = factors.reshape(-1, *(1,) * (2 if len(shape) == 4 else 0))
-    scaled = draft.emit("Mul", [name, draft.constant(column)])
+    factors = np.asarray(value.scale * scales / scale)
+    whole = _scaled(draft, name, factors.reshape(-1, *(1,) * (2 if len(shape) == 4 else 0)))
     clip = None
     if activation != Activation.NONE:
         low, high = limits_of(activation)
         clip = (np.rint(low / scale), np.inf if high is None else float(np.rint(high / scale)))
-    give_rounded(draft, operator, scaled, shape, clip)
+    give_whole(draft, operator, whole, shape, clip)
+
+
+def _scaled(draft: Draft, name: str, factors: Array) -> str:
+    """Whole sums times factors, rounded as TensorFlow Lite's layers round: twice, halves up.
+
+    A factor is m 2^e with m in [1/2, 1). The product with m is rounded, and once more when it is
+    shifted by e; where e is positive the sum is shifted before, and nothing is rounded again.
+    """
+    mantissas, exponents = np.frexp(factors)
+    before, behind = np.maximum(exponents, 0), np.minimum(exponents, 0)
+    name = draft.emit("Mul", [name, draft.constant(np.ldexp(mantissas, before))])
+    name = draft.emit("Floor", [draft.emit("Add", [name, draft.constant(0.5)])])
+    if not behind.any():
+        return name
+    name = draft.emit("Mul", [name, draft.constant(np.ldexp(1.0, behind))])
+    return draft.emit("Floor", [draft.emit("Add", [name, draft.constant(0.5)])])

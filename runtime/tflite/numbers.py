@@ -158,15 +158,25 @@ def give_rounded(
         shape: Of the output.
         clip: Narrower limits, of an activation, in the same units.
     """
+    nudged = draft.emit("Mul", [name, draft.constant(AWAY_FROM_ZERO)])
+    give_whole(draft, operator, draft.emit("Round", [nudged]), shape, clip)
+
+
+def give_whole(
+    draft: Draft,
+    operator: Operator,
+    name: str,
+    shape: Shape,
+    clip: tuple[float, float] | None = None,
+) -> None:
+    """Whole numbers, as `give_rounded` has them, are clipped to what the output can hold."""
     tensor = draft.tensor(operator.output)
     scale, zero_point = scale_of(tensor)
     bounds = np.iinfo(DTYPES[tensor.type])
     low, high = float(bounds.min - zero_point), float(bounds.max - zero_point)
     if clip is not None:
         low, high = max(low, clip[0]), min(high, clip[1])
-    nudged = draft.emit("Mul", [name, draft.constant(AWAY_FROM_ZERO)])
-    rounded = draft.emit("Round", [nudged])
-    clipped = draft.emit("Clip", [rounded, draft.constant(low), draft.constant(high)])
+    clipped = draft.emit("Clip", [name, draft.constant(low), draft.constant(high)])
     value = Value(name=clipped, kind="quantized", shape=shape, scale=scale)
     draft.give(operator.output, value)
 
