@@ -6,22 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from lce_files import assert_outputs, count_missing, stored
+from lce_files import DATA, FILES, assert_outputs, count_missing, stored
 
 import bnnkit.runtime as rt
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.runtime import artifact
 from bnnkit.runtime.reference import Reference
 
-DATA = Path(__file__).parent / "data"
 NETWORKS = sorted(DATA.glob("lce/*.tflite"))
-OPERATORS = sorted(DATA.glob("lce_operators/*.tflite"))
+OPERATORS = [path for path in FILES if path not in NETWORKS]
 each_network = pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
 each_operator = pytest.mark.parametrize("path", OPERATORS, ids=lambda path: path.stem)
 
 
 def test_there_are_files() -> None:
-    assert (len(NETWORKS), len(OPERATORS)) == (18, 26)
+    assert (len(NETWORKS), len(OPERATORS)) == (18, 43)
     assert sum(path.stat().st_size for path in DATA.glob("lce*/*")) < 1_200_000
 
 

@@ -62,7 +62,7 @@ def fold(draft: Draft, operator: Operator) -> bool:
     result = np.asarray(function(draft, operator))
     if result.shape != tensor.shape:
         raise ArtifactError(f"expected a constant of shape {result.shape}, got {tensor.shape}")
-    draft.fold(operator.output, np.ascontiguousarray(result, DTYPES[tensor.type]))
+    draft.fold(operator.output, np.array(result, DTYPES[tensor.type], order="C"))
     return True
 
 

@@ -5,6 +5,7 @@ scaled as TensorFlow Lite scales them. It multiplies by fixed-point numbers of 3
 product lies very near a half the two may differ by one.
 """
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -17,6 +18,7 @@ from bnnkit.runtime.tflite.network import Operator
 from bnnkit.runtime.tflite.numbers import (
     give_real,
     give_whole,
+    halves_up,
     limits_of,
     real_constant,
     scale_of,
@@ -179,14 +181,27 @@ def finish(
     activation: int,
     value: Value,
     scales: Array,
+    rounded: Callable[[Draft, str], str] = halves_up,
 ) -> None:
-    """The sums of a layer become its output."""
+    """The sums of a layer become its output.
+
+    Args:
+        draft: Gets the nodes.
+        operator: The layer.
+        name: Of the sums.
+        shape: Of the output.
+        activation: That is fused.
+        value: What the layer reads.
+        scales: Of the weights, one or one for each channel.
+        rounded: How the scaled sums of a quantized layer are rounded for the second time.
+    """
     if value.kind == "real":
         give_real(draft, operator, name, shape, activation)
         return
     scale, _ = scale_of(draft.tensor(operator.output))
     factors = np.asarray(value.scale * scales / scale)
-    whole = _scaled(draft, name, factors.reshape(-1, *(1,) * (2 if len(shape) == 4 else 0)))
+    column = factors.reshape(-1, *(1,) * (2 if len(shape) == 4 else 0))
+    whole = _scaled(draft, name, column, rounded)
     clip = None
     if activation != Activation.NONE:
         low, high = limits_of(activation)
@@ -194,8 +209,8 @@ def finish(
     give_whole(draft, operator, whole, shape, clip)
 
 
-def _scaled(draft: Draft, name: str, factors: Array) -> str:
-    """Whole sums times factors, rounded as TensorFlow Lite's layers round: twice, halves up.
+def _scaled(draft: Draft, name: str, factors: Array, rounded: Callable[[Draft, str], str]) -> str:
+    """Whole sums times factors, rounded twice as TensorFlow Lite's layers are.
 
     A factor is m 2^e with m in [1/2, 1). The product with m is rounded, and once more when it is
     shifted by e; where e is positive the sum is shifted before, and nothing is rounded again.
@@ -203,8 +218,7 @@ def _scaled(draft: Draft, name: str, factors: Array) -> str:
     mantissas, exponents = np.frexp(factors)
     before, behind = np.maximum(exponents, 0), np.minimum(exponents, 0)
     name = draft.emit("Mul", [name, draft.constant(np.ldexp(mantissas, before))])
-    name = draft.emit("Floor", [draft.emit("Add", [name, draft.constant(0.5)])])
+    name = halves_up(draft, name)
     if not behind.any():
         return name
-    name = draft.emit("Mul", [name, draft.constant(np.ldexp(1.0, behind))])
-    return draft.emit("Floor", [draft.emit("Add", [name, draft.constant(0.5)])])
+    return rounded(draft, draft.emit("Mul", [name, draft.constant(np.ldexp(1.0, behind))]))

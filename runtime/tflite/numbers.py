@@ -18,7 +18,7 @@ from bnnkit.tflite_schema import Activation, TensorType
 Array = NDArray[Any]
 
 QUANTIZED = (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
-AWAY_FROM_ZERO = 1 + 2.0**-23
+_AWAY_FROM_ZERO = 1 + 2.0**-23
 """Times a number that lies halfway between two whole ones, the one further from zero is nearer."""
 
 _LIMITS = {Activation.RELU: (0, None), Activation.RELU_N1_TO_1: (-1, 1), Activation.RELU6: (0, 6)}
@@ -158,8 +158,17 @@ def give_rounded(
         shape: Of the output.
         clip: Narrower limits, of an activation, in the same units.
     """
-    nudged = draft.emit("Mul", [name, draft.constant(AWAY_FROM_ZERO)])
-    give_whole(draft, operator, draft.emit("Round", [nudged]), shape, clip)
+    give_whole(draft, operator, halves_away(draft, name), shape, clip)
+
+
+def halves_up(draft: Draft, name: str) -> str:
+    """Whole numbers next to others; of a half, the greater one."""
+    return draft.emit("Floor", [draft.emit("Add", [name, draft.constant(0.5)])])
+
+
+def halves_away(draft: Draft, name: str) -> str:
+    """Whole numbers next to others; of a half, the one further from zero."""
+    return draft.emit("Round", [draft.emit("Mul", [name, draft.constant(_AWAY_FROM_ZERO)])])
 
 
 def give_whole(
@@ -189,8 +198,7 @@ def fixed_point(draft: Draft, name: str, factor: float) -> str:
     """
     mantissa, exponent = np.frexp(factor)
     product = draft.emit("Mul", [name, draft.constant(mantissa)])
-    nudged = draft.emit("Mul", [product, draft.constant(AWAY_FROM_ZERO)])
-    rounded = draft.emit("Round", [nudged])
+    rounded = halves_away(draft, product)
     return draft.emit("Mul", [rounded, draft.constant(np.ldexp(1.0, int(exponent)))])
 
 

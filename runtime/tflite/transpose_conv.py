@@ -16,6 +16,7 @@ from bnnkit.runtime.tflite.draft import Draft
 from bnnkit.runtime.tflite.layers import bias_of, finish, layer_input, weight_of
 from bnnkit.runtime.tflite.lce_operators import map_of
 from bnnkit.runtime.tflite.network import Operator
+from bnnkit.runtime.tflite.numbers import halves_away
 from bnnkit.runtime.tflite.options import Options
 from bnnkit.runtime.tflite.window import Window, padding_of
 
@@ -66,7 +67,7 @@ def transpose_conv(draft: Draft, operator: Operator) -> None:
         dilations=[1, 1],
         group=1,
     )
-    finish(draft, operator, name, target, options.byte(3), value, scales)
+    finish(draft, operator, name, target, options.byte(3), value, scales, halves_away)
 
 
 def _spread(draft: Draft, name: str, shape: tuple[int, int, int], strides: tuple[int, int]) -> str:

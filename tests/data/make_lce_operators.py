@@ -44,15 +44,17 @@ S = load_schema()
 TYPES = {
     np.dtype(np.float32): S.TensorType.FLOAT32,
     np.dtype(np.int32): S.TensorType.INT32,
+    np.dtype(np.int64): S.TensorType.INT64,
     np.dtype(np.int8): S.TensorType.INT8,
     np.dtype(np.bool_): S.TensorType.BOOL,
 }
 
 
 class Net:
-    """A file under construction."""
+    """A file under construction, in a folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self.folder = folder
         self.graph, self.model = S.SubGraphT(), S.ModelT()
         self.graph.tensors, self.graph.operators = [], []
         self.model.version, self.model.subgraphs = 3, [self.graph]
@@ -76,7 +78,16 @@ class Net:
         self.graph.tensors[place].buffer = len(self.model.buffers) - 1
         return place
 
-    def add(self, name: str, inputs: Sequence[int], output: int, options: Any = None) -> int:
+    def quantized(self, array: Any, dtype: Any, scales: Sequence[float], axis: int = 0) -> int:
+        """A constant with a scale, or one for each channel, and the zero point 0."""
+        place = self.constant(array, dtype)
+        quantization = S.QuantizationParametersT()
+        quantization.scale, quantization.zeroPoint = list(scales), [0] * len(scales)
+        quantization.quantizedDimension = axis
+        self.graph.tensors[place].quantization = quantization
+        return place
+
+    def add(self, name: str, inputs: Sequence[int], *outputs: int, options: Any = None) -> int:
         code, operator = S.OperatorCodeT(), S.OperatorT()
         number = getattr(S.BuiltinOperator, name, S.BuiltinOperator.CUSTOM)
         code.builtinCode, code.deprecatedBuiltinCode = number, min(number, 127)
@@ -96,23 +107,28 @@ class Net:
             operator.builtinOptionsType = getattr(S.BuiltinOptions, kind)
         self.model.operatorCodes.append(code)
         operator.opcodeIndex = len(self.model.operatorCodes) - 1
-        operator.inputs, operator.outputs = list(inputs), [output]
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
         self.graph.operators.append(operator)
-        return output
+        return outputs[0]
 
     def signs(self, place: int, shape: Sequence[int]) -> int:
         words = (*shape[:-1], -(-shape[-1] // 32))
         return self.add("LceQuantize", [place], self.tensor(words, np.int32))
 
-    def write(self, name: str, images: Any, outputs: Sequence[int], kernel: Kernel) -> None:
+    def write(
+        self, name: str, images: Any, outputs: Sequence[int], kernel: Kernel, **more: Any
+    ) -> None:
+        """The file and its .npz, in which there may be more."""
         self.graph.inputs, self.graph.outputs = [0], list(outputs)
         builder = flatbuffers.Builder(0)
         builder.Finish(self.model.Pack(builder), file_identifier=b"TFL3")
         content = bytes(builder.Output())
         results = Interpreter(content, kernel=kernel).run([images])
         stored = {f"output.{i}": result for i, result in enumerate(results)}
-        (FOLDER / f"{name}.tflite").write_bytes(content)
-        np.savez_compressed(FOLDER / f"{name}.npz", images=images, kernel=kernel, **stored)
+        (self.folder / f"{name}.tflite").write_bytes(content)
+        np.savez_compressed(
+            self.folder / f"{name}.npz", images=images, kernel=kernel, **stored, **more
+        )
 
 
 def eighths(rng: np.random.Generator, shape: Sequence[int]) -> NDArray[np.float32]:
@@ -173,7 +189,7 @@ def layer(
         output = net.tensor((batch, *size, channels), np.int8, scale=0.21, zero=-9)
     else:
         output = net.tensor((batch, *size, channels), np.float32)
-    return net.add("LceBconv2d", given, output, options)
+    return net.add("LceBconv2d", given, output, options=options)
 
 
 LAYERS: dict[str, tuple[int, int, dict[str, Any]]] = {
@@ -224,7 +240,9 @@ def write_pools() -> None:
             "filter_width": window[1],
             "filter_height": window[0],
         }
-        pooled = net.add("LceBMaxPool2d", [signs], net.tensor((2, *size, 2), np.int32), options)
+        pooled = net.add(
+            "LceBMaxPool2d", [signs], net.tensor((2, *size, 2), np.int32), options=options
+        )
         real = net.add("LceDequantize", [pooled], net.tensor((2, *size, 40), np.float32))
         images = eighths(rng, shape) - np.float32(1)
         net.write(f"bmaxpool2d_{seed}", images, [pooled, real], "default")
@@ -261,13 +279,15 @@ def write_moves() -> None:
     rng, net, shape = np.random.default_rng(0), Net(), (2, 4, 4, 40)
     signs = net.signs(net.tensor(shape, np.float32), shape)
     widths = net.constant([[0, 0], [1, 0], [2, 1], [0, 0]], np.int32)
-    ones = net.add("PAD", [signs, widths], net.tensor((2, 5, 7, 2), np.int32), S.PadOptionsT())
+    ones = net.add(
+        "PAD", [signs, widths], net.tensor((2, 5, 7, 2), np.int32), options=S.PadOptionsT()
+    )
     target = net.constant([2, 1, 1, 32], np.int32)
     flat = net.add("RESHAPE", [signs, target], net.tensor((2, 1, 1, 32), np.int32))
     dense = layer(net, flat, (2, 1, 1, 1024), 10, rng, kernel=(1, 1), padding=VALID)
     cuts = [net.constant(c, np.int32) for c in ([0, 1, 0, 1], [2, 4, 4, 2], [1, 2, 1, 1])]
     cut = net.tensor((2, 2, 4, 1), np.int32)
-    net.add("STRIDED_SLICE", [signs, *cuts], cut, S.StridedSliceOptionsT())
+    net.add("STRIDED_SLICE", [signs, *cuts], cut, options=S.StridedSliceOptionsT())
     images = eighths(rng, shape)
     net.write("moves", images, [ones, flat, dense, cut], "default")
     net = Net()
@@ -275,7 +295,7 @@ def write_moves() -> None:
     signs = net.signs(net.tensor(shape, np.float32), shape)
     widths, word = net.constant([[0, 0], [1, 0], [2, 1], [0, 0]], np.int32), net.constant(-1, "i4")
     less = net.tensor((2, 5, 7, 2), np.int32)
-    net.add("PADV2", [signs, widths, word], less, S.PadV2OptionsT())
+    net.add("PADV2", [signs, widths, word], less, options=S.PadV2OptionsT())
     result = layer(net, less, (2, 5, 7, 64), 33, rng, padding=VALID, out="packed")
     net.write("pads", eighths(rng, shape), [less, result], "default")
 
