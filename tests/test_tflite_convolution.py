@@ -30,6 +30,32 @@ def test_channels_kernels_strides_and_paddings(channels: int, kernel: int) -> No
         assert_equal_in_tflite(model, normal((2, channels, 6, 7)))
 
 
+@pytest.mark.parametrize("kernel", [(1, 1), (1, 3), (3, 1), (2, 5)])
+@pytest.mark.parametrize("strides", [(2, 2), (1, 2), (2, 1), (3, 3)])
+@pytest.mark.parametrize(("channels", "groups"), [(33, 1), (64, 2), (6, 6)])
+def test_rectangular_kernels_and_strides(
+    kernel: tuple[int, int], strides: tuple[int, int], channels: int, groups: int
+) -> None:
+    """Where a window is smaller than the step to the next, XNNPACK errs with SAME."""
+    around = (kernel[0] // 2, kernel[1] // 2) * 2
+    a = Artifact()
+    signs = a.sign("x")
+    ones, outputs = a.pad_with_ones(signs, *around), []
+    for thresholds in (True, False):
+        form: dict[str, Any] = {"groups": groups, "thresholds": thresholds}
+        outputs.append(a.binary_conv2d(ones, channels, 6, kernel, **form))
+        outputs.append(a.binary_conv2d(signs, channels, 6, kernel, pads=around, **form))
+    shape = (2 * groups, channels // groups, *kernel)
+    weight = a.constant(a.rng.standard_normal(shape).astype(np.float32))
+    window = {"kernel_shape": kernel, "pads": around, "strides": (1, 1)}
+    outputs.append(a.add("Conv", "x", weight, group=groups, **window))
+    for node in a.nodes:
+        for attribute in node.attribute:
+            if attribute.name == "strides":
+                attribute.ints[:] = strides
+    assert_equal_in_tflite(a.model((channels, 6, 8), *outputs), normal((1, channels, 6, 8)))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 4), (2, 5), (3, 3), (4, 1)])
 @pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (5, 1), (3, 2), (2, 1)])
 def test_maps_around_the_size_of_the_kernel(

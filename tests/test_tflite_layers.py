@@ -1,10 +1,18 @@
 """All other layers in TFLite, in LCE's three kernels."""
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 from artifacts import Artifact, digits_like
 from onnx import TensorProto
-from tflite_runs import assert_equal_in_tflite, needs_lce, normal, pixels
+from tflite_runs import (
+    assert_equal_in_tflite,
+    needs_lce,
+    normal,
+    pixels,
+)
 
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.tflite import to_tflite
@@ -72,42 +80,28 @@ def test_integer_linear_on_an_image() -> None:
     assert_equal_in_tflite(model, pixels((2, 3, 4, 5)))
 
 
-# ONNX's own reference pads unsigned integers with a minus infinity that it casts.
-@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
-@pytest.mark.parametrize(
-    "window",
-    [
-        {"kernel_shape": [2, 2], "strides": [2, 2]},
-        {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]},
-        {"kernel_shape": [3, 3], "strides": [1, 1], "pads": [1, 1, 1, 1]},
-        {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [0, 0, 1, 1]},
-        {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1},
-        {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1},
-    ],
-)
-@pytest.mark.parametrize("size", [(6, 7), (7, 5)])
-def test_maximum(window: dict[str, object], size: tuple[int, int]) -> None:
+def test_a_vector_of_one_beside_a_constant_of_many() -> None:
     a = Artifact()
-    signs = a.sign("x")
-    bits, numbers = a.add("MaxPool", signs, **window), a.add("MaxPool", "x", **window)
-    after = a.binary_conv2d(bits, 33, 8, 2)  # would see unused bits that are set
-    assert_equal_in_tflite(a.model((33, *size), bits, numbers, after), normal((2, 33, *size)))
+    axes = a.constant(np.array([1, 2, 3]))
+    mean = a.add("Flatten", a.add("ReduceMean", "x", axes, keepdims=1))
+    row = a.constant(a.rng.standard_normal(10).astype(np.float32))
+    spread = [a.add("Add", mean, row), a.add("Sub", row, mean), a.add("Add", mean, mean)]
+    spread.append(a.add("Mul", spread[0], mean))
+    assert_equal_in_tflite(a.model((5, 4, 4), *spread), normal((2, 5, 4, 4)))
 
 
-def test_averages_and_maxima_of_maps() -> None:
+def test_a_flattened_map_beside_a_column() -> None:
     a = Artifact()
-    pads = [1, 1, 1, 1]
-    axes = a.constant(np.array([2, 3]))
-    outputs = [
-        a.add("GlobalAveragePool", "x"),
-        a.add("GlobalMaxPool", "x"),
-        a.add("AveragePool", "x", kernel_shape=[2, 2], strides=[2, 2]),
-        a.add("AveragePool", "x", kernel_shape=[3, 3], pads=pads),
-        a.add("AveragePool", "x", kernel_shape=[3, 3], pads=pads, count_include_pad=1),
-        a.add("ReduceMean", "x", axes, keepdims=0),
-    ]
-    outputs.append(a.gemm(a.add("Flatten", outputs[0]), 5, 3))
-    assert_equal_in_tflite(a.model((5, 6, 6), *outputs), normal((2, 5, 6, 6)))
+    flat = a.add("Flatten", "x")
+    column = a.gemm(flat, 30, 1)
+    assert_equal_in_tflite(a.model((5, 2, 3), a.add("Add", flat, column)), normal((2, 5, 2, 3)))
+
+
+def test_squeeze_without_axes() -> None:
+    a = Artifact()
+    mean = a.add("GlobalAveragePool", "x")
+    squeezed = a.add("Squeeze", mean)
+    assert_equal_in_tflite(a.model((5, 2, 3), a.gemm(squeezed, 5, 3)), normal((2, 5, 2, 3)))
 
 
 @pytest.mark.parametrize("kind", ["Add", "Sub", "Mul", "Div", "Max", "Min"])
@@ -149,6 +143,26 @@ def test_leaky_functions_of_channels() -> None:
     normed = a.add("BatchNormalization", leaky, *norm)
     model = a.model((5, 2, 3), leaky, a.sign(leaky), normed)
     assert_equal_in_tflite(model, normal((2, 5, 2, 3)))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1), (5, 1, 1), (5, 2, 3), (1, 2, 3)])
+def test_slopes_of_maps(shape: tuple[int, ...]) -> None:
+    """XNNPACK reads a slope for each channel, however many there are."""
+    a = Artifact()
+    slope = a.constant(a.rng.uniform(0.1, 0.9, shape).astype(np.float32))
+    hidden = a.add("PRelu", "x", slope)
+    weight = a.constant(a.rng.standard_normal((3, 5, 1, 1)).astype(np.float32))
+    model = a.model((5, 2, 3), hidden, a.add("Conv", hidden, weight, kernel_shape=[1, 1]))
+    assert_equal_in_tflite(model, normal((2, 5, 2, 3)))
+
+
+@pytest.mark.parametrize("shape", [(1,), (30,)])
+def test_slopes_of_vectors(shape: tuple[int, ...]) -> None:
+    a = Artifact()
+    slope = a.constant(a.rng.uniform(0.1, 0.9, shape).astype(np.float32))
+    flat = a.add("Flatten", "x")
+    outputs = [a.add("PRelu", values, slope) for values in (flat, a.gemm(flat, 30, 30))]
+    assert_equal_in_tflite(a.model((5, 2, 3), *outputs), normal((2, 5, 2, 3)))
 
 
 def test_scores_of_vectors() -> None:
@@ -212,11 +226,28 @@ def test_what_has_no_form_is_named() -> None:
         to_tflite(model, batch=0)
 
 
-def test_the_lowest_padding_of_signs_needs_whole_words() -> None:
+def _refused(a: Artifact, kind: str, *inputs: str, **attributes: Any) -> str:
+    """What the exporter says of a node behind a map (3, 4, 4)."""
+    with pytest.raises(UnsupportedError) as error:
+        to_tflite(a.model((3, 4, 4), a.add(kind, *inputs, **attributes)))
+    return str(error.value)
+
+
+def test_what_is_refused_is_named_once() -> None:
     a = Artifact()
-    pads = a.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1]))
-    padded = a.add("Pad", a.sign("x"), pads, a.constant(np.uint8(0)))
-    bits = a.binary_conv2d(padded, 32, 8)
-    assert_equal_in_tflite(a.model((32, 4, 4), bits, padded), normal((2, 32, 4, 4)))
-    with pytest.raises(UnsupportedError, match="multiple of 32"):
-        to_tflite(a.model((33, 4, 4), bits))
+    row = a.constant(np.zeros((2, 3, 4, 4), np.float32))
+    said = [
+        _refused(a, "AveragePool", "x", kernel_shape=[2, 2], dilations=[2, 2]),
+        _refused(a, "Add", "x", row),
+        _refused(a, "Conv", "x", "x"),
+        _refused(a, "Concat", "x", a.sign("x"), axis=1),
+        _refused(a, "Cast", a.sign("x"), to=TensorProto.FLOAT),
+        _refused(a, "MatMul", "x", a.constant(np.zeros((4, 4), np.float32))),
+        _refused(a, "ReduceMean", "x", a.constant(np.array([0]))),
+        _refused(a, "Relu", a.sign("x")),
+        _refused(a, "Softmax", "x", axis=3),
+        _refused(a, "bnnkit.Sign", a.add("Reshape", "x", a.constant(np.array([0, 3, 16])))),
+    ]
+    for message in said:
+        assert re.match(r"(\w+)\d+ \((bnnkit\.)?\1\): \w", message), message
+        assert message.count(message.split()[0]) == 1, message

@@ -1,6 +1,7 @@
 """An artifact as TFLite, of either variant, run by LCE's interpreter beside the reference."""
 
 import importlib.util
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,11 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from bnnkit.export.tflite import to_tflite
+from bnnkit.export.tflite import Variant, to_tflite
 from bnnkit.export.tflite.values import Value
 from bnnkit.runtime.reference import Reference
+
+VARIANTS: tuple[Variant, ...] = ("lce", "builtin")
 
 needs_lce = pytest.mark.skipif(
     importlib.util.find_spec("larq_compute_engine") is None
@@ -19,20 +22,16 @@ needs_lce = pytest.mark.skipif(
 )
 
 
-def assert_equal_in_tflite(
-    model: onnx.ModelProto, images: NDArray[Any], *, hidden: frozenset[str] = frozenset()
-) -> None:
+def assert_equal_in_tflite(model: onnx.ModelProto, images: NDArray[Any]) -> None:
     """Both variants: all signs and integers are the reference's, real outputs within 1e-3."""
-    assert_equal_in_lce(model, images, hidden=hidden)
-    assert_equal_in_builtins(model, images, hidden=hidden)
+    assert_equal_in_lce(model, images)
+    assert_equal_in_builtins(model, images)
 
 
-def assert_equal_in_lce(
-    model: onnx.ModelProto, images: NDArray[Any], *, hidden: frozenset[str] = frozenset()
-) -> None:
+def assert_equal_in_lce(model: onnx.ModelProto, images: NDArray[Any]) -> None:
     """All signs and integers are the reference's, real outputs within 1e-3, in all kernels.
 
-    `hidden` are the signs that do not exist in the file.
+    By the engine of `bnnkit.lce`, and by the interpreter with XNNPACK.
     """
     from bnnkit.lce import KERNELS, LarqComputeEngine
 
@@ -41,38 +40,56 @@ def assert_equal_in_lce(
     for kernel in KERNELS:
         engine = LarqComputeEngine(model, kernel=kernel)
         traced = engine.trace(images)
-        assert traced.keys() == signs.keys() - hidden
+        assert traced.keys() == signs.keys()
         for name, found in traced.items():
-            assert found.dtype == np.uint8
-            np.testing.assert_array_equal(found, signs[name], err_msg=f"{name}, {kernel}")
+            assert_equal(found, signs[name], f"{name}, {kernel}")
         for found, expected in zip(engine.run(images), outputs, strict=True):
-            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
-            if expected.dtype == np.float32:
-                np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3, err_msg=kernel)
-            else:
-                np.testing.assert_array_equal(found, expected, err_msg=kernel)
+            assert_equal(found, expected, kernel)
+    assert_equal_by_xnnpack(model, images, "lce")
 
 
-def assert_equal_in_builtins(
-    model: onnx.ModelProto, images: NDArray[Any], *, hidden: frozenset[str] = frozenset()
-) -> None:
+def assert_equal_in_builtins(model: onnx.ModelProto, images: NDArray[Any]) -> None:
     """The same of the file of builtin operators, by TFLite's own kernels and by XNNPACK's."""
+    assert_equal_by_xnnpack(model, images, "builtin")
+
+
+def assert_equal_by_xnnpack(
+    model: onnx.ModelProto, images: NDArray[Any], variant: Variant
+) -> None:
+    """All signs and outputs of a file with XNNPACK, and of builtin operators without it too."""
     reference = Reference(model)
     signs, outputs = reference.trace(images), reference.run(images)
-    tflite = to_tflite(model, variant="builtin", batch=len(images), traced=tuple(signs))
-    assert not any(name.startswith("Lce") for name in tflite.report.operators)
-    assert tflite.traced.keys() == signs.keys() - hidden
+    tflite = to_tflite(model, variant=variant, batch=len(images), traced=tuple(signs))
+    is_lce = any(name.startswith("Lce") for name in tflite.report.operators)
+    assert not (is_lce and variant == "builtin")
+    assert tflite.traced.keys() == signs.keys()
     values = [*tflite.outputs.values(), *tflite.traced.values()]
     expected = [*outputs, *(signs[name] for name in tflite.traced)]
-    for xnnpack in (False, True):
-        results = run_builtins(tflite.content, images, xnnpack=xnnpack)
+    for xnnpack in (False, True) if variant == "builtin" else (True,):
+        engine = open_file(tflite.content, kernel="indirect", xnnpack=xnnpack)
+        results = engine.predict([to_nhwc(images)])
         for value, result, right in zip(values, results, expected, strict=True):
-            found = as_onnx(value, result)
-            assert (found.dtype, found.shape) == (right.dtype, right.shape)
-            if found.dtype == np.float32:
-                np.testing.assert_allclose(found, right, rtol=0, atol=1e-3, err_msg=f"{xnnpack=}")
-            else:
-                np.testing.assert_array_equal(found, right, err_msg=f"{value}, {xnnpack=}")
+            assert_equal(as_onnx(value, result), right, f"{value}, {xnnpack=}")
+
+
+def all_results(model: onnx.ModelProto, images: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """All outputs by each kernel and variant, with XNNPACK and without, one after another."""
+    for variant in VARIANTS:
+        tflite = to_tflite(model, variant=variant, batch=len(images))
+        for kernel in ("default", "indirect", "reference") if variant == "lce" else ("default",):
+            for xnnpack in (False, True):
+                engine = open_file(tflite.content, kernel=kernel, xnnpack=xnnpack)
+                results = engine.predict([to_nhwc(images)])
+                yield from map(as_onnx, tflite.outputs.values(), results)
+
+
+def assert_equal(found: NDArray[Any], expected: NDArray[Any], what: str) -> None:
+    """Integers are equal, real numbers within 1e-3."""
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape), what
+    if expected.dtype == np.float32:
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3, err_msg=what)
+    else:
+        np.testing.assert_array_equal(found, expected, err_msg=what)
 
 
 def run_builtins(content: bytes, images: NDArray[Any], *, xnnpack: bool) -> list[Any]:

@@ -89,17 +89,27 @@ def transpose(draft: Draft, tensor: int, order: Sequence[int]) -> int:
     return draft.emit(Builtin.TRANSPOSE, inputs, shape, kind=kind, options=options.TRANSPOSE)
 
 
+def cut(draft: Draft, tensor: int, ranges: dict[int, range]) -> int:
+    """Some of the elements along some axes; the steps are positive."""
+    sizes = draft.shape(tensor)
+    whole = [ranges.get(axis, range(size)) for axis, size in enumerate(sizes)]
+    shape = [len(part) for part in whole]
+    if shape == list(sizes):
+        return tensor
+    limits = zip(*((part.start, part.stop, part.step) for part in whole), strict=True)
+    inputs = [tensor, *(draft.integers(*numbers) for numbers in limits)]
+    return draft.emit(
+        Builtin.STRIDED_SLICE,
+        inputs,
+        shape,
+        kind=draft.type(tensor),
+        options=options.STRIDED_SLICE,
+    )
+
+
 def channels(draft: Draft, tensor: int, start: int, stop: int) -> int:
     """Some of the last axis of a map."""
-    *outer, size = draft.shape(tensor)
-    if (start, stop) == (0, size):
-        return tensor
-    cut = [(0,) * len(outer) + (start,), (*outer, stop), (1,) * (len(outer) + 1)]
-    inputs = [tensor, *(draft.integers(*numbers) for numbers in cut)]
-    shape, kind = (*outer, stop - start), draft.type(tensor)
-    return draft.emit(
-        Builtin.STRIDED_SLICE, inputs, shape, kind=kind, options=options.STRIDED_SLICE
-    )
+    return cut(draft, tensor, {len(draft.shape(tensor)) - 1: range(start, stop)})
 
 
 def concatenate(draft: Draft, tensors: Sequence[int], axis: int) -> int:

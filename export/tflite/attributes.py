@@ -14,9 +14,9 @@ def conv_window(node: Node, kernel: Sequence[int]) -> Window:
         UnsupportedError: It is not one of maps, or its pads are left to the engine.
     """
     if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise UnsupportedError(f"{node.name} ({node.kind}): expected pads, got auto_pad")
+        raise UnsupportedError("expected pads, got auto_pad")
     if len(kernel) != 2:
-        raise UnsupportedError(f"{node.name} ({node.kind}): expected a window of 2 axes")
+        raise UnsupportedError("expected a window of 2 axes")
     top, left, bottom, right = node.attributes.get("pads", (0, 0, 0, 0))
     pads: Pads = (top, left, bottom, right)
     return Window(

@@ -38,7 +38,9 @@ class Taps:
 
 
 def convolve(draft: Draft, tensor: int, taps: Taps, window: Window, n_groups: int) -> int:
-    """CONV_2D, or DEPTHWISE_CONV_2D, with a PAD where the pads are not TFLite's SAME.
+    """CONV_2D, or DEPTHWISE_CONV_2D, with a PAD where its own padding would not be the same.
+
+    XNNPACK errs with SAME where a window is smaller than the step to the next one.
 
     Args:
         draft: Gets the operators.
@@ -49,7 +51,7 @@ def convolve(draft: Draft, tensor: int, taps: Taps, window: Window, n_groups: in
     """
     _, height, width, channels = draft.shape(tensor)
     padding = Padding.VALID
-    if window.pads != NO_PADS and window.is_same((height, width)):
+    if window.pads != NO_PADS and window.is_same((height, width)) and not window.has_gaps:
         padding = Padding.SAME
     elif window.pads != NO_PADS:
         tensor = arithmetic.pad(draft, tensor, window.pads)

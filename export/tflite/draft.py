@@ -23,6 +23,7 @@ Array = NDArray[Any]
 DTYPES: Final[dict[TensorType, np.dtype[Any]]] = {
     TensorType.FLOAT32: np.dtype(np.float32),
     TensorType.INT32: np.dtype(np.int32),
+    TensorType.UINT8: np.dtype(np.uint8),
     TensorType.INT8: np.dtype(np.int8),
 }
 """Of constants."""
@@ -70,9 +71,7 @@ class Draft:
         """
         name = node.inputs[index]
         if name not in self.values:
-            raise UnsupportedError(
-                f"{node.name} ({node.kind}): input {index} must not be constant"
-            )
+            raise UnsupportedError(f"input {index} must not be constant")
         return self.values[name]
 
     def constant_of(self, node: Node, index: int) -> Array:
@@ -83,7 +82,7 @@ class Draft:
         """
         name = node.inputs[index]
         if name not in self.source.constants:
-            raise UnsupportedError(f"{node.name} ({node.kind}): input {index} must be constant")
+            raise UnsupportedError(f"input {index} must be constant")
         return self.source.constants[name]
 
     def give(self, name: str, value: Value) -> None:
@@ -117,7 +116,7 @@ class Draft:
         return self._tensors[tensor].type
 
     def constant(self, array: Array, *, scale: float | None = None) -> int:
-        """A tensor with this content, float32, int32 or int8; equal ones are stored once.
+        """A tensor with this content, of a type in `DTYPES`; equal ones are stored once.
 
         Args:
             array: The content.

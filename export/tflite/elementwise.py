@@ -1,5 +1,6 @@
 """Operators that treat each element alone, in whatever layout it lies."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -36,46 +37,46 @@ UNARY: Final[dict[str, tuple[Builtin, Options | None]]] = {
 def binary(draft: Draft, node: Node) -> None:
     """ADD and others, on two values or on a value and a constant: one rounding, as in ONNX."""
     if len(node.inputs) != 2:
-        raise UnsupportedError(f"{node.name} ({node.kind}): expected two inputs")
-    values = [draft.values.get(name) for name in node.inputs]
-    first = next(value for value in values if value is not None)
-    for value in values:
-        if value is not None and value.kind != "real":
-            raise UnsupportedError(f"{node.name} ({node.kind}): expected real numbers")
-    if None not in values and len({(v.map, v.shape) for v in values if v is not None}) > 1:
-        tensors, shape, pixels = _spread(draft, node, [v for v in values if v is not None])
-    else:
-        tensors = [_operand(draft, node, index, first) for index in range(2)]
-        shape, pixels = first.shape, first.map
+        raise UnsupportedError("expected two inputs")
+    operands = {name: draft.values[name] for name in node.inputs if name in draft.values}
+    if any(value.kind != "real" for value in operands.values()):
+        raise UnsupportedError("expected real numbers")
+    if len({len(value.shape) for value in operands.values()}) > 1:
+        raise UnsupportedError("expected values of as many axes")
+    if not _lie_alike(draft, node, list(operands.values())):
+        operands = {name: layout.plain(draft, value) for name, value in operands.items()}
+    first, *_ = operands.values()
+    tensors = [
+        operands[name].tensor
+        if name in operands
+        else draft.constant(_beside(first, draft.source.constants[name]))
+        for name in node.inputs
+    ]
     tensor = arithmetic.elementwise(draft, BINARY[node.kind], *tensors)
-    if pixels is not None and len(shape) == 3:
-        _, height, width, channels = draft.shape(tensor)
-        shape = pixels = (channels, height, width)
-    elif draft.shape(tensor) != draft.shape(first.tensor):
-        shape = draft.shape(tensor)[1:]
+    stored, shape, pixels = draft.shape(tensor), first.shape, first.map
+    if len(shape) == 3:
+        shape = pixels = (stored[3], stored[1], stored[2])
+    elif pixels is None:
+        shape = stored[1:]
     minus_zero = _may_be_minus_zero(draft, node)
     result = layout.real(first, tensor, shape=shape, map=pixels, may_be_minus_zero=minus_zero)
     draft.give(node.output, result)
 
 
-def _spread(
-    draft: Draft, node: Node, values: list[Value]
-) -> tuple[list[int], tuple[int, ...], tuple[int, int, int] | None]:
-    """Two values of unlike shape or layout: as maps if both are, else both as ONNX has them."""
-    left, right = values
-    if len(left.shape) == 3 and len(right.shape) == 3:
-        return [left.tensor, right.tensor], left.shape, left.map
-    if len(left.shape) != len(right.shape):
-        raise UnsupportedError(f"{node.name} ({node.kind}): expected values of as many axes")
-    return [layout.as_onnx(draft, value) for value in values], left.shape, None
+def _lie_alike(draft: Draft, node: Node, values: list[Value]) -> bool:
+    """Whether the elements that meet are in the same places, or TFLite spreads them so."""
+    first, *others = values
+    if len(first.shape) == 3:
+        return True
+    if any((first.map, first.shape) != (other.map, other.shape) for other in others):
+        return False
+    constants = [draft.source.constants.get(name) for name in node.inputs]
+    sizes = {constant.size for constant in constants if constant is not None}
+    return first.map is None or sizes <= {1, math.prod(first.shape)}
 
 
-def _operand(draft: Draft, node: Node, index: int, beside: Value) -> int:
-    name = node.inputs[index]
-    if name in draft.values:
-        return draft.values[name].tensor
-    numbers = layout.constant_beside(beside, draft.source.constants[name])
-    return draft.constant(numbers.astype(np.float32))
+def _beside(value: Value, numbers: Array) -> Array:
+    return layout.constant_beside(value, numbers).astype(np.float32)
 
 
 def _may_be_minus_zero(draft: Draft, node: Node) -> bool:
@@ -115,12 +116,17 @@ def leaky_relu(draft: Draft, node: Node) -> None:
 
 
 def p_relu(draft: Draft, node: Node) -> None:
-    """PRELU: x, or slope * x where x < 0."""
+    """PRELU: x, or slope * x where x < 0.
+
+    XNNPACK reads a slope for each channel without asking how many there are, so one slope is
+    written as often as there are channels.
+    """
     x = draft.value(node)
     _check_real(node, x)
-    slope = layout.constant_beside(x, draft.constant_of(node, 1)).astype(np.float32)
-    inputs, shape = [x.tensor, draft.constant(slope)], draft.shape(x.tensor)
-    tensor = draft.emit(Builtin.PRELU, inputs, shape)
+    shape = draft.shape(x.tensor)
+    (slope,) = layout.constant_beside(x, draft.constant_of(node, 1)).astype(np.float32)
+    slopes = np.broadcast_to(slope, (*slope.shape[:-1], shape[-1]))
+    tensor = draft.emit(Builtin.PRELU, [x.tensor, draft.constant(slopes)], shape)
     draft.give(node.output, layout.real(x, tensor, may_be_minus_zero=True))
 
 
@@ -159,7 +165,7 @@ def softmax(draft: Draft, node: Node) -> None:
     n_axes = 1 + len(x.shape)
     channels_last = 1 if x.map is not None else n_axes - 1
     if node.attributes.get("axis", -1) % n_axes != channels_last:
-        raise UnsupportedError(f"{node.name} ({node.kind}): expected the axis of the channels")
+        raise UnsupportedError("expected the axis of the channels")
     tensor = layout.as_onnx(draft, x) if len(x.shape) == 1 else x.tensor
     pixels = None if len(x.shape) == 1 else x.map
     log = node.kind == "LogSoftmax"
@@ -171,4 +177,4 @@ def softmax(draft: Draft, node: Node) -> None:
 
 def _check_real(node: Node, x: Value) -> None:
     if x.kind != "real":
-        raise UnsupportedError(f"{node.name} ({node.kind}): expected real numbers, got {x.kind}")
+        raise UnsupportedError(f"expected real numbers, got {x.kind}")

@@ -14,7 +14,7 @@ def conv(draft: Draft, node: Node) -> None:
     """CONV_2D or DEPTHWISE_CONV_2D."""
     x, weight = draft.value(node), draft.constant_of(node, 1)
     if x.kind != "real" or len(x.shape) != 3:
-        raise UnsupportedError(f"{node.name} (Conv): expected a map of real numbers")
+        raise UnsupportedError("expected a map of real numbers")
     window = conv_window(node, weight.shape[2:])
     bias = np.zeros(len(weight), np.float32)
     if len(node.inputs) > 2 and node.inputs[2]:

@@ -42,7 +42,7 @@ def in_order_of(x: Value, weight: NDArray[Any]) -> NDArray[Any]:
 def gemm(draft: Draft, node: Node) -> None:
     """Gemm with a constant weight."""
     if node.attributes.get("transA", 0):
-        raise UnsupportedError(f"{node.name} (Gemm): expected transA = 0")
+        raise UnsupportedError("expected transA = 0")
     weight = draft.constant_of(node, 1) * np.float32(node.attributes.get("alpha", 1.0))
     rows = weight if node.attributes.get("transB", 0) else weight.T
     bias = np.zeros(len(rows), np.float32)
@@ -61,7 +61,7 @@ def mat_mul(draft: Draft, node: Node) -> None:
 def _dense(draft: Draft, node: Node, rows: NDArray[Any], bias: NDArray[Any]) -> None:
     x = draft.value(node)
     if len(x.shape) != 1 or rows.ndim != 2 or x.kind != "real":
-        raise UnsupportedError(f"{node.name} ({node.kind}): expected real vectors and a matrix")
+        raise UnsupportedError("expected real vectors and a matrix")
     tensor = fully_connected(draft, x.tensor, in_order_of(x, rows), bias)
     result = layout.real(x, tensor, shape=(len(rows),), map=None, may_be_minus_zero=True)
     draft.give(node.output, result)

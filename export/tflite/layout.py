@@ -50,6 +50,11 @@ def as_onnx(draft: Draft, value: Value) -> int:
     return arithmetic.reshape(draft, tensor, (draft.batch, *value.shape))
 
 
+def plain(draft: Draft, value: Value) -> Value:
+    """A value whose tensor is as in ONNX."""
+    return replace(value, tensor=as_onnx(draft, value), map=None)
+
+
 def real(value: Value, tensor: int, **changes: Any) -> Value:
     """A real value like another one."""
     return replace(value, kind="real", tensor=tensor, **changes)

@@ -85,7 +85,10 @@ def lower(source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> Dr
         if node.kind not in LOWERINGS:
             raise UnsupportedError(f"{node.name}: TFLite export does not know {node.kind}")
         draft.begin(node.output)
-        LOWERINGS[node.kind](draft, node)
+        try:
+            LOWERINGS[node.kind](draft, node)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{node.name} ({node.kind}): {error}") from error
     return draft
 
 

@@ -24,7 +24,7 @@ def reduce(draft: Draft, node: Node) -> None:
     """MEAN, SUM or REDUCE_MAX, over height and width or over axes that are named."""
     x = draft.value(node)
     if x.kind != "real" or (x.map is not None and len(x.shape) != 3):
-        raise UnsupportedError(f"{node.name} ({node.kind}): expected a map of real numbers")
+        raise UnsupportedError("expected a map of real numbers")
     axes = _axes(draft, node, 1 + len(x.shape))
     keep = node.kind.startswith("Global") or bool(node.attributes.get("keepdims", 1))
     kept = tuple(1 if axis + 1 in axes else n for axis, n in enumerate(x.shape))
@@ -34,7 +34,7 @@ def reduce(draft: Draft, node: Node) -> None:
         result = layout.real(x, x.tensor, shape=shape)
     else:
         if not keep and axes != (2, 3):
-            raise UnsupportedError(f"{node.name} ({node.kind}): expected keepdims, or axes (2, 3)")
+            raise UnsupportedError("expected keepdims, or axes (2, 3)")
         channels, height, width = kept
         stored, where = (draft.batch, height, width, channels), tuple(_NHWC[a] for a in axes)
         result = layout.real(x, x.tensor, shape=shape, map=(channels, height, width))
@@ -53,5 +53,5 @@ def _axes(draft: Draft, node: Node, n_axes: int) -> tuple[int, ...]:
         found = node.attributes.get("axes", range(1, n_axes))
     axes = tuple(sorted(int(axis) % n_axes for axis in found))
     if not axes or axes[0] == 0 or math.prod(axes) == 0:
-        raise UnsupportedError(f"{node.name} ({node.kind}): expected axes other than the batch")
+        raise UnsupportedError("expected axes other than the batch")
     return axes

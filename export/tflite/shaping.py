@@ -29,7 +29,7 @@ def cast(draft: Draft, node: Node) -> None:
     """Sums are numbers already; an image becomes numbers."""
     x, target = draft.value(node), node.attributes["to"]
     if target != onnx.TensorProto.FLOAT or x.kind == "signs":
-        raise UnsupportedError(f"{node.name} (Cast): expected one from a sum or an image to float")
+        raise UnsupportedError("expected one from a sum or an image to float")
     tensor = x.tensor
     if x.kind == "image":
         chosen = options.cast(TensorType.UINT8, TensorType.FLOAT32)
@@ -38,8 +38,11 @@ def cast(draft: Draft, node: Node) -> None:
 
 
 def pad(draft: Draft, node: Node) -> None:
-    """A margin of +1, which the next layer may pad by itself; or PAD or PADV2."""
-    x, pads = draft.value(node), _pads(draft, node)
+    """A margin of +1, which the next layer may pad by itself; or PAD or PADV2.
+
+    Negative pads take off what is there.
+    """
+    x, pads = _cropped(draft, draft.value(node), _pads(draft, node))
     value = draft.constant_of(node, 2).item() if len(node.inputs) > 2 and node.inputs[2] else 0
     channels, height, width = x.shape
     shape = (channels, height + pads[0] + pads[2], width + pads[1] + pads[3])
@@ -50,12 +53,28 @@ def pad(draft: Draft, node: Node) -> None:
     x = layout.settled(draft, x)
     if x.kind == "signs" and (value != 0 or channels % draft.signs.channel_unit):
         raise UnsupportedError(
-            f"{node.name} (Pad): signs can be padded with +1, and where their channels are a"
+            f"signs can be padded with +1, and where their channels are a"
             f" multiple of {draft.signs.channel_unit} with -1"
         )
     filler = _MINUS if x.kind == "signs" else value or None
     tensor = arithmetic.pad(draft, x.tensor, pads, filler)
     draft.give(node.output, replace(x, tensor=tensor, shape=shape, map=shape))
+
+
+def _cropped(draft: Draft, x: Value, pads: Pads) -> tuple[Value, Pads]:
+    """A map without what negative pads take off, and the pads that are left."""
+    if min(pads) >= 0:
+        return x, pads
+    x = layout.settled(draft, x)
+    channels, height, width = x.shape
+    top, left, bottom, right = (max(-n, 0) for n in pads)
+    rows, columns = range(top, height - bottom), range(left, width - right)
+    if not (rows and columns):
+        raise UnsupportedError(f"the pads {pads} leave nothing of a map of {height} x {width}")
+    shape = (channels, len(rows), len(columns))
+    tensor = arithmetic.cut(draft, x.tensor, {1: rows, 2: columns})
+    top, left, bottom, right = (max(n, 0) for n in pads)
+    return replace(x, tensor=tensor, shape=shape, map=shape), (top, left, bottom, right)
 
 
 def _pads(draft: Draft, node: Node) -> Pads:
@@ -71,7 +90,7 @@ def _pads(draft: Draft, node: Node) -> Pads:
         or len(draft.value(node).shape) != 3
         or widths[0] + widths[1] != (0,) * 4
     ):
-        raise UnsupportedError(f"{node.name} (Pad): expected a constant around a map")
+        raise UnsupportedError("expected a constant around a map")
     (top, bottom), (left, right) = widths[2], widths[3]
     return top, left, bottom, right
 
@@ -80,7 +99,7 @@ def flatten(draft: Draft, node: Node) -> None:
     """A map stays a map; who reads the vector orders its weights."""
     x = draft.value(node)
     if node.attributes.get("axis", 1) != 1:
-        raise UnsupportedError(f"{node.name} (Flatten): expected axis = 1")
+        raise UnsupportedError("expected axis = 1")
     _reshaped(draft, node, x, (math.prod(x.shape),))
 
 
@@ -94,14 +113,18 @@ def reshape(draft: Draft, node: Node) -> None:
         known = math.prod(n for n in rest if n != -1)
         rest[rest.index(-1)] = math.prod(x.shape) // known
     if math.prod(rest) != math.prod(x.shape):
-        raise UnsupportedError(f"{node.name} (Reshape): expected the batch to stay the first axis")
+        raise UnsupportedError("expected the batch to stay the first axis")
     _reshaped(draft, node, x, tuple(rest))
 
 
 def squeeze(draft: Draft, node: Node) -> None:
-    """Axes of size 1 less."""
+    """Axes of size 1 less: those named, or all behind the batch."""
     x = draft.value(node)
-    axes = {int(axis) % (1 + len(x.shape)) for axis in draft.constant_of(node, 1)}
+    n_axes = 1 + len(x.shape)
+    given = draft.constant_of(node, 1).tolist() if len(node.inputs) > 1 else None
+    axes = {i for i in range(1, n_axes) if x.shape[i - 1] == 1}
+    if given is not None:
+        axes = {int(axis) % n_axes for axis in given}
     _reshaped(draft, node, x, tuple(n for i, n in enumerate(x.shape) if i + 1 not in axes))
 
 
@@ -127,7 +150,7 @@ def _reshaped(draft: Draft, node: Node, x: Value, shape: tuple[int, ...]) -> Non
             tensor = arithmetic.transpose(draft, tensor, (0, 2, 3, 1))
         draft.give(node.output, layout.real(x, tensor, shape=shape, map=pixels))
     else:
-        raise UnsupportedError(f"{node.name} ({node.kind}): {x.kind} can only be flattened")
+        raise UnsupportedError(f"{x.kind} can only be flattened")
 
 
 def concat(draft: Draft, node: Node) -> None:
@@ -140,13 +163,13 @@ def concat(draft: Draft, node: Node) -> None:
     ragged = any(value.shape[0] % draft.signs.channel_unit for value in values[:-1])
     if len(kinds) > 1 or axis == 0 or (first.kind == "signs" and axis == 1 and ragged):
         raise UnsupportedError(
-            f"{node.name} (Concat): expected values of one kind, and signs of channels that are a"
+            f"expected values of one kind, and signs of channels that are a"
             f" multiple of {draft.signs.channel_unit}"
         )
     if n_axes == 4 and first.map is not None:
         tensors, where = [value.tensor for value in values], {1: 3, 2: 1, 3: 2}[axis]
     elif first.kind == "signs":
-        raise UnsupportedError(f"{node.name} (Concat): expected maps of signs")
+        raise UnsupportedError("expected maps of signs")
     else:
         tensors, where = [layout.as_onnx(draft, value) for value in values], axis
     tensor = arithmetic.concatenate(draft, tensors, where)

@@ -36,9 +36,7 @@ def dequantize_linear(draft: Draft, node: Node) -> None:
     step = draft.constant_of(node, 1)
     zero_point = draft.constant_of(node, 2) if len(node.inputs) > 2 else np.uint8(0)
     if x.kind != "signs" or x.map is None or np.any(zero_point != 1) or step.size != 1:
-        raise UnsupportedError(
-            f"{node.name} (DequantizeLinear): expected signs with one scale and zero point 1"
-        )
+        raise UnsupportedError("expected signs with one scale and zero point 1")
     numbers = draft.signs.to_numbers(draft, x.tensor, x.map[0])
     if step.item() != 1:
         numbers = arithmetic.scale(draft, numbers, step.reshape(1))

@@ -23,7 +23,7 @@ def stochastic_sign(draft: Draft, node: Node) -> None:
     """
     x, table = draft.value(node), draft.constant_of(node, _TABLE).astype(np.float32)
     if x.kind != "real":
-        raise UnsupportedError(f"{node.name} ({node.kind}): expected real numbers, got {x.kind}")
+        raise UnsupportedError(f"expected real numbers, got {x.kind}")
     tensor, pixels = layout.as_map(draft, x)
     sign = UniformInput(
         name=f"{node.output}/uniform", layer=node.attributes["layer"], shape=x.shape, map=pixels

@@ -32,6 +32,11 @@ class Window:
         height, width = (d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
         return height, width
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether there are pixels between a window and the next one, along an axis."""
+        return any(e < stride for e, stride in zip(self.extent, self.strides, strict=True))
+
     def output(self, size: Pair) -> Pair:
         """The map (height, width) that comes of one of that size; 0 or less where none does."""
         spans = (size[0] + self.pads[0] + self.pads[2], size[1] + self.pads[1] + self.pads[3])
