@@ -2,17 +2,20 @@
 
 import importlib.util
 import itertools
+import json
 from typing import Any
 
 import flatbuffers.encode
 import numpy as np
 import pytest
-from artifacts import Artifact, digits_like
+from artifacts import Artifact, digits_like, noisy_digits_like
 from flatbuffers import flexbuffers, number_types
-from tflite_runs import needs_lce
+from onnx import helper
+from tflite_runs import VARIANTS, needs_lce, open_file, to_nhwc
 
 from bnnkit.bits import pack_signs
-from bnnkit.export.tflite import lce_options, to_tflite
+from bnnkit.export.tflite import Variant, lce_options, to_tflite
+from bnnkit.export.tflite.about import about
 from bnnkit.export.tflite.lce_operators import pack_words
 from bnnkit.export.tflite.window import Window
 from bnnkit.export.tflite.zero_padding import outside_sums
@@ -61,6 +64,30 @@ def test_the_schema_reads_what_was_written() -> None:
     options = flexbuffers.Loads(bytes(graph.operators[3].customOptions))
     assert options["channels_in"] == 40
     assert options["stride_height"] == options["stride_width"] == 2
+
+
+@needs_lce
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("make", [digits_like, noisy_digits_like])
+def test_the_file_says_what_the_artifact_says(make: Any, variant: Variant) -> None:
+    model, images = make()
+    about = {"bnnkit.format": "1", "bnnkit.mode": "samples", "bnnkit.classes": '["\u00fc", "b"]'}
+    helper.set_model_props(model, {**about, "other": "x"})
+    content = to_tflite(model, variant=variant).content
+    _, found = read_by_schema(content)
+    (entry,) = found.metadata
+    assert entry.name == b"bnnkit"
+    text = bytes(found.buffers[entry.buffer].data).decode()
+    assert json.loads(text) == about
+    assert "\u00fc" in text
+    assert found.description.startswith(b"bnnkit ")
+    assert not any(t.buffer == entry.buffer for graph in found.subgraphs for t in graph.tensors)
+    for xnnpack in (False, True):
+        open_file(content, xnnpack=xnnpack).predict([to_nhwc(images[:1])])
+
+
+def test_the_metadata_of_an_artifact_without_any() -> None:
+    assert about(digits_like()[0]) == {"bnnkit": b"{}"}
 
 
 @needs_lce

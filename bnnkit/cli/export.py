@@ -1,6 +1,5 @@
 """`bnnkit export`."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from bnnkit.cli.array_files import check_not_read
 from bnnkit.cli.calibration_table import print_calibration
 from bnnkit.cli.console import print_json, progress, waiting, write
 from bnnkit.cli.report_table import print_report
+from bnnkit.cli.tflite_file import TfliteFile, is_model_file
 from bnnkit.cli.tflite_table import print_tflite_report
 from bnnkit.data import Dataset, load
 from bnnkit.errors import UsageError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("export")
-@click.argument("checkpoint", type=options.PATH, metavar="CKPT")
+@click.argument("source", type=options.PATH, metavar="CKPT_OR_MODEL")
 @click.option(
     "--to",
     "target",
@@ -83,11 +83,13 @@ if TYPE_CHECKING:
     type=int,
     default=0,
     show_default=True,
-    help="Of the draws of the weights and of the calibration, 0 to 2^64 - 1.",
+    help="Of the draws of the weights and of the calibration, 0 to 2^64 - 1. With --to tflite "
+    "--mode samples also of the file's random numbers: each time that it is opened, its runs draw "
+    "those of the seed from the first on; with 0 they draw fresh ones.",
 )
 @options.as_json
 def command(
-    checkpoint: Path,
+    source: Path,
     target: str,
     variant: "Variant | None",
     uniform_input: bool,
@@ -101,7 +103,8 @@ def command(
 ) -> None:
     """Write a trained network as a bit-packed model file.
 
-    CKPT is the folder of a run, or its checkpoint.safetensors.
+    CKPT_OR_MODEL is the folder of a run, or its checkpoint.safetensors. With --to tflite it can
+    be a model file as well, an .onnx that `bnnkit export` or `bnnkit convert` wrote.
 
     Stock ONNX Runtime opens the file, and bnnkit runs it with popcount kernels; both give every
     sign that the network gives in torch, save for a few signs of real numbers (behind skip
@@ -117,33 +120,49 @@ def command(
     unless --mode samples asks for it: then each run is a sample. The report says what is not one
     operator, why, and what it costs.
     """
-    check_not_read(output, checkpoint)
+    check_not_read(output, source)
     if target == "c":
         raise UsageError("export to c is not available yet; expected --to onnx or --to tflite")
     if variant is not None and target != "tflite":
         raise UsageError("--variant is of --to tflite; give both")
     if uniform_input and (target, mode) != ("tflite", "samples"):
         raise UsageError("--uniform-input is of --to tflite --mode samples; give all three")
+    if data is None and data_dir is not None:
+        raise UsageError("--data-dir is the folder of the data of --calibrate; give both")
+    tflite = None
     if target == "tflite":
         mode = mode or "deterministic"
-    with waiting("exporting"):
-        from bnnkit.checkpoint_export import CheckpointExport
-
-        export = CheckpointExport(checkpoint, mode=mode, weight_draws=weight_draws, seed=seed)
+        tflite = TfliteFile(
+            mode=mode, variant=variant or "lce", uniform_input=uniform_input, seed=seed
+        )
     calibration = None
-    if data is not None:
-        calibration = _calibrate(export, load(data, data_dir))
-    elif data_dir is not None:
-        raise UsageError("--data-dir is the folder of the data of --calibrate; give both")
-    with waiting("exporting"):
-        report, show = _write(export, output, target, variant or "lce", uniform_input)
+    if is_model_file(source):
+        if tflite is None:
+            raise UsageError(
+                f"expected a checkpoint, got the model file {source}; --to tflite takes either"
+            )
+        with waiting("exporting"):
+            model = tflite.artifact(source, calibrates=data is not None, draws=weight_draws)
+            report: Any = tflite.write(model, output)
+    else:
+        with waiting("exporting"):
+            from bnnkit.checkpoint_export import CheckpointExport
+
+            export = CheckpointExport(source, mode=mode, weight_draws=weight_draws, seed=seed)
+        if data is not None:
+            calibration = _calibrate(export, load(data, data_dir))
+        with waiting("exporting"):
+            if tflite is None:
+                report = export.write(output)
+            else:
+                report = tflite.write(export.artifact(), output)
     if as_json:
         changes = {} if calibration is None else {"calibration": asdict(calibration)}
         print_json({"file": str(output), **asdict(report), **changes})
         return
     if calibration is not None:
         print_calibration(calibration)
-    show(report)
+    (print_report if tflite is None else print_tflite_report)(report)
     write(f"wrote {output}")
 
 
@@ -152,20 +171,3 @@ def _calibrate(export: "CheckpointExport", dataset: Dataset) -> "Calibration":
 
     with progress("calibrating", images_to_see(dataset)) as advance:
         return export.calibrate(dataset, advance=advance)
-
-
-def _write(
-    export: "CheckpointExport",
-    output: Path,
-    target: str,
-    variant: "Variant",
-    uniform_input: bool,
-) -> tuple[Any, Callable[[Any], None]]:
-    """Write the file; its report, and what prints that."""
-    if target == "onnx":
-        return export.write(output), print_report
-    from bnnkit.export.tflite import GivenUniforms, RandomUniforms, export_tflite
-
-    uniforms = GivenUniforms() if uniform_input else RandomUniforms()
-    model = export.artifact()
-    return export_tflite(model, output, variant=variant, uniforms=uniforms), print_tflite_report

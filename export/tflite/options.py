@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from bnnkit.export.tflite.window import Window
 from bnnkit.tflite_schema import Activation, Padding, TensorType
 
@@ -91,8 +93,12 @@ def leaky_relu(alpha: float) -> Options:
 
 
 def random(seed: int, second_seed: int) -> Options:
-    """Of RANDOM_UNIFORM; two zeros let the interpreter choose the seeds."""
-    return Options(114, ((0, "Int64", seed), (1, "Int64", second_seed)))
+    """Of RANDOM_UNIFORM; two zeros let the interpreter choose the seeds.
+
+    The slots are of signed integers, which interpreters take for unsigned ones.
+    """
+    signed = np.array([seed, second_seed], np.uint64).view(np.int64).tolist()
+    return Options(114, ((0, "Int64", signed[0]), (1, "Int64", signed[1])))
 
 
 def _placed(window: Window, padding: Padding) -> tuple[Field, ...]:

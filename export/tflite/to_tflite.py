@@ -11,6 +11,7 @@ import onnx
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.tflite import lower, source, writer
+from bnnkit.export.tflite.about import about
 from bnnkit.export.tflite.byte_signs import ByteSigns
 from bnnkit.export.tflite.layout import settled
 from bnnkit.export.tflite.packed_signs import PackedSigns
@@ -112,7 +113,7 @@ def to_tflite(
     outputs = lower.outputs(draft)
     seen = {name: settled(draft, draft.values[name]) for name in traced if name in draft.values}
     network = draft.network(outputs + [value.tensor for value in seen.values()])
-    content = writer.to_bytes(network)
+    content = writer.to_bytes(network, about(model))
     report = TfliteReport(
         variant=variant,
         batch=batch,

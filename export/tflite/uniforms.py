@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from bnnkit.errors import UsageError
 from bnnkit.export.tflite import options
 from bnnkit.export.tflite.report import UniformInput
 from bnnkit.tflite_schema import Builtin, TensorType
@@ -26,10 +27,17 @@ class RandomUniforms:
 
     Attributes:
         seed: Every interpreter repeats the numbers of a seed, from its first run on; with 0 each
-            draws its own.
+            draws its own. From 0 to 2^64 - 1.
+
+    Raises:
+        UsageError: The seed is not one.
     """
 
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise UsageError(f"expected a seed from 0 to 2^64 - 1, got {self.seed}")
 
     def draw(self, draft: "Draft", sign: UniformInput) -> int:
         """The operator; no two layers have the same numbers."""

@@ -3,8 +3,9 @@
 The numbers of the slots are those of tensorflow/lite/schema/schema.fbs.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 import flatbuffers
 import numpy as np
@@ -21,23 +22,33 @@ _ALIGNMENT = 16
 _LAST_OLD_CODE = 126
 """Codes above it do not fit into the slot of old readers, where 127 says so."""
 
+NO_METADATA: Final[Mapping[str, bytes]] = MappingProxyType({})
+
 Builder = Any  # the package has no types
 Slots = dict[int, tuple[str, Any]]
 """The type and the value of each slot of a table; `UOffsetTRelative` refers to what is written."""
 
 
-def to_bytes(network: Network) -> bytes:
-    """The content of a .tflite file; the same network gives the same bytes."""
+def to_bytes(network: Network, metadata: Mapping[str, bytes] = NO_METADATA) -> bytes:
+    """The content of a .tflite file; the same network gives the same bytes.
+
+    Args:
+        network: The model.
+        metadata: What stands beside it, by name; interpreters do not look at it.
+    """
     builder = flatbuffers.Builder(1 << 16)
     codes = sorted({operator.code for operator in network.operators}, key=str)
-    buffers = [b"", *dict.fromkeys(t.data for t in network.tensors if t.data)]
-    places = {data: index for index, data in enumerate(buffers)}
+    constants = [b"", *dict.fromkeys(t.data for t in network.tensors if t.data)]
+    places = {data: index for index, data in enumerate(constants)}
+    buffers = [*constants, *metadata.values()]
+    entries = list(enumerate(metadata, start=len(constants)))
     model: Slots = {
         0: ("Uint32", _VERSION),
         1: _tables(builder, codes, _operator_code),
         2: _offset(_vector(builder, [_subgraph(builder, network, codes, places)])),
         3: _offset(builder.CreateString(f"bnnkit {bnnkit.__version__}")),
         4: _tables(builder, buffers, _buffer),
+        6: _tables(builder, entries, _metadata),
     }
     builder.Finish(_table(builder, model), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
@@ -109,6 +120,13 @@ def _options(builder: Builder, options: Options) -> int:
 
 def _buffer(builder: Builder, data: bytes) -> int:
     return _table(builder, {0: _offset(_bytes(builder, data))} if data else {})
+
+
+def _metadata(builder: Builder, entry: tuple[int, str]) -> int:
+    """A name, and the number of the buffer."""
+    place, name = entry
+    slots: Slots = {0: _offset(builder.CreateString(name)), 1: ("Uint32", place)}
+    return _table(builder, slots)
 
 
 def _table(builder: Builder, slots: Slots) -> int:
