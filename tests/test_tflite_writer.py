@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import flatbuffers.encode
@@ -11,7 +12,7 @@ import pytest
 from artifacts import Artifact, digits_like, noisy_digits_like
 from flatbuffers import flexbuffers, number_types
 from onnx import helper
-from tflite_runs import VARIANTS, needs_lce, open_file, to_nhwc
+from tflite_runs import VARIANTS, assert_equal_in_lce, needs_lce, normal, open_file, to_nhwc
 
 from bnnkit.bits import pack_signs
 from bnnkit.export.tflite import Variant, lce_options, to_tflite
@@ -105,11 +106,44 @@ def test_constants_are_aligned() -> None:
     assert n_aligned > 5
 
 
-def test_options_have_the_size_of_those_of_the_converter() -> None:
-    """Its maps hold the same keys in the same order, and so the same bytes."""
-    window = Window(kernel=(3, 3))
-    assert len(lce_options.bconv2d(window, Padding.SAME, pad_value=1, channels=64)) == 160
-    assert len(lce_options.bmaxpool2d(window, Padding.VALID)) == 84
+LCE_MADE = sorted((Path(__file__).parent / "data" / "lce").glob("*.tflite"))
+
+
+def options_of(content: bytes, custom: str) -> set[bytes]:
+    """The options of all operators of a kind."""
+    _, found = read_by_schema(content)
+    return {
+        bytes(operator.customOptions)
+        for graph in found.subgraphs
+        for operator in graph.operators
+        if found.operatorCodes[operator.opcodeIndex].customCode == custom.encode()
+    }
+
+
+@needs_lce
+def test_options_are_those_of_the_converter() -> None:
+    """The same bytes, of every layer without an activation in the files that it made."""
+    n_layers = 0
+    for path in LCE_MADE:
+        for written in options_of(path.read_bytes(), "LceBconv2d"):
+            found = flexbuffers.Loads(written)
+            window = Window(
+                kernel=(1, 1),
+                strides=(found["stride_height"], found["stride_width"]),
+                dilations=(found["dilation_height_factor"], found["dilation_width_factor"]),
+            )
+            padding, channels = Padding(found["padding"]), found["channels_in"]
+            pad_value = found["pad_values"]
+            ours = lce_options.bconv2d(window, padding, pad_value=pad_value, channels=channels)
+            if found["fused_activation_function"] == 0:
+                assert ours == written, path.name
+                n_layers += 1
+    assert n_layers > 10
+
+
+def test_options_of_pools_are_as_long_as_those_of_the_converter() -> None:
+    """None of the files that it made has one; the length is that of its test."""
+    assert len(lce_options.bmaxpool2d(Window(kernel=(3, 3)), Padding.VALID)) == 84
 
 
 @pytest.mark.parametrize("channels", [1, 31, 32, 33, 64, 65, 96, 97])
@@ -126,7 +160,7 @@ def test_words_of_32_bits_are_those_of_64(channels: int) -> None:
     ("n", "kernel", "stride", "dilation"),
     list(itertools.product([1, 2, 5, 6], [1, 2, 3, 5], [1, 2, 3], [1, 2])),
 )
-def test_same_is_what_tensorflow_calls_so(n: int, kernel: int, stride: int, dilation: int) -> None:
+def test_same_counts_as_tensorflow_does(n: int, kernel: int, stride: int, dilation: int) -> None:
     window = Window(kernel=(kernel, 1), strides=(stride, 1), dilations=(dilation, 1))
     top, _, bottom, _ = pads = window.same_pads((n, 4))
     same = window.with_pads(pads)
@@ -134,6 +168,31 @@ def test_same_is_what_tensorflow_calls_so(n: int, kernel: int, stride: int, dila
     assert same.is_same((n, 4))
     assert bottom - top in (0, 1)
     assert not window.with_pads((top + 1, 0, bottom, 0)).is_same((n, 4))
+
+
+@needs_lce
+@pytest.mark.parametrize(
+    ("n", "kernel", "stride", "dilation"),
+    [
+        sizes
+        for sizes in itertools.product([1, 2, 5, 6], [2, 3, 5], [1, 2, 3], [1, 2])
+        if max(Window(kernel=sizes[1:2] * 2, strides=sizes[2:3] * 2).same_pads(sizes[:1] * 2))
+    ],
+)
+def test_same_is_what_lce_and_tflite_do(n: int, kernel: int, stride: int, dilation: int) -> None:
+    """Layers that leave their pads to SAME give what the reference gives with these pads."""
+    a, size = Artifact(), (n, 4)
+    window = Window(kernel=(kernel, 1), strides=(stride, stride), dilations=(dilation, dilation))
+    pads = window.same_pads(size)
+    form: dict[str, Any] = {"stride": stride, "dilation": dilation, "thresholds": False}
+    ones = a.binary_conv2d(a.pad_with_ones(a.sign("x"), *pads), 32, 5, (kernel, 1), **form)
+    weight = a.constant(a.rng.standard_normal((5, 32, kernel, 1)).astype(np.float32))
+    strides, dilations = [stride] * 2, [dilation] * 2
+    zeros = a.add("Conv", "x", weight, pads=pads, strides=strides, dilations=dilations)
+    model = a.model((32, *size), ones, zeros)
+    operators = to_tflite(model).report.operators
+    assert operators.get("PAD", 0) == int(window.has_gaps and any(pads))
+    assert_equal_in_lce(model, normal((1, 32, *size)))
 
 
 def test_what_ones_outside_of_the_map_add() -> None:
