@@ -11,7 +11,7 @@ from artifacts import Artifact, digits_like
 from click.testing import CliRunner
 from test_tflite_networks import MNIST, artifact_of
 from test_tflite_writer import read_by_schema
-from tflite_runs import assert_equal_in_builtins, needs_lce, normal, run_builtins
+from tflite_runs import VARIANTS, assert_equal_in_builtins, needs_lce, normal, run_builtins
 
 from bnnkit import data
 from bnnkit.cli.group import bnnkit_command
@@ -70,16 +70,26 @@ def network() -> tuple[onnx.ModelProto, list[Choice]]:
     sums = a.binary_conv2d(grouped, 64, 8, thresholds=False)
     sizes = [40 * 32 * 9, 16 * 64, 64 * 8 * 9]
     forms = ["int8, behind a PADV2", "int8", "float32, its weights behind DEQUANTIZE"]
+    costs = [
+        (1, 8 * 8 * 40 + 9 * 32 - 9 * 4),  # the padded map, the result, less packed
+        (4, 9 * 32 + 9 * 64 + 9 * 64 - 9 * 2 * 4),  # slices, results, all, less packed
+        (2, 9 * 64 * 4 + sizes[2] * 4),  # signs and weights as float32
+    ]
     choices = [
-        Choice(name, f"convolution of {form}", BYTE, size - size // 8)
-        for name, form, size in zip((padded, grouped, sums), forms, sizes, strict=True)
+        Choice(name, f"convolution of {form}", BYTE, size - size // 8, *cost)
+        for name, form, size, cost in zip(
+            (padded, grouped, sums), forms, sizes, costs, strict=True
+        )
     ]
     return a.model((40, 6, 6), sums), choices
 
 
-def test_the_report_says_what_bytes_cost(network: tuple[onnx.ModelProto, list[Choice]]) -> None:
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_report_says_what_bytes_cost(
+    network: tuple[onnx.ModelProto, list[Choice]], batch: int
+) -> None:
     model, choices = network
-    packed, plain = (to_tflite(model, variant=v).report for v in ("lce", "builtin"))
+    packed, plain = (to_tflite(model, variant=v, batch=batch).report for v in VARIANTS)
     assert (packed.variant, plain.variant) == ("lce", "builtin")
     assert list(plain.choices) == choices
     extra = [sum(c.extra_bytes for c in report.choices) for report in (plain, packed)]

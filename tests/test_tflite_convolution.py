@@ -114,6 +114,44 @@ def test_no_file_has_groups_or_wrong_zero_padding() -> None:
         "LceBconv2d padded with +1, and an ADD that takes their sums off",
     ]
     assert [choice.extra_bytes for choice in report.choices] == [0, 2 * 2 * 7 * 4, 4 * 4 * 64 * 4]
+    assert [choice.extra_operators for choice in report.choices] == [4, 2, 2]
+    assert [choice.extra_activation_bytes for choice in report.choices] == [
+        4 * 4 * 2 * 4 + 2 * 2 * 2 * 4,  # the slices, and the results before they are joined
+        2 * 2 * 2 * 7 * 4,  # sums, twice
+        2 * 4 * 4 * 64 * 4,
+    ]
+
+
+def test_what_choices_inside_of_others_cost_is_told_once() -> None:
+    """Two groups with zero padding: each is a layer to float32, joined, then signs."""
+    a = Artifact()
+    signs = a.sign("x")
+    a.binary_conv2d(signs, 64, 80, pads=(1, 1, 1, 1), groups=2)
+    report = to_tflite(a.model((64, 4, 4), a.nodes[-1].output[0])).report
+    outer, *inner = [c for c in report.choices if c.layer == a.nodes[-1].output[0]]
+    assert outer.form == "2 x LceBconv2d"
+    assert inner == []
+    assert report.operators == {
+        "ADD": 1,
+        "CONCATENATION": 1,
+        "LceBconv2d": 2,
+        "LceQuantize": 2,
+        "STRIDED_SLICE": 2,
+    }
+    assert outer.extra_operators == 6 - 1
+    sums = 4 * 4 * 80 * 4
+    assert outer.extra_activation_bytes == 2 * 4 * 4 * 4 + 2 * sums
+
+
+def test_what_a_choice_inside_of_another_costs_is_told_there() -> None:
+    a = Artifact()
+    a.binary_conv2d(a.sign("x"), 64, 64, 5, pads=(2, 2, 2, 2), groups=2)
+    report = to_tflite(a.model((64, 4, 4), a.nodes[-1].output[0])).report
+    outer, *inner = [c for c in report.choices if c.layer == a.nodes[-1].output[0]]
+    assert [c.extra_operators for c in (outer, *inner)] == [4, 2, 2]
+    sums, packed = 4 * 4 * 32 * 4, 4 * 4 * 2 * 4
+    assert [c.extra_activation_bytes for c in inner] == [2 * sums, 2 * sums]
+    assert outer.extra_activation_bytes == 2 * packed
 
 
 @pytest.mark.parametrize("batch", [1, 7])
@@ -135,7 +173,10 @@ def test_a_margin_that_two_layers_share_is_written_once() -> None:
     padded = a.pad_with_ones(a.sign("x"), 1, 1, 1, 1)
     outputs = [a.binary_conv2d(padded, 32, 32, stride=2) for _ in range(2)]
     model = a.model((32, 6, 6), *outputs)
-    assert to_tflite(model).report.operators["PAD"] == 1
+    report = to_tflite(model).report
+    assert report.operators["PAD"] == 1
+    costs = [(c.extra_operators, c.extra_activation_bytes) for c in report.choices[-2:]]
+    assert costs == [(1, 8 * 8 * 4), (0, 0)]
     assert_equal_in_tflite(model, normal((1, 32, 6, 6)))
 
 

@@ -6,7 +6,9 @@ from bnnkit.cli.console import print_table, write
 from bnnkit.cli.report_table import size
 
 if TYPE_CHECKING:
-    from bnnkit.export.tflite import TfliteReport, UniformInput
+    from bnnkit.export.tflite import Choice, TfliteReport, UniformInput
+
+_COSTS = ("more bytes", "more operators", "more bytes of activations")
 
 
 def print_tflite_report(report: "TfliteReport") -> None:
@@ -20,9 +22,13 @@ def print_tflite_report(report: "TfliteReport") -> None:
     if report.choices:
         print_table(
             "layers in another form",
-            ("layer", "form", "why", "extra bytes"),
-            [(c.layer, c.form, c.reason, f"{c.extra_bytes:,}") for c in report.choices],
+            ("layer", "form", "why", *_COSTS),
+            [(c.layer, c.form, c.reason, *map("{:,}".format, _costs(c))) for c in report.choices],
             left=("layer", "form", "why"),
+        )
+        write(
+            "more: than one operator of LCE would take, or the plain one; bytes of constants, and"
+            " of activations for one image"
         )
     if report.uniform_inputs:
         print_table(
@@ -36,6 +42,10 @@ def print_tflite_report(report: "TfliteReport") -> None:
         )
     write(f"input: {' x '.join(map(str, report.input_shape))} (NHWC)")
     write(f"file: {size(report.file_bytes)}; as ONNX: {size(report.artifact_bytes)}")
+
+
+def _costs(choice: "Choice") -> tuple[int, int, int]:
+    return choice.extra_bytes, choice.extra_operators, choice.extra_activation_bytes
 
 
 def _nhwc(batch: int, entry: "UniformInput") -> tuple[int, int, int, int]:

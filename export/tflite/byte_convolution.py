@@ -21,6 +21,7 @@ from bnnkit.export.tflite.convolution import Taps
 from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import Follow, Thresholds
 from bnnkit.export.tflite.layout import as_map, settled
+from bnnkit.export.tflite.plain import plain_convolution
 from bnnkit.export.tflite.values import Value
 from bnnkit.export.tflite.window import NO_PADS, Window
 from bnnkit.tflite_schema import Activation, Builtin
@@ -47,11 +48,23 @@ def convolve(
     form = "int8" if isinstance(follow, Thresholds) else "float32, its weights behind DEQUANTIZE"
     if x.margin != NO_PADS:
         form += ", behind a PADV2"
-    draft.choose(
+    with draft.choosing(
         f"convolution of {form}",
         "builtin operators have no layer of bits: a byte a weight",
+        plain=plain_convolution(draft, x, weight, window, follow),
         extra_bytes=weight.size - weight.size // 8,
-    )
+    ):
+        return _emit(draft, x, weight, window, follow, n_groups)
+
+
+def _emit(
+    draft: Draft,
+    x: Value,
+    weight: NDArray[Any],
+    window: Window,
+    follow: Follow,
+    n_groups: int,
+) -> int:
     tensor, _ = as_map(draft, settled(draft, x))
     if isinstance(follow, Thresholds):
         bias = (1 - 2 * follow.values).astype(np.int32)

@@ -1,6 +1,8 @@
 """A TFLite network under construction."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite.network import Network, Operator, Tensor
 from bnnkit.export.tflite.options import Options
-from bnnkit.export.tflite.report import Choice, UniformInput
+from bnnkit.export.tflite.report import Choice, Cost, UniformInput
 from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.source import Node, Source
 from bnnkit.export.tflite.uniforms import Uniforms
@@ -25,8 +27,9 @@ DTYPES: Final[dict[TensorType, np.dtype[Any]]] = {
     TensorType.INT32: np.dtype(np.int32),
     TensorType.UINT8: np.dtype(np.uint8),
     TensorType.INT8: np.dtype(np.int8),
+    TensorType.BOOL: np.dtype(np.bool_),
 }
-"""Of constants."""
+NOTHING: Final = Cost()
 _TYPES: Final = {dtype: kind for kind, dtype in DTYPES.items()}
 
 
@@ -58,6 +61,7 @@ class Draft:
         self._operators: list[Operator] = []
         self._constants: dict[tuple[Any, ...], int] = {}
         self._layer = ""
+        self._cost = self._noted = NOTHING
 
     def begin(self, layer: str) -> None:
         """What comes now belongs to this value of the artifact."""
@@ -92,9 +96,31 @@ class Draft:
         if tensor.name.startswith(f"{self._layer}/"):
             self._tensors[value.tensor] = replace(tensor, name=name)
 
-    def choose(self, form: str, reason: str, extra_bytes: int = 0) -> None:
-        """Note for the report how the current layer is written."""
-        self.choices.append(Choice(self._layer, form, reason, extra_bytes))
+    @contextmanager
+    def choosing(
+        self, form: str, reason: str, *, plain: Cost = NOTHING, extra_bytes: int = 0
+    ) -> Iterator[None]:
+        """Note for the report how the current layer is written, by the operators made inside.
+
+        What they cost more than the usual form goes into the report, without the parts of it that
+        choices inside of this one note themselves.
+
+        Args:
+            form: What stands in the file.
+            reason: Why.
+            plain: What the usual form costs.
+            extra_bytes: Of constants that it would not need.
+        """
+        place, before = len(self.choices), self._cost - self._noted
+        yield
+        more = self._cost - self._noted - before - plain
+        self._noted += more
+        costs = extra_bytes, more.operators, more.activation_bytes
+        self.choices.insert(place, Choice(self._layer, form, reason, *costs))
+
+    def bytes_of(self, shape: Sequence[int], kind: TensorType) -> int:
+        """For one image, of a tensor (N, ...)."""
+        return math.prod(shape[1:]) * DTYPES[kind].itemsize
 
     def tensor(self, name: str, kind: TensorType, shape: Sequence[int]) -> int:
         """A new tensor."""
@@ -157,6 +183,10 @@ class Draft:
         """A new operator; gives its output, a tensor of that type and shape."""
         operator_name = code if isinstance(code, str) else code.name
         output = self.tensor(f"{self._layer}/{operator_name}", kind, shape)
+        # What a constant becomes is as large for any batch.
+        is_fixed = code is Builtin.DEQUANTIZE and self._tensors[inputs[0]].data
+        size = self.bytes_of((1, *shape) if is_fixed else shape, kind)
+        self._cost += Cost(1, size)
         self._operators.append(
             Operator(
                 code=code,

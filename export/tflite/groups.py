@@ -17,6 +17,7 @@ from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import Follow, Thresholds, as_numbers
 from bnnkit.export.tflite.layout import as_map, settled
 from bnnkit.export.tflite.lce_operators import dequantize, quantize
+from bnnkit.export.tflite.plain import plain_convolution
 from bnnkit.export.tflite.values import LCE_WORD_BITS, Value
 from bnnkit.export.tflite.window import NO_PADS, Window
 
@@ -51,10 +52,6 @@ def convolve(
 def _group_by_group(
     draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow, n_groups: int
 ) -> int:
-    draft.choose(
-        f"{n_groups} x LceBconv2d",
-        "LCE's default kernel refuses groups: slices of the words, and a concatenation",
-    )
     outputs, channels = len(weight) // n_groups, weight.shape[-1]
     words = channels // LCE_WORD_BITS
     # Packed outputs stand behind one another only where they fill their words.
@@ -62,27 +59,33 @@ def _group_by_group(
     each = as_numbers(follow) if packs_late else follow
     tensor, (_, height, width) = as_map(draft, x)
     parts = []
-    for group in range(n_groups):
-        mine = slice(group * outputs, (group + 1) * outputs)
-        part = arithmetic.channels(draft, tensor, group * words, (group + 1) * words)
-        signs = replace(x, tensor=part, map=(channels, height, width))
-        parts.append(convolve(draft, signs, weight[mine], window, each.part(mine), 1))
-    result = arithmetic.concatenate(draft, parts, axis=3)
-    return quantize(draft, result) if packs_late else result
+    with draft.choosing(
+        f"{n_groups} x LceBconv2d",
+        "LCE's default kernel refuses groups: slices of the words, and a concatenation",
+        plain=plain_convolution(draft, x, weight, window, follow),
+    ):
+        for group in range(n_groups):
+            mine = slice(group * outputs, (group + 1) * outputs)
+            part = arithmetic.channels(draft, tensor, group * words, (group + 1) * words)
+            signs = replace(x, tensor=part, map=(channels, height, width))
+            parts.append(convolve(draft, signs, weight[mine], window, each.part(mine), 1))
+        result = arithmetic.concatenate(draft, parts, axis=3)
+        return quantize(draft, result) if packs_late else result
 
 
 def _in_float(
     draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow, n_groups: int
 ) -> int:
-    draft.choose(
+    with draft.choosing(
         "LceDequantize + float convolution",
         f"groups of {weight.shape[-1]} channels do not fill words of {LCE_WORD_BITS}",
+        plain=plain_convolution(draft, x, weight, window, follow),
         extra_bytes=weight.size * 4 - weight.size // 8,
-    )
-    x = settled(draft, x)
-    tensor, (channels, _, _) = as_map(draft, x)
-    numbers = dequantize(draft, tensor, channels)
-    taps = Taps.real(weight, np.zeros(len(weight)))
-    # Exact: every partial sum is an integer below 2^24.
-    sums = convolution.convolve(draft, numbers, taps, window, n_groups)
-    return arithmetic.finish(draft, sums, follow)
+    ):
+        x = settled(draft, x)
+        tensor, (channels, _, _) = as_map(draft, x)
+        numbers = dequantize(draft, tensor, channels)
+        taps = Taps.real(weight, np.zeros(len(weight)))
+        # Exact: every partial sum is an integer below 2^24.
+        sums = convolution.convolve(draft, numbers, taps, window, n_groups)
+        return arithmetic.finish(draft, sums, follow)

@@ -8,6 +8,7 @@ from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import Follow
 from bnnkit.export.tflite.layout import as_map, settled
 from bnnkit.export.tflite.lce_operators import bconv2d
+from bnnkit.export.tflite.plain import plain_convolution
 from bnnkit.export.tflite.values import Value
 from bnnkit.export.tflite.window import NO_PADS, Window
 from bnnkit.tflite_schema import Padding
@@ -26,7 +27,12 @@ def convolve(draft: Draft, x: Value, weight: NDArray[Any], window: Window, follo
     tensor, (_, height, width) = as_map(draft, x)
     if x.margin != NO_PADS and window.with_pads(x.margin).is_same((height, width)):
         return bconv2d(draft, tensor, weight, window, follow, padding=Padding.SAME, pad_value=1)
-    if x.margin != NO_PADS:
-        reason = f"the pads {x.margin} with stride {window.strides} are not TFLite's SAME"
-        draft.choose("PAD + LceBconv2d", f"{reason}: one copy of the packed map")
-    return bconv2d(draft, settled(draft, x).tensor, weight, window, follow)
+    if x.margin == NO_PADS:
+        return bconv2d(draft, tensor, weight, window, follow)
+    reason = f"the pads {x.margin} with stride {window.strides} are not TFLite's SAME"
+    with draft.choosing(
+        "PAD + LceBconv2d",
+        f"{reason}: one copy of the packed map",
+        plain=plain_convolution(draft, x, weight, window, follow),
+    ):
+        return bconv2d(draft, settled(draft, x).tensor, weight, window, follow)

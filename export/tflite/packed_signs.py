@@ -22,8 +22,9 @@ class PackedSigns:
     def of_reals(self, draft: Draft, tensor: int, *, may_be_minus_zero: bool = False) -> int:
         """LceQuantize; behind an ADD of 0 where -0.0 can come, which is -1 on ARM."""
         if may_be_minus_zero:
-            draft.choose("ADD of 0 + LceQuantize", "-0.0 can come, which LCE takes for -1 on ARM")
-            tensor = arithmetic.add(draft, tensor, np.zeros(1))
+            reason = "-0.0 can come, which LCE takes for -1 on ARM"
+            with draft.choosing("ADD of 0 + LceQuantize", reason):
+                tensor = arithmetic.add(draft, tensor, np.zeros(1))
         return lce_operators.quantize(draft, tensor)
 
     def of_truths(self, draft: Draft, tensor: int) -> int:

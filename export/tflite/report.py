@@ -1,10 +1,35 @@
 """What an export to TFLite chose, and what it costs."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 Variant = Literal["lce", "builtin"]
 """Operators of Larq Compute Engine and TFLite's own, or these alone."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part of a network takes.
+
+    Attributes:
+        operators: How many.
+        activation_bytes: Of the tensors that they make, for one image.
+    """
+
+    operators: int = 0
+    activation_bytes: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        """Both."""
+        return type(self)(
+            self.operators + other.operators, self.activation_bytes + other.activation_bytes
+        )
+
+    def __sub__(self, other: Self) -> Self:
+        """How much more it takes than the other one."""
+        return type(self)(
+            self.operators - other.operators, self.activation_bytes - other.activation_bytes
+        )
 
 
 @dataclass(frozen=True)
@@ -16,12 +41,18 @@ class Choice:
         form: What stands in the file for it.
         reason: Why.
         extra_bytes: Of constants that the usual form would not need.
+        extra_operators: More than in the usual form, which is one operator of LCE where there is
+            one.
+        extra_activation_bytes: Of the tensors that they make, for one image, more than in the
+            usual form.
     """
 
     layer: str
     form: str
     reason: str
     extra_bytes: int
+    extra_operators: int
+    extra_activation_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import numpy as np
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout, options
 from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.plain import plain_layer
 from bnnkit.export.tflite.report import UniformInput
 from bnnkit.export.tflite.source import Array, Node
 from bnnkit.export.tflite.values import Value
@@ -32,12 +33,17 @@ def stochastic_sign(draft: Draft, node: Node) -> None:
     threshold, scale = (
         layout.constant_beside(place, draft.constant_of(node, index)) for index in (1, 2)
     )
-    limit = _quantiles(draft, draft.uniforms.draw(draft, sign), table)
-    if (scale != 1).any():
-        limit = arithmetic.scale(draft, limit, scale)
-    if threshold.any():
-        limit = arithmetic.add(draft, limit, threshold)
-    result = draft.signs.of_truths(draft, arithmetic.at_least(draft, tensor, limit))
+    with draft.choosing(
+        f"{draft.uniforms.name} + GATHER + GREATER_EQUAL",
+        "TFLite has no noisy sign: its noise is looked up, and added to a threshold",
+        plain=plain_layer(draft, pixels[0], (pixels[1], pixels[2]), to_signs=True),
+    ):
+        limit = _quantiles(draft, draft.uniforms.draw(draft, sign), table)
+        if (scale != 1).any():
+            limit = arithmetic.scale(draft, limit, scale)
+        if threshold.any():
+            limit = arithmetic.add(draft, limit, threshold)
+        result = draft.signs.of_truths(draft, arithmetic.at_least(draft, tensor, limit))
     draft.give(node.output, Value(kind="signs", tensor=result, shape=x.shape, map=pixels))
 
 

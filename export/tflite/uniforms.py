@@ -1,7 +1,7 @@
 """Where the uniform random numbers of noisy signs come from."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from bnnkit.errors import UsageError
 from bnnkit.export.tflite import options
@@ -11,11 +11,13 @@ from bnnkit.tflite_schema import Builtin, TensorType
 if TYPE_CHECKING:
     from bnnkit.export.tflite.draft import Draft
 
-_REASON: Final = "TFLite has no noisy sign: its noise is looked up, and added to a threshold"
-
 
 class Uniforms(Protocol):
     """A source of numbers in [0, 1)."""
+
+    @property
+    def name(self) -> str:
+        """For the report."""
 
     def draw(self, draft: "Draft", sign: UniformInput) -> int:
         """A tensor (N, H, W, C), float32: a number for each noisy sign of a layer."""
@@ -34,6 +36,7 @@ class RandomUniforms:
     """
 
     seed: int = 0
+    name: ClassVar[str] = "RANDOM_UNIFORM"
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**64:
@@ -41,7 +44,6 @@ class RandomUniforms:
 
     def draw(self, draft: "Draft", sign: UniformInput) -> int:
         """The operator; no two layers have the same numbers."""
-        draft.choose(_form("RANDOM_UNIFORM"), _REASON)
         channels, height, width = sign.map
         shape = (draft.batch, height, width, channels)
         chosen = options.random(self.seed, sign.layer + 1 if self.seed else 0)
@@ -52,9 +54,10 @@ class RandomUniforms:
 class GivenUniforms:
     """Inputs of the file: whoever runs it chooses the numbers."""
 
+    name: ClassVar[str] = "input of random numbers"
+
     def draw(self, draft: "Draft", sign: UniformInput) -> int:
         """A further input of the network."""
-        draft.choose(_form("input of random numbers"), _REASON)
         channels, height, width = sign.map
         draft.uniform_inputs.append(sign)
         shape = (draft.batch, height, width, channels)
@@ -63,7 +66,3 @@ class GivenUniforms:
 
 RANDOM: Final = RandomUniforms()
 """Without a seed."""
-
-
-def _form(source: str) -> str:
-    return f"{source} + GATHER + GREATER_EQUAL"

@@ -11,6 +11,8 @@ from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import Follow, Thresholds, as_numbers
 from bnnkit.export.tflite.layout import as_map, settled
 from bnnkit.export.tflite.lce_operators import bconv2d, quantize
+from bnnkit.export.tflite.plain import plain_convolution
+from bnnkit.export.tflite.report import Cost
 from bnnkit.export.tflite.values import Value
 from bnnkit.export.tflite.window import Pair, Window
 from bnnkit.tflite_schema import Padding
@@ -30,16 +32,18 @@ def convolve(draft: Draft, x: Value, weight: NDArray[Any], window: Window, follo
         window: Of the convolution.
         follow: What comes of the sums.
     """
+    plain = plain_convolution(draft, x, weight, window, follow)
     x = settled(draft, x)
     tensor, (channels, height, width) = as_map(draft, x)
-    size = (height, width)
-    if is_exact_in_lce(window, size, channels):
-        draft.choose("LceBconv2d to float32", "zero padding has no packed output")
-        scaled = as_numbers(follow)
+    size, scaled = (height, width), as_numbers(follow)
+    if not is_exact_in_lce(window, size, channels):
+        return _corrected(draft, x, weight, window, follow, plain)
+    if follow is scaled:
+        return bconv2d(draft, tensor, weight, window, scaled, padding=Padding.SAME)
+    reason = "zero padding has no packed output"
+    with draft.choosing("LceBconv2d to float32 + LceQuantize", reason, plain=plain):
         result = bconv2d(draft, tensor, weight, window, scaled, padding=Padding.SAME)
-    else:
-        result = _corrected(draft, x, weight, window, follow)
-    return quantize(draft, result) if isinstance(follow, Thresholds) else result
+        return quantize(draft, result)
 
 
 def is_exact_in_lce(window: Window, size: Pair, channels: int) -> bool:
@@ -53,23 +57,25 @@ def is_exact_in_lce(window: Window, size: Pair, channels: int) -> bool:
 
 
 def _corrected(
-    draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow
+    draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow, plain: Cost
 ) -> int:
     """Padding with +1, less what the outside pixels add: the weights of the taps on them."""
     _, (_, height, width) = as_map(draft, x)
     scaled = as_numbers(follow)
     excess = outside_sums(weight, window, (height, width))
     correction = (scaled.bias - excess * scaled.scale).astype(np.float32)
-    draft.choose(
+    with draft.choosing(
         "LceBconv2d padded with +1, and an ADD that takes their sums off",
         f"LCE cannot pad the window {window.kernel}, stride {window.strides}, pads {window.pads}"
-        f" of this map with zeros",
+        " of this map with zeros",
+        plain=plain,
         extra_bytes=correction.nbytes,
-    )
-    padded = replace(x, margin=window.pads)
-    unbiased = replace(scaled, bias=np.zeros_like(scaled.bias))
-    result = one_padding.convolve(draft, padded, weight, window, unbiased)
-    return arithmetic.add(draft, result, correction)
+    ):
+        padded = replace(x, margin=window.pads)
+        unbiased = replace(scaled, bias=np.zeros_like(scaled.bias))
+        result = one_padding.convolve(draft, padded, weight, window, unbiased)
+        result = arithmetic.add(draft, result, correction)
+        return quantize(draft, result) if isinstance(follow, Thresholds) else result
 
 
 def outside_sums(weight: NDArray[Any], window: Window, size: Pair) -> NDArray[np.float32]:
