@@ -1,6 +1,6 @@
 """Everything that `verify` compares with the reference: torch, the engines, and LCE."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import onnx
@@ -97,7 +97,7 @@ class Contestants:
         if artifact.is_stochastic(model):
             laws = sign_laws(network, torch.from_numpy(self._example))
         trace = TorchTrace(network, signs_that_torch_may_round(model), laws)
-        order = set(self._order)
+        ranks = _ranks(model, self._order)
 
         def evaluate(images: Array, sample: Sample | None) -> Evaluation | None:
             if sample is not None and stores_draws:
@@ -106,10 +106,11 @@ class Contestants:
                 return trace(images, sample)
             found = trace(as_network_takes(images), sample)
             # A .tflite file keeps the names of those tensors alone that it holds packed.
+            signs = {name: x for name, x in found.signs.items() if name in ranks}
             return Evaluation(
                 outputs=found.outputs,
-                signs={name: x for name, x in found.signs.items() if name in order},
-                real=found.real,
+                signs={name: _of_rank(x, ranks[name]) for name, x in signs.items()},
+                real={name: _of_rank(found.real[name], ranks[name]) for name in found.real},
             )
 
         return Tally("torch", self._order, signs_of_modules(model, trace.modules)), evaluate
@@ -150,6 +151,17 @@ class Contestants:
             )
 
         return evaluate
+
+
+def _ranks(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, int]:
+    """How many axes values have, where the artifact tells."""
+    told = (*model.graph.value_info, *model.graph.output)
+    return {v.name: len(v.type.tensor_type.shape.dim) for v in told if v.name in set(names)}
+
+
+def _of_rank(x: Array, rank: int) -> Array:
+    """A vector (N, F) as a map of one pixel, where a file has it as one."""
+    return x[:, :, None, None] if x.ndim == 2 and rank == 4 else x
 
 
 def _those(engine: Engine, images: Array, names: Iterable[str]) -> dict[str, Array]:

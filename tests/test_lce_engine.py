@@ -144,3 +144,35 @@ def test_an_engine_that_gives_no_signs_is_not_equal(monkeypatch: pytest.MonkeyPa
     (lce,) = (one for one in found.comparisons if one.engine == "lce")
     assert lce.uncovered
     assert not found.is_equal
+
+
+@needs_lce
+@pytest.mark.parametrize("variant", ["lce", "builtin"])
+def test_a_file_is_verified_against_its_checkpoint(
+    variant: str, digits_run: Path, tmp_path: Path
+) -> None:
+    """The file says of which checkpoint it is; torch gets its images as it wants them."""
+    path = tmp_path / "digits.tflite"
+    command("export", digits_run, "--to", "tflite", "--variant", variant, "-o", path)
+    found = json.loads(command("verify", digits_run, path, "--json").output)
+    assert found["is_equal"]
+    assert found["data"] == "the test part of digits"
+    torch = next(one for one in found["comparisons"] if one["engine"] == "torch")
+    assert (torch["n_bits"] > 0) == (variant == "lce")
+    assert torch["n_classes_differ"] == 0
+    assert {"torch", "lce, reference kernel"} <= {c["engine"] for c in found["comparisons"]}
+    about = json.loads(command("info", path, "--json").output)["metadata"]
+    assert about["dataset"] == "digits"
+    assert len(about["checkpoint"]) == 64
+    scores = [json.loads(command("eval", one, "--json").output) for one in (path, digits_run)]
+    assert scores[0]["accuracy"] == scores[1]["accuracy"]
+    assert scores[0]["nll"] == pytest.approx(scores[1]["nll"], rel=1e-4)
+
+
+def test_damaged_metadata_of_a_file_is_refused(digits_run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "digits.tflite"
+    command("export", digits_run, "--to", "tflite", "-o", path)
+    path.write_bytes(path.read_bytes().replace(b'{"bnnkit.', b'["bnnkit.'))
+    result = CliRunner().invoke(bnnkit_command, ["info", str(path)])
+    assert result.exit_code == 2
+    assert "metadata of bnnkit is damaged" in result.output

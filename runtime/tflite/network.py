@@ -1,6 +1,7 @@
 """A TFLite network as plain data."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,7 @@ class Network:
         inputs: Indices of tensors.
         outputs: Indices of tensors.
         description: Who wrote the file.
+        metadata: Of the artifact that the file was made of, where bnnkit wrote it.
     """
 
     tensors: tuple[Tensor, ...]
@@ -143,3 +145,4 @@ class Network:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     description: str
+    metadata: Mapping[str, str] = field(default_factory=dict)

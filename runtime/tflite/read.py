@@ -4,11 +4,13 @@ The numbers of the slots are those of tensorflow/lite/schema/schema.fbs.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.errors import ArtifactError, UnsupportedError
+from bnnkit.runtime.tflite.about import about
 from bnnkit.runtime.tflite.flatbuffer import Buffer, Table
 from bnnkit.runtime.tflite.network import ABSENT, Network, Operator, Quantization, Tensor
 from bnnkit.tflite_schema import Builtin, TensorType
@@ -42,7 +44,8 @@ def read(content: bytes) -> Network:
     subgraphs = root.tables(2, lambda table: table)
     if len(subgraphs) != 1:
         raise UnsupportedError(f"expected a TFLite file with one subgraph, got {len(subgraphs)}")
-    return _network(subgraphs[0], codes, buffers, root.text(3))
+    network = _network(subgraphs[0], codes, buffers, root.text(3))
+    return replace(network, metadata=about(root, buffers))
 
 
 def _network(

@@ -224,6 +224,7 @@ def _model(
     helper.set_model_props(
         model,
         {
+            **network.metadata,
             f"{DOMAIN}.format": str(VERSION),
             f"{DOMAIN}.mode": "deterministic",
             f"{DOMAIN}.source": f"TFLite, {network.description[:80] or 'no description'}",
