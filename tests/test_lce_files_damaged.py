@@ -76,12 +76,16 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
     "unknown operator": (
         network([real("x"), words("s"), real("y")], [QUANTIZE, operator("LceOther", 1, 2)]),
         UnsupportedError,
-        r"operator 1 \(LceOther\) is one that bnnkit lacks",
+        r"operator 1 \(LceOther\): bnnkit lacks this, build the network without it",
     ),
     "builtin that is lacking": (
-        network([real("x"), real("y")], [operator(Builtin.RANDOM_UNIFORM, 0, 1)]),
+        network(
+            [real("x"), *(real(f"y{i}") for i in range(7))],
+            [operator(Builtin.CUMSUM, 0, 1), operator(Builtin.CONV_3D, 0, 2)]
+            + [operator(Builtin.CUMSUM, 0, 3 + i) for i in range(4)],
+        ),
         UnsupportedError,
-        r"operator 0 \(RANDOM_UNIFORM\) is one that bnnkit lacks",
+        r"operators 0, 2, 3, 4 and others \(CUMSUM\); operator 1 \(CONV_3D\): bnnkit lacks",
     ),
     "unknown option": (
         network(
@@ -184,7 +188,7 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
     "two inputs": (
         network([real("x"), real("y")], [], inputs=(0, 1)),
         UnsupportedError,
-        "one input, got 2",
+        "this is a sampled TFLite file of bnnkit's exporter: bnnkit runs the .onnx",
     ),
     "no tensor": (
         network([real("x"), real("y")], [operator(Builtin.RELU, 0, 7)]),

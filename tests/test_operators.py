@@ -65,7 +65,6 @@ ELEMENTWISE: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("Max", {}, [np.float32(0.1)]),
     ("Min", {}, [np.float32(0.1)]),
     ("Sum", {}, [np.float32(0.1), np.float32(0.2)]),
-    ("Sign", {}, []),
 ]
 INEXACT: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("Sigmoid", {}, []),
@@ -320,10 +319,25 @@ def test_dense_binary_weights_with_real_inputs(features: int) -> None:
     np.testing.assert_allclose(got, x @ signs.T.astype(np.float32) + 1, atol=1e-4)
 
 
+@pytest.mark.parametrize("place", ["input", "behind a map"])
+def test_signs_and_choices(place: str) -> None:
+    a = Artifact(1)
+    source = "x" if place == "input" else a.add("MaxPool", "x", kernel_shape=[1, 1])
+    negative = a.add("Cast", a.add("Neg", a.add("Sign", source)), to=1)
+    condition = a.add("Cast", source, to=9)
+    chosen = a.add("Where", condition, negative, a.constant(np.float32(0.5)))
+    chosen = a.add("Cast", chosen, to=1)
+    x = numbers(a, *MAP)
+    x[:, ::2] = 0
+    assert_close(a, x, negative, chosen, exact=True)
+
+
 def test_every_operator_is_tested() -> None:
     tested = {kind for kind, _, _ in ELEMENTWISE + INEXACT} | {
         "Sqrt",
         "Log",
+        "Sign",
+        "Where",
         "Concat",
         "MaxPool",
         "AveragePool",

@@ -16,6 +16,7 @@ PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
 
 CORE = {"bnnkit.errors", "bnnkit.bits", "bnnkit.atomic", "bnnkit.artifact_format"}
 CORE |= {"bnnkit.sample", "bnnkit.averaging", "bnnkit.tflite_schema"}
+CORE |= {"bnnkit.tflite_builtins"}
 TOP = {f"bnnkit.{path.stem}" for path in (ROOT / "bnnkit").glob("*.py") if path.stem[0] != "_"}
 TRAINS = {"bnnkit.training", "bnnkit.data", "bnnkit.models", "bnnkit.nn", "torch"}
 RUNS = {"bnnkit.runtime", "bnnkit.export", "numpy", "onnx"}

@@ -154,6 +154,50 @@ def many_outputs(size: int) -> bytes:
     return net.content(*places)
 
 
+def tiled(size: int) -> bytes:
+    net = Net((1, 1, 1, 1))
+    times = net.constant([1, size, size, 1])
+    return net.content(net.add(Builtin.TILE, [net.input, times], net.value((1, size, size, 1))))
+
+
+def resized(size: int) -> bytes:
+    net = Net((1, 1, 1, 1))
+    places = [net.input, net.constant([size, size])]
+    return net.content(net.add(Builtin.RESIZE_BILINEAR, places, net.value((1, size, size, 1))))
+
+
+def transposed_convolution(size: int) -> bytes:
+    """The zeros between the pixels grow with the stride."""
+    net = Net((1, 9, 9, 1))
+    weight = net.constant(np.zeros((1, 1, 1, 1)), np.float32)
+    shape = (1, 9 * size, 9 * size, 1)
+    fields = Options(49, ((0, "Int8", 0), (1, "Int32", size), (2, "Int32", size)))
+    places = [net.constant(shape), weight, net.input]
+    return net.content(net.add(Builtin.TRANSPOSE_CONV, places, net.value(shape), options=fields))
+
+
+def filled_constant(size: int) -> bytes:
+    net = Net((1, 1))
+    places = [net.constant([size, size]), net.constant(1, np.float32)]
+    filled = net.add(Builtin.FILL, places, net.value((size, size)))
+    for _ in range(4):
+        filled = net.add(Builtin.ABS, [filled], net.value((size, size)))
+    place = net.value(())
+    net.add(Builtin.SUM, [filled, net.constant([0, 1])], place, options=options.reducer(False))
+    return net.content(net.add(Builtin.NEG, [net.input], net.value((1, 1))))
+
+
+def outer_product_of_constants(size: int) -> bytes:
+    net = Net((1, 1))
+    rows = net.constant(np.ones((size, 1)), np.float32)
+    columns = net.constant(np.ones((1, size)), np.float32)
+    product = net.add(Builtin.MUL, [rows, columns], net.value((size, size)), options=options.MUL)
+    place = net.value((size,))
+    axes = net.constant([0])
+    net.add(Builtin.MEAN, [product, axes], place, options=options.reducer(False))
+    return net.content(net.add(Builtin.NEG, [net.input], net.value((1, 1))))
+
+
 BUILDERS: tuple[Callable[[int], bytes], ...] = (
     broadcast,
     repeated_output,
@@ -168,6 +212,11 @@ BUILDERS: tuple[Callable[[int], bytes], ...] = (
     binary_convolution,
     large_input,
     many_outputs,
+    tiled,
+    resized,
+    transposed_convolution,
+    filled_constant,
+    outer_product_of_constants,
 )
 
 

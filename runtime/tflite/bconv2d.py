@@ -24,7 +24,7 @@ from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.tflite.draft import Draft
 from bnnkit.runtime.tflite.lce_operators import map_of, options_of, signs_of
 from bnnkit.runtime.tflite.network import Operator
-from bnnkit.runtime.tflite.numbers import give_rounded, limits_of, scale_of
+from bnnkit.runtime.tflite.numbers import activated, give_rounded, limits_of, scale_of
 from bnnkit.runtime.tflite.values import WORD_BITS, Shape, Value, n_words
 from bnnkit.runtime.tflite.window import Window, padding_of
 from bnnkit.tflite_schema import Activation, TensorType
@@ -124,8 +124,19 @@ def _layer(draft: Draft, operator: Operator, channels: int) -> _Layer:
             padding=padding_of(options["padding"]),
         ),
         pad_value=options["pad_values"],
-        activation=options["fused_activation_function"],
+        activation=_clamp_of(options["fused_activation_function"]),
     )
+
+
+def _clamp_of(activation: int) -> int:
+    """An activation that LCE can clamp sums by.
+
+    Raises:
+        UnsupportedError: It is another, such as TANH.
+    """
+    if activation != Activation.NONE:
+        limits_of(activation)
+    return activation
 
 
 def _thresholds(draft: Draft, operator: Operator, layer: _Layer) -> NDArray[np.int32]:
@@ -150,7 +161,7 @@ def _scaled(draft: Draft, operator: Operator, layer: _Layer, sums: str, shape: S
         scale, zero_point = scale_of(tensor)
         multiplier, bias = multiplier / scale, bias / scale + zero_point
     name = draft.emit("Cast", [sums], to=1)
-    name = _clamped(draft, name, layer)
+    name = activated(draft, name, layer.activation)
     name = draft.emit("Add", [name, draft.constant(-layer.taps)])
     name = draft.emit("Mul", [name, draft.constant(_column(multiplier))])
     name = draft.emit("Add", [name, draft.constant(_column(bias))])
@@ -159,15 +170,6 @@ def _scaled(draft: Draft, operator: Operator, layer: _Layer, sums: str, shape: S
         return
     centred = draft.emit("Sub", [name, draft.constant(zero_point)])
     give_rounded(draft, operator, centred, shape)
-
-
-def _clamped(draft: Draft, name: str, layer: _Layer) -> str:
-    if layer.activation == Activation.NONE:
-        return name
-    low, high = limits_of(layer.activation)
-    if high is None:
-        return draft.emit("Relu", [name])
-    return draft.emit("Clip", [name, draft.constant(low), draft.constant(high)])
 
 
 def _padded_with_ones(draft: Draft, name: str, pads: tuple[int, int, int, int]) -> str:

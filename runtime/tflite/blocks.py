@@ -19,7 +19,7 @@ _PACK, _UNPACK, _DEPTH_TO_SPACE, _SPACE_TO_DEPTH = 59, 64, 94, 19
 
 def pack(draft: Draft, operator: Operator) -> None:
     """PACK: computed values side by side along a new axis behind the batch."""
-    values = [draft.value(operator, index) for index in range(len(operator.inputs))]
+    values = [draft.value(operator, index) for index in range(max(len(operator.inputs), 1))]
     rank = len(values[0].shape) + 1
     axis = Options(operator, _PACK).whole(1)
     if len({value.shape for value in values}) != 1 or len({v.kind for v in values}) != 1:

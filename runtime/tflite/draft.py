@@ -76,6 +76,18 @@ class Draft(Nodes):
             raise UnsupportedError(f"input {index} is computed, expected a constant")
         return self.array(place)
 
+    def whole_numbers(self, operator: Operator, index: int) -> NDArray[np.int64]:
+        """A constant input that counts or chooses: axes, sizes, indices.
+
+        Raises:
+            ArtifactError: Its numbers are not whole.
+            UnsupportedError: It is computed, or left out.
+        """
+        found = self.constant_of(operator, index)
+        if found.dtype.kind not in "iu" and found.size:
+            raise ArtifactError(f"expected input {index} of whole numbers, got {found.dtype}")
+        return found.astype(np.int64)
+
     def array(self, place: int) -> Array:
         """A constant tensor, as the file has it."""
         if place not in self._constants:

@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.tflite.draft import Draft
 from bnnkit.runtime.tflite.network import DTYPES, Operator
-from bnnkit.runtime.tflite.numbers import QUANTIZED, for_one_image, give_real, real, real_constant
+from bnnkit.runtime.tflite.numbers import (
+    QUANTIZED,
+    for_one_image,
+    give_real,
+    real,
+    real_constant,
+    vectors_of,
+)
 from bnnkit.runtime.tflite.options import Options, fused_activation
 from bnnkit.runtime.tflite.shaping import reshaped
 from bnnkit.runtime.tflite.values import NHWC_TO_NCHW, Shape, Value, axis_of
-from bnnkit.tflite_schema import Builtin, TensorType
+from bnnkit.tflite_schema import Activation, Builtin, TensorType
 
 _WITH_ACTIVATION = {Builtin.ADD: 11, Builtin.SUB: 28, Builtin.MUL: 21, Builtin.DIV: 29}
 """The tables of their options; the activation is the first slot."""
@@ -46,6 +53,10 @@ UNARY = {
     Builtin.ELU: "Elu",
     Builtin.HARD_SWISH: "HardSwish",
 }
+_CLIPPED = {
+    Builtin.RELU6: Activation.RELU6,
+    Builtin.RELU_N1_TO_1: Activation.RELU_N1_TO_1,
+}
 _LEAKY_RELU, _SOFTMAX = 75, 9
 
 
@@ -69,12 +80,10 @@ def unary(draft: Draft, operator: Operator) -> None:
 
 
 def clipped(draft: Draft, operator: Operator) -> None:
-    """RELU6 and RELU_N1_TO_1."""
+    """RELU6 and RELU_N1_TO_1, which other operators have as an activation too."""
     value = draft.value(operator)
-    low, high = (0.0, 6.0) if operator.code == Builtin.RELU6 else (-1.0, 1.0)
-    limits = [draft.constant(low), draft.constant(high)]
-    name = draft.emit("Clip", [real(draft, value), *limits])
-    give_real(draft, operator, name, value.shape)
+    activation = _CLIPPED[operator.builtin]
+    give_real(draft, operator, real(draft, value), value.shape, activation)
 
 
 def leaky_relu(draft: Draft, operator: Operator) -> None:
@@ -93,7 +102,7 @@ def p_relu(draft: Draft, operator: Operator) -> None:
 
 def softmax(draft: Draft, operator: Operator) -> None:
     """SOFTMAX and LOG_SOFTMAX over the last axis."""
-    value = draft.value(operator)
+    value = vectors_of(draft, operator)
     name = real(draft, value)
     axis = 1 if value.is_map else len(value.shape) - 1
     if operator.code == Builtin.LOG_SOFTMAX:
@@ -146,7 +155,7 @@ def _cast_to_bool(draft: Draft, operator: Operator, value: Value) -> None:
 def arg_max(draft: Draft, operator: Operator) -> None:
     """ARG_MAX and ARG_MIN along an axis behind the batch: the first of equal ones."""
     value, tensor = draft.value(operator), draft.tensor(operator.output)
-    found = draft.constant_of(operator, 1).reshape(-1).tolist()
+    found = draft.whole_numbers(operator, 1).reshape(-1).tolist()
     rank = len(value.shape)
     if len(found) != 1 or not -rank <= found[0] < rank or found[0] % rank == 0:
         raise UnsupportedError(f"expected an axis behind the batch, got {found}")

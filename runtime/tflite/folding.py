@@ -36,8 +36,8 @@ _UNARY: dict[Builtin, Callable[[Array], Array]] = {
     Builtin.SQRT: np.sqrt,
     Builtin.SIGN: np.sign,
     Builtin.RELU: lambda x: np.maximum(x, np.float32(0)),
-    Builtin.RELU6: lambda x: np.clip(x, np.float32(0), np.float32(6)),
-    Builtin.RELU_N1_TO_1: lambda x: np.clip(x, np.float32(-1), np.float32(1)),
+    Builtin.RELU6: lambda x: np.clip(x, *limits_of(Activation.RELU6)),
+    Builtin.RELU_N1_TO_1: lambda x: np.clip(x, *limits_of(Activation.RELU_N1_TO_1)),
     Builtin.DEQUANTIZE: lambda x: x,
 }
 
@@ -53,7 +53,7 @@ def fold(draft: Draft, operator: Operator) -> bool:
     is_constant = all(draft.is_constant(place) for place in places)
     if function is None or not (is_constant or operator.code == Builtin.SHAPE):
         return False
-    if len(operator.outputs) != 1 or len(places) != len(operator.inputs):
+    if not places or len(operator.outputs) != 1 or len(places) != len(operator.inputs):
         return False
     tensor = draft.tensor(operator.output)
     if tensor.type != TensorType.FLOAT32 and operator.code in _REAL:
@@ -104,7 +104,7 @@ def _binary(draft: Draft, operator: Operator) -> Array:
 
 
 def _reduced(draft: Draft, operator: Operator) -> Array:
-    array, axes = _input(draft, operator), draft.constant_of(operator, 1).reshape(-1).tolist()
+    array, axes = _input(draft, operator), draft.whole_numbers(operator, 1).reshape(-1).tolist()
     if any(not -array.ndim <= axis < array.ndim for axis in axes):
         raise ArtifactError(f"the axes {axes} do not fit the shape {array.shape}")
     function = _REDUCTIONS[operator.builtin]
@@ -114,7 +114,7 @@ def _reduced(draft: Draft, operator: Operator) -> Array:
 
 def _transposed(draft: Draft, operator: Operator) -> Array:
     array = draft.constant_of(operator, 0)
-    perm = draft.constant_of(operator, 1).reshape(-1).tolist()
+    perm = draft.whole_numbers(operator, 1).reshape(-1).tolist()
     if sorted(perm) != list(range(array.ndim)):
         raise ArtifactError(f"expected the axes of {array.shape}, got {perm}")
     return array.transpose(perm)

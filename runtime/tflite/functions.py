@@ -7,7 +7,7 @@ import numpy as np
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.tflite.draft import Draft
 from bnnkit.runtime.tflite.network import Operator
-from bnnkit.runtime.tflite.numbers import give_real, real
+from bnnkit.runtime.tflite.numbers import give_real, real, vectors_of
 from bnnkit.runtime.tflite.options import Options
 from bnnkit.runtime.tflite.values import axis_of
 
@@ -49,7 +49,7 @@ def gelu(draft: Draft, operator: Operator) -> None:
 
 def l2_normalization(draft: Draft, operator: Operator) -> None:
     """L2_NORMALIZATION: vectors along the last axis, divided by their length."""
-    value = draft.value(operator)
+    value = vectors_of(draft, operator)
     rank, name = len(value.shape), real(draft, value)
     squares = draft.emit("Mul", [name, name])
     axes = draft.constant([axis_of(-1, rank)], np.int64)

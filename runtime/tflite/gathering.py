@@ -50,14 +50,14 @@ def _give(draft: Draft, operator: Operator, value: Value, indices: Mapping[int, 
 def gather(draft: Draft, operator: Operator) -> None:
     """GATHER with constant indices, one or a row of them, along an axis behind the batch."""
     value, options = draft.value(operator), Options(operator, _GATHER)
-    rank, found = len(value.shape), draft.constant_of(operator, 1)
+    rank, found = len(value.shape), draft.whole_numbers(operator, 1)
     axis = options.whole(0)
-    if options.whole(1) or found.ndim > 1 or found.dtype.kind != "i":
+    if options.whole(1) or found.ndim > 1:
         raise UnsupportedError("expected a row of indices without a batch of its own")
     if not -rank <= axis < rank or axis % rank == 0:
         raise UnsupportedError(f"expected an axis behind the batch, got {axis}")
     axis %= rank
-    indices = found.reshape(-1).astype(np.int64)
+    indices = found.reshape(-1)
     if indices.size == 0 or indices.min() < 0 or indices.max() >= value.shape[axis]:
         raise ArtifactError(f"the indices are not inside {value.shape} along axis {axis}")
     draft.refuse_packed(operator.inputs[0])
@@ -69,8 +69,7 @@ def gather(draft: Draft, operator: Operator) -> None:
 
 def tile(draft: Draft, operator: Operator) -> None:
     """TILE: the whole value, several times along each axis behind the batch."""
-    value, times = draft.value(operator), draft.constant_of(operator, 1).reshape(-1)
-    times = times.astype(np.int64)
+    value, times = draft.value(operator), draft.whole_numbers(operator, 1).reshape(-1)
     sizes = [count * size for count, size in zip(times.tolist(), value.shape, strict=False)]
     _check_sizes(draft, operator, value.shape, sizes)
     indices = {
@@ -96,7 +95,7 @@ def broadcast_to(draft: Draft, operator: Operator) -> None:
 
 def reverse(draft: Draft, operator: Operator) -> None:
     """REVERSE_V2 along axes behind the batch."""
-    value, axes = draft.value(operator), draft.constant_of(operator, 1).reshape(-1).tolist()
+    value, axes = draft.value(operator), draft.whole_numbers(operator, 1).reshape(-1).tolist()
     rank = len(value.shape)
     if any(not -rank <= axis < rank or axis % rank == 0 for axis in axes):
         raise UnsupportedError(f"expected axes behind the batch, got {axes}")
@@ -106,7 +105,7 @@ def reverse(draft: Draft, operator: Operator) -> None:
 
 def mirror_pad(draft: Draft, operator: Operator) -> None:
     """MIRROR_PAD: the border is mirrored, with or without its outermost elements twice."""
-    value, widths = draft.value(operator), draft.constant_of(operator, 1)
+    value, widths = draft.value(operator), draft.whole_numbers(operator, 1)
     mode = _MODES.get(Options(operator, _MIRROR_PAD).byte(0))
     rank = len(value.shape)
     if mode is None or widths.shape != (rank, 2) or widths[0].any():

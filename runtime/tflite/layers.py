@@ -37,7 +37,7 @@ def conv_2d(draft: Draft, operator: Operator) -> None:
     """CONV_2D: filter (O, KH, KW, I / G)."""
     options = Options(operator, _CONV_2D)
     dilations = (options.whole(5, 1), options.whole(4, 1))
-    weight, scales = weight_of(draft, operator, 0)
+    weight, scales = weight_of(draft, operator, 0, rank=4)
     _convolution(draft, operator, weight, scales, options, 3, dilations)
 
 
@@ -45,7 +45,7 @@ def depthwise_conv_2d(draft: Draft, operator: Operator) -> None:
     """DEPTHWISE_CONV_2D: filter (1, KH, KW, O), output o looks at input o div (O / I)."""
     options = Options(operator, _DEPTHWISE)
     dilations = (options.whole(6, 1), options.whole(5, 1))
-    weight, scales = weight_of(draft, operator, 3)
+    weight, scales = weight_of(draft, operator, 3, rank=4)
     if weight.shape[0] != 1:
         raise ArtifactError(f"expected a filter (1, KH, KW, O), got {weight.shape}")
     weight = weight.transpose(3, 1, 2, 0)
@@ -95,9 +95,8 @@ def fully_connected(draft: Draft, operator: Operator) -> None:
     options = Options(operator, _FULLY_CONNECTED)
     if options.byte(1):
         raise UnsupportedError("expected weights in the default format")
-    value, (weight, scales) = layer_input(draft, operator), weight_of(draft, operator, 0)
-    if weight.ndim != 2:
-        raise ArtifactError(f"expected weights (O, I), got {weight.shape}")
+    value = layer_input(draft, operator)
+    weight, scales = weight_of(draft, operator, 0, rank=2)
     outputs, inputs = weight.shape
     bias = bias_of(draft, operator, outputs)
     bias = np.zeros(outputs, np.float32) if bias is None else bias
@@ -144,12 +143,23 @@ def layer_input(draft: Draft, operator: Operator) -> Value:
     return value
 
 
-def weight_of(draft: Draft, operator: Operator, axis: int) -> tuple[Array, Array]:
-    """Weights as whole numbers and their scales, (O,) or one; real ones have the scale 1."""
+def weight_of(draft: Draft, operator: Operator, axis: int, *, rank: int) -> tuple[Array, Array]:
+    """Weights as whole numbers and their scales, (O,) or one; real ones have the scale 1.
+
+    Args:
+        draft: Has the constants.
+        operator: Its second input is the weights.
+        axis: Of the outputs.
+        rank: How many axes there must be.
+
+    Raises:
+        ArtifactError: There are others, or none is left.
+        UnsupportedError: They are computed, or their scales are of another kind.
+    """
     place = operator.inputs[1] if draft.is_given(operator, 1) else -1
     array = draft.constant_of(operator, 1)
-    if array.ndim not in (2, 4) or 0 in array.shape:
-        raise ArtifactError(f"expected weights of two or four axes, got {array.shape}")
+    if array.ndim != rank or 0 in array.shape:
+        raise ArtifactError(f"expected weights of {rank} axes, got {array.shape}")
     if draft.value(operator).kind == "real":
         return real_constant(draft, place), np.ones(1)
     quantization = draft.tensor(place).quantization

@@ -37,6 +37,18 @@ def real(draft: Draft, value: Value) -> str:
     return value.name
 
 
+def vectors_of(draft: Draft, operator: Operator) -> Value:
+    """The first input, whose last axis is not the batch.
+
+    Raises:
+        UnsupportedError: It is.
+    """
+    value = draft.value(operator)
+    if len(value.shape) < 2:
+        raise UnsupportedError(f"expected an axis behind the batch, got the shape {value.shape}")
+    return value
+
+
 def real_constant(draft: Draft, place: int) -> NDArray[np.float32]:
     """A constant tensor as real numbers, float32."""
     array, quantization = draft.array(place), draft.tensor(place).quantization

@@ -48,7 +48,7 @@ def pool_2d(draft: Draft, operator: Operator) -> None:
 def reduce(draft: Draft, operator: Operator) -> None:
     """MEAN, SUM and the like over constant axes behind the batch."""
     value, rank = draft.value(operator), len(draft.value(operator).shape)
-    found = draft.constant_of(operator, 1).reshape(-1).tolist()
+    found = draft.whole_numbers(operator, 1).reshape(-1).tolist()
     if any(not -rank <= axis < rank for axis in found):
         raise ArtifactError(f"the axes {found} do not fit the shape {value.shape}")
     axes = sorted({axis % rank for axis in found})

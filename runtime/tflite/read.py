@@ -5,6 +5,7 @@ The numbers of the slots are those of tensorflow/lite/schema/schema.fbs.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ def _tensor(table: Table, buffers: list[NDArray[np.uint8] | None]) -> Tensor:
     name, shape, place = table.text(3), table.ints(0), table.number(2, "I")
     if place >= len(buffers):
         raise ArtifactError(f"the tensor {name!r} is damaged: buffer {place} of {len(buffers)}")
-    if any(size < 0 for size in shape) or len(shape) > _MOST_DIMENSIONS:
+    if any(size < 0 for size in shape) or len(shape) > _MOST_DIMENSIONS or _is_vast(shape):
         raise ArtifactError(f"the tensor {name!r} is damaged: its shape is {shape}")
     if table.has(6) or table.number(5, "?"):
         raise UnsupportedError(f"the tensor {name!r} is sparse or a variable")
@@ -118,6 +119,11 @@ def _tensor(table: Table, buffers: list[NDArray[np.uint8] | None]) -> Tensor:
         data=buffers[place],
         quantization=_quantization(table.table(4), name, shape),
     )
+
+
+def _is_vast(shape: tuple[int, ...]) -> bool:
+    """Whether NumPy cannot have an array of the shape, even where it has no elements."""
+    return prod(max(size, 1) for size in shape) > 1 << 48
 
 
 def _quantization(table: Table | None, name: str, shape: tuple[int, ...]) -> Quantization | None:

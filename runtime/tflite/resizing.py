@@ -80,7 +80,7 @@ def _scale(given: int, size: int, corners: bool) -> np.float32:
 
 def _sizes(draft: Draft, operator: Operator, value: Value) -> tuple[int, int]:
     map_of(value)
-    sizes = draft.constant_of(operator, 1).reshape(-1).tolist()
+    sizes = draft.whole_numbers(operator, 1).reshape(-1).tolist()
     if len(sizes) != 2 or not all(0 < size <= _MOST for size in sizes):
         raise ArtifactError(f"expected a height and a width of 1 to {_MOST}, got {sizes}")
     return sizes[0], sizes[1]

@@ -53,7 +53,7 @@ def reshaped(draft: Draft, value: Value, shape: Shape) -> Value:
 
 def transpose(draft: Draft, operator: Operator) -> None:
     """TRANSPOSE, with the batch in front, and the words of packed signs behind."""
-    value, perm = draft.value(operator), draft.constant_of(operator, 1).reshape(-1).tolist()
+    value, perm = draft.value(operator), draft.whole_numbers(operator, 1).reshape(-1).tolist()
     rank = len(value.shape)
     if sorted(perm) != list(range(rank)) or perm[0] != 0:
         raise UnsupportedError(f"expected {rank} axes with the batch first, got {perm}")
@@ -69,7 +69,7 @@ def transpose(draft: Draft, operator: Operator) -> None:
 
 def pad(draft: Draft, operator: Operator) -> None:
     """PAD and PADV2; packed signs are padded with words of +1 or of -1."""
-    value, widths = draft.value(operator), draft.constant_of(operator, 1)
+    value, widths = draft.value(operator), draft.whole_numbers(operator, 1)
     rank = len(value.shape)
     if widths.shape != (rank, 2) or (widths < 0).any() or widths[0].any():
         raise UnsupportedError(f"expected widths behind the batch, got {widths.tolist()}")
@@ -91,7 +91,7 @@ def _fill(draft: Draft, operator: Operator, value: Value) -> str:
     if given is not None and given.size != 1:
         raise ArtifactError(f"expected one number to pad with, got {given.size}")
     if value.kind == "signs":
-        word = 0 if given is None else int(given[0])
+        word = 0 if given is None else int(draft.whole_numbers(operator, 2).reshape(-1)[0])
         if word not in _CODES:
             raise UnsupportedError(f"expected packed signs to be padded with 0 or -1, got {word}")
         if word and value.shape[-1] % WORD_BITS:

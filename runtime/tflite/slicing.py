@@ -28,7 +28,7 @@ def split(draft: Draft, operator: Operator) -> None:
 
 def split_v(draft: Draft, operator: Operator) -> None:
     """SPLIT_V: parts of given sizes."""
-    value, sizes = draft.value(operator), draft.constant_of(operator, 1).reshape(-1).tolist()
+    value, sizes = draft.value(operator), draft.whole_numbers(operator, 1).reshape(-1).tolist()
     axis, shape = _axis(draft, operator, 2, value), draft.tensor(operator.inputs[0]).shape
     if -1 in sizes:  # once, what is left
         sizes[sizes.index(-1)] = shape[axis] - sum(sizes) - 1
@@ -78,7 +78,7 @@ def ranges_of(draft: Draft, operator: Operator, shape: Shape) -> list[tuple[int,
     """
     options = Options(operator, _STRIDED_SLICE)
     begin, end, strides = (
-        draft.constant_of(operator, index).reshape(-1).tolist() for index in (1, 2, 3)
+        draft.whole_numbers(operator, index).reshape(-1).tolist() for index in (1, 2, 3)
     )
     if options.byte(5):
         raise UnsupportedError("expected ends, not offsets from the begin (the option offset)")
@@ -128,7 +128,7 @@ def _ranges(
 def slice_(draft: Draft, operator: Operator) -> None:
     """SLICE: begin and size; -1 is all that is left."""
     value = draft.value(operator)
-    begin, size = (draft.constant_of(operator, index).reshape(-1).tolist() for index in (1, 2))
+    begin, size = (draft.whole_numbers(operator, index).reshape(-1).tolist() for index in (1, 2))
     shape = draft.tensor(operator.inputs[0]).shape
     if not len(begin) == len(size) == len(shape):
         raise ArtifactError(f"expected begin and size for {len(shape)} axes")
@@ -183,7 +183,7 @@ def _unpacked(draft: Draft, source: int, shape: Shape, value: Value) -> Shape:
 
 
 def _axis(draft: Draft, operator: Operator, index: int, value: Value) -> int:
-    found = draft.constant_of(operator, index).reshape(-1)
+    found = draft.whole_numbers(operator, index).reshape(-1)
     rank = len(value.shape)
     if found.size != 1 or not -rank <= int(found[0]) < rank or int(found[0]) % rank == 0:
         raise UnsupportedError(f"expected an axis behind the batch, got {found.tolist()}")

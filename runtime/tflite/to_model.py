@@ -37,8 +37,10 @@ __all__ = ["is_tflite", "to_model"]
 
 _OPSET: Final = 21
 _IR_VERSION: Final = 10
+_OWN: Final = "bnnkit "
+"""What the description of a file of bnnkit's exporter begins with."""
 _MOST_NAMED: Final = 4
-"""Of the operators that bnnkit lacks."""
+"""Of inputs, or of the operators that bnnkit lacks."""
 
 _Translation = Callable[[Draft, Operator], None]
 
@@ -131,8 +133,7 @@ def to_model(content: bytes) -> onnx.ModelProto:
             index in the file.
     """
     network = read(content)
-    if len(network.inputs) != 1:
-        raise UnsupportedError(f"expected a model with one input, got {len(network.inputs)}")
+    _check_inputs(network)
     if not network.outputs:
         raise ArtifactError("the TFLite file has no outputs")
     place = network.inputs[0]
@@ -146,6 +147,27 @@ def to_model(content: bytes) -> onnx.ModelProto:
         _translate(draft, operator)
     outputs = [give_output(draft, place) for place in network.outputs]
     return _model(draft, network, given, outputs)
+
+
+def _check_inputs(network: Network) -> None:
+    """Refuse several inputs, and the noise of bnnkit's own files, which comes in two ways.
+
+    Raises:
+        UnsupportedError: So.
+    """
+    draws = any(operator.code == Builtin.RANDOM_UNIFORM for operator in network.operators)
+    is_own = network.description.startswith(_OWN)
+    if is_own and (draws or len(network.inputs) > 1):
+        raise UnsupportedError(
+            "this is a sampled TFLite file of bnnkit's exporter: bnnkit runs the .onnx that it was"
+            " made from"
+        )
+    if len(network.inputs) != 1:
+        names = ", ".join(network.tensors[place].name for place in network.inputs[:_MOST_NAMED])
+        raise UnsupportedError(
+            f"expected a model with one input, the images, got {len(network.inputs)} ({names}):"
+            " build the network with one"
+        )
 
 
 def _check_known(network: Network) -> None:
@@ -198,8 +220,6 @@ def _translate(draft: Draft, operator: Operator) -> None:
     except BnnkitError as error:
         kind = UnsupportedError if isinstance(error, UnsupportedError) else ArtifactError
         raise kind(f"{here}: {error}") from error
-    except (ValueError, IndexError, OverflowError, TypeError, KeyError) as error:
-        raise ArtifactError(f"{here} is damaged: {error}") from error
 
 
 def _model(

@@ -29,9 +29,9 @@ def transpose_conv(draft: Draft, operator: Operator) -> None:
     places = operator.inputs
     layer = replace(operator, inputs=(*places[2:3], *places[1:2], *places[3:4]))
     options, value = Options(operator, _TRANSPOSE_CONV), layer_input(draft, layer)
-    weight, scales = weight_of(draft, layer, 0)
+    weight, scales = weight_of(draft, layer, 0, rank=4)
     batch, height, width, channels = map_of(value)
-    if weight.ndim != 4 or weight.shape[3] != channels:
+    if weight.shape[3] != channels:
         raise ArtifactError(f"the filter {weight.shape} does not fit {channels} input channels")
     outputs = weight.shape[0]
     target = draft.tensor(operator.output).shape
