@@ -23,9 +23,14 @@ _OPTIONS: Final[dict[Builtin, Options]] = {
 }
 
 
+def spread_shape(draft: Draft, *tensors: int) -> tuple[int, ...]:
+    """The shape of tensors that are spread along axes of size 1."""
+    return np.broadcast_shapes(*map(draft.shape, tensors))
+
+
 def elementwise(draft: Draft, code: Builtin, left: int, right: int) -> int:
     """An operator on two tensors that may be spread along axes of size 1."""
-    shape = np.broadcast_shapes(draft.shape(left), draft.shape(right))
+    shape = spread_shape(draft, left, right)
     return draft.emit(code, [left, right], shape, options=_OPTIONS[code])
 
 
@@ -43,7 +48,7 @@ def scale(draft: Draft, tensor: int, numbers: NDArray[Any]) -> int:
 
 def at_least(draft: Draft, left: int, right: int) -> int:
     """BOOL: where left >= right, of tensors that may be spread along axes of size 1."""
-    shape = np.broadcast_shapes(draft.shape(left), draft.shape(right))
+    shape = spread_shape(draft, left, right)
     inputs, chosen = [left, right], options.GREATER_EQUAL
     return draft.emit(Builtin.GREATER_EQUAL, inputs, shape, kind=TensorType.BOOL, options=chosen)
 

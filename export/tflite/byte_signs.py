@@ -35,6 +35,14 @@ class ByteSigns:
         shape = (*draft.shape(tensor)[:-1], channels)
         return draft.emit(Builtin.DEQUANTIZE, [tensor], shape, options=options.DEQUANTIZE)
 
+    def to_elements(self, draft: Draft, tensor: int, channels: int) -> int:
+        """They are."""
+        return tensor
+
+    def of_elements(self, draft: Draft, tensor: int) -> int:
+        """They are."""
+        return tensor
+
     def max_pool(self, draft: Draft, tensor: int, window: Window, padding: Padding) -> int:
         """MAX_POOL_2D."""
         batch, height, width, channels = draft.shape(tensor)

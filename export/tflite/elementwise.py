@@ -1,6 +1,6 @@
 """Operators that treat each element alone, in whatever layout it lies."""
 
-import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout, options
 from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.operands import operands, spread
 from bnnkit.export.tflite.options import Options
 from bnnkit.export.tflite.source import Array, Node
 from bnnkit.export.tflite.values import Value
@@ -36,47 +37,10 @@ UNARY: Final[dict[str, tuple[Builtin, Options | None]]] = {
 
 def binary(draft: Draft, node: Node) -> None:
     """ADD and others, on two values or on a value and a constant: one rounding, as in ONNX."""
-    if len(node.inputs) != 2:
-        raise UnsupportedError("expected two inputs")
-    operands = {name: draft.values[name] for name in node.inputs if name in draft.values}
-    if any(value.kind != "real" for value in operands.values()):
-        raise UnsupportedError("expected real numbers")
-    if len({len(value.shape) for value in operands.values()}) > 1:
-        raise UnsupportedError("expected values of as many axes")
-    if not _lie_alike(draft, node, list(operands.values())):
-        operands = {name: layout.plain(draft, value) for name, value in operands.items()}
-    first, *_ = operands.values()
-    tensors = [
-        operands[name].tensor
-        if name in operands
-        else draft.constant(_beside(first, draft.source.constants[name]))
-        for name in node.inputs
-    ]
+    tensors, like = operands(draft, node, "real", "real")
     tensor = arithmetic.elementwise(draft, BINARY[node.kind], *tensors)
-    stored, shape, pixels = draft.shape(tensor), first.shape, first.map
-    if len(shape) == 3:
-        shape = pixels = (stored[3], stored[1], stored[2])
-    elif pixels is None:
-        shape = stored[1:]
     minus_zero = _may_be_minus_zero(draft, node)
-    result = layout.real(first, tensor, shape=shape, map=pixels, may_be_minus_zero=minus_zero)
-    draft.give(node.output, result)
-
-
-def _lie_alike(draft: Draft, node: Node, values: list[Value]) -> bool:
-    """Whether the elements that meet are in the same places, or TFLite spreads them so."""
-    first, *others = values
-    if len(first.shape) == 3:
-        return True
-    if any((first.map, first.shape) != (other.map, other.shape) for other in others):
-        return False
-    constants = [draft.source.constants.get(name) for name in node.inputs]
-    sizes = {constant.size for constant in constants if constant is not None}
-    return first.map is None or sizes <= {1, math.prod(first.shape)}
-
-
-def _beside(value: Value, numbers: Array) -> Array:
-    return layout.constant_beside(value, numbers).astype(np.float32)
+    draft.give(node.output, replace(spread(draft, like, tensor), may_be_minus_zero=minus_zero))
 
 
 def _may_be_minus_zero(draft: Draft, node: Node) -> bool:

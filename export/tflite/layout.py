@@ -1,5 +1,7 @@
 """Values in the layout that a reader wants; the table of layouts is in values.py."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +50,66 @@ def as_onnx(draft: Draft, value: Value) -> int:
     if channels > 1 and height * width > 1:
         tensor = arithmetic.transpose(draft, tensor, (0, 3, 1, 2))
     return arithmetic.reshape(draft, tensor, (draft.batch, *value.shape))
+
+
+def places(value: Value) -> dict[int, int] | None:
+    """Where ONNX's axes behind the batch lie in the tensor; None where elements lie otherwise."""
+    if value.map is None:
+        return {axis: axis for axis in range(1, 1 + len(value.shape))}
+    if len(value.shape) == 3:
+        return {1: 3, 2: 1, 3: 2}
+    return {1: 3} if value.map[1:] == (1, 1) else None
+
+
+def elements(draft: Draft, value: Value) -> int:
+    """The tensor in ONNX's layout, signs as elements of their own."""
+    value = settled(draft, value)
+    if value.kind != "signs" or value.map is None:
+        return as_onnx(draft, value)
+    tensor = draft.signs.to_elements(draft, value.tensor, value.map[0])
+    return as_onnx(draft, replace(value, tensor=tensor))
+
+
+def of_elements(draft: Draft, value: Value, tensor: int, shape: Sequence[int]) -> Value:
+    """A value like another one, of a tensor as `elements` gives, (N, *shape)."""
+    pixels = (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
+    if value.kind == "signs" and len(shape) == 1:
+        pixels = (shape[0], 1, 1)
+    if pixels is not None:
+        tensor = _to_nhwc(draft, tensor, pixels)
+        if value.kind == "signs":
+            tensor = draft.signs.of_elements(draft, tensor)
+    return replace(value, tensor=tensor, shape=tuple(shape), map=pixels, margin=NO_PADS)
+
+
+def reshaped(draft: Draft, value: Value, shape: Sequence[int]) -> Value:
+    """The same elements in another shape behind the batch; a flattened map stays where it is."""
+    value = settled(draft, value)
+    if tuple(shape) == value.shape:
+        return value
+    if value.map is not None and (len(shape) == 1 or tuple(shape) == value.map):
+        return replace(value, shape=tuple(shape))
+    tensor = arithmetic.reshape(draft, elements(draft, value), (draft.batch, *shape))
+    return of_elements(draft, value, tensor, shape)
+
+
+def whole(draft: Draft, value: Value) -> Value:
+    """A value as an output of the file has it: in memory, and signs packed as maps."""
+    value = settled(draft, value)
+    if value.kind != "signs" or value.map is not None:
+        return value
+    pixel = (math.prod(value.shape), 1, 1)
+    tensor = draft.signs.of_elements(draft, _to_nhwc(draft, value.tensor, pixel))
+    return replace(value, tensor=tensor, map=pixel)
+
+
+def _to_nhwc(draft: Draft, tensor: int, pixels: Map) -> int:
+    """A map (N, C, H, W), or what has its elements in that order, as (N, H, W, C)."""
+    channels, height, width = pixels
+    if channels == 1 or height * width == 1:
+        return arithmetic.reshape(draft, tensor, (draft.batch, height, width, channels))
+    tensor = arithmetic.reshape(draft, tensor, (draft.batch, *pixels))
+    return arithmetic.transpose(draft, tensor, (0, 2, 3, 1))
 
 
 def plain(draft: Draft, value: Value) -> Value:

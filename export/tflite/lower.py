@@ -11,14 +11,20 @@ from bnnkit.export.tflite import (
     elementwise,
     float_layers,
     fully_connected,
+    functions,
     integer_layers,
     layout,
     options,
+    padding,
+    parts,
     pooling,
     reductions,
+    resizing,
     shaping,
     signs,
     stochastic_sign,
+    transposed_convolution,
+    truths,
 )
 from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.sign_form import SignForm
@@ -44,27 +50,39 @@ LOWERINGS: Final[dict[str, Lowering]] = {
     "BatchNormalization": elementwise.batch_normalization,
     "Cast": shaping.cast,
     "Clip": elementwise.clip,
-    "Concat": shaping.concat,
+    "Concat": parts.concat,
     "Conv": float_layers.conv,
+    "ConvTranspose": transposed_convolution.conv_transpose,
     "Dropout": shaping.identity,
+    "Elu": functions.elu,
     "Flatten": shaping.flatten,
+    "Gelu": functions.gelu,
     "Gemm": fully_connected.gemm,
     "GlobalAveragePool": reductions.reduce,
     "GlobalMaxPool": reductions.reduce,
+    "HardSigmoid": functions.hard_sigmoid,
     "Identity": shaping.identity,
     "LeakyRelu": elementwise.leaky_relu,
     "LogSoftmax": elementwise.softmax,
     "MatMul": fully_connected.mat_mul,
     "MaxPool": pooling.max_pool,
     "PRelu": elementwise.p_relu,
-    "Pad": shaping.pad,
+    "Pad": padding.pad,
+    "Pow": functions.power,
     "ReduceMax": reductions.reduce,
     "ReduceMean": reductions.reduce,
     "ReduceSum": reductions.reduce,
     "Reshape": shaping.reshape,
+    "Resize": resizing.resize,
+    "Slice": parts.slice_,
     "Softmax": elementwise.softmax,
+    "Softplus": functions.softplus,
+    "Split": parts.split,
     "Squeeze": shaping.squeeze,
+    "Transpose": shaping.transpose,
     "Unsqueeze": shaping.unsqueeze,
+    "Where": truths.where,
+    **dict.fromkeys(truths.COMPARISONS, truths.compare),
     **dict.fromkeys(elementwise.BINARY, elementwise.binary),
     **dict.fromkeys(elementwise.UNARY, elementwise.unary),
 }
@@ -123,8 +141,9 @@ def _map_of(shape: tuple[int, ...]) -> Map | None:
 def _output(draft: Draft, name: str) -> int:
     if name not in draft.values:
         raise UnsupportedError(f"the output {name!r} does not depend on the input")
-    value = layout.settled(draft, draft.values[name])
     draft.begin(name)
+    value = layout.whole(draft, draft.values[name])
+    draft.give(name, value)
     tensor = value.tensor
     if value.kind != "signs" and len(value.shape) == 1:
         tensor = layout.as_onnx(draft, value)

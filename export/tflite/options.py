@@ -34,7 +34,6 @@ PAD = Options(22)
 PADV2 = Options(43)
 TRANSPOSE = Options(26)
 RESHAPE = Options(17)
-GATHER = Options(23)
 EXP = Options(33)
 LOG_SOFTMAX = Options(36)
 MAXIMUM_MINIMUM = Options(39)
@@ -45,8 +44,14 @@ SOFTMAX = Options(9, ((0, "Float32", 1.0),))
 FULLY_CONNECTED = Options(8)
 STRIDED_SLICE = Options(32)
 DEQUANTIZE = Options(38)
+GREATER = Options(44)
 GREATER_EQUAL = Options(45)
+LESS = Options(41)
+LESS_EQUAL = Options(46)
+POW = Options(56)
 SELECT_V2 = Options(98)
+KEEPS_AXES = Options(27, ((0, "Bool", True),))
+"""Of MEAN, SUM and REDUCE_MAX."""
 
 
 def conv_2d(window: Window, padding: Padding, activation: Activation = Activation.NONE) -> Options:
@@ -72,14 +77,14 @@ def pool_2d(window: Window, padding: Padding) -> Options:
     return Options(5, (*_placed(window, padding), (3, "Int32", width), (4, "Int32", height)))
 
 
+def gather(axis: int = 0) -> Options:
+    """Of GATHER."""
+    return Options(23, ((0, "Int32", axis),))
+
+
 def concatenation(axis: int) -> Options:
     """Of CONCATENATION."""
     return Options(10, ((0, "Int32", axis),))
-
-
-def reducer(keep_dims: bool) -> Options:
-    """Of MEAN, SUM and REDUCE_MAX."""
-    return Options(27, ((0, "Bool", keep_dims),))
 
 
 def cast(source: TensorType, target: TensorType) -> Options:
@@ -90,6 +95,24 @@ def cast(source: TensorType, target: TensorType) -> Options:
 def leaky_relu(alpha: float) -> Options:
     """Of LEAKY_RELU."""
     return Options(75, ((0, "Float32", alpha),))
+
+
+def gelu(*, is_approximate: bool) -> Options:
+    """Of GELU."""
+    return Options(116, ((0, "Bool", is_approximate),))
+
+
+def resize_bilinear(*, align_corners: bool, half_pixel_centers: bool) -> Options:
+    """Of RESIZE_BILINEAR; its slots 0 and 1 are deprecated."""
+    return Options(15, ((2, "Bool", align_corners), (3, "Bool", half_pixel_centers)))
+
+
+def transpose_conv(strides: tuple[int, int]) -> Options:
+    """Of TRANSPOSE_CONV, with VALID."""
+    vertical, horizontal = strides
+    return Options(
+        49, ((0, "Int8", Padding.VALID), (1, "Int32", horizontal), (2, "Int32", vertical))
+    )
 
 
 def random(seed: int, second_seed: int) -> Options:

@@ -1,6 +1,6 @@
 """Signs as bits, for Larq Compute Engine."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from bnnkit.export.tflite.follow import Follow
 from bnnkit.export.tflite.values import LCE_WORD_BITS, Value
 from bnnkit.export.tflite.window import Window
 from bnnkit.tflite_schema import Padding
+
+_APART: Final = f"signs move singly, not in words of {LCE_WORD_BITS} channels: as float32"
 
 
 class PackedSigns:
@@ -34,6 +36,16 @@ class PackedSigns:
     def to_numbers(self, draft: Draft, tensor: int, channels: int) -> int:
         """LceDequantize."""
         return lce_operators.dequantize(draft, tensor, channels)
+
+    def to_elements(self, draft: Draft, tensor: int, channels: int) -> int:
+        """LceDequantize."""
+        with draft.choosing("LceDequantize", _APART):
+            return lce_operators.dequantize(draft, tensor, channels)
+
+    def of_elements(self, draft: Draft, tensor: int) -> int:
+        """LceQuantize."""
+        with draft.choosing("LceQuantize", _APART):
+            return lce_operators.quantize(draft, tensor)
 
     def max_pool(self, draft: Draft, tensor: int, window: Window, padding: Padding) -> int:
         """LceBMaxPool2d."""

@@ -16,32 +16,29 @@ _CODES: Final = {
     "ReduceMax": Builtin.REDUCE_MAX,
     "GlobalMaxPool": Builtin.REDUCE_MAX,
 }
-_NHWC: Final = {1: 3, 2: 1, 3: 2}
-"""Where the axes of a map of ONNX lie."""
 
 
 def reduce(draft: Draft, node: Node) -> None:
     """MEAN, SUM or REDUCE_MAX, over height and width or over axes that are named."""
     x = draft.value(node)
-    if x.kind != "real" or (x.map is not None and len(x.shape) != 3):
-        raise UnsupportedError("expected a map of real numbers")
+    if x.kind != "real":
+        raise UnsupportedError(f"expected real numbers, got {x.kind}")
+    where = layout.places(x)
+    if where is None:
+        x, where = layout.plain(draft, x), {1: 1}
     axes = _axes(draft, node, 1 + len(x.shape))
-    keep = node.kind.startswith("Global") or bool(node.attributes.get("keepdims", 1))
-    kept = tuple(1 if axis + 1 in axes else n for axis, n in enumerate(x.shape))
-    shape = kept if keep else tuple(n for i, n in enumerate(x.shape) if i + 1 not in axes)
-    if x.map is None:
-        stored, where = (draft.batch, *shape), axes
-        result = layout.real(x, x.tensor, shape=shape)
-    else:
-        if not keep and axes != (2, 3):
-            raise UnsupportedError("expected keepdims, or axes (2, 3)")
-        channels, height, width = kept
-        stored, where = (draft.batch, height, width, channels), tuple(_NHWC[a] for a in axes)
-        result = layout.real(x, x.tensor, shape=shape, map=(channels, height, width))
-    inputs = [x.tensor, draft.integers(*where)]
-    keeps = options.reducer(keep or x.map is not None)
-    tensor = draft.emit(_CODES[node.kind], inputs, stored, options=keeps)
-    draft.give(node.output, layout.real(result, tensor, may_be_minus_zero=True))
+    stored = [*draft.shape(x.tensor)]
+    for axis in axes:
+        stored[where[axis]] = 1
+    inputs = [x.tensor, draft.integers(*(where[axis] for axis in axes))]
+    tensor = draft.emit(_CODES[node.kind], inputs, stored, options=options.KEEPS_AXES)
+    shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape, start=1))
+    pixels = None if x.map is None else (stored[3], stored[1], stored[2])
+    result = layout.real(x, tensor, shape=shape, map=pixels, may_be_minus_zero=True)
+    if not (node.kind.startswith("Global") or node.attributes.get("keepdims", 1)):
+        left = [n for axis, n in enumerate(x.shape, start=1) if axis not in axes]
+        result = layout.reshaped(draft, result, left)
+    draft.give(node.output, result)
 
 
 def _axes(draft: Draft, node: Node, n_axes: int) -> tuple[int, ...]:

@@ -33,6 +33,12 @@ class SignForm(Protocol):
     def to_numbers(self, draft: "Draft", tensor: int, channels: int) -> int:
         """Signs as -1.0 and +1.0."""
 
+    def to_elements(self, draft: "Draft", tensor: int, channels: int) -> int:
+        """Signs (N, H, W, C), each an element of its own, -1 or +1."""
+
+    def of_elements(self, draft: "Draft", tensor: int) -> int:
+        """The signs of such elements (N, H, W, C)."""
+
     def max_pool(self, draft: "Draft", tensor: int, window: Window, padding: Padding) -> int:
         """The sign of the maximum of a window, which SAME clips at the border."""
 

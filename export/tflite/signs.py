@@ -10,6 +10,7 @@ from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.follow import minus
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.values import Value
+from bnnkit.tflite_schema import TensorType
 
 
 def sign(draft: Draft, node: Node) -> None:
@@ -35,9 +36,13 @@ def dequantize_linear(draft: Draft, node: Node) -> None:
     x = layout.settled(draft, draft.value(node))
     step = draft.constant_of(node, 1)
     zero_point = draft.constant_of(node, 2) if len(node.inputs) > 2 else np.uint8(0)
-    if x.kind != "signs" or x.map is None or np.any(zero_point != 1) or step.size != 1:
+    if x.kind != "signs" or np.any(zero_point != 1) or step.size != 1:
         raise UnsupportedError("expected signs with one scale and zero point 1")
-    numbers = draft.signs.to_numbers(draft, x.tensor, x.map[0])
+    numbers = x.tensor
+    if x.map is not None:
+        numbers = draft.signs.to_numbers(draft, numbers, x.map[0])
+    elif draft.type(numbers) is not TensorType.FLOAT32:
+        numbers = draft.signs.to_numbers(draft, numbers, x.shape[-1])
     if step.item() != 1:
         numbers = arithmetic.scale(draft, numbers, step.reshape(1))
     draft.give(node.output, layout.real(x, numbers))

@@ -25,7 +25,8 @@ class Node:
         name: For messages.
         inputs: Names of values; an empty one is an input left out.
         output: Name of its value.
-        attributes: By name.
+        attributes: By name. A Split has a node for each of its outputs, with the number `part`
+            and how many there are, `n_parts`.
     """
 
     kind: str
@@ -104,17 +105,16 @@ def _take(source: Source, proto: onnx.NodeProto) -> None:
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
     name = proto.name or proto.output[0]
     kind = domain + proto.op_type
-    if sum(bool(output) for output in proto.output) != 1:
-        raise UnsupportedError(f"{name} ({kind}) has several outputs, which TFLite cannot get yet")
-    source.nodes.append(
-        Node(
-            kind=kind,
-            name=name,
-            inputs=tuple(proto.input),
-            output=proto.output[0],
-            attributes=attributes,
+    if kind != "Split" and sum(bool(output) for output in proto.output) != 1:
+        raise UnsupportedError(f"{name} ({kind}): expected one output")
+    for part, output in enumerate(proto.output):
+        if kind == "Split":
+            attributes = {**attributes, "part": part, "n_parts": len(proto.output)}
+        node = Node(
+            kind=kind, name=name, inputs=tuple(proto.input), output=output, attributes=attributes
         )
-    )
+        if output:
+            source.nodes.append(node)
 
 
 def _computed(source: Source, proto: onnx.NodeProto) -> dict[str, Array]:

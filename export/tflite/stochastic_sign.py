@@ -54,5 +54,5 @@ def _quantiles(draft: Draft, uniforms: int, table: Array) -> int:
     chosen = options.cast(TensorType.FLOAT32, TensorType.INT32)
     index = draft.emit(Builtin.CAST, [counts], shape, kind=TensorType.INT32, options=chosen)
     return draft.emit(
-        Builtin.GATHER, [draft.constant(table), index], shape, options=options.GATHER
+        Builtin.GATHER, [draft.constant(table), index], shape, options=options.gather()
     )

@@ -13,7 +13,7 @@ from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.tflite import lower, source, writer
 from bnnkit.export.tflite.about import about
 from bnnkit.export.tflite.byte_signs import ByteSigns
-from bnnkit.export.tflite.layout import settled
+from bnnkit.export.tflite.layout import whole
 from bnnkit.export.tflite.packed_signs import PackedSigns
 from bnnkit.export.tflite.report import TfliteReport, Variant
 from bnnkit.export.tflite.sign_form import SignForm
@@ -111,7 +111,7 @@ def to_tflite(
         )
     draft = lower.lower(source.read(model), batch, _FORMS[variant], uniforms)
     outputs = lower.outputs(draft)
-    seen = {name: settled(draft, draft.values[name]) for name in traced if name in draft.values}
+    seen = {name: whole(draft, draft.values[name]) for name in traced if name in draft.values}
     network = draft.network(outputs + [value.tensor for value in seen.values()])
     content = writer.to_bytes(network, about(model))
     report = TfliteReport(

@@ -7,9 +7,12 @@
 |       | -1 and +1 where there are only builtin operators                              |
 | sum   | float32, which holds the integers below 2^24                                  |
 | real  | float32                                                                       |
+| truth | BOOL                                                                          |
 
 A map (C, H, W) lies as (N, H, W, C). A vector (F,) lies as (N, F), or still as the map that it was
-before it was flattened: whoever reads it orders its weights accordingly. Signs are always maps.
+before it was flattened: whoever reads it orders its weights accordingly. Vectors of signs are maps
+too. Signs of another number of axes lie as in ONNX, each in an element of its own, -1 or +1: int8
+where there are only builtin operators, else float32.
 """
 
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from typing import Literal
 
 from bnnkit.export.tflite.window import NO_PADS, Pads
 
-Kind = Literal["image", "signs", "sum", "real"]
+Kind = Literal["image", "signs", "sum", "real", "truth"]
 Map = tuple[int, int, int]
 
 LCE_WORD_BITS = 32
