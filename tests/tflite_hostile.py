@@ -14,6 +14,9 @@ from bnnkit.export.tflite.options import Options
 from bnnkit.runtime.tflite import to_model
 from bnnkit.tflite_schema import Builtin
 
+DROPS_AXES = Options(27, ((0, "Bool", False),))
+"""Of MEAN and SUM."""
+
 
 def _square(size: int, outputs: int = 1) -> tuple[Net, int]:
     """A column plus a row: a map (1, S, S, 1) of an input of S numbers."""
@@ -41,7 +44,7 @@ def repeated_output(size: int) -> bytes:
 def mean(size: int) -> bytes:
     net, added = _square(size)
     place = net.value((1, 1))
-    net.add(Builtin.MEAN, [added, net.constant([1, 2])], place, options=options.reducer(False))
+    net.add(Builtin.MEAN, [added, net.constant([1, 2])], place, options=DROPS_AXES)
     return net.content(place)
 
 
@@ -99,7 +102,7 @@ def binary_pooling(size: int) -> bytes:
     )
     place = net.value((1, 1))
     real = net.add("LceDequantize", [pooled], net.value((1, size, size, 1)))
-    net.add(Builtin.MEAN, [real, net.constant([1, 2])], place, options=options.reducer(False))
+    net.add(Builtin.MEAN, [real, net.constant([1, 2])], place, options=DROPS_AXES)
     return net.content(place)
 
 
@@ -183,7 +186,7 @@ def filled_constant(size: int) -> bytes:
     for _ in range(4):
         filled = net.add(Builtin.ABS, [filled], net.value((size, size)))
     place = net.value(())
-    net.add(Builtin.SUM, [filled, net.constant([0, 1])], place, options=options.reducer(False))
+    net.add(Builtin.SUM, [filled, net.constant([0, 1])], place, options=DROPS_AXES)
     return net.content(net.add(Builtin.NEG, [net.input], net.value((1, 1))))
 
 
@@ -194,7 +197,7 @@ def outer_product_of_constants(size: int) -> bytes:
     product = net.add(Builtin.MUL, [rows, columns], net.value((size, size)), options=options.MUL)
     place = net.value((size,))
     axes = net.constant([0])
-    net.add(Builtin.MEAN, [product, axes], place, options=options.reducer(False))
+    net.add(Builtin.MEAN, [product, axes], place, options=DROPS_AXES)
     return net.content(net.add(Builtin.NEG, [net.input], net.value((1, 1))))
 
 
