@@ -71,6 +71,17 @@ def network(
     return Network(tensors=tuple(tensors), operators=tuple(operators), inputs=inputs, outputs=last)
 
 
+def test_every_builtin_has_its_name() -> None:
+    """All 207 codes of schema.fbs; a name would be a number without."""
+    assert [int(code) for code in Builtin] == list(range(207))
+    assert (Builtin.GELU, Builtin.SIGN, Builtin.RESIZE_BILINEAR) == (150, 158, 23)
+
+
+def unaligned(code: Builtin, shape: tuple[int, ...], constant: object) -> Network:
+    """An operator whose constant is not of the kind that it wants."""
+    return network([real("x"), numbers(constant), real("y", shape)], [operator(code, 0, 1, 2)])
+
+
 QUANTIZE = operator("LceQuantize", 0, 1)
 BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
     "unknown operator": (
@@ -206,6 +217,42 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
         ),
         ArtifactError,
         r"operator 0 \(MAX_POOL_2D\): expected options of type 5, got type 9",
+    ),
+    "axes that are no whole numbers": (
+        unaligned(Builtin.MEAN, (1, 32), [1.0, 2.0]),
+        ArtifactError,
+        r"operator 0 \(MEAN\): expected input 1 of whole numbers, got float32",
+    ),
+    "weights of too few axes": (
+        unaligned(Builtin.CONV_2D, SHAPE, np.ones((4, 32))),
+        ArtifactError,
+        r"expected weights of 4 axes, got \(4, 32\)",
+    ),
+    "constants only": (
+        network(
+            [real("x", (1, 2)), numbers([1.0]), real("y", (1, 2))],
+            [operator(Builtin.FILL, 0, 1, 2)],
+        ),
+        UnsupportedError,
+        r"operator 0 \(FILL\): bnnkit knows this operator for constants only",
+    ),
+    "vast shape without elements": (
+        network([real("x"), real("c", (0, 1 << 30, 1 << 30)), real("y")], []),
+        ArtifactError,
+        "its shape is",
+    ),
+    "other constants for each image": (
+        network(
+            [real("x", (2, 4)), numbers([[1.0] * 4, [2.0] * 4]), real("y", (2, 4))],
+            [operator(Builtin.ADD, 0, 1, 2)],
+        ),
+        UnsupportedError,
+        "the same for each image",
+    ),
+    "over its own batch": (
+        network([real("x", (4,)), real("y", (4,))], [operator(Builtin.SOFTMAX, 0, 1)]),
+        UnsupportedError,
+        "an axis behind the batch",
     ),
     "many copies of a constant": (
         network(

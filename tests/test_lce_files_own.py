@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from artifacts import Artifact
+from artifacts import Artifact, noisy_digits_like
 from numpy.typing import NDArray
 from tflite_runs import normal
 
-from bnnkit.export.tflite import Variant, to_tflite
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.tflite import GivenUniforms, Uniforms, Variant, to_tflite
+from bnnkit.export.tflite.uniforms import RANDOM
 from bnnkit.runtime import Model, artifact
 from bnnkit.runtime.reference import Reference
 from bnnkit.runtime.tflite import to_model
@@ -50,6 +52,15 @@ def test_variants(variant: Variant) -> None:
     expected = Reference(model).run(images)[0]
     assert found.dtype == expected.dtype == np.dtype(np.int32)
     np.testing.assert_array_equal(found.transpose(0, 3, 1, 2), expected)
+
+
+@pytest.mark.parametrize("variant", ["lce", "builtin"])
+@pytest.mark.parametrize("uniforms", [RANDOM, GivenUniforms()])
+def test_sampled_files_are_named(variant: Variant, uniforms: Uniforms) -> None:
+    model, _ = noisy_digits_like()
+    content = to_tflite(model, variant=variant, uniforms=uniforms).content
+    with pytest.raises(UnsupportedError, match=r"a sampled TFLite file .* runs the \.onnx"):
+        to_model(content)
 
 
 def _as_artifact(found: NDArray[Any], expected: NDArray[Any]) -> NDArray[Any]:

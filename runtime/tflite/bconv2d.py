@@ -153,7 +153,9 @@ def _scaled(draft: Draft, operator: Operator, layer: _Layer, sums: str, shape: S
     numbers = [draft.constant_of(operator, index) for index in (2, 3)]
     for array in numbers:
         if array.shape != (len(layer.weight),) or array.dtype != np.float32:
-            raise ArtifactError(f"expected a number for each of {len(layer.weight)} channels")
+            raise ArtifactError(
+                f"expected a number for each of {len(layer.weight)} channels, got {array.shape}"
+            )
     multiplier, bias = (array.astype(np.float64) for array in numbers)
     bias = bias + layer.taps * multiplier
     tensor, zero_point = draft.tensor(operator.output), 0

@@ -1,7 +1,6 @@
 """The bytes of a .tflite file to an artifact in memory."""
 
 import json
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -10,27 +9,12 @@ from onnx import helper
 
 from bnnkit.artifact_format import DOMAIN, VERSION
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
-from bnnkit.runtime.tflite import (
-    bconv2d,
-    blocks,
-    choice,
-    elementwise,
-    functions,
-    gathering,
-    joining,
-    layers,
-    lce_operators,
-    pooling,
-    resizing,
-    shaping,
-    slicing,
-    transpose_conv,
-)
 from bnnkit.runtime.tflite.draft import Draft
 from bnnkit.runtime.tflite.folding import FOLDS, fold
 from bnnkit.runtime.tflite.interface import give_input, give_output
 from bnnkit.runtime.tflite.network import Network, Operator
 from bnnkit.runtime.tflite.read import is_tflite, read
+from bnnkit.runtime.tflite.translations import TRANSLATIONS, Translation
 from bnnkit.tflite_schema import Builtin
 
 __all__ = ["is_tflite", "to_model"]
@@ -41,78 +25,6 @@ _OWN: Final = "bnnkit "
 """What the description of a file of bnnkit's exporter begins with."""
 _MOST_NAMED: Final = 4
 """Of inputs, or of the operators that bnnkit lacks."""
-
-_Translation = Callable[[Draft, Operator], None]
-
-TRANSLATIONS: Final[dict[Builtin | str, _Translation]] = {
-    "LceQuantize": lce_operators.quantize,
-    "LceDequantize": lce_operators.dequantize,
-    "LceBMaxPool2d": lce_operators.max_pool,
-    "LceBconv2d": bconv2d.bconv2d,
-    Builtin.CONV_2D: layers.conv_2d,
-    Builtin.DEPTHWISE_CONV_2D: layers.depthwise_conv_2d,
-    Builtin.FULLY_CONNECTED: layers.fully_connected,
-    Builtin.MAX_POOL_2D: pooling.pool_2d,
-    Builtin.AVERAGE_POOL_2D: pooling.pool_2d,
-    Builtin.MEAN: pooling.reduce,
-    Builtin.SUM: pooling.reduce,
-    Builtin.REDUCE_MAX: pooling.reduce,
-    Builtin.REDUCE_MIN: pooling.reduce,
-    Builtin.REDUCE_PROD: pooling.reduce,
-    Builtin.RESHAPE: shaping.reshape,
-    Builtin.SQUEEZE: shaping.reshape,
-    Builtin.EXPAND_DIMS: shaping.reshape,
-    Builtin.TRANSPOSE: shaping.transpose,
-    Builtin.PAD: shaping.pad,
-    Builtin.PADV2: shaping.pad,
-    Builtin.CONCATENATION: joining.concatenation,
-    Builtin.SPLIT: slicing.split,
-    Builtin.SPLIT_V: slicing.split_v,
-    Builtin.STRIDED_SLICE: slicing.strided_slice,
-    Builtin.SLICE: slicing.slice_,
-    Builtin.QUANTIZE: elementwise.convert,
-    Builtin.DEQUANTIZE: elementwise.convert,
-    Builtin.CAST: elementwise.cast,
-    Builtin.SOFTMAX: elementwise.softmax,
-    Builtin.LOG_SOFTMAX: elementwise.softmax,
-    Builtin.PRELU: elementwise.p_relu,
-    Builtin.LEAKY_RELU: elementwise.leaky_relu,
-    Builtin.RELU6: elementwise.clipped,
-    Builtin.RELU_N1_TO_1: elementwise.clipped,
-    Builtin.SQUARE: functions.square,
-    Builtin.RSQRT: functions.rsqrt,
-    Builtin.GELU: functions.gelu,
-    Builtin.L2_NORMALIZATION: functions.l2_normalization,
-    Builtin.ADD_N: functions.add_n,
-    Builtin.ARG_MAX: elementwise.arg_max,
-    Builtin.ARG_MIN: elementwise.arg_max,
-    Builtin.TRANSPOSE_CONV: transpose_conv.transpose_conv,
-    Builtin.RESIZE_NEAREST_NEIGHBOR: resizing.resize_nearest,
-    Builtin.RESIZE_BILINEAR: resizing.resize_bilinear,
-    Builtin.GATHER: gathering.gather,
-    Builtin.TILE: gathering.tile,
-    Builtin.BROADCAST_TO: gathering.broadcast_to,
-    Builtin.REVERSE_V2: gathering.reverse,
-    Builtin.MIRROR_PAD: gathering.mirror_pad,
-    Builtin.PACK: blocks.pack,
-    Builtin.UNPACK: blocks.unpack,
-    Builtin.DEPTH_TO_SPACE: blocks.depth_to_space,
-    Builtin.SPACE_TO_DEPTH: blocks.space_to_depth,
-    Builtin.SELECT: choice.select,
-    Builtin.SELECT_V2: choice.select,
-    Builtin.GREATER_EQUAL: choice.compare,
-    Builtin.LESS_EQUAL: choice.compare,
-    Builtin.GREATER: choice.compare,
-    Builtin.LESS: choice.compare,
-    Builtin.EQUAL: choice.compare,
-    Builtin.NOT_EQUAL: choice.compare,
-    Builtin.LOGICAL_AND: choice.logic,
-    Builtin.LOGICAL_OR: choice.logic,
-    Builtin.LOGICAL_NOT: choice.logical_not,
-    **dict.fromkeys(elementwise.BINARY, elementwise.binary),
-    **dict.fromkeys(elementwise.UNARY, elementwise.unary),
-}
-"""By the code of the operator."""
 
 
 def to_model(content: bytes) -> onnx.ModelProto:
@@ -194,7 +106,7 @@ def _check_known(network: Network) -> None:
     )
 
 
-def _translation(operator: Operator) -> _Translation:
+def _translation(operator: Operator) -> Translation:
     """What becomes of an operator of which an input is computed.
 
     Raises:
