@@ -20,6 +20,7 @@ from bnnkit.export.tflite import (
     pooling,
     reductions,
     resizing,
+    shapes,
     shaping,
     signs,
     stochastic_sign,
@@ -74,6 +75,7 @@ LOWERINGS: Final[dict[str, Lowering]] = {
     "ReduceSum": reductions.reduce,
     "Reshape": shaping.reshape,
     "Resize": resizing.resize,
+    "Shape": shapes.shape,
     "Slice": parts.slice_,
     "Softmax": elementwise.softmax,
     "Softplus": functions.softplus,
@@ -99,6 +101,9 @@ def lower(source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> Dr
     draft.give(source.input, _image(draft))
     for node in source.nodes:
         if node.output in draft.absorbed:
+            continue
+        if shapes.is_constant(draft, node):
+            shapes.fold(draft, node)
             continue
         if node.kind not in LOWERINGS:
             raise UnsupportedError(f"{node.name}: TFLite export does not know {node.kind}")

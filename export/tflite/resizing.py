@@ -36,13 +36,14 @@ def resize(draft: Draft, node: Node) -> None:
     if x.kind != "real" or len(x.shape) != 3:
         raise UnsupportedError(f"expected a map of real numbers, got {x.kind} (N, *{x.shape})")
     scales, sizes = _target(draft, node, x)
+    _check(node, x, scales, sizes)
     mode = node.attributes.get("mode", b"nearest")
     if mode == b"nearest":
         tensor = x.tensor
         for axis in range(2):
             tensor = _gather(draft, node, tensor, axis, sizes[axis], scales[axis])
     elif mode == b"linear" and not node.attributes.get("antialias", 0):
-        tensor = _bilinear(draft, node, x, scales, sizes)
+        tensor = _bilinear(draft, node, x, sizes)
     else:
         raise UnsupportedError(
             f"expected nearest or linear without antialias, got {mode.decode()}"
@@ -97,19 +98,25 @@ def _coordinates(node: Node, before: int, size: int, scale: float) -> Floats:
         return places / scale
     if mode == b"align_corners":
         return places * (before - 1) / max(size - 1, 1)
-    if mode == b"pytorch_half_pixel" and size == 1:
-        return places
     return (places + 0.5) / scale - 0.5
 
 
-def _bilinear(draft: Draft, node: Node, x: Value, scales: list[float], sizes: list[int]) -> int:
-    """Its scale is that of the sizes, which ONNX may round."""
-    align_corners, half_pixel_centers = _BILINEAR[_mode(node)]
+def _check(node: Node, x: Value, scales: list[float], sizes: list[int]) -> None:
+    """Refuse what engines count otherwise than one another, or TFLite than ONNX.
+
+    TFLite's scale is that of the sizes, which ONNX may have rounded.
+    """
+    mode, linear = _mode(node), node.attributes.get("mode") == b"linear"
     for before, size, scale in zip(x.shape[1:], sizes, scales, strict=True):
-        if not align_corners and not np.isclose(before * scale, size, rtol=1e-6):
+        is_whole = bool(np.isclose(before * scale, size, rtol=1e-6, atol=0))
+        if not is_whole and (linear or mode == b"align_corners"):
             raise UnsupportedError(f"expected a scale that makes whole pixels of {before}")
-        if _mode(node) == b"pytorch_half_pixel" and size == 1 < before:
+        if mode == b"pytorch_half_pixel" and size == 1 < before:
             raise UnsupportedError("expected more than one pixel for pytorch_half_pixel")
+
+
+def _bilinear(draft: Draft, node: Node, x: Value, sizes: list[int]) -> int:
+    align_corners, half_pixel_centers = _BILINEAR[_mode(node)]
     chosen = options.resize_bilinear(
         align_corners=align_corners, half_pixel_centers=half_pixel_centers
     )
