@@ -103,6 +103,9 @@ INEXACT: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("Pad", {}, [np.array([0, 0, -1, 2, 0, 0, 1, -3])]),
     ("ArgMax", {"axis": 1}, []),
     ("ArgMax", {"axis": 2, "keepdims": 0}, []),
+    ("LayerNormalization", {"axis": -2}, [np.arange(42, dtype=np.float32).reshape(6, 7)]),
+    ("LayerNormalization", {}, [np.arange(k, k + 7, dtype=np.float32) for k in (1, -2)]),
+    ("InstanceNormalization", {}, [np.arange(k, k + 5, dtype=np.float32) for k in (1, -2)]),
     ("BatchNormalization", {}, [np.arange(k, k + 5, dtype=np.float32) for k in (1, -2, 0, 3)]),
 ]
 
@@ -332,8 +335,24 @@ def test_signs_and_choices(place: str) -> None:
     assert_close(a, x, negative, chosen, exact=True)
 
 
+COMPARISONS = ["Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"]
+
+
+@pytest.mark.parametrize("kind", COMPARISONS)
+def test_comparisons_and_logic(kind: str) -> None:
+    a = Artifact(2)
+    truth = a.add(kind, "x", a.constant(np.float32(0)))
+    other = a.add("Cast", "x", to=9)
+    outs = [truth, a.add("And", truth, other), a.add("Or", truth, other), a.add("Not", truth)]
+    x = numbers(a, *MAP)
+    x[:, ::2] = [0.0, -0.0, 1.0, -1.0, 0.0, 2.0, -3.0]
+    assert_close(a, x, *(a.add("Cast", out, to=1) for out in outs), exact=True)
+
+
 def test_every_operator_is_tested() -> None:
     tested = {kind for kind, _, _ in ELEMENTWISE + INEXACT} | {
+        *COMPARISONS,
+        *("And", "Or", "Not"),
         "Sqrt",
         "Log",
         "Sign",

@@ -44,6 +44,25 @@ def _batch_norm(
     return np.asarray(x * alpha.reshape(shape) + beta.reshape(shape))
 
 
+def _layer_norm(a: Attributes, x: Array, scale: Array, bias: Array | None = None) -> Array:
+    axes = tuple(range(a.get("axis", -1) % x.ndim, x.ndim))
+    normal = _normalized(x, axes, a.get("epsilon", 1e-5)) * scale
+    return normal if bias is None else normal + bias
+
+
+def _instance_norm(a: Attributes, x: Array, scale: Array, bias: Array) -> Array:
+    column = (-1,) + (1,) * (x.ndim - 2)
+    normal = _normalized(x, tuple(range(2, x.ndim)), a.get("epsilon", 1e-5))
+    return np.asarray(normal * scale.reshape(column) + bias.reshape(column))
+
+
+def _normalized(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    """With mean 0 and variance 1 over some axes."""
+    centred = x - x.mean(axis=axes, keepdims=True)
+    variance = np.square(centred).mean(axis=axes, keepdims=True)
+    return np.asarray(centred / np.sqrt(variance + np.float32(epsilon)))
+
+
 def _gemm(a: Attributes, x: Array, w: Array, bias: Array | None = None) -> Array:
     left = x.T if a.get("transA") else x
     right = w.T if a.get("transB") else w
@@ -59,6 +78,8 @@ def _arg_max(a: Attributes, x: Array) -> Array:
 
 MIXING: dict[str, Callable[..., Array]] = {
     "DequantizeLinear": _dequantize,
+    "LayerNormalization": _layer_norm,
+    "InstanceNormalization": _instance_norm,
     "Softmax": _softmax,
     "LogSoftmax": _log_softmax,
     "ReduceMean": _reduction(np.mean),
