@@ -8,6 +8,8 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 DOMAIN = "bnnkit"
 """Of our operators, and the prefix of our metadata."""
+TFLITE_METADATA = "bnnkit"
+"""The entry of a TFLite file's metadata that holds ours."""
 VERSION = 1
 """Of the format and of the operators."""
 OLDEST_OPSET = 13

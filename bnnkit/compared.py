@@ -30,7 +30,7 @@ Compared = tuple[Tally, Evaluate]
 THREADS = (1, 2)
 
 
-class Contestants:
+class Comparees:
     """What is compared, and what cannot be.
 
     Args:

@@ -7,7 +7,10 @@ from enum import IntEnum
 
 from bnnkit.tflite_builtins import Builtin
 
-__all__ = ["Activation", "Builtin", "Padding", "TensorType"]
+__all__ = ["IDENTIFIER", "Activation", "Builtin", "Padding", "TensorType"]
+
+IDENTIFIER = b"TFL3"
+"""Of a file, behind its first four bytes."""
 
 
 class TensorType(IntEnum):

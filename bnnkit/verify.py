@@ -22,7 +22,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.calibration_record import CalibrationRecord, CalibrationSource, read_calibration
-from bnnkit.compared import Contestants
+from bnnkit.compared import Comparees
 from bnnkit.comparison import Comparison
 from bnnkit.engine import fixed_batch
 from bnnkit.engines import open_engine
@@ -103,19 +103,19 @@ def verify(
     if network is not None and calibration is not None:
         network = _calibrated(network, calibration)
     reference = ReferenceRun(model)
-    contestants = Contestants(model, images[:1], tflite)
-    contestants.add_torch(network)
-    contestants.add_engines()
+    comparees = Comparees(model, images[:1], tflite)
+    comparees.add_torch(network)
+    comparees.add_engines()
     if with_lce:
-        contestants.add_lce()
+        comparees.add_lce()
     elif tflite is not None:
-        contestants.try_lce()
+        comparees.try_lce()
     size = fixed_batch(model) or BATCH
     for start in range(0, len(images), size):
         batch = images[start : start + size]
         for sample in (None, *(replace(one, image_offset=start) for one in drawn)):
             expected = reference(batch, sample)
-            for tally, evaluate in contestants.compared:
+            for tally, evaluate in comparees.compared:
                 found = evaluate(batch, sample)
                 if found is not None:
                     tally.add(expected, found, first=start, sample=sample)
@@ -124,8 +124,8 @@ def verify(
         n_images=len(images),
         calibration=None if calibration is None else calibration.source,
         samples=drawn,
-        comparisons=tuple(tally.comparison() for tally, _ in contestants.compared),
-        left_out=contestants.left_out,
+        comparisons=tuple(tally.comparison() for tally, _ in comparees.compared),
+        left_out=comparees.left_out,
     )
 
 

@@ -426,7 +426,7 @@ def test_unknown_data(digits_model: Path) -> None:
         (["bench", "MODEL", "--threads", "1,01"], "each one once, got '1,01'"),
         (["bench", "MODEL", "--batch", "1,1"], "each one once, got '1,1'"),
         (["bench", "MODEL", "--json"], "'--json' requires an argument"),
-        (["export", "MODEL", "--to", "tflite", "-o", "x.tflite"], "no safetensors file"),
+        (["export", "MODEL", "-o", "x.onnx"], "expected a checkpoint, got the model file"),
         (["export", "MODEL", "--to", "c", "-o", "x.c"], "not available yet"),
         (["export", "MODEL", "--to", "coreml", "-o", "x"], "'coreml' is not one of"),
     ],

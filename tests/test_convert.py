@@ -188,3 +188,9 @@ def test_the_same_source_gives_the_same_bytes() -> None:
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(
         deterministic=True
     )
+
+
+def test_a_tflite_file_needs_no_conversion(tmp_path: Path) -> None:
+    path = Path(__file__).parent / "data" / "lce" / "quicknet.tflite"
+    with pytest.raises(FileError, match=r"got the TFLite file .*: bnnkit runs it as it is"):
+        convert_onnx(path, tmp_path / "out.onnx")

@@ -46,7 +46,8 @@ def test_a_file_gives_what_is_stored(path: Path) -> None:
     assert_outputs(engine.run(expected["images"]), expected)
     wanted = Reference(model).trace(expected["images"])
     traced = engine.trace(expected["images"])
-    assert len(traced) == len(packed_tensors(read(content)))
+    # What the artifact has between a tensor's nodes bears a slash; the tensors' own names do not.
+    assert traced.keys() == {name for name in wanted if "/" not in name}
     for name, signs in traced.items():
         np.testing.assert_array_equal(signs, wanted[name], err_msg=name)
 

@@ -11,8 +11,10 @@ from tflite_runs import needs_lce, normal, to_nhwc
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import Variant, options, to_tflite
 from bnnkit.export.tflite.options import Options
-from bnnkit.runtime.reference import Reference
+from bnnkit.runtime.reference import Reference, signs_of
 from bnnkit.runtime.tflite import to_model
+from bnnkit.runtime.tflite.outputs import packed_tensors
+from bnnkit.runtime.tflite.read import read
 from bnnkit.tflite_schema import Builtin
 
 WORDS = np.int32
@@ -176,3 +178,28 @@ def test_own_files_that_join_signs(variant: Variant) -> None:
     content = to_tflite(model, batch=2, variant=variant).content
     for (found,) in outputs_of(content, to_nhwc(images)):
         np.testing.assert_array_equal(found.transpose(0, 3, 1, 2), expected)
+
+
+def test_every_packed_tensor_is_told() -> None:
+    """Whatever moves packed signs: the artifact's names for them are those of packed_tensors."""
+    net = Net((1, 4, 4, 64))
+    words = net.signs(net.input)
+    numbers = [net.constant(array) for array in ([0, 1, 0, 0], [1, 4, 4, 2], [1, 1, 1, 1])]
+    cut = net.value((1, 3, 4, 2), WORDS)
+    net.add(Builtin.STRIDED_SLICE, [words, *numbers], cut, options=Options(32, ()))
+    real = net.add("LceDequantize", [cut], net.value((1, 3, 4, 64)))
+    content = net.content(real)
+    signs = {name for name in signs_of(to_model(content)) if "/" not in name}
+    assert packed_tensors(read(content)).keys() == signs
+
+
+@pytest.mark.parametrize("code", [Builtin.ADD, Builtin.SUB, Builtin.MUL])
+def test_constants_with_a_scale_are_not_added_up(code: Builtin) -> None:
+    """Their sum would have to be rounded to the scale of the result."""
+    net = Net((1, 4))
+    operands = [net.constant([1, 2, 3, 4], np.int8, scale) for scale in (1.0, 0.5)]
+    total = net.add(code, operands, net.value((4,), np.int8, 2.0))
+    real = net.add(Builtin.DEQUANTIZE, [total], net.value((4,)))
+    out = net.add(Builtin.ADD, [net.input, real], net.value((1, 4)))
+    with pytest.raises(UnsupportedError, match="constants that stand for themselves"):
+        to_model(net.content(out))

@@ -229,3 +229,9 @@ def test_signs_of_other_shapes_than_maps(shape: tuple[int, ...]) -> None:
 def test_what_mixes_the_images_of_a_batch_is_refused(kind: str) -> None:
     a = Artifact(5)
     refused(a.model((3, 4), a.add(kind, "x", axis=0)), f"{kind}.*mixes the images")
+
+
+def test_images_in_another_order_are_refused() -> None:
+    a = Artifact(6)
+    cut = [a.constant(np.array([n])) for n in (-1, -9, 0, -1)]
+    refused(a.model((3, 4), a.add("Slice", "x", *cut)), "Slice.*mixes the images")

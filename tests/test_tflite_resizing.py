@@ -41,8 +41,8 @@ def resized(
     [
         (mode, scales)
         for mode in MODES
-        for scales in ((2, 2), (3, 1), (0.5, 1.5), (0.4, 2.3))
-        if mode != "align_corners" or scales[0] != 0.4  # refused
+        for scales in ((2, 2), (3, 1), (0.5, 1.5), (0.375, 2.25))
+        if mode != "align_corners" or scales[0] != 0.375  # refused
     ],
 )
 def test_the_nearest_pixel(rounding: str, mode: str, scales: tuple[float, float]) -> None:
@@ -52,6 +52,31 @@ def test_the_nearest_pixel(rounding: str, mode: str, scales: tuple[float, float]
     }
     model = resized(scales, mode="nearest", **form)
     assert_equal_in_tflite(model, normal((2, 5, 6, 4)))
+
+
+@pytest.mark.parametrize("mode", ["asymmetric", "half_pixel"])
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+@pytest.mark.parametrize(("before", "scale"), [(10, 2.4), (14, 6 / 14), (10, 1.5), (9, 1 / 3)])
+def test_the_nearest_pixel_is_that_of_onnxruntime_or_refused(
+    before: int, scale: float, rounding: str, mode: str
+) -> None:
+    """It computes in float32, which decides where a place is next to the middle of two pixels."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    a = Artifact()
+    scales = a.constant(np.array([1, 1, scale, 1], np.float32))
+    form = {"nearest_mode": rounding, "coordinate_transformation_mode": mode}
+    model = a.model((1, before, 1), a.add("Resize", "x", "", scales, mode="nearest", **form))
+    images = normal((1, 1, before, 1))
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (wanted,) = session.run(None, {"x": images})
+    try:
+        results = list(all_results(model, images))
+    except UnsupportedError as error:
+        assert "engines do not agree" in str(error)  # noqa: PT017
+        assert scale != 1.5
+        return
+    for found in results:
+        np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -95,6 +120,10 @@ def test_what_is_refused() -> None:
             "expected a scale that makes whole pixels of 6",
         ),
         (resized((1.3, 2), mode="linear"), "expected a scale that makes whole pixels of 6"),
+        (
+            resized((7 / 6, 2), mode="nearest"),
+            "engines do not agree on the size of 6 pixels x .*",
+        ),
         (
             resized((2, 2), mode="linear", coordinate_transformation_mode="half_pixel_symmetric"),
             "expected coordinates as asymmetric, .*, got half_pixel_symmetric",

@@ -52,10 +52,13 @@ def summary(report: Report) -> list[str]:
     n_layers = len(report.layers)
     missing = f"; unknown for {unknown} of {n_layers} layers: no shapes" if unknown else ""
     excess = report.file_bytes - report.ideal_bytes
+    rest = f"names, shapes and functions: {size(excess)}"
+    if excess < 0:  # a .tflite file of int8, read as float32
+        rest = "the file has some of these numbers in fewer bits"
     lines = [
         f"multiply-accumulates for one input: {', '.join(parts) or 'none'}{missing}",
         f"file: {size(report.file_bytes)}; ideal, 1 bit for a binary weight and the rest as it is:"
-        f" {size(report.ideal_bytes)}; names, shapes and functions: {size(excess)}",
+        f" {size(report.ideal_bytes)}; {rest}",
     ]
     if report.weight_draws:
         bytes_of_draws = size(report.draw_bytes)

@@ -53,8 +53,14 @@ def _row(comparison: Comparison) -> tuple[str, ...]:
         f"{sum(difference.n_bits for difference in comparison.differences):,}",
         f"{comparison.n_classes_differ:,}",
         f"{comparison.output_difference:.1e}",
-        "equal" if comparison.is_equal else "NOT equal",
+        _verdict(comparison),
     )
+
+
+def _verdict(comparison: Comparison) -> str:
+    if not comparison.is_equal:
+        return "NOT equal"
+    return "equal" if comparison.n_tensors else "outputs equal"
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:

@@ -12,6 +12,7 @@ from onnx_ir.passes import common
 from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export.convert.tidy_source import tidied
 from bnnkit.export.functions import DOMAIN, OPSET
+from bnnkit.tflite_schema import IDENTIFIER
 
 INPUTS: Final = (ir.DataType.FLOAT, ir.DataType.UINT8)
 
@@ -29,6 +30,10 @@ def read_source(path: Path | str) -> onnx.ModelProto:
     except onnx.checker.ValidationError as error:
         raise FileError(f"cannot read the weights of {path}: {_first_line(error)}") from error
     except Exception as error:  # its errors have no common class
+        if Path(path).read_bytes()[4:8] == IDENTIFIER:
+            raise FileError(
+                f"expected an ONNX file, got the TFLite file {path}: bnnkit runs it as it is"
+            ) from error
         raise FileError(
             f"{path} is not an ONNX file, or a damaged one: {_first_line(error)}"
         ) from error

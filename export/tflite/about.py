@@ -1,14 +1,10 @@
 """What a .tflite file says about itself: the artifact's own metadata (docs/artifact.md)."""
 
 import json
-from typing import Final
 
 import onnx
 
-from bnnkit.artifact_format import DOMAIN
-
-ENTRY: Final = "bnnkit"
-"""The name of the entry in TFLite's list of metadata."""
+from bnnkit.artifact_format import DOMAIN, TFLITE_METADATA
 
 
 def about(model: onnx.ModelProto) -> dict[str, bytes]:
@@ -18,4 +14,4 @@ def about(model: onnx.ModelProto) -> dict[str, bytes]:
         for entry in model.metadata_props
         if entry.key.startswith(f"{DOMAIN}.")
     }
-    return {ENTRY: json.dumps(entries, ensure_ascii=False).encode()}
+    return {TFLITE_METADATA: json.dumps(entries, ensure_ascii=False).encode()}

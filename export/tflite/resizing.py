@@ -1,7 +1,7 @@
 """Resize of maps."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,19 +70,40 @@ def _target(draft: Draft, node: Node, x: Value) -> tuple[list[float], list[int]]
         factors |= {axis: sizes[axis] / whole[axis] for axis in axes if axis > 0}
     else:
         factors |= dict(zip(axes, draft.constant_of(node, 2).tolist(), strict=True))
-        sizes = {axis: int(whole[axis] * factors[axis]) for axis in range(4)}
+        sizes = {axis: _size(whole[axis], factors[axis]) for axis in range(4)}
     if factors[0] != 1 or factors[1] != 1 or policy != b"stretch":
         raise UnsupportedError("expected other sizes of height and width alone")
     return [factors[2], factors[3]], [sizes[2], sizes[3]]
 
 
+def _size(before: int, factor: float) -> int:
+    """Of a scaled axis.
+
+    Raises:
+        UnsupportedError: Engines that multiply in float32 and in float64 come to different sizes.
+    """
+    size = int(before * factor)
+    if size != int(np.float32(before) * np.float32(factor)):
+        raise UnsupportedError(f"engines do not agree on the size of {before} pixels x {factor}")
+    return size
+
+
 def _gather(draft: Draft, node: Node, tensor: int, axis: int, size: int, scale: float) -> int:
-    """The nearest rows, or columns."""
+    """The nearest rows, or columns.
+
+    Raises:
+        UnsupportedError: Which they are hangs on whether places are float32, as in ONNX Runtime.
+    """
     rounding = node.attributes.get("nearest_mode", b"round_prefer_floor")
     stored = list(draft.shape(tensor))
     before = stored[1 + axis]
-    places = _ROUNDINGS[rounding](_coordinates(node, before, size, scale))
-    index = np.clip(places, 0, before - 1).astype(np.int32)
+    found = [
+        _ROUNDINGS[rounding](_coordinates(node, before, size, scale, dtype).astype(np.float64))
+        for dtype in (np.float32, np.float64)
+    ]
+    if (found[0] != found[1]).any():
+        raise UnsupportedError(f"engines do not agree on the pixels of {before} x {scale}")
+    index = np.clip(found[0], 0, before - 1).astype(np.int32)
     if index.tolist() == list(range(before)):
         return tensor
     stored[1 + axis] = size
@@ -90,15 +111,19 @@ def _gather(draft: Draft, node: Node, tensor: int, axis: int, size: int, scale: 
     return draft.emit(Builtin.GATHER, inputs, stored, options=options.gather(1 + axis))
 
 
-def _coordinates(node: Node, before: int, size: int, scale: float) -> Floats:
-    """Where the outputs lie among the inputs of an axis."""
-    places = np.arange(size, dtype=np.float64)
-    mode = _mode(node)
+def _coordinates(
+    node: Node, before: int, size: int, scale: float, dtype: type[np.floating[Any]]
+) -> NDArray[Any]:
+    """Where the outputs lie among the inputs of an axis, each step rounded to a type."""
+    places: NDArray[Any] = np.arange(size, dtype=dtype)
+    mode, half = _mode(node), dtype(0.5)
     if mode == b"asymmetric":
-        return places / scale
-    if mode == b"align_corners":
-        return places * (before - 1) / max(size - 1, 1)
-    return (places + 0.5) / scale - 0.5
+        places = places / dtype(scale)
+    elif mode == b"align_corners":
+        places = places * dtype(before - 1) / dtype(max(size - 1, 1))
+    else:
+        places = (places + half) / dtype(scale) - half
+    return places
 
 
 def _check(node: Node, x: Value, scales: list[float], sizes: list[int]) -> None:

@@ -13,9 +13,8 @@ import numpy as np
 import bnnkit
 from bnnkit.export.tflite.network import Network, Operator, Tensor
 from bnnkit.export.tflite.options import Options
-from bnnkit.tflite_schema import Builtin
+from bnnkit.tflite_schema import IDENTIFIER, Builtin
 
-_IDENTIFIER = b"TFL3"
 _VERSION = 3
 _ALIGNMENT = 16
 """Of the content of constants, in bytes."""
@@ -50,7 +49,7 @@ def to_bytes(network: Network, metadata: Mapping[str, bytes] = NO_METADATA) -> b
         4: _tables(builder, buffers, _buffer),
         6: _tables(builder, entries, _metadata),
     }
-    builder.Finish(_table(builder, model), file_identifier=_IDENTIFIER)
+    builder.Finish(_table(builder, model), file_identifier=IDENTIFIER)
     return bytes(builder.Output())
 
 

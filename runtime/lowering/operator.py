@@ -25,10 +25,7 @@ def operator(draft: Draft, node: Node) -> None:
     """
     sources = tuple(source_of(draft, name) for name in node.inputs)
     result = _try_out(draft, node, sources)
-    if (
-        node.kind in ("Softmax", "LogSoftmax")
-        and node.attributes.get("axis", -1) % result.ndim == 0
-    ):
+    if _mixes_images(draft, node, result.ndim):
         raise UnsupportedError(f"node {node.name!r} ({node.kind}) mixes the images of a batch")
     kind = _kind(draft, node)
     if kind != "shape" and result.shape[:1] != (BATCH,):
@@ -45,6 +42,16 @@ def operator(draft: Draft, node: Node) -> None:
     )
     shape = result.shape if kind == "shape" else result.shape[1:]
     draft.add(step, Value(kind=kind, shape=shape, dtype=result.dtype))
+
+
+def _mixes_images(draft: Draft, node: Node, rank: int) -> bool:
+    """Whether an operator keeps the number of images, but not each to itself."""
+    if node.kind in ("Softmax", "LogSoftmax"):
+        return bool(node.attributes.get("axis", -1) % rank == 0)
+    if node.kind != "Slice" or len(node.inputs) < 5:
+        return False
+    axes, steps = draft.constant(node, 3), draft.constant(node, 4)
+    return bool(((axes % rank == 0) & (steps < 0)).any())  # the images in another order
 
 
 def _try_out(draft: Draft, node: Node, sources: tuple[Source, ...]) -> Array:

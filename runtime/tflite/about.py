@@ -6,12 +6,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact_format import DOMAIN
+from bnnkit.artifact_format import DOMAIN, TFLITE_METADATA
 from bnnkit.errors import ArtifactError
 from bnnkit.runtime.tflite.flatbuffer import Table
 
-ENTRY: Final = "bnnkit"
-"""The name of the entry in the file's list of metadata."""
 _METADATA, _NAME, _BUFFER = 6, 0, 1
 """Slots: of the list in the table Model, and of the table Metadata."""
 _OF_THE_FILE: Final = frozenset(
@@ -31,7 +29,7 @@ def about(root: Table, buffers: list[NDArray[np.uint8] | None]) -> dict[str, str
         ArtifactError: The entry is damaged.
     """
     entries = root.tables(_METADATA, lambda table: (table.text(_NAME), table.number(_BUFFER, "I")))
-    place = next((place for name, place in entries if name == ENTRY), None)
+    place = next((place for name, place in entries if name == TFLITE_METADATA), None)
     if place is None:
         return {}
     data = buffers[place] if place < len(buffers) else None

@@ -18,8 +18,9 @@ _LOGIC = {Builtin.LOGICAL_AND: "Min", Builtin.LOGICAL_OR: "Max"}
 def compare(draft: Draft, operator: Operator) -> None:
     """Two operands: >=, <=, >, <, = and not =.
 
-    bnnkit's Sign says whether a number is at least 0. The difference of two numbers is 0 only
-    where they are equal, because underflow is gradual, and ONNX's Sign of it is -1, 0 or 1.
+    bnnkit's Sign says whether a number is at least 0. The difference of two finite numbers is 0
+    only where they are equal, because underflow is gradual, and ONNX's Sign of it is -1, 0 or 1.
+    Equal infinities, and NaN, have the difference NaN: of these the result is not TFLite's.
     """
     operands, shape = operands_of(draft, operator)
     code = operator.builtin

@@ -58,12 +58,21 @@ def fold(draft: Draft, operator: Operator) -> bool:
     tensor = draft.tensor(operator.output)
     if tensor.type != TensorType.FLOAT32 and operator.code in _REAL:
         raise UnsupportedError("expected constants to become float32")
+    if operator.code in _BINARY and _is_scaled(draft, operator):
+        raise UnsupportedError("expected constants that stand for themselves, or float32 of them")
     draft.budget.spend_constants(prod(tensor.shape) * np.dtype(DTYPES[tensor.type]).itemsize)
     result = np.asarray(function(draft, operator))
     if result.shape != tensor.shape:
         raise ArtifactError(f"expected a constant of shape {result.shape}, got {tensor.shape}")
     draft.fold(operator.output, np.array(result, DTYPES[tensor.type], order="C"))
     return True
+
+
+def _is_scaled(draft: Draft, operator: Operator) -> bool:
+    """Whether a result is whole numbers, and it or an operand has a scale: it would be rounded."""
+    tensors = [draft.tensor(place) for place in (*operator.inputs, operator.output)]
+    is_real = draft.tensor(operator.output).type == TensorType.FLOAT32
+    return not is_real and any(tensor.quantization is not None for tensor in tensors)
 
 
 def _input(draft: Draft, operator: Operator, index: int = 0) -> Array:

@@ -11,7 +11,11 @@ from bnnkit.tflite_schema import Builtin, TensorType
 _SUBGRAPHS, _OUTPUTS = 2, 2
 """Slots of the tables Model and SubGraph."""
 _GIVE_SIGNS = {"LceQuantize", "LceBconv2d", "LceBMaxPool2d"}
-_MOVE_SIGNS = {Builtin.PAD, Builtin.PADV2, Builtin.RESHAPE, Builtin.CONCATENATION}
+_MOVE_SIGNS = {
+    *(Builtin.PAD, Builtin.PADV2, Builtin.RESHAPE, Builtin.SQUEEZE, Builtin.EXPAND_DIMS),
+    *(Builtin.TRANSPOSE, Builtin.CONCATENATION, Builtin.SPLIT, Builtin.SPLIT_V),
+    *(Builtin.STRIDED_SLICE, Builtin.SLICE, Builtin.GATHER),
+}
 
 
 def packed_tensors(network: Network) -> dict[str, int]:

@@ -14,9 +14,8 @@ from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.tflite.about import about
 from bnnkit.runtime.tflite.flatbuffer import Buffer, Table
 from bnnkit.runtime.tflite.network import ABSENT, Network, Operator, Quantization, Tensor
-from bnnkit.tflite_schema import Builtin, TensorType
+from bnnkit.tflite_schema import IDENTIFIER, Builtin, TensorType
 
-IDENTIFIER = b"TFL3"
 _VERSION = 3
 MOST_OPERATORS = 10_000
 _MOST_DIMENSIONS = 6

@@ -36,7 +36,7 @@ def resize_nearest(draft: Draft, operator: Operator) -> None:
         offset = np.float32(0.5 if half else 0)
         places = (np.arange(size, dtype=np.float32) + offset) * _scale(given, size, corners)
         # std::round: halves away from zero, and no place is negative.
-        whole = np.floor(places + np.float32(0.5)) if corners else np.floor(places)
+        whole = np.floor(places.astype(np.float64) + 0.5) if corners else np.floor(places)
         indices[axis] = np.clip(whole, 0, given - 1).astype(np.int64)
     taken = take(draft, value, indices)
     give_moved(draft, operator.inputs[0], operator.output, taken)

@@ -57,7 +57,7 @@ def transpose(draft: Draft, operator: Operator) -> None:
     rank = len(value.shape)
     if sorted(perm) != list(range(rank)) or perm[0] != 0:
         raise UnsupportedError(f"expected {rank} axes with the batch first, got {perm}")
-    if value.kind == "signs" and perm[-1] != rank - 1:
+    if draft.is_packed(operator.inputs[0]) and perm[-1] != rank - 1:
         raise UnsupportedError("expected the words of packed signs to stay last")
     inner = perm
     if rank == 4:
@@ -73,6 +73,8 @@ def pad(draft: Draft, operator: Operator) -> None:
     rank = len(value.shape)
     if widths.shape != (rank, 2) or (widths < 0).any() or widths[0].any():
         raise UnsupportedError(f"expected widths behind the batch, got {widths.tolist()}")
+    if value.kind == "signs" and not draft.is_packed(operator.inputs[0]):
+        raise UnsupportedError("expected numbers or packed signs to pad, got bools")
     fill = _fill(draft, operator, value)
     if value.kind == "signs" and widths[-1].any():
         raise UnsupportedError("expected packed signs to be padded around the map only")
