@@ -235,3 +235,11 @@ def test_images_in_another_order_are_refused() -> None:
     a = Artifact(6)
     cut = [a.constant(np.array([n])) for n in (-1, -9, 0, -1)]
     refused(a.model((3, 4), a.add("Slice", "x", *cut)), "Slice.*mixes the images")
+
+
+def test_a_slice_of_all_axes_keeps_the_images_where_they_are() -> None:
+    """Its axes are left out: they are those from the batch on."""
+    a = Artifact(7)
+    starts, ends = a.constant(np.array([0, 2, 0])), a.constant(np.array([99, -9, 4]))
+    out = a.add("Slice", "x", starts, ends, "", a.constant(np.array([1, -1, 2])))
+    assert_equal(a.model((3, 4), out), reals(a, 2, 3, 4))

@@ -50,7 +50,10 @@ def _mixes_images(draft: Draft, node: Node, rank: int) -> bool:
         return bool(node.attributes.get("axis", -1) % rank == 0)
     if node.kind != "Slice" or len(node.inputs) < 5:
         return False
-    axes, steps = draft.constant(node, 3), draft.constant(node, 4)
+    axes, steps = (draft.graph.constants.get(name) for name in node.inputs[3:5])
+    if steps is None:
+        return False
+    axes = np.arange(steps.size) if axes is None else axes
     return bool(((axes % rank == 0) & (steps < 0)).any())  # the images in another order
 
 
