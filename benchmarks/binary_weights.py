@@ -17,8 +17,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from bnnkit.artifact.bits import pack_weight
 from bnnkit.atomic import write_text
-from bnnkit.bits import pack_weight
 from bnnkit.runtime import Model
 
 RESULTS = Path(__file__).parent / "results" / "binary_weights.json"

@@ -22,12 +22,12 @@ from ensemble_table import write_ensemble_table
 from generator import generator_seconds, noisy_signs
 from networks import vgg
 
+from bnnkit.artifact.averaging import Averaging
 from bnnkit.atomic import write_text
-from bnnkit.averaging import Averaging
-from bnnkit.benchmark import interleave, random_images, ratio
-from bnnkit.engine import Engine
-from bnnkit.machine import describe_machine
-from bnnkit.rivals import open_contestant
+from bnnkit.bench.benchmark import interleave, random_images, ratio
+from bnnkit.bench.contestants import open_contestant
+from bnnkit.bench.machine import describe_machine
+from bnnkit.engines.engine import Engine
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "ensembles.json"

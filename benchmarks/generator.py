@@ -8,6 +8,7 @@ import onnx
 from numba import njit
 from numpy.typing import NDArray
 
+from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.kernels.compiled import compiled
 from bnnkit.runtime.kernels.program import KERNEL
 from bnnkit.runtime.kernels.records import PIXELS, Noise, read
@@ -16,7 +17,6 @@ from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.sampler import Sampler
 from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.stochastic import SampleSigns
-from bnnkit.sample import Sample
 
 RUNS = 30
 

@@ -21,11 +21,11 @@ from networks import NETWORKS, small_vgg
 from table import write_table
 
 from bnnkit.atomic import write_text
-from bnnkit.benchmark import Benchmark, benchmark, interleave, random_images, ratio
-from bnnkit.benchmark_json import to_json
-from bnnkit.machine import describe_machine
-from bnnkit.rivals import open_contestant
-from bnnkit.step_times import step_times
+from bnnkit.bench.benchmark import Benchmark, benchmark, interleave, random_images, ratio
+from bnnkit.bench.contestants import open_contestant
+from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.report_json import to_json
+from bnnkit.bench.step_times import step_times
 
 HERE = Path(__file__).parent
 ENGINES = (

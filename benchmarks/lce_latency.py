@@ -22,13 +22,13 @@ from lce_table import write_lce_table
 from numpy.typing import NDArray
 
 from bnnkit.atomic import write_text
-from bnnkit.benchmark import interleave, random_images, ratio
+from bnnkit.bench.benchmark import interleave, random_images, ratio
+from bnnkit.bench.machine import describe_machine
 from bnnkit.engines import open_engine
-from bnnkit.lce import KERNELS, Kernel
-from bnnkit.lce_file import LceOnFile
-from bnnkit.machine import describe_machine
-from bnnkit.runtime import artifact
+from bnnkit.engines.lce import KERNELS, Kernel
+from bnnkit.engines.lce_file import LceOnFile
 from bnnkit.runtime.cpu import binary_form, has_512_bits
+from bnnkit.runtime.open_file import read_with_source
 
 Array = NDArray[Any]
 HERE = Path(__file__).parent
@@ -45,7 +45,7 @@ class LceKernel(LceOnFile):
 
 def measure(path: Path, seconds: float) -> dict[str, Any]:
     """Latencies and ratios for one file, as JSON."""
-    model, content = artifact.read_with_source(path)
+    model, content = read_with_source(path)
     assert content is not None, f"{path} is no TFLite file"
     images = random_images(model, 1)
     rivals = [LceKernel(model, content, kernel) for kernel in KERNELS]

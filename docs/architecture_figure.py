@@ -69,7 +69,7 @@ BOXES = {
         2.8,
         1.1,
         "runtime",
-        "bnnkit.runtime.reference",
+        "bnnkit.artifact.reference",
         "slow and plain:\nsays what is right",
     ),
     "verify": (

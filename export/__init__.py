@@ -1,7 +1,7 @@
 """PyTorch to ONNX: the bit-packed artifact of docs/artifact.md, and the report on what is in it.
 
 What is named here needs torch and onnx-ir, which are imported when it is first asked for;
-`bnnkit.export.report` needs neither.
+`bnnkit.artifact.report` needs neither.
 """
 
 from importlib import import_module

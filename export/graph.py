@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.artifact.operators.functions import DOMAIN
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.functions import DOMAIN
 
 # Torch's exporter writes the path from the model to the operation here:
 # ['', 'features', 'features.3', 'conv2d'].

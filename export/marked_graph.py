@@ -17,8 +17,8 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
+from bnnkit.artifact.operators.functions import OPSET
 from bnnkit.errors import UnsupportedError, UsageError
-from bnnkit.export.functions import OPSET
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.sampling import numbering
 

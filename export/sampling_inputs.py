@@ -6,7 +6,7 @@ An initializer of the same name is the default: a run that gives only images is 
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact_format import SAMPLING_INPUTS
+from bnnkit.artifact.format import SAMPLING_INPUTS
 
 
 def add_sampling_inputs(graph: ir.Graph) -> None:

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from bnnkit.artifact.sample import MOST_SAMPLES, check_seed
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.nn.noise import Noise, get_noise
 from bnnkit.nn.quantile_table import quantile_table
-from bnnkit.sample import MOST_SAMPLES, check_seed
 
 
 @dataclass(frozen=True, kw_only=True)

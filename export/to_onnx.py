@@ -9,16 +9,16 @@ from onnx_ir.passes import common
 from torch import Tensor, nn
 
 import bnnkit
-from bnnkit.artifact_format import Mode
+from bnnkit.artifact.format import Mode
+from bnnkit.artifact.operators import functions
+from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UsageError
-from bnnkit.export import functions
 from bnnkit.export.graph import nodes
 from bnnkit.export.marked_graph import marked_graph
 from bnnkit.export.metadata import Metadata, metadata_props
 from bnnkit.export.passes import lower
 from bnnkit.export.passes.signs import is_noisy
-from bnnkit.export.report import Report, report
 from bnnkit.export.stochastic import Stochastic, noises_of
 
 IR_VERSION = 10

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.kernels.philox import ROUNDS, round_keys
-from bnnkit.sample import Sample
 
 Numbers = NDArray[np.int64]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.sample import samples_between
 from bnnkit.runtime.sampler import Drawing, Sampler
 from bnnkit.runtime.stopping import is_safe
 from bnnkit.runtime.uncertainty import entropy, mutual_information
 from bnnkit.runtime.values import Array
-from bnnkit.sample import samples_between
 
 LOOK = 2
 """Samples between two looks at whether an image is safe: whole antithetic pairs."""

@@ -9,20 +9,21 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.averaging import ERROR, MOST, Averaging, Samples
+from bnnkit.artifact.averaging import ERROR, MOST, Averaging, Samples
+from bnnkit.artifact.check import is_stochastic, metadata
+from bnnkit.artifact.deterministic import deterministic
+from bnnkit.artifact.graph import Graph, from_model
+from bnnkit.artifact.sample import Sample
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
-from bnnkit.runtime import artifact
-from bnnkit.runtime.deterministic import deterministic
 from bnnkit.runtime.ensemble import LOOK, Draw, Ensemble, adaptive, fixed
-from bnnkit.runtime.graph import Graph, from_model
 from bnnkit.runtime.idle import Idle
 from bnnkit.runtime.inputs import check_inputs
+from bnnkit.runtime.open_file import read
 from bnnkit.runtime.plan import Bound, Plan
 from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.sampler import Sampler
 from bnnkit.runtime.threads import check_threads
 from bnnkit.runtime.values import Array
-from bnnkit.sample import Sample
 
 
 def load(path: Path | str) -> "Model":
@@ -34,7 +35,7 @@ def load(path: Path | str) -> "Model":
         ArtifactError: The file is missing, truncated, no ONNX file, or of a newer format.
         UnsupportedError: It has an operator that the runtime lacks.
     """
-    model = artifact.read(path)
+    model = read(path)
     try:
         return Model(model)
     except UnsupportedError as error:
@@ -55,8 +56,8 @@ class Model:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self.metadata = artifact.metadata(model)
-        self.is_stochastic = artifact.is_stochastic(model)
+        self.metadata = metadata(model)
+        self.is_stochastic = is_stochastic(model)
         self._sampler = Sampler(model) if self.is_stochastic else None
         self.graph: Graph = from_model(deterministic(model))
         self._plan = Plan(self.graph)

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import numpy as np
 
-from bnnkit.runtime.graph import Graph
+from bnnkit.artifact.graph import Graph
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.lower import lower
 from bnnkit.runtime.memory import Memory

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.graph import Graph
 from bnnkit.errors import UsageError
-from bnnkit.runtime.graph import Graph
 from bnnkit.runtime.values import Array
 
 KEEPS_NUMBERS = {"Identity", "Flatten", "Reshape", "Squeeze"}

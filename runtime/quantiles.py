@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.sample import TABLE_SIZE
 from bnnkit.errors import ArtifactError
-from bnnkit.sample import TABLE_SIZE
 
 N_LINES = 32
 _SAFETY = 1.01

@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.runtime.graph import from_model
+from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.idle import Idle
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.plan import Plan, SampledBound
 from bnnkit.runtime.values import Array
-from bnnkit.sample import Sample
 
 Numbers = NDArray[np.int64]
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.bits import n_words, unpack_signs
+from bnnkit.artifact.bits import n_words, unpack_signs
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime import aligned
 from bnnkit.runtime.weights import padded_channels

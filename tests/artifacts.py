@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from bnnkit.bits import pack_weight
+from bnnkit.artifact.bits import pack_weight
 
 Array = NDArray[Any]
 

@@ -46,7 +46,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def digits_model(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model file of `digits_run`."""
-    from bnnkit.checkpoint_export import export_checkpoint
+    from bnnkit.deployment.export_checkpoint import export_checkpoint
 
     path = tmp_path_factory.mktemp("model") / "digits.onnx"
     export_checkpoint(digits_run, path)

@@ -14,10 +14,10 @@ import onnx
 from artifacts import Array, Artifact
 from onnx import TensorProto
 
+from bnnkit.artifact.reference import Reference
+from bnnkit.artifact.sample import Sample
 from bnnkit.runtime import Model
 from bnnkit.runtime.cpu import binary_form, has_512_bits
-from bnnkit.runtime.reference import Reference
-from bnnkit.sample import Sample
 
 
 def random_network(seed: int) -> tuple[onnx.ModelProto, Array]:

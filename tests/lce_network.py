@@ -7,13 +7,14 @@ import numpy as np
 from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
-from bnnkit.export.tflite.network import Network, Operator, Tensor
-from bnnkit.export.tflite.options import Options
-from bnnkit.export.tflite.writer import to_bytes
-from bnnkit.runtime import Model, artifact
-from bnnkit.runtime.reference import Reference
-from bnnkit.runtime.tflite import to_model
-from bnnkit.tflite_schema import Builtin, TensorType
+from bnnkit.artifact.check import check
+from bnnkit.artifact.reference import Reference
+from bnnkit.runtime import Model
+from bnnkit.runtime.from_tflite import to_model
+from bnnkit.tflite.options import Options
+from bnnkit.tflite.schema import Builtin, TensorType
+from bnnkit.tflite.write import to_bytes
+from bnnkit.tflite.written import Network, Operator, Tensor
 
 Array = NDArray[Any]
 
@@ -94,7 +95,7 @@ class Net:
 def outputs_of(content: bytes, images: Array) -> list[tuple[Array, ...]]:
     """What the reference and the runtime give for a file."""
     model = to_model(content)
-    artifact.check(model, "made by hand")
+    check(model, "made by hand")
     result = Model(model).run(images)
     return [
         tuple(Reference(model).run(images)),

@@ -1,8 +1,8 @@
 """LiteRT's interpreter in a process of its own, for a Python that has it and nothing of bnnkit.
 
-python litert_child.py FILE, where FILE is bnnkit/lce_child.py, which needs NumPy alone and says
-how messages are written. Each message is a file, its inputs, and whether XNNPACK runs what it can;
-the answer is all outputs.
+python litert_child.py FILE, where FILE is bnnkit/engines/lce_child.py, which needs NumPy alone and
+says how messages are written. Each message is a file, its inputs, and whether XNNPACK runs what it
+can; the answer is all outputs.
 """
 
 import importlib

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from bnnkit.export.convert.convert import to_artifact
+from bnnkit.export.from_onnx.convert import to_artifact
 from bnnkit.runtime import Model
 
 Array = NDArray[Any]

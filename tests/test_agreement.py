@@ -14,9 +14,9 @@ from torch import Tensor, nn
 import bnnkit.nn as bnn
 from bnnkit.engines import open_engine
 from bnnkit.export import export_onnx
-from bnnkit.runtime import artifact
-from bnnkit.torch_trace import TorchTrace
-from bnnkit.verify import verify
+from bnnkit.runtime.open_file import read
+from bnnkit.verification.torch_trace import TorchTrace
+from bnnkit.verification.verify import verify
 
 SIZE = 9
 
@@ -158,7 +158,7 @@ def test_all_engines_agree(
     break_what_can_break(network, rng)
     images = rng.integers(0, 256, (7, 2, SIZE, SIZE)).astype(np.uint8)
     export_onnx(network, torch.from_numpy(images[:1]), path)
-    model = artifact.read(path)
+    model = read(path)
     for batch in (images, images[:1]):
         want = TorchTrace(network)(batch).signs
         if branches:  # torch may round real numbers otherwise: verify excuses that, and counts it

@@ -5,8 +5,9 @@ import pytest
 from artifacts import digits_like
 from onnx import helper
 
+from bnnkit.artifact.check import metadata
 from bnnkit.errors import ArtifactError, BnnkitError
-from bnnkit.runtime import artifact, load
+from bnnkit.runtime import load
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 def test_metadata_is_what_bnnkit_wrote(path: Path) -> None:
     model = onnx.load(path)
     helper.set_model_props(model, {"bnnkit.mode": "deterministic", "author": "someone"})
-    assert artifact.metadata(model) == {"mode": "deterministic"}
+    assert metadata(model) == {"mode": "deterministic"}
 
 
 def test_a_whole_file_loads(path: Path) -> None:

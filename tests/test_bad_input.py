@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from onnx import helper
 from stopped_export import POINTS, stopped_export
 
+from bnnkit.artifact.operators.functions import function, names
 from bnnkit.atomic import write_text
 from bnnkit.cli.group import COMMANDS, bnnkit_command
 from bnnkit.engines import ENGINES
-from bnnkit.export.functions import function, names
 
 
 def _fail(*arguments: object) -> str:

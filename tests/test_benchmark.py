@@ -8,8 +8,9 @@ import pytest
 from artifacts import Artifact, digits_like
 from onnx import TensorProto
 
-from bnnkit import benchmark as benchmark_module
-from bnnkit.benchmark import (
+from bnnkit.artifact.operators.functions import function, names
+from bnnkit.bench import benchmark as benchmark_module
+from bnnkit.bench.benchmark import (
     MIN_ROUNDS,
     Benchmark,
     Measurement,
@@ -18,12 +19,11 @@ from bnnkit.benchmark import (
     ratio,
     rounds_together,
 )
-from bnnkit.benchmark_json import to_json
+from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.report_json import to_json
+from bnnkit.bench.step_times import StepTime, step_times
 from bnnkit.engines import open_engine
 from bnnkit.errors import UsageError
-from bnnkit.export.functions import function, names
-from bnnkit.machine import describe_machine
-from bnnkit.step_times import StepTime, step_times
 
 
 @pytest.fixture

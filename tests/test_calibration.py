@@ -11,15 +11,16 @@ from click.testing import CliRunner
 from torch import nn
 
 import bnnkit.nn as bnn
-from bnnkit import calibration, data
-from bnnkit.calibration import SAMPLES, calibrate, images_to_see
+from bnnkit import data
+from bnnkit.artifact.check import metadata
+from bnnkit.artifact.sample import Sample
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.data import Dataset
+from bnnkit.deployment import calibrate as calibration
+from bnnkit.deployment.calibrate import SAMPLES, calibrate, images_to_see
 from bnnkit.export.to_onnx import to_artifact
 from bnnkit.nn.sampling import sampling
 from bnnkit.runtime import Model
-from bnnkit.runtime.artifact import metadata
-from bnnkit.sample import Sample
 
 
 def network() -> nn.Sequential:

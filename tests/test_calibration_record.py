@@ -12,16 +12,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bnnkit import data
-from bnnkit.calibration_record import (
+from bnnkit.artifact.calibration_record import (
     KEY,
     CalibrationRecord,
     CalibrationSource,
     NormStatistics,
     read_calibration,
 )
+from bnnkit.artifact.check import metadata
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import ArtifactError
-from bnnkit.runtime import artifact
 
 Content = dict[str, Any]
 Change = Callable[[Content], object]
@@ -78,7 +78,7 @@ def test_a_record_is_read_as_it_was_written() -> None:
 
 def test_the_entry_is_as_documented(calibrated: tuple[str, Path]) -> None:
     mode, path = calibrated
-    content = json.loads(artifact.metadata(onnx.load(path))[KEY])
+    content = json.loads(metadata(onnx.load(path))[KEY])
     statistics = content.pop("statistics")
     assert content == {"data": "few", "mode": mode, "seed": 3, "images": 96}
     for text in statistics.values():

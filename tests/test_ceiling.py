@@ -9,10 +9,10 @@ import pytest
 from artifacts import digits_like
 from numpy.typing import NDArray
 
-from bnnkit.benchmark import random_images
+from bnnkit.bench.benchmark import random_images
+from bnnkit.bench.step_times import step_times
 from bnnkit.runtime.cpu import binary_form
 from bnnkit.runtime.kernels import ceiling
-from bnnkit.step_times import step_times
 
 OTHER_CPUS = {
     "avx2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""},

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from artifacts import Array, Artifact
 
+from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
-from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.plan import Plan
-from bnnkit.runtime.reference import Reference
 
 
 def assert_equal(a: Artifact, x: Array, *outputs: str, in_numpy: int = 1) -> None:

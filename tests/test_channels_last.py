@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from artifacts import Artifact
 
+from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
-from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.plan import Plan
-from bnnkit.runtime.reference import Reference
 
 
 @pytest.mark.parametrize("channels", [1, 3, 16, 21])

@@ -13,12 +13,12 @@ from artifacts import Artifact, digits_like
 from click.testing import CliRunner, Result
 from onnx import TensorProto
 
-from bnnkit import benchmark as benchmark_module
+from bnnkit.artifact.operators.functions import function, names
+from bnnkit.bench import benchmark as benchmark_module
 from bnnkit.cli import group
 from bnnkit.cli.console import print_json
 from bnnkit.cli.group import COMMANDS, bnnkit_command
 from bnnkit.engines import ENGINES, open_file
-from bnnkit.export.functions import function, names
 from bnnkit.runtime import load
 
 README = Path(__file__).parent.parent / "README.md"

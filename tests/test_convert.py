@@ -9,8 +9,8 @@ import pytest
 from onnx_graphs import assert_same, dense_with_sign, network, operators, run
 
 from bnnkit.errors import BnnkitError, FileError, UnsupportedError, UsageError
-from bnnkit.export.convert import convert_onnx
-from bnnkit.export.convert.convert import to_artifact
+from bnnkit.export.from_onnx import convert_onnx
+from bnnkit.export.from_onnx.convert import to_artifact
 from bnnkit.runtime import Model
 
 LAYERS = {

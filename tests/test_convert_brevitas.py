@@ -14,10 +14,10 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from bnnkit.export.convert.convert import to_artifact
-from bnnkit.export.report import report
+from bnnkit.artifact.reference import Reference
+from bnnkit.artifact.report import report
+from bnnkit.export.from_onnx.convert import to_artifact
 from bnnkit.runtime import Model
-from bnnkit.runtime.reference import Reference
 
 SMALL = Path(__file__).parent / "data" / "brevitas"
 LARGE = os.environ.get("BNNKIT_BREVITAS")

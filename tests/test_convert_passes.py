@@ -15,12 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.convert.batch_norms import split_batch_norms
-from bnnkit.export.convert.comparisons import at_least
-from bnnkit.export.convert.convert import to_artifact
-from bnnkit.export.convert.paths import name_paths
-from bnnkit.export.convert.quantizers import lower_quantizers
-from bnnkit.export.convert.weights import scales
+from bnnkit.export.from_onnx.batch_norms import split_batch_norms
+from bnnkit.export.from_onnx.comparisons import at_least
+from bnnkit.export.from_onnx.convert import to_artifact
+from bnnkit.export.from_onnx.paths import name_paths
+from bnnkit.export.from_onnx.quantizers import lower_quantizers
+from bnnkit.export.from_onnx.weights import scales
 
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from onnx_graphs import NUMBERS, assert_same, network, operators, run
 
-from bnnkit.export.convert.convert import to_artifact
-from bnnkit.export.convert.real_line import LARGEST, first_where, number_of, real_of
+from bnnkit.export.from_onnx.convert import to_artifact
+from bnnkit.export.from_onnx.real_line import LARGEST, first_where, number_of, real_of
 
 ONES = np.ones((1, 10), np.float32)
 CONSTANTS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx_graphs import network, operators, run
 
-from bnnkit.export.convert.convert import to_artifact
+from bnnkit.export.from_onnx.convert import to_artifact
 
 SIGN = "p = GreaterOrEqual(x, zero) s = Where(p, one, minus) "
 OPTIONS = [

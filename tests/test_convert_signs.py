@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx_graphs import NUMBERS, assert_same, dense_with_sign, network, operators, run
 
-from bnnkit.export.convert.convert import to_artifact
+from bnnkit.export.from_onnx.convert import to_artifact
 
 SIGNS = {
     "x >= 0": "b = GreaterOrEqual(x, zero) y = Where(b, one, minus)",

@@ -9,7 +9,7 @@ from onnx import helper
 from onnx_graphs import assert_same, network, operators
 
 from bnnkit.errors import BnnkitError, FileError, UnsupportedError
-from bnnkit.export.convert.convert import to_artifact
+from bnnkit.export.from_onnx.convert import to_artifact
 
 SIGN = "p = GreaterOrEqual(x, zero) y = Where(p, one, minus)"
 TYPES = ("float[N, 12] x", "float[N, 12] y")
@@ -109,7 +109,7 @@ def test_batch_norms_in_training_are_named() -> None:
 
 
 def test_weights_in_a_file_that_is_missing(tmp_path: Path) -> None:
-    from bnnkit.export.convert import convert_onnx
+    from bnnkit.export.from_onnx import convert_onnx
 
     model = network(SIGN, *TYPES, {"w": np.zeros(999, np.float32)})
     onnx.save(model, tmp_path / "a.onnx", save_as_external_data=True, location="w.bin")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from onnx_graphs import Array, assert_same, network, operators, run
 
-from bnnkit.export.convert.convert import to_artifact
-from bnnkit.export.convert.weights import scales
-from bnnkit.export.report import report
+from bnnkit.artifact.report import report
+from bnnkit.export.from_onnx.convert import to_artifact
+from bnnkit.export.from_onnx.weights import scales
 from bnnkit.runtime import Model
 
 SIGN = "p = GreaterOrEqual(x, zero) s = Where(p, one, minus) "

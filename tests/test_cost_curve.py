@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnnkit.averaging import Samples
-from bnnkit.cost_curve import draw_cost
+from bnnkit.artifact.averaging import Samples
 from bnnkit.errors import FileError, MissingExtraError, UsageError
-from bnnkit.evaluation import Evaluation
+from bnnkit.evaluation.cost_curve import draw_cost
+from bnnkit.evaluation.evaluate import Evaluation
 
 
 def _evaluation(samples: Samples, microseconds: float, accuracy: float, ece: float) -> Evaluation:

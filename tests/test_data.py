@@ -112,7 +112,9 @@ def test_unknown_name_lists_the_known() -> None:
 
 
 def test_data_needs_no_torch() -> None:
-    program = "import sys, bnnkit.data, bnnkit.metrics; sys.exit('torch' in sys.modules)"
+    program = (
+        "import sys, bnnkit.data, bnnkit.evaluation.metrics; sys.exit('torch' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
 
 

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from artifacts import Array, Artifact
 
+from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
-from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.plan import Plan
-from bnnkit.runtime.reference import Reference
 
 
 def integers(a: Artifact, *shape: int) -> Array:

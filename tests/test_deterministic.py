@@ -14,11 +14,11 @@ from onnx import numpy_helper
 from torch import nn
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.deterministic import deterministic
+from bnnkit.artifact.reference import Reference
 from bnnkit.errors import ArtifactError
 from bnnkit.export.to_onnx import to_artifact
 from bnnkit.models import build
-from bnnkit.runtime.deterministic import deterministic
-from bnnkit.runtime.reference import Reference
 
 Array = NDArray[Any]
 

@@ -9,16 +9,16 @@ from artifacts import Array, Artifact, digits_like, noisy_digits_like
 from onnx import TensorProto, helper
 from tflite_runs import needs_lce
 
-from bnnkit.averaging import Averaging, Samples
-from bnnkit.bits import pack_weight
-from bnnkit.engine import SamplingEngine
+from bnnkit.artifact.averaging import Averaging, Samples
+from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.operators.functions import function, names
+from bnnkit.artifact.sample import Sample
 from bnnkit.engines import ENGINES, open_engine
+from bnnkit.engines.engine import SamplingEngine
+from bnnkit.engines.ort_session import with_outputs
+from bnnkit.engines.rewrites.float32 import float_twin
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
-from bnnkit.export.functions import function, names
-from bnnkit.float_twin import float_twin
-from bnnkit.onnxruntime_session import with_outputs
 from bnnkit.runtime.uncertainty import entropy
-from bnnkit.sample import Sample
 
 FUNCTIONS = [function(name) for name in names()]
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from bnnkit.artifact_format import Mode
+from bnnkit.artifact.format import Mode
+from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
-from bnnkit.metrics import accuracy, nll
+from bnnkit.evaluation.metrics import accuracy, nll
 from bnnkit.nn import BinaryLinear, Sign, sampling
 from bnnkit.nn.evaluating import evaluating
-from bnnkit.sample import Sample
 from bnnkit.training import evaluate, recalibrate
 from bnnkit.training.evaluate import score
 

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import bnnkit.nn as bnn
-from bnnkit.coverage import signs_in_memory
+from bnnkit.artifact.report import report
 from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export import Metadata, export_onnx
-from bnnkit.export.report import report
 from bnnkit.export.to_onnx import to_artifact
 from bnnkit.models import build
 from bnnkit.runtime import Model, load
+from bnnkit.verification.coverage import signs_in_memory
 
 
 def randomise(model: nn.Module, images: Tensor, seed: int) -> None:

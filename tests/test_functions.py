@@ -11,8 +11,8 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from bnnkit.bits import pack_weight
-from bnnkit.export import functions
+from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.operators import functions
 
 CHANNELS = [1, 31, 32, 33, 64, 65, 129]
 TYPES = {

@@ -11,11 +11,11 @@ import pytest
 from artifacts import Artifact, digits_like, noisy_digits_like
 from tflite_runs import needs_lce, normal
 
-from bnnkit import lce, lce_child
+from bnnkit.artifact.reference import Reference
+from bnnkit.engines import lce, lce_child
+from bnnkit.engines.lce_process import VARIABLE
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
-from bnnkit.export.tflite import to_tflite
-from bnnkit.lce_process import VARIABLE
-from bnnkit.runtime.reference import Reference
+from bnnkit.export.to_tflite import to_tflite
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_another_python_that_cannot(
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     newer_numpy.setenv(VARIABLE, str(python))
-    newer_numpy.setattr("bnnkit.lce_process.PATIENCE_S", 2.0)
+    newer_numpy.setattr("bnnkit.engines.lce_process.PATIENCE_S", 2.0)
     with pytest.raises(UsageError, match="cannot be started"):
         lce.Interpreter(b"")
     python.chmod(0o755)
@@ -138,7 +138,7 @@ def test_a_file_with_an_unknown_operator_is_refused(capfd: pytest.CaptureFixture
 @needs_lce
 def test_tensorflow_and_torch_are_not_needed() -> None:
     code = (
-        "import sys, bnnkit.lce_child as lce; lce.load_wrapper(lce.extension());"
+        "import sys, bnnkit.engines.lce_child as lce; lce.load_wrapper(lce.extension());"
         "assert not {'tensorflow', 'torch', 'larq_compute_engine'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

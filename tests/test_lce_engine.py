@@ -11,18 +11,18 @@ from click.testing import CliRunner, Result
 from lce_files import assert_outputs, stored
 from tflite_runs import needs_lce
 
+from bnnkit.artifact.operators.functions import function, names
+from bnnkit.artifact.reference import Reference
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.engines import open_file
+from bnnkit.engines.lce import KERNELS, Interpreter, LarqComputeEngine
+from bnnkit.engines.lce_file import LceOnFile
 from bnnkit.errors import MissingExtraError
-from bnnkit.export.functions import function, names
-from bnnkit.export.tflite import to_tflite
-from bnnkit.lce import KERNELS, Interpreter, LarqComputeEngine
-from bnnkit.lce_file import LceOnFile
-from bnnkit.runtime import artifact
-from bnnkit.runtime.reference import Reference
-from bnnkit.runtime.tflite.outputs import packed_tensors, with_outputs
-from bnnkit.runtime.tflite.read import read
-from bnnkit.verify import verify
+from bnnkit.export.to_tflite import to_tflite
+from bnnkit.runtime.open_file import read_with_source
+from bnnkit.tflite.outputs import packed_tensors, with_outputs
+from bnnkit.tflite.read import read
+from bnnkit.verification.verify import verify
 
 DATA = Path(__file__).parent / "data" / "lce"
 FILES = sorted(DATA.glob("*.tflite"))
@@ -39,7 +39,7 @@ def command(*arguments: object) -> Result:
 @each_file
 def test_a_file_gives_what_is_stored(path: Path) -> None:
     expected = stored(path)
-    model, content = artifact.read_with_source(path)
+    model, content = read_with_source(path)
     assert content == path.read_bytes()
     engine = LceOnFile(model, content, kernel="reference")
     engine.check(expected["images"])
@@ -126,7 +126,7 @@ def test_verify_says_that_lce_is_not_there(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(*arguments: object, **options: object) -> None:
         raise MissingExtraError("the engine lce", "lce")
 
-    monkeypatch.setattr("bnnkit.compared.LceOnFile", refuse)
+    monkeypatch.setattr("bnnkit.verification.candidates.LceOnFile", refuse)
     result = command("verify", DATA / "quicknet.tflite", "--images", "2")
     assert "left out: lce: " in result.output
     asked = ["verify", str(DATA / "quicknet.tflite"), "--images", "2", "--lce"]

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from lce_files import DATA, FILES, assert_outputs, count_missing, stored
 
 import bnnkit.runtime as rt
+from bnnkit.artifact.reference import Reference
 from bnnkit.cli.group import bnnkit_command
-from bnnkit.runtime import artifact
-from bnnkit.runtime.reference import Reference
+from bnnkit.runtime.open_file import read
 
 NETWORKS = sorted(DATA.glob("lce/*.tflite"))
 OPERATORS = [path for path in FILES if path not in NETWORKS]
@@ -27,7 +27,7 @@ def test_there_are_files() -> None:
 @each_network
 def test_network_in_the_reference(path: Path) -> None:
     expected = stored(path)
-    reference = Reference(artifact.read(path))
+    reference = Reference(read(path))
     assert_outputs(tuple(reference.run(expected["images"])), expected)
     assert count_missing(reference.trace(expected["images"]), expected) == 0
 
@@ -46,7 +46,7 @@ def test_network_in_the_runtime(path: Path) -> None:
 @each_operator
 def test_operator_in_the_reference(path: Path) -> None:
     expected = stored(path)
-    results = Reference(artifact.read(path)).run(expected["images"])
+    results = Reference(read(path)).run(expected["images"])
     assert_outputs(tuple(results), expected)
 
 

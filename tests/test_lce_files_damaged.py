@@ -9,13 +9,13 @@ from flatbuffers import flexbuffers
 
 import bnnkit.runtime as rt
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
-from bnnkit.export.tflite import options
-from bnnkit.export.tflite.network import Network, Operator, Tensor
-from bnnkit.export.tflite.writer import to_bytes
-from bnnkit.runtime.tflite import to_model
-from bnnkit.runtime.tflite.flatbuffer import Buffer
-from bnnkit.runtime.tflite.flexbuffer import read_map
-from bnnkit.tflite_schema import Builtin, TensorType
+from bnnkit.runtime.from_tflite import to_model
+from bnnkit.tflite import options
+from bnnkit.tflite.flatbuffer import Buffer
+from bnnkit.tflite.flexbuffer import read_map
+from bnnkit.tflite.schema import Builtin, TensorType
+from bnnkit.tflite.write import to_bytes
+from bnnkit.tflite.written import Network, Operator, Tensor
 
 LCE = Path(__file__).parent / "data" / "lce"
 SHAPE = (1, 4, 4, 32)

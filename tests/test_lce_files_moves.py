@@ -10,10 +10,10 @@ from lce_files import FILES
 from lce_network import Array, Net, outputs_of
 from tflite_runs import needs_lce, normal, to_nhwc
 
-from bnnkit.export.tflite import Variant, to_tflite
-from bnnkit.runtime import artifact
-from bnnkit.runtime.reference import Reference
-from bnnkit.tflite_schema import Builtin
+from bnnkit.artifact.reference import Reference
+from bnnkit.export.to_tflite import Variant, to_tflite
+from bnnkit.runtime.open_file import read
+from bnnkit.tflite.schema import Builtin
 
 PERMUTATIONS = [(0, *inner) for inner in permutations((1, 2, 3))]
 
@@ -48,7 +48,7 @@ def test_transpose_of_other_ranks(perm: tuple[int, ...]) -> None:
 @needs_lce
 @pytest.mark.parametrize("perm", PERMUTATIONS)
 def test_transpose_in_lce(perm: tuple[int, ...]) -> None:
-    from bnnkit.lce import Interpreter
+    from bnnkit.engines.lce import Interpreter
 
     images = normal((2, 3, 4, 5))
     content = transposing(perm, images.shape)
@@ -75,5 +75,5 @@ def test_own_files_with_a_transpose(variant: Variant, shape: list[int]) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_shapes_are_what_onnx_infers(path: object) -> None:
-    model = artifact.read(str(path))
+    model = read(str(path))
     onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)

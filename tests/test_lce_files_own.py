@@ -8,12 +8,13 @@ from artifacts import Artifact, noisy_digits_like
 from numpy.typing import NDArray
 from tflite_runs import normal
 
+from bnnkit.artifact.check import check
+from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.tflite import GivenUniforms, Uniforms, Variant, to_tflite
-from bnnkit.export.tflite.uniforms import RANDOM
-from bnnkit.runtime import Model, artifact
-from bnnkit.runtime.reference import Reference
-from bnnkit.runtime.tflite import to_model
+from bnnkit.export.to_tflite import GivenUniforms, Uniforms, Variant, to_tflite
+from bnnkit.export.to_tflite.uniforms import RANDOM
+from bnnkit.runtime import Model
+from bnnkit.runtime.from_tflite import to_model
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -32,7 +33,7 @@ def test_network(
     images = normal((batch, channels, 8, 7))
     expected = Reference(model).run(images)[0]
     again = to_model(to_tflite(model, batch=batch).content)
-    artifact.check(again, "again.tflite")
+    check(again, "again.tflite")
     nhwc = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     for found in (Reference(again).run(nhwc)[0], Model(again).run(nhwc)):
         assert isinstance(found, np.ndarray)

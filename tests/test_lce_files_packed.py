@@ -8,21 +8,22 @@ from artifacts import Artifact
 from lce_network import Array, Net, outputs_of
 from tflite_runs import needs_lce, normal, to_nhwc
 
+from bnnkit.artifact.reference import Reference, signs_of
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.tflite import Variant, options, to_tflite
-from bnnkit.export.tflite.options import Options
-from bnnkit.runtime.reference import Reference, signs_of
-from bnnkit.runtime.tflite import to_model
-from bnnkit.runtime.tflite.outputs import packed_tensors
-from bnnkit.runtime.tflite.read import read
-from bnnkit.tflite_schema import Builtin
+from bnnkit.export.to_tflite import Variant, to_tflite
+from bnnkit.runtime.from_tflite import to_model
+from bnnkit.tflite import options
+from bnnkit.tflite.options import Options
+from bnnkit.tflite.outputs import packed_tensors
+from bnnkit.tflite.read import read
+from bnnkit.tflite.schema import Builtin
 
 WORDS = np.int32
 
 
 def assert_as_in_lce(content: bytes, images: Array) -> None:
     """The reference and the runtime give LCE's own bits."""
-    from bnnkit.lce import Interpreter
+    from bnnkit.engines.lce import Interpreter
 
     expected = Interpreter(content).run([images])
     for found in outputs_of(content, images):

@@ -6,10 +6,10 @@ import pytest
 from artifacts import Array, Artifact
 from onnx import TensorProto
 
+from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
-from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.plan import Plan
-from bnnkit.runtime.reference import Reference
 
 LIMITS: dict[str, tuple[float, float] | None] = {
     "none": None,

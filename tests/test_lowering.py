@@ -9,10 +9,10 @@ import pytest
 from artifacts import Array, Artifact
 from onnx import TensorProto
 
-from bnnkit.bits import pack_weight
+from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.reference import Reference, signs_of
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime import Model, load
-from bnnkit.runtime.reference import Reference, signs_of
 
 
 def assert_equal(model: onnx.ModelProto, x: Array) -> None:

@@ -1,4 +1,4 @@
-"""bnnkit.metrics against scikit-learn, slow loops, and values computed by hand."""
+"""bnnkit.evaluation.metrics against scikit-learn, slow loops, and values computed by hand."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bnnkit.errors import MissingExtraError, UsageError
-from bnnkit.metrics import accuracy, brier, ece, nll
+from bnnkit.evaluation.metrics import accuracy, brier, ece, nll
 
 Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 METRICS: list[Metric] = [accuracy, nll, brier, ece]

@@ -11,11 +11,11 @@ import torch
 from rich.console import Console
 
 from bnnkit import data
-from bnnkit.checkpoint_export import export_checkpoint
-from bnnkit.runtime import artifact
+from bnnkit.deployment.export_checkpoint import export_checkpoint
+from bnnkit.runtime.open_file import read
 from bnnkit.training import load_checkpoint, train
 from bnnkit.training.config import parse_config
-from bnnkit.verify import check_pair, verify
+from bnnkit.verification.verify import check_pair, verify
 
 MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 N_TRAINED_ON = 6000
@@ -49,7 +49,7 @@ def test_every_engine_gives_torchs_bits_on_all_test_images(tmp_path: Path) -> No
         torch.set_num_threads(threads)
     assert result.accuracy > 0.5  # it has learned something
     export_checkpoint(run, path)
-    model = artifact.read(path)
+    model = read(path)
     check_pair(run, model)
     found = verify(model, mnist.x_test, network=load_checkpoint(run).model, samples=0)
     assert found.n_images == len(mnist.x_test) == 10_000

@@ -12,15 +12,15 @@ from artifacts import Array
 from rich.console import Console
 
 from bnnkit import data
-from bnnkit.checkpoint_export import export_checkpoint
-from bnnkit.engine import SamplingEngine
+from bnnkit.artifact.sample import Sample
+from bnnkit.deployment.export_checkpoint import export_checkpoint
 from bnnkit.engines import open_engine
+from bnnkit.engines.engine import SamplingEngine
 from bnnkit.export import sign_laws
-from bnnkit.runtime import artifact
-from bnnkit.sample import Sample
-from bnnkit.torch_trace import TorchTrace
+from bnnkit.runtime.open_file import read
 from bnnkit.training import load_checkpoint, train
 from bnnkit.training.config import parse_config
+from bnnkit.verification.torch_trace import TorchTrace
 
 MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 SEEDS = (0, 1, 2**32 - 1, 2**32, 2**64 - 1)
@@ -70,7 +70,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     export_checkpoint(folder / "run", folder / "mnist.onnx")
     network = load_checkpoint(folder / "run").model
     trace = TorchTrace(network, laws=sign_laws(network, torch.from_numpy(images[:1])))
-    model = artifact.read(folder / "mnist.onnx")
+    model = read(folder / "mnist.onnx")
     engines = {
         "reference": _engine("reference", model),
         "onnxruntime": _engine("onnxruntime", model),

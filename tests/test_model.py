@@ -8,9 +8,9 @@ import onnx
 import pytest
 from artifacts import Array, Artifact, digits_like
 
+from bnnkit.artifact.reference import Reference, signs_of
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.runtime import Model, load
-from bnnkit.runtime.reference import Reference, signs_of
 
 
 def test_signs_and_scores_are_the_references(tmp_path: Path) -> None:

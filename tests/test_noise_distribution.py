@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bnnkit.artifact.operators.reference_sampling import place_of
+from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.nn import Logistic, Sign, get_noise, sampling
 from bnnkit.nn.layer_noise import draw
-from bnnkit.runtime.reference_sampling import place_of
-from bnnkit.sample import Sample
 
 CPU = torch.device("cpu")
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from artifacts import Array, Artifact
 
-from bnnkit.bits import pack_weight
+from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.reference import Reference
+from bnnkit.artifact.standard import OPERATORS
 from bnnkit.runtime import Model
-from bnnkit.runtime.graph import from_model
-from bnnkit.runtime.operators import OPERATORS
 from bnnkit.runtime.plan import Plan
-from bnnkit.runtime.reference import Reference
 
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 

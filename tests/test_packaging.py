@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,33 +15,85 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGE_DIR: dict[str, str] = PROJECT["tool"]["setuptools"]["package-dir"]
 PACKAGES: list[str] = PROJECT["tool"]["setuptools"]["packages"]
 
-CORE = {"bnnkit.errors", "bnnkit.bits", "bnnkit.atomic", "bnnkit.artifact_format"}
-CORE |= {"bnnkit.sample", "bnnkit.averaging", "bnnkit.tflite_schema"}
-CORE |= {"bnnkit.tflite_builtins"}
-TOP = {f"bnnkit.{path.stem}" for path in (ROOT / "bnnkit").glob("*.py") if path.stem[0] != "_"}
-TRAINS = {"bnnkit.training", "bnnkit.data", "bnnkit.models", "bnnkit.nn", "torch"}
-RUNS = {"bnnkit.runtime", "bnnkit.export", "numpy", "onnx"}
-ALLOWED = {
-    **{f"bnnkit/{name.partition('.')[2]}.py": CORE | {"numpy"} for name in sorted(CORE)},
-    "bnnkit/*.py": {"bnnkit", "bnnkit.rivals", "matplotlib", "onnxruntime", "torchmetrics"}
-    | TOP
-    | TRAINS
-    | RUNS,
-    "bnnkit/__main__.py": {"bnnkit.cli"},
-    "bnnkit/rivals": {"bnnkit.rivals", "openvino"} | TOP | RUNS,
-    "bnnkit/cli": {"bnnkit", "bnnkit.cli", "bnnkit.rivals", "click", "rich"} | TOP | TRAINS | RUNS,
-    "bnnkit/training": CORE
-    | TRAINS
-    | {"bnnkit", "numpy", "lightning_fabric", "lightning.fabric", "safetensors", "pydantic"}
-    | {"yaml", "rich", "matplotlib", "bnnkit.picture"},
-    "runtime": CORE | {"bnnkit.runtime", "numpy", "numba", "llvmlite", "onnx", "google.protobuf"},
-    "export": CORE
-    | {"bnnkit", "bnnkit.export", "bnnkit.nn", "numpy", "onnx", "onnx_ir", "torch", "flatbuffers"},
-    "bnnkit/data": CORE | {"bnnkit.data", "numpy", "sklearn"},
-    "bnnkit/nn": CORE | {"bnnkit.nn", "torch"},
-    "bnnkit/models": CORE | {"bnnkit.models", "bnnkit.nn", "torch"},
+FILE_FORMATS = {"numpy", "onnx"}
+TRAINING_ROOMS = {"training", "models", "nn", "data"}
+
+
+@dataclass(frozen=True)
+class Room:
+    """A folder of the package: what it owns, and what it may import besides its own modules.
+
+    Attributes:
+        owns: In a few words.
+        rooms: Other rooms, each on a lower floor.
+        packages: Of others, besides the standard library.
+    """
+
+    owns: str
+    rooms: set[str] = field(default_factory=set)
+    packages: set[str] = field(default_factory=set)
+
+
+ROOMS: dict[str, Room] = {
+    "cli": Room(
+        "the command line, one file a command",
+        {"verification", "bench", "deployment", "evaluation", "engines", "runtime", "export"}
+        | {"artifact", "tflite", "data", "training"},
+        {"click", "rich", "numpy", "onnx", "torch"},
+    ),
+    "verification": Room(
+        "whether every engine computes the same bits",
+        {"deployment", "engines", "export", "artifact", "tflite", "training", "nn"},
+        FILE_FORMATS | {"torch"},
+    ),
+    "deployment": Room(
+        "from a checkpoint to the calibrated artifact",
+        {"training", "runtime", "export", "artifact", "nn", "data"},
+        FILE_FORMATS | {"torch"},
+    ),
+    "bench": Room(
+        "how fast the engines are",
+        {"engines", "runtime", "artifact"},
+        FILE_FORMATS,
+    ),
+    "evaluation": Room(
+        "how accurate a network is, and how sure",
+        {"runtime", "artifact"},
+        {"numpy", "torch", "torchmetrics", "matplotlib"},
+    ),
+    "engines": Room(
+        "everything that executes an artifact",
+        {"runtime", "export", "nn", "artifact", "tflite"},
+        FILE_FORMATS | {"torch", "onnxruntime", "openvino"},
+    ),
+    "training": Room(
+        "configuration, loop, checkpoints",
+        {"models", "nn", "data", "artifact"},
+        {"numpy", "torch", "lightning_fabric", "lightning.fabric", "safetensors", "pydantic"}
+        | {"yaml", "rich", "matplotlib"},
+    ),
+    "runtime": Room(
+        "from the artifact to kernels, on boards without torch",
+        {"artifact", "tflite"},
+        FILE_FORMATS | {"numba", "llvmlite", "google.protobuf"},
+    ),
+    "export": Room(
+        "from torch and from files of others to the artifact and to TFLite",
+        {"nn", "artifact", "tflite"},
+        FILE_FORMATS | {"torch", "onnx_ir"},
+    ),
+    "models": Room("networks", {"nn"}, {"torch"}),
+    "nn": Room("layers, noises and estimators", {"artifact"}, {"torch"}),
+    "data": Room("data sets as arrays", set(), {"numpy", "sklearn"}),
+    "tflite": Room("the .tflite format alone", {"artifact"}, {"numpy", "flatbuffers"}),
+    "artifact": Room("the file that everything else reads", set(), FILE_FORMATS),
 }
-"""What a folder, or files, may import besides the standard library; docs/architecture.md."""
+"""The rooms from the top floor down: a room may import those below it that it names, never one
+above. So each part can be read, tested and installed with what lies below it only."""
+
+LOOSE = {"atomic": set[str](), "errors": set[str](), "plots": {"matplotlib"}}
+"""The modules that every room may import, and what they import."""
+MOST_LOOSE = 7
 
 HEAVY = {"torch", "onnxruntime", "numba", "onnx", "matplotlib", "sklearn", "lightning_fabric"}
 
@@ -68,6 +121,8 @@ def imported_modules(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "bnnkit":
+            yield from (f"bnnkit.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
 
@@ -88,34 +143,62 @@ def test_the_links_lead_to_the_folders() -> None:
         assert not link.is_symlink() or link.resolve() == ROOT / name
 
 
-def files_of(row: str) -> list[Path]:
-    """The files of a row of `ALLOWED`; those with a row of their own are not in `*.py`."""
-    if not row.endswith(".py"):
-        return list((ROOT / row).rglob("*.py"))
-    own = {ROOT / other for other in ALLOWED if "*" not in other and "*" in row}
-    return sorted(set(ROOT.glob(row)) - own)
+def folder_of_room(name: str) -> Path:
+    return ROOT / PACKAGE_DIR.get(f"bnnkit.{name}", f"bnnkit/{name}")
 
 
-def test_every_file_has_a_row() -> None:
-    rows = {path for row in ALLOWED for path in files_of(row)}
-    tops = [ROOT / name for name in ("bnnkit", "export", "runtime")]
-    links = {ROOT / "bnnkit" / name for name in ("export", "runtime")}
-    files = {path for top in tops for path in top.rglob("*.py") if not links & set(path.parents)}
-    assert files <= rows
+def is_within(module: str, packages: set[str]) -> bool:
+    return any(module == name or module.startswith(name + ".") for name in packages)
 
 
-@pytest.mark.parametrize("row", sorted(ALLOWED))
-def test_files_import_only_what_they_may(row: str) -> None:
-    files = files_of(row)
+def test_rooms_name_lower_floors_only() -> None:
+    floors = list(ROOMS)
+    for floor, (name, room) in enumerate(ROOMS.items()):
+        above = {other for other in room.rooms if floors.index(other) <= floor}
+        assert not above, f"arrows run down only: {name} must not import {above} above it"
+
+
+def test_every_folder_is_a_room() -> None:
+    links = {"export", "runtime"}
+    folders = {path.parent.name for path in (ROOT / "bnnkit").glob("*/__init__.py")} | links
+    assert folders == set(ROOMS), (
+        "each folder of bnnkit/ needs a row in ROOMS that says what it owns"
+    )
+
+
+def test_few_modules_lie_loose() -> None:
+    loose = {path.stem for path in (ROOT / "bnnkit").glob("*.py")}
+    assert len(loose) <= MOST_LOOSE, "a module belongs into the room of its kind"
+    assert loose - {"__init__", "__main__"} == set(LOOSE)
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_imports_only_what_it_may(name: str) -> None:
+    room, folder = ROOMS[name], folder_of_room(name)
+    ours = {f"bnnkit.{other}" for other in (name, *room.rooms, *LOOSE)}
+    files = list(folder.rglob("*.py"))
     assert files
     for path in files:
         for module in imported_modules(path):
-            first = module.partition(".")[0]
-            allowed = first in sys.stdlib_module_names or any(
-                module == name or (name != "bnnkit" and module.startswith(name + "."))
-                for name in ALLOWED[row]
-            )
-            assert allowed, f"{path.relative_to(ROOT)} imports {module}"
+            if module.partition(".")[0] in sys.stdlib_module_names or module == "bnnkit":
+                continue
+            where = f"{path.relative_to(ROOT)} imports {module}"
+            if module.startswith("bnnkit."):
+                why = f"{name} ({room.owns}) may import {sorted(room.rooms)} only"
+                assert is_within(module, ours), f"{where}, but {why}"
+            else:
+                why = (
+                    f"{name} may need {sorted(room.packages)} only, or it no longer installs alone"
+                )
+                assert is_within(module, room.packages), f"{where}, but {why}"
+
+
+@pytest.mark.parametrize("name", LOOSE)
+def test_loose_modules_import_nothing_of_the_rooms(name: str) -> None:
+    for module in imported_modules(ROOT / "bnnkit" / f"{name}.py"):
+        lower = {"bnnkit.errors", "bnnkit.atomic"} - {f"bnnkit.{name}"} | LOOSE[name]
+        is_standard = module.partition(".")[0] in sys.stdlib_module_names
+        assert is_standard or is_within(module, lower), f"{name}.py imports {module}"
 
 
 @pytest.mark.parametrize("module", ["bnnkit", "bnnkit.cli", "bnnkit.export", "bnnkit.errors"])
@@ -123,7 +206,7 @@ def test_importing_it_loads_nothing_heavy(module: str) -> None:
     assert not modules_after(f"import {module}") & HEAVY
 
 
-@pytest.mark.parametrize("module", ["bnnkit.runtime", "bnnkit.export.report", "bnnkit.data"])
+@pytest.mark.parametrize("module", ["bnnkit.runtime", "bnnkit.artifact.report", "bnnkit.data"])
 def test_a_board_needs_no_training_packages(module: str) -> None:
     heavy = {"torch", "onnxruntime", "onnx_ir", "matplotlib", "sklearn", "lightning_fabric"}
     assert not modules_after(f"import {module}") & heavy

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
-from bnnkit.bits import pack_weight
+from bnnkit.artifact.bits import pack_weight
 from bnnkit.export.graph import constant, set_module_path
 from bnnkit.export.passes.clean_up import remove_dead
 from bnnkit.export.passes.pooled_sums import compare_pooled_sums

@@ -9,7 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
-from bnnkit.bits import pack_weight
+from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.operators.reference_sampling import draw
+from bnnkit.artifact.reference import sampling_feeds
+from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.graph import constant, set_module_path
 from bnnkit.export.passes.clean_up import remove_dead
@@ -18,9 +21,6 @@ from bnnkit.export.passes.stochastic_signs import compare_with_noise, limits_of
 from bnnkit.export.sampling_inputs import add_sampling_inputs
 from bnnkit.export.stochastic import Stochastic
 from bnnkit.export.to_onnx import with_functions
-from bnnkit.runtime.reference import sampling_feeds
-from bnnkit.runtime.reference_sampling import draw
-from bnnkit.sample import Sample
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 POOL = "MaxPool <kernel_shape = [3, 2], strides = [2, 1], pads = [1, 0, 0, 1]>"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 from torch.nn import functional
 
-from bnnkit.bits import pack_weight
+from bnnkit.artifact.bits import pack_weight
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.find_thresholds import find_thresholds
 from bnnkit.export.graph import constant as content_of

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bnnkit import benchmark as benchmark_module
+from bnnkit.bench import benchmark as benchmark_module
 from bnnkit.cli import quickstart
 from bnnkit.cli.group import bnnkit_command
 

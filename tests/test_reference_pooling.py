@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from bnnkit.runtime.reference import Reference
+from bnnkit.artifact.reference import Reference
 
 Array = NDArray[Any]
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from philox_answers import KNOWN_ANSWERS, words
 
-from bnnkit.runtime.reference_sampling import draw, philox4x32, quantile_indices
-from bnnkit.sample import Sample
+from bnnkit.artifact.operators.reference_sampling import draw, philox4x32, quantile_indices
+from bnnkit.artifact.sample import Sample
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)

@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bnnkit.errors import FileError, MissingExtraError, UsageError
-from bnnkit.metrics import N_BINS, ece
-from bnnkit.reliability import draw_reliability, reliability
+from bnnkit.evaluation.metrics import N_BINS, ece
+from bnnkit.evaluation.reliability import draw_reliability, reliability
 
 
 def _predictions(seed: int, n: int = 500) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

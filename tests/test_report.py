@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.layer_report import Layer
+from bnnkit.artifact.report import report
 from bnnkit.cli.report_table import summary
-from bnnkit.export.layer_report import Layer
-from bnnkit.export.report import report
 from bnnkit.export.to_onnx import to_artifact
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
@@ -245,7 +245,7 @@ def test_a_large_file_is_not_near_its_ideal_size() -> None:
 
 def test_it_needs_no_torch() -> None:
     code = (
-        "import sys, bnnkit.export.report; "
+        "import sys, bnnkit.artifact.report; "
         "sys.exit('torch' in sys.modules or 'onnx_ir' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,16 +9,16 @@ import pytest
 from artifacts import Array, Artifact, digits_like
 from onnx import TensorProto
 
-from bnnkit.benchmark import benchmark
-from bnnkit.bits import pack_weight
+from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.operators.functions import function, names
+from bnnkit.bench.benchmark import benchmark
+from bnnkit.bench.contestants import CONTESTANTS, RIVALS, open_contestant
 from bnnkit.engines import open_engine
+from bnnkit.engines.ort_int8 import MOST_SINGLE
+from bnnkit.engines.ov import OpenVino
+from bnnkit.engines.rewrites.one_bit import ONE_BIT, OneBitTwin
+from bnnkit.engines.rewrites.qdq_int8 import IntegerTwin
 from bnnkit.errors import MissingExtraError, UsageError
-from bnnkit.export.functions import function, names
-from bnnkit.integer_twin import IntegerTwin
-from bnnkit.one_bit_twin import ONE_BIT, OneBitTwin
-from bnnkit.rivals import CONTESTANTS, RIVALS, open_contestant
-from bnnkit.rivals.onnxruntime_int8 import MOST_SINGLE
-from bnnkit.rivals.openvino import OpenVino
 
 PACKAGES = {
     "onnxruntime-int8": "onnxruntime",

@@ -9,12 +9,12 @@ import onnx
 import pytest
 from artifacts import Array, noisy_digits_like, noisy_real_like
 
-from bnnkit.averaging import Averaging
-from bnnkit.engine import SamplingEngine
+from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.operators.functions import function, names
+from bnnkit.artifact.sample import Sample
 from bnnkit.engines import open_engine
-from bnnkit.export.functions import function, names
-from bnnkit.runtime import artifact
-from bnnkit.sample import Sample
+from bnnkit.engines.engine import SamplingEngine
+from bnnkit.runtime.open_file import read
 
 SEEDS = (0, 1, 2**32 - 1, 2**32, 2**64 - 1)
 SAMPLES = range(10)
@@ -146,15 +146,15 @@ def test_the_bits_of_a_trained_network(digits_run: Path, digits_model: Path) -> 
 
     from bnnkit import data
     from bnnkit.export import sign_laws
-    from bnnkit.torch_trace import TorchTrace
     from bnnkit.training import load_checkpoint
+    from bnnkit.verification.torch_trace import TorchTrace
 
     network = load_checkpoint(digits_run).model
     images = data.load("digits").x_test[:7]
     laws = sign_laws(network, torch.from_numpy(images[:1]))
     assert laws
     trace = TorchTrace(network, laws=laws)
-    engines = Engines(artifact.read(digits_model))
+    engines = Engines(read(digits_model))
     for seed in SEEDS:
         for index in SAMPLES:
             sample = Sample(seed=seed, index=index, image_offset=100 * index)

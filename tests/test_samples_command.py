@@ -11,10 +11,10 @@ import pytest
 from artifacts import noisy_digits_like
 from click.testing import CliRunner
 
-from bnnkit import benchmark as benchmark_module
-from bnnkit.averaging import Averaging
+from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.operators.functions import function, names
+from bnnkit.bench import benchmark as benchmark_module
 from bnnkit.cli.group import bnnkit_command
-from bnnkit.export.functions import function, names
 from bnnkit.runtime import Model, load
 
 

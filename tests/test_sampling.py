@@ -9,6 +9,7 @@ from marks import exported_marks
 from test_philox import by_definition
 from torch import Tensor, nn
 
+from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.nn import (
     BinaryConv2d,
@@ -25,8 +26,7 @@ from bnnkit.nn.layer_noise import draw
 from bnnkit.nn.quantile_table import quantile_table
 from bnnkit.nn.sampling import next_number, numbering
 from bnnkit.nn.sign_law import SignLaw
-from bnnkit.sample import Sample
-from bnnkit.torch_trace import TorchTrace
+from bnnkit.verification.torch_trace import TorchTrace
 
 CPU = torch.device("cpu")
 NAMES = ["logistic", "uniform", "triangular"]

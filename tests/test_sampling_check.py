@@ -13,9 +13,10 @@ from onnx import numpy_helper
 from torch import nn
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.check import check, is_stochastic
 from bnnkit.errors import ArtifactError
 from bnnkit.export.to_onnx import to_artifact
-from bnnkit.runtime import artifact, load
+from bnnkit.runtime import load
 
 Change = Callable[[onnx.ModelProto], None]
 
@@ -153,5 +154,5 @@ def test_damaged_noise_is_refused(name: str, whole: onnx.ModelProto, tmp_path: P
 
 
 def test_a_whole_file_is_taken(whole: onnx.ModelProto) -> None:
-    artifact.check(whole, "model.onnx")
-    assert artifact.is_stochastic(whole)
+    check(whole, "model.onnx")
+    assert is_stochastic(whole)

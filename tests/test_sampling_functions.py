@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from philox_answers import KNOWN_ANSWERS, words
 
-from bnnkit.export import functions
-from bnnkit.runtime.reference_sampling import draw, philox4x32
-from bnnkit.sample import Sample
+from bnnkit.artifact.operators import functions
+from bnnkit.artifact.operators.reference_sampling import draw, philox4x32
+from bnnkit.artifact.sample import Sample
 
 Array = NDArray[Any]
 

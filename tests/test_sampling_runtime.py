@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
-from bnnkit.averaging import Averaging
+from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.reference import Reference
+from bnnkit.artifact.sample import MOST_SAMPLES, Sample
 from bnnkit.errors import ArtifactError, UnsupportedError, UsageError
 from bnnkit.runtime.draws import Draws
-from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.kernels.philox import ROUNDS
 from bnnkit.runtime.model import Model
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.quantiles import Quantiles, line_of
-from bnnkit.runtime.reference import Reference
-from bnnkit.sample import MOST_SAMPLES, Sample
 
 TABLES = {
     "steps": np.repeat(np.arange(-8, 8), 256) / 4,

@@ -18,6 +18,10 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.check import metadata
+from bnnkit.artifact.deterministic import deterministic
+from bnnkit.artifact.reference import Reference, sampling_feeds
+from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export import export_onnx, sign_laws
 from bnnkit.export.stochastic import Stochastic
@@ -25,11 +29,7 @@ from bnnkit.export.to_onnx import to_artifact
 from bnnkit.models import build
 from bnnkit.nn.noise import Logistic, Noise, Uniform
 from bnnkit.nn.quantile_table import quantile_table
-from bnnkit.runtime.artifact import metadata
-from bnnkit.runtime.deterministic import deterministic
-from bnnkit.runtime.reference import Reference, sampling_feeds
-from bnnkit.sample import Sample
-from bnnkit.torch_trace import TorchTrace
+from bnnkit.verification.torch_trace import TorchTrace
 
 Array = NDArray[Any]
 

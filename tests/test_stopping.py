@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bnnkit.averaging import Averaging
+from bnnkit.artifact.averaging import Averaging
 from bnnkit.errors import UsageError
 from bnnkit.runtime.stopping import SPREAD, is_safe, upper_tail
 

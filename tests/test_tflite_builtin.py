@@ -14,12 +14,12 @@ from test_tflite_writer import read_by_schema
 from tflite_runs import VARIANTS, assert_equal_in_builtins, needs_lce, normal, run_builtins
 
 from bnnkit import data
+from bnnkit.artifact.reference import Reference
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UsageError
-from bnnkit.export.tflite import Choice, to_tflite
+from bnnkit.export.to_tflite import Choice, to_tflite
 from bnnkit.runtime import Model
-from bnnkit.runtime.reference import Reference
-from bnnkit.tflite_schema import TensorType
+from bnnkit.tflite.schema import TensorType
 
 TINY = float(np.finfo(np.float32).smallest_normal)
 BYTE = "builtin operators have no layer of bits: a byte a weight"

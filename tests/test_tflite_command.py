@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from onnx import helper
 from tflite_runs import needs_lce, open_file
 
-from bnnkit.checkpoint_export import export_checkpoint
+from bnnkit.artifact.deterministic import deterministic
 from bnnkit.cli.group import bnnkit_command
-from bnnkit.export.convert import convert_onnx
-from bnnkit.export.tflite import RandomUniforms, to_tflite
-from bnnkit.runtime import artifact
-from bnnkit.runtime.deterministic import deterministic
+from bnnkit.deployment.export_checkpoint import export_checkpoint
+from bnnkit.export.from_onnx import convert_onnx
+from bnnkit.export.to_tflite import RandomUniforms, to_tflite
+from bnnkit.runtime.open_file import read
 
 
 def export(*words: object) -> tuple[int, str]:
@@ -68,13 +68,13 @@ def test_an_artifact_without_a_mode_has_no_noise(noisy: Path, tmp_path: Path) ->
     for words in ([], ["--mode", "deterministic"]):
         code, output = export(noisy, "--to", "tflite", *words, "-o", path)
         assert code == 0, output
-        assert path.read_bytes() == to_tflite(deterministic(artifact.read(noisy))).content
+        assert path.read_bytes() == to_tflite(deterministic(read(noisy))).content
 
 
 def test_a_deterministic_artifact(digits_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     deterministic_path = tmp_path / "d.onnx"
-    model = deterministic(artifact.read(digits_model))
+    model = deterministic(read(digits_model))
     deterministic_path.write_bytes(model.SerializeToString())
     code, output = export(deterministic_path, "--to", "tflite", "--json", "-o", path)
     assert code == 0, output
@@ -93,7 +93,7 @@ def test_a_converted_network(tmp_path: Path) -> None:
     convert_onnx(source, onnx_path)
     code, output = export(onnx_path, "--to", "tflite", "-o", path)
     assert code == 0, output
-    assert path.read_bytes() == to_tflite(artifact.read(onnx_path)).content
+    assert path.read_bytes() == to_tflite(read(onnx_path)).content
 
 
 def test_model_files_are_refused_in_one_line(noisy: Path, tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from tflite_runs import assert_equal_in_tflite, needs_lce, pixels
 from torch import nn
 
 from bnnkit import data
-from bnnkit.artifact_format import Mode
-from bnnkit.export.tflite import export_tflite, to_tflite
+from bnnkit.artifact.format import Mode
+from bnnkit.artifact.reference import Reference
+from bnnkit.engines.lce import Kernel, LarqComputeEngine
 from bnnkit.export.to_onnx import to_artifact
-from bnnkit.lce import Kernel, LarqComputeEngine
+from bnnkit.export.to_tflite import export_tflite, to_tflite
 from bnnkit.models import build
 from bnnkit.runtime import Model
-from bnnkit.runtime.reference import Reference
 
 pytestmark = needs_lce
 

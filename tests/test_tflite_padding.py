@@ -10,9 +10,9 @@ from artifacts import Artifact
 from onnx import TensorProto
 from tflite_runs import all_results, assert_equal_in_tflite, needs_lce, normal, pixels
 
+from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.tflite import to_tflite
-from bnnkit.runtime.reference import Reference
+from bnnkit.export.to_tflite import to_tflite
 
 pytestmark = needs_lce
 

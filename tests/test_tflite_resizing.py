@@ -12,8 +12,8 @@ from torch.nn import functional
 
 import bnnkit.nn as bnn
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.tflite import to_tflite
 from bnnkit.export.to_onnx import to_artifact
+from bnnkit.export.to_tflite import to_tflite
 
 pytestmark = needs_lce
 

@@ -16,12 +16,12 @@ from artifacts import Artifact, digits_like, noisy_digits_like, noisy_real_like
 from numpy.typing import NDArray
 from tflite_runs import as_onnx, assert_equal, normal, pixels, to_nhwc
 
-from bnnkit import lce_child
-from bnnkit.export.tflite import GivenUniforms, RandomUniforms, to_tflite
+from bnnkit.artifact.reference import Reference
+from bnnkit.artifact.sample import Sample
+from bnnkit.engines import lce_child
+from bnnkit.export.to_tflite import GivenUniforms, RandomUniforms, to_tflite
+from bnnkit.export.to_tflite.given_uniforms import uniforms
 from bnnkit.runtime import Model
-from bnnkit.runtime.reference import Reference
-from bnnkit.sample import Sample
-from bnnkit.tflite_uniforms import uniforms
 
 Array = NDArray[Any]
 VARIABLE = "BNNKIT_LITERT_PYTHON"

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bnnkit import data, training
 from bnnkit.errors import ConfigError, FileError, MissingExtraError, UsageError
-from bnnkit.metrics import accuracy, nll
+from bnnkit.evaluation.metrics import accuracy, nll
 from bnnkit.training import evaluate, load_checkpoint, train
 from bnnkit.training.config import Config, parse_config
 from bnnkit.training.curves import draw_curves

@@ -11,20 +11,23 @@ from artifacts import QUANTILES, Array, Artifact, digits_like, noisy_digits_like
 from onnx import TensorProto, numpy_helper
 from tflite_runs import needs_lce
 
-from bnnkit import data, lce
-from bnnkit.comparison import MARGIN, Evaluation, Tally
-from bnnkit.coverage import signs_in_memory, signs_of_modules
-from bnnkit.engine import SamplingEngine
-from bnnkit.engines import Runtime
+from bnnkit import data
+from bnnkit.artifact.operators.functions import function, names
+from bnnkit.artifact.operators.reference_sampling import draw
+from bnnkit.artifact.operators.rounding import (
+    signs_that_engines_may_round,
+    signs_that_torch_may_round,
+)
+from bnnkit.artifact.sample import Sample
+from bnnkit.engines import Runtime, lce
+from bnnkit.engines.engine import SamplingEngine
+from bnnkit.engines.ort import OnnxRuntime
 from bnnkit.errors import CheckpointError, MissingExtraError, UsageError
-from bnnkit.export.functions import function, names
-from bnnkit.onnxruntime_engines import OnnxRuntime
-from bnnkit.reference_run import ReferenceRun
-from bnnkit.rounding import signs_that_engines_may_round, signs_that_torch_may_round
-from bnnkit.runtime import artifact
-from bnnkit.runtime.reference_sampling import draw
-from bnnkit.sample import Sample
-from bnnkit.verify import BATCH, SAMPLES, SEEDS, check_pair, verify
+from bnnkit.runtime.open_file import read
+from bnnkit.verification.comparison import MARGIN, Evaluation, Tally
+from bnnkit.verification.coverage import signs_in_memory, signs_of_modules
+from bnnkit.verification.reference_run import ReferenceRun
+from bnnkit.verification.verify import BATCH, SAMPLES, SEEDS, check_pair, verify
 
 
 def _evaluation(
@@ -305,15 +308,15 @@ def test_an_engine_that_traces_too_little_is_not_equal(
 def test_torch_must_give_the_signs_of_its_modules(
     monkeypatch: pytest.MonkeyPatch, digits_run: Path, digits_model: Path
 ) -> None:
-    from bnnkit.torch_trace import TorchTrace
     from bnnkit.training import load_checkpoint
+    from bnnkit.verification.torch_trace import TorchTrace
 
     evaluate = TorchTrace.__call__
     monkeypatch.setattr(
         TorchTrace, "__call__", lambda *arguments: replace(evaluate(*arguments), signs={})
     )
     network = load_checkpoint(digits_run).model
-    found = verify(artifact.read(digits_model), data.load("digits").x_test[:9], network=network)
+    found = verify(read(digits_model), data.load("digits").x_test[:9], network=network)
     assert [comparison.is_equal for comparison in found.comparisons] == [False, True, True, True]
     assert set(found.comparisons[0].uncovered) == {
         name for name, module in network.named_modules() if type(module).__name__ == "Sign"
@@ -328,7 +331,7 @@ def test_wrong_images_are_refused() -> None:
 def test_torch_and_all_engines_are_equal(digits_run: Path, digits_model: Path) -> None:
     from bnnkit.training import load_checkpoint
 
-    model, network = artifact.read(digits_model), load_checkpoint(digits_run).model
+    model, network = read(digits_model), load_checkpoint(digits_run).model
     check_pair(digits_run, model)
     found = verify(model, data.load("digits").x_test, network=network)
     assert found.is_equal
@@ -343,7 +346,7 @@ def test_torch_and_all_engines_are_equal(digits_run: Path, digits_model: Path) -
 def test_a_changed_threshold_is_found(digits_run: Path, digits_model: Path) -> None:
     from bnnkit.training import load_checkpoint
 
-    model, network = artifact.read(digits_model), load_checkpoint(digits_run).model
+    model, network = read(digits_model), load_checkpoint(digits_run).model
     _, node, *_ = (n for n in model.graph.node if n.op_type == "StochasticSign")
     constant = next(t for t in model.graph.initializer if t.name == node.input[1])
     thresholds = numpy_helper.to_array(constant).copy()
@@ -361,7 +364,7 @@ def test_a_changed_threshold_is_found(digits_run: Path, digits_model: Path) -> N
 
 
 def test_another_checkpoint_is_refused(digits_run: Path, digits_model: Path) -> None:
-    model = artifact.read(digits_model)
+    model = read(digits_model)
     for entry in model.metadata_props:
         if entry.key == "bnnkit.checkpoint":
             entry.value = "0" * 64
@@ -372,7 +375,7 @@ def test_another_checkpoint_is_refused(digits_run: Path, digits_model: Path) -> 
 def test_trace_of_torch_names_the_second_call() -> None:
     torch = pytest.importorskip("torch")
     import bnnkit.nn as bnn
-    from bnnkit.torch_trace import TorchTrace
+    from bnnkit.verification.torch_trace import TorchTrace
 
     class Twice(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -396,7 +399,7 @@ def test_trace_of_torch_names_the_second_call() -> None:
 
 
 def test_torch_has_no_draws_of_the_weights(digits_run: Path) -> None:
-    from bnnkit.checkpoint_export import CheckpointExport
+    from bnnkit.deployment.export_checkpoint import CheckpointExport
     from bnnkit.training import load_checkpoint
 
     model = CheckpointExport(digits_run, weight_draws=3, seed=1).artifact()
@@ -412,7 +415,7 @@ def test_torch_has_no_draws_of_the_weights(digits_run: Path) -> None:
 
 @needs_lce
 def test_lce_is_compared_where_it_is_asked_for(digits_model: Path) -> None:
-    model = artifact.read(digits_model)
+    model = read(digits_model)
     images = data.load("digits").x_test[:60]
     found = verify(model, images, samples=1, with_lce=True)
     assert found.is_equal
@@ -426,4 +429,4 @@ def test_lce_that_is_missing_is_an_error(
 ) -> None:
     monkeypatch.setattr(lce, "extension", lambda: None)
     with pytest.raises(MissingExtraError, match=r"bnnkit\[lce\]"):
-        verify(artifact.read(digits_model), data.load("digits").x_test[:1], with_lce=True)
+        verify(read(digits_model), data.load("digits").x_test[:1], with_lce=True)

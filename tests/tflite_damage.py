@@ -11,8 +11,8 @@ import numpy as np
 from lce_files import FILES
 from numpy.typing import NDArray
 
-from bnnkit.runtime.tflite import to_model
-from bnnkit.runtime.tflite.flatbuffer import Buffer, Table
+from bnnkit.runtime.from_tflite import to_model
+from bnnkit.tflite.flatbuffer import Buffer, Table
 
 Random = np.random.Generator
 _SIZES = {"b": 1, "B": 1, "?": 1, "H": 2, "i": 4, "I": 4, "f": 4, "q": 8, "Q": 8}

@@ -9,10 +9,10 @@ import numpy as np
 from lce_network import Net
 
 from bnnkit.errors import BnnkitError
-from bnnkit.export.tflite import options
-from bnnkit.export.tflite.options import Options
-from bnnkit.runtime.tflite import to_model
-from bnnkit.tflite_schema import Builtin
+from bnnkit.runtime.from_tflite import to_model
+from bnnkit.tflite import options
+from bnnkit.tflite.options import Options
+from bnnkit.tflite.schema import Builtin
 
 DROPS_AXES = Options(27, ((0, "Bool", False),))
 """Of MEAN and SUM."""

@@ -9,9 +9,9 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from bnnkit.export.tflite import Variant, to_tflite
-from bnnkit.export.tflite.values import Value
-from bnnkit.runtime.reference import Reference
+from bnnkit.artifact.reference import Reference
+from bnnkit.export.to_tflite import Variant, to_tflite
+from bnnkit.export.to_tflite.values import Value
 
 VARIANTS: tuple[Variant, ...] = ("lce", "builtin")
 
@@ -31,9 +31,9 @@ def assert_equal_in_tflite(model: onnx.ModelProto, images: NDArray[Any]) -> None
 def assert_equal_in_lce(model: onnx.ModelProto, images: NDArray[Any]) -> None:
     """All signs and integers are the reference's, real outputs within 1e-3, in all kernels.
 
-    By the engine of `bnnkit.lce`, and by the interpreter with XNNPACK.
+    By the engine of `bnnkit.engines.lce`, and by the interpreter with XNNPACK.
     """
-    from bnnkit.lce import KERNELS, LarqComputeEngine
+    from bnnkit.engines.lce import KERNELS, LarqComputeEngine
 
     reference = Reference(model)
     signs, outputs = reference.trace(images), reference.run(images)
@@ -99,7 +99,7 @@ def run_builtins(content: bytes, images: NDArray[Any], *, xnnpack: bool) -> list
 
 def open_file(content: bytes, *, kernel: str = "default", xnnpack: bool = False) -> Any:
     """LCE's interpreter, which has TFLite's builtin operators too; `predict` runs it."""
-    from bnnkit.lce_child import extension, load_wrapper
+    from bnnkit.engines.lce_child import extension, load_wrapper
 
     path = extension()
     assert path is not None

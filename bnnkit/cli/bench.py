@@ -6,17 +6,17 @@ from pathlib import Path
 import click
 import onnx
 
+from bnnkit.artifact.averaging import Averaging
 from bnnkit.atomic import write_text
-from bnnkit.averaging import Averaging
-from bnnkit.benchmark import Benchmark, benchmark, random_images
-from bnnkit.benchmark_json import to_json
+from bnnkit.bench.benchmark import Benchmark, benchmark, random_images
+from bnnkit.bench.contestants import CONTESTANTS
+from bnnkit.bench.report_json import to_json
+from bnnkit.bench.step_times import StepTime, step_times
 from bnnkit.cli import options
 from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
 from bnnkit.cli.console import waiting, write
-from bnnkit.rivals import CONTESTANTS
-from bnnkit.runtime import artifact
-from bnnkit.step_times import StepTime, step_times
+from bnnkit.runtime.open_file import read_with_source
 
 DEFAULT_ENGINES = ("bnnkit", "onnxruntime", "onnxruntime-fp32")
 DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
@@ -97,7 +97,7 @@ def command(
     if json_file is not None:
         check_not_read(json_file, model)
         check_file(json_file)
-    network, tflite = artifact.read_with_source(model)
+    network, tflite = read_with_source(model)
     engines = engines or (DEFAULT_ENGINES if tflite is None else DEFAULT_ENGINES_TFLITE)
     with waiting("measuring"):
         measured = benchmark(

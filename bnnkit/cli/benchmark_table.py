@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from bnnkit.benchmark import Benchmark, Measurement, ratio, rounds_together
+from bnnkit.bench.benchmark import Benchmark, Measurement, ratio, rounds_together
+from bnnkit.bench.step_times import StepTime
 from bnnkit.cli.console import print_table, write
-from bnnkit.step_times import StepTime
 
 
 def print_benchmark(measured: Benchmark) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from bnnkit.cli.console import print_table, write
 
 if TYPE_CHECKING:
-    from bnnkit.calibration import Accuracy, Calibration
+    from bnnkit.deployment.calibrate import Accuracy, Calibration
 
 
 def print_calibration(calibration: "Calibration") -> None:

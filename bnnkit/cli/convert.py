@@ -14,7 +14,7 @@ from bnnkit.cli.report_table import print_report, size
 from bnnkit.errors import ArtifactError, BnnkitError
 
 if TYPE_CHECKING:
-    from bnnkit.export.convert import Conversion
+    from bnnkit.export.from_onnx import Conversion
 
 
 @click.command("convert")
@@ -42,7 +42,7 @@ def command(source: Path, output: Path, as_json: bool) -> None:
     """
     check_not_read(output, source)
     with waiting("converting"):
-        from bnnkit.export.convert import convert_onnx
+        from bnnkit.export.from_onnx import convert_onnx
 
         conversion = convert_onnx(source, output)
         obstacle = _what_the_runtime_lacks(output)

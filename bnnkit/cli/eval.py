@@ -5,21 +5,23 @@ from pathlib import Path
 
 import click
 
-from bnnkit import data, metrics
-from bnnkit.averaging import Averaging, Samples
-from bnnkit.calibration_record import CalibrationSource, read_calibration
-from bnnkit.channels_last import as_model_takes
+from bnnkit import data
+from bnnkit.artifact.averaging import Averaging, Samples
+from bnnkit.artifact.calibration_record import CalibrationSource, read_calibration
+from bnnkit.artifact.check import metadata
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_file, check_not_read
 from bnnkit.cli.console import print_json, progress, write
 from bnnkit.cli.evaluation_table import print_evaluations
-from bnnkit.cost_curve import draw_cost
 from bnnkit.engines import open_file
 from bnnkit.errors import UsageError
-from bnnkit.evaluation import Evaluation, Network, evaluate
-from bnnkit.picture import picture_format
-from bnnkit.reliability import draw_reliability
-from bnnkit.runtime import artifact
+from bnnkit.evaluation import metrics
+from bnnkit.evaluation.cost_curve import draw_cost
+from bnnkit.evaluation.evaluate import Evaluation, Network, evaluate
+from bnnkit.evaluation.reliability import draw_reliability
+from bnnkit.plots import picture_format
+from bnnkit.runtime.open_file import read
+from bnnkit.tflite.channels_last import as_model_takes
 
 
 @click.command("eval")
@@ -134,8 +136,8 @@ class _Opened:
 def _opened(path: Path, threads: int) -> _Opened:
     if options.is_checkpoint(path):
         return _opened_checkpoint(path)
-    model = artifact.read(path)
-    trained_on = _TrainedOn(artifact.metadata(model).get("dataset"))
+    model = read(path)
+    trained_on = _TrainedOn(metadata(model).get("dataset"))
     calibration = read_calibration(model)
     network = open_file("bnnkit", path, threads=threads)
     source = None if calibration is None else calibration.source
@@ -143,7 +145,7 @@ def _opened(path: Path, threads: int) -> _Opened:
 
 
 def _opened_checkpoint(path: Path) -> _Opened:
-    from bnnkit.torch_network import TorchNetwork
+    from bnnkit.engines.torch_network import TorchNetwork
     from bnnkit.training import load_checkpoint
 
     model, config, about = load_checkpoint(path)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bnnkit.cli.console import print_table
-from bnnkit.evaluation import Evaluation
+from bnnkit.evaluation.evaluate import Evaluation
 
 
 def print_evaluations(found: Sequence[Evaluation], title: str) -> None:

@@ -17,10 +17,10 @@ from bnnkit.data import Dataset, load
 from bnnkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from bnnkit.artifact_format import Mode
-    from bnnkit.calibration import Calibration
-    from bnnkit.checkpoint_export import CheckpointExport
-    from bnnkit.export.tflite import Variant
+    from bnnkit.artifact.format import Mode
+    from bnnkit.deployment.calibrate import Calibration
+    from bnnkit.deployment.export_checkpoint import CheckpointExport
+    from bnnkit.export.to_tflite import Variant
 
 
 @click.command("export")
@@ -146,7 +146,7 @@ def command(
             report: Any = tflite.write(model, output)
     else:
         with waiting("exporting"):
-            from bnnkit.checkpoint_export import CheckpointExport
+            from bnnkit.deployment.export_checkpoint import CheckpointExport
 
             export = CheckpointExport(source, mode=mode, weight_draws=weight_draws, seed=seed)
         if data is not None:
@@ -167,7 +167,7 @@ def command(
 
 
 def _calibrate(export: "CheckpointExport", dataset: Dataset) -> "Calibration":
-    from bnnkit.calibration import images_to_see
+    from bnnkit.deployment.calibrate import images_to_see
 
     with progress("calibrating", images_to_see(dataset)) as advance:
         return export.calibrate(dataset, advance=advance)

@@ -8,12 +8,13 @@ from typing import Any
 import click
 import onnx
 
-from bnnkit.calibration_record import KEY, read_calibration
+from bnnkit.artifact.calibration_record import KEY, read_calibration
+from bnnkit.artifact.check import metadata
+from bnnkit.artifact.report import report
 from bnnkit.cli import options
 from bnnkit.cli.console import print_json, waiting, write
 from bnnkit.cli.report_table import print_report
-from bnnkit.export.report import report
-from bnnkit.runtime import artifact
+from bnnkit.runtime.open_file import read
 
 _JSON_VALUES = ("signs", "classes", "input")
 
@@ -29,12 +30,12 @@ def command(path: Path, as_json: bool) -> None:
     """
     if options.is_checkpoint(path):
         with waiting("exporting"):
-            from bnnkit.checkpoint_export import checkpoint_artifact
+            from bnnkit.deployment.export_checkpoint import checkpoint_artifact
 
             model = checkpoint_artifact(path)
         file_size = model.ByteSize()
     else:
-        model = artifact.read(path)
+        model = read(path)
         file_size = path.stat().st_size
     about, found = _metadata(model), report(model, file_size)
     if as_json:
@@ -50,7 +51,7 @@ def _metadata(model: onnx.ModelProto) -> dict[str, Any]:
     """What the file says of itself, JSON values read, without the statistics of batch norms."""
     about: dict[str, Any] = {
         key: _parsed(value) if key in _JSON_VALUES else value
-        for key, value in artifact.metadata(model).items()
+        for key, value in metadata(model).items()
     }
     calibration = read_calibration(model)
     return about if calibration is None else {**about, KEY: asdict(calibration.source)}

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from bnnkit.averaging import ERROR, MOST, Samples
+from bnnkit.artifact.averaging import ERROR, MOST, Samples
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Item = TypeVar("Item", str, int, Samples)

@@ -10,9 +10,9 @@ import click
 import numpy as np
 
 from bnnkit import data
+from bnnkit.artifact.averaging import Averaging
 from bnnkit.atomic import write_text
-from bnnkit.averaging import Averaging
-from bnnkit.benchmark import benchmark
+from bnnkit.bench.benchmark import benchmark
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, write_arrays
 from bnnkit.cli.benchmark_table import print_benchmark
@@ -24,9 +24,9 @@ from bnnkit.cli.verification_table import print_verification
 from bnnkit.data import Dataset
 from bnnkit.engines import open_file
 from bnnkit.errors import FileError
-from bnnkit.evaluation import evaluate
-from bnnkit.runtime import artifact
-from bnnkit.verify import verify
+from bnnkit.evaluation.evaluate import evaluate
+from bnnkit.runtime.open_file import read
+from bnnkit.verification.verify import verify
 
 CONFIG = """\
 # The network and the training of `bnnkit quickstart`.
@@ -122,7 +122,7 @@ class _Tour:
         """The model file, and how much smaller it is."""
         _say(f"bnnkit export {self.run_folder} --to onnx -o {self.model}")
         with waiting("exporting"):
-            from bnnkit.checkpoint_export import export_checkpoint
+            from bnnkit.deployment.export_checkpoint import export_checkpoint
 
             print_report(export_checkpoint(self.run_folder, self.model))
         trained = (self.run_folder / "checkpoint.safetensors").stat().st_size
@@ -136,7 +136,7 @@ class _Tour:
         _say(f"bnnkit verify {self.run_folder} {self.model}")
         network, images = load_checkpoint(self.run_folder).model, self.dataset.x_test
         with progress("verifying", len(images)) as advance:
-            model = artifact.read(self.model)
+            model = read(self.model)
             verification = verify(model, images, network=network, advance=advance)
         print_verification(verification, "the test part of digits")
         if not verification.is_equal:
@@ -168,7 +168,7 @@ class _Tour:
         """The latency table."""
         _say(f"bnnkit bench {self.model} --batch {','.join(map(str, BATCHES))}")
         with waiting("measuring"):
-            model = artifact.read(self.model)
+            model = read(self.model)
             measured = benchmark(model, engines=ENGINES, batches=BATCHES, seconds=BENCH_SECONDS)
         print_benchmark(measured)
 

@@ -1,7 +1,7 @@
 """The report on an artifact as tables."""
 
+from bnnkit.artifact.report import Report
 from bnnkit.cli.console import print_table, write
-from bnnkit.export.report import Report
 
 _KIBIBYTE = 1024
 

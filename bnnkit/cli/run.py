@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-from bnnkit.averaging import Averaging, Samples
+from bnnkit.artifact.averaging import Averaging, Samples
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_not_read, check_output, read_array, write_arrays
 from bnnkit.cli.console import progress
-from bnnkit.engine import Engine
 from bnnkit.engines import ENGINES, open_read
+from bnnkit.engines.engine import Engine
 from bnnkit.errors import UnsupportedError, UsageError
-from bnnkit.runtime import artifact
+from bnnkit.runtime.open_file import read_with_source
 
 BATCH = 256
 
@@ -74,7 +74,7 @@ def command(
         samples=samples or 0, seed=seed, antithetic=antithetic, error=error, most=most_samples
     )
     check_not_read(output, model, inputs)
-    network, tflite = artifact.read_with_source(model)
+    network, tflite = read_with_source(model)
     try:
         opened = open_read(engine, model, network, tflite, threads=threads)
     except UnsupportedError as error_of_plan:

@@ -10,8 +10,8 @@ from bnnkit.errors import UsageError
 if TYPE_CHECKING:
     import onnx
 
-    from bnnkit.artifact_format import Mode
-    from bnnkit.export.tflite import TfliteReport, Variant
+    from bnnkit.artifact.format import Mode
+    from bnnkit.export.to_tflite import TfliteReport, Variant
 
 _SUFFIXES = (".onnx", ".tflite")
 
@@ -50,9 +50,10 @@ class TfliteFile:
             UsageError: An option needs a checkpoint, or the seed has no use; or the file is TFLite
                 already, or has no noise and shall be sampled.
         """
-        from bnnkit.runtime import artifact
-        from bnnkit.runtime.deterministic import deterministic
-        from bnnkit.runtime.tflite import is_tflite
+        from bnnkit.artifact.check import is_stochastic
+        from bnnkit.artifact.deterministic import deterministic
+        from bnnkit.runtime.from_tflite import is_tflite
+        from bnnkit.runtime.open_file import read, read_bytes
 
         given = {"--calibrate": calibrates, "--sample-weights": draws != 0}
         if names := " and ".join(name for name, is_given in given.items() if is_given):
@@ -62,15 +63,15 @@ class TfliteFile:
                 "--seed is of the random numbers that the file draws: give --mode samples, without"
                 " --uniform-input"
             )
-        if is_tflite(artifact.read_bytes(path)):
+        if is_tflite(read_bytes(path)):
             raise UsageError(
                 f"{path} is a TFLite file already; expected a checkpoint, or an .onnx file that"
                 " bnnkit wrote"
             )
-        model = artifact.read(path)
+        model = read(path)
         if self.mode == "deterministic":
             return deterministic(model)
-        if not artifact.is_stochastic(model):
+        if not is_stochastic(model):
             raise UsageError(
                 f"--mode samples: {path} has no noise; expected a checkpoint, or a file that was"
                 " exported with its noise"
@@ -83,7 +84,7 @@ class TfliteFile:
         Raises:
             UsageError, UnsupportedError, FileError: As `export_tflite`.
         """
-        from bnnkit.export.tflite import GivenUniforms, RandomUniforms, export_tflite
+        from bnnkit.export.to_tflite import GivenUniforms, RandomUniforms, export_tflite
 
         uniforms = GivenUniforms() if self.uniform_input else RandomUniforms(self.seed)
         return export_tflite(model, path, variant=self.variant, uniforms=uniforms)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from bnnkit.artifact.sample import Sample
 from bnnkit.cli.console import print_table, write
-from bnnkit.comparison import Comparison
-from bnnkit.sample import Sample
-from bnnkit.verify import Verification
+from bnnkit.verification.comparison import Comparison
+from bnnkit.verification.verify import Verification
 
 WHY_COUNTS_DIFFER = (
     "tensors of signs: torch has those that the network's Sign modules give, onnxruntime every one"

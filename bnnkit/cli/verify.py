@@ -7,19 +7,20 @@ from typing import Any
 import click
 
 from bnnkit import data
-from bnnkit.benchmark import random_images
-from bnnkit.channels_last import as_model_takes
+from bnnkit.artifact.check import metadata
+from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.sample import check_samples
+from bnnkit.bench.benchmark import random_images
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, read_array
 from bnnkit.cli.console import print_json, progress
 from bnnkit.cli.group import CHECK_FAILED
 from bnnkit.cli.verification_table import print_verification
 from bnnkit.errors import UsageError
-from bnnkit.runtime import artifact
-from bnnkit.runtime.graph import from_model
 from bnnkit.runtime.inputs import check_inputs
-from bnnkit.sample import check_samples
-from bnnkit.verify import SAMPLES, SEEDS, check_pair, verify
+from bnnkit.runtime.open_file import read_with_source
+from bnnkit.tflite.channels_last import as_model_takes
+from bnnkit.verification.verify import SAMPLES, SEEDS, check_pair, verify
 
 BUNDLED = ("digits",)
 """Data sets that need no download."""
@@ -83,14 +84,14 @@ def command(
     if len(paths) not in (1, 2):
         raise UsageError(f"expected [CKPT] MODEL, got {len(paths)} paths")
     *checkpoints, path = paths
-    model, tflite = artifact.read_with_source(path)
+    model, tflite = read_with_source(path)
     network: Any = None
     if checkpoints:
         from bnnkit.training import load_checkpoint
 
         network = load_checkpoint(checkpoints[0]).model  # first: a damaged file has another hash
         check_pair(checkpoints[0], model, name=str(path))
-    name, inputs = _inputs(artifact.metadata(model).get("dataset"), source, data_dir)
+    name, inputs = _inputs(metadata(model).get("dataset"), source, data_dir)
     if inputs is None:
         inputs = random_images(model, images or RANDOM_IMAGES)
     try:

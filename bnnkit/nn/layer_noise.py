@@ -12,11 +12,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from bnnkit.artifact.sample import TABLE_SIZE, Sample
 from bnnkit.errors import UsageError
 from bnnkit.nn.noise import Noise
 from bnnkit.nn.philox import philox4x32
 from bnnkit.nn.quantile_table import table_on
-from bnnkit.sample import TABLE_SIZE, Sample
 
 _GROUP: Final = 64
 """Channels that share blocks."""

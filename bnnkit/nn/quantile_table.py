@@ -5,9 +5,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from bnnkit.artifact.sample import TABLE_SIZE
 from bnnkit.errors import UsageError
 from bnnkit.nn.noise import Noise
-from bnnkit.sample import TABLE_SIZE
 
 
 def quantile_table(noise: Noise) -> Tensor:

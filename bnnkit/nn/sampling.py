@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.nn.layer_noise import draw
 from bnnkit.nn.noise import Noise
 from bnnkit.nn.sign_law import SignLaw
-from bnnkit.sample import Sample
 
 
 @dataclass

@@ -8,8 +8,8 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from bnnkit.artifact.sample import MOST_SAMPLES
 from bnnkit.errors import ConfigError, FileError
-from bnnkit.sample import MOST_SAMPLES
 
 _Count = Annotated[int, Field(ge=1)]
 

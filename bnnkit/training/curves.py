@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bnnkit.picture import new_figure, save
+from bnnkit.plots import new_figure, save
 from bnnkit.training.history import Record
 
 if TYPE_CHECKING:

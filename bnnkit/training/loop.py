@@ -10,7 +10,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bnnkit.artifact_format import Mode
+from bnnkit.artifact.format import Mode
 from bnnkit.data import Dataset
 from bnnkit.errors import CheckpointError, ConfigError, MissingExtraError, UsageError
 from bnnkit.nn import BinaryWeight, Sign

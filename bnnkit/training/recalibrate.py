@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnnkit.artifact_format import Mode
+from bnnkit.artifact.format import Mode
+from bnnkit.artifact.sample import Sample
 from bnnkit.nn import BinaryWeight, sampling
 from bnnkit.nn.evaluating import evaluating
-from bnnkit.sample import Sample
 
 Weights = Literal["likelier", "drawn"]
 

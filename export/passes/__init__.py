@@ -8,8 +8,8 @@ from functools import partial
 
 import onnx_ir as ir
 
+from bnnkit.artifact.operators.functions import DOMAIN
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import label
 from bnnkit.export.passes.batch_norm import lower_batch_norms
 from bnnkit.export.passes.binary_layers import lower_binary_layers

@@ -18,9 +18,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.bits import pack_weight
+from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.operators.functions import DOMAIN
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import (
     add_constant,
     cast_to_real,

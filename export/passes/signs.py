@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from bnnkit.artifact.operators.functions import DOMAIN
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import (
     array,
     label,

@@ -20,9 +20,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact_format import SIGN_CHOICES
+from bnnkit.artifact.format import SIGN_CHOICES
+from bnnkit.artifact.operators.functions import DOMAIN
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.functions import DOMAIN
 from bnnkit.export.graph import (
     add_constant,
     channel_column,

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnnkit.bits import n_words, pack_signs
+from bnnkit.artifact.bits import n_words, pack_signs
+from bnnkit.artifact.graph import Node
 from bnnkit.runtime import weights
 from bnnkit.runtime.cpu import binary_form
-from bnnkit.runtime.graph import Node
 from bnnkit.runtime.kernels.lookup import MOST_TAPS
 from bnnkit.runtime.lowering.draft import Draft, Pads
 from bnnkit.runtime.lowering.layer import (

@@ -1,6 +1,6 @@
 """Lowering of an input that lies as (N, H, W, C), as those of TFLite files do."""
 
-from bnnkit.runtime.graph import Node
+from bnnkit.artifact.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.steps.real import FromChannelsLast
 from bnnkit.runtime.values import FLOAT, Value

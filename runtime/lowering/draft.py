@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bnnkit.artifact.graph import Graph, Node
+from bnnkit.artifact.standard import OPERATORS
+from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime.graph import Graph, Node
-from bnnkit.runtime.operators import OPERATORS
-from bnnkit.runtime.operators.elementwise import Attributes
 from bnnkit.runtime.quantiles import Quantiles
 from bnnkit.runtime.steps.real import Operator
 from bnnkit.runtime.steps.signs import CopySigns, PackSigns, UnpackSigns

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnnkit.runtime.graph import Node
+from bnnkit.artifact.graph import Node
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.draft import Draft

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from bnnkit.artifact.graph import Node
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime import weights
 from bnnkit.runtime.cpu import adds_pairs, has_512_bits
-from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.layer import (
     Layer,

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.graph import Node
+from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime import weights
-from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft, Pads
 from bnnkit.runtime.lowering.output import Output
-from bnnkit.runtime.operators.pooling import explicit_pads, pool_output
 from bnnkit.runtime.steps.convolution import Constants, Convolution
 from bnnkit.runtime.steps.signs import PackSigns
 from bnnkit.runtime.steps.stochastic import SampleSigns

@@ -5,9 +5,10 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
-from bnnkit.bits import unpack_weight
+from bnnkit.artifact.bits import unpack_weight
+from bnnkit.artifact.graph import Graph, Node
+from bnnkit.artifact.standard import OPERATORS, arguments
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
-from bnnkit.runtime.graph import Graph, Node
 from bnnkit.runtime.lowering import signs
 from bnnkit.runtime.lowering.binary_layers import (
     binary_conv2d,
@@ -21,7 +22,6 @@ from bnnkit.runtime.lowering.float_layers import integer_layer, lower_real_layer
 from bnnkit.runtime.lowering.noise import stochastic_sign, weight_draw, with_repeats
 from bnnkit.runtime.lowering.operator import operator
 from bnnkit.runtime.lowering.pooling import lower_pooling
-from bnnkit.runtime.operators import OPERATORS, arguments
 from bnnkit.runtime.values import Array, Value
 
 BINARY: dict[str, Callable[[Draft, Node], None]] = {

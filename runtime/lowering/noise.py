@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from bnnkit.artifact.graph import Node
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.quantiles import Quantiles
 from bnnkit.runtime.steps.real import CopyReal

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from bnnkit.artifact_format import MOVES_SIGNS
+from bnnkit.artifact.format import MOVES_SIGNS
+from bnnkit.artifact.graph import Node
+from bnnkit.artifact.standard import OPERATORS, arguments
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
-from bnnkit.runtime.operators import OPERATORS, arguments
 from bnnkit.runtime.steps.real import Operator, Source
 from bnnkit.runtime.values import Array, Kind, Value
 

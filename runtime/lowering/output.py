@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnnkit.runtime.graph import Node
+from bnnkit.artifact.graph import Node
 from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.noise import noise_of

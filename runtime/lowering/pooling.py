@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from bnnkit.runtime.graph import Node
+from bnnkit.artifact.graph import Node
+from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.draft import Draft
-from bnnkit.runtime.operators.pooling import explicit_pads, pool_output
 from bnnkit.runtime.steps.real import Chain, PlaceReals, PoolReals
 from bnnkit.runtime.steps.signs import PoolSigns
 from bnnkit.runtime.steps.window import Window

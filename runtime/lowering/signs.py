@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from bnnkit.artifact.graph import Node
+from bnnkit.artifact.standard import OPERATORS
+from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.graph import Node
 from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.operator import BATCH, sample, source_of
-from bnnkit.runtime.operators import OPERATORS
-from bnnkit.runtime.operators.elementwise import Attributes
 from bnnkit.runtime.steps.real import Chain, CopyReal, Operator
 from bnnkit.runtime.steps.signs import PackSigns, UnpackSigns
 from bnnkit.runtime.values import FLOAT, Array, Value

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bnnkit.artifact.standard import arguments
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.kernels import pooling
 from bnnkit.runtime.kernels import reals as kernels
@@ -13,7 +14,6 @@ from bnnkit.runtime.kernels.records import Centre as CentreRecord
 from bnnkit.runtime.kernels.records import Chain as ChainRecord
 from bnnkit.runtime.kernels.records import Map, Move, Pool
 from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.operators import arguments
 from bnnkit.runtime.steps.step import Call, Native, native
 from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array

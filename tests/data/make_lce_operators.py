@@ -18,7 +18,7 @@ import numpy as np
 from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
-from bnnkit.lce import Interpreter, Kernel
+from bnnkit.engines.lce import Interpreter, Kernel
 
 FOLDER = Path(__file__).parent / "lce_operators"
 SAME, VALID = 0, 1

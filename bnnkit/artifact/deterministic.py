@@ -1,0 +1,228 @@
+"""The deterministic network of a stochastic file, in the operators of a deterministic file.
+
+Plans, twins and converters of one network need not know of noise: they take this form, which gives
+the bits of the file with z = 0.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.errors import ArtifactError
+
+Array = NDArray[Any]
+
+_LARGEST_SUM = 2**24
+_NOISY = ("StochasticSign", "WeightDraw")
+_SUMS = ("BinaryConv2d", "BinaryLinear", "IntegerConv2d", "IntegerLinear")
+
+
+def deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network with z = 0 and the likelier weights; signs keep their names.
+
+    A sign of an integer sum becomes a threshold, inside of a binary convolution where it can; a
+    pool between the two moves behind the sign. Every other one becomes `Sign`, behind an `Add`
+    where t is not 0. The inputs that choose random numbers go.
+
+    Args:
+        model: An artifact; it is not changed.
+
+    Returns:
+        The model itself where it is deterministic already; else a new one, without functions, for
+        readers that know the operators.
+
+    Raises:
+        ArtifactError: A threshold or a stored draw of weights is not a constant.
+    """
+    is_noisy = any(_is(node, *_NOISY) for node in model.graph.node)
+    return _Quiet(model).model() if is_noisy else model
+
+
+def _is(node: onnx.NodeProto | None, *op_types: str, domain: str = DOMAIN) -> bool:
+    return node is not None and node.domain == domain and node.op_type in op_types
+
+
+class _Quiet:
+    """The new graph while it is written.
+
+    Args:
+        model: The stochastic artifact.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        graph = model.graph
+        self._source = model
+        self._constants = {tensor.name: tensor for tensor in graph.initializer}
+        self._types = {value.name: value for value in (*graph.value_info, *graph.output)}
+        self._producers = {name: node for node in graph.node for name in node.output}
+        self._uses = Counter(name for node in graph.node for name in node.input)
+        self._uses.update(value.name for value in graph.output)
+        kept = (node for node in graph.node if not _is(node, *_NOISY))
+        # The limits, noises and draws go, so their names are free.
+        self._names = {*self._producers, *(name for node in kept for name in node.input)}
+        self._new: dict[str, onnx.TensorProto] = {}
+        self._weights: dict[str, str] = {}
+
+    def model(self) -> onnx.ModelProto:
+        """The deterministic artifact."""
+        quiet = onnx.ModelProto()
+        quiet.CopyFrom(self._source)
+        graph = quiet.graph
+        nodes = [new for node in list(graph.node) for new in self._translated(node)]
+        nodes = _alive(nodes, {value.name for value in graph.output})
+        used = {name for node in nodes for name in node.input}
+        _fill(graph.node, nodes)
+        constants = {**self._constants, **self._new}
+        _fill(graph.initializer, [t for name, t in constants.items() if name in used])
+        _fill(graph.input, [v for v in graph.input if v.name not in self._constants])
+        made = {name for node in nodes for name in node.output}
+        _fill(graph.value_info, [v for name, v in self._types.items() if name in made])
+        _fill(quiet.functions, [])
+        for entry in quiet.metadata_props:
+            if entry.key == f"{DOMAIN}.mode":
+                entry.value = "deterministic"
+        return quiet
+
+    def _translated(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        for index, name in enumerate(node.input):
+            node.input[index] = self._weights.get(name, name)
+        if _is(node, "WeightDraw"):
+            likelier = self._array(node, 0)[0]
+            self._weights[node.output[0]] = self._constant(node.input[0], likelier)
+        elif _is(node, "StochasticSign"):
+            yield from self._sign(node)
+        else:
+            yield node
+
+    def _sign(self, sign: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """What stands for a `StochasticSign`."""
+        value, pools = sign.input[0], list[onnx.NodeProto]()
+        while (pool := self._pool(value)) is not None:
+            pools.append(pool)
+            value = pool.input[0]
+        layer = self._layer(value)
+        if layer is None or (pools and self._uses[value] > 1):
+            yield from self._real_sign(sign)
+            return
+        target = sign.output[0]
+        moved = []
+        for pool in pools:
+            source = self._free(f"{target}/unpooled")
+            moved.append(_copy(pool, name=pool.name, source=source, target=target))
+            target = source
+        if pools:
+            self._tell_type(target, like=value)
+        yield self._threshold(sign, layer, value, target)
+        yield from reversed(moved)
+
+    def _pool(self, value: str) -> onnx.NodeProto | None:
+        """The pool that gives a value, where nothing else needs the value."""
+        node = self._producers.get(value)
+        is_pool = _is(node, "MaxPool", domain="") and self._uses[value] == 1
+        return node if is_pool and node is not None and len(node.output) == 1 else None
+
+    def _layer(self, value: str) -> onnx.NodeProto | None:
+        """The layer whose sum a value is, as a real number."""
+        cast = self._producers.get(value)
+        if cast is None or not _is(cast, "Cast", domain=""):
+            return None
+        layer = self._producers.get(cast.input[0])
+        return layer if _is(layer, *_SUMS) else None
+
+    def _threshold(
+        self, sign: onnx.NodeProto, layer: onnx.NodeProto, value: str, target: str
+    ) -> onnx.NodeProto:
+        """For integers c, c >= t is c >= ceil(t)."""
+        largest = _largest_sum(layer)
+        real = np.clip(np.ceil(self._array(sign, 1)), -largest, largest + 1)
+        limit = real.astype(np.int32)
+        alone = self._uses[value] == 1 and self._uses[layer.output[0]] == 1
+        if layer.op_type == "BinaryConv2d" and alone:
+            fused = _copy(layer, name=layer.name, source=layer.input[0], target=target)
+            fused.op_type = "BinaryConv2dThreshold"
+            weight = layer.input[1]
+            fused.input[1] = self._weights.get(weight, weight)
+            fused.input.append(self._constant(f"{sign.name}.threshold", limit.reshape(-1)))
+            return fused
+        column = self._constant(f"{sign.name}.threshold", limit)
+        inputs = [layer.output[0], column]
+        return helper.make_node("Threshold", inputs, [target], sign.name, domain=DOMAIN)
+
+    def _real_sign(self, sign: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+        """For floats, x >= t is x - t >= 0: their difference has the right sign."""
+        value, limit = sign.input[0], self._array(sign, 1)
+        if limit.any():
+            shift = self._constant(f"{sign.name}.shift", -limit)
+            shifted = self._free(f"{sign.name}/Add/output")
+            self._tell_type(shifted, like=value, element=onnx.TensorProto.FLOAT)
+            yield helper.make_node("Add", [value, shift], [shifted], f"{sign.name}/Add")
+            value = shifted
+        yield helper.make_node("Sign", [value], list(sign.output), sign.name, domain=DOMAIN)
+
+    def _array(self, node: onnx.NodeProto, index: int) -> Array:
+        tensor = self._constants.get(node.input[index])
+        if tensor is None:
+            raise ArtifactError(
+                f"expected a constant as input {index} of {node.op_type} {node.name!r}, got a"
+                " computed value: export the file again"
+            )
+        return numpy_helper.to_array(tensor)
+
+    def _constant(self, name: str, content: Array) -> str:
+        free = self._free(name)
+        self._new[free] = numpy_helper.from_array(np.ascontiguousarray(content), free)
+        return free
+
+    def _tell_type(self, name: str, *, like: str, element: int = onnx.TensorProto.UINT8) -> None:
+        """Write down the shape of a new value, where that of a like one is known."""
+        known = self._types.get(like)
+        if known is not None:
+            told = onnx.ValueInfoProto()
+            told.CopyFrom(known)
+            told.name, told.type.tensor_type.elem_type = name, element
+            self._types[name] = told
+
+    def _free(self, name: str) -> str:
+        """A name that no value has yet: `name`, or `name#2` and so on."""
+        free, number = name, 2
+        while free in self._names:
+            free, number = f"{name}#{number}", number + 1
+        self._names.add(free)
+        return free
+
+
+def _largest_sum(layer: onnx.NodeProto) -> int:
+    """A bound of the absolute sums of a layer."""
+    for attribute in layer.attribute:
+        if attribute.name == "weight_shape":
+            return int(np.prod(attribute.ints[1:], dtype=np.int64))
+    return _LARGEST_SUM
+
+
+def _copy(node: onnx.NodeProto, *, name: str, source: str, target: str) -> onnx.NodeProto:
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    copy.name, copy.input[0], copy.output[0] = name, source, target
+    return copy
+
+
+def _alive(nodes: list[onnx.NodeProto], needed: set[str]) -> list[onnx.NodeProto]:
+    """The nodes that the needed values depend on, in their order."""
+    needed, kept = set(needed), list[onnx.NodeProto]()
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _fill(field: Any, items: list[Any]) -> None:
+    """Replace what a repeated field holds."""
+    del field[:]
+    field.extend(items)

@@ -1,0 +1,161 @@
+"""The layers of an artifact: of what kind and why, how much they compute, how much they weigh."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import ceil, prod
+from typing import Final, Literal
+
+import onnx
+
+from bnnkit.artifact.graph_view import GraphView, UnknownShapeError, attribute
+
+Kind = Literal["binary", "integer", "float"]
+KINDS: Final[tuple[Kind, ...]] = ("binary", "integer", "float")
+
+_DOMAIN: Final = "bnnkit"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One node that multiplies by weights, or two activations with each other.
+
+    Attributes:
+        name: The path of its torch module.
+        operator: The ONNX operator.
+        kind: "binary": binary weights and inputs; "integer": integer weights and uint8 inputs;
+            "float": all others.
+        reason: Why it is not binary, in words; "" for a binary layer.
+        macs: Multiply-accumulates for one input, those on padding included; None where the file
+            does not tell the shapes.
+        stored_bytes: Its constants in the file. What layers share counts for the first of them.
+        ideal_bytes: The same, with 1 bit for a binary weight.
+    """
+
+    name: str
+    operator: str
+    kind: Kind
+    reason: str
+    macs: int | None
+    stored_bytes: int
+    ideal_bytes: int
+
+
+def layer_reports(graph: GraphView) -> tuple[list[Layer], set[str]]:
+    """The layers, in the order of the graph, and the constants that are counted in them."""
+    layers: list[Layer] = []
+    counted: set[str] = set()
+    for node in graph.nodes:
+        if (node.domain, node.op_type) in _MACS:
+            mine = {
+                name for value in node.input for name in graph.constants_behind(value)
+            } - counted
+            layers.append(_layer(graph, node, mine))
+            counted |= mine
+    return layers, counted
+
+
+def _layer(graph: GraphView, node: onnx.NodeProto, constants: set[str]) -> Layer:
+    kind, reason = _judged(graph, node)
+    ideal = {name: graph.constant_bytes[name] for name in constants}
+    ideal |= {name: size for name, size in _packed_weights(graph, node) if name in constants}
+    return Layer(
+        name=node.name,
+        operator=node.op_type,
+        kind=kind,
+        reason=reason,
+        macs=_macs(graph, node),
+        stored_bytes=sum(graph.constant_bytes[name] for name in constants),
+        ideal_bytes=sum(ideal.values()),
+    )
+
+
+def _judged(graph: GraphView, node: onnx.NodeProto) -> tuple[Kind, str]:
+    """The kind of a layer, and why it is not binary."""
+    if node.domain != _DOMAIN:
+        return "float", _why_float(graph, node)
+    if node.op_type.startswith("Binary"):
+        return "binary", ""
+    return "integer", "first layer: 8-bit input x 12-bit weights"
+
+
+def _why_float(graph: GraphView, node: onnx.NodeProto) -> str:
+    x, weight = node.input[0], node.input[1]
+    on_signs = graph.is_made_by(x, "DequantizeLinear")
+    if graph.is_made_by(graph.before(weight, "Transpose"), "BinaryWeight", _DOMAIN):
+        if on_signs:
+            return "weights and input are binary, but no bnnkit operator has this form"
+        if graph.is_made_by(graph.before(x, "Pad"), "DequantizeLinear"):
+            return "its signs are padded with a value other than -1 and +1"
+        return "input is real-valued: no Sign stands before it"
+    if not graph.constants_behind(weight):
+        return "it multiplies two activations"
+    if list(_unpacked_weights(graph, weight)):
+        return "binary weights are changed before the layer; scale its output instead"
+    return "weights are real-valued" if on_signs else "weights and input are real-valued"
+
+
+def _unpacked_weights(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
+    """The `BinaryWeight` nodes that a constant value is made of."""
+    node = graph.producer(value)
+    if node is not None and (node.domain, node.op_type) == (_DOMAIN, "BinaryWeight"):
+        yield node
+    elif node is not None and graph.constants_behind(value):
+        for name in node.input:
+            yield from _unpacked_weights(graph, name)
+
+
+def _packed_weights(graph: GraphView, node: onnx.NodeProto) -> Iterator[tuple[str, int]]:
+    """The packed weights of a layer, each with its size at 1 bit a weight."""
+    if node.domain == _DOMAIN and node.op_type.startswith("Binary"):
+        yield node.input[1], ceil(prod(_weight_shape(node)) / 8)
+    elif node.domain == "":
+        for unpack in _unpacked_weights(graph, node.input[1]):
+            yield unpack.input[0], ceil(prod(_weight_shape(unpack)) / 8)
+
+
+def _weight_shape(node: onnx.NodeProto) -> list[int]:
+    shape = attribute(node, "weight_shape", [])
+    return list(shape) if isinstance(shape, list) else []
+
+
+def _macs(graph: GraphView, node: onnx.NodeProto) -> int | None:
+    """Multiply-accumulates for one input; None where a shape is missing."""
+    try:
+        return _MACS[node.domain, node.op_type](graph, node)
+    except UnknownShapeError:
+        return None
+
+
+def _packed_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+    """For each output, the weights of a channel; `weight_shape` (O, ...)."""
+    return prod(graph.shape(node.output[0])) * prod(_weight_shape(node)[1:])
+
+
+def _layer_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+    """For each output, the weights of a channel; weight (O, I/G, KH, KW) or (O, I)."""
+    return prod(graph.shape(node.output[0])) * prod(graph.shape(node.input[1])[1:])
+
+
+def _transposed_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+    """For each input, the weights of a channel; weight (I, O/G, KH, KW)."""
+    return prod(graph.shape(node.input[0])) * prod(graph.shape(node.input[1])[1:])
+
+
+def _product_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+    """For each output, the axis that is summed up."""
+    axis = -2 if attribute(node, "transA", 0) else -1
+    return prod(graph.shape(node.output[0])) * graph.shape(node.input[0])[axis]
+
+
+_MACS: Final[dict[tuple[str, str], Callable[[GraphView, onnx.NodeProto], int]]] = {
+    (_DOMAIN, "BinaryConv2d"): _packed_macs,
+    (_DOMAIN, "BinaryConv2dThreshold"): _packed_macs,
+    (_DOMAIN, "BinaryLinear"): _packed_macs,
+    (_DOMAIN, "IntegerConv2d"): _layer_macs,
+    (_DOMAIN, "IntegerLinear"): _layer_macs,
+    ("", "Conv"): _layer_macs,
+    ("", "ConvTranspose"): _transposed_macs,
+    ("", "Gemm"): _product_macs,
+    ("", "MatMul"): _product_macs,
+}
+"""Multiply-accumulates for one input, by domain and operator: what a layer is."""

@@ -1,0 +1,1 @@
+"""What each operator is: its body in standard operators, its reference, facts about it."""

@@ -1,0 +1,101 @@
+"""What is in an artifact: which layers are binary, which are not and why, and the sizes.
+
+Reads any artifact with numpy and onnx alone; torch need not be installed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import onnx
+import onnx.shape_inference
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.graph_view import GraphView
+from bnnkit.artifact.layer_report import KINDS, Kind, Layer, layer_reports
+from bnnkit.artifact.sign_report import Sign, sign_reports
+
+ALLOWED_EXCESS: Final = 0.03
+"""How far a file may exceed its ideal size, as a fraction of it."""
+ALLOWED_OVERHEAD_BYTES: Final = 64_000
+"""How much comes on top: names, shapes, functions."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is in an artifact; `dataclasses.asdict` makes it JSON.
+
+    Attributes:
+        layers: In the order of the graph.
+        signs: In the order of the graph.
+        macs: Multiply-accumulates for one input, by kind of layer, of the layers where they are
+            known.
+        stored_bytes: The constants of the layers in the file, by kind of layer.
+        other_bytes: All other constants: scales and shifts of skip connections, thresholds behind
+            a sum, shapes.
+        file_bytes: The whole file.
+        ideal_bytes: All constants, with 1 bit for a binary weight, and for each draw of one.
+        weight_draws: M, the stored draws of each noisy weight; 0 where there are none.
+        draw_bytes: Their size, a part of the binary layers' `stored_bytes`.
+    """
+
+    layers: tuple[Layer, ...]
+    signs: tuple[Sign, ...]
+    macs: dict[Kind, int]
+    stored_bytes: dict[Kind, int]
+    other_bytes: int
+    file_bytes: int
+    ideal_bytes: int
+    weight_draws: int
+    draw_bytes: int
+
+    @property
+    def is_near_ideal_size(self) -> bool:
+        """The file is within 3 % and 64 kB of its ideal size."""
+        return self.file_bytes <= self.ideal_bytes * (1 + ALLOWED_EXCESS) + ALLOWED_OVERHEAD_BYTES
+
+
+def report(model: onnx.ModelProto, file_size: int) -> Report:
+    """Report on an artifact.
+
+    Args:
+        model: The artifact.
+        file_size: The size of its file, in bytes.
+
+    Shapes that the file lacks are inferred where ONNX can.
+    """
+    graph = GraphView(_with_shapes(model).graph)
+    layers, counted = layer_reports(graph)
+    draws = dict(_draws(graph))
+    other = sum(size for name, size in graph.constant_bytes.items() if name not in counted)
+    return Report(
+        layers=tuple(layers),
+        signs=tuple(sign_reports(graph)),
+        macs={
+            kind: sum(layer.macs or 0 for layer in layers if layer.kind == kind) for kind in KINDS
+        },
+        stored_bytes={
+            kind: sum(layer.stored_bytes for layer in layers if layer.kind == kind)
+            for kind in KINDS
+        },
+        other_bytes=other,
+        file_bytes=file_size,
+        ideal_bytes=other + sum(layer.ideal_bytes for layer in layers),
+        weight_draws=max((n_draws for n_draws, _ in draws.values()), default=0),
+        draw_bytes=sum(size for _, size in draws.values()),
+    )
+
+
+def _draws(graph: GraphView) -> Iterator[tuple[str, tuple[int, int]]]:
+    """For each packed weight with draws, how many there are, and their size in bytes."""
+    for node in graph.nodes:
+        if (node.domain, node.op_type) == (DOMAIN, "WeightDraw"):
+            rows, row_bytes = graph.shape(node.input[0])
+            yield node.input[0], (rows - 1, (rows - 1) * row_bytes)
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(model)
+    except (onnx.shape_inference.InferenceError, ValueError):
+        return model  # the report says which layers it cannot count

@@ -1,0 +1,114 @@
+"""The signs of an artifact: which are thresholds of integer sums, and why others are not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnx
+
+from bnnkit.artifact.graph_view import GraphView
+
+_DOMAIN: Final = "bnnkit"
+_LAYERS: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_BENDS: Final = ("Clip", "Relu")
+_ELEMENTWISE: Final = ("Add", "Sub", "Mul", "Div", "Neg", "Relu", "Clip", "Identity")
+
+
+@dataclass(frozen=True)
+class Sign:
+    """The signs that one module takes.
+
+    Attributes:
+        name: The path of the module.
+        is_threshold: They are an integer sum compared with a threshold: nothing real-valued but
+            the noise, where there is one.
+        reason: Where the threshold is, or what stands between a sum and the sign.
+        noise: The name of the noise in the file; "none" where there is none.
+    """
+
+    name: str
+    is_threshold: bool
+    reason: str
+    noise: str = "none"
+
+
+def sign_reports(graph: GraphView) -> Iterator[Sign]:
+    """The signs, in the order of the graph."""
+    for node in graph.nodes:
+        if node.domain != _DOMAIN:
+            continue
+        # Signs that are yet to be pooled or reshaped are called `path/...`.
+        path = node.output[0].partition("/")[0]
+        if node.op_type == "BinaryConv2dThreshold":
+            yield Sign(path, True, f"threshold inside {node.name}")
+        elif node.op_type == "Threshold":
+            yield Sign(path, True, f"threshold on the sum of {_name(graph, node.input[0])}")
+        elif node.op_type == "Sign":
+            yield Sign(path, False, _why_real(graph, node.input[0]))
+        elif node.op_type == "StochasticSign":
+            yield _noisy(graph, node, path)
+
+
+def _noisy(graph: GraphView, node: onnx.NodeProto, path: str) -> Sign:
+    """The report on a `StochasticSign`."""
+    noise = node.input[3].removeprefix("noise.")
+    layer = _layer_of_sum(graph, node.input[0])
+    if layer is None:
+        bends = (above.name for above in _above(graph, node.input[0]) if above.op_type in _BENDS)
+        bend = next(bends, None)
+        reason = _why_real(graph, node.input[0]) if bend is None else f"{bend} limits it"
+        return Sign(path, False, reason, noise)
+    return Sign(path, True, f"threshold and noise on the sum of {layer}", noise)
+
+
+def _layer_of_sum(graph: GraphView, value: str) -> str | None:
+    """The layer of an integer sum that was pooled at most, and has changed its sign at most."""
+    node = graph.producer(value)
+    while node is not None and (node.op_type == "MaxPool" or _turns(graph, node)):
+        node = graph.producer(node.input[0])
+    is_sum = node is not None and node.op_type == "Cast"
+    return _name(graph, node.input[0]) if node is not None and is_sum else None
+
+
+def _turns(graph: GraphView, node: onnx.NodeProto) -> bool:
+    """Whether a node multiplies by -1 and +1."""
+    if node.op_type != "Mul" or not graph.is_constant(node.input[1]):
+        return False
+    return bool((np.abs(graph.constant(node.input[1])) == 1).all())
+
+
+def _name(graph: GraphView, value: str) -> str:
+    node = graph.producer(value)
+    return value if node is None else node.name
+
+
+def _why_real(graph: GraphView, value: str) -> str:
+    """What stands between an integer sum and a sign, nearest to the sign."""
+    for step in _above(graph, value):
+        value = _varying(graph, step)[0]
+    node = graph.producer(value)
+    if node is None:
+        return "it is the sign of the network's real-valued input"
+    if node.op_type in _ELEMENTWISE:
+        return f"{node.name} joins two real values: a skip connection"
+    if node.op_type in _LAYERS:
+        return f"it is the sign of the real-valued layer {node.name}"
+    if node.op_type == "Cast":
+        layer = _name(graph, node.input[0])
+        return f"the sum of {layer} has other uses"
+    if node.op_type == "MaxPool":
+        return f"it falls behind {node.name} on some channels, or the pool has other uses"
+    return f"{node.op_type} {node.name} stands before it"
+
+
+def _above(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
+    """Elementwise operators on one value, from the one that gives `value` on upwards."""
+    node = graph.producer(value)
+    while node is not None and node.op_type in _ELEMENTWISE and len(_varying(graph, node)) == 1:
+        yield node
+        node = graph.producer(_varying(graph, node)[0])
+
+
+def _varying(graph: GraphView, node: onnx.NodeProto) -> list[str]:
+    return [name for name in node.input if name and not graph.is_constant(name)]

@@ -1,0 +1,151 @@
+"""From a checkpoint to an artifact that says where it comes from."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from bnnkit.artifact.calibration_record import CalibrationRecord, CalibrationSource
+from bnnkit.artifact.format import Mode
+from bnnkit.artifact.report import Report
+from bnnkit.data import Dataset
+from bnnkit.deployment.calibrate import Advance, Calibration, calibrate
+from bnnkit.deployment.norm_statistics import statistics_of
+from bnnkit.errors import UsageError
+from bnnkit.export.metadata import Metadata
+from bnnkit.export.to_onnx import export_onnx, to_artifact
+from bnnkit.nn.sign import has_noisy_signs
+from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoint
+
+
+class CheckpointExport:
+    """A checkpoint on its way to an artifact.
+
+    Args:
+        checkpoint: A run's folder, or the checkpoint in it.
+        mode: As in `export_onnx`.
+        weight_draws: As in `export_onnx`.
+        seed: Of the draws of the weights, and of a calibration.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, damaged, or of another model.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        *,
+        mode: Mode | None = None,
+        weight_draws: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self._network, _, self._about = load_checkpoint(checkpoint)
+        self._metadata = _metadata(checkpoint, self._about)
+        self._mode, self._weight_draws, self._seed = mode, weight_draws, seed
+
+    def calibrate(self, data: Dataset, *, advance: Advance = lambda n_images: None) -> Calibration:
+        """Estimate the batch norms anew for the mode of deployment; the artifact tells them.
+
+        Args:
+            data: As in `bnnkit.deployment.calibrate.calibrate`.
+            advance: Likewise.
+
+        Raises:
+            UsageError: The inputs of the data are not those of the network.
+        """
+        about = self._about
+        found = (data.input_shape, data.x_train.dtype.name)
+        if found != (tuple(about.input_shape), about.input_dtype):
+            raise UsageError(
+                f"expected data of {about.input_dtype} {tuple(about.input_shape)} to calibrate"
+                f" this network, got {found[1]} {found[0]} in {data.name}"
+            )
+        mode = self._mode or ("samples" if has_noisy_signs(self._network) else "deterministic")
+        calibration = calibrate(
+            self._network,
+            data,
+            mode,
+            weight_draws=self._weight_draws,
+            seed=self._seed,
+            advance=advance,
+        )
+        is_whole = calibration.test_images == len(data.x_test)
+        is_known = data.name == about.dataset and is_whole
+        accuracy = calibration.after.deterministic if is_known else None
+        record = CalibrationRecord(
+            source=CalibrationSource(
+                data=data.name, mode=mode, seed=self._seed, images=calibration.images
+            ),
+            statistics=statistics_of(self._network),
+        )
+        self._metadata = replace(self._metadata, accuracy=accuracy, calibration=record.to_json())
+        return calibration
+
+    def artifact(self) -> onnx.ModelProto:
+        """The artifact.
+
+        Raises:
+            UsageError, UnsupportedError: As `export_onnx`.
+        """
+        return to_artifact(self._network, _example(self._about), **self._options())
+
+    def write(self, output: Path) -> Report:
+        """Write the artifact; its report.
+
+        Raises:
+            UsageError, UnsupportedError, FileError: As `export_onnx`.
+        """
+        return export_onnx(self._network, _example(self._about), output, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "metadata": self._metadata,
+            "mode": self._mode,
+            "weight_draws": self._weight_draws,
+            "seed": self._seed,
+        }
+
+
+def export_checkpoint(checkpoint: Path, output: Path, *, mode: Mode | None = None) -> Report:
+    """Export a checkpoint.
+
+    Args:
+        checkpoint: A run's folder, or the checkpoint in it.
+        output: The file, which is replaced as a whole or not at all.
+        mode: As in `export_onnx`.
+
+    Returns:
+        What is binary in the file, what is not and why, and the sizes.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, damaged, or of another model.
+        UsageError: Samples are asked of a network without noise.
+        UnsupportedError: A part of the network cannot be exported.
+        FileError: The file cannot be written.
+    """
+    return CheckpointExport(checkpoint, mode=mode).write(output)
+
+
+def checkpoint_artifact(checkpoint: Path, *, mode: Mode | None = None) -> onnx.ModelProto:
+    """What `export_checkpoint` would write.
+
+    Raises:
+        CheckpointError, UsageError, UnsupportedError: As there.
+    """
+    return CheckpointExport(checkpoint, mode=mode).artifact()
+
+
+def _example(about: CheckpointMetadata) -> torch.Tensor:
+    dtype = torch.uint8 if about.input_dtype == "uint8" else torch.float32
+    return torch.zeros((1, *about.input_shape), dtype=dtype)
+
+
+def _metadata(checkpoint: Path, about: CheckpointMetadata) -> Metadata:
+    return Metadata(
+        classes=about.classes,
+        dataset=about.dataset,
+        accuracy=about.accuracy,
+        checkpoint=checkpoint_sha256(checkpoint),
+    )

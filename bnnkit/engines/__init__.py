@@ -1,0 +1,162 @@
+"""The engines that execute an artifact, by name, behind one interface.
+
+| name               | what computes                                              | samples |
+| ------------------ | ---------------------------------------------------------- | ------- |
+| `bnnkit`           | the popcount runtime                                       | yes     |
+| `onnxruntime`      | stock ONNX Runtime on the file as it is                    | yes     |
+| `onnxruntime-fp32` | ONNX Runtime on the float twin of the file (float_twin.py) | no      |
+| `lce`              | Larq Compute Engine: a .tflite file as it is (lce_file.py),| no      |
+|                    | an .onnx file converted (lce.py)                           |         |
+| `reference`        | plain NumPy, slow; what it says is right                   | yes     |
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+import bnnkit
+from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.reference import Reference, signs_of
+from bnnkit.artifact.sample import Sample
+from bnnkit.engines.engine import Engine, SamplingEngine
+from bnnkit.engines.lce import LarqComputeEngine
+from bnnkit.engines.lce_file import LceOnFile
+from bnnkit.engines.ort import FloatOnnxRuntime, OnnxRuntime
+from bnnkit.errors import (
+    ArtifactError,
+    BnnkitError,
+    MissingExtraError,
+    UnsupportedError,
+    UsageError,
+)
+from bnnkit.runtime import Model
+from bnnkit.runtime.ensemble import Ensemble
+from bnnkit.runtime.open_file import read_with_source
+from bnnkit.runtime.threads import check_threads
+
+Array = NDArray[Any]
+
+
+class Runtime(SamplingEngine):
+    """bnnkit's own popcount runtime."""
+
+    name = "bnnkit"
+    version = bnnkit.__version__
+
+    def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
+        super().__init__(model)
+        self._model, self._threads = Model(model), threads
+        self._signs = set(signs_of(model))
+
+    def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
+        """As `SamplingEngine.run`."""
+        if sample is None:
+            result = self._model.run(images, threads=self._threads)
+        else:
+            result = self._model.run_sample(images, sample, threads=self._threads)
+        return result if isinstance(result, tuple) else (result,)
+
+    def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+        """As `SamplingEngine.trace`."""
+        traced = self._model.trace(images, threads=self._threads, sample=sample)
+        # The deterministic pass has signs before a pool that the file has behind it.
+        return {name: signs for name, signs in traced.items() if name in self._signs}
+
+    def ensemble(self, images: Array, averaging: Averaging, *, image_offset: int = 0) -> Ensemble:
+        """As `Engine.ensemble`; what does not depend on the noise is computed once."""
+        return self._model.ensemble(
+            images, averaging, threads=self._threads, image_offset=image_offset
+        )
+
+
+class PlainReference(SamplingEngine):
+    """The NumPy reference; it has one thread."""
+
+    name = "reference"
+    version = bnnkit.__version__
+
+    def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
+        super().__init__(model)
+        try:
+            self._reference = Reference(model)
+        except NotImplementedError as error:
+            reason = str(error).splitlines()[0]
+            raise UnsupportedError(f"the reference cannot execute the model: {reason}") from error
+
+    def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
+        """As `SamplingEngine.run`."""
+        batches = self._sampled_batches(images, sample)
+        parts = [self._reference.run(batch, here) for batch, here in batches]
+        return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+
+    def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+        """As `SamplingEngine.trace`."""
+        batches = self._sampled_batches(images, sample)
+        parts = [self._reference.trace(batch, here) for batch, here in batches]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+ENGINES: dict[str, Callable[[onnx.ModelProto, int], Engine]] = {
+    engine.name: engine
+    for engine in (Runtime, OnnxRuntime, FloatOnnxRuntime, LarqComputeEngine, PlainReference)
+}
+
+
+def open_engine(
+    name: str, model: onnx.ModelProto, *, threads: int = 1, tflite: bytes | None = None
+) -> Engine:
+    """An engine, ready to execute the model.
+
+    Args:
+        name: A key of `ENGINES`.
+        model: The artifact.
+        threads: The result is the same for every number; the reference always has one.
+        tflite: The content of the .tflite file that became the artifact, which LCE runs as it is.
+
+    Raises:
+        UsageError: There is no such engine, or no threads.
+        MissingExtraError: Its package is not installed.
+        UnsupportedError: It cannot execute a part of the model.
+    """
+    if name not in ENGINES:
+        raise UsageError(f"expected an engine out of {', '.join(ENGINES)}, got {name!r}")
+    check_threads(threads)
+    if name == LceOnFile.name and tflite is not None:
+        return LceOnFile(model, tflite, threads)
+    return ENGINES[name](model, threads)
+
+
+def open_file(name: str, path: Path, *, threads: int = 1) -> Engine:
+    """An engine for a file, whose name then stands before every message.
+
+    Raises:
+        ArtifactError: The file is missing, damaged, no ONNX file, or of a newer format.
+        UsageError, MissingExtraError, UnsupportedError: As `open_engine`.
+    """
+    return open_read(name, path, *read_with_source(path), threads=threads)
+
+
+def open_read(
+    name: str, path: Path, model: onnx.ModelProto, tflite: bytes | None, *, threads: int = 1
+) -> Engine:
+    """The same for a file that has been read already.
+
+    Args:
+        name: As in `open_engine`.
+        path: Of the file.
+        model: As `read_with_source` gives it; likewise tflite.
+        tflite: As above.
+        threads: As in `open_engine`.
+    """
+    try:
+        return open_engine(name, model, threads=threads, tflite=tflite)
+    except (UsageError, MissingExtraError):
+        raise
+    except BnnkitError as error:
+        raise type(error)(f"{path}: {error}") from error
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}") from error

@@ -1,0 +1,193 @@
+"""Something that executes an artifact; engines.py has those that there are."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.check import is_stochastic
+from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.sample import Sample
+from bnnkit.errors import UsageError
+from bnnkit.runtime.ensemble import Ensemble, adaptive, fixed
+from bnnkit.runtime.inputs import check_inputs
+from bnnkit.runtime.probabilities import probabilities
+
+Array = NDArray[Any]
+
+
+class Engine(ABC):
+    """Executes the deterministic pass of an artifact.
+
+    Args:
+        model: The artifact.
+
+    Attributes:
+        name: A key of `engines.ENGINES`.
+        version: Of the package that computes.
+        outputs: The names of what `run` gives.
+        input_shape: Of an image, in the file's own layout.
+    """
+
+    name: str
+    version: str
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._graph = from_model(model)
+        self._fixed_batch = fixed_batch(model)
+        self.outputs = self._graph.outputs
+        self.input_shape = self._graph.input_shape
+
+    @abstractmethod
+    def run(self, images: Array) -> tuple[Array, ...]:
+        """All outputs of the file, in its order, for images that `check` lets through."""
+
+    @abstractmethod
+    def trace(self, images: Array) -> dict[str, Array]:
+        """Every value that is signs, by name: uint8, in ONNX's layout, 0 is -1 and 2 is +1."""
+
+    def ensemble(self, images: Array, averaging: Averaging, *, image_offset: int = 0) -> Ensemble:
+        """Class probabilities averaged over samples of the noise, and how unsure they are.
+
+        Those of a pass are the softmax of the first output, or that output where it is
+        probabilities already.
+
+        Args:
+            images: As in `run`.
+            averaging: Over what.
+            image_offset: The number of the first image, by which its noise is drawn.
+
+        Raises:
+            UsageError: Samples are asked of a deterministic file, or of an engine without them.
+        """
+        if averaging.samples != 0:
+            raise UsageError(
+                f"the engine {self.name} has the deterministic pass only: expected samples=0, got"
+                f" {averaging.samples}"
+            )
+        return Ensemble.of_deterministic(self._probabilities(self.run(images)))
+
+    def check(self, images: Array) -> None:
+        """Refuse what the file does not take, as `check_inputs`."""
+        check_inputs(images, self._graph.input_shape, self._graph.input_dtype)
+
+    def _probabilities(self, outputs: tuple[Array, ...]) -> NDArray[np.float32]:
+        return probabilities(self._graph, outputs[0])
+
+    def _batches(self, images: Array) -> list[Array]:
+        """The images in batches of the size that the file fixes; all at once where it is free.
+
+        Raises:
+            UsageError: They do not fill the last batch.
+        """
+        size = self._fixed_batch
+        if size is None or len(images) == size:
+            return [images]
+        if len(images) % size:
+            raise UsageError(
+                f"the batch axis of the model is fixed at {size}: expected a multiple of {size}"
+                f" images in {self.name}, got {len(images)}; export it with a free batch axis"
+            )
+        return np.split(images, len(images) // size)
+
+
+class SamplingEngine(Engine):
+    """Executes samples of a stochastic network too.
+
+    Attributes:
+        is_stochastic: Whether the file is one.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        super().__init__(model)
+        self.is_stochastic = is_stochastic(model)
+
+    @abstractmethod
+    def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
+        """All outputs of the file, with the noise of a sample; None is the deterministic pass.
+
+        Raises:
+            UsageError: A sample of a deterministic file.
+        """
+
+    @abstractmethod
+    def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+        """As `Engine.trace`, with the noise of a sample; None is the deterministic pass.
+
+        Raises:
+            UsageError: A sample of a deterministic file.
+        """
+
+    def ensemble(self, images: Array, averaging: Averaging, *, image_offset: int = 0) -> Ensemble:
+        """As `Engine.ensemble`; every image has as many passes as the one that needs most."""
+        if averaging.samples == 0:
+            return super().ensemble(images, averaging)
+        return ensemble_of_passes(
+            lambda sample: self._probabilities(self.run(images, sample)),
+            len(images),
+            averaging,
+            image_offset,
+        )
+
+    def _check_sample(self, sample: Sample | None) -> None:
+        if sample is not None and not self.is_stochastic:
+            raise UsageError(
+                "the file is deterministic: expected no samples; a network that"
+                " was trained with noise is exported with --mode samples"
+            )
+
+    def _sampled_batches(
+        self, images: Array, sample: Sample | None
+    ) -> list[tuple[Array, Sample | None]]:
+        """`_batches`, each with the sample of its first image."""
+        self._check_sample(sample)
+        batches, done = [], 0
+        for batch in self._batches(images):
+            here = sample and replace(sample, image_offset=sample.image_offset + done)
+            batches.append((batch, here))
+            done += len(batch)
+        return batches
+
+
+def ensemble_of_passes(
+    run: Callable[[Sample], NDArray[np.float32]],
+    images: int,
+    averaging: Averaging,
+    image_offset: int,
+) -> Ensemble:
+    """Average passes over a batch.
+
+    Args:
+        run: Gives the class probabilities of all images in a sample, (N, K).
+        images: N.
+        averaging: Over one sample or more, or "auto": until no image needs another.
+        image_offset: The number of the first image.
+    """
+    first = Sample(seed=averaging.seed, image_offset=image_offset, antithetic=averaging.antithetic)
+
+    def draw(places: NDArray[np.int64], start: int, end: int) -> NDArray[np.float32]:
+        passes = [run(replace(first, index=index)) for index in range(start, end)]
+        return np.stack(passes, axis=1)[places]
+
+    if averaging.samples == "auto":
+        return adaptive(draw, images, averaging.most, averaging.error)
+    return fixed(draw, images, averaging.samples)
+
+
+def fixed_batch(model: onnx.ModelProto) -> int | None:
+    """How many images the file asks for in a run; None where the batch axis is free.
+
+    bnnkit's runtime takes any number all the same: its operators do not mix images.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    (batch,) = (
+        value.type.tensor_type.shape.dim[0]
+        for value in model.graph.input
+        if value.name not in constants
+    )
+    return batch.dim_value if batch.HasField("dim_value") and batch.dim_value > 0 else None

@@ -1,0 +1,175 @@
+"""Larq Compute Engine's interpreter, loaded without TensorFlow, and an artifact run by it."""
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bnnkit.artifact.bits import unpack_signs
+from bnnkit.artifact.deterministic import deterministic
+from bnnkit.artifact.reference import signs_of
+from bnnkit.engines.engine import Engine
+from bnnkit.engines.lce_child import DISTRIBUTION, extension, load_wrapper
+from bnnkit.engines.lce_process import ProcessInterpreter
+from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
+from bnnkit.export.to_tflite import Tflite, to_tflite
+from bnnkit.export.to_tflite.values import Value
+
+Array = NDArray[Any]
+Kernel = Literal["default", "indirect", "reference"]
+KERNELS: Final[tuple[Kernel, ...]] = ("default", "indirect", "reference")
+"""Of LCE's binary convolutions."""
+FASTEST: Final[Kernel] = "default" if platform.machine() in ("aarch64", "arm64") else "indirect"
+"""Its default has code for ARM alone; on x86 that is the slowest of the three."""
+
+
+class Interpreter:
+    """Runs the content of a .tflite file, in this process or, with NumPy 2, in one of its own.
+
+    Args:
+        content: Of the file.
+        threads: Only the default kernel and float operators take more than one.
+        kernel: One of `KERNELS`.
+
+    Attributes:
+        version: Of larq-compute-engine.
+
+    Raises:
+        MissingExtraError: larq-compute-engine is not installed.
+        UsageError: It cannot work with this NumPy, and no other Python is named
+            (lce_process.py); or an argument is wrong.
+        UnsupportedError: It refuses the file; the reason is on the standard error output.
+    """
+
+    def __init__(self, content: bytes, *, threads: int = 1, kernel: Kernel = FASTEST) -> None:
+        if kernel not in KERNELS:
+            raise UsageError(f"expected a kernel out of {', '.join(KERNELS)}, got {kernel!r}")
+        if threads < 1:
+            raise UsageError(f"expected at least 1 thread, got {threads}")
+        options = threads, kernel == "reference", kernel == "indirect", False
+        self._wrapped: Any
+        if _needs_a_process():
+            self._wrapped = ProcessInterpreter(content, options)
+            self.version: str = self._wrapped.version
+            return
+        path = extension()
+        if path is None:
+            raise MissingExtraError("the engine lce", "lce")
+        try:
+            self._wrapped = load_wrapper(path).LiteInterpreter(content, *options)
+        except RuntimeError as error:
+            raise UnsupportedError(f"LCE cannot open the model: {error}") from error
+        self.version = importlib.metadata.version(DISTRIBUTION)
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """All outputs, for whole inputs of exactly the file's shapes and types.
+
+        Raises:
+            UnsupportedError: It fails, as for inputs of other shapes or types.
+        """
+        try:
+            return list(self._wrapped.predict([np.ascontiguousarray(x) for x in inputs]))
+        except RuntimeError as error:
+            raise UnsupportedError(f"LCE cannot run the model: {error}") from error
+
+
+class LarqComputeEngine(Engine):
+    """An artifact, converted to TFLite and run by LCE; of a stochastic one the pass without noise.
+
+    A .tflite file has a fixed batch: the first run with another number of images converts again.
+
+    Args:
+        model: The artifact.
+        threads: As `Interpreter`.
+        kernel: As `Interpreter`.
+
+    Attributes:
+        version: Of larq-compute-engine.
+        report: Of the export, for batch 1.
+
+    Raises:
+        MissingExtraError, UsageError: As `Interpreter`.
+        UnsupportedError: A part of the model has no form in TFLite.
+    """
+
+    name = "lce"
+
+    def __init__(
+        self, model: onnx.ModelProto, threads: int = 1, *, kernel: Kernel = FASTEST
+    ) -> None:
+        super().__init__(model)
+        self._model, self._threads, self._kernel = deterministic(model), threads, kernel
+        self._opened: tuple[int, Tflite, Interpreter] = self._open(1)
+        self._traced: tuple[int, Tflite, Interpreter] | None = None
+        self.report = self._opened[1].report
+        self.version = self._opened[2].version
+
+    def run(self, images: Array) -> tuple[Array, ...]:
+        """As `Engine.run`."""
+        parts = [self._run_together(batch) for batch in self._batches(images)]
+        return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+
+    def trace(self, images: Array) -> dict[str, Array]:
+        """As `Engine.trace`.
+
+        A value that does not exist in the file, because two operators have become one, is missing.
+        """
+        parts = [self._trace_together(batch) for batch in self._batches(images)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Names of the signs that the file holds, whatever `trace` gives."""
+        return tuple(self._tracing(1)[1].traced)
+
+    def _run_together(self, images: Array) -> tuple[Array, ...]:
+        if self._opened[0] != len(images):
+            self._opened = self._open(len(images))
+        _, tflite, interpreter = self._opened
+        results = interpreter.run([_to_nhwc(images)])
+        pairs = zip(tflite.outputs.values(), results, strict=True)
+        return tuple(_to_onnx(value, result) for value, result in pairs)
+
+    def _trace_together(self, images: Array) -> dict[str, Array]:
+        _, tflite, interpreter = self._tracing(len(images))
+        results = interpreter.run([_to_nhwc(images)])[len(tflite.outputs) :]
+        pairs = zip(tflite.traced.items(), results, strict=True)
+        return {name: _to_onnx(value, result) for (name, value), result in pairs}
+
+    def _tracing(self, batch: int) -> tuple[int, Tflite, Interpreter]:
+        if self._traced is None or self._traced[0] != batch:
+            self._traced = self._open(batch, signs_of(self._model))
+        return self._traced
+
+    def _open(self, batch: int, traced: Sequence[str] = ()) -> tuple[int, Tflite, Interpreter]:
+        tflite = to_tflite(self._model, batch=batch, traced=traced)
+        interpreter = Interpreter(tflite.content, threads=self._threads, kernel=self._kernel)
+        return batch, tflite, interpreter
+
+
+def _to_nhwc(images: Array) -> Array:
+    return images.transpose(0, 2, 3, 1) if images.ndim == 4 else images
+
+
+def _to_onnx(value: Value, result: Array) -> Array:
+    """What the interpreter gives for a value, as the artifact has it."""
+    if value.kind == "signs" and value.map is not None:
+        result = unpack_words(result, value.map[0])
+    if result.ndim == 4:
+        result = result.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(result).reshape(len(result), *value.shape)
+
+
+def unpack_words(words: Array, channels: int) -> Array:
+    """Packed signs of LCE, int32 (N, H, W, words), as uint8 0 and 2, (N, H, W, C)."""
+    whole = np.zeros((*words.shape[:-1], -(-words.shape[-1] // 2) * 2), "<i4")
+    whole[..., : words.shape[-1]] = words
+    return (unpack_signs(whole.view("<u8"), channels) + 1).astype(np.uint8)
+
+
+def _needs_a_process() -> bool:
+    return np.lib.NumpyVersion(np.__version__) >= "2.0.0"

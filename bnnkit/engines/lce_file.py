@@ -1,0 +1,108 @@
+"""A .tflite file run by Larq Compute Engine's interpreter as it is."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bnnkit.artifact.reference import signs_of
+from bnnkit.engines.engine import Engine
+from bnnkit.engines.lce import FASTEST, Interpreter, Kernel, unpack_words
+from bnnkit.tflite.outputs import packed_tensors, with_outputs
+from bnnkit.tflite.read import read
+
+Array = NDArray[Any]
+
+
+class LceOnFile(Engine):
+    """LCE on the content of a .tflite file.
+
+    The file fixes its batch. Images that do not fill the last one are followed by the last image
+    again, whose results are left out.
+
+    Args:
+        model: The artifact that the file becomes.
+        content: Of the file.
+        threads: As `Interpreter`.
+        kernel: As `Interpreter`.
+
+    Raises:
+        MissingExtraError, UsageError, UnsupportedError: As `Interpreter`.
+    """
+
+    name = "lce"
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        content: bytes,
+        threads: int = 1,
+        *,
+        kernel: Kernel = FASTEST,
+    ) -> None:
+        super().__init__(model)
+        self._model, self._content = model, content
+        self._threads, self._kernel = threads, kernel
+        self._network = read(content)
+        self._batch = self._network.tensors[self._network.inputs[0]].shape[0]
+        self._interpreter = Interpreter(content, threads=threads, kernel=kernel)
+        self.version = self._interpreter.version
+
+    def run(self, images: Array) -> tuple[Array, ...]:
+        """As `Engine.run`."""
+        return tuple(self._in_batches(self._interpreter, images))
+
+    def trace(self, images: Array) -> dict[str, Array]:
+        """As `Engine.trace`: the packed tensors of the file."""
+        names = self.signs
+        if not names:
+            return {}
+        results = self._in_batches(self._tracing, images)[-len(names) :]
+        channels = _channels_of_signs(self._model)
+        return {
+            name: _to_onnx(unpack_words(words, channels[name]))
+            for name, words in zip(names, results, strict=True)
+        }
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Names of the signs that the file holds, whatever `trace` gives."""
+        return tuple(self._traced)
+
+    @cached_property
+    def _traced(self) -> dict[str, int]:
+        """Packed tensors by the name of their signs, where their number of channels is known."""
+        known = _channels_of_signs(self._model)
+        return {n: index for n, index in packed_tensors(self._network).items() if n in known}
+
+    @cached_property
+    def _tracing(self) -> Interpreter:
+        content = with_outputs(self._content, list(self._traced.values()))
+        return Interpreter(content, threads=self._threads, kernel=self._kernel)
+
+    def _in_batches(self, interpreter: Interpreter, images: Array) -> list[Array]:
+        """The outputs for all images, one batch of the file after the other."""
+        lacking = -len(images) % self._batch
+        whole = np.concatenate([images, np.repeat(images[-1:], lacking, axis=0)])
+        parts = [
+            interpreter.run([whole[start : start + self._batch]])
+            for start in range(0, len(whole), self._batch)
+        ]
+        pieces = zip(*parts, strict=True)
+        return [np.concatenate(outputs)[: len(images)] for outputs in pieces]
+
+
+def _channels_of_signs(model: onnx.ModelProto) -> dict[str, int]:
+    """The channels of the signs whose shape the artifact tells, by name."""
+    signs = set(signs_of(model))
+    return {
+        value.name: value.type.tensor_type.shape.dim[1].dim_value
+        for value in (*model.graph.value_info, *model.graph.output)
+        if value.name in signs
+    }
+
+
+def _to_onnx(signs: Array) -> Array:
+    return np.ascontiguousarray(signs.transpose(0, 3, 1, 2)) if signs.ndim == 4 else signs

@@ -1,0 +1,138 @@
+"""ONNX Runtime as an engine: on the artifact itself, or on a twin of it."""
+
+from abc import abstractmethod
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators import functions
+from bnnkit.artifact.reference import sampling_feeds, signs_of
+from bnnkit.artifact.sample import Sample
+from bnnkit.engines.engine import Engine, SamplingEngine
+from bnnkit.engines.ort_session import import_onnxruntime, open_session, reason, with_outputs
+from bnnkit.engines.rewrites.float32 import float_twin
+from bnnkit.errors import UnsupportedError
+
+Array = NDArray[Any]
+
+
+class OnnxRuntime(SamplingEngine):
+    """Stock ONNX Runtime on the artifact: it executes the functions that the file brings along."""
+
+    name = "onnxruntime"
+
+    def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
+        super().__init__(model)
+        self.version = str(import_onnxruntime().__version__)
+        self._signs, self._model, self._threads = signs_of(model), _with_bodies(model), threads
+        self._session = open_session(self._model, threads)
+
+    def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
+        """As `SamplingEngine.run`."""
+        return self._execute(self._session, None, images, sample)
+
+    def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+        """As `SamplingEngine.trace`."""
+        if not self._signs:
+            return {}
+        values = self._execute(self._tracing_session, self._signs, images, sample)
+        return dict(zip(self._signs, values, strict=True))
+
+    @cached_property
+    def _tracing_session(self) -> Any:
+        return open_session(with_outputs(self._model, self._signs), self._threads)
+
+    def _execute(
+        self, session: Any, names: list[str] | None, images: Array, sample: Sample | None
+    ) -> tuple[Array, ...]:
+        parts = [
+            execute(session, names, {self._graph.input: batch, **sampling_feeds(here)})
+            for batch, here in self._sampled_batches(images, sample)
+        ]
+        return _joined(parts)
+
+
+class OnnxRuntimeOnTwin(Engine):
+    """ONNX Runtime on another form of the deterministic network."""
+
+    def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
+        super().__init__(model)
+        self.version = str(import_onnxruntime().__version__)
+        self._model, self._threads = model, threads
+        self._twin = self._form(model)
+        self._session = open_session(self._twin, threads)
+
+    def run(self, images: Array) -> tuple[Array, ...]:
+        """As `Engine.run`."""
+        return self._execute(self._session, None, images)
+
+    def _execute(self, session: Any, names: list[str] | None, images: Array) -> tuple[Array, ...]:
+        """Outputs of a session, in as many runs as the file's batch asks for."""
+        batches = self._batches(images)
+        return _joined([execute(session, names, {self._graph.input: b}) for b in batches])
+
+    @abstractmethod
+    def _form(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """What is executed for the artifact."""
+
+
+class FloatOnnxRuntime(OnnxRuntimeOnTwin):
+    """ONNX Runtime on the same network with float32 weights and activations."""
+
+    name = "onnxruntime-fp32"
+
+    def trace(self, images: Array) -> dict[str, Array]:
+        """As `Engine.trace`."""
+        signs = signs_of(self._model)
+        if not signs:
+            return {}
+        values = self._execute(self._tracing_session, signs, images)
+        pairs = zip(signs, values, strict=True)  # real numbers, but the outputs of the file
+        return {name: x if x.dtype == np.uint8 else _as_signs(x) for name, x in pairs}
+
+    @cached_property
+    def _tracing_session(self) -> Any:
+        return open_session(with_outputs(self._twin, signs_of(self._model)), self._threads)
+
+    def _form(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        return float_twin(model)
+
+
+def _with_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with a function for each operator of bnnkit, which one of a TFLite file lacks."""
+    used = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
+    lacking = used - {function.name for function in model.functions}
+    if not lacking:
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    bodies = (functions.function(name) for name in functions.names() if name in lacking)
+    copy.functions.extend(bodies)
+    return copy
+
+
+def execute(session: Any, names: list[str] | None, inputs: dict[str, Array]) -> tuple[Array, ...]:
+    """Outputs of a session; all of them where no names are given.
+
+    Raises:
+        UnsupportedError: It fails.
+    """
+    try:
+        return tuple(session.run(names, inputs))
+    except Exception as error:  # its errors have no common class
+        raise UnsupportedError(f"onnxruntime cannot execute the model: {reason(error)}") from error
+
+
+def _joined(parts: list[tuple[Array, ...]]) -> tuple[Array, ...]:
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+
+
+def _as_signs(real: Array) -> Array:
+    """-1.0 and +1.0 as 0 and 2."""
+    return (real + 1).astype(np.uint8)

@@ -1,0 +1,161 @@
+"""OpenVINO's CPU plugin, with its int8 kernels or its 1-bit kernels.
+
+Float layers compute in float32: left alone, the plugin takes bfloat16 where the CPU has it, and
+then the signs are others. Shapes are fixed for each batch size, as the plugin likes best.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bnnkit.artifact.reference import signs_of
+from bnnkit.engines.engine import Engine
+from bnnkit.engines.ort_session import with_outputs
+from bnnkit.engines.rewrites.one_bit import ONE_BIT, OneBitTwin, TracedOneBitTwin
+from bnnkit.engines.rewrites.openvino_int8 import OpenVinoIntegerTwin
+from bnnkit.engines.rewrites.qdq_int8 import IntegerTwin
+from bnnkit.engines.rewrites.rewrite import Twin
+from bnnkit.engines.rewrites.traced_signs import as_signs
+from bnnkit.errors import MissingExtraError, UnsupportedError
+
+Array = NDArray[Any]
+
+
+class OpenVino(Engine):
+    """A twin of the artifact in OpenVINO."""
+
+    def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
+        super().__init__(model)
+        self._openvino = _openvino()
+        self.version = str(self._openvino.get_version()).split("-")[0]
+        self._artifact, self._threads = model, threads
+        self._core = self._openvino.Core()
+        self._proto = self._twin(model).model()
+        self._requests: dict[int, Any] = {}
+        self._read(self._proto)  # refuses what it cannot read
+
+    def run(self, images: Array) -> tuple[Array, ...]:
+        """As `Engine.run`."""
+        request = self._requests.get(len(images))
+        if request is None:
+            request = self.compile(len(images)).create_infer_request()
+            self._requests[len(images)] = request
+        request.infer([images], share_inputs=True)
+        return tuple(tensor.data.copy() for tensor in request.output_tensors)
+
+    def trace(self, images: Array) -> dict[str, Array]:
+        """As `Engine.trace`."""
+        twin = self._tracing_twin(self._artifact)
+        proto = twin.model()
+        names = [name for name in signs_of(self._artifact) if name in twin.traced]
+        extended = with_outputs(proto, [twin.traced[name] for name in names])
+        compiled = self._compile(self._read(extended), len(images))
+        results = compiled(images)
+        values = [results[compiled.output(twin.traced[name])] for name in names]
+        return {name: as_signs(x) for name, x in zip(names, values, strict=True)}
+
+    def compile(self, batch: int) -> Any:
+        """The network for a batch size; `get_runtime_model` of it tells the kernels."""
+        return self._compile(self._read(self._proto), batch)
+
+    @abstractmethod
+    def _twin(self, model: onnx.ModelProto) -> Twin:
+        """What is executed for the artifact."""
+
+    @abstractmethod
+    def _tracing_twin(self, model: onnx.ModelProto) -> IntegerTwin | TracedOneBitTwin:
+        """The same with tensors that hold signs."""
+
+    def _prepare(self, model: Any) -> None:
+        """Change what OpenVINO has read, where ONNX lacks an operator."""
+
+    def _read(self, proto: onnx.ModelProto) -> Any:
+        try:
+            model = self._core.read_model(proto.SerializeToString())
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UnsupportedError(f"openvino cannot read the model: {reason}") from error
+        self._prepare(model)
+        return model
+
+    def _compile(self, model: Any, batch: int) -> Any:
+        model.reshape([batch, *self._graph.input_shape])
+        options = {
+            "INFERENCE_NUM_THREADS": self._threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        try:
+            return self._core.compile_model(model, "CPU", options)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UnsupportedError(f"openvino cannot execute the model: {reason}") from error
+
+
+class IntegerOpenVino(OpenVino):
+    """OpenVINO on the integer twin of the artifact."""
+
+    name = "openvino-int8"
+
+    def _twin(self, model: onnx.ModelProto) -> IntegerTwin:
+        return OpenVinoIntegerTwin(model)
+
+    _tracing_twin = _twin
+
+
+class OneBitOpenVino(OpenVino):
+    """OpenVINO with its `BinaryConvolution`."""
+
+    name = "openvino-1bit"
+
+    def _twin(self, model: onnx.ModelProto) -> OneBitTwin:
+        return OneBitTwin(model)
+
+    def _tracing_twin(self, model: onnx.ModelProto) -> TracedOneBitTwin:
+        return TracedOneBitTwin(model)
+
+    def _prepare(self, model: Any) -> None:
+        self._bits = list(self._replace(model))  # OpenVINO does not copy them
+
+    def _replace(self, model: Any) -> Iterator[Array]:
+        """Put 1-bit convolutions where the twin wants them; the packed weights."""
+        openvino = self._openvino
+        for node in model.get_ordered_ops():
+            name = node.get_friendly_name()
+            if not name.startswith(ONE_BIT):
+                continue
+            weight = node.input_value(1).get_node().get_data()
+            bits = np.packbits(weight.ravel() > 0, bitorder="little")
+            tensor = openvino.Tensor(bits, openvino.Shape(weight.shape), openvino.Type.u1)
+            where = node.get_attributes()
+            outside = float(name.removeprefix(ONE_BIT).split(".")[0])
+            replacement = openvino.opset1.binary_convolution(
+                node.input_value(0),
+                openvino.op.Constant(tensor),
+                where["strides"],
+                where["pads_begin"],
+                where["pads_end"],
+                where["dilations"],
+                "xnor-popcount",
+                outside,
+            )
+            replacement.set_friendly_name(name)
+            for reader in node.output(0).get_target_inputs():
+                reader.replace_source_output(replacement.output(0))
+            yield bits
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+        import openvino.opset1
+    except ModuleNotFoundError as error:
+        if error.name != "openvino":
+            raise  # a bug of ours must not read as a missing package
+        raise MissingExtraError("the engine openvino", "openvino") from error
+    return openvino

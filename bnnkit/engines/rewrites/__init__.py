@@ -1,0 +1,1 @@
+"""The same network in the operators that another engine runs fastest."""

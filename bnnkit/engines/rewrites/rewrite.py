@@ -1,0 +1,194 @@
+"""A network again, in the operators that another engine runs fastest: the walk over an artifact.
+
+What is measured against bnnkit is not the artifact's own functions but a twin in the best form
+that the engine has; float_twin.py and the rivals say which.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from bnnkit.artifact.bits import unpack_weight
+from bnnkit.artifact.deterministic import deterministic
+from bnnkit.errors import UnsupportedError
+
+Array = NDArray[Any]
+Kind = Literal["signs", "sum", "real"]
+
+PREFIX = "float_twin."
+MOVES = {"MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity"}
+"""Standard operators that mean the same for signs in any form."""
+_WINDOW = ("strides", "pads", "dilations", "group")
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What an operator of the domain `bnnkit` becomes.
+
+    Attributes:
+        method: Of the twin: appends the nodes for one of the artifact.
+        kind: The kind of value that its output is.
+    """
+
+    method: Callable[[Any, onnx.NodeProto], None]
+    kind: Kind
+
+
+class Twin:
+    """A twin while it is made.
+
+    Args:
+        artifact: A model as docs/artifact.md has it; of a stochastic one the deterministic pass.
+
+    Attributes:
+        translations: By the operator's name, without its domain.
+        domains: Operator sets that the twin needs besides the standard one, and their versions.
+        signs: Names of the artifact's values that are signs, in whatever form the twin holds them.
+        sums: Names of those that are sums.
+    """
+
+    translations: ClassVar[Mapping[str, Translation]]
+    domains: ClassVar[Mapping[str, int]] = {}
+
+    def __init__(self, artifact: onnx.ModelProto) -> None:
+        self._artifact = artifact = deterministic(artifact)
+        self._constants = dict(_constants(artifact.graph))
+        self._new: dict[str, onnx.TensorProto] = {}
+        self._nodes: list[onnx.NodeProto] = []
+        self.signs: set[str] = set()
+        self.sums: set[str] = set()
+
+    def model(self) -> onnx.ModelProto:
+        """The twin as a model with the artifact's inputs and outputs.
+
+        Raises:
+            UnsupportedError: A node has no twin.
+        """
+        source = self._artifact.graph
+        for node in source.node:
+            if node.domain == "bnnkit":
+                self._binary(node)
+            elif node.input and node.input[0] in self.signs:
+                self.on_signs(node)
+            else:
+                self.copy(node)
+        self._end(source)
+        graph = helper.make_graph(self._nodes, source.name, source.input, source.output)
+        used = {name for node in self._nodes for name in node.input}
+        graph.initializer.extend(t for t in source.initializer if t.name in used)
+        graph.initializer.extend(t for t in self._new.values() if t.name in used)
+        opsets = [opset for opset in self._artifact.opset_import if opset.domain != "bnnkit"]
+        opsets += [helper.make_opsetid(name, version) for name, version in self.domains.items()]
+        version = self._artifact.ir_version
+        return helper.make_model(graph, opset_imports=opsets, ir_version=version)
+
+    def on_signs(self, node: onnx.NodeProto) -> None:
+        """Append what a standard operator on signs becomes."""
+        raise NotImplementedError
+
+    def real(self, name: str) -> str:
+        """The value as real numbers, signs as -1.0 and +1.0."""
+        raise NotImplementedError
+
+    def add(
+        self, operator: str, inputs: list[str], output: str, domain: str = "", **attributes: Any
+    ) -> str:
+        """Append an operator; its output."""
+        name = f"{PREFIX}{len(self._nodes)}"
+        node = helper.make_node(operator, inputs, [output], name, domain=domain, **attributes)
+        self._nodes.append(node)
+        return output
+
+    def copy(self, node: onnx.NodeProto) -> onnx.NodeProto:
+        """Append a copy of a node, which may be changed."""
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        self._nodes.append(copy)
+        return copy
+
+    def constant(self, name: str, array: Any, dtype: Any = np.float32) -> str:
+        """A new constant."""
+        name = PREFIX + name
+        self._new[name] = numpy_helper.from_array(np.asarray(array, dtype), name)
+        return name
+
+    def given(self, name: str) -> Array:
+        """A constant of the artifact."""
+        return self._constants[name]
+
+    def readers(self, name: str) -> list[onnx.NodeProto]:
+        """Nodes of the artifact that take a value."""
+        return [node for node in self._artifact.graph.node if name in node.input]
+
+    def is_output(self, name: str) -> bool:
+        """Whether a value is an output of the artifact."""
+        return any(value.name == name for value in self._artifact.graph.output)
+
+    def binary_weights(self, node: onnx.NodeProto, place: int = 1) -> Array:
+        """-1 and +1, (O, I, KH, KW) or (O, I)."""
+        shape = tuple(attributes(node)["weight_shape"])
+        weight = unpack_weight(self.given(node.input[place]), shape)
+        return np.moveaxis(weight, -1, 1)
+
+    def _binary(self, node: onnx.NodeProto) -> None:
+        if node.op_type not in self.translations:
+            raise UnsupportedError(f"node {node.name!r} (bnnkit.{node.op_type}) has no float twin")
+        translation = self.translations[node.op_type]
+        if translation.kind == "signs":
+            self.signs.add(node.output[0])
+        elif translation.kind == "sum":
+            self.sums.add(node.output[0])
+        translation.method(self, node)
+
+    def _end(self, source: onnx.GraphProto) -> None:
+        """Outputs that are signs or sums get their integer type back, under their old name."""
+        for value in source.output:
+            if value.name not in self.signs | self.sums:
+                continue
+            number = self.real(value.name)
+            if number == value.name:
+                number = f"{PREFIX}{value.name}"
+                for node in self._nodes:
+                    _rename(node.input, value.name, number)
+                    _rename(node.output, value.name, number)
+            if value.name in self.signs:
+                one = self.constant("one", 1)
+                number = self.add("Add", [number, one], f"{PREFIX}{value.name}.plus_one")
+            to = value.type.tensor_type.elem_type
+            self.add("Cast", [number], value.name, to=to)
+
+
+def unsupported_move(node: onnx.NodeProto) -> UnsupportedError:
+    """That a standard operator does not take signs."""
+    return UnsupportedError(
+        f"node {node.name!r} ({node.op_type}) takes signs, which has no float twin"
+    )
+
+
+def window(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes that say where a convolution looks."""
+    return {name: value for name, value in attributes(node).items() if name in _WINDOW}
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Attributes by name."""
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, Array]]:
+    for tensor in graph.initializer:
+        yield tensor.name, numpy_helper.to_array(tensor)
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            yield node.output[0], numpy_helper.to_array(node.attribute[0].t)
+
+
+def _rename(names: Any, old: str, new: str) -> None:
+    for index, name in enumerate(names):
+        if name == old:
+            names[index] = new

@@ -1,0 +1,57 @@
+"""A torch network that is averaged as an engine averages a file."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.sample import Sample
+from bnnkit.engines.engine import ensemble_of_passes
+from bnnkit.nn import sampling
+from bnnkit.nn.evaluating import evaluating
+from bnnkit.runtime.ensemble import Ensemble
+from bnnkit.runtime.inputs import check_inputs
+
+Array = NDArray[Any]
+
+
+class TorchNetwork:
+    """Evaluates a network.
+
+    Args:
+        network: Gives logits, (N, K); on the CPU.
+        input_shape: Of one input.
+        input_dtype: Its element type.
+    """
+
+    def __init__(self, network: nn.Module, input_shape: tuple[int, ...], input_dtype: str) -> None:
+        self._network = network
+        self._shape, self._dtype = input_shape, np.dtype(input_dtype)
+
+    def check(self, images: Array) -> None:
+        """Refuse what the network does not take, as `check_inputs`."""
+        check_inputs(images, self._shape, self._dtype)
+
+    def ensemble(self, images: Array, averaging: Averaging, *, image_offset: int = 0) -> Ensemble:
+        """As `SamplingEngine.ensemble`.
+
+        A sign of a sum may differ from the file's where the rounding of batch norm decides, about
+        one in a million or fewer.
+
+        Raises:
+            UsageError: Samples are asked of a network without noise.
+        """
+        x = torch.from_numpy(images)
+        if averaging.samples == 0:
+            return Ensemble.of_deterministic(self._probabilities(x, None))
+        return ensemble_of_passes(
+            lambda sample: self._probabilities(x, sample), len(images), averaging, image_offset
+        )
+
+    def _probabilities(self, x: torch.Tensor, sample: Sample | None) -> NDArray[np.float32]:
+        with evaluating(self._network), sampling(sample):
+            probabilities: NDArray[np.float32] = self._network(x).softmax(1).numpy()
+        return probabilities

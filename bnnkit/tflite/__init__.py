@@ -1,0 +1,1 @@
+"""The .tflite format: its schema, and networks as plain data read from and written to files."""

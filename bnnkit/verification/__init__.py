@@ -1,0 +1,1 @@
+"""Whether every engine computes the same bits."""

@@ -1,0 +1,70 @@
+"""Everything that a comparison needs of the reference: outputs, signs, and how near they were."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from bnnkit.artifact.operators.reference_sampling import draw
+from bnnkit.artifact.operators.rounding import signs_that_engines_may_round
+from bnnkit.artifact.reference import Reference, signs_of
+from bnnkit.artifact.sample import Sample
+from bnnkit.engines.ort_session import with_outputs
+from bnnkit.verification.comparison import Evaluation
+
+Array = NDArray[Any]
+
+
+class ReferenceRun:
+    """Passes of the reference.
+
+    Args:
+        model: The artifact.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._outputs = [value.name for value in model.graph.output]
+        self._signs = signs_of(model)
+        self._inputs = signs_that_engines_may_round(model)
+        self._limits = {sign: _Limit(model, sign) for sign in self._inputs}
+        extended = with_outputs(model, [*self._signs, *self._inputs.values()])
+        self._names = [value.name for value in extended.graph.output]
+        self._reference = Reference(extended)
+
+    def __call__(self, images: Array, sample: Sample | None = None) -> Evaluation:
+        """Evaluate images (N, ...), with the noise of a sample or without."""
+        values = dict(zip(self._names, self._reference.run(images, sample), strict=True))
+        return Evaluation(
+            outputs=tuple(values[name] for name in self._outputs),
+            signs={name: values[name] for name in self._signs},
+            real={
+                sign: values[name] - self._limits[sign](values[name].shape, sample)
+                for sign, name in self._inputs.items()
+            },
+        )
+
+
+class _Limit:
+    """What a real number is compared with to give its sign.
+
+    Args:
+        model: The artifact.
+        sign: The name of the sign.
+    """
+
+    def __init__(self, model: onnx.ModelProto, sign: str) -> None:
+        (node,) = (node for node in model.graph.node if sign in node.output)
+        self._layer = next((a.i for a in node.attribute if a.name == "layer"), 0)
+        constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._law = [numpy_helper.to_array(constants[name]) for name in node.input[1:4]]
+
+    def __call__(self, shape: tuple[int, ...], sample: Sample | None) -> Array:
+        """For numbers of a shape (N, C, ...); broadcasts with them."""
+        if not self._law:  # a sign without noise
+            return np.zeros(())
+        threshold, scale, table = self._law
+        if sample is None:
+            return threshold
+        return np.asarray(threshold + scale * draw(shape, self._layer, table, sample))

@@ -1,0 +1,174 @@
+"""Whether every engine computes what was trained: the same bits at every sign, the same class.
+
+The reference executor is what all others are compared with. Signs and classes must be equal; real
+outputs may differ by `OUTPUT_TOLERANCE`. A stochastic network is compared in the deterministic
+pass, and in samples of several seeds.
+
+One thing is excused, and counted: real numbers may be summed in another order. So the sign of a
+real number that lies within `MARGIN` of zero, or of its noise, may differ, where rounding.py says
+so, and then what follows from it in the same image. A network whose sums are all integers has no
+such sign.
+
+An engine that does not give the signs that it must (coverage.py) is not equal: nothing was
+compared there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+from numpy.typing import NDArray
+
+from bnnkit.artifact.calibration_record import (
+    CalibrationRecord,
+    CalibrationSource,
+    read_calibration,
+)
+from bnnkit.artifact.check import is_stochastic, metadata
+from bnnkit.artifact.sample import Sample
+from bnnkit.engines import open_engine
+from bnnkit.engines.engine import fixed_batch
+from bnnkit.errors import CheckpointError
+from bnnkit.verification.candidates import Comparees
+from bnnkit.verification.comparison import Comparison
+from bnnkit.verification.reference_run import ReferenceRun
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Array = NDArray[Any]
+
+BATCH = 50
+SAMPLES = 2
+"""Of each seed."""
+SEEDS = (0, 2**32 + 1)
+"""The second is in both words of the generator's key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What was compared with the reference.
+
+    Attributes:
+        n_images: How many images.
+        calibration: What the artifact's batch norms were estimated on after the training, which
+            torch then has too; None if they were not, or torch was not compared.
+        samples: The passes beside the deterministic one, as for the first image.
+        comparisons: One for each engine.
+        left_out: Engines that could not be compared, and why.
+    """
+
+    n_images: int
+    calibration: CalibrationSource | None
+    samples: tuple[Sample, ...]
+    comparisons: tuple[Comparison, ...]
+    left_out: dict[str, str]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether no engine differs."""
+        return all(comparison.is_equal for comparison in self.comparisons)
+
+
+def verify(
+    model: onnx.ModelProto,
+    images: Array,
+    *,
+    network: "nn.Module | None" = None,
+    samples: int = SAMPLES,
+    with_lce: bool = False,
+    tflite: bytes | None = None,
+    advance: Callable[[int], object] = lambda n_images: None,
+) -> Verification:
+    """Run images through all engines and compare.
+
+    Args:
+        model: The artifact.
+        images: (N, *input_shape), of the input's dtype.
+        network: The torch network that it was exported from, in evaluation mode on the CPU; a
+            copy is given the batch norms that the artifact was calibrated to.
+        samples: Of a stochastic network: how many of each of the `SEEDS`.
+        with_lce: Compare Larq Compute Engine too, in the deterministic pass.
+        tflite: The content of the .tflite file that became the artifact: LCE runs it as it is
+            where it is installed, and torch gets the images as (N, C, H, W).
+        advance: Called with the number of images done since the last call.
+
+    Raises:
+        UsageError: The images have another shape or dtype, or hold a NaN.
+        UnsupportedError: The runtime, or LCE, cannot execute the model.
+        MissingExtraError: LCE is asked for and not installed.
+        ArtifactError: The calibration that the model tells is damaged.
+    """
+    open_engine("bnnkit", model).check(images)
+    drawn = _samples(samples) if is_stochastic(model) else ()
+    calibration = None if network is None else read_calibration(model)
+    if network is not None and calibration is not None:
+        network = _calibrated(network, calibration)
+    reference = ReferenceRun(model)
+    comparees = Comparees(model, images[:1], tflite)
+    comparees.add_torch(network)
+    comparees.add_engines()
+    if with_lce:
+        comparees.add_lce()
+    elif tflite is not None:
+        comparees.try_lce()
+    size = fixed_batch(model) or BATCH
+    for start in range(0, len(images), size):
+        batch = images[start : start + size]
+        for sample in (None, *(replace(one, image_offset=start) for one in drawn)):
+            expected = reference(batch, sample)
+            for tally, evaluate in comparees.compared:
+                found = evaluate(batch, sample)
+                if found is not None:
+                    tally.add(expected, found, first=start, sample=sample)
+        advance(len(batch))
+    return Verification(
+        n_images=len(images),
+        calibration=None if calibration is None else calibration.source,
+        samples=drawn,
+        comparisons=tuple(tally.comparison() for tally, _ in comparees.compared),
+        left_out=comparees.left_out,
+    )
+
+
+def check_pair(checkpoint: Path, model: onnx.ModelProto, *, name: str = "the model") -> None:
+    """Refuse a model that does not say that it was exported from the checkpoint.
+
+    Args:
+        checkpoint: A run's folder, or the checkpoint in it.
+        model: The artifact.
+        name: Of its file, for messages.
+
+    Raises:
+        CheckpointError: It names another one or none, or there is no checkpoint.
+    """
+    from bnnkit.training import checkpoint_sha256
+
+    expected = metadata(model).get("checkpoint")
+    found = checkpoint_sha256(checkpoint)
+    if expected is None:
+        raise CheckpointError(
+            f"{name} does not say which checkpoint it was made from: verify it without one"
+        )
+    if expected != found:
+        raise CheckpointError(
+            f"{checkpoint} is not the checkpoint that the model was exported from: expected sha256"
+            f" {expected[:12]}..., got {found[:12]}...; export it again"
+        )
+
+
+def _samples(count: int) -> tuple[Sample, ...]:
+    """So many of each seed; the second seed's share their random numbers in pairs."""
+    return tuple(
+        Sample(seed=seed, index=index, antithetic=seed == SEEDS[1])
+        for seed in SEEDS
+        for index in range(count)
+    )
+
+
+def _calibrated(network: "nn.Module", calibration: CalibrationRecord) -> "nn.Module":
+    from bnnkit.deployment.norm_statistics import with_statistics
+
+    return with_statistics(network, calibration.statistics)

@@ -1,5 +1,0 @@
-"""Binarized networks that others exported to ONNX become artifacts; needs torch and onnx-ir."""
-
-from bnnkit.export.convert.convert import Conversion, convert_onnx
-
-__all__ = ["Conversion", "convert_onnx"]

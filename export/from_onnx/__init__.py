@@ -1,0 +1,5 @@
+"""Binarized networks that others exported to ONNX become artifacts; needs torch and onnx-ir."""
+
+from bnnkit.export.from_onnx.convert import Conversion, convert_onnx
+
+__all__ = ["Conversion", "convert_onnx"]

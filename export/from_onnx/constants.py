@@ -1,0 +1,121 @@
+"""What depends on constants alone is computed, and what changes no value goes.
+
+1. An operator of constants becomes its result, a constant; so does `Shape`, as all shapes are
+   known here.
+2. `CastLike(x, y)` is the `Cast` of x to the type of y.
+3. `Identity`, `Dropout` and a `Cast` of float32 to float32 go.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from bnnkit.artifact.operators.functions import OPSET
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.from_onnx.node_names import named
+from bnnkit.export.graph import (
+    add_constant,
+    array,
+    module_path,
+    nodes,
+    operand,
+    replace,
+    set_module_path,
+)
+from bnnkit.export.passes.clean_up import remove_dead
+
+_RANDOM: Final = ("RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
+_SAME: Final = ("Identity", "Dropout")
+
+
+def fold_constants(graph: ir.Graph) -> None:
+    """Run the pass.
+
+    Raises:
+        UnsupportedError: An operator of constants cannot be computed.
+    """
+    for node in nodes(graph, "CastLike"):
+        _name_type(graph, node)
+    for node in list(graph):
+        if _changes_nothing(node):
+            node.outputs[0].replace_all_uses_with(operand(node, 0), replace_graph_outputs=True)
+            graph.remove(node, safe=False)
+        elif (results := _results(node)) is not None:
+            for value, content in zip(node.outputs, results, strict=True):
+                folded = add_constant(graph, f"{value.name}/folded", content)
+                value.replace_all_uses_with(folded, replace_graph_outputs=True)
+            graph.remove(node, safe=True)
+    remove_dead(graph)
+
+
+def _name_type(graph: ir.Graph, node: ir.Node) -> None:
+    """Rule 2."""
+    like, y = operand(node, 1), node.outputs[0]
+    if like.dtype is not None:
+        cast = ir.node("Cast", [node.inputs[0]], {"to": like.dtype}, name=node.name)
+        cast.outputs[0].name, cast.outputs[0].type = f"{y.name}/Cast", ir.TensorType(like.dtype)
+        cast.outputs[0].shape = y.shape
+        set_module_path(cast, module_path(node))
+        replace(graph, node, [cast])
+
+
+def _changes_nothing(node: ir.Node) -> bool:
+    """Rule 3."""
+    x = node.inputs[0] if node.inputs else None
+    if node.domain != "" or x is None or x.is_graph_input() or array(x) is not None:
+        return False
+    if node.op_type == "Cast":
+        return x.dtype == ir.DataType.FLOAT == node.attributes["to"].as_int()
+    is_training = len(node.inputs) > 2 and node.inputs[2] is not None
+    has_mask = len(node.outputs) > 1 and bool(node.outputs[1].uses())
+    return node.op_type in _SAME and not is_training and not has_mask
+
+
+def _results(node: ir.Node) -> list[NDArray[Any]] | None:
+    """Rule 1: the outputs of a node where they are constant."""
+    if node.domain != "" or not node.inputs or node.op_type in _RANDOM:
+        return None
+    if node.op_type == "Shape":
+        return _shape(node)
+    contents = [array(value) for value in node.inputs if value is not None]
+    has_branch = any(
+        attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()
+    )
+    known = [content for content in contents if content is not None]
+    if has_branch or not known or len(known) < len(contents):
+        return None
+    return _computed(node)
+
+
+def _shape(node: ir.Node) -> list[NDArray[Any]] | None:
+    shape = operand(node, 0).shape
+    if shape is None or not all(isinstance(size, int) for size in shape):
+        return None
+    end = node.attributes.get("end")
+    part = slice(node.attributes.get_int("start", 0), None if end is None else end.as_int())
+    return [np.array(list(shape)[part], np.int64)]
+
+
+def _computed(node: ir.Node) -> list[NDArray[Any]]:
+    given = {str(value.name): array(value) for value in node.inputs if value is not None}
+    proto = ir.to_proto(node)
+    inputs = [
+        onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(content.dtype), content.shape
+        )
+        for name, content in given.items()
+        if content is not None
+    ]
+    outputs = [onnx.ValueInfoProto(name=name) for name in proto.output]
+    graph = onnx.helper.make_graph([proto], "constants", inputs, outputs)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
+    try:
+        with np.errstate(all="ignore"):
+            results = ReferenceEvaluator(model).run(None, given)
+    except Exception as error:  # its errors have no common class
+        raise UnsupportedError(f"cannot compute {named(node)} of constants: {error}") from error
+    return [np.asarray(result) for result in results]

@@ -1,0 +1,170 @@
+"""From an ONNX file of a binarized network that others exported to an artifact."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import onnx
+import onnx_ir as ir
+
+from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.report import Report, report
+from bnnkit.atomic import write_bytes
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.from_onnx.batch_axis import free_batch
+from bnnkit.export.from_onnx.batch_norms import check_inference, split_batch_norms
+from bnnkit.export.from_onnx.branches import take_branches
+from bnnkit.export.from_onnx.constants import fold_constants
+from bnnkit.export.from_onnx.keep_apart import keep_apart
+from bnnkit.export.from_onnx.masked_assignments import lower_masked_assignments
+from bnnkit.export.from_onnx.narrow_constants import narrow_constants
+from bnnkit.export.from_onnx.node_names import named
+from bnnkit.export.from_onnx.paths import name_paths
+from bnnkit.export.from_onnx.quantizers import lower_quantizers
+from bnnkit.export.from_onnx.rounded import Rounded
+from bnnkit.export.from_onnx.scales import move_scales
+from bnnkit.export.from_onnx.sequences import lift_sequences
+from bnnkit.export.from_onnx.signs import mark_signs
+from bnnkit.export.from_onnx.source import batch_of, opened, read_source, with_shapes
+from bnnkit.export.from_onnx.ties import Tie, ties
+from bnnkit.export.from_onnx.weights import WithZeros, mark_weights
+from bnnkit.export.from_onnx.zeros import Remapped, remapped_signs
+from bnnkit.export.graph import nodes
+from bnnkit.export.metadata import Metadata
+from bnnkit.export.passes import check_operators, passes
+from bnnkit.export.passes.thresholds import fold_thresholds
+from bnnkit.export.to_onnx import sealed
+
+
+@dataclass(frozen=True)
+class Departures:
+    """Where an artifact is not its source to the last bit.
+
+    Attributes:
+        remapped: Signs that give +1 for a 0 for which the source gives 0.
+        ties: Signs that are +1 for sums that the source rounds either way.
+        rounded_signs: Signs of a straight-through estimator whose rounding is gone.
+        rounded_weights: Layers of weights that are +-s up to rounding.
+        weights_with_zeros: Layers of weights that are +-s or 0, and two binary layers here; exact.
+    """
+
+    remapped: tuple[Remapped, ...]
+    ties: tuple[Tie, ...]
+    rounded_signs: tuple[Rounded, ...]
+    rounded_weights: tuple[Rounded, ...]
+    weights_with_zeros: tuple[WithZeros, ...]
+
+
+@dataclass(frozen=True)
+class Conversion(Departures):
+    """What came of a file, and where the artifact departs from it.
+
+    Attributes:
+        artifact: The report on the artifact: what is binary in it, what is not and why.
+        standard_operators: How often each operator of ONNX itself occurs in the artifact.
+        source_bytes: The size of the source with all its weights.
+    """
+
+    artifact: Report
+    standard_operators: dict[str, int]
+    source_bytes: int
+
+
+def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
+    """Write a binarized network from elsewhere as an artifact (docs/artifact.md).
+
+    Signs and weights of QONNX (`BipolarQuant`, `Quant`) and of plain graphs, however they are
+    written, are recognised; the rest stays as it is, in float32. The artifact computes what
+    the source's graph computes in ONNX Runtime, each operator rounded as there; but a layer of
+    binary weights with a scale is scaled once, behind its sum. What of the source's rounding is
+    gone with that, or with a straight-through estimator, is told.
+
+    Args:
+        source: An ONNX file with one input, a batch of float32 or uint8.
+        output: The file, which is replaced as a whole or not at all.
+
+    Raises:
+        FileError: The source cannot be read, or the output cannot be written.
+        UsageError: The source is an artifact already.
+        UnsupportedError: Nothing in the network is binary, or a part of it cannot be converted;
+            the message names it.
+    """
+    model = read_source(source)
+    artifact, departures = to_artifact(model)
+    content = artifact.SerializeToString(deterministic=True)
+    write_bytes(Path(output), content)
+    return Conversion(
+        artifact=report(artifact, len(content)),
+        **vars(departures),
+        standard_operators=dict(
+            sorted(Counter(n.op_type for n in artifact.graph.node if n.domain == "").items())
+        ),
+        source_bytes=model.ByteSize(),
+    )
+
+
+def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, Departures]:
+    """The artifact of a network from elsewhere, and where it departs from the source.
+
+    Raises:
+        UsageError, UnsupportedError: As `convert_onnx`.
+    """
+    model = _plain(source)
+    graph = model.graph
+    split_batch_norms(graph)
+    signs = mark_signs(graph)
+    lift_sequences(graph)
+    weights = mark_weights(graph)
+    move_scales(graph)
+    _check_binary(graph)
+    is_rounded = any(part.deviation > 0 for part in (*signs.rounded, *weights.rounded))
+    remapped: tuple[Remapped, ...] = ()
+    undecided: tuple[Tie, ...] = ()
+    for run in passes(None):
+        if run is fold_thresholds:
+            remapped = remapped_signs(graph, signs.remapped)
+            undecided = ties(graph, is_rounded=is_rounded)
+        run(graph)
+    keep_apart(graph)
+    check_operators(graph)
+    departures = Departures(
+        remapped, undecided, signs.rounded, weights.rounded, weights.with_zeros
+    )
+    return sealed(model, Metadata(), "deterministic"), departures
+
+
+def _plain(source: onnx.ModelProto) -> ir.Model:
+    """The network in standard operators, without constant parts, with a free batch."""
+    model = opened(source)
+    check_inference(model.graph)
+    name_paths(model.graph)
+    lower_quantizers(model.graph)
+    lower_masked_assignments(model.graph)
+    batch = batch_of(model)
+    model = with_shapes(model, batch)
+    fold_constants(model.graph)
+    while take_branches(model.graph):
+        model = with_shapes(model, batch)
+        fold_constants(model.graph)
+    model = with_shapes(model, batch)
+    narrow_constants(model.graph)
+    # Shapes that a `Reshape` computes are constants now.
+    return free_batch(with_shapes(model, batch), batch)
+
+
+def _check_binary(graph: ir.Graph) -> None:
+    if any(True for _ in nodes(graph, "Sign", "BinaryWeight", domain=DOMAIN)):
+        return
+    message = (
+        "expected a binarized network, got one without signs and without weights that are +-1 up"
+        " to a scale for each output channel"
+    )
+    others = ((node, value.dtype) for node in graph for value in node.outputs)
+    other = next(((node, dtype) for node, dtype in others if dtype in _OTHER_REALS), None)
+    if other is not None:
+        message += f" in float32; {named(other[0])} computes in {other[1]}: export it in float32"
+    raise UnsupportedError(message)
+
+
+_OTHER_REALS: Final = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)

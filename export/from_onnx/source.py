@@ -1,0 +1,174 @@
+"""A file from elsewhere as the passes want it: one opset, known shapes, one input."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+import onnx_ir as ir
+from onnx import version_converter
+from onnx_ir.passes import common
+
+from bnnkit.artifact.operators.functions import DOMAIN, OPSET
+from bnnkit.errors import FileError, UnsupportedError, UsageError
+from bnnkit.export.from_onnx.tidy_source import tidied
+from bnnkit.tflite.schema import IDENTIFIER
+
+INPUTS: Final = (ir.DataType.FLOAT, ir.DataType.UINT8)
+
+
+def read_source(path: Path | str) -> onnx.ModelProto:
+    """The ONNX model in a file, with the weights that it keeps in other files.
+
+    Raises:
+        FileError: It is missing, cannot be read, or is no ONNX file.
+    """
+    try:
+        model = onnx.load(str(path))
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    except onnx.checker.ValidationError as error:
+        raise FileError(f"cannot read the weights of {path}: {_first_line(error)}") from error
+    except Exception as error:  # its errors have no common class
+        if Path(path).read_bytes()[4:8] == IDENTIFIER:
+            raise FileError(
+                f"expected an ONNX file, got the TFLite file {path}: bnnkit runs it as it is"
+            ) from error
+        raise FileError(
+            f"{path} is not an ONNX file, or a damaged one: {_first_line(error)}"
+        ) from error
+    if not model.graph.node:
+        raise FileError(f"{path} is not an ONNX file: it holds no graph")
+    return model
+
+
+def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, tidied (`tidy_source.py`); operators of other domains are not looked at.
+
+    Raises:
+        FileError: ONNX itself calls it invalid.
+    """
+    try:
+        if not all(isinstance(word, str) for word in _words(model.graph)):
+            raise ValueError("a name is not UTF-8")
+        model = tidied(model)
+        onnx.checker.check_model(model)
+        for tensor in model.graph.initializer:
+            _check_constant(tensor)
+    except (onnx.checker.ValidationError, ValueError, TypeError) as error:
+        raise FileError(f"this is not a valid ONNX model: {_first_line(error)}") from error
+    return model
+
+
+def _check_constant(tensor: onnx.TensorProto) -> None:
+    try:
+        onnx.numpy_helper.to_array(tensor)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"the constant {tensor.name!r} is damaged: {error}") from error
+
+
+def _words(graph: onnx.GraphProto) -> Iterator[object]:
+    """The names in a graph: bytes where they are damaged."""
+    for node in graph.node:
+        yield from (node.name, node.domain, node.op_type, *node.input, *node.output)
+        for entry in node.metadata_props:
+            yield from (entry.key, entry.value)
+    for named in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        yield named.name
+        yield named.doc_string
+
+
+def opened(model: onnx.ModelProto) -> ir.Model:
+    """A model in bnnkit's opset; its functions are inlined, its constants are initializers.
+
+    Raises:
+        UsageError: It is an artifact already.
+        FileError: It is damaged.
+        UnsupportedError: It cannot be translated to that opset, or has not just one input, a
+            batch of float32 or uint8.
+    """
+    if any(opset.domain == DOMAIN for opset in model.opset_import):
+        raise UsageError("expected a network from elsewhere, got a model file of bnnkit's own")
+    model = _checked(model)
+    try:
+        current = version_converter.convert_version(model, OPSET)
+    except Exception as error:  # its errors have no common class
+        raise UnsupportedError(
+            f"ONNX cannot translate this file to opset {OPSET}: {_first_line(error)}; export it"
+            " with that opset"
+        ) from error
+    _keep_metadata(model, current)
+    try:
+        source = ir.from_proto(current)
+    except ir.serde.SerdeError as error:
+        raise FileError(f"this is not a valid ONNX model: {_first_line(error)}") from error
+    for tidy in (
+        common.InlinePass(),
+        common.RemoveInitializersFromInputsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+    ):
+        tidy(source)
+    _check_inputs(source.graph)
+    return source
+
+
+def _keep_metadata(model: onnx.ModelProto, current: onnx.ModelProto) -> None:
+    """Give the nodes back what the translation to another opset forgets: their torch modules."""
+    known = {node.name: node for node in model.graph.node if node.name}
+    for node in current.graph.node:
+        if node.name in known and not node.metadata_props:
+            node.metadata_props.extend(known[node.name].metadata_props)
+
+
+def with_shapes(model: ir.Model, batch: int) -> ir.Model:
+    """The model for one size of the batch, with the shape of every value that ONNX can tell.
+
+    Raises:
+        UnsupportedError: The shapes in the file contradict each other.
+    """
+    first = model.graph.inputs[0]
+    first.shape = ir.Shape([batch, *_shape(first)[1:]])
+    for value in (value for node in model.graph.all_nodes() for value in node.outputs):
+        value.shape = None
+    try:
+        proto = onnx.shape_inference.infer_shapes(
+            ir.to_proto(model), strict_mode=True, data_prop=True
+        )
+    except (onnx.shape_inference.InferenceError, ir.serde.SerdeError, ValueError) as error:
+        raise UnsupportedError(
+            f"the shapes of this network do not fit for a batch of {batch}, in place of the one it"
+            f" was exported with: {_first_line(error)}; export it with a batch that nothing else"
+            " depends on"
+        ) from error
+    return ir.from_proto(proto)
+
+
+def batch_of(model: ir.Model) -> int:
+    """The size of the batch that a file was made for; 1 where that is free."""
+    size = _shape(model.graph.inputs[0])[0]
+    return size if isinstance(size, int) else 1
+
+
+def _check_inputs(graph: ir.Graph) -> None:
+    if len(graph.inputs) != 1:
+        names = ", ".join(str(value.name) for value in graph.inputs)
+        raise UnsupportedError(f"expected a network with one input, got {names or 'none'}")
+    first = graph.inputs[0]
+    if first.dtype not in INPUTS:
+        raise UnsupportedError(
+            f"expected an input of float32 or uint8, got {first.dtype}; export it in float32"
+        )
+    sizes = _shape(first)[1:]
+    if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise UnsupportedError(
+            f"expected an input of which only the batch is free, got the shape {first.shape};"
+            " export it with fixed sizes"
+        )
+
+
+def _shape(value: ir.Value) -> tuple[Any, ...]:
+    return () if value.shape is None else tuple(value.shape)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,129 @@
+"""An artifact as the exporter reads it: nodes in order, constants as arrays, who reads what."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from bnnkit.artifact.bits import unpack_weight
+from bnnkit.errors import UnsupportedError
+
+Array = NDArray[Any]
+
+_SIGNS: Final = ("bnnkit.Sign", "bnnkit.StochasticSign", "bnnkit.Threshold")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One operator.
+
+    Attributes:
+        kind: Its type, with the domain where it is not the standard one: "Conv", "bnnkit.Sign".
+        name: For messages.
+        inputs: Names of values; an empty one is an input left out.
+        output: Name of its value.
+        attributes: By name. A Split has a node for each of its outputs, with the number `part`
+            and how many there are, `n_parts`.
+    """
+
+    kind: str
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: dict[str, Any]
+
+
+@dataclass
+class Source:
+    """A graph whose constant parts are computed.
+
+    Attributes:
+        input: Name of the image.
+        input_type: ONNX's number of its element type.
+        input_shape: Without the batch.
+        outputs: Names.
+        nodes: In the order of execution, without those that are constants.
+        constants: By name.
+    """
+
+    input: str
+    input_type: int
+    input_shape: tuple[int, ...]
+    outputs: tuple[str, ...]
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
+
+    def sole_reader(self, name: str) -> Node | None:
+        """The only node that needs a value; None if there are more or it is an output."""
+        readers = [node for node in self.nodes if name in node.inputs]
+        return readers[0] if len(readers) == 1 and name not in self.outputs else None
+
+    def reaches_sign(self, name: str) -> bool:
+        """Whether a sign somewhere behind it depends on a value."""
+        reached = {name}
+        for node in self.nodes:
+            if reached.intersection(node.inputs):
+                if node.kind in _SIGNS:
+                    return True
+                reached.add(node.output)
+        return False
+
+
+def read(model: onnx.ModelProto) -> Source:
+    """Read an artifact.
+
+    Raises:
+        UnsupportedError: There is not exactly one input, or a free size behind the batch.
+    """
+    graph = model.graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        raise UnsupportedError(f"expected a model with one input, this one has {len(inputs)}")
+    tensor = inputs[0].type.tensor_type
+    shape = tuple(axis.dim_value for axis in tensor.shape.dim)[1:]
+    if 0 in shape:
+        raise UnsupportedError(
+            f"expected only the batch of {inputs[0].name!r} to be free, got the shape {shape}"
+        )
+    outputs = tuple(value.name for value in graph.output)
+    source = Source(inputs[0].name, tensor.elem_type, shape, outputs, constants=constants)
+    for proto in graph.node:
+        _take(source, proto)
+    return source
+
+
+def _take(source: Source, proto: onnx.NodeProto) -> None:
+    inputs = [name for name in proto.input if name]
+    if all(name in source.constants for name in inputs):
+        source.constants |= _computed(source, proto)
+        return
+    domain = f"{proto.domain}." if proto.domain not in ("", "ai.onnx") else ""
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+    name = proto.name or proto.output[0]
+    kind = domain + proto.op_type
+    if kind != "Split" and sum(bool(output) for output in proto.output) != 1:
+        raise UnsupportedError(f"{name} ({kind}): expected one output")
+    for part, output in enumerate(proto.output):
+        if kind == "Split":
+            attributes = {**attributes, "part": part, "n_parts": len(proto.output)}
+        node = Node(
+            kind=kind, name=name, inputs=tuple(proto.input), output=output, attributes=attributes
+        )
+        if output:
+            source.nodes.append(node)
+
+
+def _computed(source: Source, proto: onnx.NodeProto) -> dict[str, Array]:
+    """What a node without any activation gives."""
+    if proto.domain == "bnnkit" and proto.op_type == "BinaryWeight":
+        (attribute,) = proto.attribute
+        signs = unpack_weight(source.constants[proto.input[0]], tuple(attribute.ints))
+        weight = signs.transpose(0, 3, 1, 2) if signs.ndim == 4 else signs
+        return {proto.output[0]: weight.astype(np.float32)}
+    feeds = {name: source.constants[name] for name in proto.input if name}
+    results: Any = ReferenceEvaluator(proto).run(None, feeds)
+    return dict(zip(proto.output, results, strict=True))

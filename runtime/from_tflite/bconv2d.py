@@ -1,0 +1,193 @@
+"""LceBconv2d, the binary convolution of Larq Compute Engine, as bnnkit's.
+
+With K the taps of an output and popcount the number of signs that differ from the weights, the
+exact sum is K - 2 * popcount. LCE clamps the sum by the activation, then multiplies and adds:
+
+    y = -2 * popcount * multiplier + (bias + K * multiplier),
+
+each operation rounded to float32 and the last term computed in float64 before; the nodes are just
+these, so that every engine gives LCE's own bits.
+
+References:
+    https://docs.larq.dev/compute-engine/operators/ and the sources of version 0.16.0.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.artifact.bits import pack_weight
+from bnnkit.errors import ArtifactError, UnsupportedError
+from bnnkit.runtime.from_tflite.draft import Draft
+from bnnkit.runtime.from_tflite.lce_operators import map_of, options_of, signs_of
+from bnnkit.runtime.from_tflite.numbers import activated, give_rounded, limits_of, scale_of
+from bnnkit.runtime.from_tflite.values import WORD_BITS, Shape, Value, n_words
+from bnnkit.runtime.from_tflite.window import Window, padding_of
+from bnnkit.tflite.network import Operator
+from bnnkit.tflite.schema import Activation, TensorType
+
+Array = NDArray[Any]
+
+_ONE = 2
+"""+1 as a code."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Layer:
+    """A binary convolution.
+
+    Attributes:
+        weight: int8, (O, KH, KW, I / G), values in {-1, +1}.
+        groups: G.
+        window: Where it looks.
+        pad_value: What SAME pads with, 0 or 1.
+        activation: On the sums.
+    """
+
+    weight: NDArray[np.int8]
+    groups: int
+    window: Window
+    pad_value: int
+    activation: int
+
+    @property
+    def taps(self) -> int:
+        """K."""
+        return prod(self.weight.shape[1:])
+
+
+def bconv2d(draft: Draft, operator: Operator) -> None:
+    """LceBconv2d: float32, int8 or packed."""
+    value = signs_of(draft, operator)
+    batch, height, width, channels = map_of(value)
+    layer = _layer(draft, operator, channels)
+    layer.window.spend(draft.budget, value.shape, layer.weight.size // WORD_BITS)
+    inputs, pads = [value.name], layer.window.pads((height, width))
+    if any(pads) and layer.pad_value == 1:
+        inputs, pads = [_padded_with_ones(draft, value.name, pads)], (0, 0, 0, 0)
+    attributes = {
+        "strides": list(layer.window.strides),
+        "pads": list(pads),
+        "dilations": list(layer.window.dilations),
+        "group": layer.groups,
+        "weight_shape": list(layer.weight.shape),
+    }
+    inputs.append(draft.constant(pack_weight(layer.weight), np.uint8))
+    shape = (batch, *layer.window.output((height, width)), len(layer.weight))
+    if draft.tensor(operator.output).type == TensorType.INT32:
+        inputs.append(draft.constant(_thresholds(draft, operator, layer), np.int32))
+        name = draft.emit_binary("BinaryConv2dThreshold", inputs, **attributes)
+        draft.give(operator.output, Value(name=name, kind="signs", shape=shape))
+        return
+    sums = draft.emit_binary("BinaryConv2d", inputs, **attributes)
+    draft.note_shape(sums, shape, np.int32)
+    _scaled(draft, operator, layer, sums, shape)
+
+
+def _layer(draft: Draft, operator: Operator, channels: int) -> _Layer:
+    options = options_of(
+        operator,
+        (
+            "channels_in",
+            "dilation_height_factor",
+            "dilation_width_factor",
+            "fused_activation_function",
+            "pad_values",
+            "padding",
+            "stride_height",
+            "stride_width",
+        ),
+    )
+    words = draft.constant_of(operator, 1)
+    if words.ndim != 4 or words.dtype != np.int32 or 0 in words.shape:
+        raise ArtifactError(f"expected an int32 filter of four axes, got {words.shape}")
+    if options["channels_in"] != channels:
+        raise ArtifactError(f"expected {channels} input channels, got {options['channels_in']}")
+    if options["pad_values"] not in (0, 1):
+        raise UnsupportedError(f"expected pad_values 0 or 1, got {options['pad_values']}")
+    outputs, rows, columns, depth = words.shape
+    groups = n_words(channels) // depth
+    inputs = channels // max(groups, 1)
+    whole = groups == 1 or (groups and inputs % WORD_BITS == 0 and outputs % groups == 0)
+    if not whole or groups * inputs != channels or n_words(inputs) != depth:
+        raise ArtifactError(f"the filter {words.shape} does not fit {channels} input channels")
+    return _Layer(
+        weight=unpack_words(words, inputs),
+        groups=groups,
+        window=Window(
+            kernel=(rows, columns),
+            strides=(options["stride_height"], options["stride_width"]),
+            dilations=(options["dilation_height_factor"], options["dilation_width_factor"]),
+            padding=padding_of(options["padding"]),
+        ),
+        pad_value=options["pad_values"],
+        activation=_clamp_of(options["fused_activation_function"]),
+    )
+
+
+def _clamp_of(activation: int) -> int:
+    """An activation that LCE can clamp sums by.
+
+    Raises:
+        UnsupportedError: It is another, such as TANH.
+    """
+    if activation != Activation.NONE:
+        limits_of(activation)
+    return activation
+
+
+def _thresholds(draft: Draft, operator: Operator, layer: _Layer) -> NDArray[np.int32]:
+    """Of sums: popcount <= t  <=>  sum >= K - 2 t; t may be any int32."""
+    found = draft.constant_of(operator, 4)
+    if found.shape != (len(layer.weight),) or found.dtype != np.int32:
+        raise ArtifactError(f"expected a threshold for each of {len(layer.weight)} channels")
+    taps = layer.taps
+    return np.clip(taps - 2 * found.astype(np.int64), -taps, taps + 1).astype(np.int32)
+
+
+def _scaled(draft: Draft, operator: Operator, layer: _Layer, sums: str, shape: Shape) -> None:
+    """Sums through the activation, the multiplier and the bias."""
+    numbers = [draft.constant_of(operator, index) for index in (2, 3)]
+    for array in numbers:
+        if array.shape != (len(layer.weight),) or array.dtype != np.float32:
+            raise ArtifactError(
+                f"expected a number for each of {len(layer.weight)} channels, got {array.shape}"
+            )
+    multiplier, bias = (array.astype(np.float64) for array in numbers)
+    bias = bias + layer.taps * multiplier
+    tensor, zero_point = draft.tensor(operator.output), 0
+    if tensor.type != TensorType.FLOAT32:
+        scale, zero_point = scale_of(tensor)
+        multiplier, bias = multiplier / scale, bias / scale + zero_point
+    name = draft.emit("Cast", [sums], to=1)
+    name = activated(draft, name, layer.activation)
+    name = draft.emit("Add", [name, draft.constant(-layer.taps)])
+    name = draft.emit("Mul", [name, draft.constant(_column(multiplier))])
+    name = draft.emit("Add", [name, draft.constant(_column(bias))])
+    if tensor.type == TensorType.FLOAT32:
+        draft.give(operator.output, Value(name=name, kind="real", shape=shape))
+        return
+    centred = draft.emit("Sub", [name, draft.constant(zero_point)])
+    give_rounded(draft, operator, centred, shape)
+
+
+def _padded_with_ones(draft: Draft, name: str, pads: tuple[int, int, int, int]) -> str:
+    top, left, bottom, right = pads
+    widths = draft.constant([0, 0, top, left, 0, 0, bottom, right], np.int64)
+    return draft.emit("Pad", [name, widths, draft.constant(_ONE, np.uint8)])
+
+
+def _column(numbers: Array) -> NDArray[np.float32]:
+    """A number for each channel, (O, 1, 1)."""
+    return numbers.astype(np.float32)[:, None, None]
+
+
+def unpack_words(words: NDArray[np.int32], channels: int) -> NDArray[np.int8]:
+    """Signs packed in words of 32 bits along the last axis: int8, (..., channels)."""
+    as_bytes = np.ascontiguousarray(words.astype("<i4", copy=False)).view(np.uint8)
+    bits = np.unpackbits(as_bytes, axis=-1, count=channels, bitorder="little")
+    signs: NDArray[np.int8] = 1 - 2 * bits.astype(np.int8)
+    return signs

@@ -1,0 +1,88 @@
+"""How large what a file asks for may become, so that a small file takes little memory and time.
+
+Everything is counted for one image, because the batch is free. The limits grow with the file and
+its input: the largest networks of larq-zoo keep within a third of them.
+"""
+
+from math import prod
+
+from bnnkit.errors import ArtifactError, UnsupportedError
+from bnnkit.tflite.network import Network
+
+_CONSTANT_GROWTH = 16
+"""How many bytes of constants one byte of the file may become."""
+_CONSTANT_GRACE = 1 << 24
+_INPUT_GRACE, _VALUE_GRACE = 1 << 21, 1 << 22
+_VALUE_BYTE, _VALUE_INPUT = 8, 4
+"""How many numbers a value may have more for each byte of the file and number of the input."""
+_TOTAL_GRACE = 1 << 24
+_TOTAL_BYTE, _TOTAL_INPUT = 64, 16
+"""The same of all values together, those between the nodes of one operator among them."""
+MOST_NUMBERS = 1 << 29
+"""Of all values, whatever the size of the file."""
+_WORK_GRACE = 1 << 29
+_WORK_BYTE, _WORK_INPUT = 1 << 13, 1 << 10
+"""The same of products, and of numbers in windows of a pooling."""
+
+
+class Budget:
+    """What is left of what a file may take.
+
+    Args:
+        network: Its inputs count.
+        file_bytes: The size of its file.
+
+    Raises:
+        UnsupportedError: Its inputs are larger than the file explains.
+    """
+
+    def __init__(self, network: Network, file_bytes: int) -> None:
+        self._constants = _CONSTANT_GROWTH * file_bytes + _CONSTANT_GRACE
+        given = sum(prod(network.tensors[place].shape[1:]) for place in network.inputs)
+        if given > _VALUE_BYTE * file_bytes + _INPUT_GRACE:
+            raise _too_large(given)
+        largest = _VALUE_BYTE * file_bytes + _VALUE_INPUT * given + _VALUE_GRACE
+        self._largest = min(largest, MOST_NUMBERS)
+        total = _TOTAL_BYTE * file_bytes + _TOTAL_INPUT * given + _TOTAL_GRACE
+        self._total = min(total, MOST_NUMBERS)
+        self._work = _WORK_BYTE * file_bytes + _WORK_INPUT * given + _WORK_GRACE
+
+    def spend_constants(self, size: int) -> None:
+        """Count the bytes of a constant.
+
+        Raises:
+            ArtifactError: They are more than a file of this size explains.
+        """
+        self._constants -= size
+        if self._constants < 0:
+            raise ArtifactError("the constants are read too often for a file of its size")
+
+    def spend_values(self, numbers: int, count: int = 1) -> None:
+        """Count values of so many numbers for an image.
+
+        Raises:
+            UnsupportedError: One is, or all are, larger than the input and the file explain.
+        """
+        self._total -= numbers * count
+        if numbers > self._largest or self._total < 0:
+            raise _too_large(numbers)
+
+    def spend_work(self, products: int) -> None:
+        """Count products, or numbers that a pooling looks at, for an image.
+
+        Raises:
+            UnsupportedError: They are more than the input and the file explain.
+        """
+        self._work -= products
+        if self._work < 0:
+            raise UnsupportedError(
+                f"{products} products for an image are more than bnnkit takes for an input and"
+                " a file of this size"
+            )
+
+
+def _too_large(numbers: int) -> UnsupportedError:
+    return UnsupportedError(
+        f"a value of {numbers} numbers for an image is more than bnnkit takes for an input and a"
+        " file of this size"
+    )

@@ -1,0 +1,75 @@
+"""Operators that give numbers of another type: QUANTIZE, DEQUANTIZE, CAST and ARG_MAX."""
+
+import numpy as np
+import onnx
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.from_tflite.draft import Draft
+from bnnkit.runtime.from_tflite.numbers import QUANTIZED, give_real, real
+from bnnkit.runtime.from_tflite.shaping import reshaped
+from bnnkit.runtime.from_tflite.values import Value, axis_of
+from bnnkit.tflite.network import DTYPES, Operator
+from bnnkit.tflite.schema import Builtin, TensorType
+
+
+def convert(draft: Draft, operator: Operator) -> None:
+    """QUANTIZE and DEQUANTIZE of computed values."""
+    value = draft.value(operator)
+    give_real(draft, operator, _converted(draft, value), value.shape)
+
+
+def cast(draft: Draft, operator: Operator) -> None:
+    """CAST of numbers without a scale."""
+    value, tensor = draft.value(operator), draft.tensor(operator.output)
+    if value.kind == "signs" and not draft.is_packed(operator.inputs[0]):
+        name = draft.emit("Cast", [value.name], to=onnx.TensorProto.FLOAT)
+        name = draft.emit("Mul", [name, draft.constant(0.5)])
+        value = Value(name=name, kind="real", shape=value.shape)
+    if tensor.type == TensorType.BOOL:
+        _cast_to_bool(draft, operator, value)
+        return
+    if value.kind not in ("plain", "real"):
+        raise UnsupportedError(f"expected numbers without a scale, got {value.kind}")
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES[tensor.type]))
+    name = draft.emit("Cast", [value.name], to=kind)
+    if tensor.type == TensorType.FLOAT32:
+        draft.give(operator.output, Value(name=name, kind="real", shape=value.shape))
+    elif tensor.type not in QUANTIZED or tensor.quantization is None:
+        draft.give(operator.output, Value(name=name, kind="plain", shape=value.shape))
+    else:
+        raise UnsupportedError("expected numbers without a scale as the result")
+
+
+def _cast_to_bool(draft: Draft, operator: Operator, value: Value) -> None:
+    """Whether numbers are not 0."""
+    size = draft.emit("Abs", [draft.emit("Sign", [real(draft, value)])])
+    name = draft.emit("Sub", [size, draft.constant(0.5)])
+    name = draft.emit_binary("Sign", [name])
+    draft.give(operator.output, Value(name=name, kind="signs", shape=value.shape))
+
+
+def arg_max(draft: Draft, operator: Operator) -> None:
+    """ARG_MAX and ARG_MIN along an axis behind the batch: the first of equal ones."""
+    value, tensor = draft.value(operator), draft.tensor(operator.output)
+    found = draft.whole_numbers(operator, 1).reshape(-1).tolist()
+    rank = len(value.shape)
+    if len(found) != 1 or not -rank <= found[0] < rank or found[0] % rank == 0:
+        raise UnsupportedError(f"expected an axis behind the batch, got {found}")
+    if tensor.type not in (TensorType.INT32, TensorType.INT64):
+        raise UnsupportedError(f"expected whole numbers as the result, got {tensor.type.name}")
+    axis, name = found[0] % rank, real(draft, value)
+    if operator.code == Builtin.ARG_MIN:
+        name = draft.emit("Neg", [name])
+    name = draft.emit("ArgMax", [name], axis=axis_of(axis, rank), keepdims=1)
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES[tensor.type]))
+    name = draft.emit("Cast", [name], to=kind)
+    best = Value(name=name, kind="plain", shape=(*value.shape[:axis], 1, *value.shape[axis + 1 :]))
+    shape = (*value.shape[:axis], *value.shape[axis + 1 :])
+    draft.give(operator.output, reshaped(draft, best, shape))
+
+
+def _converted(draft: Draft, value: Value) -> str:
+    """Real numbers, by a node even where there is nothing to do."""
+    if value.kind == "quantized":
+        return real(draft, value)
+    return draft.emit("Identity", [real(draft, value)])

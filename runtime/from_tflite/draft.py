@@ -1,0 +1,199 @@
+"""An artifact that is made of a TFLite network: what the file's tensors are in it."""
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.errors import ArtifactError, UnsupportedError
+from bnnkit.runtime.from_tflite.budget import Budget
+from bnnkit.runtime.from_tflite.nodes import Nodes
+from bnnkit.runtime.from_tflite.values import Value, n_words
+from bnnkit.tflite.network import ABSENT, Network, Operator, Tensor
+from bnnkit.tflite.schema import TensorType
+
+Array = NDArray[Any]
+
+
+class Draft(Nodes):
+    """Nodes so far, and the values and constants that the tensors of the file have become.
+
+    Args:
+        network: What is translated.
+        file_bytes: The size of its file, to which the size of the artifact is held.
+
+    Attributes:
+        network: As above.
+        batch: Of the file.
+        named_outputs: Values that have the name of the output of the file that they are.
+    """
+
+    def __init__(self, network: Network, file_bytes: int) -> None:
+        super().__init__(Budget(network, file_bytes))
+        self.network = network
+        self.batch = network.tensors[network.inputs[0]].shape[0]
+        self.named_outputs: set[str] = set()
+        self._values: dict[int, Value] = {}
+        self._constants: dict[int, Array] = {}
+
+    def tensor(self, index: int) -> Tensor:
+        """A tensor of the file."""
+        return self.network.tensors[index]
+
+    def value(self, operator: Operator, index: int = 0) -> Value:
+        """An input of an operator that is computed.
+
+        Raises:
+            UnsupportedError: It is constant, or left out.
+            ArtifactError: Nothing has computed it yet.
+        """
+        place = self._input(operator, index)
+        if self.is_constant(place):
+            raise UnsupportedError(f"input {index} is constant, expected a computed one")
+        return self.value_of(place)
+
+    def value_of(self, place: int) -> Value:
+        """A tensor that is computed.
+
+        Raises:
+            ArtifactError: Nothing has computed it yet.
+        """
+        if place not in self._values:
+            name = self.tensor(place).name
+            raise ArtifactError(f"the tensor {name!r} is not computed before it is read")
+        return self._values[place]
+
+    def constant_of(self, operator: Operator, index: int) -> Array:
+        """An input of an operator that is constant, as the file has it.
+
+        Raises:
+            UnsupportedError: It is computed, or left out.
+        """
+        place = self._input(operator, index)
+        if not self.is_constant(place):
+            raise UnsupportedError(f"input {index} is computed, expected a constant")
+        return self.array(place)
+
+    def whole_numbers(self, operator: Operator, index: int) -> NDArray[np.int64]:
+        """A constant input that counts or chooses: axes, sizes, indices.
+
+        Raises:
+            ArtifactError: Its numbers are not whole.
+            UnsupportedError: It is computed, or left out.
+        """
+        found = self.constant_of(operator, index)
+        if found.dtype.kind not in "iu" and found.size:
+            raise ArtifactError(f"expected input {index} of whole numbers, got {found.dtype}")
+        return found.astype(np.int64)
+
+    def array(self, place: int) -> Array:
+        """A constant tensor, as the file has it."""
+        if place not in self._constants:
+            tensor = self.tensor(place)
+            array = np.zeros(tensor.shape) if 0 in tensor.shape else tensor.array()
+            self.fold(place, array)
+        return self._constants[place]
+
+    def fold(self, place: int, array: Array) -> None:
+        """A tensor turns out to be constant."""
+        self.budget.spend_constants(array.nbytes)
+        self._constants[place] = array
+
+    def is_constant(self, place: int) -> bool:
+        """Whether a tensor is known before the image is."""
+        if place in self._constants:
+            return True
+        tensor = self.tensor(place)
+        return place not in self._values and (tensor.data is not None or 0 in tensor.shape)
+
+    def is_given(self, operator: Operator, index: int) -> bool:
+        """Whether an operator has an input."""
+        return index < len(operator.inputs) and operator.inputs[index] != ABSENT
+
+    def is_packed(self, place: int) -> bool:
+        """Whether a tensor that is computed is words of signs: its last axis counts words."""
+        return self.value_of(place).kind == "signs" and self.tensor(place).type != TensorType.BOOL
+
+    def refuse_packed(self, place: int) -> None:
+        """Raise an UnsupportedError if a tensor is words of signs."""
+        if self.is_packed(place):
+            raise UnsupportedError("expected numbers or bools, got packed signs")
+
+    def in_file_order(self, value: Value) -> str:
+        """Numbers in the order that TFLite has them in, in whatever shape."""
+        one_pixel = value.is_map and value.shape[1] == value.shape[2] == 1
+        if not value.is_map or one_pixel or value.shape[3] == 1:
+            return value.name
+        return self.to_nhwc(value.name, 4)
+
+    def give(self, place: int, value: Value) -> None:
+        """A tensor is computed; the value gets its name.
+
+        Raises:
+            ArtifactError: It is there already, or the file says another shape or type.
+            UnsupportedError: Its first axis is not the batch, or it is too large.
+        """
+        tensor = self.tensor(place)
+        if place in self._values or place in self._constants or tensor.data is not None:
+            raise ArtifactError(f"the tensor {tensor.name!r} is computed twice")
+        shape = _stored_shape(value, tensor.type)
+        if shape != tensor.shape:
+            raise ArtifactError(
+                f"expected the tensor {tensor.name!r} of shape {shape}, the file says"
+                f" {tensor.shape}"
+            )
+        if not shape or shape[0] != self.batch:
+            raise UnsupportedError(
+                f"the first axis of the tensor {tensor.name!r} of shape {shape} is not the batch"
+            )
+        self.budget.spend_values(prod(value.shape[1:]), max(self.emitted, 1))
+        is_converted = value.is_map or value.kind != "real"
+        if self.emitted and not (is_converted and place in self.network.outputs):
+            value = self._named_as(place, value)
+        self._values[place] = value
+        if value.kind != "plain":
+            self.note_shape(
+                value.name, value.shape, np.uint8 if value.kind == "signs" else np.float32
+            )
+
+    def _named_as(self, place: int, value: Value) -> Value:
+        """The value, which the last node has made, under the name of its tensor."""
+        if self.nodes[-1].output[0] != value.name:
+            return value
+        name = self.rename_last((self.tensor(place).name or f"tensor{place}").replace("/", "."))
+        if place in self.network.outputs:
+            self.named_outputs.add(name)
+        return replace(value, name=name)
+
+    def given(self, place: int) -> Value:
+        """The value of a tensor, for the outputs.
+
+        Raises:
+            ArtifactError: Nothing computes it.
+        """
+        if place not in self._values:
+            raise ArtifactError(f"the output {self.tensor(place).name!r} is not computed")
+        return self._values[place]
+
+    def give_input(self, place: int, value: Value) -> None:
+        """The input of the network is a value."""
+        self.budget.spend_values(prod(value.shape[1:]))
+        self._values[place] = value
+
+    def is_read(self, name: str) -> bool:
+        """Whether a tensor of the file is the value of that name."""
+        return any(value.name == name for value in self._values.values())
+
+    def _input(self, operator: Operator, index: int) -> int:
+        if not self.is_given(operator, index):
+            raise UnsupportedError(f"input {index} is left out")
+        return operator.inputs[index]
+
+
+def _stored_shape(value: Value, kind: TensorType) -> tuple[int, ...]:
+    """The shape that a value has in the file: signs in words, but where they are bools."""
+    if value.kind != "signs" or kind == TensorType.BOOL:
+        return value.shape
+    return (*value.shape[:-1], n_words(value.shape[-1]))

@@ -1,0 +1,197 @@
+"""Operators that take parts of a value."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bnnkit.errors import ArtifactError, UnsupportedError
+from bnnkit.runtime.from_tflite.draft import Draft
+from bnnkit.runtime.from_tflite.numbers import give_moved
+from bnnkit.runtime.from_tflite.shaping import reshaped
+from bnnkit.runtime.from_tflite.values import (
+    NHWC_TO_NCHW,
+    WORD_BITS,
+    Shape,
+    Value,
+    axis_of,
+    n_words,
+)
+from bnnkit.tflite.network import Operator
+from bnnkit.tflite.read_options import Options
+
+_STRIDED_SLICE = 32
+
+
+def split(draft: Draft, operator: Operator) -> None:
+    """SPLIT: equal parts along an axis; its inputs are the axis and the value."""
+    value = draft.value(operator, 1)
+    axis, count = _axis(draft, operator, 0, value), len(operator.outputs)
+    shape = draft.tensor(operator.inputs[1]).shape
+    if shape[axis] % count:
+        raise ArtifactError(f"expected {count} equal parts of {shape} along axis {axis}")
+    _split(draft, operator, operator.inputs[1], axis, [shape[axis] // count] * count)
+
+
+def split_v(draft: Draft, operator: Operator) -> None:
+    """SPLIT_V: parts of given sizes."""
+    value, sizes = draft.value(operator), draft.whole_numbers(operator, 1).reshape(-1).tolist()
+    axis, shape = _axis(draft, operator, 2, value), draft.tensor(operator.inputs[0]).shape
+    if -1 in sizes:  # once, what is left
+        sizes[sizes.index(-1)] = shape[axis] - sum(sizes) - 1
+    if len(sizes) != len(operator.outputs) or min(sizes) < 0 or sum(sizes) != shape[axis]:
+        raise UnsupportedError(f"the sizes {sizes} do not fit {shape} along axis {axis}")
+    _split(draft, operator, operator.inputs[0], axis, sizes)
+
+
+def _split(
+    draft: Draft,
+    operator: Operator,
+    source: int,
+    axis: int,
+    sizes: Sequence[int],
+) -> None:
+    """Parts of a tensor, of sizes in the file's own units."""
+    value, shape = draft.value_of(source), draft.tensor(source).shape
+    start = 0
+    for place, size in zip(operator.outputs, sizes, strict=True):
+        ranges = [(0, n, 1) for n in shape]
+        ranges[axis] = start, start + size, 1
+        give_moved(draft, source, place, _cut(draft, source, value, ranges))
+        start += size
+
+
+def strided_slice(draft: Draft, operator: Operator) -> None:
+    """STRIDED_SLICE; of packed signs, in words.
+
+    Raises:
+        UnsupportedError: The ends are offsets, the batch is cut, or words are left out between.
+    """
+    value = draft.value(operator)
+    ranges = ranges_of(draft, operator, draft.tensor(operator.inputs[0]).shape)
+    cut = _cut(draft, operator.inputs[0], value, ranges)
+    shape = _unpacked(draft, operator.inputs[0], draft.tensor(operator.output).shape, cut)
+    if shape != cut.shape:
+        cut = reshaped(draft, cut, shape)
+    give_moved(draft, operator.inputs[0], operator.output, cut)
+
+
+def ranges_of(draft: Draft, operator: Operator, shape: Shape) -> list[tuple[int, int, int]]:
+    """Start, end and step of a STRIDED_SLICE along each axis; an end of -1 is before the first.
+
+    Raises:
+        UnsupportedError: The ends are offsets.
+        ArtifactError: They do not fit each other or the shape.
+    """
+    options = Options(operator, _STRIDED_SLICE)
+    begin, end, strides = (
+        draft.whole_numbers(operator, index).reshape(-1).tolist() for index in (1, 2, 3)
+    )
+    if options.byte(5):
+        raise UnsupportedError("expected ends, not offsets from the begin (the option offset)")
+    if not len(begin) == len(end) == len(strides) or 0 in strides:
+        raise ArtifactError(f"expected begin, end and strides, got {begin}, {end}, {strides}")
+    return _ranges(list(zip(begin, end, strides, strict=True)), shape, options)
+
+
+def _ranges(
+    given: Sequence[tuple[int, int, int]], shape: Shape, options: Options
+) -> list[tuple[int, int, int]]:
+    """As `ranges_of`.
+
+    Args:
+        given: Begin, end and stride in the order of the file, where an ellipsis stands for
+            several axes and a new axis for none.
+        shape: What is cut.
+        options: The masks.
+    """
+    no_begin, no_end, ellipsis, new, one = (options.whole(slot) for slot in range(5))
+    found: list[tuple[int, int, int]] = []
+    kept = sum(not (new | ellipsis) >> i & 1 for i in range(len(given)))
+    for i, (begin, end, stride) in enumerate(given):
+        if ellipsis >> i & 1:
+            whole = shape[len(found) : len(found) + max(len(shape) - kept, 0)]
+            found += [(0, size, 1) for size in whole]
+            continue
+        if new >> i & 1:
+            continue
+        if len(found) >= len(shape):
+            raise ArtifactError(f"the slice has more axes than {shape}")
+        size = shape[len(found)]
+        low, high = (0, size) if stride > 0 else (-1, size - 1)
+        first, last = (min(max(n + size if n < 0 else n, low), high) for n in (begin, end))
+        if no_begin >> i & 1 and not one >> i & 1:
+            first = low if stride > 0 else high
+        if no_end >> i & 1:
+            last = high if stride > 0 else low
+        if one >> i & 1:
+            if not 0 <= first < size:
+                raise ArtifactError(f"element {begin} is not inside {shape}")
+            last, stride = first + 1, 1
+        found.append((first, last, stride))
+    return found + [(0, size, 1) for size in shape[len(found) :]]
+
+
+def slice_(draft: Draft, operator: Operator) -> None:
+    """SLICE: begin and size; -1 is all that is left."""
+    value = draft.value(operator)
+    begin, size = (draft.whole_numbers(operator, index).reshape(-1).tolist() for index in (1, 2))
+    shape = draft.tensor(operator.inputs[0]).shape
+    if not len(begin) == len(size) == len(shape):
+        raise ArtifactError(f"expected begin and size for {len(shape)} axes")
+    ends = [n if s == -1 else b + s for b, s, n in zip(begin, size, shape, strict=True)]
+    for b, e, n in zip(begin, ends, shape, strict=True):
+        if not 0 <= b <= e <= n:
+            raise ArtifactError(f"the part from {begin} of size {size} is not inside {shape}")
+    ranges = [(b, e, 1) for b, e in zip(begin, ends, strict=True)]
+    cut = _cut(draft, operator.inputs[0], value, ranges)
+    give_moved(draft, operator.inputs[0], operator.output, cut)
+
+
+def _cut(draft: Draft, source: int, value: Value, ranges: Sequence[tuple[int, int, int]]) -> Value:
+    """A part of a value.
+
+    Args:
+        draft: Gets the node.
+        source: The tensor that is cut.
+        value: What it is.
+        ranges: Start, end and step along each axis, in words where the tensor is packed.
+    """
+    rank, ranges = len(value.shape), list(ranges)
+    if draft.is_packed(source):
+        start, end, step = ranges[-1]
+        if step != 1:
+            raise UnsupportedError("expected the words of packed signs to follow each other")
+        ranges[-1] = start * WORD_BITS, min(end * WORD_BITS, value.shape[-1]), 1
+    sizes = tuple(-((s - e) // step) for s, e, step in ranges)
+    if min(sizes) < 1 or ranges[0] != (0, value.shape[0], 1):
+        raise UnsupportedError(f"expected a part with the whole batch, got the shape {sizes}")
+    order = list(NHWC_TO_NCHW) if rank == 4 else list(range(rank))
+    inner = [axis for axis in order[1:] if ranges[axis] != (0, value.shape[axis], 1)]
+    if not inner:
+        return replace(value, name=draft.emit("Identity", [value.name]))
+    # ONNX counts -1 from the end: what lies before the first element is further down.
+    cuts = [
+        (start, -1 - value.shape[axis] if end < 0 else end, axis_of(axis, rank), step)
+        for axis, (start, end, step) in enumerate(ranges)
+        if axis in inner
+    ]
+    constants = [draft.constant(list(numbers), np.int64) for numbers in zip(*cuts, strict=True)]
+    return replace(value, name=draft.emit("Slice", [value.name, *constants]), shape=sizes)
+
+
+def _unpacked(draft: Draft, source: int, shape: Shape, value: Value) -> Shape:
+    """A shape in words as one in channels, those of the value."""
+    if not draft.is_packed(source):
+        return shape
+    if not shape or shape[-1] != n_words(value.shape[-1]):
+        raise UnsupportedError("expected the words of packed signs to stay the last axis")
+    return (*shape[:-1], value.shape[-1])
+
+
+def _axis(draft: Draft, operator: Operator, index: int, value: Value) -> int:
+    found = draft.whole_numbers(operator, index).reshape(-1)
+    rank = len(value.shape)
+    if found.size != 1 or not -rank <= int(found[0]) < rank or int(found[0]) % rank == 0:
+        raise UnsupportedError(f"expected an axis behind the batch, got {found.tolist()}")
+    return int(found[0]) % rank

@@ -1,0 +1,166 @@
+"""The bytes of a .tflite file to an artifact in memory."""
+
+import json
+from typing import Final
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from bnnkit.artifact.format import DOMAIN, VERSION
+from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
+from bnnkit.runtime.from_tflite.draft import Draft
+from bnnkit.runtime.from_tflite.folding import FOLDS, fold
+from bnnkit.runtime.from_tflite.interface import give_input, give_output
+from bnnkit.runtime.from_tflite.translations import TRANSLATIONS, Translation
+from bnnkit.tflite.network import Network, Operator
+from bnnkit.tflite.read import is_tflite, read
+from bnnkit.tflite.schema import Builtin
+
+__all__ = ["is_tflite", "to_model"]
+
+_OPSET: Final = 21
+_IR_VERSION: Final = 10
+_OWN: Final = "bnnkit "
+"""What the description of a file of bnnkit's exporter begins with."""
+_MOST_NAMED: Final = 4
+"""Of inputs, or of the operators that bnnkit lacks."""
+
+
+def to_model(content: bytes) -> onnx.ModelProto:
+    """The network of a TFLite file as an artifact (docs/artifact.md).
+
+    The input and the outputs are as in the file, maps (N, H, W, C), but the batch is free. Signs
+    are the values that have the names of the file's packed tensors, with dots for slashes.
+
+    Args:
+        content: Of a file that LCE's converter, bnnkit or another has written.
+
+    Returns:
+        The artifact, without functions for other engines.
+
+    Raises:
+        ArtifactError: The file is damaged; the message says what is wrong.
+        UnsupportedError: It has a part that bnnkit lacks; the message names the operator by its
+            index in the file.
+    """
+    network = read(content)
+    _check_inputs(network)
+    if not network.outputs:
+        raise ArtifactError("the TFLite file has no outputs")
+    place = network.inputs[0]
+    shape = network.tensors[place].shape
+    if not shape or min(shape) < 1:
+        raise UnsupportedError(f"expected an input with a batch and fixed sizes, got {shape}")
+    _check_known(network)
+    draft = Draft(network, len(content))
+    given = give_input(draft, place)
+    for operator in network.operators:
+        _translate(draft, operator)
+    outputs = [give_output(draft, place) for place in network.outputs]
+    return _model(draft, network, given, outputs)
+
+
+def _check_inputs(network: Network) -> None:
+    """Refuse several inputs, and the noise of bnnkit's own files, which comes in two ways.
+
+    Raises:
+        UnsupportedError: So.
+    """
+    draws = any(operator.code == Builtin.RANDOM_UNIFORM for operator in network.operators)
+    is_own = network.description.startswith(_OWN)
+    if is_own and (draws or len(network.inputs) > 1):
+        raise UnsupportedError(
+            "this is a sampled TFLite file of bnnkit's exporter: bnnkit runs the .onnx that it was"
+            " made from"
+        )
+    if len(network.inputs) != 1:
+        names = ", ".join(network.tensors[place].name for place in network.inputs[:_MOST_NAMED])
+        raise UnsupportedError(
+            f"expected a model with one input, the images, got {len(network.inputs)} ({names}):"
+            " build the network with one"
+        )
+
+
+def _check_known(network: Network) -> None:
+    """Refuse a network with operators that bnnkit lacks, all of them at once.
+
+    Raises:
+        UnsupportedError: So.
+    """
+    lacking: dict[str, list[int]] = {}
+    for operator in network.operators:
+        if operator.code not in TRANSLATIONS and operator.code not in FOLDS:
+            lacking.setdefault(operator.name, []).append(operator.index)
+    if not lacking:
+        return
+    named = [
+        f"{'operator' if len(indices) == 1 else 'operators'}"
+        f" {', '.join(map(str, indices[:_MOST_NAMED]))}"
+        f"{' and others' if len(indices) > _MOST_NAMED else ''} ({name})"
+        for name, indices in lacking.items()
+    ]
+    raise UnsupportedError(
+        f"{'; '.join(named[:_MOST_NAMED])}: bnnkit lacks this, build the network without it, or"
+        " run the file by LCE's own interpreter"
+    )
+
+
+def _translation(operator: Operator) -> Translation:
+    """What becomes of an operator of which an input is computed.
+
+    Raises:
+        UnsupportedError: bnnkit knows it for constants only.
+    """
+    if operator.code not in TRANSLATIONS:
+        raise UnsupportedError("bnnkit knows this operator for constants only")
+    return TRANSLATIONS[operator.code]
+
+
+def _translate(draft: Draft, operator: Operator) -> None:
+    """Add one operator; errors name it.
+
+    Raises:
+        ArtifactError, UnsupportedError: As `to_model`.
+    """
+    here = f"operator {operator.index} ({operator.name})"
+    draft.begin(f"{operator.index}.{operator.name}")
+    try:
+        with np.errstate(all="ignore"):  # infinities and NaN are constants like others
+            if not fold(draft, operator):
+                _translation(operator)(draft, operator)
+    except BnnkitError as error:
+        kind = UnsupportedError if isinstance(error, UnsupportedError) else ArtifactError
+        raise kind(f"{here}: {error}") from error
+
+
+def _model(
+    draft: Draft,
+    network: Network,
+    given: onnx.ValueInfoProto,
+    outputs: list[onnx.ValueInfoProto],
+) -> onnx.ModelProto:
+    ends = {given.name, *(output.name for output in outputs)}
+    infos = [info for name, info in draft.value_infos.items() if name not in ends]
+    graph = helper.make_graph(
+        draft.nodes, "tflite", [given], outputs, draft.initializers, value_info=infos
+    )
+    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(DOMAIN, VERSION)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
+    tensor = given.type.tensor_type
+    about = {
+        "name": given.name,
+        "dtype": np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name,
+        "shape": [dim.dim_value for dim in tensor.shape.dim[1:]],
+    }
+    helper.set_model_props(
+        model,
+        {
+            **network.metadata,
+            f"{DOMAIN}.format": str(VERSION),
+            f"{DOMAIN}.mode": "deterministic",
+            f"{DOMAIN}.source": f"TFLite, {network.description[:80] or 'no description'}",
+            f"{DOMAIN}.input": json.dumps(about),
+        },
+    )
+    return model
