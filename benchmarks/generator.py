@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.kernels.compiled import compiled
 from bnnkit.runtime.kernels.program import KERNEL
-from bnnkit.runtime.kernels.records import PIXELS, Noise, read
-from bnnkit.runtime.kernels.stochastic import LANES, PARTS, draw_places, room_for_places
+from bnnkit.runtime.kernels.records import PIXELS, NoisyThresholdRecord, read
+from bnnkit.runtime.kernels.stochastic import LANES, PARTS, draw_indices, index_buffer
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.sampler import Sampler
 from bnnkit.runtime.steps.convolution import Convolution
@@ -34,13 +34,13 @@ class Draws(NamedTuple):
 @njit(error_model="numpy")
 def _draw(pixels, n, place, places):
     for channel in range(0, n.channels, PARTS * LANES):
-        draw_places(pixels, n, (place, 0, 0), place * n.blocks + channel // 8, places)
+        draw_indices(pixels, n, (place, 0, 0), place * n.blocks + channel // 8, places)
 
 
 def draw_layer(at, thread, threads):
     """Draw all the places of a layer's signs, in the order of its kernel, and forget them."""
     d: Any = read(Draws, at)
-    n, places = read(Noise, d.noise), room_for_places()
+    n, places = read(NoisyThresholdRecord, d.noise), index_buffer()
     for _ in range(d.draws):
         pixel = 0
         while pixel + PIXELS <= d.pixels:

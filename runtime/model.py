@@ -15,8 +15,8 @@ from bnnkit.artifact.deterministic import deterministic
 from bnnkit.artifact.graph import Graph, from_model
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
+from bnnkit.runtime.buffer_pool import BufferPool
 from bnnkit.runtime.ensemble import LOOK, Draw, Ensemble, adaptive, fixed
-from bnnkit.runtime.idle import Idle
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.open_file import read
 from bnnkit.runtime.plan import Bound, Plan
@@ -62,7 +62,7 @@ class Model:
         self.graph: Graph = from_model(deterministic(model))
         self._plan = Plan(self.graph)
         self._chunk = self._plan.chunk
-        self._idle: Idle[Bound] = Idle()
+        self._pool: BufferPool[Bound] = BufferPool()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -267,13 +267,13 @@ class Model:
 
     def _one(self, images: Array, threads: int, names: tuple[str, ...]) -> dict[str, Array]:
         key = (len(images), threads)
-        bound = self._idle.borrow(key, lambda: self._plan.bind(*key))
+        bound = self._pool.acquire(key, lambda: self._plan.bind(*key))
         try:
             np.copyto(bound.memory.buffers[self.graph.input], images)
             bound.run()
             return {name: self._plan.read(name, bound.memory) for name in names}
         finally:
-            self._idle.give_back(key, bound)
+            self._pool.release(key, bound)
 
 
 def _chunks(count: int, size: int) -> Iterator[slice]:

@@ -7,11 +7,11 @@ from itertools import groupby
 import numpy as np
 
 from bnnkit.artifact.graph import Graph
-from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.lower import lower
+from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.steps.step import Call, Native, Step
-from bnnkit.runtime.threads import Program, pool_of, run_alone
+from bnnkit.runtime.steps.step import KernelCall, NumpyCall, Step
+from bnnkit.runtime.threads import Program, run_alone, thread_pool
 from bnnkit.runtime.values import Array, Value
 
 CHUNK_BYTES = 32 << 20
@@ -30,13 +30,13 @@ class Bound:
     def __init__(self, memory: Memory, steps: Sequence[Step]) -> None:
         self.memory = memory
         bound = [(step, step.bind(memory)) for step in steps]
-        self.stages: list[Program | Call] = []
-        for native, calls in groupby(bound, lambda pair: isinstance(pair[1], Native)):
+        self.stages: list[Program | NumpyCall] = []
+        for native, calls in groupby(bound, lambda pair: isinstance(pair[1], KernelCall)):
             found = [call for _, call in calls if call is not None]
             if native:
                 self.stages.append(np.array(found, np.int64))
             else:
-                self.stages += [call for call in found if not isinstance(call, Native)]
+                self.stages += [call for call in found if not isinstance(call, KernelCall)]
 
     @property
     def nbytes(self) -> int:
@@ -52,7 +52,7 @@ class Bound:
                 elif self.memory.threads == 1:
                     run_alone(stage)
                 else:
-                    pool_of(self.memory.threads).run(stage)
+                    thread_pool(self.memory.threads).run(stage)
 
 
 class SampledBound:
@@ -91,16 +91,16 @@ class Plan:
             graph: What to compute.
             weights: Which of the stored draws of the weights, where there are any.
         """
-        draft: Draft = lower(graph, weights)
+        builder: PlanBuilder = lower(graph, weights)
         graph.constants.clear()  # the steps hold what they need, in another form
         self.graph = graph
-        self.steps = draft.steps
-        self.sampled = frozenset(draft.sampled)
-        self._flattened = draft.flattened
+        self.steps = builder.steps
+        self.sampled = frozenset(builder.sampled)
+        self._flattened = builder.flattened
         self.values: dict[str, Value] = {
             name: value
-            for name, value in draft.values.items()
-            if name not in draft.padded and name not in draft.flattened
+            for name, value in builder.values.items()
+            if name not in builder.padded and name not in builder.flattened
         }
 
     @property

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.graph import from_model
 from bnnkit.artifact.sample import Sample
-from bnnkit.runtime.idle import Idle
+from bnnkit.runtime.buffer_pool import BufferPool
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.plan import Plan, SampledBound
 from bnnkit.runtime.values import Array
@@ -33,7 +33,7 @@ class Sampler:
         self._model: onnx.ModelProto | None = model
         self._n_weights = _stored_draws(model)
         self._plans: dict[int, Plan] = {}
-        self._idle: Idle[SampledBound] = Idle()
+        self._pool: BufferPool[SampledBound] = BufferPool()
         self._lock = threading.Lock()
         self.plan()  # so that what is wrong is said when the file is loaded
 
@@ -71,10 +71,10 @@ class Sampler:
 
             def bound(weights: int) -> tuple[Plan, SampledBound]:
                 plan, key = self.plan(weights), (weights, len(images), threads, draws)
-                sampling = self._idle.borrow(
+                sampling = self._pool.acquire(
                     key, lambda: SampledBound(plan, len(images), draws, threads)
                 )
-                stack.callback(self._idle.give_back, key, sampling)
+                stack.callback(self._pool.release, key, sampling)
                 np.copyto(sampling.memory.buffers[plan.graph.input], images)
                 sampling.shared.run()
                 return plan, sampling

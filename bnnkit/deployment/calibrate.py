@@ -15,7 +15,7 @@ from bnnkit.data import Dataset
 from bnnkit.deployment.norm_statistics import statistics_of
 from bnnkit.export.to_onnx import to_artifact
 from bnnkit.runtime import Model
-from bnnkit.runtime.threads import MOST_THREADS
+from bnnkit.runtime.threads import MAX_THREADS
 from bnnkit.training import recalibrate
 
 Advance = Callable[[int], object]
@@ -159,7 +159,7 @@ def _accuracy(
     """Of the file that the network would give, in bnnkit's runtime."""
     model = Model(to_artifact(network, torch.from_numpy(data.x_test[:1]), **stochastic))
     images, labels = data.x_test[:TEST_IMAGES], data.y_test[:TEST_IMAGES]
-    threads = min(torch.get_num_threads(), MOST_THREADS)
+    threads = min(torch.get_num_threads(), MAX_THREADS)
     right = {0: 0, SAMPLES: 0} if stochastic["mode"] == "samples" else {0: 0}
     for start in range(0, len(images), _BATCH):
         batch = images[start : start + _BATCH]

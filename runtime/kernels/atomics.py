@@ -42,7 +42,7 @@ def fetch_add(typing_context, address, value):
 
 
 @intrinsic
-def give_way(typing_context):
+def yield_core(typing_context):
     """Let another thread run on this core: POSIX sched_yield."""
 
     def generate(context, builder, _signature, _arguments):
@@ -59,10 +59,10 @@ def give_way(typing_context):
 def wait_while_equal(address, value, limit):
     """Look at an int64 until it differs from `value`, at most `limit` times; gives what it saw."""
     seen = load_acquire(address)
-    looks = 0
-    while seen == value and looks < limit:
-        looks += 1
-        if looks % 1000 == 0:
-            give_way()
+    spins = 0
+    while seen == value and spins < limit:
+        spins += 1
+        if spins % 1000 == 0:
+            yield_core()
         seen = load_acquire(address)
     return seen

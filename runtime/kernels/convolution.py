@@ -7,8 +7,8 @@ dense layer is a 1x1 convolution whose columns are the batch.
 import numpy as np
 from numba import njit
 
-from bnnkit.runtime.kernels.maps import share
-from bnnkit.runtime.kernels.records import PIXELS, Convolution, Noise, read
+from bnnkit.runtime.kernels.maps import partition
+from bnnkit.runtime.kernels.records import PIXELS, ConvolutionRecord, NoisyThresholdRecord, read
 from bnnkit.runtime.kernels.sampling import sample_row
 from bnnkit.runtime.kernels.tile import maximum, tile, wide
 
@@ -25,14 +25,14 @@ SIGNS = np.zeros(1, np.uint8)
 @njit(error_model="numpy")
 def _convolve(w, y, at, thread, threads):
     """A thread's share of a layer with weights of w's type and outputs of y's."""
-    c = read(Convolution, at)
+    c = read(ConvolutionRecord, at)
     rows = c.images * c.rows
     wide_blocks = c.vectors // wide(w)
     blocks = wide_blocks + c.vectors % wide(w)
     # Few rows (a dense layer, a small map): share the channels instead.
     by_rows = rows >= 2 * threads
-    first_row, last_row = share(rows, thread, threads) if by_rows else (0, rows)
-    first_block, last_block = (0, blocks) if by_rows else share(blocks, thread, threads)
+    first_row, last_row = partition(rows, thread, threads) if by_rows else (0, rows)
+    first_block, last_block = (0, blocks) if by_rows else partition(blocks, thread, threads)
     for block in range(first_block, last_block):
         is_wide = block < wide_blocks
         vector = block * wide(w) if is_wide else wide_blocks * (wide(w) - 1) + block
@@ -49,12 +49,12 @@ def _convolve_and_pool(w, y, at, thread, threads):
 
     Two rows go to a scratch that stays in the cache; the AND of their bits is the maximum.
     """
-    c = read(Convolution, at)
+    c = read(ConvolutionRecord, at)
     pooled_rows, pooled_columns = c.rows // 2, c.columns // 2
     wide_blocks = c.vectors // wide(w)
     step = wide(w) * c.y_vector
     scratch = c.scratch + thread * c.scratch_thread
-    first, last = share(c.images * pooled_rows, thread, threads)
+    first, last = partition(c.images * pooled_rows, thread, threads)
     for block in range(wide_blocks + c.vectors % wide(w)):
         is_wide = block < wide_blocks
         vector = block * wide(w) if is_wide else wide_blocks * (wide(w) - 1) + block
@@ -81,8 +81,8 @@ def _convolve_and_sample(w, window, at, thread, threads):
     The sums of a row of pixels, or of two, go to a scratch that stays in the cache, for as many
     channels as the noise needs at a time.
     """
-    c = read(Convolution, at)
-    n = read(Noise, c.noise)
+    c = read(ConvolutionRecord, at)
+    n = read(NoisyThresholdRecord, c.noise)
     lanes = c.y_vector // 4
     per_group = max(wide(w), 64 // lanes)
     pixel = per_group * c.y_vector
@@ -90,8 +90,8 @@ def _convolve_and_sample(w, window, at, thread, threads):
     rows_of_image = c.rows // window
     rows = c.images * rows_of_image
     by_rows = rows >= 2 * threads
-    first_row, last_row = share(rows, thread, threads) if by_rows else (0, rows)
-    first_group, last_group = (0, groups) if by_rows else share(groups, thread, threads)
+    first_row, last_row = partition(rows, thread, threads) if by_rows else (0, rows)
+    first_group, last_group = (0, groups) if by_rows else partition(groups, thread, threads)
     scratch = c.scratch + thread * c.scratch_thread
     for group in range(first_group, last_group):
         vectors = min(per_group, c.vectors - group * per_group)

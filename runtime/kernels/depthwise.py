@@ -11,8 +11,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnkit.runtime.kernels.maps import row_at, share_rows
-from bnnkit.runtime.kernels.records import PIXELS, Depthwise, Map, read
+from bnnkit.runtime.kernels.maps import partition_rows, row_at
+from bnnkit.runtime.kernels.records import PIXELS, DepthwiseRecord, Map, read
 from bnnkit.runtime.kernels.vectors import FLOATS, I64, call, constant, load, store
 
 VECTOR = 64
@@ -26,7 +26,7 @@ def _tile(typing_context, pixels, d, x_row, x_column, x_at, x_pixel, w_at, bias_
     Args:
         typing_context: Numba's.
         pixels: How many.
-        d: A Depthwise.
+        d: A DepthwiseRecord.
         x_row: Bytes between the rows of a kernel's taps.
         x_column: Between their columns.
         x_at: Address of the first tap of the first pixel.
@@ -40,7 +40,10 @@ def _tile(typing_context, pixels, d, x_row, x_column, x_at, x_pixel, w_at, bias_
 
     def generate(context, builder, _signature, arguments):
         record, x_row, x_column, x_at, x_pixel, w_at, bias_at, y_at, y_pixel = arguments[1:]
-        at = {name: builder.extract_value(record, i) for i, name in enumerate(Depthwise._fields)}
+        at = {
+            name: builder.extract_value(record, i)
+            for i, name in enumerate(DepthwiseRecord._fields)
+        }
         slots = [cgutils.alloca_once(builder, FLOATS) for _ in range(count)]
         for slot in slots:
             builder.store(ir.Constant(FLOATS, None), slot)
@@ -66,12 +69,12 @@ def _tile(typing_context, pixels, d, x_row, x_column, x_at, x_pixel, w_at, bias_
 
 
 def depthwise(at, thread, threads):
-    """A Depthwise."""
-    d = read(Depthwise, at)
+    """A DepthwiseRecord."""
+    d = read(DepthwiseRecord, at)
     x, y = read(Map, d.x), read(Map, d.y)
     x_row, x_column, x_pixel = d.row_step * x.row, d.column_step * x.pixel, d.right * x.pixel
     w_vector = d.height * d.width * VECTOR
-    first, last = share_rows(y, thread, threads)
+    first, last = partition_rows(y, thread, threads)
     for row in range(first, last):
         x_line = x.data + row // y.rows * x.image + (row % y.rows * d.down - d.top) * x.row
         x_start, y_start = x_line - d.left * x.pixel, row_at(y, row)

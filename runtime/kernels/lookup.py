@@ -21,8 +21,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnkit.runtime.cpu import has_512_bits
-from bnnkit.runtime.kernels.maps import share
-from bnnkit.runtime.kernels.records import Spread, read
+from bnnkit.runtime.kernels.maps import partition
+from bnnkit.runtime.kernels.records import NibblesRecord, read
 from bnnkit.runtime.kernels.vectors import I8, I16, I32, I64, constant, load, store
 
 LANES = 64 if has_512_bits() else 32
@@ -45,7 +45,7 @@ def accumulators(builder, pixels, vectors, at, x_at, w_at):
         builder: LLVM's.
         pixels: P.
         vectors: V.
-        at: Fields of the Convolution; `run` and the steps count nibbles.
+        at: Fields of the ConvolutionRecord; `run` and the steps count nibbles.
         x_at: Address of the first tap of the first pixel.
         w_at: Address of the weights, (nibbles, V, lanes).
     """
@@ -125,9 +125,9 @@ def _spread_word(typing_context, x_at, y_at):
 
 
 def spread(at, thread, threads):
-    """Packed signs as nibbles, a Spread."""
-    s = read(Spread, at)
-    first, last = share(s.words, thread, threads)
+    """Packed signs as nibbles, a NibblesRecord."""
+    s = read(NibblesRecord, at)
+    first, last = partition(s.words, thread, threads)
     for word in range(first, last):
         _spread_word(s.x + 8 * word, s.y + 16 * word)
 

@@ -41,15 +41,15 @@ def put(typing_context, kind, address, value):
 
 
 @njit(error_model="numpy")
-def share(count, thread, threads):
+def partition(count, thread, threads):
     """The thread's range of `count` things."""
     return count * thread // threads, count * (thread + 1) // threads
 
 
 @njit(error_model="numpy")
-def share_rows(m, thread, threads):
+def partition_rows(m, thread, threads):
     """The thread's range of a map's rows, counted over the batch."""
-    return share(m.images * m.rows, thread, threads)
+    return partition(m.images * m.rows, thread, threads)
 
 
 @njit(error_model="numpy")

@@ -26,7 +26,7 @@ def accumulators(builder, pixels, vectors, at, x_at, w_at):
         builder: LLVM's.
         pixels: P.
         vectors: V.
-        at: Fields of the Convolution; a run of an odd length ends in a weight of zero.
+        at: Fields of the ConvolutionRecord; a run of an odd length ends in a weight of zero.
         x_at: Address of the first tap of the first pixel, int16.
         w_at: Address of the weights, (pairs, V, 16, 2).
     """

@@ -9,8 +9,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnkit.runtime.kernels.maps import row_at, share_rows
-from bnnkit.runtime.kernels.records import Map, Pool, read
+from bnnkit.runtime.kernels.maps import partition_rows, row_at
+from bnnkit.runtime.kernels.records import Map, PoolRecord, read
 from bnnkit.runtime.kernels.vectors import FLOATS, I64, load, store
 
 MAXIMUM, SUM = range(2)
@@ -66,10 +66,10 @@ def _inside(start, taps, step, size):
 
 @njit(error_model="numpy")
 def _pool(operation, at, thread, threads):
-    p = read(Pool, at)
+    p = read(PoolRecord, at)
     x, y = read(Map, p.x), read(Map, p.y)
     x_row, x_column = p.row_step * x.row, p.column_step * x.pixel
-    first, last = share_rows(y, thread, threads)
+    first, last = partition_rows(y, thread, threads)
     for row in range(first, last):
         top = row % y.rows * p.down - p.top
         above, below = _inside(top, p.height, p.row_step, x.rows)
@@ -88,10 +88,10 @@ def _pool(operation, at, thread, threads):
 
 
 def pool_maxima(at, thread, threads):
-    """Maximum over windows of reals, clipped at the border; a Pool."""
+    """Maximum over windows of reals, clipped at the border; a PoolRecord."""
     _pool(MAXIMUM, at, thread, threads)
 
 
 def pool_sums(at, thread, threads):
-    """Sum over windows of reals, clipped at the border; a Pool."""
+    """Sum over windows of reals, clipped at the border; a PoolRecord."""
     _pool(SUM, at, thread, threads)

@@ -17,7 +17,7 @@ from bnnkit.runtime.kernels.compiled import compiled
 from bnnkit.runtime.kernels.vectors import I64
 
 KERNEL = types.void(types.int64, types.int64, types.int64)
-LOOKS = 20_000
+SPIN_LIMIT = 20_000
 """At a counter in one go."""
 LINE = 64
 """Bytes of a cache line: counters that different threads write lie that far apart."""
@@ -41,19 +41,19 @@ def _call(typing_context, kernel, record, thread, threads):
 
 
 @njit(error_model="numpy")
-def _meet(meeting, threads):
-    """Wait until all threads are here; `meeting` counts arrivals and, a line on, meetings."""
-    met = load_acquire(meeting + LINE)
-    if fetch_add(meeting, 1) == threads - 1:
-        store_release(meeting, 0)
-        store_release(meeting + LINE, met + 1)
+def _barrier(barrier, threads):
+    """Wait until all threads are here; `barrier` counts arrivals and, a line on, meetings."""
+    generation = load_acquire(barrier + LINE)
+    if fetch_add(barrier, 1) == threads - 1:
+        store_release(barrier, 0)
+        store_release(barrier + LINE, generation + 1)
     else:
-        while wait_while_equal(meeting + LINE, met, LOOKS) == met:
+        while wait_while_equal(barrier + LINE, generation, SPIN_LIMIT) == generation:
             pass
 
 
 @njit(error_model="numpy")
-def _execute(program, kernels, thread, threads, meeting):
+def _execute(program, kernels, thread, threads, barrier):
     """A thread's share of a program.
 
     Args:
@@ -61,28 +61,28 @@ def _execute(program, kernels, thread, threads, meeting):
         kernels: How many.
         thread: Which of the threads this is.
         threads: How many run the same program.
-        meeting: Address of two counters, a line apart, that are the same for all of them.
+        barrier: Address of two counters, a line apart, that are the same for all of them.
     """
     for index in range(kernels):
         at = program + index * 16
         _call(load_acquire(at), load_acquire(at + 8), thread, threads)
         if threads > 1:
-            _meet(meeting, threads)
+            _barrier(barrier, threads)
 
 
-def execute(program, kernels, thread, threads, meeting):
+def execute(program, kernels, thread, threads, barrier):
     """`_execute` as a kernel."""
-    _execute(program, kernels, thread, threads, meeting)
+    _execute(program, kernels, thread, threads, barrier)
 
 
-def serve(mailbox, done, looks, thread, threads):
+def run_worker(mailbox, done, spins, thread, threads):
     """Run every program that is posted, until none comes for a while.
 
     Args:
         mailbox: Address of four int64, a line apart: the number of the job, its program, how many
             kernels that has, and the place to meet.
         done: Number of the last job that this thread has done.
-        looks: At the mailbox, before giving up.
+        spins: At the mailbox, before giving up.
         thread: Which of the threads this is.
         threads: How many there are.
 
@@ -90,7 +90,7 @@ def serve(mailbox, done, looks, thread, threads):
         Number of the last job done.
     """
     while True:
-        job = wait_while_equal(mailbox, done, looks)
+        job = wait_while_equal(mailbox, done, spins)
         if job == done:
             return done
         done = job
@@ -98,8 +98,8 @@ def serve(mailbox, done, looks, thread, threads):
         _execute(program, kernels, thread, threads, mailbox + 3 * LINE)
 
 
-def lead(mailbox, job, threads):
-    """Post a job to the threads that `serve` the mailbox, and do the first thread's share."""
+def run_leader(mailbox, job, threads):
+    """Post a job to the threads that `run_worker` the mailbox, and do the first thread's share."""
     program, kernels = load_acquire(mailbox + LINE), load_acquire(mailbox + 2 * LINE)
     store_release(mailbox, job)
     _execute(program, kernels, 0, threads, mailbox + 3 * LINE)
@@ -107,8 +107,8 @@ def lead(mailbox, job, threads):
 
 ENTRIES = {
     execute: types.void(*[types.int64] * 5),
-    serve: types.int64(*[types.int64] * 5),
-    lead: types.void(*[types.int64] * 3),
+    run_worker: types.int64(*[types.int64] * 5),
+    run_leader: types.void(*[types.int64] * 3),
 }
 """What Python calls, and its types."""
 

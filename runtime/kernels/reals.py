@@ -9,8 +9,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from bnnkit.runtime.kernels.maps import get, put, row_at, share_rows
-from bnnkit.runtime.kernels.records import Centre, Chain, Map, Move, read
+from bnnkit.runtime.kernels.maps import get, partition_rows, put, row_at
+from bnnkit.runtime.kernels.records import CentreRecord, ChainRecord, Map, MoveRecord, read
 from bnnkit.runtime.kernels.signs import pack_pixel
 from bnnkit.runtime.kernels.vectors import FLOATS, I32, call, load, store
 
@@ -106,10 +106,10 @@ def _apply(code, x_at, operand_at, y_at, channels):
 
 
 def chain(at, thread, threads):
-    """A Chain: the first operation reads x, the others work on y in place."""
-    c = read(Chain, at)
+    """A ChainRecord: the first operation reads x, the others work on y in place."""
+    c = read(ChainRecord, at)
     x, y = read(Map, c.x), read(Map, c.y)
-    first, last = share_rows(x, thread, threads)
+    first, last = partition_rows(x, thread, threads)
     for row in range(first, last):
         x_row, y_row = row_at(x, row), row_at(y, row)
         for index in range(c.count):
@@ -133,10 +133,10 @@ def chain(at, thread, threads):
 
 @njit(error_model="numpy")
 def _centre(kind, at, thread, threads):
-    """Pixels (N, C, H, W) less their zero point, in NHWC; a Centre."""
-    c = read(Centre, at)
+    """Pixels (N, C, H, W) less their zero point, in NHWC; a CentreRecord."""
+    c = read(CentreRecord, at)
     x, y = read(Map, c.x), read(Map, c.y)
-    first, last = share_rows(x, thread, threads)
+    first, last = partition_rows(x, thread, threads)
     for row in range(first, last):
         x_at, y_at = row_at(x, row), row_at(y, row)
         for channel in range(x.depth):
@@ -157,10 +157,10 @@ def centre_shorts(at, thread, threads):
 
 
 def copy_reals(at, thread, threads):
-    """The same numbers in another map, a Move."""
-    move = read(Move, at)
+    """The same numbers in another map, a MoveRecord."""
+    move = read(MoveRecord, at)
     x, y = read(Map, move.x), read(Map, move.y)
-    first, last = share_rows(x, thread, threads)
+    first, last = partition_rows(x, thread, threads)
     for row in range(first, last):
         x_row, y_row = row_at(x, row), row_at(y, row)
         for column in range(x.columns):

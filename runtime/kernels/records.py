@@ -34,7 +34,7 @@ class Map(NamedTuple):
     """Channels; for packed signs too."""
 
 
-class Convolution(NamedTuple):
+class ConvolutionRecord(NamedTuple):
     """A convolution or a dense layer; the kernel's name tells the element types."""
 
     images: int
@@ -99,10 +99,10 @@ class Convolution(NamedTuple):
     scratch_thread: int
     """Between the scratch of neighbouring threads."""
     noise: int
-    """Address of a Noise where the signs are stochastic, or 0."""
+    """Address of a NoisyThresholdRecord where the signs are stochastic, or 0."""
 
 
-class Noise(NamedTuple):
+class NoisyThresholdRecord(NamedTuple):
     """The noise of stochastic signs; see stochastic.py."""
 
     draws: int
@@ -128,7 +128,7 @@ class Noise(NamedTuple):
     """Of a row of signs; 0 where a batch of single pixels is laid out as columns."""
 
 
-class Sampling(NamedTuple):
+class SamplingRecord(NamedTuple):
     """Stochastic signs of a map of reals or sums."""
 
     x: int
@@ -137,10 +137,10 @@ class Sampling(NamedTuple):
     sources: int
     """Address of int64: the image of x for each image of y."""
     noise: int
-    """Address of a Noise."""
+    """Address of a NoisyThresholdRecord."""
 
 
-class Pack(NamedTuple):
+class PackRecord(NamedTuple):
     """Signs of a map of reals or sums."""
 
     x: int
@@ -150,7 +150,7 @@ class Pack(NamedTuple):
     """Address of one number a channel, of the type of x."""
 
 
-class Move(NamedTuple):
+class MoveRecord(NamedTuple):
     """From one map to another with nothing but the two to say."""
 
     x: int
@@ -158,7 +158,7 @@ class Move(NamedTuple):
     y: int
 
 
-class Pool(NamedTuple):
+class PoolRecord(NamedTuple):
     """Windows that move over a map."""
 
     x: int
@@ -175,7 +175,7 @@ class Pool(NamedTuple):
     left: int
 
 
-class Depthwise(NamedTuple):
+class DepthwiseRecord(NamedTuple):
     """A depthwise convolution: windows that move over a map and its margin, with weights."""
 
     x: int
@@ -196,7 +196,7 @@ class Depthwise(NamedTuple):
     left: int
 
 
-class Spread(NamedTuple):
+class NibblesRecord(NamedTuple):
     """Packed signs as nibbles, one in a byte; see lookup.py."""
 
     x: int
@@ -207,7 +207,7 @@ class Spread(NamedTuple):
     """How many, margins included."""
 
 
-class Align(NamedTuple):
+class AlignRecord(NamedTuple):
     """The channels of each group at the start of a word."""
 
     x: int
@@ -216,7 +216,7 @@ class Align(NamedTuple):
     groups: int
 
 
-class Centre(NamedTuple):
+class CentreRecord(NamedTuple):
     """Pixels (N, C, H, W) less their zero point."""
 
     x: int
@@ -229,7 +229,7 @@ class Centre(NamedTuple):
     """Address of one float32 a channel."""
 
 
-class Chain(NamedTuple):
+class ChainRecord(NamedTuple):
     """Elementwise operations, one after the other, on the pixels of a map."""
 
     x: int

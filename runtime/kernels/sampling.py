@@ -3,14 +3,14 @@
 import numpy as np
 from numba import njit
 
-from bnnkit.runtime.kernels.maps import get, put, share_rows
-from bnnkit.runtime.kernels.records import PIXELS, Map, Noise, Sampling, read
+from bnnkit.runtime.kernels.maps import get, partition_rows, put
+from bnnkit.runtime.kernels.records import PIXELS, Map, NoisyThresholdRecord, SamplingRecord, read
 from bnnkit.runtime.kernels.stochastic import (
     LANES,
     PARTS,
-    decide,
-    draw_places,
-    room_for_places,
+    compare_with_noise,
+    draw_indices,
+    index_buffer,
 )
 
 REALS = np.zeros(1, np.float32)
@@ -30,7 +30,7 @@ def sample_row(
     Args:
         kind: An array of the element type of x.
         window: A literal: 1, or 2 for the maximum over 2x2 pixels.
-        n: A Noise.
+        n: A NoisyThresholdRecord.
         image: Of the row; where n.columns is 0 the first of as many images as columns.
         line: The row's number in its image.
         columns: Pixels of the row, after pooling.
@@ -43,7 +43,7 @@ def sample_row(
         y_pixel: Between pixels of y.
     """
     last = min(channel + channels, n.channels)
-    places = room_for_places()
+    places = index_buffer()
     draw, block = _draw(n, image), line * n.columns * n.blocks
     column = 0
     while column < columns:
@@ -73,10 +73,10 @@ def _sample_pixels(
         part = (channel - first) % (PARTS * LANES) // LANES
         y = y_at + (channel - first) // 8
         if part == 0:
-            draw_places(pixels, n, draw, block + channel // 8, places)
+            draw_indices(pixels, n, draw, block + channel // 8, places)
             for p in range(pixels):
                 put(NUMBERS, y + p * y_pixel, 0)
-        decide(
+        compare_with_noise(
             kind, window, pixels, n, places + part * pixels * 64, x_at + (channel - first) * 4,
             window * pixel, pixel, down, channel, y, y_pixel,
         )  # fmt: skip
@@ -91,9 +91,9 @@ def _draw(n, image):
 
 @njit(error_model="numpy")
 def _sample(kind, at, thread, threads):
-    s = read(Sampling, at)
-    x, y, n = read(Map, s.x), read(Map, s.y), read(Noise, s.noise)
-    first, last = share_rows(y, thread, threads)
+    s = read(SamplingRecord, at)
+    x, y, n = read(Map, s.x), read(Map, s.y), read(NoisyThresholdRecord, s.noise)
+    first, last = partition_rows(y, thread, threads)
     for row in range(first, last):
         image, line = row // y.rows, row % y.rows
         source = get(NUMBERS, s.sources + image * 8)
@@ -105,10 +105,10 @@ def _sample(kind, at, thread, threads):
 
 
 def sample_reals(at, thread, threads):
-    """Stochastic signs of float32, a Sampling."""
+    """Stochastic signs of float32, a SamplingRecord."""
     _sample(REALS, at, thread, threads)
 
 
 def sample_sums(at, thread, threads):
-    """Stochastic signs of int32, a Sampling."""
+    """Stochastic signs of int32, a SamplingRecord."""
     _sample(SUMS, at, thread, threads)

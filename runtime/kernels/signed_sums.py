@@ -41,7 +41,7 @@ def accumulators(builder, pixels, vectors, at, x_at, w_at):
         builder: LLVM's.
         pixels: P.
         vectors: V.
-        at: Fields of the Convolution; `run` counts the channels of one pixel.
+        at: Fields of the ConvolutionRecord; `run` counts the channels of one pixel.
         x_at: Address of the first tap of the first pixel, float32.
         w_at: Address of the weights, (bytes, V, 16).
     """

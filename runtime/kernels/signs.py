@@ -5,8 +5,15 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from bnnkit.runtime.kernels.maps import get, put, row_at, share_rows
-from bnnkit.runtime.kernels.records import Align, Map, Move, Pack, Pool, read
+from bnnkit.runtime.kernels.maps import get, partition_rows, put, row_at
+from bnnkit.runtime.kernels.records import (
+    AlignRecord,
+    Map,
+    MoveRecord,
+    PackRecord,
+    PoolRecord,
+    read,
+)
 from bnnkit.runtime.kernels.vectors import F32, I8, I32, load, store
 
 REALS = np.zeros(1, np.float32)
@@ -43,9 +50,9 @@ def pack_pixel(kind, value_at, threshold_at, y_at, channels):
 
 @njit(error_model="numpy")
 def _pack(kind, at, thread, threads):
-    p = read(Pack, at)
+    p = read(PackRecord, at)
     x, y = read(Map, p.x), read(Map, p.y)
-    first, last = share_rows(x, thread, threads)
+    first, last = partition_rows(x, thread, threads)
     for row in range(first, last):
         x_at, y_at = row_at(x, row), row_at(y, row)
         for column in range(x.columns):
@@ -54,12 +61,12 @@ def _pack(kind, at, thread, threads):
 
 
 def pack_reals(at, thread, threads):
-    """Signs of float32, a Pack."""
+    """Signs of float32, a PackRecord."""
     _pack(REALS, at, thread, threads)
 
 
 def pack_sums(at, thread, threads):
-    """Signs of int32, a Pack."""
+    """Signs of int32, a PackRecord."""
     _pack(SUMS, at, thread, threads)
 
 
@@ -78,10 +85,10 @@ def _spread(typing_context, bits, y_at):
 
 
 def unpack(at, thread, threads):
-    """Packed signs to -1.0 and +1.0, a Move; reals are padded to 8 channels."""
-    move = read(Move, at)
+    """Packed signs to -1.0 and +1.0, a MoveRecord; reals are padded to 8 channels."""
+    move = read(MoveRecord, at)
     x, y = read(Map, move.x), read(Map, move.y)
-    first, last = share_rows(x, thread, threads)
+    first, last = partition_rows(x, thread, threads)
     for row in range(first, last):
         x_at, y_at = row_at(x, row), row_at(y, row)
         for column in range(x.columns):
@@ -91,10 +98,10 @@ def unpack(at, thread, threads):
 
 
 def copy_signs(at, thread, threads):
-    """The same signs in another map, a Move."""
-    move = read(Move, at)
+    """The same signs in another map, a MoveRecord."""
+    move = read(MoveRecord, at)
     x, y = read(Map, move.x), read(Map, move.y)
-    first, last = share_rows(x, thread, threads)
+    first, last = partition_rows(x, thread, threads)
     for row in range(first, last):
         x_at, y_at = row_at(x, row), row_at(y, row)
         for column in range(x.columns):
@@ -104,13 +111,15 @@ def copy_signs(at, thread, threads):
 
 
 def max_pool(at, thread, threads):
-    """Maximum of signs, a Pool: -1 only where all of the window are -1, so the AND of the words.
+    """Maximum of signs; `at` is a PoolRecord.
+
+    A maximum is -1 only where the whole window is -1, so it is the AND of the words.
 
     The window is clipped at the border.
     """
-    p = read(Pool, at)
+    p = read(PoolRecord, at)
     x, y = read(Map, p.x), read(Map, p.y)
-    first, last = share_rows(y, thread, threads)
+    first, last = partition_rows(y, thread, threads)
     for row in range(first, last):
         image = x.data + row // y.rows * x.image
         y_at = row_at(y, row)
@@ -129,12 +138,12 @@ def max_pool(at, thread, threads):
 
 
 def align_groups(at, thread, threads):
-    """Move the channels of each group to the start of a word, an Align."""
-    a = read(Align, at)
+    """Move the channels of each group to the start of a word, an AlignRecord."""
+    a = read(AlignRecord, at)
     x, y = read(Map, a.x), read(Map, a.y)
     channels = x.depth // a.groups
     group_words = (channels + 63) // 64
-    first, last = share_rows(x, thread, threads)
+    first, last = partition_rows(x, thread, threads)
     for row in range(first, last):
         for column in range(x.columns):
             x_at = row_at(x, row) + column * x.pixel

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from bnnkit.runtime.cpu import has_512_bits
 from bnnkit.runtime.kernels import philox
-from bnnkit.runtime.kernels.records import PIXELS, Noise
+from bnnkit.runtime.kernels.records import PIXELS, NoisyThresholdRecord
 from bnnkit.runtime.kernels.vectors import (
     F32,
     FLOATS,
@@ -44,8 +44,8 @@ PARTS = 4
 
 
 @intrinsic
-def room_for_places(typing_context):
-    """Address of room for what `draw_places` writes, in the frame of the caller."""
+def index_buffer(typing_context):
+    """Address of room for what `draw_indices` writes, in the frame of the caller."""
     signature = types.int64()
 
     def generate(context, builder, _signature, _arguments):
@@ -56,30 +56,33 @@ def room_for_places(typing_context):
 
 
 @intrinsic(prefer_literal=True)
-def draw_places(typing_context, pixels, n, draw, block, places_at):
+def draw_indices(typing_context, pixels, n, draw, block, indices_at):
     """The places of 64 channels of some pixels in the table of quantiles.
 
     Args:
         typing_context: Numba's.
         pixels: A literal; what is computed side by side hides the generator's latency.
-        n: A Noise.
+        n: A NoisyThresholdRecord.
         draw: Three int64: number of the image, word of the sample, mirror.
         block: The first of the eight counters of the first pixel.
-        places_at: Address of the result, vectors (PARTS, pixels).
+        indices_at: Address of the result, vectors (PARTS, pixels).
     """
     count = pixels.literal_value
     signature = types.void(pixels, n, draw, types.int64, types.int64)
 
     def generate(context, builder, _signature, arguments):
-        record, draw, block, places_at = arguments[1:]
-        at = {name: builder.extract_value(record, i) for i, name in enumerate(Noise._fields)}
+        record, draw, block, indices_at = arguments[1:]
+        at = {
+            name: builder.extract_value(record, i)
+            for i, name in enumerate(NoisyThresholdRecord._fields)
+        }
         image, sample, mirror = (builder.extract_value(draw, i) for i in range(3))
         flip = broadcast(builder, _flip(builder, mirror), INTS)
         for p in range(count):
             first = builder.add(block, builder.mul(constant(p), at["blocks"]))
             words = philox.words(builder, first, at["layer"], sample, image, at["keys"])
             for part, word in enumerate(words):
-                address = builder.add(places_at, constant(64 * (part * count + p)))
+                address = builder.add(indices_at, constant(64 * (part * count + p)))
                 store(builder, _places(builder, word, flip), address, 64)
         return context.get_dummy_value()
 
@@ -87,8 +90,8 @@ def draw_places(typing_context, pixels, n, draw, block, places_at):
 
 
 @intrinsic(prefer_literal=True)
-def decide(
-    typing_context, kind, window, pixels, n, places_at, x_at, x_step, pixel, down, channel, y_at,
+def compare_with_noise(
+    typing_context, kind, window, pixels, n, indices_at, x_at, x_step, pixel, down, channel, y_at,
     y_step,
 ):  # fmt: skip
     """The signs of 16 channels of some pixels, written as 16 bits for each.
@@ -98,8 +101,8 @@ def decide(
         kind: An array of the element type of x, int32 or float32.
         window: A literal: 1, or 2 where the maximum over 2x2 pixels is compared.
         pixels: A literal.
-        n: A Noise.
-        places_at: Address of a vector of places for each pixel.
+        n: A NoisyThresholdRecord.
+        indices_at: Address of a vector of places for each pixel.
         x_at: Address of the channels of the first pixel, or of its upper left one.
         x_step: Bytes to the next pixel's, or upper left one's.
         pixel: Bytes to the pixel on the right of a window.
@@ -112,8 +115,11 @@ def decide(
     signature = types.void(kind, window, pixels, n, *[types.int64] * 8)
 
     def generate(context, builder, _signature, arguments):
-        record, places_at, x_at, x_step, right, down, channel, y_at, y_step = arguments[3:]
-        at = {name: builder.extract_value(record, i) for i, name in enumerate(Noise._fields)}
+        record, indices_at, x_at, x_step, right, down, channel, y_at, y_step = arguments[3:]
+        at = {
+            name: builder.extract_value(record, i)
+            for i, name in enumerate(NoisyThresholdRecord._fields)
+        }
         lines = _lines(builder, at) if has_512_bits() else None
         law = _law(builder, at, channel)
         # Behind the last channel reals may be anything, NaN too; sums are numbers, and t is -inf.
@@ -130,7 +136,7 @@ def decide(
                 if is_float
                 else _largest(builder, addresses)
             )
-            place = load(builder, builder.add(places_at, constant(64 * p)), INTS, 64)
+            place = load(builder, builder.add(indices_at, constant(64 * p)), INTS, 64)
             address = builder.add(y_at, builder.mul(constant(p), y_step))
             _write_bits(builder, at, x, place, law, lines, valid, address)
         return context.get_dummy_value()

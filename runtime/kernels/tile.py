@@ -10,7 +10,7 @@ Output channels lie across the lanes, so there are no horizontal sums: an input 
 broadcast, the weights of a tap are V consecutive vectors. Taps are three nested counts (rows of
 the kernel, columns, words or channels), of which the inner run is contiguous in memory.
 
-What becomes of the accumulators is said in finish.py.
+What becomes of the accumulators is said in epilogue.py.
 """
 
 from contextlib import contextmanager
@@ -22,8 +22,8 @@ from numba.extending import intrinsic
 
 from bnnkit.runtime.cpu import has_512_bits
 from bnnkit.runtime.kernels import lookup, pairs, signed_sums
-from bnnkit.runtime.kernels.finish import LANES, finish
-from bnnkit.runtime.kernels.records import Convolution
+from bnnkit.runtime.kernels.epilogue import LANES, write_epilogue
+from bnnkit.runtime.kernels.records import ConvolutionRecord
 from bnnkit.runtime.kernels.vectors import (
     F32,
     FLOATS,
@@ -81,7 +81,7 @@ ELEMENT = {types.uint64: (I64, WORDS, 8), types.float32: (F32, FLOATS, 4)}
 
 
 def _accumulators(builder, kind, pixels, vectors, at, x_at, w_at):
-    """Values acc[p][v] after all taps; `at` holds the fields of the Convolution."""
+    """Values acc[p][v] after all taps; `at` holds the fields of the ConvolutionRecord."""
     if kind in ELSEWHERE:
         return ELSEWHERE[kind](builder, pixels, vectors, at, x_at, w_at)
     (scalar, vector, size), accumulate = ELEMENT[kind], ACCUMULATE[kind]
@@ -122,7 +122,7 @@ def tile(typing_context, pixels, vectors, w, y, c, x_at, w_at, vector, case_at, 
         vectors: V, a literal.
         w: An array of the weights' element type; nothing else of it matters, likewise for y.
         y: An array of the output's element type, uint8 for packed signs.
-        c: A Convolution.
+        c: A ConvolutionRecord.
         x_at: Address of the first tap of the first pixel.
         w_at: Address of the weights of the V vectors, (taps, V, lanes).
         vector: The first of the V vectors of channels.
@@ -136,13 +136,18 @@ def tile(typing_context, pixels, vectors, w, y, c, x_at, w_at, vector, case_at, 
 
     def generate(context, builder, _signature, arguments):
         record, x_at, w_at, vector, case_at, y_at, y_pixel = arguments[4:]
-        at = {name: builder.extract_value(record, i) for i, name in enumerate(Convolution._fields)}
+        at = {
+            name: builder.extract_value(record, i)
+            for i, name in enumerate(ConvolutionRecord._fields)
+        }
         with _steps(builder, p_count, p_part) as pixel:
             x_part = builder.add(x_at, builder.mul(pixel, at["x_pixel"]))
             accumulators = _accumulators(builder, w.dtype, p_part, v_count, at, x_part, w_at)
             y_part = builder.add(y_at, builder.mul(pixel, y_pixel))
             case_part = builder.add(case_at, builder.mul(pixel, constant(8)))
-            finish(builder, w.dtype, y.dtype, accumulators, at, vector, case_part, y_part, y_pixel)
+            write_epilogue(
+                builder, w.dtype, y.dtype, accumulators, at, vector, case_part, y_part, y_pixel
+            )
         return context.get_dummy_value()
 
     return signature, generate

@@ -9,7 +9,7 @@ from bnnkit.artifact.graph import Node
 from bnnkit.runtime import weights
 from bnnkit.runtime.cpu import binary_form
 from bnnkit.runtime.kernels.lookup import MOST_TAPS
-from bnnkit.runtime.lowering.draft import Draft, Pads
+from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue, threshold_epilogue
 from bnnkit.runtime.lowering.layer import (
     NO_PADS,
     Layer,
@@ -18,73 +18,82 @@ from bnnkit.runtime.lowering.layer import (
     check_outputs_of,
     window_of,
 )
-from bnnkit.runtime.lowering.output import Output, signs_of, sums_of
+from bnnkit.runtime.lowering.plan_builder import Pads, PlanBuilder
 from bnnkit.runtime.packed_weight import PackedWeight
-from bnnkit.runtime.steps.convolution import Constants
-from bnnkit.runtime.steps.signs import AlignGroups, SpreadNibbles
+from bnnkit.runtime.steps.convolution import EpilogueConstants
+from bnnkit.runtime.steps.signs import AlignGroups, UnpackNibbles
 from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array, Kind, Margin, Value
 
 
-def binary_conv2d(draft: Draft, node: Node) -> None:
+def binary_conv2d(builder: PlanBuilder, node: Node) -> None:
     """BinaryConv2d, with what its kernel can do at once."""
-    _binary_conv2d(draft, node, sums_of(draft, node, node.attributes["weight_shape"][0], rank=3))
-
-
-def binary_conv2d_threshold(draft: Draft, node: Node) -> None:
-    """BinaryConv2dThreshold, with the pooling behind it if it is a plain one."""
-    _binary_conv2d(draft, node, signs_of(draft, node, draft.constant(node, 2)))
-
-
-def _binary_conv2d(draft: Draft, node: Node, output: Output) -> None:
-    weight = PackedWeight(
-        packed=draft.constant(node, 1), shape=tuple(node.attributes["weight_shape"])
+    _binary_conv2d(
+        builder, node, layer_epilogue(builder, node, node.attributes["weight_shape"][0], rank=3)
     )
-    source, ones = draft.padded.get(node.inputs[0], (node.inputs[0], NO_PADS))
-    source = draft.signs(source)
-    _add(draft, node, source, weight, ones, output)
 
 
-def binary_linear(draft: Draft, node: Node) -> None:
+def binary_conv2d_threshold(builder: PlanBuilder, node: Node) -> None:
+    """BinaryConv2dThreshold, with the pooling behind it if it is a plain one."""
+    _binary_conv2d(builder, node, threshold_epilogue(builder, node, builder.constant(node, 2)))
+
+
+def _binary_conv2d(builder: PlanBuilder, node: Node, epilogue: Epilogue) -> None:
+    weight = PackedWeight(
+        packed=builder.constant(node, 1), shape=tuple(node.attributes["weight_shape"])
+    )
+    source, ones = builder.padded.get(node.inputs[0], (node.inputs[0], NO_PADS))
+    source = builder.signs(source)
+    _add(builder, node, source, weight, ones, epilogue)
+
+
+def binary_linear(builder: PlanBuilder, node: Node) -> None:
     """BinaryLinear: a convolution as large as the map that was flattened, 1x1 for a vector."""
     outputs, inputs = node.attributes["weight_shape"]
-    source = draft.signs(draft.flattened.get(node.inputs[0], node.inputs[0]))
-    channels, height, width = draft.values[source].map
+    source = builder.signs(builder.flattened.get(node.inputs[0], node.inputs[0]))
+    channels, height, width = builder.values[source].map
     check_inputs_of(node, inputs, channels * height * width)
     weight = PackedWeight(
-        packed=draft.constant(node, 1),
+        packed=builder.constant(node, 1),
         shape=(outputs, height, width, channels),
         is_chw=True,  # ONNX flattens (C, H, W), packed maps are (H, W, C)
     )
-    _add(draft, node, source, weight, NO_PADS, sums_of(draft, node, outputs, rank=1))
+    _add(builder, node, source, weight, NO_PADS, layer_epilogue(builder, node, outputs, rank=1))
 
 
 def _add(
-    draft: Draft, node: Node, source: str, packed: PackedWeight, ones: Pads, output: Output
+    builder: PlanBuilder,
+    node: Node,
+    source: str,
+    packed: PackedWeight,
+    ones: Pads,
+    epilogue: Epilogue,
 ) -> None:
     """Append the layer with weights (O, KH, KW, I/G) over a map that `ones` pads with +1."""
     groups = node.attributes.get("group", 1)
     channels, height, width, inputs = packed.shape
-    check_inputs_of(node, inputs * groups, draft.values[source].map[0])
-    check_outputs_of(node, channels, groups, output)
+    check_inputs_of(node, inputs * groups, builder.values[source].map[0])
+    check_outputs_of(node, channels, groups, epilogue)
     size = (height, width)
-    window, pads = window_of(node, draft.values[source], size, ones)
-    sums, cases = _sums_without_difference(draft.values[source], packed, window, pads, ones)
+    window, pads = window_of(node, builder.values[source], size, ones)
+    sums, cases = _sums_without_difference(builder.values[source], packed, window, pads, ones)
     if groups > 1 and inputs % 64:
-        source = _align_groups(draft, node, source, groups)
-    draft.values[source].margin.widen(*pads)
+        source = _align_groups(builder, node, source, groups)
+    builder.values[source].margin.widen(*pads)
 
     weight, elements, group_elements = _kernel_weight(packed)
     if weight.dtype == np.uint8:
-        source = _spread(draft, node, source)
+        source = _spread(builder, node, source)
     lanes = weights.LANES[weight.dtype]
 
-    def constants(kind: Kind, part: slice) -> Constants:
-        if kind == "signs" and output.thresholds is not None:
-            return Constants(table=weights.limits(sums[:, part], output.thresholds[part], lanes))
-        scale = None if output.scale is None else weights.scales(output.scale[:, part], lanes)
-        table = weights.bases(sums[:, part] + output.shift, lanes)
-        return Constants(table=table, scale=scale, limits=output.limits)
+    def constants(kind: Kind, part: slice) -> EpilogueConstants:
+        if kind == "signs" and epilogue.thresholds is not None:
+            return EpilogueConstants(
+                table=weights.limits(sums[:, part], epilogue.thresholds[part], lanes)
+            )
+        scale = None if epilogue.scale is None else weights.scales(epilogue.scale[:, part], lanes)
+        table = weights.bases(sums[:, part] + epilogue.shift, lanes)
+        return EpilogueConstants(table=table, scale=scale, limits=epilogue.limits)
 
     layer = Layer(
         source=source,
@@ -97,7 +106,7 @@ def _add(
         cases=cases,
         constants=constants,
     )
-    add_layer(draft, node, layer, output)
+    add_layer(builder, node, layer, epilogue)
 
 
 def _kernel_weight(packed: PackedWeight) -> tuple[Array, int, int]:
@@ -111,21 +120,21 @@ def _kernel_weight(packed: PackedWeight) -> tuple[Array, int, int]:
     return np.concatenate(rows), words, words
 
 
-def _spread(draft: Draft, node: Node, source: str) -> str:
+def _spread(builder: PlanBuilder, node: Node, source: str) -> str:
     """The nibbles of signs, made once for all layers that read them; they share a margin."""
     target = f"{source}/nibbles"
-    if target not in draft.values:
-        step = SpreadNibbles(name=node.name, source=source, target=target)
-        draft.add(step, replace(draft.values[source], kind="nibbles"))
+    if target not in builder.values:
+        step = UnpackNibbles(name=node.name, source=source, target=target)
+        builder.add(step, replace(builder.values[source], kind="nibbles"))
     return target
 
 
-def _align_groups(draft: Draft, node: Node, source: str, groups: int) -> str:
+def _align_groups(builder: PlanBuilder, node: Node, source: str, groups: int) -> str:
     """Append a copy of the signs in which every group starts at a word."""
-    value = draft.values[source]
+    value = builder.values[source]
     channels = groups * n_words(value.map[0] // groups) * 64
     step = AlignGroups(name=node.name, source=source, target=f"{node.name}/groups", groups=groups)
-    draft.add(step, replace(value, shape=(channels, *value.map[1:]), margin=Margin()))
+    builder.add(step, replace(value, shape=(channels, *value.map[1:]), margin=Margin()))
     return step.target
 
 

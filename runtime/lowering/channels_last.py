@@ -1,24 +1,24 @@
 """Lowering of an input that lies as (N, H, W, C), as those of TFLite files do."""
 
 from bnnkit.artifact.graph import Node
-from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.steps.real import FromChannelsLast
 from bnnkit.runtime.values import FLOAT, Value
 
 TO_NCHW = (0, 3, 1, 2)
 
 
-def lower_channels_last(draft: Draft, node: Node) -> bool:
+def lower_channels_last(builder: PlanBuilder, node: Node) -> bool:
     """Lower the Transpose of an input to NCHW: maps lie as it does; tell whether it was one."""
     if node.kind != "Transpose" or tuple(node.attributes.get("perm", ())) != TO_NCHW:
         return False
     source, target = node.inputs[0], node.outputs[0]
-    value = draft.values.get(source)
+    value = builder.values.get(source)
     if value is None or value.kind != "image" or value.dtype != FLOAT:
         return False
     height, width, channels = value.shape
     # Kernels of other layers read vectors of channels.
-    is_tight = all(reader.kind == "Conv" for reader in draft.graph.readers(target))
+    is_tight = all(reader.kind == "Conv" for reader in builder.graph.readers(target))
     step = FromChannelsLast(name=node.name, source=source, target=target)
-    draft.add(step, Value(kind="real", shape=(channels, height, width), is_tight=is_tight))
+    builder.add(step, Value(kind="real", shape=(channels, height, width), is_tight=is_tight))
     return True

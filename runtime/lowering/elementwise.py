@@ -7,7 +7,7 @@ import numpy as np
 from bnnkit.artifact.graph import Node
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.constants import per_channel
-from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.steps.real import Chain, Operation
 from bnnkit.runtime.values import FLOAT, Array, Value
 
@@ -16,53 +16,57 @@ WITH_MAP = {"Add": reals.ADD_MAP, "Sub": reals.SUBTRACT_MAP, "Mul": reals.MULTIP
 COMMUTES = {"Add", "Mul"}
 
 
-def lower_elementwise(draft: Draft, node: Node) -> bool:
+def lower_elementwise(builder: PlanBuilder, node: Node) -> bool:
     """Lower an elementwise operator to the kernel; tell whether that has a form of it."""
-    source, operations = _operations(draft, node)
+    source, operations = _operations(builder, node)
     if not operations:
         return False
-    value = Value(kind="real", shape=draft.values[source].shape)
-    if _extend(draft, node, source, operations):
-        draft.values[node.outputs[0]] = value
+    value = Value(kind="real", shape=builder.values[source].shape)
+    if _extend(builder, node, source, operations):
+        builder.values[node.outputs[0]] = value
     else:
         chain = Chain(name=node.name, source=source, target=node.outputs[0], operations=operations)
-        draft.add(chain, value)
+        builder.add(chain, value)
     return True
 
 
-def _operations(draft: Draft, node: Node) -> tuple[str, tuple[Operation, ...]]:
+def _operations(builder: PlanBuilder, node: Node) -> tuple[str, tuple[Operation, ...]]:
     """The map that the node starts from and what it does to it; nothing if the kernel cannot."""
-    names = [name for name in node.inputs if name in draft.values]
-    if not names or not all(_is_map(draft, name) for name in names):
+    names = [name for name in node.inputs if name in builder.values]
+    if not names or not all(_is_map(builder, name) for name in names):
         return "", ()
-    if draft.kind(names[0]) == "sums":
+    if builder.kind(names[0]) == "sums":
         to_float = node.kind == "Cast" and node.attributes["to"] == 1
         return (names[0], ((reals.CAST, np.zeros(1)),)) if to_float else ("", ())
     if len(names) == 2:
-        return _with_map(draft, node, names)
-    return names[0], _with_numbers(draft, node, names[0])
+        return _with_map(builder, node, names)
+    return names[0], _with_numbers(builder, node, names[0])
 
 
-def _is_map(draft: Draft, name: str) -> bool:
+def _is_map(builder: PlanBuilder, name: str) -> bool:
     """Whether the chain kernel can read a value: float32 or sums, a map or a vector."""
-    value = draft.values[name]
+    value = builder.values[name]
     is_float = value.kind == "real" and value.dtype == FLOAT
     return (is_float or value.kind == "sums") and len(value.shape) in (1, 3)
 
 
-def _with_map(draft: Draft, node: Node, names: list[str]) -> tuple[str, tuple[Operation, ...]]:
+def _with_map(
+    builder: PlanBuilder, node: Node, names: list[str]
+) -> tuple[str, tuple[Operation, ...]]:
     first, second = names
-    shapes = [draft.values[name].shape for name in names]
-    if node.kind not in WITH_MAP or draft.kind(second) != "real":
+    shapes = [builder.values[name].shape for name in names]
+    if node.kind not in WITH_MAP or builder.kind(second) != "real":
         return "", ()
     if node.kind in COMMUTES and (
         _is_pixel_for(*shapes)
         # The map that was computed last can be continued where it is.
-        or (shapes[0] == shapes[1] and draft.position(first) < draft.position(second))
+        or (shapes[0] == shapes[1] and builder.position(first) < builder.position(second))
     ):
         first, second = second, first
         shapes.reverse()
-    if draft.kind(first) != "real" or not (shapes[0] == shapes[1] or _is_pixel_for(*shapes[::-1])):
+    if builder.kind(first) != "real" or not (
+        shapes[0] == shapes[1] or _is_pixel_for(*shapes[::-1])
+    ):
         return "", ()
     return first, ((WITH_MAP[node.kind], second),)
 
@@ -72,10 +76,10 @@ def _is_pixel_for(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return len(shape) == 3 == len(other) and shape == (other[0], 1, 1) != other
 
 
-def _with_numbers(draft: Draft, node: Node, source: str) -> tuple[Operation, ...]:
+def _with_numbers(builder: PlanBuilder, node: Node, source: str) -> tuple[Operation, ...]:
     """Operations with constants, one number a channel."""
-    shape = draft.values[source].shape
-    found = {i: draft.graph.constants.get(n) for i, n in enumerate(node.inputs) if n != source}
+    shape = builder.values[source].shape
+    found = {i: builder.graph.constants.get(n) for i, n in enumerate(node.inputs) if n != source}
     numbers = {
         i: per_channel(c, shape[0], len(shape))
         for i, c in found.items()
@@ -112,17 +116,19 @@ def _operations_with(
     return ()
 
 
-def _extend(draft: Draft, node: Node, source: str, operations: tuple[Operation, ...]) -> bool:
+def _extend(
+    builder: PlanBuilder, node: Node, source: str, operations: tuple[Operation, ...]
+) -> bool:
     """Let the chain that made the source go on, if nothing else reads the source."""
-    position = draft.position(source)
-    step = draft.steps[position] if position >= 0 else None
-    if not isinstance(step, Chain) or step.signs or draft.graph.sole_reader(source) != node:
+    position = builder.position(source)
+    step = builder.steps[position] if position >= 0 else None
+    if not isinstance(step, Chain) or step.signs or builder.graph.sole_reader(source) != node:
         return False
     later = [name for _, name in operations if isinstance(name, str)]
-    if any(draft.position(name) > position for name in later):
+    if any(builder.position(name) > position for name in later):
         return False
-    draft.steps[position] = replace(
+    builder.steps[position] = replace(
         step, target=node.outputs[0], operations=step.operations + operations
     )
-    del draft.values[source]
+    del builder.values[source]
     return True

@@ -6,7 +6,7 @@ from bnnkit.artifact.graph import Node
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime import weights
 from bnnkit.runtime.cpu import adds_pairs, has_512_bits
-from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue
 from bnnkit.runtime.lowering.layer import (
     Layer,
     add_layer,
@@ -14,41 +14,41 @@ from bnnkit.runtime.lowering.layer import (
     check_outputs_of,
     window_of,
 )
-from bnnkit.runtime.lowering.output import Output, sums_of
-from bnnkit.runtime.steps.convolution import Constants
+from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.steps.convolution import EpilogueConstants
 from bnnkit.runtime.steps.depthwise import Depthwise
 from bnnkit.runtime.steps.real import Centre, CopyReal
 from bnnkit.runtime.values import FLOAT, Array, Kind, Value
 
 
-def integer_layer(draft: Draft, node: Node) -> None:
+def integer_layer(builder: PlanBuilder, node: Node) -> None:
     """IntegerConv2d and IntegerLinear: exact, because every partial sum is below 2^24."""
-    image = draft.values[node.inputs[0]]
-    weight = draft.constant(node, 1)
+    image = builder.values[node.inputs[0]]
+    weight = builder.constant(node, 1)
     dilations = node.attributes.get("dilations", (1, 1))
     has_pairs = adds_pairs() and node.attributes.get("group", 1) == 1 and dilations[1] == 1
     dtype = np.dtype(np.int16) if has_pairs else FLOAT
-    zero_point = np.broadcast_to(draft.constant(node, 2).reshape(-1), image.map[0])
+    zero_point = np.broadcast_to(builder.constant(node, 2).reshape(-1), image.map[0])
     centre = Centre(
         name=node.name,
         source=node.inputs[0],
         target=f"{node.name}/centred",
         zero_point=zero_point.astype(np.float32),
     )
-    draft.add(centre, Value(kind="real", shape=image.map, dtype=dtype, is_tight=True))
-    output = sums_of(draft, node, len(weight), rank=3 if weight.ndim == 4 else 1)
-    _add(draft, node, centre.target, weight.astype(dtype), output)
+    builder.add(centre, Value(kind="real", shape=image.map, dtype=dtype, is_tight=True))
+    epilogue = layer_epilogue(builder, node, len(weight), rank=3 if weight.ndim == 4 else 1)
+    _add(builder, node, centre.target, weight.astype(dtype), epilogue)
 
 
-def lower_real_layer(draft: Draft, node: Node) -> bool:
+def lower_real_layer(builder: PlanBuilder, node: Node) -> bool:
     """Lower a Conv, Gemm or MatMul to the kernel; tell whether it has the right form."""
     if node.kind not in ("Conv", "Gemm", "MatMul"):
         return False
-    constants = draft.graph.constants
+    constants = builder.graph.constants
     given = [name for name in node.inputs[1:] if name]
     if node.inputs[0] in constants or any(name not in constants for name in given):
         return False
-    weight = _weight(draft, node)
+    weight = _weight(builder, node)
     bias = constants[node.inputs[2]] if len(given) > 1 else np.zeros(1, np.float32)
     if node.kind == "Conv":
         if weight.ndim != 4:
@@ -56,51 +56,51 @@ def lower_real_layer(draft: Draft, node: Node) -> bool:
                 f"node {node.name!r} (Conv): expected a convolution of images,"
                 f" got weights of shape {weight.shape}"
             )
-    elif not _is_dense(draft, node, weight, bias):
+    elif not _is_dense(builder, node, weight, bias):
         return False
     elif not node.attributes.get("transB"):  # MatMul has no such attribute
         weight = weight.T
     bias = np.broadcast_to(bias.reshape(-1), len(weight))
-    if _is_depthwise(draft, node, weight):
-        _add_depthwise(draft, node, weight, bias)
+    if _is_depthwise(builder, node, weight):
+        _add_depthwise(builder, node, weight, bias)
         return True
     scale = np.stack([np.ones(len(weight)), bias]).astype(np.float32)
-    output = Output(name=node.outputs[0], kind="real", scale=scale)
-    _add(draft, node, _float_input(draft, node), weight, output)
+    epilogue = Epilogue(name=node.outputs[0], kind="real", scale=scale)
+    _add(builder, node, _float_input(builder, node), weight, epilogue)
     return True
 
 
-def _weight(draft: Draft, node: Node) -> Array:
+def _weight(builder: PlanBuilder, node: Node) -> Array:
     """The weights; int8 where they are signs that stay packed.
 
     Without AVX-512, whose vectors hold sixteen sums to look up, float32 is faster.
     """
     name = node.inputs[1]
-    if name in draft.binary_weights and has_512_bits():
-        return draft.binary_weights[name]
-    return draft.graph.constants[name]
+    if name in builder.binary_weights and has_512_bits():
+        return builder.binary_weights[name]
+    return builder.graph.constants[name]
 
 
-def _is_dense(draft: Draft, node: Node, weight: Array, bias: Array) -> bool:
+def _is_dense(builder: PlanBuilder, node: Node, weight: Array, bias: Array) -> bool:
     """Whether a Gemm or MatMul maps vectors to vectors: x W + b and nothing else."""
     is_plain = node.attributes.get("alpha", 1.0) == node.attributes.get("beta", 1.0) == 1.0
-    is_vector = len(draft.values[node.inputs[0]].shape) == 1 and weight.ndim == 2
+    is_vector = len(builder.values[node.inputs[0]].shape) == 1 and weight.ndim == 2
     has_bias_row = bias.size == bias.shape[-1] if bias.ndim else True
     return is_plain and is_vector and has_bias_row and not node.attributes.get("transA")
 
 
-def _is_depthwise(draft: Draft, node: Node, weight: Array) -> bool:
+def _is_depthwise(builder: PlanBuilder, node: Node, weight: Array) -> bool:
     """Whether every channel of a map gives one channel."""
-    channels = draft.values[node.inputs[0]].map[0]
+    channels = builder.values[node.inputs[0]].map[0]
     groups = node.attributes.get("group", 1)
     return weight.ndim == 4 and weight.shape[1] == 1 < groups == channels == len(weight)
 
 
-def _add_depthwise(draft: Draft, node: Node, weight: Array, bias: Array) -> None:
+def _add_depthwise(builder: PlanBuilder, node: Node, weight: Array, bias: Array) -> None:
     """Append a depthwise convolution, of weights (C, 1, KH, KW)."""
-    source = _float_input(draft, node)
-    window, pads = window_of(node, draft.values[source], (weight.shape[2], weight.shape[3]))
-    draft.values[source].margin.widen(*pads)
+    source = _float_input(builder, node)
+    window, pads = window_of(node, builder.values[source], (weight.shape[2], weight.shape[3]))
+    builder.values[source].margin.widen(*pads)
     (padded_bias,) = weights.scales(bias[None].astype(np.float32), 16)
     step = Depthwise(
         name=node.name,
@@ -110,45 +110,45 @@ def _add_depthwise(draft: Draft, node: Node, weight: Array, bias: Array) -> None
         weights=weights.depthwise_lanes(weight[:, 0].astype(np.float32)),
         bias=padded_bias,
     )
-    draft.add(step, Value(kind="real", shape=(len(weight), *window.output)))
+    builder.add(step, Value(kind="real", shape=(len(weight), *window.output)))
 
 
-def _float_input(draft: Draft, node: Node) -> str:
+def _float_input(builder: PlanBuilder, node: Node) -> str:
     """The node's input as float32 in NHWC."""
     source = node.inputs[0]
-    value = draft.values[source]
+    value = builder.values[source]
     if value.kind == "real" and value.dtype == FLOAT:
         return source
     copy = CopyReal(name=node.name, source=source, target=f"{node.name}/padded")
-    draft.add(copy, Value(kind="real", shape=value.shape, is_tight=True))
+    builder.add(copy, Value(kind="real", shape=value.shape, is_tight=True))
     return copy.target
 
 
-def _add(draft: Draft, node: Node, source: str, weight: Array, output: Output) -> None:
+def _add(builder: PlanBuilder, node: Node, source: str, weight: Array, epilogue: Epilogue) -> None:
     """Append the layer.
 
     Args:
-        draft: Grows.
+        builder: Grows.
         node: Its window and groups.
         source: What the kernel reads, as float32 in NHWC.
         weight: (O, I/G, KH, KW) or (O, I).
-        output: What it writes.
+        epilogue: What it writes.
     """
     is_map = weight.ndim == 4
     weight = weight.reshape(*weight.shape, *(1,) * (4 - weight.ndim))
     groups = node.attributes.get("group", 1)
-    check_inputs_of(node, weight.shape[1] * groups, draft.values[source].map[0])
-    check_outputs_of(node, len(weight), groups, output)
+    check_inputs_of(node, weight.shape[1] * groups, builder.values[source].map[0])
+    check_outputs_of(node, len(weight), groups, epilogue)
     size = (weight.shape[2], weight.shape[3])
-    window, pads = window_of(node, draft.values[source], size)
-    draft.values[source].margin.widen(*pads)
+    window, pads = window_of(node, builder.values[source], size)
+    builder.values[source].margin.widen(*pads)
     sums = np.dtype(np.int32) if weight.dtype == np.int16 else FLOAT
 
-    def constants(kind: Kind, part: slice) -> Constants:
-        if kind == "signs" and output.thresholds is not None:
-            return Constants(table=weights.thresholds_of(output.thresholds[part], sums))
-        scale = None if output.scale is None else weights.scales(output.scale[:, part], 16)
-        return Constants(table=np.zeros((1, 0), np.int32), scale=scale)
+    def constants(kind: Kind, part: slice) -> EpilogueConstants:
+        if kind == "signs" and epilogue.thresholds is not None:
+            return EpilogueConstants(table=weights.thresholds_of(epilogue.thresholds[part], sums))
+        scale = None if epilogue.scale is None else weights.scales(epilogue.scale[:, part], 16)
+        return EpilogueConstants(table=np.zeros((1, 0), np.int32), scale=scale)
 
     layer = Layer(
         source=source,
@@ -161,7 +161,7 @@ def _add(draft: Draft, node: Node, source: str, weight: Array, output: Output) -
         cases=np.zeros(window.output, np.int64),
         constants=constants,
     )
-    add_layer(draft, node, layer, output)
+    add_layer(builder, node, layer, epilogue)
 
 
 def _kernel_weight(weight: Array) -> Array:

@@ -10,9 +10,9 @@ from bnnkit.artifact.graph import Node
 from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime import weights
-from bnnkit.runtime.lowering.draft import Draft, Pads
-from bnnkit.runtime.lowering.output import Output
-from bnnkit.runtime.steps.convolution import Constants, Convolution
+from bnnkit.runtime.lowering.epilogue import Epilogue
+from bnnkit.runtime.lowering.plan_builder import Pads, PlanBuilder
+from bnnkit.runtime.steps.convolution import Convolution, EpilogueConstants
 from bnnkit.runtime.steps.signs import PackSigns
 from bnnkit.runtime.steps.stochastic import SampleSigns
 from bnnkit.runtime.steps.window import Window
@@ -45,7 +45,7 @@ class Layer:
     elements: int
     group_elements: int
     cases: NDArray[np.int64]
-    constants: Callable[[Kind, slice], Constants]
+    constants: Callable[[Kind, slice], EpilogueConstants]
 
 
 def window_of(
@@ -89,30 +89,30 @@ def check_inputs_of(node: Node, wanted: int, given: int) -> None:
         )
 
 
-def check_outputs_of(node: Node, channels: int, groups: int, output: Output) -> None:
+def check_outputs_of(node: Node, channels: int, groups: int, epilogue: Epilogue) -> None:
     """Refuse channels that groups do not divide, and thresholds for another number of channels."""
     if channels % groups:
         raise ArtifactError(
             f"node {node.name!r} ({node.kind}): expected a multiple of {groups} output channels,"
             f" got {channels}"
         )
-    if output.thresholds is not None and output.thresholds.size != channels:
+    if epilogue.thresholds is not None and epilogue.thresholds.size != channels:
         raise ArtifactError(
             f"node {node.name!r} ({node.kind}): expected a threshold for each of {channels}"
-            f" channels, got {output.thresholds.size}"
+            f" channels, got {epilogue.thresholds.size}"
         )
 
 
-def add_layer(draft: Draft, node: Node, layer: Layer, output: Output) -> None:
+def add_layer(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue) -> None:
     """Append the steps of a layer: one a group, and packing where a group cannot pack."""
     channels = len(layer.weight) // layer.groups
     # A group's signs start at a byte and are written in whole vectors.
-    packs_later = output.kind == "signs" and layer.groups > 1
-    packs_later = packs_later and (channels % 64 != 0 or output.noise is not None)
-    target = f"{output.name}/sums" if packs_later else output.name
-    kind: Kind = "sums" if packs_later else output.kind
+    packs_later = epilogue.kind == "signs" and layer.groups > 1
+    packs_later = packs_later and (channels % 64 != 0 or epilogue.noise is not None)
+    target = f"{epilogue.name}/sums" if packs_later else epilogue.name
+    kind: Kind = "sums" if packs_later else epilogue.kind
     rows, columns = layer.window.output
-    size = (rows // 2, columns // 2) if output.pools else (rows, columns)
+    size = (rows // 2, columns // 2) if epilogue.pools else (rows, columns)
     shape = (len(layer.weight), *size) if layer.is_map else (len(layer.weight),)
     value = Value(kind=kind, shape=shape, spare=16 if layer.groups > 1 else 0)
     for group in range(layer.groups):
@@ -127,19 +127,23 @@ def add_layer(draft: Draft, node: Node, layer: Layer, output: Output) -> None:
             elements=layer.elements,
             first_element=group * layer.group_elements,
             first_channel=part.start,
-            constants=layer.constants("sums" if output.noise else kind, part),
+            constants=layer.constants("sums" if epilogue.noise else kind, part),
             cases=layer.cases,
-            pools=output.pools,
-            noise=None if packs_later else output.noise,
+            pools=epilogue.pools,
+            noise=None if packs_later else epilogue.noise,
         )
-        draft.add(step, value)
-    if packs_later and output.noise is not None:
+        builder.add(step, value)
+    if packs_later and epilogue.noise is not None:
         sample = SampleSigns(
-            name=node.name, source=target, target=output.name, noise=output.noise, is_shared=False
+            name=node.name,
+            source=target,
+            target=epilogue.name,
+            noise=epilogue.noise,
+            is_shared=False,
         )
-        draft.add(sample, Value(kind="signs", shape=shape))
-    elif packs_later and output.thresholds is not None:
+        builder.add(sample, Value(kind="signs", shape=shape))
+    elif packs_later and epilogue.thresholds is not None:
         pack = PackSigns(
-            name=node.name, source=target, target=output.name, thresholds=output.thresholds
+            name=node.name, source=target, target=epilogue.name, thresholds=epilogue.thresholds
         )
-        draft.add(pack, Value(kind="signs", shape=shape))
+        builder.add(pack, Value(kind="signs", shape=shape))

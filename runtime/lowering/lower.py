@@ -16,15 +16,15 @@ from bnnkit.runtime.lowering.binary_layers import (
     binary_linear,
 )
 from bnnkit.runtime.lowering.channels_last import lower_channels_last
-from bnnkit.runtime.lowering.draft import Draft
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
 from bnnkit.runtime.lowering.float_layers import integer_layer, lower_real_layer
 from bnnkit.runtime.lowering.noise import stochastic_sign, weight_draw, with_repeats
-from bnnkit.runtime.lowering.operator import operator
+from bnnkit.runtime.lowering.numpy_operator import operator
+from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.pooling import lower_pooling
 from bnnkit.runtime.values import Array, Value
 
-BINARY: dict[str, Callable[[Draft, Node], None]] = {
+BINARY: dict[str, Callable[[PlanBuilder, Node], None]] = {
     "bnnkit.Sign": signs.sign,
     "bnnkit.Threshold": signs.threshold,
     "bnnkit.BinaryConv2d": binary_conv2d,
@@ -34,7 +34,7 @@ BINARY: dict[str, Callable[[Draft, Node], None]] = {
     "bnnkit.IntegerLinear": integer_layer,
 }
 
-WHERE_POSSIBLE: tuple[Callable[[Draft, Node], bool], ...] = (
+WHERE_POSSIBLE: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     signs.lower_move,
     lower_channels_last,
     lower_pooling,
@@ -44,7 +44,7 @@ WHERE_POSSIBLE: tuple[Callable[[Draft, Node], bool], ...] = (
 """Lowerings to kernels that take some forms of an operator; NumPy takes the rest."""
 
 
-def lower(graph: Graph, weights: int = 0) -> Draft:
+def lower(graph: Graph, weights: int = 0) -> PlanBuilder:
     """The steps of a network and what they pass on.
 
     Args:
@@ -54,19 +54,19 @@ def lower(graph: Graph, weights: int = 0) -> Draft:
     Raises:
         UnsupportedError: An operator or an option is not known; the message names the node.
     """
-    draft = Draft(graph=graph)
-    draft.values[graph.input] = Value(
+    builder = PlanBuilder(graph=graph)
+    builder.values[graph.input] = Value(
         kind="image", shape=graph.input_shape, dtype=graph.input_dtype
     )
     for node in graph.nodes:
-        if node.name not in draft.done:
+        if node.name not in builder.done:
             with _naming(node):
-                _lower_marking(draft, node, weights)
+                _lower_marking(builder, node, weights)
     for name in graph.outputs:
-        if draft.kind(name) == "signs":
-            with _marking(draft) if name in draft.sampled else nullcontext():
-                draft.signs(name)
-    return draft
+        if builder.kind(name) == "signs":
+            with _marking(builder) if name in builder.sampled else nullcontext():
+                builder.signs(name)
+    return builder
 
 
 @contextmanager
@@ -81,48 +81,48 @@ def _naming(node: Node) -> Iterator[None]:
         raise kind(f"node {node.name!r} ({node.kind}): {error}") from error
 
 
-def _lower_marking(draft: Draft, node: Node, weights: int) -> None:
+def _lower_marking(builder: PlanBuilder, node: Node, weights: int) -> None:
     """Lower a node, and record what depends on the draw of the noise."""
     if node.kind == "bnnkit.WeightDraw":
-        weight_draw(draft, node, weights)
+        weight_draw(builder, node, weights)
     elif node.kind == "bnnkit.StochasticSign":
-        stochastic_sign(draft, node)
-    elif any(name in draft.sampled for name in node.inputs):
-        node = with_repeats(draft, node)
-        with _marking(draft):
-            _lower_node(draft, node)
+        stochastic_sign(builder, node)
+    elif any(name in builder.sampled for name in node.inputs):
+        node = with_repeats(builder, node)
+        with _marking(builder):
+            _lower_node(builder, node)
     else:
-        _lower_node(draft, node)
+        _lower_node(builder, node)
 
 
 @contextmanager
-def _marking(draft: Draft) -> Iterator[None]:
+def _marking(builder: PlanBuilder) -> Iterator[None]:
     """What is new afterwards depends on the draw of the noise."""
-    known = draft.values.keys() | draft.graph.constants.keys()
+    known = builder.values.keys() | builder.graph.constants.keys()
     yield
-    draft.sampled |= (draft.values.keys() | draft.graph.constants.keys()) - known
+    builder.sampled |= (builder.values.keys() | builder.graph.constants.keys()) - known
 
 
-def _lower_node(draft: Draft, node: Node) -> None:
+def _lower_node(builder: PlanBuilder, node: Node) -> None:
     if node.kind == "bnnkit.BinaryWeight":
-        weight = _binary_weight(draft, node)
-        draft.binary_weights[node.outputs[0]] = weight
-        draft.graph.constants[node.outputs[0]] = weight.astype(np.float32)
+        weight = _binary_weight(builder, node)
+        builder.binary_weights[node.outputs[0]] = weight
+        builder.graph.constants[node.outputs[0]] = weight.astype(np.float32)
     elif node.kind in BINARY:
-        BINARY[node.kind](draft, node)
-    elif not any(name in draft.values for name in node.inputs) and node.kind in OPERATORS:
-        inputs = arguments([draft.graph.constants.get(name) for name in node.inputs])
-        draft.graph.constants[node.outputs[0]] = OPERATORS[node.kind](node.attributes, *inputs)
-    elif not any(lowers(draft, node) for lowers in WHERE_POSSIBLE):
+        BINARY[node.kind](builder, node)
+    elif not any(name in builder.values for name in node.inputs) and node.kind in OPERATORS:
+        inputs = arguments([builder.graph.constants.get(name) for name in node.inputs])
+        builder.graph.constants[node.outputs[0]] = OPERATORS[node.kind](node.attributes, *inputs)
+    elif not any(lowers(builder, node) for lowers in WHERE_POSSIBLE):
         if node.kind not in OPERATORS:
             raise UnsupportedError(
                 f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
             )
-        operator(draft, node)
+        operator(builder, node)
 
 
-def _binary_weight(draft: Draft, node: Node) -> Array:
+def _binary_weight(builder: PlanBuilder, node: Node) -> Array:
     """Binary weights that meet real activations, as ONNX's Conv and Gemm take them."""
     shape = tuple(node.attributes["weight_shape"])
-    weight = unpack_weight(draft.constant(node, 0), shape)
+    weight = unpack_weight(builder.constant(node, 0), shape)
     return weight.transpose(0, 3, 1, 2) if weight.ndim == 4 else weight

@@ -5,53 +5,57 @@ import numpy as np
 from bnnkit.artifact.graph import Node
 from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
 from bnnkit.runtime.kernels import reals
-from bnnkit.runtime.lowering.draft import Draft
+from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.steps.real import Chain, PlaceReals, PoolReals
 from bnnkit.runtime.steps.signs import PoolSigns
 from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import FLOAT, Value
 
 
-def lower_pooling(draft: Draft, node: Node) -> bool:
+def lower_pooling(builder: PlanBuilder, node: Node) -> bool:
     """Lower an operator that pools or joins maps to kernels; tell whether it was one."""
-    if not node.inputs or node.inputs[0] not in draft.values:
+    if not node.inputs or node.inputs[0] not in builder.values:
         return False
-    if node.kind == "MaxPool" and draft.kind(node.inputs[0]) == "signs":
-        _max_pool_of_signs(draft, node)
-    elif not all(_is_map_of_reals(draft, name) for name in node.inputs if name in draft.values):
+    if node.kind == "MaxPool" and builder.kind(node.inputs[0]) == "signs":
+        _max_pool_of_signs(builder, node)
+    elif not all(
+        _is_map_of_reals(builder, name) for name in node.inputs if name in builder.values
+    ):
         return False
     elif node.kind == "MaxPool":
-        _max_pool(draft, node)
+        _max_pool(builder, node)
     elif node.kind == "AveragePool" and _counts_all(node):
-        _average(draft, node, _window(draft, node), is_vector=False)
+        _average(builder, node, _window(builder, node), is_vector=False)
     elif node.kind == "GlobalAveragePool":
-        _average(draft, node, _whole_map(draft, node), is_vector=False)
-    elif node.kind == "ReduceMean" and _axes(draft, node) == {2, 3}:
+        _average(builder, node, _whole_map(builder, node), is_vector=False)
+    elif node.kind == "ReduceMean" and _axes(builder, node) == {2, 3}:
         is_vector = not node.attributes.get("keepdims", 1)
-        _average(draft, node, _whole_map(draft, node), is_vector=is_vector)
-    elif node.kind == "Concat" and node.attributes["axis"] in (1, -3) and _are_values(draft, node):
-        _concat(draft, node)
-    elif node.kind == "Pad" and (pads := _zero_pads(draft, node)) is not None:
-        _pad(draft, node, pads)
+        _average(builder, node, _whole_map(builder, node), is_vector=is_vector)
+    elif (
+        node.kind == "Concat" and node.attributes["axis"] in (1, -3) and _are_values(builder, node)
+    ):
+        _concat(builder, node)
+    elif node.kind == "Pad" and (pads := _zero_pads(builder, node)) is not None:
+        _pad(builder, node, pads)
     else:
         return False
     return True
 
 
-def _is_map_of_reals(draft: Draft, name: str) -> bool:
-    value = draft.values[name]
+def _is_map_of_reals(builder: PlanBuilder, name: str) -> bool:
+    value = builder.values[name]
     return value.kind == "real" and value.dtype == FLOAT and len(value.shape) == 3
 
 
-def _are_values(draft: Draft, node: Node) -> bool:
-    return all(name in draft.values for name in node.inputs)
+def _are_values(builder: PlanBuilder, node: Node) -> bool:
+    return all(name in builder.values for name in node.inputs)
 
 
-def _axes(draft: Draft, node: Node) -> set[int]:
+def _axes(builder: PlanBuilder, node: Node) -> set[int]:
     """The axes of a reduction, counted from the front."""
     found = node.attributes.get("axes", ())
     if len(node.inputs) > 1:
-        found = draft.constant(node, 1).tolist()
+        found = builder.constant(node, 1).tolist()
     return {int(axis) % 4 for axis in found}
 
 
@@ -60,14 +64,14 @@ def _counts_all(node: Node) -> bool:
     return not any(explicit_pads(node.attributes)) and not node.attributes.get("ceil_mode", 0)
 
 
-def _window(draft: Draft, node: Node) -> Window:
+def _window(builder: PlanBuilder, node: Node) -> Window:
     a = node.attributes
     size = tuple(a["kernel_shape"])
     stride = tuple(a.get("strides", (1, 1)))
     dilation = tuple(a.get("dilations", (1, 1)))
     top, left, bottom, right = explicit_pads(a)
     ceil = bool(a.get("ceil_mode", 0))
-    _, height, width = draft.values[node.inputs[0]].map
+    _, height, width = builder.values[node.inputs[0]].map
     return Window(
         size=(size[0], size[1]),
         stride=(stride[0], stride[1]),
@@ -80,22 +84,22 @@ def _window(draft: Draft, node: Node) -> Window:
     )
 
 
-def _whole_map(draft: Draft, node: Node) -> Window:
-    _, height, width = draft.values[node.inputs[0]].map
+def _whole_map(builder: PlanBuilder, node: Node) -> Window:
+    _, height, width = builder.values[node.inputs[0]].map
     one = (1, 1)
     return Window(size=(height, width), stride=one, dilation=one, padding=(0, 0), output=one)
 
 
-def _max_pool_of_signs(draft: Draft, node: Node) -> None:
-    source = draft.signs(node.inputs[0])
-    window = _window(draft, node)
+def _max_pool_of_signs(builder: PlanBuilder, node: Node) -> None:
+    source = builder.signs(node.inputs[0])
+    window = _window(builder, node)
     step = PoolSigns(name=node.name, source=source, target=node.outputs[0], window=window)
-    channels = draft.values[source].map[0]
-    draft.add(step, Value(kind="signs", shape=(channels, *window.output)))
+    channels = builder.values[source].map[0]
+    builder.add(step, Value(kind="signs", shape=(channels, *window.output)))
 
 
-def _max_pool(draft: Draft, node: Node) -> None:
-    window = _window(draft, node)
+def _max_pool(builder: PlanBuilder, node: Node) -> None:
+    window = _window(builder, node)
     step = PoolReals(
         name=node.name,
         source=node.inputs[0],
@@ -103,13 +107,13 @@ def _max_pool(draft: Draft, node: Node) -> None:
         is_maximum=True,
         window=window,
     )
-    channels = draft.values[node.inputs[0]].map[0]
-    draft.add(step, Value(kind="real", shape=(channels, *window.output)))
+    channels = builder.values[node.inputs[0]].map[0]
+    builder.add(step, Value(kind="real", shape=(channels, *window.output)))
 
 
-def _average(draft: Draft, node: Node, window: Window, *, is_vector: bool) -> None:
+def _average(builder: PlanBuilder, node: Node, window: Window, *, is_vector: bool) -> None:
     """A sum over windows, divided by their size."""
-    channels = draft.values[node.inputs[0]].map[0]
+    channels = builder.values[node.inputs[0]].map[0]
     total = PoolReals(
         name=node.name,
         source=node.inputs[0],
@@ -118,7 +122,7 @@ def _average(draft: Draft, node: Node, window: Window, *, is_vector: bool) -> No
         window=window,
     )
     shape = (channels,) if is_vector else (channels, *window.output)
-    draft.add(total, Value(kind="real", shape=shape))
+    builder.add(total, Value(kind="real", shape=shape))
     count = np.full(channels, window.size[0] * window.size[1], np.float32)
     divide = Chain(
         name=node.name,
@@ -126,12 +130,12 @@ def _average(draft: Draft, node: Node, window: Window, *, is_vector: bool) -> No
         target=node.outputs[0],
         operations=((reals.DIVIDE, count),),
     )
-    draft.add(divide, Value(kind="real", shape=shape))
+    builder.add(divide, Value(kind="real", shape=shape))
 
 
-def _zero_pads(draft: Draft, node: Node) -> list[int] | None:
+def _zero_pads(builder: PlanBuilder, node: Node) -> list[int] | None:
     """How many zeros are before and behind each axis of a map; None if it is padded otherwise."""
-    constants = draft.graph.constants
+    constants = builder.graph.constants
     if len(node.inputs) < 2 or node.inputs[1] not in constants or any(node.inputs[3:]):
         return None
     value = constants.get(node.inputs[2]) if any(node.inputs[2:3]) else np.zeros(1)
@@ -142,9 +146,9 @@ def _zero_pads(draft: Draft, node: Node) -> list[int] | None:
     return pads if min(pads) >= 0 and pads[0] == pads[4] == 0 else None
 
 
-def _pad(draft: Draft, node: Node, pads: list[int]) -> None:
+def _pad(builder: PlanBuilder, node: Node, pads: list[int]) -> None:
     """The map in a larger one, which is zero elsewhere."""
-    (channels, height, width), source = draft.values[node.inputs[0]].map, node.inputs[0]
+    (channels, height, width), source = builder.values[node.inputs[0]].map, node.inputs[0]
     shape = (channels + pads[1] + pads[5], height + pads[2] + pads[6], width + pads[3] + pads[7])
     step = PlaceReals(
         name=node.name,
@@ -154,16 +158,16 @@ def _pad(draft: Draft, node: Node, pads: list[int]) -> None:
         top=pads[2],
         left=pads[3],
     )
-    draft.add(step, Value(kind="real", shape=shape))
+    builder.add(step, Value(kind="real", shape=shape))
 
 
-def _concat(draft: Draft, node: Node) -> None:
+def _concat(builder: PlanBuilder, node: Node) -> None:
     """Maps one behind the other in the channels of one."""
-    parts = [draft.values[name].map for name in node.inputs]
+    parts = [builder.values[name].map for name in node.inputs]
     channels = sum(part[0] for part in parts)
     value = Value(kind="real", shape=(channels, *parts[0][1:]))
     first = 0
     for name, part in zip(node.inputs, parts, strict=True):
         step = PlaceReals(name=node.name, source=name, target=node.outputs[0], first_channel=first)
-        draft.add(step, value)
+        builder.add(step, value)
         first += part[0]

@@ -8,39 +8,39 @@ from bnnkit.artifact.graph import Node
 from bnnkit.artifact.standard import OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.lowering.draft import Draft
-from bnnkit.runtime.lowering.operator import BATCH, sample, source_of
-from bnnkit.runtime.steps.real import Chain, CopyReal, Operator
+from bnnkit.runtime.lowering.numpy_operator import BATCH, sample, source_of
+from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.steps.real import Chain, CopyReal, NumpyOperator
 from bnnkit.runtime.steps.signs import PackSigns, UnpackSigns
 from bnnkit.runtime.values import FLOAT, Array, Value
 
 
-def sign(draft: Draft, node: Node) -> None:
+def sign(builder: PlanBuilder, node: Node) -> None:
     """Sign: +1 where x >= 0. A chain that made x gives its signs too."""
-    position = draft.position(node.inputs[0])
-    step = draft.steps[position] if position >= 0 else None
+    position = builder.position(node.inputs[0])
+    step = builder.steps[position] if position >= 0 else None
     if isinstance(step, Chain) and step.signs is None:
-        draft.steps[position] = replace(step, signs=node.outputs[0])
-        shape = draft.values[node.inputs[0]].shape
-        draft.values[node.outputs[0]] = Value(kind="signs", shape=shape)
+        builder.steps[position] = replace(step, signs=node.outputs[0])
+        shape = builder.values[node.inputs[0]].shape
+        builder.values[node.outputs[0]] = Value(kind="signs", shape=shape)
         return
-    value = draft.values[node.inputs[0]]
+    value = builder.values[node.inputs[0]]
     if value.kind in ("real", "image") and len(value.shape) not in (1, 3):
-        _sign_in_numpy(draft, node, value)
+        _sign_in_numpy(builder, node, value)
     else:
-        _pack(draft, node, np.zeros(value.map[0], np.float32))
+        _pack(builder, node, np.zeros(value.map[0], np.float32))
 
 
-def _sign_in_numpy(draft: Draft, node: Node, value: Value) -> None:
+def _sign_in_numpy(builder: PlanBuilder, node: Node, value: Value) -> None:
     """Signs of other shapes than maps and vectors, which something will reshape."""
-    step = Operator(
+    step = NumpyOperator(
         name=node.name,
         sources=(node.inputs[0],),
         target=node.outputs[0],
         function=_codes_of,
         attributes={},
     )
-    draft.add(step, Value(kind="codes", shape=value.shape, dtype=np.dtype(np.uint8)))
+    builder.add(step, Value(kind="codes", shape=value.shape, dtype=np.dtype(np.uint8)))
 
 
 def _codes_of(attributes: Attributes, x: Array) -> Array:
@@ -48,14 +48,14 @@ def _codes_of(attributes: Attributes, x: Array) -> Array:
     return np.where(x < 0, 0, 2).astype(np.uint8)
 
 
-def threshold(draft: Draft, node: Node) -> None:
+def threshold(builder: PlanBuilder, node: Node) -> None:
     """A Threshold that was not lowered with the layer before it."""
-    _pack(draft, node, draft.constant(node, 1).reshape(-1))
+    _pack(builder, node, builder.constant(node, 1).reshape(-1))
 
 
-def _pack(draft: Draft, node: Node, thresholds: Array) -> None:
+def _pack(builder: PlanBuilder, node: Node, thresholds: Array) -> None:
     source, target = node.inputs[0], node.outputs[0]
-    value = draft.values[source]
+    value = builder.values[source]
     if len(value.shape) not in (1, 3) or value.kind in ("signs", "codes", "shape"):
         raise UnsupportedError(
             f"node {node.name!r} ({node.kind}): expected maps (N, C, H, W) or vectors (N, F) of"
@@ -71,91 +71,94 @@ def _pack(draft: Draft, node: Node, thresholds: Array) -> None:
     if value.kind == "image" or (value.kind == "real" and value.dtype != dtype):
         # Channels that are not contiguous, or numbers of another type.
         copy = CopyReal(name=node.name, source=source, target=f"{node.name}/stored")
-        draft.add(copy, Value(kind="real", shape=value.shape, dtype=dtype))
+        builder.add(copy, Value(kind="real", shape=value.shape, dtype=dtype))
         source = copy.target
     thresholds = np.broadcast_to(thresholds, value.map[0]).astype(dtype)
     step = PackSigns(name=node.name, source=source, target=target, thresholds=thresholds)
-    draft.add(step, Value(kind="signs", shape=value.shape))
+    builder.add(step, Value(kind="signs", shape=value.shape))
 
 
-def lower_move(draft: Draft, node: Node) -> bool:
+def lower_move(builder: PlanBuilder, node: Node) -> bool:
     """Lower an operator that moves packed signs; tell whether it was one."""
-    if not node.inputs or draft.kind(node.inputs[0]) != "signs":
+    if not node.inputs or builder.kind(node.inputs[0]) != "signs":
         return False
-    if node.kind == "Pad" and _pads_with_ones(draft, node):
-        _pad(draft, node)
-    elif node.kind in ("Flatten", "Reshape") and _flattens(draft, node):
-        _flatten(draft, node)
-    elif node.kind == "DequantizeLinear" and _dequantizes_signs(draft, node):
-        _dequantize(draft, node)
+    if node.kind == "Pad" and _pads_with_ones(builder, node):
+        _pad(builder, node)
+    elif node.kind in ("Flatten", "Reshape") and _flattens(builder, node):
+        _flatten(builder, node)
+    elif node.kind == "DequantizeLinear" and _dequantizes_signs(builder, node):
+        _dequantize(builder, node)
     else:
         return False
     return True
 
 
-def _pads_with_ones(draft: Draft, node: Node) -> bool:
+def _pads_with_ones(builder: PlanBuilder, node: Node) -> bool:
     """Whether a Pad of signs adds +1 around a map and nothing else."""
     if node.attributes.get("mode", b"constant") != b"constant" or len(node.inputs) > 3:
         return False
-    pads = draft.constant(node, 1)
+    pads = builder.constant(node, 1)
     is_spatial = len(pads) == 8 and not pads[[0, 1, 4, 5]].any() and (pads >= 0).all()
-    has_ones = len(node.inputs) == 3 and int(draft.constant(node, 2)) == 2
+    has_ones = len(node.inputs) == 3 and int(builder.constant(node, 2)) == 2
     return bool(is_spatial and has_ones)
 
 
-def _pad(draft: Draft, node: Node) -> None:
+def _pad(builder: PlanBuilder, node: Node) -> None:
     """Padding with +1, put off: a convolution takes it from the margin."""
-    _, _, top, left, _, _, bottom, right = draft.constant(node, 1).tolist()
+    _, _, top, left, _, _, bottom, right = builder.constant(node, 1).tolist()
     source, target = node.inputs[0], node.outputs[0]
-    source = draft.signs(source)
-    channels, height, width = draft.values[source].map
+    source = builder.signs(source)
+    channels, height, width = builder.values[source].map
     shape = (channels, height + top + bottom, width + left + right)
-    draft.values[target] = Value(kind="signs", shape=shape)
-    draft.padded[target] = (source, (top, left, bottom, right))
+    builder.values[target] = Value(kind="signs", shape=shape)
+    builder.padded[target] = (source, (top, left, bottom, right))
 
 
-def _flattens(draft: Draft, node: Node) -> bool:
+def _flattens(builder: PlanBuilder, node: Node) -> bool:
     """Whether a Flatten or Reshape of signs turns (N, C, H, W) into (N, C * H * W)."""
     if node.kind == "Flatten":
         return int(node.attributes.get("axis", 1)) == 1
-    shape = sample(draft, source_of(draft, node.inputs[1]))
-    features = int(np.prod(draft.values[node.inputs[0]].shape))
+    shape = sample(builder, source_of(builder, node.inputs[1]))
+    features = int(np.prod(builder.values[node.inputs[0]].shape))
     keeps_batch = shape is not None and len(shape) == 2 and shape[0] in (-1, 0, BATCH)
     return shape is not None and keeps_batch and shape[1] in (-1, features)
 
 
-def _flatten(draft: Draft, node: Node) -> None:
+def _flatten(builder: PlanBuilder, node: Node) -> None:
     """Flattening, put off: a dense layer reorders its weights instead."""
     source, target = node.inputs[0], node.outputs[0]
-    source = draft.signs(source)
-    features = int(np.prod(draft.values[source].shape))
-    draft.values[target] = Value(kind="signs", shape=(features,))
-    draft.flattened[target] = source
+    source = builder.signs(source)
+    features = int(np.prod(builder.values[source].shape))
+    builder.values[target] = Value(kind="signs", shape=(features,))
+    builder.flattened[target] = source
 
 
-def _dequantize(draft: Draft, node: Node) -> None:
+def _dequantize(builder: PlanBuilder, node: Node) -> None:
     """DequantizeLinear(signs, 1, 1): the real numbers -1 and +1."""
     source, target = node.inputs[0], node.outputs[0]
-    if source not in draft.flattened:
-        value = Value(kind="real", shape=draft.packed(source).shape)
-        draft.add(UnpackSigns(name=node.name, source=source, target=target), value)
+    if source not in builder.flattened:
+        value = Value(kind="real", shape=builder.packed(source).shape)
+        builder.add(UnpackSigns(name=node.name, source=source, target=target), value)
         return
-    source = draft.signs(draft.flattened[source])
-    shape, real = draft.values[source].shape, f"{node.name}/map"
-    draft.add(
+    source = builder.signs(builder.flattened[source])
+    shape, real = builder.values[source].shape, f"{node.name}/map"
+    builder.add(
         UnpackSigns(name=node.name, source=source, target=real), Value(kind="real", shape=shape)
     )
-    step = Operator(
+    step = NumpyOperator(
         name=node.name,
         sources=(real,),
         target=target,
         function=OPERATORS["Flatten"],
         attributes={},
     )
-    draft.add(step, Value(kind="real", shape=(int(np.prod(shape)),)))
+    builder.add(step, Value(kind="real", shape=(int(np.prod(shape)),)))
 
 
-def _dequantizes_signs(draft: Draft, node: Node) -> bool:
+def _dequantizes_signs(builder: PlanBuilder, node: Node) -> bool:
     """Whether the node's scale and zero point are those of signs."""
-    scale, zero = draft.constant(node, 1), draft.constant(node, 2) if len(node.inputs) > 2 else 0
+    scale, zero = (
+        builder.constant(node, 1),
+        builder.constant(node, 2) if len(node.inputs) > 2 else 0,
+    )
     return bool(np.all(scale == 1) and np.all(zero == 1))

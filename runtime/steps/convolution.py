@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels import convolution as kernels
 from bnnkit.runtime.kernels.lookup import TABLE
-from bnnkit.runtime.kernels.records import Convolution as Record
+from bnnkit.runtime.kernels.records import ConvolutionRecord
 from bnnkit.runtime.kernels.stochastic import LANES as NOISE_LANES
 from bnnkit.runtime.kernels.stochastic import PARTS
 from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.steps.step import Kernel, Native, native
-from bnnkit.runtime.steps.stochastic import Noise
+from bnnkit.runtime.steps.step import Kernel, KernelCall, kernel_call
+from bnnkit.runtime.steps.stochastic import NoisyThreshold
 from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array, as_map
 from bnnkit.runtime.weights import LANES, padded_channels, wide
@@ -50,7 +50,7 @@ NO_LIMITS = (-(2**31), 2**31 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Constants:
+class EpilogueConstants:
     """What turns an accumulator into an output.
 
     Attributes:
@@ -88,12 +88,12 @@ class Convolution:
     elements: int
     first_element: int
     first_channel: int
-    constants: Constants
+    constants: EpilogueConstants
     cases: NDArray[np.int64]
     pools: bool = False
-    noise: Noise | None = None
+    noise: NoisyThreshold | None = None
 
-    def bind(self, memory: Memory) -> Native:
+    def bind(self, memory: Memory) -> KernelCall:
         kind: str = memory.values[self.target].kind
         record = self._record(memory)
         if self.noise is not None:
@@ -102,9 +102,11 @@ class Convolution:
         elif self.pools:
             size = 2 * record.columns * wide(self.weights.dtype) * record.y_vector
             kind, record = "pooled signs", self._with_scratch(memory, record, size)
-        return native(KERNELS[self.weights.dtype, kind], memory, record)
+        return kernel_call(KERNELS[self.weights.dtype, kind], memory, record)
 
-    def _with_noise(self, memory: Memory, record: Record, noise: Noise) -> Record:
+    def _with_noise(
+        self, memory: Memory, record: ConvolutionRecord, noise: NoisyThreshold
+    ) -> ConvolutionRecord:
         """Sums go to a scratch, so a vector of channels has their size."""
         lanes = LANES[self.weights.dtype]
         channels = max(wide(self.weights.dtype) * lanes, PARTS * NOISE_LANES)
@@ -114,12 +116,14 @@ class Convolution:
         record = record._replace(y_vector=lanes * 4, noise=noise.bind(memory, columns))
         return self._with_scratch(memory, record, size)
 
-    def _with_scratch(self, memory: Memory, record: Record, size: int) -> Record:
+    def _with_scratch(
+        self, memory: Memory, record: ConvolutionRecord, size: int
+    ) -> ConvolutionRecord:
         size = -(-size // CACHE_LINE) * CACHE_LINE  # threads do not share a cache line
         scratch = np.zeros(memory.threads * size, np.uint8)
         return record._replace(scratch=memory.address(scratch), scratch_thread=size)
 
-    def _record(self, memory: Memory) -> Record:
+    def _record(self, memory: Memory) -> ConvolutionRecord:
         x, y = memory.stored(self.source), memory.stored(self.target)
         lanes = LANES[self.weights.dtype]
         vectors = -(-self.channels // lanes)
@@ -127,7 +131,7 @@ class Convolution:
         start = self.first_channel // 8 if bits else self.first_channel * y.itemsize
         table, scale = self.constants.table, self.constants.scale
         rows, columns = self.window.output
-        record = Record(
+        record = ConvolutionRecord(
             images=len(x),
             rows=rows,
             columns=columns,
@@ -155,7 +159,7 @@ class Convolution:
         )
         return record if rows * columns > 1 else self._batch_as_columns(memory, record)
 
-    def _batch_as_columns(self, memory: Memory, record: Record) -> Record:
+    def _batch_as_columns(self, memory: Memory, record: ConvolutionRecord) -> ConvolutionRecord:
         """A tile of single pixels takes them from neighbouring images."""
         return record._replace(
             images=1,

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels.depthwise import depthwise
-from bnnkit.runtime.kernels.records import Depthwise as Record
+from bnnkit.runtime.kernels.records import DepthwiseRecord
 from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.steps.step import Native, native
+from bnnkit.runtime.steps.step import KernelCall, kernel_call
 from bnnkit.runtime.steps.window import Window
 
 
@@ -28,12 +28,12 @@ class Depthwise:
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
 
-    def bind(self, memory: Memory) -> Native:
-        record = Record(
+    def bind(self, memory: Memory) -> KernelCall:
+        record = DepthwiseRecord(
             memory.map(self.source),
             memory.map(self.target),
             memory.address(self.weights),
             memory.address(self.bias),
             *self.window.fields,
         )
-        return native(depthwise, memory, record)
+        return kernel_call(depthwise, memory, record)

@@ -10,11 +10,9 @@ from bnnkit.artifact.standard import arguments
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.kernels import pooling
 from bnnkit.runtime.kernels import reals as kernels
-from bnnkit.runtime.kernels.records import Centre as CentreRecord
-from bnnkit.runtime.kernels.records import Chain as ChainRecord
-from bnnkit.runtime.kernels.records import Map, Move, Pool
+from bnnkit.runtime.kernels.records import CentreRecord, ChainRecord, Map, MoveRecord, PoolRecord
 from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.steps.step import Call, Native, native
+from bnnkit.runtime.steps.step import KernelCall, NumpyCall, kernel_call
 from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array
 from bnnkit.runtime.weights import padded
@@ -40,7 +38,7 @@ class Chain:
     operations: tuple[Operation, ...]
     signs: str | None = None
 
-    def bind(self, memory: Memory) -> Native:
+    def bind(self, memory: Memory) -> KernelCall:
         operations = np.array(
             [(code, self._operand(memory, operand)) for code, operand in self.operations],
             np.int64,
@@ -54,7 +52,7 @@ class Chain:
             signs=memory.map(self.signs) if self.signs else 0,
             zeros=_numbers(memory, np.zeros(channels, np.float32)),
         )
-        return native(kernels.chain, memory, record)
+        return kernel_call(kernels.chain, memory, record)
 
     def _operand(self, memory: Memory, operand: str | Array) -> int:
         """A map, or numbers; a map of one pixel is seen as one of equal pixels."""
@@ -90,7 +88,7 @@ class Centre:
     target: str
     zero_point: Array
 
-    def bind(self, memory: Memory) -> Native | Call:
+    def bind(self, memory: Memory) -> KernelCall | NumpyCall:
         image = memory.onnx(self.source)
         image = image[:, :, None, None] if image.ndim == 2 else image
         if image.dtype != np.uint8 or (image.strides[3] != 1 and image.shape[3] > 1):
@@ -114,9 +112,9 @@ class Centre:
         )
         is_float = memory.values[self.target].dtype == np.float32
         kernel = kernels.centre_floats if is_float else kernels.centre_shorts
-        return native(kernel, memory, record)
+        return kernel_call(kernel, memory, record)
 
-    def _in_numpy(self, memory: Memory, image: Array) -> Call:
+    def _in_numpy(self, memory: Memory, image: Array) -> NumpyCall:
         """Pixels that do not follow each other, because a real-valued operator made them."""
         out, zero_point = memory.onnx(self.target), self.zero_point[:, None, None]
         return lambda: np.copyto(out, image.astype(np.float32) - zero_point)
@@ -130,7 +128,7 @@ class CopyReal:
     source: str
     target: str
 
-    def bind(self, memory: Memory) -> Call:
+    def bind(self, memory: Memory) -> NumpyCall:
         x, out = memory.onnx(self.source), memory.onnx(self.target)
         return lambda: np.copyto(out, x)
 
@@ -143,13 +141,13 @@ class FromChannelsLast:
     source: str
     target: str
 
-    def bind(self, memory: Memory) -> Native:
+    def bind(self, memory: Memory) -> KernelCall:
         pixels = memory.buffers[self.source]
         images, rows, columns, depth = pixels.shape
         image, row, pixel, _ = pixels.strides
         source = Map(int(pixels.ctypes.data), image, row, pixel, images, rows, columns, depth)
-        record = Move(memory.record(source), memory.map(self.target))
-        return native(kernels.copy_reals, memory, record)
+        record = MoveRecord(memory.record(source), memory.map(self.target))
+        return kernel_call(kernels.copy_reals, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,11 +160,11 @@ class PoolReals:
     is_maximum: bool
     window: Window
 
-    def bind(self, memory: Memory) -> Native:
+    def bind(self, memory: Memory) -> KernelCall:
         fields = self.window.fields
-        record = Pool(memory.map(self.source), memory.map(self.target), *fields)
+        record = PoolRecord(memory.map(self.source), memory.map(self.target), *fields)
         kernel = pooling.pool_maxima if self.is_maximum else pooling.pool_sums
-        return native(kernel, memory, record)
+        return kernel_call(kernel, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,19 +178,19 @@ class PlaceReals:
     top: int = 0
     left: int = 0
 
-    def bind(self, memory: Memory) -> Native:
+    def bind(self, memory: Memory) -> KernelCall:
         place = memory.stored(self.target)[:, self.top :, self.left :, self.first_channel :]
         channels, rows, columns = memory.values[self.source].map
         image, row, pixel, _ = place.strides
         target = Map(
             int(place.ctypes.data), image, row, pixel, len(place), rows, columns, channels
         )
-        record = Move(memory.map(self.source), memory.record(target))
-        return native(kernels.copy_reals, memory, record)
+        record = MoveRecord(memory.map(self.source), memory.record(target))
+        return kernel_call(kernels.copy_reals, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operator:
+class NumpyOperator:
     """An operator in NumPy, on arrays in ONNX's own layout."""
 
     name: str
@@ -201,7 +199,7 @@ class Operator:
     function: Callable[..., Array]
     attributes: dict[str, Any]
 
-    def bind(self, memory: Memory) -> Call | None:
+    def bind(self, memory: Memory) -> NumpyCall | None:
         out = memory.onnx(self.target)
 
         def run() -> None:

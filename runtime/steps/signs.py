@@ -6,9 +6,16 @@ import numpy as np
 
 from bnnkit.runtime.kernels import signs as kernels
 from bnnkit.runtime.kernels.lookup import spread
-from bnnkit.runtime.kernels.records import Align, Map, Move, Pack, Pool, Spread
+from bnnkit.runtime.kernels.records import (
+    AlignRecord,
+    Map,
+    MoveRecord,
+    NibblesRecord,
+    PackRecord,
+    PoolRecord,
+)
 from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.steps.step import Native, native
+from bnnkit.runtime.steps.step import KernelCall, kernel_call
 from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array
 from bnnkit.runtime.weights import padded
@@ -27,12 +34,12 @@ class PackSigns:
     target: str
     thresholds: Array
 
-    def bind(self, memory: Memory) -> Native:
+    def bind(self, memory: Memory) -> KernelCall:
         thresholds = memory.address(padded(self.thresholds))
-        record = Pack(memory.map(self.source), memory.map(self.target), thresholds)
+        record = PackRecord(memory.map(self.source), memory.map(self.target), thresholds)
         is_integer = self.thresholds.dtype == np.int32
         kernel = kernels.pack_sums if is_integer else kernels.pack_reals
-        return native(kernel, memory, record)
+        return kernel_call(kernel, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +50,9 @@ class UnpackSigns:
     source: str
     target: str
 
-    def bind(self, memory: Memory) -> Native:
-        record = Move(memory.map(self.source), memory.map(self.target))
-        return native(kernels.unpack, memory, record)
+    def bind(self, memory: Memory) -> KernelCall:
+        record = MoveRecord(memory.map(self.source), memory.map(self.target))
+        return kernel_call(kernels.unpack, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +64,10 @@ class PoolSigns:
     target: str
     window: Window
 
-    def bind(self, memory: Memory) -> Native:
+    def bind(self, memory: Memory) -> KernelCall:
         fields = self.window.fields
-        record = Pool(memory.map(self.source), memory.map(self.target), *fields)
-        return native(kernels.max_pool, memory, record)
+        record = PoolRecord(memory.map(self.source), memory.map(self.target), *fields)
+        return kernel_call(kernels.max_pool, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,23 +79,23 @@ class AlignGroups:
     target: str
     groups: int
 
-    def bind(self, memory: Memory) -> Native:
-        record = Align(memory.map(self.source), memory.map(self.target), self.groups)
-        return native(kernels.align_groups, memory, record)
+    def bind(self, memory: Memory) -> KernelCall:
+        record = AlignRecord(memory.map(self.source), memory.map(self.target), self.groups)
+        return kernel_call(kernels.align_groups, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpreadNibbles:
+class UnpackNibbles:
     """Signs as the lookup kernels read them, with their margin."""
 
     name: str
     source: str
     target: str
 
-    def bind(self, memory: Memory) -> Native:
+    def bind(self, memory: Memory) -> KernelCall:
         words, nibbles = memory.buffers[self.source], memory.buffers[self.target]
-        record = Spread(int(words.ctypes.data), int(nibbles.ctypes.data), words.size)
-        return native(spread, memory, record)
+        record = NibblesRecord(int(words.ctypes.data), int(nibbles.ctypes.data), words.size)
+        return kernel_call(spread, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +108,12 @@ class CopySigns:
     top: int
     left: int
 
-    def bind(self, memory: Memory) -> Native:
+    def bind(self, memory: Memory) -> KernelCall:
         place = memory.stored(self.target)[:, self.top :, self.left :]
         source = memory.stored(self.source)
         depth = memory.values[self.source].map[0]
         image, row, pixel, _ = place.strides
         images, rows, columns, _ = source.shape
         target = Map(int(place.ctypes.data), image, row, pixel, images, rows, columns, depth)
-        record = Move(memory.map(self.source), memory.record(target))
-        return native(kernels.copy_signs, memory, record)
+        record = MoveRecord(memory.map(self.source), memory.record(target))
+        return kernel_call(kernels.copy_signs, memory, record)

@@ -7,10 +7,10 @@ from bnnkit.runtime.kernels.program import address_of
 from bnnkit.runtime.memory import Memory
 
 Kernel = Callable[[int, int, int], None]
-Call = Callable[[], None]
+NumpyCall = Callable[[], None]
 
 
-class Native(NamedTuple):
+class KernelCall(NamedTuple):
     """A call of a compiled kernel, which any number of threads may share."""
 
     kernel: int
@@ -32,11 +32,11 @@ class Step(Protocol):
         """The value that the step computes."""
         ...
 
-    def bind(self, memory: Memory) -> Native | Call | None:
+    def bind(self, memory: Memory) -> KernelCall | NumpyCall | None:
         """The step with all its arguments fixed, or None where it is done by binding."""
         ...
 
 
-def native(kernel: Kernel, memory: Memory, record: NamedTuple) -> Native:
+def kernel_call(kernel: Kernel, memory: Memory, record: NamedTuple) -> KernelCall:
     """A call of a kernel with its record."""
-    return Native(address_of(kernel), memory.record(record))
+    return KernelCall(address_of(kernel), memory.record(record))

@@ -10,11 +10,10 @@ from bnnkit.artifact.bits import n_words
 from bnnkit.artifact.format import LARGEST_SCALE, SMALLEST_SCALE
 from bnnkit.errors import ArtifactError
 from bnnkit.runtime.kernels import sampling as kernels
-from bnnkit.runtime.kernels.records import Noise as Record
-from bnnkit.runtime.kernels.records import Sampling
+from bnnkit.runtime.kernels.records import NoisyThresholdRecord, SamplingRecord
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.quantiles import Quantiles
-from bnnkit.runtime.steps.step import Call, Native, native
+from bnnkit.runtime.steps.step import KernelCall, NumpyCall, kernel_call
 
 Floats = NDArray[np.float32]
 _ROUNDING = 2.0**-21
@@ -24,7 +23,7 @@ _SMALLEST = 2.0**-126
 
 
 @dataclass(frozen=True, kw_only=True)
-class Noise:
+class NoisyThreshold:
     """What decides stochastic signs: +1 where x >= t + r z.
 
     Attributes:
@@ -55,7 +54,7 @@ class Noise:
 
     def bind(self, memory: Memory, columns: int) -> int:
         """The address of its record, for rows of so many signs."""
-        record = Record(
+        record = NoisyThresholdRecord(
             draws=memory.address(memory.draws.counters),
             keys=memory.address(memory.draws.keys),
             table=memory.address(self.quantiles.table),
@@ -95,21 +94,23 @@ class SampleSigns:
     name: str
     source: str
     target: str
-    noise: Noise
+    noise: NoisyThreshold
     is_shared: bool
 
-    def bind(self, memory: Memory) -> Native:
+    def bind(self, memory: Memory) -> KernelCall:
         draws = memory.draws
         sources = draws.images if self.is_shared else np.arange(len(draws.images))
         _, _, columns = memory.values[self.target].map
-        record = Sampling(
+        record = SamplingRecord(
             x=memory.map(self.source),
             y=memory.map(self.target),
             sources=memory.address(sources),
             noise=self.noise.bind(memory, columns),
         )
         is_sums = memory.values[self.source].kind == "sums"
-        return native(kernels.sample_sums if is_sums else kernels.sample_reals, memory, record)
+        return kernel_call(
+            kernels.sample_sums if is_sums else kernels.sample_reals, memory, record
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +121,6 @@ class Repeat:
     source: str
     target: str
 
-    def bind(self, memory: Memory) -> Call:
+    def bind(self, memory: Memory) -> NumpyCall:
         x, y, images = memory.stored(self.source), memory.stored(self.target), memory.draws.images
         return lambda: np.copyto(y, x[images])

@@ -97,7 +97,7 @@ FROM_SIGNS = {
     types.int32: _signs_to_sums,
     types.float32: _signs_to_reals,
 }
-FINISH = {
+EPILOGUES = {
     types.uint64: FROM_SIGNS,
     types.uint8: FROM_SIGNS,
     types.int8: {types.float32: _reals_to_reals},
@@ -115,7 +115,7 @@ FINISH = {
 """By the types of weights and output."""
 
 
-def finish(builder, w, y, accumulators, at, vector, case_at, y_at, y_pixel):
+def write_epilogue(builder, w, y, accumulators, at, vector, case_at, y_at, y_pixel):
     """Turn the accumulators into outputs and write them."""
     lanes = LANES[w]
     channel = builder.mul(vector, constant(lanes))
@@ -132,7 +132,7 @@ def finish(builder, w, y, accumulators, at, vector, case_at, y_at, y_pixel):
             constants = builder.add(table_row, constant(v * lanes * table_size))
             factor = builder.add(scale, constant(v * lanes * 4))
             shift = builder.add(factor, at["scale_row"])
-            value = FINISH[w][y](builder, at, accumulator, constants, factor, shift)
+            value = EPILOGUES[w][y](builder, at, accumulator, constants, factor, shift)
             first = builder.add(channel, constant(v * lanes))
             _write(builder, value, builder.add(pixel, constant(v * y_vector)), first, at)
 

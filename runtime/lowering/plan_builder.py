@@ -14,7 +14,7 @@ from bnnkit.artifact.standard import OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.quantiles import Quantiles
-from bnnkit.runtime.steps.real import Operator
+from bnnkit.runtime.steps.real import NumpyOperator
 from bnnkit.runtime.steps.signs import CopySigns, PackSigns, UnpackSigns
 from bnnkit.runtime.steps.step import Step
 from bnnkit.runtime.values import Array, Kind, Value
@@ -24,7 +24,7 @@ Pads = tuple[int, int, int, int]
 
 
 @dataclass(kw_only=True)
-class Draft:
+class PlanBuilder:
     """The state of lowering.
 
     Attributes:
@@ -114,7 +114,7 @@ class Draft:
                     f" their shape is (N, {', '.join(map(str, value.shape))})"
                 )
             real = f"{name}/real"
-            cast = Operator(
+            cast = NumpyOperator(
                 name=name, sources=(name,), target=real, function=_from_codes, attributes={}
             )
             self.add(cast, Value(kind="real", shape=value.shape))
@@ -131,7 +131,7 @@ class Draft:
         self.add(
             UnpackSigns(name=name, source=source, target=real), Value(kind="real", shape=shape)
         )
-        step = Operator(
+        step = NumpyOperator(
             name=name, sources=(real,), target=flat, function=OPERATORS["Flatten"], attributes={}
         )
         features = int(np.prod(shape))

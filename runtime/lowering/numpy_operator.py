@@ -8,8 +8,8 @@ from bnnkit.artifact.format import MOVES_SIGNS
 from bnnkit.artifact.graph import Node
 from bnnkit.artifact.standard import OPERATORS, arguments
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime.lowering.draft import Draft
-from bnnkit.runtime.steps.real import Operator, Source
+from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.steps.real import NumpyOperator, Source
 from bnnkit.runtime.values import Array, Kind, Value
 
 BATCH = 2
@@ -17,23 +17,23 @@ BATCH = 2
 DTYPES: dict[str, np.dtype[Any]] = {"signs": np.dtype(np.uint8), "sums": np.dtype(np.int32)}
 
 
-def operator(draft: Draft, node: Node) -> None:
+def operator(builder: PlanBuilder, node: Node) -> None:
     """Append an operator in NumPy; the shape that it gives is learnt by running it on zeros.
 
     Raises:
         UnsupportedError: It cannot be run, or does not keep the batch.
     """
-    sources = tuple(source_of(draft, name) for name in node.inputs)
-    result = _try_out(draft, node, sources)
-    if _mixes_images(draft, node, result.ndim):
+    sources = tuple(source_of(builder, name) for name in node.inputs)
+    result = _try_out(builder, node, sources)
+    if _mixes_images(builder, node, result.ndim):
         raise UnsupportedError(f"node {node.name!r} ({node.kind}) mixes the images of a batch")
-    kind = _kind(draft, node)
+    kind = _kind(builder, node)
     if kind != "shape" and result.shape[:1] != (BATCH,):
         raise UnsupportedError(
             f"node {node.name!r} ({node.kind}): expected a result whose first axis is the batch,"
             f" got {result.shape} for a batch of {BATCH}"
         )
-    step = Operator(
+    step = NumpyOperator(
         name=node.name,
         sources=sources,
         target=node.outputs[0],
@@ -41,24 +41,24 @@ def operator(draft: Draft, node: Node) -> None:
         attributes=node.attributes,
     )
     shape = result.shape if kind == "shape" else result.shape[1:]
-    draft.add(step, Value(kind=kind, shape=shape, dtype=result.dtype))
+    builder.add(step, Value(kind=kind, shape=shape, dtype=result.dtype))
 
 
-def _mixes_images(draft: Draft, node: Node, rank: int) -> bool:
+def _mixes_images(builder: PlanBuilder, node: Node, rank: int) -> bool:
     """Whether an operator keeps the number of images, but not each to itself."""
     if node.kind in ("Softmax", "LogSoftmax"):
         return bool(node.attributes.get("axis", -1) % rank == 0)
     if node.kind != "Slice" or len(node.inputs) < 5:
         return False
-    axes, steps = (draft.graph.constants.get(name) for name in node.inputs[3:5])
+    axes, steps = (builder.graph.constants.get(name) for name in node.inputs[3:5])
     if steps is None:
         return False
     axes = np.arange(steps.size) if axes is None else axes
     return bool(((axes % rank == 0) & (steps < 0)).any())  # the images in another order
 
 
-def _try_out(draft: Draft, node: Node, sources: tuple[Source, ...]) -> Array:
-    samples = arguments([sample(draft, source) for source in sources])
+def _try_out(builder: PlanBuilder, node: Node, sources: tuple[Source, ...]) -> Array:
+    samples = arguments([sample(builder, source) for source in sources])
     try:
         with np.errstate(all="ignore"):  # the logarithm of zero is no one's mistake here
             result: Array = OPERATORS[node.kind](node.attributes, *samples)
@@ -69,13 +69,13 @@ def _try_out(draft: Draft, node: Node, sources: tuple[Source, ...]) -> Array:
     return result
 
 
-def _kind(draft: Draft, node: Node) -> Kind:
+def _kind(builder: PlanBuilder, node: Node) -> Kind:
     """Whether the result is signs again, or a shape, which is computed once for a batch."""
-    kinds = [draft.kind(name) for name in node.inputs]
+    kinds = [builder.kind(name) for name in node.inputs]
     if node.kind == "Shape" or all(kind in ("shape", None) for kind in kinds):
         return "shape"
     if kinds[0] in ("signs", "codes") and node.kind in MOVES_SIGNS:
-        if node.kind == "Pad" and not _pads_with_signs(draft, node):
+        if node.kind == "Pad" and not _pads_with_signs(builder, node):
             raise UnsupportedError(
                 f"node {node.name!r} (Pad): expected signs to be padded with 0 (-1) or 2 (+1)"
             )
@@ -83,28 +83,28 @@ def _kind(draft: Draft, node: Node) -> Kind:
     return "real"
 
 
-def _pads_with_signs(draft: Draft, node: Node) -> bool:
+def _pads_with_signs(builder: PlanBuilder, node: Node) -> bool:
     if node.attributes.get("mode", b"constant") != b"constant":
         return True
-    return len(node.inputs) < 3 or int(draft.constant(node, 2)) in (0, 2)
+    return len(node.inputs) < 3 or int(builder.constant(node, 2)) in (0, 2)
 
 
-def source_of(draft: Draft, name: str) -> Source:
+def source_of(builder: PlanBuilder, name: str) -> Source:
     """An input of a node as a step takes it: a value, a constant, or None where it is left out."""
-    if name not in draft.values:
-        return draft.graph.constants.get(name)
-    return draft.signs(name) if draft.kind(name) == "signs" else name
+    if name not in builder.values:
+        return builder.graph.constants.get(name)
+    return builder.signs(name) if builder.kind(name) == "signs" else name
 
 
-def sample(draft: Draft, source: Source) -> Array | None:
+def sample(builder: PlanBuilder, source: Source) -> Array | None:
     """Zeros for a batch of BATCH; a shape is what it is for that batch."""
     if not isinstance(source, str):
         return source
-    value = draft.values[source]
+    value = builder.values[source]
     if value.kind == "shape":
-        step = draft.steps[draft.position(source)]
-        assert isinstance(step, Operator)  # shapes come from no other step
-        samples = arguments([sample(draft, name) for name in step.sources])
+        step = builder.steps[builder.position(source)]
+        assert isinstance(step, NumpyOperator)  # shapes come from no other step
+        samples = arguments([sample(builder, name) for name in step.sources])
         shape: Array = step.function(step.attributes, *samples)
         return shape
     return np.zeros((BATCH, *value.shape), DTYPES.get(value.kind, value.dtype))

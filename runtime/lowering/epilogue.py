@@ -9,10 +9,10 @@ import numpy as np
 
 from bnnkit.artifact.graph import Node
 from bnnkit.runtime.lowering.constants import per_channel
-from bnnkit.runtime.lowering.draft import Draft
-from bnnkit.runtime.lowering.noise import noise_of
+from bnnkit.runtime.lowering.noise import noisy_threshold
+from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.steps.convolution import NO_LIMITS
-from bnnkit.runtime.steps.stochastic import Noise
+from bnnkit.runtime.steps.stochastic import NoisyThreshold
 from bnnkit.runtime.values import Array, Kind
 
 FLOAT = 1
@@ -21,7 +21,7 @@ SUMS_OF_SIGNS = {"bnnkit.BinaryConv2d", "bnnkit.BinaryLinear"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output:
+class Epilogue:
     """What a layer writes.
 
     Attributes:
@@ -41,18 +41,18 @@ class Output:
     scale: Array | None = None
     shift: int = 0
     limits: tuple[int, int] = NO_LIMITS
-    noise: Noise | None = None
+    noise: NoisyThreshold | None = None
     pools: bool = False
 
 
-def signs_of(draft: Draft, node: Node, thresholds: Array) -> Output:
+def threshold_epilogue(builder: PlanBuilder, node: Node, thresholds: Array) -> Epilogue:
     """The signs of a BinaryConv2dThreshold, or their maximum if that is all that is read."""
-    output = Output(name=node.outputs[0], kind="signs", thresholds=thresholds.reshape(-1))
-    reader = draft.graph.sole_reader(output.name)
+    epilogue = Epilogue(name=node.outputs[0], kind="signs", thresholds=thresholds.reshape(-1))
+    reader = builder.graph.sole_reader(epilogue.name)
     if node.attributes.get("group", 1) == 1 and reader is not None and _is_plain_pool(reader):
-        draft.done.add(reader.name)
-        return replace(output, name=reader.outputs[0], pools=True)
-    return output
+        builder.done.add(reader.name)
+        return replace(epilogue, name=reader.outputs[0], pools=True)
+    return epilogue
 
 
 def _is_plain_pool(node: Node) -> bool:
@@ -67,60 +67,62 @@ def _is_plain_pool(node: Node) -> bool:
     )
 
 
-def threshold_of(draft: Draft, node: Node) -> Output:
+def sums_or_threshold(builder: PlanBuilder, node: Node) -> Epilogue:
     """The sums that the node gives, or the signs of a Threshold that is all that reads them."""
-    reader = draft.graph.sole_reader(node.outputs[0])
+    reader = builder.graph.sole_reader(node.outputs[0])
     if reader is None or reader.kind != "bnnkit.Threshold":
-        return Output(name=node.outputs[0], kind="sums")
-    draft.done.add(reader.name)
-    thresholds = draft.constant(reader, 1).reshape(-1)
-    return Output(name=reader.outputs[0], kind="signs", thresholds=thresholds)
+        return Epilogue(name=node.outputs[0], kind="sums")
+    builder.done.add(reader.name)
+    thresholds = builder.constant(reader, 1).reshape(-1)
+    return Epilogue(name=reader.outputs[0], kind="signs", thresholds=thresholds)
 
 
-def sums_of(draft: Draft, node: Node, channels: int, rank: int) -> Output:
-    """As `threshold_of`, or what a scale and a bias for each channel make of the sums.
+def layer_epilogue(builder: PlanBuilder, node: Node, channels: int, rank: int) -> Epilogue:
+    """As `sums_or_threshold`, or what a scale and a bias for each channel make of the sums.
 
     Args:
-        draft: The nodes that are taken along become done.
+        builder: The nodes that are taken along become done.
         node: Gives int32 sums.
         channels: O.
         rank: 3 for maps (O, H, W), 1 for vectors (O,).
     """
-    reader = draft.graph.sole_reader(node.outputs[0])
+    reader = builder.graph.sole_reader(node.outputs[0])
     if reader is not None and reader.kind == "Cast" and reader.attributes["to"] == FLOAT:
-        found = _sampled(draft, node, reader, channels) or _scaled(
-            draft, node, reader, channels, rank
+        found = _sampled(builder, node, reader, channels) or _scaled(
+            builder, node, reader, channels, rank
         )
         if found is not None:
             return found
-    return threshold_of(draft, node)
+    return sums_or_threshold(builder, node)
 
 
-def _sampled(draft: Draft, node: Node, cast: Node, channels: int) -> Output | None:
+def _sampled(builder: PlanBuilder, node: Node, cast: Node, channels: int) -> Epilogue | None:
     """Stochastic signs of the sums, or of their maxima over 2x2 windows.
 
     Only where the sums depend on the draw. Where they do not, they are computed once for all
     draws, and their signs are steps of their own.
     """
-    reader = draft.graph.sole_reader(cast.outputs[0])
+    reader = builder.graph.sole_reader(cast.outputs[0])
     pool = reader if reader is not None and _is_plain_pool(reader) else None
-    sign = draft.graph.sole_reader(pool.outputs[0]) if pool else reader
+    sign = builder.graph.sole_reader(pool.outputs[0]) if pool else reader
     if sign is None or sign.kind != "bnnkit.StochasticSign":
         return None
-    if not any(name in draft.sampled for name in node.inputs):
+    if not any(name in builder.sampled for name in node.inputs):
         if pool is not None:
             return None
-        draft.done.add(cast.name)
-        draft.sums[cast.outputs[0]] = node.outputs[0]
-        return Output(name=node.outputs[0], kind="sums")
+        builder.done.add(cast.name)
+        builder.sums[cast.outputs[0]] = node.outputs[0]
+        return Epilogue(name=node.outputs[0], kind="sums")
     if node.attributes.get("group", 1) != 1 and pool is not None:
         return None
-    draft.done |= {cast.name, sign.name, *([pool.name] if pool else [])}
-    noise = noise_of(draft, sign, channels)
-    return Output(name=sign.outputs[0], kind="signs", noise=noise, pools=pool is not None)
+    builder.done |= {cast.name, sign.name, *([pool.name] if pool else [])}
+    noise = noisy_threshold(builder, sign, channels)
+    return Epilogue(name=sign.outputs[0], kind="signs", noise=noise, pools=pool is not None)
 
 
-def _scaled(draft: Draft, node: Node, cast: Node, channels: int, rank: int) -> Output | None:
+def _scaled(
+    builder: PlanBuilder, node: Node, cast: Node, channels: int, rank: int
+) -> Epilogue | None:
     """Cast, Mul, Add with one number a channel: the form of a batch norm, behind a step or not.
 
     Between the Cast and the Mul, sums of signs may be limited and shifted, as in LCE's layers.
@@ -128,39 +130,39 @@ def _scaled(draft: Draft, node: Node, cast: Node, channels: int, rank: int) -> O
     nodes, scale = [cast], np.ones(channels, np.float32)
     shift, limits = 0, NO_LIMITS
     if node.kind in SUMS_OF_SIGNS:
-        between, shift, limits = _shifted(draft, cast)
+        between, shift, limits = _shifted(builder, cast)
         nodes += between
-    reader = draft.graph.sole_reader(nodes[-1].outputs[0])
+    reader = builder.graph.sole_reader(nodes[-1].outputs[0])
     while reader is not None and reader.kind == "Mul":
-        number = _number(draft, reader, channels, rank)
+        number = _number(builder, reader, channels, rank)
         if number is None or not (_are_powers_of_two(scale) or _are_powers_of_two(number)):
             return None
         nodes, scale = [*nodes, reader], scale * number
-        reader = draft.graph.sole_reader(reader.outputs[0])
-    bias = None if reader is None else _number(draft, reader, channels, rank)
+        reader = builder.graph.sole_reader(reader.outputs[0])
+    bias = None if reader is None else _number(builder, reader, channels, rank)
     if reader is None or reader.kind != "Add" or bias is None:
         return None
-    draft.done |= {node.name for node in [*nodes, reader]}
+    builder.done |= {node.name for node in [*nodes, reader]}
     rows = np.stack([scale, bias]).astype(np.float32)
-    return Output(name=reader.outputs[0], kind="real", scale=rows, shift=shift, limits=limits)
+    return Epilogue(name=reader.outputs[0], kind="real", scale=rows, shift=shift, limits=limits)
 
 
-def _shifted(draft: Draft, cast: Node) -> tuple[list[Node], int, tuple[int, int]]:
+def _shifted(builder: PlanBuilder, cast: Node) -> tuple[list[Node], int, tuple[int, int]]:
     """A Relu or a Clip, and the addition of a whole number, behind a Cast: all of them exact.
 
     Returns:
         The nodes, the number, and the limits of the sum after it is added.
     """
     nodes, (least, most) = [], NO_LIMITS
-    reader = draft.graph.sole_reader(cast.outputs[0])
+    reader = builder.graph.sole_reader(cast.outputs[0])
     if reader is not None and reader.kind in ("Relu", "Clip"):
-        bounds = [0.0] if reader.kind == "Relu" else _bounds(draft, reader)
+        bounds = [0.0] if reader.kind == "Relu" else _bounds(builder, reader)
         if bounds is None or not all(map(_is_whole, bounds)):
             return [], 0, NO_LIMITS
         nodes.append(reader)
         least, most = int(bounds[0]), int(bounds[1]) if len(bounds) > 1 else most
-        reader = draft.graph.sole_reader(reader.outputs[0])
-    number = _single(draft, reader) if reader is not None and reader.kind == "Add" else None
+        reader = builder.graph.sole_reader(reader.outputs[0])
+    number = _single(builder, reader) if reader is not None and reader.kind == "Add" else None
     if reader is None or number is None or not _is_whole(number):
         return nodes, 0, (least, most)
     shift = int(number)
@@ -168,16 +170,18 @@ def _shifted(draft: Draft, cast: Node) -> tuple[list[Node], int, tuple[int, int]
     return [*nodes, reader], shift, (least, most)
 
 
-def _bounds(draft: Draft, clip: Node) -> list[float] | None:
+def _bounds(builder: PlanBuilder, clip: Node) -> list[float] | None:
     """Both bounds of a Clip, where they are constant numbers."""
-    found = [draft.graph.constants.get(name) for name in clip.inputs[1:]]
+    found = [builder.graph.constants.get(name) for name in clip.inputs[1:]]
     numbers = [float(bound) for bound in found if bound is not None and bound.size == 1]
     return numbers if len(numbers) == 2 and numbers[0] <= numbers[1] else None
 
 
-def _single(draft: Draft, node: Node) -> float | None:
+def _single(builder: PlanBuilder, node: Node) -> float | None:
     """The constant operand of a node where it is a single number."""
-    found = [draft.graph.constants[name] for name in node.inputs if name in draft.graph.constants]
+    found = [
+        builder.graph.constants[name] for name in node.inputs if name in builder.graph.constants
+    ]
     return float(found[0].reshape(())) if len(found) == 1 and found[0].size == 1 else None
 
 
@@ -192,9 +196,11 @@ def _are_powers_of_two(numbers: Array) -> bool:
     return bool(np.all(np.abs(mantissa) == 0.5) and np.all(np.abs(exponent) < 64))
 
 
-def _number(draft: Draft, node: Node, channels: int, rank: int) -> Array | None:
+def _number(builder: PlanBuilder, node: Node, channels: int, rank: int) -> Array | None:
     """The constant operand of a node where it is one float32 number a channel."""
-    found = [draft.graph.constants[name] for name in node.inputs if name in draft.graph.constants]
+    found = [
+        builder.graph.constants[name] for name in node.inputs if name in builder.graph.constants
+    ]
     if len(found) != 1 or found[0].dtype != np.float32 or found[0].ndim > rank + 1:
         return None
     return per_channel(found[0], channels, rank)
