@@ -7,7 +7,7 @@ import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.find_thresholds import SignsOfSums, Thresholds, find_thresholds
 from bnnkit.export.graph import constant, label

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.graph import nodes
 from bnnkit.export.marked_graph import marked_graph
 from bnnkit.export.passes import lower

@@ -17,7 +17,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from bnnkit.artifact.operators.functions import OPSET
+from bnnkit.artifact.format import OPSET
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.sampling import numbering

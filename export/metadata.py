@@ -8,8 +8,7 @@ from typing import Final
 import onnx_ir as ir
 
 import bnnkit
-from bnnkit.artifact.format import Mode
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN, Mode
 from bnnkit.export.graph import array, nodes
 from bnnkit.export.passes.signs import signs_of
 

@@ -9,7 +9,7 @@ from onnx_ir.passes import common
 from torch import Tensor, nn
 
 import bnnkit
-from bnnkit.artifact.format import Mode
+from bnnkit.artifact.format import DOMAIN, OPSET, VERSION, Mode
 from bnnkit.artifact.operators import functions
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
@@ -106,7 +106,7 @@ def _chosen_mode(mode: Mode | None, graph: ir.Graph, weight_draws: int) -> Mode:
     """
     if mode not in (None, *get_args(Mode)):
         raise UsageError(f"expected a mode out of {', '.join(get_args(Mode))}, got {mode!r}")
-    has_noise = any(is_noisy(mark) for mark in nodes(graph, "Sign", domain=functions.DOMAIN))
+    has_noise = any(is_noisy(mark) for mark in nodes(graph, "Sign", domain=DOMAIN))
     if mode == "samples" and not has_noise:
         raise UsageError(
             "expected a network with noisy signs for mode samples, got none; export it as"
@@ -123,12 +123,12 @@ def _chosen_mode(mode: Mode | None, graph: ir.Graph, weight_draws: int) -> Mode:
 
 def with_functions(model: ir.Model) -> onnx.ModelProto:
     """The model, with the operator sets and the functions of bnnkit that it uses."""
-    used = {node.op_type for node in model.graph.all_nodes() if node.domain == functions.DOMAIN}
+    used = {node.op_type for node in model.graph.all_nodes() if node.domain == DOMAIN}
     used |= {needed for name in used for needed in functions.NEEDS.get(name, ())}
     model.opset_imports.clear()
-    model.opset_imports[""] = functions.OPSET
+    model.opset_imports[""] = OPSET
     if used:
-        model.opset_imports[functions.DOMAIN] = functions.VERSION
+        model.opset_imports[DOMAIN] = VERSION
     proto = ir.to_proto(model)
     proto.functions.extend(functions.function(name) for name in functions.names() if name in used)
     return proto

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.format import DOMAIN, OPSET, VERSION
 from bnnkit.artifact.operators import functions
 
 CHANNELS = [1, 31, 32, 33, 64, 65, 129]
@@ -55,8 +56,8 @@ def model_of(
     model = onnx.helper.make_model(
         graph,
         opset_imports=[
-            onnx.helper.make_opsetid("", functions.OPSET),
-            onnx.helper.make_opsetid(functions.DOMAIN, functions.VERSION),
+            onnx.helper.make_opsetid("", OPSET),
+            onnx.helper.make_opsetid(DOMAIN, VERSION),
         ],
         functions=[functions.function(op)],
         ir_version=10,

@@ -12,8 +12,10 @@ TFLITE_METADATA = "bnnkit"
 """The entry of a TFLite file's metadata that holds ours."""
 VERSION = 1
 """Of the format and of the operators."""
+OPSET = 21
+"""Of the standard operators, in the files that are written."""
 OLDEST_OPSET = 13
-"""Of the standard operators: before it Softmax and Squeeze meant something else."""
+"""Of those that are read: before it Softmax and Squeeze meant something else."""
 MOVES_SIGNS = frozenset(
     {
         "Concat",

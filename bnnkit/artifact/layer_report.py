@@ -7,12 +7,11 @@ from typing import Final, Literal
 
 import onnx
 
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.graph_view import GraphView, UnknownShapeError, attribute
 
 Kind = Literal["binary", "integer", "float"]
 KINDS: Final[tuple[Kind, ...]] = ("binary", "integer", "float")
-
-_DOMAIN: Final = "bnnkit"
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def _layer(graph: GraphView, node: onnx.NodeProto, constants: set[str]) -> Layer
 
 def _judged(graph: GraphView, node: onnx.NodeProto) -> tuple[Kind, str]:
     """The kind of a layer, and why it is not binary."""
-    if node.domain != _DOMAIN:
+    if node.domain != DOMAIN:
         return "float", _why_float(graph, node)
     if node.op_type.startswith("Binary"):
         return "binary", ""
@@ -81,7 +80,7 @@ def _judged(graph: GraphView, node: onnx.NodeProto) -> tuple[Kind, str]:
 def _why_float(graph: GraphView, node: onnx.NodeProto) -> str:
     x, weight = node.input[0], node.input[1]
     on_signs = graph.is_made_by(x, "DequantizeLinear")
-    if graph.is_made_by(graph.before(weight, "Transpose"), "BinaryWeight", _DOMAIN):
+    if graph.is_made_by(graph.before(weight, "Transpose"), "BinaryWeight", DOMAIN):
         if on_signs:
             return "weights and input are binary, but no bnnkit operator has this form"
         if graph.is_made_by(graph.before(x, "Pad"), "DequantizeLinear"):
@@ -97,7 +96,7 @@ def _why_float(graph: GraphView, node: onnx.NodeProto) -> str:
 def _unpacked_weights(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
     """The `BinaryWeight` nodes that a constant value is made of."""
     node = graph.producer(value)
-    if node is not None and (node.domain, node.op_type) == (_DOMAIN, "BinaryWeight"):
+    if node is not None and (node.domain, node.op_type) == (DOMAIN, "BinaryWeight"):
         yield node
     elif node is not None and graph.constants_behind(value):
         for name in node.input:
@@ -106,7 +105,7 @@ def _unpacked_weights(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
 
 def _packed_weights(graph: GraphView, node: onnx.NodeProto) -> Iterator[tuple[str, int]]:
     """The packed weights of a layer, each with its size at 1 bit a weight."""
-    if node.domain == _DOMAIN and node.op_type.startswith("Binary"):
+    if node.domain == DOMAIN and node.op_type.startswith("Binary"):
         yield node.input[1], ceil(prod(_weight_shape(node)) / 8)
     elif node.domain == "":
         for unpack in _unpacked_weights(graph, node.input[1]):
@@ -148,11 +147,11 @@ def _product_macs(graph: GraphView, node: onnx.NodeProto) -> int:
 
 
 _MACS: Final[dict[tuple[str, str], Callable[[GraphView, onnx.NodeProto], int]]] = {
-    (_DOMAIN, "BinaryConv2d"): _packed_macs,
-    (_DOMAIN, "BinaryConv2dThreshold"): _packed_macs,
-    (_DOMAIN, "BinaryLinear"): _packed_macs,
-    (_DOMAIN, "IntegerConv2d"): _layer_macs,
-    (_DOMAIN, "IntegerLinear"): _layer_macs,
+    (DOMAIN, "BinaryConv2d"): _packed_macs,
+    (DOMAIN, "BinaryConv2dThreshold"): _packed_macs,
+    (DOMAIN, "BinaryLinear"): _packed_macs,
+    (DOMAIN, "IntegerConv2d"): _layer_macs,
+    (DOMAIN, "IntegerLinear"): _layer_macs,
     ("", "Conv"): _layer_macs,
     ("", "ConvTranspose"): _transposed_macs,
     ("", "Gemm"): _product_macs,

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import onnx
 
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.graph_view import GraphView
 
-_DOMAIN: Final = "bnnkit"
 _LAYERS: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _BENDS: Final = ("Clip", "Relu")
 _ELEMENTWISE: Final = ("Add", "Sub", "Mul", "Div", "Neg", "Relu", "Clip", "Identity")
@@ -36,7 +36,7 @@ class Sign:
 def sign_reports(graph: GraphView) -> Iterator[Sign]:
     """The signs, in the order of the graph."""
     for node in graph.nodes:
-        if node.domain != _DOMAIN:
+        if node.domain != DOMAIN:
             continue
         # Signs that are yet to be pooled or reshaped are called `path/...`.
         path = node.output[0].partition("/")[0]

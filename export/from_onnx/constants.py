@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from bnnkit.artifact.operators.functions import OPSET
+from bnnkit.artifact.format import OPSET
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.graph import (

@@ -8,7 +8,7 @@ from typing import Final
 import onnx
 import onnx_ir as ir
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError

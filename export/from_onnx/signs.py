@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.from_onnx.comparisons import Comparison
 from bnnkit.export.from_onnx.elementwise import is_elementwise
 from bnnkit.export.from_onnx.rounded import Rounded

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx import version_converter
 from onnx_ir.passes import common
 
-from bnnkit.artifact.operators.functions import DOMAIN, OPSET
+from bnnkit.artifact.format import DOMAIN, OPSET
 from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export.from_onnx.tidy_source import tidied
 from bnnkit.tflite.schema import IDENTIFIER

@@ -17,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.from_onnx.scales import is_weight_scale
 from bnnkit.export.from_onnx.zeros import chain_to_sum, has_any_parity
 from bnnkit.export.graph import constant, module_path, nodes

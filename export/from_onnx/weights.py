@@ -22,7 +22,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.from_onnx.auto_pads import set_pads
 from bnnkit.export.from_onnx.rounded import Rounded
 from bnnkit.export.from_onnx.scales import is_of_signs, new_weight_scale

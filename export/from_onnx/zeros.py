@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.find_thresholds import Thresholds
 from bnnkit.export.graph import nodes, operand, produced_by
 from bnnkit.export.integer_sums import largest_sums, sum_layer, thresholds_of

@@ -8,7 +8,7 @@ from functools import partial
 
 import onnx_ir as ir
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.graph import label
 from bnnkit.export.passes.batch_norm import lower_batch_norms

@@ -19,7 +19,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.bits import pack_weight
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.graph import (
     add_constant,

@@ -17,7 +17,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.graph import new_node, nodes, only_consumer, operand
 from bnnkit.export.monotone import Step, step
 from bnnkit.export.passes.signs import set_signs, signs_of

@@ -16,7 +16,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.graph import module_path
 from bnnkit.export.passes.signs import set_signs, signs_of
 

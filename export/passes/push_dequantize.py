@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.graph import array, new_node, replace, shared_constant
 from bnnkit.export.passes.commute_sign import SHAPE_OPERATORS
 from bnnkit.export.passes.signs import dequantize, dequantized

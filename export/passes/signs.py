@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.graph import (
     array,

@@ -20,8 +20,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format import SIGN_CHOICES
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN, SIGN_CHOICES
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.graph import (
     add_constant,

@@ -7,7 +7,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.operators.functions import DOMAIN
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.graph import array, new_node
 from bnnkit.export.packed_weights import draws_of
 from bnnkit.export.sampling_inputs import sampling_input

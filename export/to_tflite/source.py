@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from bnnkit.artifact.bits import unpack_weight
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
@@ -119,7 +120,7 @@ def _take(source: Source, proto: onnx.NodeProto) -> None:
 
 def _computed(source: Source, proto: onnx.NodeProto) -> dict[str, Array]:
     """What a node without any activation gives."""
-    if proto.domain == "bnnkit" and proto.op_type == "BinaryWeight":
+    if proto.domain == DOMAIN and proto.op_type == "BinaryWeight":
         (attribute,) = proto.attribute
         signs = unpack_weight(source.constants[proto.input[0]], tuple(attribute.ints))
         weight = signs.transpose(0, 3, 1, 2) if signs.ndim == 4 else signs

@@ -12,11 +12,8 @@ from typing import Final
 import onnx
 import onnx.parser
 
+from bnnkit.artifact.format import DOMAIN, OPSET, VERSION
 from bnnkit.artifact.operators.noise_bodies import NOISE_BODIES
-
-DOMAIN: Final = "bnnkit"
-VERSION: Final = 1
-OPSET: Final = 21
 
 # Packed bits to signs 1 - 2 * bit, int32, of shape `weight_shape`. Byte b becomes the 8 numbers (b
 # >> i) & 1, lowest bit first; the bits past the end are cut off. (int32, since ONNX Runtime cannot

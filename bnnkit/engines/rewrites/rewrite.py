@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from bnnkit.artifact.bits import unpack_weight
 from bnnkit.artifact.deterministic import deterministic
+from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
@@ -71,7 +72,7 @@ class Twin:
         """
         source = self._artifact.graph
         for node in source.node:
-            if node.domain == "bnnkit":
+            if node.domain == DOMAIN:
                 self._binary(node)
             elif node.input and node.input[0] in self.signs:
                 self.on_signs(node)
@@ -82,7 +83,7 @@ class Twin:
         used = {name for node in self._nodes for name in node.input}
         graph.initializer.extend(t for t in source.initializer if t.name in used)
         graph.initializer.extend(t for t in self._new.values() if t.name in used)
-        opsets = [opset for opset in self._artifact.opset_import if opset.domain != "bnnkit"]
+        opsets = [opset for opset in self._artifact.opset_import if opset.domain != DOMAIN]
         opsets += [helper.make_opsetid(name, version) for name, version in self.domains.items()]
         version = self._artifact.ir_version
         return helper.make_model(graph, opset_imports=opsets, ir_version=version)
