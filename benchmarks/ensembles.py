@@ -22,7 +22,7 @@ from ensemble_table import write_ensemble_table
 from generator import generator_seconds, noisy_signs
 from networks import vgg
 
-from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.atomic import write_text
 from bnnkit.bench.benchmark import interleave, random_images, ratio
 from bnnkit.bench.contestants import open_contestant
@@ -56,14 +56,14 @@ class Averaged(Engine):
     """An engine that gives the class probabilities of an ensemble, under a name of its own."""
 
     def __init__(self, engine: Engine, samples: int, name: str) -> None:
-        self.engine, self.averaging = engine, Averaging(samples=samples)
+        self.engine, self.config = engine, EnsembleConfig(samples=samples)
         self.name, self.version = name, engine.version
 
     def check(self, images: Any) -> None:
         self.engine.check(images)
 
     def run(self, images: Any) -> tuple[Any, ...]:
-        return (self.engine.ensemble(images, self.averaging).probabilities,)
+        return (self.engine.ensemble(images, self.config).probabilities,)
 
     def trace(self, images: Any) -> dict[str, Any]:
         return self.engine.trace(images)

@@ -1,8 +1,24 @@
 """Run a binarized network with xor and popcount: `load(path)`, then `run` and `predict`."""
 
+import warnings
+
 if __name__ != "bnnkit.runtime":
     raise ImportError("import this package as bnnkit.runtime, not as runtime")
 
+from bnnkit.artifact.ensemble_config import EnsembleConfig
+from bnnkit.runtime.ensemble import Ensemble
 from bnnkit.runtime.model import Model, load
 
-__all__ = ["Model", "load"]
+__all__ = ["Ensemble", "EnsembleConfig", "Model", "load"]
+
+
+def __getattr__(name: str) -> type[EnsembleConfig]:
+    """The former name of EnsembleConfig, kept for one release."""
+    if name != "Averaging":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        "Averaging is now EnsembleConfig: from bnnkit.runtime import EnsembleConfig",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return EnsembleConfig

@@ -9,9 +9,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.averaging import ERROR, MOST, Averaging, Samples
 from bnnkit.artifact.check import is_stochastic, metadata
 from bnnkit.artifact.deterministic import deterministic
+from bnnkit.artifact.ensemble_config import (
+    DEFAULT_ERROR_RATE,
+    DEFAULT_MAX_SAMPLES,
+    EnsembleConfig,
+    Samples,
+)
 from bnnkit.artifact.graph import Graph, from_model
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
@@ -115,20 +120,20 @@ class Model:
         seed: int = 0,
         threads: int = 1,
         antithetic: bool = False,
-        most_samples: int = MOST,
-        error: float = ERROR,
+        max_samples: int = DEFAULT_MAX_SAMPLES,
+        error_rate: float = DEFAULT_ERROR_RATE,
         image_offset: int = 0,
     ) -> NDArray[np.float32]:
         """Class probabilities, the mean over samples of the noise: those of `ensemble`.
 
         Args:
             images: (N, *input_shape), of input_dtype.
-            samples: As in `Averaging`; so are seed, antithetic and error.
+            samples: As in `EnsembleConfig`; so are seed, antithetic and error_rate.
             seed: Of the noise; without samples it changes nothing.
             threads: The result is the same bits for every number.
             antithetic: Less variance of the mean for the same price, mostly.
-            most_samples: Of "auto": the whole ensemble.
-            error: Of "auto".
+            max_samples: Of "auto": the whole ensemble.
+            error_rate: Of "auto".
             image_offset: As in `ensemble`.
 
         Returns:
@@ -137,15 +142,19 @@ class Model:
         Raises:
             UsageError: As `ensemble`.
         """
-        averaging = Averaging(
-            samples=samples, seed=seed, antithetic=antithetic, error=error, most=most_samples
+        config = EnsembleConfig(
+            samples=samples,
+            seed=seed,
+            antithetic=antithetic,
+            error_rate=error_rate,
+            max_samples=max_samples,
         )
         return self.ensemble(
-            images, averaging, threads=threads, image_offset=image_offset
+            images, config, threads=threads, image_offset=image_offset
         ).probabilities
 
     def ensemble(
-        self, images: Array, averaging: Averaging, *, threads: int = 1, image_offset: int = 0
+        self, images: Array, config: EnsembleConfig, *, threads: int = 1, image_offset: int = 0
     ) -> Ensemble:
         """Class probabilities averaged over samples of the noise, and how unsure they are.
 
@@ -154,8 +163,8 @@ class Model:
 
         Args:
             images: (N, *input_shape), of input_dtype.
-            averaging: Over what. To decide "auto" takes some microseconds an image: of small
-                networks ten samples are faster.
+            config: Which samples to average. Deciding when "auto" stops takes some microseconds an
+                image: for small networks ten samples are faster.
             threads: The result is the same bits for every number.
             image_offset: The number of the first image; a part of a larger batch gives the same
                 bits when it says where it begins.
@@ -164,19 +173,19 @@ class Model:
             UsageError: As `run`; the numbers of the images are out of their range; or samples are
                 asked of a deterministic file.
         """
-        if averaging.samples == 0:
+        if config.samples == 0:
             first = self.graph.outputs[0]
             scores = self._compute(images, threads, (first,))[first]
             return Ensemble.of_deterministic(probabilities(self.graph, scores))
         if not self.is_stochastic:
             raise UsageError(
-                f"the file is deterministic: expected samples=0, got {averaging.samples!r}; a"
+                f"the file is deterministic: expected samples=0, got {config.samples!r}; a"
                 " network that was trained with noise is exported with --mode samples"
             )
         sampler, numbers = self._ready(images, threads, image_offset)
         return Ensemble.joined(
             [
-                self._average(sampler, averaging, images[piece], numbers[piece], threads)
+                self._average(sampler, config, images[piece], numbers[piece], threads)
                 for piece in _chunks(len(images), sampler.chunk())
             ]
         )
@@ -184,25 +193,25 @@ class Model:
     def _average(
         self,
         sampler: Sampler,
-        averaging: Averaging,
+        config: EnsembleConfig,
         images: Array,
         numbers: NDArray[np.int64],
         threads: int,
     ) -> Ensemble:
         """The ensemble of images that are computed together."""
-        n, samples = len(images), averaging.samples
-        at_a_time = min(averaging.most, LOOK) if samples == "auto" else samples
+        n, samples = len(images), config.samples
+        at_a_time = min(config.max_samples, LOOK) if samples == "auto" else samples
         with sampler.prepared(images, numbers, threads, n * at_a_time) as drawing:
             draw = Draw(
                 sampler=sampler,
                 drawing=drawing,
                 output=self.graph.outputs[0],
                 probabilities=partial(probabilities, self.graph),
-                seed=averaging.seed,
-                antithetic=averaging.antithetic,
+                seed=config.seed,
+                antithetic=config.antithetic,
             )
             if samples == "auto":
-                return adaptive(draw, n, averaging.most, averaging.error)
+                return adaptive(draw, n, config.max_samples, config.error_rate)
             return fixed(draw, n, samples)
 
     def trace(

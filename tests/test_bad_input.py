@@ -396,10 +396,13 @@ def test_unknown_data(digits_model: Path) -> None:
         (["run", "MODEL", "IMAGES", "-o", "OUT", "--samples", "all"], "or auto, got 'all'"),
         (["run", "MODEL", "IMAGES", "-o", "OUT", "--seed", "-1"], "a seed from 0 to 2^64 - 1"),
         (["run", "MODEL", "IMAGES", "-o", "OUT", "--seed", str(2**64)], "a seed from 0 to 2^64"),
-        (["run", "MODEL", "IMAGES", "-o", "OUT", "--error", "1"], "an error between 0 and 1"),
         (
-            ["run", "MODEL", "IMAGES", "-o", "OUT", "--most-samples", "0"],
-            "expected most_samples from 1 to 1024",
+            ["run", "MODEL", "IMAGES", "-o", "OUT", "--error-rate", "1"],
+            "error_rate between 0 and 1",
+        ),
+        (
+            ["run", "MODEL", "IMAGES", "-o", "OUT", "--max-samples", "0"],
+            "expected max_samples from 1 to 1024",
         ),
         (["run", "MODEL", "IMAGES", "-o", "OUT", "--fast"], "No such option"),
         (["run", "MODEL", "IMAGES", "-o", "x.txt"], "expected an output file OUT.npy or OUT.npz"),

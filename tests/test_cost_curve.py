@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnnkit.artifact.averaging import Samples
+from bnnkit.artifact.ensemble_config import Samples
 from bnnkit.errors import FileError, MissingExtraError, UsageError
 from bnnkit.evaluation.cost_curve import draw_cost
 from bnnkit.evaluation.evaluate import Evaluation

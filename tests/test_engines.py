@@ -9,8 +9,8 @@ from artifacts import Array, Artifact, digits_like, noisy_digits_like
 from onnx import TensorProto, helper
 from tflite_runs import needs_lce
 
-from bnnkit.artifact.averaging import Averaging, Samples
 from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines import ENGINES, open_engine
@@ -133,7 +133,7 @@ def test_predictions_are_softmax_of_the_first_output(name: str) -> None:
     engine = open_engine(name, model)
     scores = engine.run(images)[0].astype(np.float64)
     expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    found = engine.ensemble(images, Averaging()).probabilities
+    found = engine.ensemble(images, EnsembleConfig()).probabilities
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -223,7 +223,7 @@ def test_unknown_operator_is_unsupported(engine: str) -> None:
 def test_samples_of_a_deterministic_file_are_refused(engine: str, samples: Samples) -> None:
     model, images = _digits()
     with pytest.raises(UsageError, match=r"deterministic.*: expected (no samples|samples=0)"):
-        open_engine(engine, model).ensemble(images, Averaging(samples=samples))
+        open_engine(engine, model).ensemble(images, EnsembleConfig(samples=samples))
 
 
 @pytest.mark.parametrize("engine", ["reference", "onnxruntime", "bnnkit"])
@@ -241,8 +241,8 @@ def test_an_ensemble_is_the_mean_of_its_samples(engine: str) -> None:
     model, images = noisy_digits_like()
     opened = open_engine(engine, _with_functions(model))
     assert isinstance(opened, SamplingEngine)
-    averaging = Averaging(samples=4, seed=8, antithetic=True)
-    found = opened.ensemble(images, averaging, image_offset=100)
+    config = EnsembleConfig(samples=4, seed=8, antithetic=True)
+    found = opened.ensemble(images, config, image_offset=100)
     passes = [
         opened.run(images, Sample(seed=8, index=index, image_offset=100, antithetic=True))[0]
         for index in range(4)
@@ -254,7 +254,7 @@ def test_an_ensemble_is_the_mean_of_its_samples(engine: str) -> None:
     information = entropy(p.mean(axis=0)) - entropy(p).mean(axis=0)
     np.testing.assert_allclose(found.mutual_information, information, atol=1e-6)
     np.testing.assert_array_equal(found.samples, np.full(64, 4))
-    predicted = opened.ensemble(images, averaging).probabilities
+    predicted = opened.ensemble(images, config).probabilities
     assert (predicted != found.probabilities).any()  # of other images
 
 
@@ -262,10 +262,10 @@ def test_an_ensemble_is_the_mean_of_its_samples(engine: str) -> None:
 def test_samples_of_a_batch_that_the_file_fixes(engine: str) -> None:
     model, images = noisy_digits_like()
     _with_functions(model)
-    averaging = Averaging(samples=3, seed=1)
-    expected = open_engine("bnnkit", model).ensemble(images[:6], averaging).probabilities
+    config = EnsembleConfig(samples=3, seed=1)
+    expected = open_engine("bnnkit", model).ensemble(images[:6], config).probabilities
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
-    found = open_engine(engine, model).ensemble(images[:6], averaging).probabilities
+    found = open_engine(engine, model).ensemble(images[:6], config).probabilities
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
@@ -277,14 +277,17 @@ def test_samples_of_a_batch_that_the_file_fixes(engine: str) -> None:
         ({"samples": True}, "expected 0 to 1024 samples, got True"),
         ({"seed": -1}, r"seed from 0 to 2\^64 - 1, got -1"),
         ({"seed": 2**64}, r"seed from 0 to 2\^64 - 1"),
-        ({"samples": "auto", "error": 0.0}, "error between 0 and 1, got 0.0"),
-        ({"samples": "auto", "most": 0}, "expected most_samples from 1 to 1024, got 0"),
-        ({"samples": "auto", "most": 1025}, "expected most_samples from 1 to 1024, got 1025"),
+        ({"samples": "auto", "error_rate": 0.0}, "error_rate between 0 and 1, got 0.0"),
+        ({"samples": "auto", "max_samples": 0}, "expected max_samples from 1 to 1024, got 0"),
+        (
+            {"samples": "auto", "max_samples": 1025},
+            "expected max_samples from 1 to 1024, got 1025",
+        ),
     ],
 )
 def test_what_cannot_be_averaged_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Averaging(**given)
+        EnsembleConfig(**given)
 
 
 @pytest.mark.parametrize("engine", engines_but("bnnkit"))

@@ -8,9 +8,10 @@ import onnx
 import pytest
 from artifacts import Array, Artifact, digits_like
 
+import bnnkit.runtime
 from bnnkit.artifact.reference import Reference, signs_of
 from bnnkit.errors import UnsupportedError, UsageError
-from bnnkit.runtime import Model, load
+from bnnkit.runtime import EnsembleConfig, Model, load
 
 
 def test_signs_and_scores_are_the_references(tmp_path: Path) -> None:
@@ -186,3 +187,10 @@ def test_a_kernel_larger_than_its_input_is_named() -> None:
     model = a.model((3, 4, 4), a.binary_conv2d(a.sign("x"), 3, 8, 5))
     with pytest.raises(UnsupportedError, match=r"BinaryConv2dThreshold1.*larger than its input"):
         Model(model)
+
+
+def test_the_former_name_of_the_ensembles_configuration_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="Averaging is now EnsembleConfig"):
+        assert bnnkit.runtime.Averaging is EnsembleConfig
+    with pytest.raises(AttributeError, match="no attribute 'Average'"):
+        bnnkit.runtime.Average  # noqa: B018

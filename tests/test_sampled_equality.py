@@ -9,7 +9,7 @@ import onnx
 import pytest
 from artifacts import Array, noisy_digits_like, noisy_real_like
 
-from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines import open_engine
@@ -114,25 +114,25 @@ def test_seeds_samples_images_and_layers_have_noise_of_their_own(
 
 
 @pytest.mark.parametrize(
-    "averaging",
+    "config",
     [
-        Averaging(samples=1, seed=5),
-        Averaging(samples=10, seed=5),
-        Averaging(samples=6, seed=2**63, antithetic=True),
-        Averaging(samples="auto", seed=5, error=0.2),
-        Averaging(samples="auto", seed=5, error=0.3, most=7, antithetic=True),
+        EnsembleConfig(samples=1, seed=5),
+        EnsembleConfig(samples=10, seed=5),
+        EnsembleConfig(samples=6, seed=2**63, antithetic=True),
+        EnsembleConfig(samples="auto", seed=5, error_rate=0.2),
+        EnsembleConfig(samples="auto", seed=5, error_rate=0.3, max_samples=7, antithetic=True),
     ],
     ids=str,
 )
 def test_ensembles_are_those_of_the_reference(
-    network: tuple[Engines, Array], averaging: Averaging
+    network: tuple[Engines, Array], config: EnsembleConfig
 ) -> None:
     engines, images = network
-    expected = engines.reference.ensemble(images, averaging)
+    expected = engines.reference.ensemble(images, config)
     for name, engine in engines.others.items():
         for piece in (slice(0, 64), slice(0, 7), slice(7, 14), slice(30, 31), slice(0, 1)):
             start = piece.start
-            found = engine.ensemble(images[piece], averaging, image_offset=start)
+            found = engine.ensemble(images[piece], config, image_offset=start)
             np.testing.assert_array_equal(found.samples, expected.samples[piece], err_msg=name)
             for part in ("probabilities", "entropy", "mutual_information"):
                 np.testing.assert_allclose(

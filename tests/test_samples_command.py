@@ -11,7 +11,7 @@ import pytest
 from artifacts import noisy_digits_like
 from click.testing import CliRunner
 
-from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.bench import benchmark as benchmark_module
 from bnnkit.cli.group import bnnkit_command
@@ -66,10 +66,10 @@ def test_run_says_how_unsure_the_ensemble_is(folder: Path, images: Any) -> None:
     out = folder / "p.npz"
     said = _succeed(
         *("run", folder / "m.onnx", folder / "x.npy", "-o", out, "--samples", "auto"),
-        *("--error", 0.2, "--most-samples", 8, "--seed", 3),
+        *("--error-rate", 0.2, "--max-samples", 8, "--seed", 3),
     )
-    averaging = Averaging(samples="auto", error=0.2, most=8, seed=3)
-    expected = load(folder / "m.onnx").ensemble(images, averaging)
+    config = EnsembleConfig(samples="auto", error_rate=0.2, max_samples=8, seed=3)
+    expected = load(folder / "m.onnx").ensemble(images, config)
     with np.load(out, allow_pickle=False) as found:
         assert found.files == ["probabilities", "entropy", "mutual_information", "samples"]
         for name in found.files:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
-from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.graph import from_model
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.sample import MOST_SAMPLES, Sample
@@ -146,7 +146,7 @@ def test_an_ensemble_is_the_mean_of_its_samples() -> None:
         probabilities(runtime.graph, scores_of(runtime, images, Sample(seed=4, index=index)))
         for index in range(7)
     ]
-    ensemble = runtime.ensemble(images, Averaging(samples=7, seed=4))
+    ensemble = runtime.ensemble(images, EnsembleConfig(samples=7, seed=4))
     np.testing.assert_array_equal(
         ensemble.probabilities, np.mean(samples, axis=0, dtype=np.float64).astype(np.float32)
     )
@@ -158,12 +158,14 @@ def test_an_ensemble_is_the_mean_of_its_samples() -> None:
 def test_an_adaptive_ensemble_is_the_fixed_one_of_as_many_samples() -> None:
     model, images = noisy_digits_like()
     runtime = Model(model)
-    found = runtime.ensemble(images, Averaging(samples="auto", seed=4, error=0.3, most=9))
+    found = runtime.ensemble(
+        images, EnsembleConfig(samples="auto", seed=4, error_rate=0.3, max_samples=9)
+    )
     used = np.unique(found.samples)
     assert len(used) > 1
     assert set(used) <= {2, 4, 6, 8, 9}
     for samples in used.tolist():
-        fixed = runtime.ensemble(images, Averaging(samples=samples, seed=4))
+        fixed = runtime.ensemble(images, EnsembleConfig(samples=samples, seed=4))
         here = found.samples == samples
         np.testing.assert_array_equal(found.probabilities[here], fixed.probabilities[here])
         np.testing.assert_array_equal(found.entropy[here], fixed.entropy[here])
@@ -171,7 +173,7 @@ def test_an_adaptive_ensemble_is_the_fixed_one_of_as_many_samples() -> None:
 
 def test_a_deterministic_pass_is_an_ensemble_without_samples() -> None:
     model, images = noisy_digits_like()
-    found = Model(model).ensemble(images, Averaging())
+    found = Model(model).ensemble(images, EnsembleConfig())
     assert not found.samples.any()
     assert not found.mutual_information.any()
     assert (found.entropy > 0).all()
@@ -224,7 +226,7 @@ def test_callers_do_not_disturb_each_other() -> None:
         {"samples": 3, "seed": 1, "threads": 2},
         {"samples": 3, "seed": 2, "threads": 2},
         {"samples": 3, "seed": 2, "antithetic": True},
-        {"samples": "auto", "seed": 3, "error": 0.3, "threads": 2},
+        {"samples": "auto", "seed": 3, "error_rate": 0.3, "threads": 2},
         {"samples": 7, "seed": 4},
         {"samples": 0},
     ]
@@ -337,8 +339,8 @@ def test_damaged_noise_does_not_reach_the_kernels(
         ({"samples": 2.0}, "got 2.0"),
         ({"samples": True}, "got True"),
         ({"samples": "many"}, "'many'"),
-        ({"samples": "auto", "most_samples": 0}, "most_samples"),
-        ({"samples": "auto", "error": 0.0}, "error"),
+        ({"samples": "auto", "max_samples": 0}, "max_samples"),
+        ({"samples": "auto", "error_rate": 0.0}, "error_rate"),
         ({"samples": 1, "seed": -1}, "seed from 0 to 2"),
         ({"samples": 1, "seed": 2**64}, "seed from 0 to 2"),
         ({"samples": 1, "image_offset": -1}, "image offset"),

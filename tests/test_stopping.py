@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.errors import UsageError
 from bnnkit.runtime.stopping import SPREAD, is_safe, upper_tail
 
@@ -205,12 +205,12 @@ def test_half_of_the_samples_are_enough_for_a_data_set() -> None:
 
 
 @pytest.mark.parametrize("error", [0.0, 1.0, -1.0, math.nan, "a"])
-def test_an_error_is_a_probability(error: Any) -> None:
-    with pytest.raises(UsageError, match="expected an error between 0 and 1"):
-        Averaging(error=error)
+def test_an_error_rate_is_a_probability(error: Any) -> None:
+    with pytest.raises(UsageError, match="expected error_rate between 0 and 1"):
+        EnsembleConfig(error_rate=error)
 
 
 @pytest.mark.parametrize("most", [0, 2.5, True, "5", 1025])
-def test_most_is_a_number_of_samples(most: Any) -> None:
-    with pytest.raises(UsageError, match="expected most_samples from 1 to 1024"):
-        Averaging(most=most)
+def test_max_samples_is_a_number_of_samples(most: Any) -> None:
+    with pytest.raises(UsageError, match="expected max_samples from 1 to 1024"):
+        EnsembleConfig(max_samples=most)

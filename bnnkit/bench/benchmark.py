@@ -20,8 +20,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.averaging import Averaging
 from bnnkit.artifact.check import is_stochastic
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.graph import from_model
 from bnnkit.bench.contestants import CONTESTANTS, open_contestant
 from bnnkit.engines.engine import Engine, SamplingEngine
@@ -30,7 +30,7 @@ from bnnkit.errors import BnnkitError, UsageError
 Array = NDArray[Any]
 Job = Callable[[], object]
 
-DETERMINISTIC = Averaging()
+DETERMINISTIC = EnsembleConfig()
 WARM_UP_S = 0.3
 BLOCK_S = 0.03
 """How long an engine runs in one round."""
@@ -123,7 +123,7 @@ def benchmark(
     threads: Sequence[int] = (1,),
     batches: Sequence[int] = (1,),
     seconds: float = 2.0,
-    averaging: Averaging = DETERMINISTIC,
+    config: EnsembleConfig = DETERMINISTIC,
     tflite: bytes | None = None,
 ) -> Benchmark:
     """Measure engines on random inputs.
@@ -134,7 +134,7 @@ def benchmark(
         threads: Numbers of threads.
         batches: Numbers of images in a run.
         seconds: For each engine, batch size and number of threads, warm-up aside.
-        averaging: What engines that can draw samples average in a run.
+        config: The ensemble that engines with samples compute in each run.
         tflite: The content of the .tflite file that became the artifact, which LCE runs as it is.
 
     Raises:
@@ -142,9 +142,9 @@ def benchmark(
             samples are asked of a deterministic file, or as many as images need.
     """
     _check(engines, [*threads, *batches, seconds])
-    if averaging.samples != 0 and not is_stochastic(model):
-        raise UsageError(f"the file is deterministic: expected 0 samples, got {averaging.samples}")
-    if averaging.samples == "auto":
+    if config.samples != 0 and not is_stochastic(model):
+        raise UsageError(f"the file is deterministic: expected 0 samples, got {config.samples}")
+    if config.samples == "auto":
         raise UsageError("expected a number of samples, got 'auto': it depends on the images")
     measurements: list[Measurement] = []
     left_out: dict[str, str] = {}
@@ -153,9 +153,9 @@ def benchmark(
         opened = _open(engines, open_one, left_out)
         for batch in batches if opened else ():
             images = random_images(model, batch)
-            able = [e for e in opened if _can_run(e, images, averaging, left_out)]
+            able = [e for e in opened if _can_run(e, images, config, left_out)]
             pairs = [(engine, n_threads) for engine in able]
-            measurements += interleave(pairs, images, seconds, averaging) if pairs else []
+            measurements += interleave(pairs, images, seconds, config) if pairs else []
     if not measurements:
         raise UsageError(
             "no engine can be measured: " + "; ".join(f"{n}: {why}" for n, why in left_out.items())
@@ -197,12 +197,12 @@ def _open(
 
 
 def _can_run(
-    engine: Engine, images: Array, averaging: Averaging, left_out: dict[str, str]
+    engine: Engine, images: Array, config: EnsembleConfig, left_out: dict[str, str]
 ) -> bool:
     """Whether an engine takes a batch of images: a file may fix another."""
     try:
         engine.check(images)
-        _job(engine, images, averaging)[0]()
+        _job(engine, images, config)[0]()
     except BnnkitError as error:
         left_out[engine.name] = str(error)
         return False
@@ -213,7 +213,7 @@ def interleave(
     engines: Sequence[tuple[Engine, int]],
     images: Array,
     seconds: float,
-    averaging: Averaging = DETERMINISTIC,
+    config: EnsembleConfig = DETERMINISTIC,
 ) -> list[Measurement]:
     """Measure engines in the same rounds.
 
@@ -222,9 +222,9 @@ def interleave(
         images: (N, *input_shape), of the input's dtype, which all engines take; all of them in a
             run.
         seconds: For each engine, warm-up aside.
-        averaging: As in `benchmark`.
+        config: As in `benchmark`.
     """
-    jobs = [_job(engine, images, averaging) for engine, _ in engines]
+    jobs = [_job(engine, images, config) for engine, _ in engines]
     runs = [max(1, round(BLOCK_S / _warm_up(job))) for job, _ in jobs]
     wall: list[list[Array]] = [[] for _ in engines]
     cpu: list[list[float]] = [[] for _ in engines]
@@ -251,11 +251,11 @@ def interleave(
     ]
 
 
-def _job(engine: Engine, images: Array, averaging: Averaging) -> tuple[Job, int]:
+def _job(engine: Engine, images: Array, config: EnsembleConfig) -> tuple[Job, int]:
     """What is timed, and how many samples it averages."""
-    samples = averaging.samples if isinstance(engine, SamplingEngine) else 0
+    samples = config.samples if isinstance(engine, SamplingEngine) else 0
     if samples and samples != "auto":
-        return lambda: engine.ensemble(images, averaging), samples
+        return lambda: engine.ensemble(images, config), samples
     return lambda: engine.run(images), 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import onnx
 
-from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.atomic import write_text
 from bnnkit.bench.benchmark import Benchmark, benchmark, random_images
 from bnnkit.bench.contestants import CONTESTANTS
@@ -93,7 +93,7 @@ def command(
 
     The engines take turns on the same random inputs, so that the machine's moods hit all alike.
     """
-    averaging = Averaging(samples=samples, seed=seed, antithetic=antithetic)
+    config = EnsembleConfig(samples=samples, seed=seed, antithetic=antithetic)
     if json_file is not None:
         check_not_read(json_file, model)
         check_file(json_file)
@@ -106,7 +106,7 @@ def command(
             threads=threads,
             batches=batches,
             seconds=seconds,
-            averaging=averaging,
+            config=config,
             tflite=tflite,
         )
         steps = _profile(network, threads[0], batches[0]) if profile else []

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from bnnkit import data
-from bnnkit.artifact.averaging import Averaging, Samples
 from bnnkit.artifact.calibration_record import CalibrationSource, read_calibration
 from bnnkit.artifact.check import metadata
+from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_file, check_not_read
 from bnnkit.cli.console import print_json, progress, write
@@ -63,8 +63,8 @@ def command(
     samples: tuple[Samples, ...],
     seed: int,
     antithetic: bool,
-    error: float,
-    most_samples: int,
+    error_rate: float,
+    max_samples: int,
     threads: int,
     as_json: bool,
     plot: Path | None,
@@ -79,8 +79,14 @@ def command(
     from 0 to 2. ece: the expected calibration error, from 0 to 1, in 15 bins. With several numbers
     of samples there is a line for each, and JSON is a list.
     """
-    averagings = [
-        Averaging(samples=s, seed=seed, antithetic=antithetic, error=error, most=most_samples)
+    configs = [
+        EnsembleConfig(
+            samples=s,
+            seed=seed,
+            antithetic=antithetic,
+            error_rate=error_rate,
+            max_samples=max_samples,
+        )
         for s in samples
     ]
     if plot is not None:
@@ -91,7 +97,7 @@ def command(
     opened = _opened(path, threads)
     dataset = data.load(name, data_dir) if name else _load(opened.trained_on, data_dir, path)
     images = as_model_takes(dataset.x_test, opened.input_shape)
-    found, probabilities = _evaluate(opened.network, images, dataset.y_test, averagings)
+    found, probabilities = _evaluate(opened.network, images, dataset.y_test, configs)
     title = f"{path.name} on {dataset.name}"
     if plot is not None and len(found) == 1:
         draw_reliability(probabilities, dataset.y_test, plot, title=title)
@@ -167,14 +173,12 @@ def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dat
 
 
 def _evaluate(
-    network: Network, images: Array, labels: Array, averagings: list[Averaging]
+    network: Network, images: Array, labels: Array, configs: list[EnsembleConfig]
 ) -> tuple[list[Evaluation], Array]:
     """What came of each, and the probabilities of the last."""
     found = []
-    with progress("evaluating", len(averagings) * len(images)) as advance:
-        for averaging in averagings:
-            evaluation, probabilities = evaluate(
-                network, images, labels, averaging, advance=advance
-            )
+    with progress("evaluating", len(configs) * len(images)) as advance:
+        for config in configs:
+            evaluation, probabilities = evaluate(network, images, labels, config, advance=advance)
             found.append(evaluation)
     return found, probabilities

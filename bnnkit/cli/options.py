@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from bnnkit.artifact.averaging import ERROR, MOST, Samples
+from bnnkit.artifact.ensemble_config import DEFAULT_ERROR_RATE, DEFAULT_MAX_SAMPLES, Samples
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Item = TypeVar("Item", str, int, Samples)
@@ -103,22 +103,22 @@ def antithetic(command: Decorated) -> Decorated:
 
 
 def adaptive(command: Decorated) -> Decorated:
-    """The options of --samples auto: --error and --most-samples."""
+    """The options of --samples auto: --error-rate and --max-samples."""
     command = click.option(
-        "--most-samples",
+        "--max-samples",
         type=int,
-        default=MOST,
+        default=DEFAULT_MAX_SAMPLES,
         show_default=True,
         metavar="M",
-        help="Of --samples auto: how many the whole ensemble has.",
+        help="For --samples auto: the number of samples of the whole ensemble.",
     )(command)
     return click.option(
-        "--error",
+        "--error-rate",
         type=float,
-        default=ERROR,
+        default=DEFAULT_ERROR_RATE,
         show_default=True,
-        help="Of --samples auto: the probability, as estimated from the samples so far, with "
-        "which an image may stop at another class than that of the whole ensemble.",
+        help="For --samples auto: the accepted probability that the whole ensemble would give an "
+        "image another class than the samples drawn for it so far.",
     )(command)
 
 

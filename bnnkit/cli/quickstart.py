@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from bnnkit import data
-from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.atomic import write_text
 from bnnkit.bench.benchmark import benchmark
 from bnnkit.cli import options
@@ -159,7 +159,7 @@ class _Tour:
         _say(f"bnnkit eval {self.model} --samples {','.join(map(str, SAMPLES))}")
         network, images = open_file("bnnkit", self.model), self.dataset.x_test
         found = [
-            evaluate(network, images, self.dataset.y_test, Averaging(samples=samples))[0]
+            evaluate(network, images, self.dataset.y_test, EnsembleConfig(samples=samples))[0]
             for samples in SAMPLES
         ]
         print_evaluations(found, f"{self.model} on digits, {len(images)} images")

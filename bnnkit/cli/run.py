@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from bnnkit.artifact.averaging import Averaging, Samples
+from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_not_read, check_output, read_array, write_arrays
 from bnnkit.cli.console import progress
@@ -58,8 +58,8 @@ def command(
     samples: Samples | None,
     seed: int,
     antithetic: bool,
-    error: float,
-    most_samples: int,
+    error_rate: float,
+    max_samples: int,
 ) -> None:
     """Run a model on the inputs of a .npy file.
 
@@ -70,8 +70,12 @@ def command(
     then also holds, for each image, their entropy, the part of it that is due to the sampling
     (mutual_information), both in nats, and how many samples were used.
     """
-    averaging = Averaging(
-        samples=samples or 0, seed=seed, antithetic=antithetic, error=error, most=most_samples
+    config = EnsembleConfig(
+        samples=samples or 0,
+        seed=seed,
+        antithetic=antithetic,
+        error_rate=error_rate,
+        max_samples=max_samples,
     )
     check_not_read(output, model, inputs)
     network, tflite = read_with_source(model)
@@ -92,7 +96,7 @@ def command(
     if samples is None:
         arrays = _outputs(opened, images)
     else:
-        arrays = _ensemble(opened, images, averaging)
+        arrays = _ensemble(opened, images, config)
         if samples == "auto":
             click.echo(f"samples of an image: {arrays['samples'].mean():.2f} on average")
         if output.suffix == ".npy":
@@ -129,12 +133,12 @@ def _check_rows(names: Sequence[str], outputs: Sequence[Array], images: int) -> 
             )
 
 
-def _ensemble(engine: Engine, images: Array, averaging: Averaging) -> dict[str, Array]:
+def _ensemble(engine: Engine, images: Array, config: EnsembleConfig) -> dict[str, Array]:
     """The probabilities of the ensemble, and how unsure it is, by name."""
     parts = []
     with progress("running", len(images)) as advance:
         for start in range(0, len(images), BATCH):
             batch = images[start : start + BATCH]
-            parts.append(vars(engine.ensemble(batch, averaging, image_offset=start)))
+            parts.append(vars(engine.ensemble(batch, config, image_offset=start)))
             advance(len(batch))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

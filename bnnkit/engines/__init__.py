@@ -19,7 +19,7 @@ import onnx
 from numpy.typing import NDArray
 
 import bnnkit
-from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.reference import Reference, signs_of
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines.engine import Engine, SamplingEngine
@@ -66,10 +66,12 @@ class Runtime(SamplingEngine):
         # The deterministic pass has signs before a pool that the file has behind it.
         return {name: signs for name, signs in traced.items() if name in self._signs}
 
-    def ensemble(self, images: Array, averaging: Averaging, *, image_offset: int = 0) -> Ensemble:
+    def ensemble(
+        self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
+    ) -> Ensemble:
         """As `Engine.ensemble`; what does not depend on the noise is computed once."""
         return self._model.ensemble(
-            images, averaging, threads=self._threads, image_offset=image_offset
+            images, config, threads=self._threads, image_offset=image_offset
         )
 
 

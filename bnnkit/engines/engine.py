@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.averaging import Averaging
 from bnnkit.artifact.check import is_stochastic
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.graph import from_model
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
@@ -51,7 +51,9 @@ class Engine(ABC):
     def trace(self, images: Array) -> dict[str, Array]:
         """Every value that is signs, by name: uint8, in ONNX's layout, 0 is -1 and 2 is +1."""
 
-    def ensemble(self, images: Array, averaging: Averaging, *, image_offset: int = 0) -> Ensemble:
+    def ensemble(
+        self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
+    ) -> Ensemble:
         """Class probabilities averaged over samples of the noise, and how unsure they are.
 
         Those of a pass are the softmax of the first output, or that output where it is
@@ -59,16 +61,16 @@ class Engine(ABC):
 
         Args:
             images: As in `run`.
-            averaging: Over what.
+            config: Which samples to average.
             image_offset: The number of the first image, by which its noise is drawn.
 
         Raises:
             UsageError: Samples are asked of a deterministic file, or of an engine without them.
         """
-        if averaging.samples != 0:
+        if config.samples != 0:
             raise UsageError(
                 f"the engine {self.name} has the deterministic pass only: expected samples=0, got"
-                f" {averaging.samples}"
+                f" {config.samples}"
             )
         return Ensemble.of_deterministic(self._probabilities(self.run(images)))
 
@@ -123,14 +125,16 @@ class SamplingEngine(Engine):
             UsageError: A sample of a deterministic file.
         """
 
-    def ensemble(self, images: Array, averaging: Averaging, *, image_offset: int = 0) -> Ensemble:
+    def ensemble(
+        self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
+    ) -> Ensemble:
         """As `Engine.ensemble`; every image has as many passes as the one that needs most."""
-        if averaging.samples == 0:
-            return super().ensemble(images, averaging)
+        if config.samples == 0:
+            return super().ensemble(images, config)
         return ensemble_of_passes(
             lambda sample: self._probabilities(self.run(images, sample)),
             len(images),
-            averaging,
+            config,
             image_offset,
         )
 
@@ -157,7 +161,7 @@ class SamplingEngine(Engine):
 def ensemble_of_passes(
     run: Callable[[Sample], NDArray[np.float32]],
     images: int,
-    averaging: Averaging,
+    config: EnsembleConfig,
     image_offset: int,
 ) -> Ensemble:
     """Average passes over a batch.
@@ -165,18 +169,18 @@ def ensemble_of_passes(
     Args:
         run: Gives the class probabilities of all images in a sample, (N, K).
         images: N.
-        averaging: Over one sample or more, or "auto": until no image needs another.
+        config: Which samples to average; at least one, or "auto": until no image needs another.
         image_offset: The number of the first image.
     """
-    first = Sample(seed=averaging.seed, image_offset=image_offset, antithetic=averaging.antithetic)
+    first = Sample(seed=config.seed, image_offset=image_offset, antithetic=config.antithetic)
 
     def draw(places: NDArray[np.int64], start: int, end: int) -> NDArray[np.float32]:
         passes = [run(replace(first, index=index)) for index in range(start, end)]
         return np.stack(passes, axis=1)[places]
 
-    if averaging.samples == "auto":
-        return adaptive(draw, images, averaging.most, averaging.error)
-    return fixed(draw, images, averaging.samples)
+    if config.samples == "auto":
+        return adaptive(draw, images, config.max_samples, config.error_rate)
+    return fixed(draw, images, config.samples)
 
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bnnkit.artifact.averaging import Averaging
+from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines.engine import ensemble_of_passes
 from bnnkit.nn import sampling
@@ -35,7 +35,9 @@ class TorchNetwork:
         """Refuse what the network does not take, as `check_inputs`."""
         check_inputs(images, self._shape, self._dtype)
 
-    def ensemble(self, images: Array, averaging: Averaging, *, image_offset: int = 0) -> Ensemble:
+    def ensemble(
+        self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
+    ) -> Ensemble:
         """As `SamplingEngine.ensemble`.
 
         A sign of a sum may differ from the file's where the rounding of batch norm decides, about
@@ -45,10 +47,10 @@ class TorchNetwork:
             UsageError: Samples are asked of a network without noise.
         """
         x = torch.from_numpy(images)
-        if averaging.samples == 0:
+        if config.samples == 0:
             return Ensemble.of_deterministic(self._probabilities(x, None))
         return ensemble_of_passes(
-            lambda sample: self._probabilities(x, sample), len(images), averaging, image_offset
+            lambda sample: self._probabilities(x, sample), len(images), config, image_offset
         )
 
     def _probabilities(self, x: torch.Tensor, sample: Sample | None) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bnnkit.artifact.averaging import Samples
+from bnnkit.artifact.ensemble_config import Samples
 from bnnkit.evaluation.evaluate import Evaluation
 from bnnkit.plots import new_figure, save
 

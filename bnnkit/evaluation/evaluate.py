@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.averaging import Averaging, Samples
+from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
 from bnnkit.evaluation import metrics
 from bnnkit.runtime.ensemble import Ensemble
 
@@ -22,7 +22,9 @@ class Network(Protocol):
     def check(self, images: Array) -> None:
         """Refuse what it does not take."""
 
-    def ensemble(self, images: Array, averaging: Averaging, *, image_offset: int = 0) -> Ensemble:
+    def ensemble(
+        self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
+    ) -> Ensemble:
         """As `Engine.ensemble`."""
 
 
@@ -53,7 +55,7 @@ def evaluate(
     network: Network,
     images: Array,
     labels: Array,
-    averaging: Averaging,
+    config: EnsembleConfig,
     *,
     advance: Callable[[int], object] = lambda n_images: None,
 ) -> tuple[Evaluation, NDArray[np.float32]]:
@@ -63,7 +65,7 @@ def evaluate(
         network: The network.
         images: (N, ...), the first of which is image 0.
         labels: (N,).
-        averaging: Over what.
+        config: Which samples to average.
         advance: Called with the number of images done since the last call.
 
     Returns:
@@ -74,18 +76,18 @@ def evaluate(
             probabilities of the labels' classes.
     """
     network.check(images)
-    network.ensemble(images[:BATCH], averaging)  # what is done once is not of an image
+    network.ensemble(images[:BATCH], config)  # what is done once is not of an image
     start = time.perf_counter()
     parts = []
     for first in range(0, len(images), BATCH):
         batch = images[first : first + BATCH]
-        parts.append(network.ensemble(batch, averaging, image_offset=first))
+        parts.append(network.ensemble(batch, config, image_offset=first))
         advance(len(batch))
     seconds = time.perf_counter() - start
     found = Ensemble.joined(parts)
     p = found.probabilities
     return Evaluation(
-        samples=averaging.samples,
+        samples=config.samples,
         mean_samples=float(found.samples.mean()),
         accuracy=metrics.accuracy(p, labels),
         nll=metrics.nll(p, labels),
