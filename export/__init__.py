@@ -1,35 +1,53 @@
-"""PyTorch to ONNX: the bit-packed artifact of docs/artifact.md, and the report on what is in it.
+"""Export: from a torch model, or from another tool's ONNX file, to an artifact and to TFLite.
 
-What is named here needs torch and onnx-ir, which are imported when it is first asked for;
-`bnnkit.artifact.report` needs neither.
+The names below need torch and onnx-ir, which are imported on first use; `bnnkit.artifact.report`
+needs neither.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 if __name__ != "bnnkit.export":
     raise ImportError("import this package as bnnkit.export, not as export")
 
 if TYPE_CHECKING:
-    from bnnkit.export.laws import sign_laws
+    from bnnkit.export.from_onnx.convert import convert_onnx
+    from bnnkit.export.from_torch.export_onnx import export_onnx
+    from bnnkit.export.from_torch.noisy_thresholds import noisy_thresholds
     from bnnkit.export.metadata import Metadata
-    from bnnkit.export.to_onnx import export_onnx
+    from bnnkit.export.tflite.to_tflite import export_tflite, to_tflite
 
-__all__ = ["Metadata", "export_onnx", "sign_laws"]
+__all__ = [
+    "Metadata",
+    "convert_onnx",
+    "export_onnx",
+    "export_tflite",
+    "noisy_thresholds",
+    "to_tflite",
+]
 
-_HOMES = {
-    "Metadata": "bnnkit.export.metadata",
-    "export_onnx": "bnnkit.export.to_onnx",
-    "sign_laws": "bnnkit.export.laws",
+_MODULES = {
+    "Metadata": "metadata",
+    "convert_onnx": "from_onnx.convert",
+    "export_onnx": "from_torch.export_onnx",
+    "export_tflite": "tflite.to_tflite",
+    "noisy_thresholds": "from_torch.noisy_thresholds",
+    "to_tflite": "tflite.to_tflite",
 }
+_DEPRECATED = {"sign_laws": "noisy_thresholds"}
 _EXTRA = ("torch", "onnx_ir", "onnxscript")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name in _DEPRECATED:
+        message = f"bnnkit.export.{name} is deprecated; use bnnkit.export.{_DEPRECATED[name]}"
+        warn(message, DeprecationWarning, stacklevel=2)
+        name = _DEPRECATED[name]
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(import_module(_HOMES[name]), name)
+        return getattr(import_module(f"bnnkit.export.{_MODULES[name]}"), name)
     except ModuleNotFoundError as error:
         from bnnkit.errors import MissingExtraError
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import bnnkit
 from bnnkit.artifact.format import DOMAIN, Mode
 from bnnkit.export.graph import array, nodes
-from bnnkit.export.passes.signs import signs_of
+from bnnkit.export.passes.lower_signs import sign_record
 
 FORMAT: Final = 1
 
@@ -58,7 +58,7 @@ def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str,
 
 
 def _signs(graph: ir.Graph) -> list[dict[str, str]]:
-    records = [signs_of(value) for node in graph for value in node.outputs]
+    records = [sign_record(value) for node in graph for value in node.outputs]
     return [{"name": r.name, "noise": r.noise} for r in records if r is not None and r.is_output]
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from bnnkit.export.marked_graph import marked_graph
+from bnnkit.export.from_torch.marked_graph import marked_graph
 
 
 class Mark(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from bnnkit.export.from_onnx.convert import to_artifact
+from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.runtime import Model
 
 Array = NDArray[Any]
@@ -61,7 +61,7 @@ def operators(model: onnx.ModelProto) -> list[str]:
 
 def assert_same(source: onnx.ModelProto, x: Array) -> onnx.ModelProto:
     """Convert, and compare bits; the artifact."""
-    artifact, departures = to_artifact(source)
+    artifact, departures = from_onnx(source)
     assert departures.remapped == ()
     want = run(source, x)
     np.testing.assert_array_equal(run(artifact, x), want)

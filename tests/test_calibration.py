@@ -18,7 +18,7 @@ from bnnkit.cli.group import bnnkit_command
 from bnnkit.data import Dataset
 from bnnkit.deployment import calibrate as calibration
 from bnnkit.deployment.calibrate import SAMPLES, calibrate, images_to_see
-from bnnkit.export.to_onnx import to_artifact
+from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.nn.sampling import sampling
 from bnnkit.runtime import Model
 
@@ -80,7 +80,7 @@ def test_the_report_tells_what_has_moved() -> None:
         model[4].get_buffer("running_mean").fill_(100)
         model[4].get_buffer("running_var").fill_(25)
     before = statistics(model)
-    plain = Model(to_artifact(model, torch.from_numpy(few.x_test[:1])))
+    plain = Model(from_torch(model, torch.from_numpy(few.x_test[:1])))
     found = calibrate(model, few, "samples")
     after = statistics(model)
     assert (found.data, found.mode, found.images, found.test_images) == (
@@ -96,7 +96,7 @@ def test_the_report_tells_what_has_moved() -> None:
         assert norm.mean_shift == pytest.approx(float(shift), rel=1e-5)
         ratio = np.median((variance / old_variance).numpy())
         assert norm.variance_ratio == pytest.approx(float(ratio), rel=1e-5)
-    calibrated = Model(to_artifact(model, torch.from_numpy(few.x_test[:1])))
+    calibrated = Model(from_torch(model, torch.from_numpy(few.x_test[:1])))
     for accuracy, file in ((found.before, plain), (found.after, calibrated)):
         for samples, told in ((0, accuracy.deterministic), (SAMPLES, accuracy.samples)):
             classes = file.predict(few.x_test, samples=samples).argmax(axis=1)

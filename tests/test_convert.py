@@ -10,7 +10,7 @@ from onnx_graphs import assert_same, dense_with_sign, network, operators, run
 
 from bnnkit.errors import BnnkitError, FileError, UnsupportedError, UsageError
 from bnnkit.export.from_onnx import convert_onnx
-from bnnkit.export.from_onnx.convert import to_artifact
+from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.runtime import Model
 
 LAYERS = {
@@ -82,7 +82,7 @@ def test_zeros_and_ones_are_no_signs() -> None:
     body = "p = Greater(x, zero) s = Cast<to = 1>(p) c = MatMul(s, w)"
     weight = np.ones((12, 8), np.float32)
     source = network(body, "float[N, 12] x", "float[N, 8] c", {"w": weight})
-    artifact, _ = to_artifact(source)
+    artifact, _ = from_onnx(source)
     assert operators(artifact)[:2] == ["Greater", "Cast"]
     x = np.random.default_rng(0).normal(size=(4, 12)).astype("f")
     np.testing.assert_array_equal(run(artifact, x), run(source, x))
@@ -110,7 +110,7 @@ def test_the_batch_becomes_free(form: str) -> None:
     weight = np.random.default_rng(0).choice([-1.0, 1.0], (24, 5)).astype(np.float32)
     types = (f"float[{batch}, 6, 2, 2] x", f"float[{batch}, 5] y")
     source = network(sign + body + end, *types, {**constants, "w": weight})
-    artifact, _ = to_artifact(source)
+    artifact, _ = from_onnx(source)
     x = np.random.default_rng(1).normal(size=(11, 6, 2, 2)).astype(np.float32)
     want = np.where(x > 0, 1, -1).reshape(11, 24) @ weight
     np.testing.assert_array_equal(run(artifact, x), want)
@@ -141,7 +141,7 @@ def test_what_cannot_be_converted_is_named(case: str) -> None:
     body, x, words = REFUSED[case]
     kind = "double" if "double" in x else "float"
     with pytest.raises(UnsupportedError, match=words):
-        to_artifact(network(body, x, f"{kind}[N, M] c"))
+        from_onnx(network(body, x, f"{kind}[N, M] c"))
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_weights_in_another_file(tmp_path: Path) -> None:
 
 
 def test_the_same_source_gives_the_same_bytes() -> None:
-    first, second = (to_artifact(dense_with_sign(7, 0))[0] for _ in range(2))
+    first, second = (from_onnx(dense_with_sign(7, 0))[0] for _ in range(2))
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(
         deterministic=True
     )

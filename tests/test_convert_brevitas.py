@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.report import report
-from bnnkit.export.from_onnx.convert import to_artifact
+from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.runtime import Model
 
 SMALL = Path(__file__).parent / "data" / "brevitas"
@@ -66,9 +66,9 @@ def test_there_are_files_of_every_exporter() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".onnx.gz"))
 def test_scores_are_those_of_qonnx(path: Path) -> None:
-    model, departures = to_artifact(source_in(path))
+    model, differences = from_onnx(source_in(path))
     images, want = golden(path)
-    assert departures.remapped == ()  # BipolarQuant gives +1 for 0, as we do
+    assert differences.remapped == ()  # BipolarQuant gives +1 for 0, as we do
     assert_golden(onnxruntime_scores(model, images), want, path.name)
     assert_golden(np.asarray(Model(model).run(images)), want, path.name)
     (scores,) = Reference(model).run(images[:8])
@@ -78,7 +78,7 @@ def test_scores_are_those_of_qonnx(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".onnx.gz"))
 def test_binary_weights_take_a_bit_each(path: Path) -> None:
     source = source_in(path)
-    model, _ = to_artifact(source)
+    model, _ = from_onnx(source)
     found = report(model, model.ByteSize())
     assert found.is_near_ideal_size
     weights = [prod(t.dims) for t in source.graph.initializer if len(t.dims) in (2, 4)]
@@ -93,7 +93,7 @@ def test_binary_weights_take_a_bit_each(path: Path) -> None:
 
 @pytest.mark.parametrize("exporter", ["script", "script_clean", "dynamo", "dynamo_clean"])
 def test_what_is_binary_in_cnv(exporter: str) -> None:
-    model, _ = to_artifact(source_in(SMALL / f"cnv_narrow_1w1a.{exporter}.onnx.gz"))
+    model, _ = from_onnx(source_in(SMALL / f"cnv_narrow_1w1a.{exporter}.onnx.gz"))
     found = report(model, model.ByteSize())
     first, *others = found.layers
     assert (first.kind, first.reason) == (
@@ -110,7 +110,7 @@ def test_what_is_binary_in_cnv(exporter: str) -> None:
 
 
 def test_names_are_those_of_the_modules() -> None:
-    model, _ = to_artifact(source_in(SMALL / "cnv_narrow_1w1a.script.onnx.gz"))
+    model, _ = from_onnx(source_in(SMALL / "cnv_narrow_1w1a.script.onnx.gz"))
     found = report(model, model.ByteSize())
     assert [layer.name for layer in found.layers[:3]] == [
         f"conv_features.{index}" for index in (1, 4, 8)
@@ -119,7 +119,7 @@ def test_names_are_those_of_the_modules() -> None:
 
 
 def test_two_bit_activations_stay_standard_operators() -> None:
-    model, _ = to_artifact(source_in(SMALL / "tfc_1w2a.script.onnx.gz"))
+    model, _ = from_onnx(source_in(SMALL / "tfc_1w2a.script.onnx.gz"))
     operators = [node.op_type for node in model.graph.node]
     assert operators.count("Round") == 4
     assert operators.count("BinaryWeight") == 4
@@ -127,7 +127,7 @@ def test_two_bit_activations_stay_standard_operators() -> None:
 
 
 def test_any_batch_runs() -> None:
-    model, _ = to_artifact(source_in(SMALL / "tfc_1w1a.dynamo.onnx.gz"))
+    model, _ = from_onnx(source_in(SMALL / "tfc_1w1a.dynamo.onnx.gz"))
     images, want = golden(SMALL / "tfc_1w1a.dynamo.onnx.gz")
     for size in (1, 7):
         np.testing.assert_array_equal(Model(model).run(images[:size]), want[:size])

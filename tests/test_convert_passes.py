@@ -15,12 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.from_onnx.batch_norms import split_batch_norms
 from bnnkit.export.from_onnx.comparisons import at_least
-from bnnkit.export.from_onnx.convert import to_artifact
-from bnnkit.export.from_onnx.paths import name_paths
-from bnnkit.export.from_onnx.quantizers import lower_quantizers
-from bnnkit.export.from_onnx.weights import scales
+from bnnkit.export.from_onnx.convert import from_onnx
+from bnnkit.export.from_onnx.mark_weights import scales
+from bnnkit.export.from_onnx.module_paths import set_module_paths
+from bnnkit.export.from_onnx.qonnx_quantizers import lower_quantizers
+from bnnkit.export.from_onnx.split_batch_norms import split_batch_norms
 
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
@@ -141,7 +141,7 @@ def test_every_name_of_the_domain(domain: str) -> None:
     model = model_of(node, shape=(2, 3), s=np.float32(0.5))
     model.opset_import.append(helper.make_opsetid("finn.custom_op.general", 1))
     model.opset_import.append(helper.make_opsetid("onnx.brevitas", 1))
-    artifact, departures = to_artifact(model)
+    artifact, differences = from_onnx(model)
     x = np.array([[0, -0.0, 3], [-1, 1, -1e-30]], np.float32)
     session = ort.InferenceSession(
         artifact.SerializeToString(), providers=["CPUExecutionProvider"]
@@ -149,7 +149,7 @@ def test_every_name_of_the_domain(domain: str) -> None:
     np.testing.assert_array_equal(
         session.run(None, {"input": x})[0], [[0.5, 0.5, 0.5], [-0.5, 0.5, -0.5]]
     )
-    assert departures.remapped == ()
+    assert differences.remapped == ()
 
 
 @pytest.mark.parametrize("shape", [(5, 1000), (2, 1000, 3, 5), (3, 1000, 1, 1)])
@@ -210,7 +210,7 @@ def test_paths(name: str, weight: str, path: str) -> None:
     model = ir.from_proto(
         model_of(node, shape=(1, 1, 3, 3), **{weight: np.ones((1, 1, 1, 1), np.float32)})
     )
-    name_paths(model.graph)
+    set_module_paths(model.graph)
     assert ir.to_proto(model).graph.node[0].metadata_props[0].value == repr(["", path, "Conv"])
 
 

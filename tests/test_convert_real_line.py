@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from onnx_graphs import NUMBERS, assert_same, network, operators, run
 
-from bnnkit.export.from_onnx.convert import to_artifact
-from bnnkit.export.from_onnx.real_line import LARGEST, first_where, number_of, real_of
+from bnnkit.export.from_onnx.convert import from_onnx
+from bnnkit.export.from_onnx.piecewise.float32_line import (
+    LARGEST_ORDINAL,
+    first_where,
+    from_ordinal,
+    ordinal,
+)
 
 ONES = np.ones((1, 10), np.float32)
 CONSTANTS = {
@@ -98,10 +103,10 @@ ESTIMATORS = {
 @pytest.mark.parametrize("form", ESTIMATORS)
 def test_what_a_straight_through_estimator_leaves(form: str) -> None:
     source = network(ESTIMATORS[form], "float[N, 10] x", "float[N, 10] y")
-    artifact, departures = to_artifact(source)
+    artifact, differences = from_onnx(source)
     assert operators(artifact) == ["Sign", "DequantizeLinear"]
-    assert len(departures.remapped) == 1  # of torch.sign
-    (rounded,) = departures.rounded_signs
+    assert len(differences.remapped) == 1  # of torch.sign
+    (rounded,) = differences.rounded_signs
     x = np.random.default_rng(0).normal(size=(2000, 10)).astype(np.float32)
     x = np.concatenate([x, NUMBERS[None, :8].repeat(2, 1)[:, :10]])
     want, got = run(source, x), run(artifact, x)
@@ -112,9 +117,9 @@ def test_what_a_straight_through_estimator_leaves(form: str) -> None:
 
 def test_a_sign_that_is_written_with_its_zero_is_not_remapped() -> None:
     body = "a = Sign(x) b = Add(a, tenth) s = Sign(b) d = Sub(s, x) y = Add(d, x)"
-    _, departures = to_artifact(network(body, "float[N, 10] x", "float[N, 10] y"))
-    assert departures.remapped == ()
-    assert len(departures.rounded_signs) == 1
+    _, differences = from_onnx(network(body, "float[N, 10] x", "float[N, 10] y"))
+    assert differences.remapped == ()
+    assert len(differences.rounded_signs) == 1
 
 
 NO_SIGNS = {
@@ -139,9 +144,9 @@ def test_what_is_no_sign_stays_as_it_is(form: str) -> None:
     constants = {"big": np.float32(1e20), "magic": np.float32(12582912)}
     body = f"{NO_SIGNS[form]} k = GreaterOrEqual(x, zero) z = Where(k, one, minus)"
     source = network(body, "float[N, 10] x", "float[N, 10] y, float[N, 10] z", constants)
-    artifact, departures = to_artifact(source)
+    artifact, differences = from_onnx(source)
     assert operators(artifact).count("DequantizeLinear") == 1
-    assert departures.remapped == ()
+    assert differences.remapped == ()
     x = np.concatenate([NUMBERS[None], np.linspace(-3, 3, 200, dtype=np.float32).reshape(20, 10)])
     np.testing.assert_array_equal(run(artifact, x), run(source, x))
 
@@ -152,7 +157,7 @@ def test_random_signs_stay_random() -> None:
         "k = Greater(x, zero) z = Where(k, one, minus)"
     )
     source = network(body, "float[N, 10] x", "float[N, 10] y, float[N, 10] z")
-    artifact, _ = to_artifact(source)
+    artifact, _ = from_onnx(source)
     assert {"RandomUniformLike", "Greater", "Where"} <= set(operators(artifact))
 
 
@@ -162,25 +167,25 @@ def test_a_pool_of_a_relu_is_zero_too_often() -> None:
         "k = Greater(x, zero) z = Where(k, one, minus)"
     )
     types = "float[N, 2, 3, 3] x", "float[N, 2, 2, 2] y, float[N, 2, 3, 3] z"
-    artifact, departures = to_artifact(network(body, *types))
-    assert departures.remapped == ()
+    artifact, differences = from_onnx(network(body, *types))
+    assert differences.remapped == ()
     assert operators(artifact).count("DequantizeLinear") == 1
 
 
 def test_the_order_of_the_numbers() -> None:
     x = np.random.default_rng(0).normal(size=1000).astype(np.float32)
     x = np.sort(np.concatenate([x, NUMBERS]))
-    numbers = np.array([number_of(value) for value in x])
+    numbers = np.array([ordinal(value) for value in x])
     assert (np.diff(numbers) >= 0).all()
-    np.testing.assert_array_equal(real_of(numbers), x)
-    assert number_of(-0.0) == number_of(0.0) == 0
-    assert number_of(np.nextafter(np.float32(0.3), np.float32(1))) == number_of(0.3) + 1
-    assert number_of(np.finfo(np.float32).max) == LARGEST
+    np.testing.assert_array_equal(from_ordinal(numbers), x)
+    assert ordinal(-0.0) == ordinal(0.0) == 0
+    assert ordinal(np.nextafter(np.float32(0.3), np.float32(1))) == ordinal(0.3) + 1
+    assert ordinal(np.finfo(np.float32).max) == LARGEST_ORDINAL
 
 
 @pytest.mark.parametrize("limit", [-7e9, -0.3, 0.0, 1e-45, 0.1, 3e38])
 def test_bisection_finds_the_first_number(limit: float) -> None:
-    found = first_where(lambda x: x >= np.float32(limit), -LARGEST, LARGEST)
-    assert found == number_of(limit)
+    found = first_where(lambda x: x >= np.float32(limit), -LARGEST_ORDINAL, LARGEST_ORDINAL)
+    assert found == ordinal(limit)
     assert first_where(lambda x: x > x, -5, 9) == 10
     assert first_where(lambda x: x == x, -5, 9) == -5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx_graphs import network, operators, run
 
-from bnnkit.export.from_onnx.convert import to_artifact
+from bnnkit.export.from_onnx.convert import from_onnx
 
 SIGN = "p = GreaterOrEqual(x, zero) s = Where(p, one, minus) "
 OPTIONS = [
@@ -37,7 +37,7 @@ def test_convolutions_of_sequences(options: str) -> None:
     )
     types = ("float[N, 4, 20] x", "float[N, 6] y")
     source = network(body, *types, constants, opset=18)
-    artifact, _ = to_artifact(source)
+    artifact, _ = from_onnx(source)
     x = rng.normal(size=(5, 4, 20)).astype(np.float32)
     np.testing.assert_allclose(run(artifact, x), run(source, x), rtol=0, atol=1e-6)
     found = operators(artifact)
@@ -53,6 +53,6 @@ def test_what_is_real_stays_a_sequence() -> None:
         "w": rng.normal(size=(8, 4, 3)).astype(np.float32),
         "v": rng.normal(size=(20, 2)).astype(np.float32),
     }
-    artifact, _ = to_artifact(network(body, *types, constants))
+    artifact, _ = from_onnx(network(body, *types, constants))
     assert operators(artifact).count("Conv") == 1
     assert "Unsqueeze" not in operators(artifact)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx_graphs import NUMBERS, assert_same, dense_with_sign, network, operators, run
 
-from bnnkit.export.from_onnx.convert import to_artifact
+from bnnkit.export.from_onnx.convert import from_onnx
 
 SIGNS = {
     "x >= 0": "b = GreaterOrEqual(x, zero) y = Where(b, one, minus)",
@@ -70,11 +70,11 @@ def test_sign_of_an_integer_sum_that_can_be_zero_is_reported(
     fan_in: int, shift: float, is_remapped: bool
 ) -> None:
     source = dense_with_sign(fan_in, shift)
-    artifact, departures = to_artifact(source)
+    artifact, differences = from_onnx(source)
     grid = np.array(np.meshgrid(*[[-1.0, 1.0]] * fan_in), np.float32).reshape(fan_in, -1).T
     want = run(source, np.ascontiguousarray(grid))
     assert (want == 0).any() == is_remapped
-    assert [sign.input for sign in departures.remapped] == ["an integer sum"] * is_remapped
+    assert [sign.input for sign in differences.remapped] == ["an integer sum"] * is_remapped
     np.testing.assert_array_equal(
         run(artifact, np.ascontiguousarray(grid)), np.where(want >= 0, 1, -1)
     )
@@ -82,8 +82,8 @@ def test_sign_of_an_integer_sum_that_can_be_zero_is_reported(
 
 def test_sign_of_a_real_value_is_reported() -> None:
     source = network("y = Sign(x)", "float[N, 10] x", "float[N, 10] y")
-    artifact, departures = to_artifact(source)
-    assert [(sign.input) for sign in departures.remapped] == ["a real value"]
+    artifact, differences = from_onnx(source)
+    assert [(sign.input) for sign in differences.remapped] == ["a real value"]
     np.testing.assert_array_equal(
         run(artifact, NUMBERS[None]), np.where(NUMBERS[None] >= 0, 1, -1)
     )
@@ -97,4 +97,4 @@ def test_zero_padding_makes_odd_fan_ins_even() -> None:
             f"c = Conv<pads = [{pads}]>(s, w) y = Sign(c)"
         )
         source = network(body, "float[N, 1, 5, 5] x", "float[N, 4, H, W] y", {"w": weight})
-        assert len(to_artifact(source)[1].remapped) == expected
+        assert len(from_onnx(source)[1].remapped) == expected

@@ -9,7 +9,7 @@ from onnx import helper
 from onnx_graphs import assert_same, network, operators
 
 from bnnkit.errors import BnnkitError, FileError, UnsupportedError
-from bnnkit.export.from_onnx.convert import to_artifact
+from bnnkit.export.from_onnx.convert import from_onnx
 
 SIGN = "p = GreaterOrEqual(x, zero) y = Where(p, one, minus)"
 TYPES = ("float[N, 12] x", "float[N, 12] y")
@@ -34,20 +34,20 @@ def test_nodes_in_another_order() -> None:
     nodes = list(model.graph.node)[::-1]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    artifact, _ = to_artifact(model)
+    artifact, _ = from_onnx(model)
     assert operators(artifact) == ["Sign", "DequantizeLinear"]
 
 
 def test_values_that_nothing_gives_are_named() -> None:
     model = network("p = Clip(x, low) " + SIGN.replace("p", "q"), *TYPES)
     with pytest.raises(FileError, match=r"that gives 'p' \(Clip\) needs .*'low'"):
-        to_artifact(model)
+        from_onnx(model)
 
 
 def test_nodes_in_a_circle_are_named() -> None:
     model = network("a = Add(x, b) b = Relu(a) y = Sign(a)", *TYPES)
     with pytest.raises(FileError, match="needs what itself gives"):
-        to_artifact(model)
+        from_onnx(model)
 
 
 def test_outputs_without_a_shape() -> None:
@@ -99,13 +99,13 @@ def test_a_constant_that_gives_the_shape_keeps_it() -> None:
 def test_half_precision_is_named() -> None:
     body = "h = Cast<to = 10>(x) s = Sign(h) y = Cast<to = 1>(s)"
     with pytest.raises(UnsupportedError, match=r"'h' \(Cast\) computes in FLOAT16: export it in"):
-        to_artifact(network(body, *TYPES))
+        from_onnx(network(body, *TYPES))
 
 
 def test_batch_norms_in_training_are_named() -> None:
     body = "n, m1, v1 = BatchNormalization<training_mode = 1>(x, g, g, g, g) y = Sign(n)"
     with pytest.raises(UnsupportedError, match="in inference mode"):
-        to_artifact(network(body, *TYPES, {"g": np.ones(12, np.float32)}))
+        from_onnx(network(body, *TYPES, {"g": np.ones(12, np.float32)}))
 
 
 def test_weights_in_a_file_that_is_missing(tmp_path: Path) -> None:

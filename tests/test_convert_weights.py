@@ -5,8 +5,8 @@ import pytest
 from onnx_graphs import Array, assert_same, network, operators, run
 
 from bnnkit.artifact.report import report
-from bnnkit.export.from_onnx.convert import to_artifact
-from bnnkit.export.from_onnx.weights import scales
+from bnnkit.export.from_onnx.convert import from_onnx
+from bnnkit.export.from_onnx.mark_weights import scales
 from bnnkit.runtime import Model
 
 SIGN = "p = GreaterOrEqual(x, zero) s = Where(p, one, minus) "
@@ -25,8 +25,8 @@ def test_rounding_of_an_estimator_is_told() -> None:
     rng = np.random.default_rng(0)
     weight = bireal_weight(rng)
     assert any(len(np.unique(np.abs(channel))) > 1 for channel in weight)
-    artifact, departures = to_artifact(network(f"{SIGN} y = Conv(s, w)", *CONV, {"w": weight}))
-    (found,) = departures.rounded_weights
+    artifact, differences = from_onnx(network(f"{SIGN} y = Conv(s, w)", *CONV, {"w": weight}))
+    (found,) = differences.rounded_weights
     assert 0 < found.deviation < 1e-6
     assert operators(artifact).count("BinaryConv2d") == 1
     x = rng.normal(size=(9, 6, 5, 5)).astype(np.float32)
@@ -69,7 +69,7 @@ def test_weights_with_zeros_are_two_binary_layers(form: str, share: float) -> No
     x = rng.normal(size=(5, *((6, 5, 5) if form == "Conv" else (64,)))).astype(np.float32)
     artifact = assert_same(source, x)
     assert form not in operators(artifact)
-    (found,) = to_artifact(source)[1].weights_with_zeros
+    (found,) = from_onnx(source)[1].weights_with_zeros
     assert (found.n_zeros, found.n_weights) == ((weight == 0).sum(), weight.size)
     layers = report(artifact, artifact.ByteSize()).layers
     assert sum(layer.kind == "binary" for layer in layers) == 2
@@ -81,8 +81,8 @@ def test_weights_with_zeros_stay_real_where_inputs_are() -> None:
     body = f"{SIGN} c = MatMul(s, v) y = MatMul(x, w)"
     types = ("float[N, 12] x", "float[N, 8] y, float[N, 8] c")
     source = network(body, *types, {"w": weight, "v": np.ones((12, 8), np.float32)})
-    artifact, departures = to_artifact(source)
-    assert departures.weights_with_zeros == ()
+    artifact, differences = from_onnx(source)
+    assert differences.weights_with_zeros == ()
     assert operators(artifact).count("MatMul") == 1
 
 
@@ -115,8 +115,8 @@ def test_ties_that_rounding_decides_are_told(
         "y = Where(q, one, minus)"
     )
     types = (f"float[N, {fan_in}] x", "float[N, 8] y")
-    _, departures = to_artifact(network(body, *types, constants))
-    assert [tie.channels for tie in departures.ties] == [n_channels] * (n_channels > 0)
+    _, differences = from_onnx(network(body, *types, constants))
+    assert [tie.channels for tie in differences.ties] == [n_channels] * (n_channels > 0)
 
 
 def test_rounding_of_weights_makes_ties_too() -> None:
@@ -126,9 +126,9 @@ def test_rounding_of_weights_makes_ties_too() -> None:
         f"{SIGN} c = Gemm<transB = 1>(s, w) q = GreaterOrEqual(c, zero) y = Where(q, one, minus)"
     )
     types = ("float[N, 12] x", "float[N, 8] y")
-    assert to_artifact(network(body, *types, {"w": weight}))[1].ties == ()
+    assert from_onnx(network(body, *types, {"w": weight}))[1].ties == ()
     weight[2, 3] = np.nextafter(weight[2, 3], np.float32(0))
-    (tie,) = to_artifact(network(body, *types, {"w": weight}))[1].ties
+    (tie,) = from_onnx(network(body, *types, {"w": weight}))[1].ties
     assert tie.channels == 8
 
 

@@ -17,7 +17,7 @@ import bnnkit.nn as bnn
 from bnnkit.artifact.deterministic import deterministic
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import ArtifactError
-from bnnkit.export.to_onnx import to_artifact
+from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.models import build
 
 Array = NDArray[Any]
@@ -63,12 +63,12 @@ def pooled_in_front() -> nn.Module:
 def test_it_is_what_the_exporter_writes(make: Callable[[], nn.Module]) -> None:
     model = with_norms(make())
     images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
-    stochastic = to_artifact(model, images)
+    stochastic = from_torch(model, images)
     before = stochastic.SerializeToString()
     found = deterministic(stochastic)
     assert stochastic.SerializeToString() == before
     onnx.checker.check_model(found)
-    want = to_artifact(model, images, mode="deterministic")
+    want = from_torch(model, images, mode="deterministic")
     assert {n.op_type for n in found.graph.node} <= {n.op_type for n in want.graph.node} | {"Mul"}
     assert [value.name for value in found.graph.input] == ["image"]
     assert {entry.key: entry.value for entry in found.metadata_props} == {
@@ -85,8 +85,8 @@ def test_a_chain_is_the_deterministic_file_node_by_node() -> None:
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):  # no channel is constant
             nn.init.constant_(module.weight, -0.7)
     images = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
-    found = deterministic(to_artifact(model, images, weight_draws=2))
-    want = to_artifact(model, images, mode="deterministic")
+    found = deterministic(from_torch(model, images, weight_draws=2))
+    want = from_torch(model, images, mode="deterministic")
     assert list(found.graph.node) == list(want.graph.node)
     left, right = constants_of(found), constants_of(want)
     assert left.keys() == right.keys()
@@ -97,7 +97,7 @@ def test_a_chain_is_the_deterministic_file_node_by_node() -> None:
 
 def test_a_deterministic_file_stays_as_it_is() -> None:
     model = with_norms(pooled_in_front())
-    artifact = to_artifact(
+    artifact = from_torch(
         model, torch.zeros(1, 3, 16, 16, dtype=torch.uint8), mode="deterministic"
     )
     assert deterministic(artifact) is artifact

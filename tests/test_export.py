@@ -23,7 +23,7 @@ import bnnkit.nn as bnn
 from bnnkit.artifact.report import report
 from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export import Metadata, export_onnx
-from bnnkit.export.to_onnx import to_artifact
+from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.models import build
 from bnnkit.runtime import Model, load
 from bnnkit.verification.coverage import signs_in_memory
@@ -140,7 +140,7 @@ def test_chains_of_integer_layers_are_equal_at_every_sign(name: str) -> None:
         name, input_shape=shape, n_classes=10, zero_point=[100, 120, 140][: shape[0]], **options
     )
     randomise(model, images_of(32, *shape), seed=2)
-    artifact = to_artifact(model, images_of(1, *shape), mode="deterministic")
+    artifact = from_torch(model, images_of(1, *shape), mode="deterministic")
     onnx.checker.check_model(artifact, full_check=True)
     assert "Sign" not in operators(artifact)
     for batch in (1, 7):
@@ -194,7 +194,7 @@ def test_random_chains_are_equal_at_every_sign(model: nn.Sequential, seed: int) 
     torch.manual_seed(seed)
     images = images_of(7, *IMAGE, seed=seed)
     randomise(model, images, seed)
-    artifact = to_artifact(model, images, mode="deterministic")
+    artifact = from_torch(model, images, mode="deterministic")
     assert_same_signs(model, artifact, images)
     assert_same_signs(model, artifact, images[:1])
 
@@ -206,7 +206,7 @@ def test_a_residual_network_gives_the_same_classes() -> None:
     )
     images = images_of(16, 3, 32, 32)
     randomise(model, images, seed=4)
-    artifact = to_artifact(model, images, mode="deterministic")
+    artifact = from_torch(model, images, mode="deterministic")
     onnx.checker.check_model(artifact, full_check=True)
     with torch.no_grad():
         want = model(images).numpy()
@@ -235,7 +235,7 @@ def test_a_network_that_was_binarized_in_place_is_equal_at_every_sign() -> None:
     bnn.binarize_(model, ["3", "8"])  # signs are taken before the layers: behind pool and flatten
     images = images_of(7, 1, 8, 8)
     randomise(model, images, seed=9)
-    artifact = to_artifact(model, images, mode="deterministic")
+    artifact = from_torch(model, images, mode="deterministic")
     assert_same_signs(model, artifact, images)
     assert operators(artifact) == [
         "IntegerConv2d",
@@ -369,7 +369,7 @@ def test_metadata_names_and_free_batch(tmp_path: Path) -> None:
 
 def test_a_model_without_binary_parts_exports_as_plain_onnx() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
-    artifact = to_artifact(model, torch.zeros(1, 4))
+    artifact = from_torch(model, torch.zeros(1, 4))
     assert operators(artifact) == ["Gemm", "Relu"]
     assert [entry.domain for entry in artifact.opset_import] == [""]
     x = torch.randn(5, 4)
@@ -421,11 +421,11 @@ def test_the_exporter_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[
 
 def test_wrong_examples_and_places() -> None:
     with pytest.raises(UsageError, match="uint8 or float32"):
-        to_artifact(nn.Linear(4, 2), torch.zeros(1, 4, dtype=torch.float64))
+        from_torch(nn.Linear(4, 2), torch.zeros(1, 4, dtype=torch.float64))
     with pytest.raises(UsageError, match="uint8 or float32"):
-        to_artifact(nn.Linear(4, 2), torch.zeros(4))
+        from_torch(nn.Linear(4, 2), torch.zeros(4))
     with pytest.raises(UsageError, match=r"\.cpu\(\)"):
-        to_artifact(nn.Linear(4, 2, device="meta"), torch.zeros(1, 4))
+        from_torch(nn.Linear(4, 2, device="meta"), torch.zeros(1, 4))
     with pytest.raises(FileError, match="cannot write"):
         export_onnx(nn.Linear(4, 2), torch.zeros(1, 4), Path("/nowhere/m.onnx"))
 
@@ -438,7 +438,7 @@ def test_nan_in_a_batch_norm_is_named() -> None:
     with pytest.raises(
         UnsupportedError, match=r"finite parameters and statistics of 1 \(BatchNormalization\)"
     ):
-        to_artifact(model, images_of(1, 1, 4, 4))
+        from_torch(model, images_of(1, 1, 4, 4))
 
 
 def test_the_package_is_light_and_says_what_is_missing() -> None:

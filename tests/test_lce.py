@@ -15,7 +15,7 @@ from bnnkit.artifact.reference import Reference
 from bnnkit.engines import lce, lce_child
 from bnnkit.engines.lce_process import VARIABLE
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
-from bnnkit.export.to_tflite import to_tflite
+from bnnkit.export.tflite import to_tflite
 
 
 @pytest.fixture

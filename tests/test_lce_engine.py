@@ -18,7 +18,7 @@ from bnnkit.engines import open_file
 from bnnkit.engines.lce import KERNELS, Interpreter, LarqComputeEngine
 from bnnkit.engines.lce_file import LceOnFile
 from bnnkit.errors import MissingExtraError
-from bnnkit.export.to_tflite import to_tflite
+from bnnkit.export.tflite import to_tflite
 from bnnkit.runtime.open_file import read_with_source
 from bnnkit.tflite.outputs import packed_tensors, with_outputs
 from bnnkit.tflite.read import read

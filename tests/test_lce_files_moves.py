@@ -11,7 +11,7 @@ from lce_network import Array, Net, outputs_of
 from tflite_runs import needs_lce, normal, to_nhwc
 
 from bnnkit.artifact.reference import Reference
-from bnnkit.export.to_tflite import Variant, to_tflite
+from bnnkit.export.tflite import Variant, to_tflite
 from bnnkit.runtime.open_file import read
 from bnnkit.tflite.schema import Builtin
 

@@ -11,8 +11,8 @@ from tflite_runs import normal
 from bnnkit.artifact.check import check
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.to_tflite import GivenUniforms, Uniforms, Variant, to_tflite
-from bnnkit.export.to_tflite.uniforms import RANDOM
+from bnnkit.export.tflite import GivenUniforms, Uniforms, Variant, to_tflite
+from bnnkit.export.tflite.uniforms import RANDOM
 from bnnkit.runtime import Model
 from bnnkit.runtime.from_tflite import to_model
 

@@ -10,7 +10,7 @@ from tflite_runs import needs_lce, normal, to_nhwc
 
 from bnnkit.artifact.reference import Reference, signs_of
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.to_tflite import Variant, to_tflite
+from bnnkit.export.tflite import Variant, to_tflite
 from bnnkit.runtime.from_tflite import to_model
 from bnnkit.tflite import options
 from bnnkit.tflite.options import Options

@@ -16,7 +16,7 @@ from bnnkit.artifact.sample import Sample
 from bnnkit.deployment.export_checkpoint import export_checkpoint
 from bnnkit.engines import open_engine
 from bnnkit.engines.engine import SamplingEngine
-from bnnkit.export import sign_laws
+from bnnkit.export import noisy_thresholds
 from bnnkit.runtime.open_file import read
 from bnnkit.training import load_checkpoint, train
 from bnnkit.training.config import parse_config
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.skipif(not MNIST.is_dir(), reason=f"MNIST is not in {MN
 
 
 class Trained(NamedTuple):
-    """A network in torch, with the laws of its file's signs, the engines, and test images."""
+    """A network in torch, the thresholds of its signs, the engines, and test images."""
 
     torch: TorchTrace
     engines: dict[str, SamplingEngine]
@@ -69,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     assert result.accuracy > 0.5  # it has learned something
     export_checkpoint(folder / "run", folder / "mnist.onnx")
     network = load_checkpoint(folder / "run").model
-    trace = TorchTrace(network, laws=sign_laws(network, torch.from_numpy(images[:1])))
+    trace = TorchTrace(network, thresholds=noisy_thresholds(network, torch.from_numpy(images[:1])))
     model = read(folder / "mnist.onnx")
     engines = {
         "reference": _engine("reference", model),

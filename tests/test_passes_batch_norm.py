@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.graph import constant, set_module_path
-from bnnkit.export.passes.batch_norm import lower_batch_norms
+from bnnkit.export.passes.lower_batch_norms import lower_batch_norms
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 NAMES = ("weight", "bias", "mean", "variance")

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
+from bnnkit.export.from_torch.export_onnx import with_functions
 from bnnkit.export.passes.commute_sign import move_behind_signs
-from bnnkit.export.passes.signs import Signs, set_signs, signs_of
-from bnnkit.export.to_onnx import with_functions
+from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record, sign_record
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 POOL = "MaxPool <kernel_shape = [2, 2], strides = [2, 2], pads = [1, 0, 0, 1]>"
@@ -32,7 +32,7 @@ def model_of(body: str, outputs: str = "uint8[] y") -> ir.Model:
     common.ShapeInferencePass()(model)
     assert sign.inputs[0] is not None
     sign.outputs[0].shape = sign.inputs[0].shape
-    set_signs(sign.outputs[0], Signs("act", "none"))
+    set_sign_record(sign.outputs[0], SignRecord("act", "none"))
     return model
 
 
@@ -121,7 +121,7 @@ def test_shapes_move_only_where_channels_do_not_matter() -> None:
 def test_the_last_signs_keep_the_name() -> None:
     model = model_of(f"p = {POOL} (x) r = Reshape (p, flat)")
     move_behind_signs(model.graph)
-    records = [signs_of(node.outputs[0]) for node in model.graph]
+    records = [sign_record(node.outputs[0]) for node in model.graph]
     assert [r.name for r in records if r is not None] == [
         "act/unshaped/unpooled",
         "act/unshaped",

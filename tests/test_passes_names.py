@@ -2,8 +2,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bnnkit.export.graph import add_constant, set_module_path
-from bnnkit.export.passes.names import name_all
-from bnnkit.export.passes.signs import Signs, set_signs, signs_of
+from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record, sign_record
+from bnnkit.export.passes.name_values import name_all
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 
@@ -22,7 +22,7 @@ def test_names_say_where_things_come_from() -> None:
     ).graph
     for node, path in zip(graph, ["fc", "fc", "norm", "norm", "act", ""], strict=True):
         set_module_path(node, path)
-    set_signs(graph[4].outputs[0], Signs("act", "none"))
+    set_sign_record(graph[4].outputs[0], SignRecord("act", "none"))
     name_all(graph)
     assert [node.name for node in graph] == [
         "fc",
@@ -51,7 +51,7 @@ def test_a_taken_name_is_numbered_and_a_freed_one_is_not() -> None:
           z = Neg (y)
         }"""
     ).graph
-    set_signs(graph[1].outputs[0], Signs("other", "none"))
+    set_sign_record(graph[1].outputs[0], SignRecord("other", "none"))
     add_constant(graph, "w", np.zeros(1))
     second = add_constant(graph, "w", np.ones(1))
     third = add_constant(graph, "w", np.ones(1))
@@ -68,9 +68,9 @@ def test_signs_whose_name_is_taken() -> None:
         HEAD
         + """g (float[N, 3] x) => (float[N, 3] y) { s = bnnkit.Sign (x) y = Cast <to = 1> (s) }"""
     ).graph
-    set_signs(graph[0].outputs[0], Signs("scores", "none"))
+    set_sign_record(graph[0].outputs[0], SignRecord("scores", "none"))
     name_all(graph)
-    assert signs_of(graph[0].outputs[0]) == Signs("scores#2", "none")
+    assert sign_record(graph[0].outputs[0]) == SignRecord("scores#2", "none")
     assert graph[0].outputs[0].name == "scores#2"
 
 

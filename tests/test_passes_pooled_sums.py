@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from bnnkit.artifact.bits import pack_weight
+from bnnkit.export.from_torch.export_onnx import with_functions
 from bnnkit.export.graph import constant, set_module_path
 from bnnkit.export.passes.clean_up import remove_dead
-from bnnkit.export.passes.pooled_sums import compare_pooled_sums
-from bnnkit.export.to_onnx import with_functions
+from bnnkit.export.passes.compare_pooled_sums import compare_pooled_sums
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 POOL = "MaxPool <kernel_shape = [3, 2], strides = [2, 1], pads = [1, 0, 0, 1]>"

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
+from bnnkit.export.from_torch.export_onnx import with_functions
 from bnnkit.export.passes.push_dequantize import push_dequantize
-from bnnkit.export.to_onnx import with_functions
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 CONSTANTS = """float one = {1}, uint8 z = {1}, float half = {0.5}, float minus = {-1},

@@ -3,7 +3,7 @@ import pytest
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.graph import set_module_path
-from bnnkit.export.passes.signs import Signs, dequantized, lower_signs, signs_of
+from bnnkit.export.passes.lower_signs import SignRecord, dequantized, lower_signs, sign_record
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 
@@ -29,12 +29,12 @@ def test_a_mark_becomes_signs_and_a_dequantization() -> None:
     ]
     first, second = (node.outputs[0] for node in graph if node.op_type == "Sign")
     assert first.dtype == second.dtype == ir.DataType.UINT8
-    assert signs_of(first) == Signs("block.act", "uniform")
-    assert signs_of(second) == Signs("block.act#2", "logistic")
+    assert sign_record(first) == SignRecord("block.act", "uniform")
+    assert sign_record(second) == SignRecord("block.act#2", "logistic")
     assert dequantized(graph[2].inputs[0]) is first
     assert dequantized(graph.outputs[0]) is second
     assert dequantized(graph.inputs[0]) is None
-    assert signs_of(graph.inputs[0]) is None
+    assert sign_record(graph.inputs[0]) is None
 
 
 def test_another_scale_is_no_dequantization_of_signs() -> None:

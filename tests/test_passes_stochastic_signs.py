@@ -14,13 +14,13 @@ from bnnkit.artifact.operators.reference_sampling import draw
 from bnnkit.artifact.reference import sampling_feeds
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UnsupportedError
+from bnnkit.export.from_torch.export_onnx import with_functions
 from bnnkit.export.graph import constant, set_module_path
 from bnnkit.export.passes.clean_up import remove_dead
-from bnnkit.export.passes.signs import Signs, set_signs
-from bnnkit.export.passes.stochastic_signs import compare_with_noise, limits_of
-from bnnkit.export.sampling_inputs import add_sampling_inputs
-from bnnkit.export.stochastic import Stochastic
-from bnnkit.export.to_onnx import with_functions
+from bnnkit.export.passes.compare_with_noise import compare_with_noise, noisy_thresholds_of
+from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record
+from bnnkit.export.passes.noise_model import NoiseModel
+from bnnkit.export.passes.sampling_inputs import add_sampling_inputs
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 POOL = "MaxPool <kernel_shape = [3, 2], strides = [2, 1], pads = [1, 0, 0, 1]>"
@@ -50,14 +50,14 @@ def model_of(chain: str, outputs: str = "") -> ir.Model:
     for node in model.graph:
         set_module_path(node, "act" if node.op_type == "StochasticSign" else "conv")
         if node.op_type == "StochasticSign":
-            set_signs(node.outputs[0], Signs("act", "logistic"))
+            set_sign_record(node.outputs[0], SignRecord("act", "logistic"))
     return model
 
 
 def lowered(chain: str, outputs: str = "") -> ir.Model:
     model = model_of(chain, outputs)
     add_sampling_inputs(model.graph)
-    compare_with_noise(model.graph, Stochastic())
+    compare_with_noise(model.graph, NoiseModel())
     remove_dead(model.graph)
     return model
 
@@ -89,7 +89,7 @@ def real_inputs(chain: str) -> NDArray[np.float32]:
 def assert_same_signs(chain: str, model: ir.Model) -> None:
     """Those of the real numbers, with the noise and without; never a tie here."""
     real = real_inputs(chain)
-    table = Stochastic().table("logistic")
+    table = NoiseModel().table("logistic")
     np.testing.assert_array_equal(run(model, {})[0], np.where(real >= 0, 2, 0))
     z = draw(real.shape, 4, table, SAMPLE)
     assert np.abs(real - z).min() > 1e-5
@@ -123,7 +123,7 @@ def test_signs_of_sums(chain: str, between: list[str]) -> None:
     sign = model.graph[-1]
     threshold, scale = constant(sign, 1), constant(sign, 2)
     assert threshold.shape == scale.shape == (3, 1, 1)
-    limits = limits_of(sign)
+    limits = noisy_thresholds_of(sign)
     assert limits is not None
     np.testing.assert_array_equal(limits.threshold, threshold.ravel())
     for node in model.graph:
@@ -144,7 +144,7 @@ def test_other_signs_are_of_real_numbers(chain: str) -> None:
     model = lowered(chain)
     assert operators(model) == operators(model_of(chain))
     sign = model.graph[-1]
-    assert limits_of(sign) is None
+    assert noisy_thresholds_of(sign) is None
     assert constant(sign, 1).tolist() == [[[0.0]]] * 3
     assert constant(sign, 2).tolist() == [[[1.0]]] * 3
     assert_same_signs(chain, model)
@@ -153,14 +153,14 @@ def test_other_signs_are_of_real_numbers(chain: str) -> None:
 def test_a_pool_with_other_uses_stays_where_it_is() -> None:
     chain = f"b = Mul (a, step) p = {POOL} (b) r = Add (p, shift)"
     model = lowered(chain, ", float[] p")
-    assert limits_of(model.graph[-1]) is None
+    assert noisy_thresholds_of(model.graph[-1]) is None
     assert_same_signs(chain, model)
 
 
 def test_a_sum_with_other_real_uses_is_negated_back() -> None:
     chain = "p = Mul (a, mixed) q = Add (p, shift) r = Add (q, half)"
     model = lowered(chain, ", float[] q")
-    assert limits_of(model.graph[-1]) is not None
+    assert noisy_thresholds_of(model.graph[-1]) is not None
     assert_same_signs(chain, model)
     want = real_inputs("p = Mul (a, mixed) r = Add (p, shift)")
     np.testing.assert_array_equal(run(model, {})[1], want)
@@ -182,12 +182,12 @@ def test_signs_share_the_table_of_their_noise() -> None:
         node = ir.node("StochasticSign", [value], {"layer": layer}, domain="bnnkit")
         node.outputs[0].type = ir.TensorType(ir.DataType.UINT8)
         node.outputs[0].shape = ir.Shape(["N", 3, 7, 7])
-        set_signs(node.outputs[0], Signs(f"act{layer}", noise))
+        set_sign_record(node.outputs[0], SignRecord(f"act{layer}", noise))
         set_module_path(node, f"act{layer}")
         model.graph.append(node)
         model.graph.outputs.append(node.outputs[0])
     add_sampling_inputs(model.graph)
-    compare_with_noise(model.graph, Stochastic())
+    compare_with_noise(model.graph, NoiseModel())
     signs = [node for node in model.graph if node.op_type == "StochasticSign"]
     tables = [node.inputs[3].name for node in signs if node.inputs[3] is not None]
     assert tables == ["noise.logistic", "noise.logistic", "noise.uniform"]
@@ -198,7 +198,7 @@ def test_a_sign_without_channels_is_refused() -> None:
         f"{HEAD} g (float[N] x) => (uint8[N] y) {{ y = bnnkit.StochasticSign <layer = 0> (x) }}"
     )
     set_module_path(model.graph[0], "act")
-    set_signs(model.graph[0].outputs[0], Signs("act", "uniform"))
+    set_sign_record(model.graph[0].outputs[0], SignRecord("act", "uniform"))
     add_sampling_inputs(model.graph)
     with pytest.raises(UnsupportedError, match=r"\(N, C, ...\) of act .*mode='deterministic'"):
-        compare_with_noise(model.graph, Stochastic())
+        compare_with_noise(model.graph, NoiseModel())

@@ -16,13 +16,13 @@ from torch.nn import functional
 
 from bnnkit.artifact.bits import pack_weight
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.find_thresholds import find_thresholds
+from bnnkit.export.analysis.find_thresholds import find_thresholds
+from bnnkit.export.from_torch.export_onnx import with_functions
 from bnnkit.export.graph import constant as content_of
 from bnnkit.export.graph import set_module_path
 from bnnkit.export.passes.clean_up import remove_dead
-from bnnkit.export.passes.signs import Signs, set_signs, signs_of
-from bnnkit.export.passes.thresholds import fold_thresholds
-from bnnkit.export.to_onnx import with_functions
+from bnnkit.export.passes.fold_thresholds import fold_thresholds
+from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record, sign_record
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 
@@ -159,7 +159,7 @@ def model_of(layer: str, chain: str, outputs: str = "uint8[] y") -> ir.Model:
     common.ShapeInferencePass()(model)
     for node in graph:
         set_module_path(node, "layer" if node.domain == "bnnkit" else "norm")
-    set_signs(sign.outputs[0], Signs("act", "none"))
+    set_sign_record(sign.outputs[0], SignRecord("act", "none"))
     return model
 
 
@@ -189,7 +189,7 @@ def test_layers_with_thresholds_give_the_same_signs(layer: str, chain: str) -> N
         ["BinaryConv2dThreshold"] if fused else [layer, "Threshold"]
     )
     last = model.graph[-1]
-    assert signs_of(last.outputs[0]) == Signs("act", "none")
+    assert sign_record(last.outputs[0]) == SignRecord("act", "none")
     assert model.graph.initializers["layer.threshold"].shape == (
         (5,) if fused else LAYERS[layer][2]
     )

@@ -13,7 +13,7 @@ import bnnkit.nn as bnn
 from bnnkit.artifact.layer_report import Layer
 from bnnkit.artifact.report import report
 from bnnkit.cli.report_table import summary
-from bnnkit.export.to_onnx import to_artifact
+from bnnkit.export.from_torch.export_onnx import from_torch
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 
@@ -37,7 +37,7 @@ def chain() -> nn.Sequential:
 def test_a_chain() -> None:
     torch.manual_seed(0)
     images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
-    artifact = to_artifact(chain(), images, mode="deterministic")
+    artifact = from_torch(chain(), images, mode="deterministic")
     size = len(artifact.SerializeToString())
     result = report(artifact, size)
     assert result.layers == (
@@ -71,7 +71,7 @@ def test_a_chain() -> None:
 def test_a_stochastic_chain_with_draws_of_its_weights() -> None:
     torch.manual_seed(0)
     images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
-    artifact = to_artifact(chain(), images, weight_draws=3)
+    artifact = from_torch(chain(), images, weight_draws=3)
     result = report(artifact, len(artifact.SerializeToString()))
     assert [(layer.kind, layer.stored_bytes, layer.ideal_bytes) for layer in result.layers] == [
         ("integer", 145, 145),
@@ -100,7 +100,7 @@ def test_why_a_noisy_sign_is_of_a_real_number(module: nn.Module, reason: str) ->
     model = nn.Sequential(
         bnn.IntegerConv2d(1, 8, 3, zero_point=[9]), nn.BatchNorm2d(8), module, bnn.Sign("uniform")
     )
-    artifact = to_artifact(model, torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
+    artifact = from_torch(model, torch.zeros(1, 1, 4, 4, dtype=torch.uint8))
     (sign,) = report(artifact, 1).signs
     assert (sign.is_threshold, sign.noise) == (False, "uniform")
     assert reason in sign.reason
@@ -238,7 +238,7 @@ def test_unknown_shapes_are_unknown_operations() -> None:
 
 
 def test_a_large_file_is_not_near_its_ideal_size() -> None:
-    artifact = to_artifact(nn.Linear(4, 3), torch.zeros(1, 4))
+    artifact = from_torch(nn.Linear(4, 3), torch.zeros(1, 4))
     assert report(artifact, 64_000 + 60).is_near_ideal_size
     assert not report(artifact, 64_000 + 66).is_near_ideal_size
 

@@ -141,19 +141,19 @@ def test_ensembles_are_those_of_the_reference(
 
 
 def test_the_bits_of_a_trained_network(digits_run: Path, digits_model: Path) -> None:
-    """Torch, with the laws of the file's signs, and every engine: five seeds, ten samples."""
+    """Torch, with the artifact's thresholds, and every engine: five seeds, ten samples."""
     import torch
 
     from bnnkit import data
-    from bnnkit.export import sign_laws
+    from bnnkit.export import noisy_thresholds
     from bnnkit.training import load_checkpoint
     from bnnkit.verification.torch_trace import TorchTrace
 
     network = load_checkpoint(digits_run).model
     images = data.load("digits").x_test[:7]
-    laws = sign_laws(network, torch.from_numpy(images[:1]))
-    assert laws
-    trace = TorchTrace(network, laws=laws)
+    thresholds = noisy_thresholds(network, torch.from_numpy(images[:1]))
+    assert thresholds
+    trace = TorchTrace(network, thresholds=thresholds)
     engines = Engines(read(digits_model))
     for seed in SEEDS:
         for index in SAMPLES:

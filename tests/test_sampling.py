@@ -23,9 +23,9 @@ from bnnkit.nn import (
 )
 from bnnkit.nn import layer_noise as layer_noise_module
 from bnnkit.nn.layer_noise import draw
+from bnnkit.nn.noisy_threshold import NoisyThreshold
 from bnnkit.nn.quantile_table import quantile_table
 from bnnkit.nn.sampling import next_number, numbering
-from bnnkit.nn.sign_law import SignLaw
 from bnnkit.verification.torch_trace import TorchTrace
 
 CPU = torch.device("cpu")
@@ -193,8 +193,10 @@ def test_an_error_of_the_network_is_not_hidden() -> None:
         raise ZeroDivisionError
 
 
-def law(t: list[float], r: list[float], per_unit: list[float], at_zero: list[float]) -> SignLaw:
-    return SignLaw(
+def threshold(
+    t: list[float], r: list[float], per_unit: list[float], at_zero: list[float]
+) -> NoisyThreshold:
+    return NoisyThreshold(
         torch.tensor(t), torch.tensor(r),
         torch.tensor(per_unit, dtype=torch.float64), torch.tensor(at_zero, dtype=torch.float64),
     )  # fmt: skip
@@ -206,9 +208,9 @@ def test_a_law_compares_the_integer() -> None:
     a = torch.stack([c[:, 0] / 4 + 1, -c[:, 1] / 4 + 1, torch.full((61,), 0.3)], 1)
     sums = torch.stack([c[:, 0], c[:, 1], torch.zeros(61)], 1)
     t, r = [-4.25, 4.0, -0.3], [4.0, 4.0, 1.0]
-    laws = {1: law(t, r, [4.0, -4.0, 0.0], [-4.0, 4.0, 0.0])}
+    thresholds = {1: threshold(t, r, [4.0, -4.0, 0.0], [-4.0, 4.0, 0.0])}
     sign, sample = Sign().eval(), Sample(seed=6)
-    with sampling(sample, laws):
+    with sampling(sample, thresholds):
         real, whole = sign(a), sign(a)
     z = [draw(Logistic(), (61, 3), sample, layer, CPU).numpy() for layer in range(2)]
     np.testing.assert_array_equal(real.numpy() == 1, a.numpy() >= z[0])
@@ -221,16 +223,19 @@ def test_a_law_compares_the_integer() -> None:
 def test_a_law_of_another_sign_is_refused(bad: float) -> None:
     a, sign = torch.zeros(2, 1), Sign().eval()
     a[1, 0] = bad
-    laws = {0: law([0.0], [1.0], [1.0], [0.0])}
-    with pytest.raises(UsageError, match="law's function of integers"), sampling(Sample(), laws):
+    thresholds = {0: threshold([0.0], [1.0], [1.0], [0.0])}
+    with (
+        pytest.raises(UsageError, match="threshold's function of integers"),
+        sampling(Sample(), thresholds),
+    ):
         sign(a)
 
 
 @pytest.mark.parametrize("layer", [-1, 1])
 def test_a_law_without_a_sign_is_refused(layer: int) -> None:
-    laws = {layer: law([0.0], [1.0], [1.0], [0.0])}
-    message = f"laws of the layers 0 to 0, got one of {layer}"
-    with pytest.raises(UsageError, match=message), sampling(Sample(), laws):
+    thresholds = {layer: threshold([0.0], [1.0], [1.0], [0.0])}
+    message = f"thresholds of layers 0 to 0, got one of {layer}"
+    with pytest.raises(UsageError, match=message), sampling(Sample(), thresholds):
         Sign().eval()(torch.zeros(2, 1))
 
 
@@ -276,7 +281,7 @@ def chain() -> nn.Sequential:
     return network.eval()
 
 
-def chain_law(norm: nn.Module, step: Tensor | float) -> SignLaw:
+def chain_threshold(norm: nn.Module, step: Tensor | float) -> NoisyThreshold:
     """That of a batch norm of step times a sum, by its definition."""
     assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
     assert norm.running_var is not None
@@ -287,56 +292,64 @@ def chain_law(norm: nn.Module, step: Tensor | float) -> SignLaw:
     # The integer is negated where the slope is negative, so that alpha > 0.
     side = alpha.sign()
     r, t = 1 / alpha.abs(), -beta / alpha.abs()
-    return SignLaw(t.float(), r.float(), side / alpha, -side * beta / alpha)
+    return NoisyThreshold(t.float(), r.float(), side / alpha, -side * beta / alpha)
 
 
-def chain_laws(network: nn.Sequential) -> Mapping[int, SignLaw]:
+def chain_thresholds(network: nn.Sequential) -> Mapping[int, NoisyThreshold]:
     step = 2.0 ** network[0].exponent.double()  # type: ignore[operator]
     return {
-        0: chain_law(network[1], step), 1: chain_law(network[4], 1), 2: chain_law(network[9], 1),
-    }  # fmt: skip
+        0: chain_threshold(network[1], step),
+        1: chain_threshold(network[4], 1),
+        2: chain_threshold(network[9], 1),
+    }
 
 
 def signs_by_definition(
-    sums: Tensor, law: SignLaw, side: Tensor, noise: Noise, sample: Sample, layer: int
+    sums: Tensor, threshold: NoisyThreshold, side: Tensor, noise: Noise, sample: Sample, layer: int
 ) -> Tensor:
     """Of integer sums (N, C, ...), already pooled and times `side`."""
     z = draw(noise, sums.shape, sample, layer, CPU).numpy()
     shape = (-1, *[1] * (sums.dim() - 2))
-    edge = law.threshold.numpy().reshape(shape) + law.noise_scale.numpy().reshape(shape) * z
+    edge = (
+        threshold.threshold.numpy().reshape(shape)
+        + threshold.noise_scale.numpy().reshape(shape) * z
+    )
     return torch.tensor(np.where(sums.to(torch.float32).numpy() >= edge, 1.0, -1.0))
 
 
 @pytest.mark.parametrize("sample", [Sample(), Sample(seed=2**40, index=3, antithetic=True)])
 def test_traced_samples_are_those_of_the_integers(chain: nn.Sequential, sample: Sample) -> None:
-    laws = chain_laws(chain)
+    thresholds = chain_thresholds(chain)
     images = torch.randint(256, (5, 3, 6, 6), dtype=torch.uint8)
-    found = TorchTrace(chain, laws=laws)(images.numpy(), sample).signs
+    found = TorchTrace(chain, thresholds=thresholds)(images.numpy(), sample).signs
     with torch.no_grad():
         weight = chain[0].integer_weight().double()  # type: ignore[operator]
         x = images.double()
         sums: list[Tensor] = [nn.functional.conv2d(x, weight, padding=1)]
         assert sums[0].abs().max() > 2**21  # beyond what a float32 batch norm tells apart
         side = chain[1].weight.double().sign().view(-1, 1, 1)  # type: ignore[operator]
-        x = signs_by_definition(sums[0] * side, laws[0], side, Logistic(), sample, 0)
+        x = signs_by_definition(sums[0] * side, thresholds[0], side, Logistic(), sample, 0)
         pooled_side = chain[4].weight.double().sign().view(-1, 1, 1)  # type: ignore[operator]
         y = chain[3](x.float()).double() * pooled_side
         y = nn.functional.max_pool2d(y, 2)
-        x2 = signs_by_definition(y, laws[1], pooled_side, get_noise("uniform"), sample, 1)
+        x2 = signs_by_definition(y, thresholds[1], pooled_side, get_noise("uniform"), sample, 1)
         side = chain[9].weight.double().sign()  # type: ignore[operator]
         z = chain[8](x2.flatten(1).float()).double() * side
-        x3 = signs_by_definition(z, laws[2], side, get_noise("triangular"), sample, 2)
+        x3 = signs_by_definition(z, thresholds[2], side, get_noise("triangular"), sample, 2)
     for name, want in (("2", x), ("6", x2), ("10", x3)):
         np.testing.assert_array_equal(found[name], (want + 1).numpy().astype(np.uint8))
 
 
 def test_a_trace_without_sample_is_deterministic(chain: nn.Sequential) -> None:
     images = np.random.default_rng(1).integers(0, 256, (4, 3, 6, 6), dtype=np.uint8)
-    plain, with_laws = TorchTrace(chain), TorchTrace(chain, laws=chain_laws(chain))
-    for found in (with_laws(images), TorchTrace(chain)(images, None)):
+    plain, with_thresholds = (
+        TorchTrace(chain),
+        TorchTrace(chain, thresholds=chain_thresholds(chain)),
+    )
+    for found in (with_thresholds(images), TorchTrace(chain)(images, None)):
         assert all((found.signs[n] == x).all() for n, x in plain(images).signs.items())
         np.testing.assert_array_equal(found.outputs[0], plain(images).outputs[0])
-    sampled = with_laws(images, Sample())
+    sampled = with_thresholds(images, Sample())
     assert any((sampled.signs[n] != x).any() for n, x in plain(images).signs.items())
     assert all(p.dtype == torch.float32 for p in chain.parameters())
 

@@ -15,7 +15,7 @@ from torch import nn
 import bnnkit.nn as bnn
 from bnnkit.artifact.check import check, is_stochastic
 from bnnkit.errors import ArtifactError
-from bnnkit.export.to_onnx import to_artifact
+from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.runtime import load
 
 Change = Callable[[onnx.ModelProto], None]
@@ -35,7 +35,7 @@ def whole() -> onnx.ModelProto:
         nn.Linear(5, 3),
     )
     images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
-    return to_artifact(model, images, weight_draws=2)
+    return from_torch(model, images, weight_draws=2)
 
 
 def constant(name: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Change:

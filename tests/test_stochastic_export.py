@@ -23,9 +23,9 @@ from bnnkit.artifact.deterministic import deterministic
 from bnnkit.artifact.reference import Reference, sampling_feeds
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UnsupportedError, UsageError
-from bnnkit.export import export_onnx, sign_laws
-from bnnkit.export.stochastic import Stochastic
-from bnnkit.export.to_onnx import to_artifact
+from bnnkit.export import export_onnx, noisy_thresholds
+from bnnkit.export.from_torch.export_onnx import from_torch
+from bnnkit.export.passes.noise_model import NoiseModel
 from bnnkit.models import build
 from bnnkit.nn.noise import Logistic, Noise, Uniform
 from bnnkit.nn.quantile_table import quantile_table
@@ -108,10 +108,10 @@ def assert_same_signs(model: nn.Module, images: Tensor) -> onnx.ModelProto:
 def assert_same_draws(model: nn.Module, images: Tensor) -> onnx.ModelProto:
     """Torch, ONNX Runtime and the reference draw the same signs."""
     model.eval()
-    artifact = to_artifact(model, images[:1])
+    artifact = from_torch(model, images[:1])
     onnx.checker.check_model(artifact, full_check=True)
     reference = Reference(artifact)
-    trained = TorchTrace(model, laws=sign_laws(model, images))
+    trained = TorchTrace(model, thresholds=noisy_thresholds(model, images))
     for sample in SAMPLES:
         want = reference.trace(images.numpy(), sample)
         for found in (
@@ -125,7 +125,7 @@ def assert_same_draws(model: nn.Module, images: Tensor) -> onnx.ModelProto:
 
 def assert_quiet(model: nn.Module, artifact: onnx.ModelProto, images: Tensor) -> None:
     """Without a sample, and made deterministic, it gives the bits of the deterministic file."""
-    plain = to_artifact(model, images, mode="deterministic")
+    plain = from_torch(model, images, mode="deterministic")
     with np.errstate(invalid="ignore"):  # ONNX's reference pads integers with NaN
         want, quiet, reshaped = (
             Reference(file).trace(images.numpy())
@@ -227,14 +227,14 @@ def test_a_skip_connection_draws_the_same_signs_in_every_executor() -> None:
     model = Residual()
     images = images_of(4, 1, 8, 8)
     randomise(model, images, seed=4)
-    artifact = to_artifact(model, images)
+    artifact = from_torch(model, images)
     reference = Reference(artifact)
-    laws = sign_laws(model, images)
-    assert list(laws) == [0]  # the second sign is of a real number
+    thresholds = noisy_thresholds(model, images)
+    assert list(thresholds) == [0]  # the second sign is of a real number
     for sample in SAMPLES:
         want = reference.trace(images.numpy(), sample)
         found = in_onnxruntime(artifact, images.numpy(), sample)
-        trained = TorchTrace(model, laws=laws)(images.numpy(), sample).signs
+        trained = TorchTrace(model, thresholds=thresholds)(images.numpy(), sample).signs
         for name in names_of(artifact):
             np.testing.assert_array_equal(found[name], want[name], err_msg=name)
         np.testing.assert_array_equal(trained["first"], want["first"])
@@ -289,7 +289,7 @@ class Clash(nn.Module):
 
 
 def test_the_inputs_that_choose_the_random_numbers_keep_their_names() -> None:
-    artifact = to_artifact(Clash(), torch.zeros(1, 3))
+    artifact = from_torch(Clash(), torch.zeros(1, 3))
     assert [value.name for value in artifact.graph.input][1:3] == ["sample", "seed"]
     assert names_of(artifact) == ["sample#2"]
     x = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
@@ -313,7 +313,7 @@ def small(noise: str | Noise = "logistic", weight_noise: str = "logistic") -> nn
 
 
 def test_the_file_has_inputs_with_defaults_and_one_table() -> None:
-    artifact = to_artifact(small(), images_of(1, 1, 5, 5))
+    artifact = from_torch(small(), images_of(1, 1, 5, 5))
     assert [value.name for value in artifact.graph.input] == [
         "image",
         "sample",
@@ -342,13 +342,13 @@ def test_the_file_has_inputs_with_defaults_and_one_table() -> None:
 def test_without_noise_the_file_is_deterministic() -> None:
     model = nn.Sequential(bnn.IntegerConv2d(1, 2, 3, zero_point=[9]), bnn.Sign("none"))
     images = images_of(1, 1, 5, 5)
-    artifact = to_artifact(model, images)
+    artifact = from_torch(model, images)
     assert metadata(artifact)["mode"] == "deterministic"
     assert [value.name for value in artifact.graph.input] == ["image"]
     with pytest.raises(UsageError, match="expected a network with noisy signs for mode samples"):
-        to_artifact(model, images, mode="samples")
+        from_torch(model, images, mode="samples")
     with pytest.raises(UsageError, match="expected mode samples for draws of the weights"):
-        to_artifact(model, images, weight_draws=3)
+        from_torch(model, images, weight_draws=3)
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_without_noise_the_file_is_deterministic() -> None:
 )
 def test_numbers_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        to_artifact(small(), images_of(1, 1, 5, 5), **options)
+        from_torch(small(), images_of(1, 1, 5, 5), **options)
 
 
 class Cubic(Noise):
@@ -405,14 +405,14 @@ def test_noises_that_cannot_be_stored_are_refused(
     model = small(noises[0])
     model[5] = bnn.Sign(noises[1])
     with pytest.raises(error, match=message):
-        to_artifact(model, images_of(1, 1, 5, 5))
+        from_torch(model, images_of(1, 1, 5, 5))
 
 
 def test_draws_of_the_weights_are_the_same_in_every_executor() -> None:
     model = small()
     images = images_of(4, 1, 5, 5)
     randomise(model, images, seed=5)
-    artifact = to_artifact(model, images, weight_draws=3, seed=11)
+    artifact = from_torch(model, images, weight_draws=3, seed=11)
     assert_quiet(model, artifact, images)
     reference = Reference(artifact)
     traces = []
@@ -422,7 +422,7 @@ def test_draws_of_the_weights_are_the_same_in_every_executor() -> None:
         np.testing.assert_array_equal(got["5"], want["5"])
         traces.append(want["5"])
     assert (traces[0] != traces[1]).any()
-    again = to_artifact(model, images, weight_draws=3, seed=11)
+    again = from_torch(model, images, weight_draws=3, seed=11)
     assert again.SerializeToString() == artifact.SerializeToString()
 
 
@@ -430,7 +430,7 @@ def test_draws_of_the_weights_follow_their_noise() -> None:
     draws = 1000
     latent = torch.tensor([[-9.0, -1.0, -0.25, 0.0, 0.25, 1.0, 9.0]])
     for noise in (Logistic(), Uniform()):
-        stochastic = Stochastic(weight_draws=draws, seed=3)
+        stochastic = NoiseModel(weight_draws=draws, seed=3)
         weights = stochastic.draw_weights(latent.numpy(), noise.name, 0)
         assert weights.shape == (draws, 1, 7)
         frequency = (weights == 1).mean(axis=0)
@@ -438,7 +438,7 @@ def test_draws_of_the_weights_follow_their_noise() -> None:
         assert (np.abs(frequency - p) <= 5 * np.sqrt(p * (1 - p) / draws)).all()
         others = (
             stochastic.draw_weights(latent.numpy(), noise.name, 1),
-            Stochastic(weight_draws=draws, seed=4).draw_weights(latent.numpy(), noise.name, 0),
+            NoiseModel(weight_draws=draws, seed=4).draw_weights(latent.numpy(), noise.name, 0),
         )
         assert all((weights != other).any() for other in others)
 
@@ -451,7 +451,7 @@ def test_weights_are_negated_in_every_draw() -> None:
     for sign in (1, -1):
         for norm in norms:
             nn.init.constant_(norm.weight, sign)
-        files.append(to_artifact(model, images, weight_draws=2))
+        files.append(from_torch(model, images, weight_draws=2))
     plus, minus = (
         numpy_helper.to_array(next(t for t in f.graph.initializer if t.name == "3.weight"))
         for f in files
@@ -461,7 +461,7 @@ def test_weights_are_negated_in_every_draw() -> None:
 
 
 def test_weights_without_noise_are_not_drawn() -> None:
-    artifact = to_artifact(small(weight_noise="none"), images_of(1, 1, 5, 5), weight_draws=4)
+    artifact = from_torch(small(weight_noise="none"), images_of(1, 1, 5, 5), weight_draws=4)
     assert "WeightDraw" not in {node.op_type for node in artifact.graph.node}
 
 

@@ -17,7 +17,7 @@ from bnnkit import data
 from bnnkit.artifact.reference import Reference
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UsageError
-from bnnkit.export.to_tflite import Choice, to_tflite
+from bnnkit.export.tflite import Choice, to_tflite
 from bnnkit.runtime import Model
 from bnnkit.tflite.schema import TensorType
 

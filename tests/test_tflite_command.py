@@ -15,7 +15,7 @@ from bnnkit.artifact.deterministic import deterministic
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.deployment.export_checkpoint import export_checkpoint
 from bnnkit.export.from_onnx import convert_onnx
-from bnnkit.export.to_tflite import RandomUniforms, to_tflite
+from bnnkit.export.tflite import RandomUniforms, to_tflite
 from bnnkit.runtime.open_file import read
 
 

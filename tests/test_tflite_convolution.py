@@ -8,7 +8,7 @@ from artifacts import Artifact
 from onnx import numpy_helper
 from tflite_runs import assert_equal_in_tflite, needs_lce, normal
 
-from bnnkit.export.to_tflite import to_tflite
+from bnnkit.export.tflite import to_tflite
 
 pytestmark = needs_lce
 

@@ -8,7 +8,7 @@ from artifacts import Array, Artifact
 from tflite_runs import assert_equal_in_tflite, needs_lce, normal
 
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.to_tflite import to_tflite
+from bnnkit.export.tflite import to_tflite
 
 pytestmark = needs_lce
 

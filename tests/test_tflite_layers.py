@@ -15,7 +15,7 @@ from tflite_runs import (
 )
 
 from bnnkit.errors import UnsupportedError, UsageError
-from bnnkit.export.to_tflite import to_tflite
+from bnnkit.export.tflite import to_tflite
 
 pytestmark = needs_lce
 

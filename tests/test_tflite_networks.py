@@ -15,8 +15,8 @@ from bnnkit import data
 from bnnkit.artifact.format import Mode
 from bnnkit.artifact.reference import Reference
 from bnnkit.engines.lce import Kernel, LarqComputeEngine
-from bnnkit.export.to_onnx import to_artifact
-from bnnkit.export.to_tflite import export_tflite, to_tflite
+from bnnkit.export.from_torch.export_onnx import from_torch
+from bnnkit.export.tflite import export_tflite, to_tflite
 from bnnkit.models import build
 from bnnkit.runtime import Model
 
@@ -52,7 +52,7 @@ def artifact_of(
     with torch.no_grad():
         for _ in range(5):
             model(batch)
-    return to_artifact(model.eval(), batch, mode=mode)
+    return from_torch(model.eval(), batch, mode=mode)
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

@@ -12,7 +12,7 @@ from tflite_runs import all_results, assert_equal_in_tflite, needs_lce, normal, 
 
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.to_tflite import to_tflite
+from bnnkit.export.tflite import to_tflite
 
 pytestmark = needs_lce
 

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from tflite_runs import assert_equal_in_tflite, needs_lce, normal, pixels
 
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.to_tflite import to_tflite
+from bnnkit.export.tflite import to_tflite
 
 pytestmark = needs_lce
 

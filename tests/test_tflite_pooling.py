@@ -10,7 +10,7 @@ from artifacts import Artifact
 from numpy.lib.stride_tricks import sliding_window_view
 from tflite_runs import all_results, assert_equal, assert_equal_in_tflite, needs_lce, normal
 
-from bnnkit.export.to_tflite import to_tflite
+from bnnkit.export.tflite import to_tflite
 
 pytestmark = needs_lce
 

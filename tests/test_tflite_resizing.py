@@ -12,8 +12,8 @@ from torch.nn import functional
 
 import bnnkit.nn as bnn
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.to_onnx import to_artifact
-from bnnkit.export.to_tflite import to_tflite
+from bnnkit.export.from_torch.export_onnx import from_torch
+from bnnkit.export.tflite import to_tflite
 
 pytestmark = needs_lce
 
@@ -108,7 +108,7 @@ def test_interpolation_of_torch(form: dict[str, Any]) -> None:
 
     images = normal((2, 3, 6, 4))
     wanted = Interpolated()(torch.from_numpy(images)).numpy()
-    for found in all_results(to_artifact(Interpolated(), torch.from_numpy(images)), images):
+    for found in all_results(from_torch(Interpolated(), torch.from_numpy(images)), images):
         assert_equal(found, wanted, f"{form}")
 
 
@@ -199,5 +199,5 @@ def test_a_network_of_all_that() -> None:
     network, images = Mixed(), normal((2, 8, 6, 4))
     for _ in range(3):
         network(torch.from_numpy(images))
-    model = to_artifact(network.eval(), torch.from_numpy(images))
+    model = from_torch(network.eval(), torch.from_numpy(images))
     assert_equal_in_tflite(model, images)

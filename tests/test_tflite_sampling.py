@@ -15,8 +15,8 @@ from tflite_runs import as_onnx, needs_lce, normal, open_file, pixels, to_nhwc
 from bnnkit.artifact.sample import TABLE_SIZE, Sample
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.to_tflite import GivenUniforms, RandomUniforms, UniformInput, Variant, to_tflite
-from bnnkit.export.to_tflite.given_uniforms import uniforms
+from bnnkit.export.tflite import GivenUniforms, RandomUniforms, UniformInput, Variant, to_tflite
+from bnnkit.export.tflite.given_uniforms import uniforms
 from bnnkit.runtime import Model
 from bnnkit.tflite.window import Pads
 

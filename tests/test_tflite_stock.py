@@ -19,8 +19,8 @@ from tflite_runs import as_onnx, assert_equal, normal, pixels, to_nhwc
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines import lce_child
-from bnnkit.export.to_tflite import GivenUniforms, RandomUniforms, to_tflite
-from bnnkit.export.to_tflite.given_uniforms import uniforms
+from bnnkit.export.tflite import GivenUniforms, RandomUniforms, to_tflite
+from bnnkit.export.tflite.given_uniforms import uniforms
 from bnnkit.runtime import Model
 
 Array = NDArray[Any]

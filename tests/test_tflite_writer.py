@@ -15,10 +15,10 @@ from onnx import helper
 from tflite_runs import VARIANTS, assert_equal_in_lce, needs_lce, normal, open_file, to_nhwc
 
 from bnnkit.artifact.bits import pack_signs
-from bnnkit.export.to_tflite import Variant, to_tflite
-from bnnkit.export.to_tflite.about import about
-from bnnkit.export.to_tflite.lce_operators import pack_words
-from bnnkit.export.to_tflite.zero_padding import outside_sums
+from bnnkit.export.tflite import Variant, to_tflite
+from bnnkit.export.tflite.about import about
+from bnnkit.export.tflite.lce_operators import pack_words
+from bnnkit.export.tflite.zero_padding import outside_sums
 from bnnkit.tflite import lce_options
 from bnnkit.tflite.schema import Builtin, Padding, TensorType
 from bnnkit.tflite.window import Window

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bnnkit.artifact.reference import Reference
-from bnnkit.export.to_tflite import Variant, to_tflite
-from bnnkit.export.to_tflite.values import Value
+from bnnkit.export.tflite import Variant, to_tflite
+from bnnkit.export.tflite.values import Value
 
 VARIANTS: tuple[Variant, ...] = ("lce", "builtin")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bnnkit.artifact.format import Mode
     from bnnkit.deployment.calibrate import Calibration
     from bnnkit.deployment.export_checkpoint import CheckpointExport
-    from bnnkit.export.to_tflite import Variant
+    from bnnkit.export.tflite import Variant
 
 
 @click.command("export")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import onnx
 
     from bnnkit.artifact.format import Mode
-    from bnnkit.export.to_tflite import TfliteReport, Variant
+    from bnnkit.export.tflite import TfliteReport, Variant
 
 _SUFFIXES = (".onnx", ".tflite")
 
@@ -84,7 +84,7 @@ class TfliteFile:
         Raises:
             UsageError, UnsupportedError, FileError: As `export_tflite`.
         """
-        from bnnkit.export.to_tflite import GivenUniforms, RandomUniforms, export_tflite
+        from bnnkit.export.tflite import GivenUniforms, RandomUniforms, export_tflite
 
         uniforms = GivenUniforms() if self.uniform_input else RandomUniforms(self.seed)
         return export_tflite(model, path, variant=self.variant, uniforms=uniforms)

@@ -6,7 +6,7 @@ from bnnkit.cli.console import print_table, write
 from bnnkit.cli.report_table import size
 
 if TYPE_CHECKING:
-    from bnnkit.export.to_tflite import Choice, TfliteReport, UniformInput
+    from bnnkit.export.tflite import Choice, TfliteReport, UniformInput
 
 _COSTS = ("more bytes", "more operators", "more bytes of activations")
 

@@ -13,7 +13,7 @@ from bnnkit.artifact.calibration_record import NormStatistics
 from bnnkit.artifact.format import Mode
 from bnnkit.data import Dataset
 from bnnkit.deployment.norm_statistics import statistics_of
-from bnnkit.export.to_onnx import to_artifact
+from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.runtime import Model
 from bnnkit.runtime.threads import MAX_THREADS
 from bnnkit.training import recalibrate
@@ -157,7 +157,7 @@ def _accuracy(
     network: nn.Module, data: Dataset, stochastic: dict[str, Any], advance: Advance
 ) -> Accuracy:
     """Of the file that the network would give, in bnnkit's runtime."""
-    model = Model(to_artifact(network, torch.from_numpy(data.x_test[:1]), **stochastic))
+    model = Model(from_torch(network, torch.from_numpy(data.x_test[:1]), **stochastic))
     images, labels = data.x_test[:TEST_IMAGES], data.y_test[:TEST_IMAGES]
     threads = min(torch.get_num_threads(), MAX_THREADS)
     right = {0: 0, SAMPLES: 0} if stochastic["mode"] == "samples" else {0: 0}

@@ -14,8 +14,8 @@ from bnnkit.data import Dataset
 from bnnkit.deployment.calibrate import Advance, Calibration, calibrate
 from bnnkit.deployment.norm_statistics import statistics_of
 from bnnkit.errors import UsageError
+from bnnkit.export.from_torch.export_onnx import export_onnx, from_torch
 from bnnkit.export.metadata import Metadata
-from bnnkit.export.to_onnx import export_onnx, to_artifact
 from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoint
 
@@ -89,7 +89,7 @@ class CheckpointExport:
         Raises:
             UsageError, UnsupportedError: As `export_onnx`.
         """
-        return to_artifact(self._network, _example(self._about), **self._options())
+        return from_torch(self._network, _example(self._about), **self._options())
 
     def write(self, output: Path) -> Report:
         """Write the artifact; its report.

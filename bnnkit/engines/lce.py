@@ -16,8 +16,8 @@ from bnnkit.engines.engine import Engine
 from bnnkit.engines.lce_child import DISTRIBUTION, extension, load_wrapper
 from bnnkit.engines.lce_process import ProcessInterpreter
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
-from bnnkit.export.to_tflite import Tflite, to_tflite
-from bnnkit.export.to_tflite.values import Value
+from bnnkit.export.tflite import Tflite, to_tflite
+from bnnkit.export.tflite.values import Value
 
 Array = NDArray[Any]
 Kernel = Literal["default", "indirect", "reference"]

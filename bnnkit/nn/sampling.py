@@ -13,7 +13,7 @@ from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.nn.layer_noise import draw
 from bnnkit.nn.noise import Noise
-from bnnkit.nn.sign_law import SignLaw
+from bnnkit.nn.noisy_threshold import NoisyThreshold
 
 
 @dataclass
@@ -22,20 +22,20 @@ class Sampling:
 
     Attributes:
         sample: Which random numbers.
-        laws: Of the signs of integer sums, by layer.
+        thresholds: Noisy thresholds of the signs of integer sums, by layer.
         calls: Noisy signs so far; the number of the next layer.
     """
 
     sample: Sample
-    laws: Mapping[int, SignLaw] = field(default_factory=dict)
+    thresholds: Mapping[int, NoisyThreshold] = field(default_factory=dict)
     calls: int = 0
 
     def is_plus(self, a: Tensor, noise: Noise) -> Tensor:
         """Where the next noisy sign is +1: bool, the shape of a, (N, C, ...)."""
         layer, self.calls = self.calls, self.calls + 1
         z = draw(noise, a.shape, self.sample, layer, a.device)
-        law = self.laws.get(layer)
-        return a >= z if law is None else law.is_plus(a, z)
+        threshold = self.thresholds.get(layer)
+        return a >= z if threshold is None else threshold.is_plus(a, z)
 
 
 @dataclass
@@ -50,26 +50,29 @@ _numbering: ContextVar[_Numbering | None] = ContextVar("numbering", default=None
 
 
 @contextmanager
-def sampling(sample: Sample | None, laws: Mapping[int, SignLaw] | None = None) -> Iterator[None]:
+def sampling(
+    sample: Sample | None, thresholds: Mapping[int, NoisyThreshold] | None = None
+) -> Iterator[None]:
     """Noisy signs in evaluation mode draw their noise; to be entered for one forward pass.
 
     The layer of a sign is the number of its call since the context was entered, noisy signs alone
     counted. Signs without noise, weights, and modules in training mode are as ever.
 
-    With a law a sign compares the integers that a file compares, and gives the same bits in every
-    engine. Without one it is a >= z, which is what a file has for signs of real numbers; where
-    a file has integers, one sign in a million or fewer may differ, by the rounding of a.
+    With a threshold, a sign compares the integers that the artifact compares, and gives the same
+    bits as every engine. Without one it is a >= z, as the artifact has it for signs of real
+    numbers; where the artifact compares integers, one sign in a million or fewer may differ, due
+    to the rounding of a.
 
     Args:
         sample: Which random numbers; image n of the batch has the number image_offset + n. None
             is the deterministic network.
-        laws: By layer.
+        thresholds: Noisy thresholds by layer, as `bnnkit.export.noisy_thresholds` gives.
 
     Raises:
         UsageError: After a pass in which no noisy sign drew (the network has none, is in training
-            mode, or is compiled by torch.compile), or one without the sign that a law is for.
+            mode, or is compiled by torch.compile), or that lacks a sign which has a threshold.
     """
-    state = None if sample is None else Sampling(sample, laws or {})
+    state = None if sample is None else Sampling(sample, thresholds or {})
     token = _sampling.set(state)
     try:
         yield
@@ -80,16 +83,16 @@ def sampling(sample: Sample | None, laws: Mapping[int, SignLaw] | None = None) -
 
 
 def _check(state: Sampling) -> None:
-    """Refuse a pass that drew nothing, or not what the laws are for."""
+    """Refuse a pass that drew nothing, or that lacks a sign for which a threshold is given."""
     if state.calls == 0:
         raise UsageError(
             "expected a network with noisy signs, in evaluation mode and not compiled, to draw "
             "samples from; none drew noise: use 0 samples"
         )
-    without_sign = [layer for layer in state.laws if not 0 <= layer < state.calls]
+    without_sign = [layer for layer in state.thresholds if not 0 <= layer < state.calls]
     if without_sign:
         raise UsageError(
-            f"expected laws of the layers 0 to {state.calls - 1}, got one of {without_sign[0]}"
+            f"expected thresholds of layers 0 to {state.calls - 1}, got one of {without_sign[0]}"
         )
 
 

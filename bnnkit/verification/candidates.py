@@ -88,15 +88,15 @@ class Comparees:
     def _torch(self, network: "nn.Module") -> Compared:
         import torch
 
-        from bnnkit.export import sign_laws
+        from bnnkit.export import noisy_thresholds
         from bnnkit.verification.torch_trace import TorchTrace
 
         model, stores_draws = self._model, self._stores_draws
         from_tflite = self._tflite is not None
-        laws = None
+        thresholds = None
         if is_stochastic(model):
-            laws = sign_laws(network, torch.from_numpy(self._example))
-        trace = TorchTrace(network, signs_that_torch_may_round(model), laws)
+            thresholds = noisy_thresholds(network, torch.from_numpy(self._example))
+        trace = TorchTrace(network, signs_that_torch_may_round(model), thresholds)
         ranks = _ranks(model, self._order)
 
         def evaluate(images: Array, sample: Sample | None) -> Evaluation | None:

@@ -15,8 +15,8 @@ from bnnkit.artifact.sample import Sample
 from bnnkit.nn import IntegerConv2d, IntegerLinear, Sign
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.layer_noise import draw
+from bnnkit.nn.noisy_threshold import NoisyThreshold
 from bnnkit.nn.sampling import current_sampling, sampling
-from bnnkit.nn.sign_law import SignLaw
 from bnnkit.verification.comparison import Evaluation
 
 Array = NDArray[Any]
@@ -28,7 +28,7 @@ class TorchTrace:
     Args:
         network: On the CPU.
         real: Names of signs whose inputs are kept too, less the noise where it is drawn.
-        laws: Of the signs of integer sums, by the number of the noisy sign in the forward pass;
+        thresholds: Noisy thresholds of signs of integer sums, by the number of the sign;
             for samples.
 
     Attributes:
@@ -39,14 +39,14 @@ class TorchTrace:
         self,
         network: nn.Module,
         real: Collection[str] = (),
-        laws: Mapping[int, SignLaw] | None = None,
+        thresholds: Mapping[int, NoisyThreshold] | None = None,
     ) -> None:
         self._network = network
-        # Batch norm in float32 hides the integer that a law asks for where the sums are large.
-        self._sampled = _in_float64(network) if laws else network
-        self._dtype = torch.float64 if laws else torch.float32
+        # Batch norm in float32 hides the integer that a threshold needs where the sums are large.
+        self._sampled = _in_float64(network) if thresholds else network
+        self._dtype = torch.float64 if thresholds else torch.float32
         self._real = real
-        self._laws = laws
+        self._thresholds = thresholds
         self.modules = _signs(network)
 
     def __call__(self, images: Array, sample: Sample | None = None) -> Evaluation:
@@ -57,7 +57,7 @@ class TorchTrace:
             sample: Whose noise is drawn; None is the deterministic network.
 
         Raises:
-            UsageError: A sample of a network without noise, or laws of another network.
+            UsageError: A sample of a network without noise, or thresholds of another network.
         """
         signs: dict[str, Array] = {}
         real: dict[str, Array] = {}
@@ -66,7 +66,7 @@ class TorchTrace:
         if sample is not None and x.is_floating_point():
             x = x.to(self._dtype)
         watching = self._watching(network, signs, real)
-        with evaluating(network), watching, sampling(sample, self._laws):
+        with evaluating(network), watching, sampling(sample, self._thresholds):
             result = network(x)
         outputs = (result,) if isinstance(result, Tensor) else tuple(result)
         return Evaluation(

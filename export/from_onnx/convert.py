@@ -12,33 +12,33 @@ from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.from_onnx.batch_axis import free_batch
-from bnnkit.export.from_onnx.batch_norms import check_inference, split_batch_norms
-from bnnkit.export.from_onnx.branches import take_branches
-from bnnkit.export.from_onnx.constants import fold_constants
-from bnnkit.export.from_onnx.keep_apart import keep_apart
+from bnnkit.export.from_onnx.conv1d_to_conv2d import conv1d_to_conv2d
+from bnnkit.export.from_onnx.differences import LostRounding
+from bnnkit.export.from_onnx.fold_constants import fold_constants
+from bnnkit.export.from_onnx.free_batch_axis import free_batch
+from bnnkit.export.from_onnx.inline_branches import inline_branches
+from bnnkit.export.from_onnx.mark_signs import mark_signs
+from bnnkit.export.from_onnx.mark_weights import TernaryWeights, mark_weights
 from bnnkit.export.from_onnx.masked_assignments import lower_masked_assignments
+from bnnkit.export.from_onnx.module_paths import set_module_paths
+from bnnkit.export.from_onnx.move_scales import move_scales
 from bnnkit.export.from_onnx.narrow_constants import narrow_constants
 from bnnkit.export.from_onnx.node_names import named
-from bnnkit.export.from_onnx.paths import name_paths
-from bnnkit.export.from_onnx.quantizers import lower_quantizers
-from bnnkit.export.from_onnx.rounded import Rounded
-from bnnkit.export.from_onnx.scales import move_scales
-from bnnkit.export.from_onnx.sequences import lift_sequences
-from bnnkit.export.from_onnx.signs import mark_signs
-from bnnkit.export.from_onnx.source import batch_of, opened, read_source, with_shapes
-from bnnkit.export.from_onnx.ties import Tie, ties
-from bnnkit.export.from_onnx.weights import WithZeros, mark_weights
-from bnnkit.export.from_onnx.zeros import Remapped, remapped_signs
+from bnnkit.export.from_onnx.prevent_fusion import prevent_fusion
+from bnnkit.export.from_onnx.qonnx_quantizers import lower_quantizers
+from bnnkit.export.from_onnx.read_source import batch_of, opened, read_source, with_shapes
+from bnnkit.export.from_onnx.rounding_ties import RoundingTie, rounding_ties
+from bnnkit.export.from_onnx.sign_of_zero import RemappedZero, remapped_signs
+from bnnkit.export.from_onnx.split_batch_norms import check_inference, split_batch_norms
+from bnnkit.export.from_torch.export_onnx import sealed
 from bnnkit.export.graph import nodes
 from bnnkit.export.metadata import Metadata
 from bnnkit.export.passes import check_operators, passes
-from bnnkit.export.passes.thresholds import fold_thresholds
-from bnnkit.export.to_onnx import sealed
+from bnnkit.export.passes.fold_thresholds import fold_thresholds
 
 
 @dataclass(frozen=True)
-class Departures:
+class Differences:
     """Where an artifact is not its source to the last bit.
 
     Attributes:
@@ -49,15 +49,15 @@ class Departures:
         weights_with_zeros: Layers of weights that are +-s or 0, and two binary layers here; exact.
     """
 
-    remapped: tuple[Remapped, ...]
-    ties: tuple[Tie, ...]
-    rounded_signs: tuple[Rounded, ...]
-    rounded_weights: tuple[Rounded, ...]
-    weights_with_zeros: tuple[WithZeros, ...]
+    remapped: tuple[RemappedZero, ...]
+    ties: tuple[RoundingTie, ...]
+    rounded_signs: tuple[LostRounding, ...]
+    rounded_weights: tuple[LostRounding, ...]
+    weights_with_zeros: tuple[TernaryWeights, ...]
 
 
 @dataclass(frozen=True)
-class Conversion(Departures):
+class Conversion(Differences):
     """What came of a file, and where the artifact departs from it.
 
     Attributes:
@@ -91,12 +91,12 @@ def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
             the message names it.
     """
     model = read_source(source)
-    artifact, departures = to_artifact(model)
+    artifact, differences = from_onnx(model)
     content = artifact.SerializeToString(deterministic=True)
     write_bytes(Path(output), content)
     return Conversion(
         artifact=report(artifact, len(content)),
-        **vars(departures),
+        **vars(differences),
         standard_operators=dict(
             sorted(Counter(n.op_type for n in artifact.graph.node if n.domain == "").items())
         ),
@@ -104,7 +104,7 @@ def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
     )
 
 
-def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, Departures]:
+def from_onnx(source: onnx.ModelProto) -> tuple[onnx.ModelProto, Differences]:
     """The artifact of a network from elsewhere, and where it departs from the source.
 
     Raises:
@@ -114,37 +114,37 @@ def to_artifact(source: onnx.ModelProto) -> tuple[onnx.ModelProto, Departures]:
     graph = model.graph
     split_batch_norms(graph)
     signs = mark_signs(graph)
-    lift_sequences(graph)
+    conv1d_to_conv2d(graph)
     weights = mark_weights(graph)
     move_scales(graph)
     _check_binary(graph)
     is_rounded = any(part.deviation > 0 for part in (*signs.rounded, *weights.rounded))
-    remapped: tuple[Remapped, ...] = ()
-    undecided: tuple[Tie, ...] = ()
+    remapped: tuple[RemappedZero, ...] = ()
+    undecided: tuple[RoundingTie, ...] = ()
     for run in passes(None):
         if run is fold_thresholds:
             remapped = remapped_signs(graph, signs.remapped)
-            undecided = ties(graph, is_rounded=is_rounded)
+            undecided = rounding_ties(graph, is_rounded=is_rounded)
         run(graph)
-    keep_apart(graph)
+    prevent_fusion(graph)
     check_operators(graph)
-    departures = Departures(
+    differences = Differences(
         remapped, undecided, signs.rounded, weights.rounded, weights.with_zeros
     )
-    return sealed(model, Metadata(), "deterministic"), departures
+    return sealed(model, Metadata(), "deterministic"), differences
 
 
 def _plain(source: onnx.ModelProto) -> ir.Model:
     """The network in standard operators, without constant parts, with a free batch."""
     model = opened(source)
     check_inference(model.graph)
-    name_paths(model.graph)
+    set_module_paths(model.graph)
     lower_quantizers(model.graph)
     lower_masked_assignments(model.graph)
     batch = batch_of(model)
     model = with_shapes(model, batch)
     fold_constants(model.graph)
-    while take_branches(model.graph):
+    while inline_branches(model.graph):
         model = with_shapes(model, batch)
         fold_constants(model.graph)
     model = with_shapes(model, batch)

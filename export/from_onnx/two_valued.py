@@ -12,7 +12,7 @@
    that sum is lost; it is measured.
 
 Nearer values x come first. One that is rounded, clipped or chosen by more than the steps of
-`export/monotone.py` is looked through.
+`export/analysis/monotone.py` is looked through.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from bnnkit.export.analysis.monotone import step
 from bnnkit.export.from_onnx.comparisons import Comparison, at_least, comparison
 from bnnkit.export.from_onnx.elementwise import (
     COMPARISONS,
@@ -30,11 +31,10 @@ from bnnkit.export.from_onnx.elementwise import (
     is_elementwise,
     uniform,
 )
-from bnnkit.export.from_onnx.part import Number, Piece, UnknownFunctionError
-from bnnkit.export.from_onnx.pieces import pieces
-from bnnkit.export.from_onnx.real_line import real_of, sample
+from bnnkit.export.from_onnx.piecewise.float32_line import from_ordinal, sample
+from bnnkit.export.from_onnx.piecewise.piece import Number, Piece, UnknownFunctionError
+from bnnkit.export.from_onnx.piecewise.pieces import pieces
 from bnnkit.export.graph import array, operand
-from bnnkit.export.monotone import step
 from bnnkit.export.passes.commute_sign import SHAPE_OPERATORS
 
 _MAX_OPERATORS: Final = 64
@@ -167,7 +167,7 @@ def _of_line(value: ir.Value, x: ir.Value, line: list[Piece]) -> TwoValued | Non
     first, *middle, last = (np.float32(number.content) for number in numbers)
     if first != -last or last == 0 or any(number != 0 for number in middle):
         return None
-    condition = at_least(x, float(real_of(line[1].low)))
+    condition = at_least(x, float(from_ordinal(line[1].low)))
     found = TwoValued(value, condition, last, bool(middle), None)
     if all(number.is_exact for number in numbers):
         return found
@@ -187,7 +187,7 @@ def _is_zero_too_often(line: list[Piece]) -> bool:
     """Whether a value is 0 for many x of any size: it has three values then."""
     for piece in line:
         if isinstance(piece.content, Number) and piece.content.content == 0:
-            low, high = (float(real_of(end)) for end in (piece.low, piece.high))
+            low, high = (float(from_ordinal(end)) for end in (piece.low, piece.high))
             if high - low > 1e-30 + 1e-6 * max(abs(low), abs(high)):
                 return True
     return False

@@ -11,25 +11,25 @@ import onnx_ir as ir
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.graph import label
-from bnnkit.export.passes.batch_norm import lower_batch_norms
-from bnnkit.export.passes.binary_layers import lower_binary_layers
 from bnnkit.export.passes.clean_up import clean_up, remove_dead
 from bnnkit.export.passes.commute_sign import move_behind_signs
-from bnnkit.export.passes.integer_layers import lower_integer_layers
-from bnnkit.export.passes.names import name_all
-from bnnkit.export.passes.pooled_sums import compare_pooled_sums
+from bnnkit.export.passes.compare_pooled_sums import compare_pooled_sums
+from bnnkit.export.passes.compare_with_noise import compare_with_noise
+from bnnkit.export.passes.fold_thresholds import fold_thresholds
+from bnnkit.export.passes.lower_batch_norms import lower_batch_norms
+from bnnkit.export.passes.lower_binary_layers import lower_binary_layers
+from bnnkit.export.passes.lower_integer_layers import lower_integer_layers
+from bnnkit.export.passes.lower_signs import lower_signs
+from bnnkit.export.passes.name_values import name_all
+from bnnkit.export.passes.noise_model import NoiseModel
 from bnnkit.export.passes.push_dequantize import push_dequantize
-from bnnkit.export.passes.signs import lower_signs
-from bnnkit.export.passes.stochastic_signs import compare_with_noise
-from bnnkit.export.passes.thresholds import fold_thresholds
-from bnnkit.export.passes.weight_draws import store_weight_draws
-from bnnkit.export.sampling_inputs import add_sampling_inputs
-from bnnkit.export.stochastic import Stochastic
+from bnnkit.export.passes.sampling_inputs import add_sampling_inputs
+from bnnkit.export.passes.store_weight_draws import store_weight_draws
 
 Pass = Callable[[ir.Graph], None]
 
 
-def passes(stochastic: Stochastic | None) -> tuple[Pass, ...]:
+def passes(stochastic: NoiseModel | None) -> tuple[Pass, ...]:
     """The passes of a deterministic artifact, or of a stochastic one."""
     draw: tuple[Pass, ...] = ()
     store: tuple[Pass, ...] = ()
@@ -53,7 +53,7 @@ def passes(stochastic: Stochastic | None) -> tuple[Pass, ...]:
     )
 
 
-def lower(graph: ir.Graph, stochastic: Stochastic | None = None) -> None:
+def lower(graph: ir.Graph, stochastic: NoiseModel | None = None) -> None:
     """Turn a marked graph into that of an artifact, in place.
 
     Args:

@@ -18,9 +18,9 @@ from typing import Final
 import onnx_ir as ir
 
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.export.analysis.monotone import Step, step
 from bnnkit.export.graph import new_node, nodes, only_consumer, operand
-from bnnkit.export.monotone import Step, step
-from bnnkit.export.passes.signs import set_signs, signs_of
+from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
 
 SHAPE_OPERATORS: Final = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
 """Standard operators that move values and change none."""
@@ -78,8 +78,8 @@ def _move(graph: ir.Graph, node: ir.Node, chain: list[Step], sign: ir.Node) -> N
 
 
 def _rename(signs: ir.Value, moved: ir.Node) -> None:
-    record = signs_of(signs)
+    record = sign_record(signs)
     if record is not None:  # rule 5
         suffix = "unpooled" if moved.op_type == "MaxPool" else "unshaped"
-        set_signs(moved.outputs[0], record)
-        set_signs(signs, changed(record, name=f"{record.name}/{suffix}", is_output=False))
+        set_sign_record(moved.outputs[0], record)
+        set_sign_record(signs, changed(record, name=f"{record.name}/{suffix}", is_output=False))

@@ -17,7 +17,7 @@ import onnx_ir as ir
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.graph import array, new_node, replace, shared_constant
 from bnnkit.export.passes.commute_sign import SHAPE_OPERATORS
-from bnnkit.export.passes.signs import dequantize, dequantized
+from bnnkit.export.passes.lower_signs import dequantize, dequantized
 
 _Inputs = list[ir.Value | None]
 

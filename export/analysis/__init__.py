@@ -1,0 +1,1 @@
+"""What the passes must know of a graph: integer sums, monotone functions, thresholds."""

@@ -1,0 +1,93 @@
+"""The integer sums of a graph: who makes them, how large they get, where their signs change."""
+
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.analysis.find_thresholds import SignsOfSums, Thresholds, find_thresholds
+from bnnkit.export.analysis.monotone import Step
+from bnnkit.export.graph import constant, label
+
+SUM_OPERATORS: Final = ("BinaryConv2d", "BinaryLinear", "IntegerConv2d", "IntegerLinear")
+"""The operators of the domain `bnnkit` that give integer sums."""
+
+
+def sum_layer(value: ir.Value) -> ir.Node | None:
+    """The layer that gives a value, where the value is an integer sum."""
+    node = value.producer()
+    is_sum = node is not None and node.domain == DOMAIN and node.op_type in SUM_OPERATORS
+    return node if is_sum else None
+
+
+def largest_image_sums(
+    weight: NDArray[np.int16], zero_point: NDArray[np.uint8], group: int
+) -> NDArray[np.int64]:
+    """The largest absolute sum that an image can give, for each output channel.
+
+    Args:
+        weight: (O, I/G, KH, KW) or (O, I).
+        zero_point: (I, 1, 1) or (I,).
+        group: G.
+
+    Returns:
+        (O,).
+    """
+    middle = zero_point.ravel().astype(np.int64)
+    reach = np.maximum(middle, 255 - middle).reshape(group, 1, -1)  # of |image - zero point|
+    outputs, per_group = weight.shape[:2]
+    size = np.abs(weight.astype(np.int64)).reshape(group, outputs // group, per_group, -1).sum(3)
+    bounds: NDArray[np.int64] = (size * reach).sum(2).ravel()
+    return bounds
+
+
+def largest_sums(layer: ir.Node) -> NDArray[np.int64]:
+    """K, the largest absolute sum of each output channel of a layer, (O,)."""
+    if layer.op_type.startswith("Binary"):
+        outputs, *fan_in = layer.attributes["weight_shape"].as_ints()
+        return np.full(outputs, np.prod(fan_in, dtype=np.int64))
+    group = layer.attributes.get_int("group", 1)
+    return largest_image_sums(constant(layer, 1), constant(layer, 2), group)
+
+
+def thresholds_of(sign: ir.Node, chain: list[Step], layer: ir.Node) -> Thresholds:
+    """Where sign(f(c)) changes over the sums c of a layer, f being the steps of `chain`.
+
+    Raises:
+        UnsupportedError: f is NaN or infinite for a sum.
+    """
+    bound = largest_sums(layer)
+    return find_thresholds(_signs_of_sums(sign, chain, bound), bound)
+
+
+def thresholds_on_side(
+    sign: ir.Node, chain: list[Step], layer: ir.Node, side: NDArray[np.int8]
+) -> NDArray[np.int32]:
+    """As `thresholds_of`, for the sums side * c, with which sign(f) does not decrease.
+
+    Returns:
+        int32 (O,), in [-K, K + 1]: the sign is +1 where side * c >= threshold.
+    """
+    bound = largest_sums(layer)
+    signs = _signs_of_sums(sign, chain, bound)
+    return find_thresholds(lambda sums: signs(side * sums), bound).threshold
+
+
+def _signs_of_sums(sign: ir.Node, chain: list[Step], bound: NDArray[np.int64]) -> SignsOfSums:
+    """The function from sums to signs."""
+
+    def value(sums: NDArray[np.int64]) -> torch.Tensor:
+        x = torch.from_numpy(sums.astype(np.float32))[None]  # exact: |c| < 2^24
+        for link in chain:
+            x = link.apply(x)
+        return x[0]
+
+    if not all(bool(value(c).isfinite().all()) for c in (-bound, 0 * bound, bound)):
+        raise UnsupportedError(
+            f"the input of {label(sign)} is NaN or infinite for some sums; training diverged"
+        )
+    return lambda sums: (value(sums) >= 0).numpy()

@@ -1,0 +1,62 @@
+"""The batch becomes a free first axis, in a file that was made for one size of it too.
+
+1. A `Reshape` that keeps the first axis gives it as -1 and the others as they are.
+2. The shapes are then inferred for another size of the batch: where every value that depends on
+   the input has that size as its first axis, and the other axes as before, the batch is free.
+"""
+
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.from_onnx.node_names import named
+from bnnkit.export.from_onnx.read_source import with_shapes
+from bnnkit.export.from_torch.marked_graph import BATCH
+from bnnkit.export.graph import add_constant, array, nodes, operand
+
+_OTHER: Final = 1009
+"""A size that no other axis is likely to have."""
+
+
+def free_batch(model: ir.Model, batch: int) -> ir.Model:
+    """The model with a free batch.
+
+    Args:
+        model: Its shapes are those for `batch`.
+        batch: The size of the batch that it was made for.
+
+    Raises:
+        UnsupportedError: Something mixes the batch with other axes, or depends on its size.
+    """
+    known = {value.name: value.shape for node in model.graph for value in node.outputs}
+    for node in nodes(model.graph, "Reshape"):
+        _keep_first(model.graph, node, batch)
+    other = with_shapes(model, _OTHER)
+    for node in other.graph:
+        for value in node.outputs:
+            before = known[value.name]
+            if before is None or value.shape is None:
+                raise UnsupportedError(f"ONNX cannot tell the shape that {named(node)} gives")
+            if tuple(before[:1]) != (batch,) or tuple(value.shape) != (_OTHER, *before[1:]):
+                raise UnsupportedError(
+                    f"expected {named(node)} to keep the batch as first axis, got the shape"
+                    f" {value.shape} for a batch of {_OTHER} and {before} for {batch}; export the"
+                    " network with a batch that nothing else depends on"
+                )
+            value.shape = ir.Shape([BATCH, *before[1:]])
+    for value in other.graph.inputs:
+        value.shape = ir.Shape([BATCH, *(value.shape or ())[1:]])
+    return other
+
+
+def _keep_first(graph: ir.Graph, node: ir.Node, batch: int) -> None:
+    """Rule 1."""
+    before, after = operand(node, 0).shape, node.outputs[0].shape
+    if before is None or after is None or array(node.inputs[1]) is None:
+        return
+    if before[0] == after[0] == batch:
+        sizes = np.array([-1, *after[1:]], np.int64)
+        node.replace_input_with(1, add_constant(graph, f"{node.outputs[0].name}/shape", sizes))
+        node.attributes.pop("allowzero", None)

@@ -1,0 +1,211 @@
+"""Weights that are +-s, s >= 0 a number for each output channel, become the mark `BinaryWeight`.
+
+1. `Conv` (two-dimensional), `MatMul` and `Gemm` by such a constant, of two products in a sum at
+   least, become that layer by a mark of the signs, `Mul` by s unless all s are 1, and `Add` of the
+   bias. `MatMul` is by the transposed mark, as torch writes it.
+2. The alpha of a `Gemm` goes into s and the signs, its beta into the bias.
+3. `auto_pad` becomes the pads that it stands for.
+4. Where sizes differ within an output channel by no more than a straight-through estimator's
+   rounding, as in (s * sign(w) - c) + c with c = clip(w, -1, 1), s is their median. A channel of
+   zeros alone, which training has given up, has s = 0; but not all of them.
+5. Weights of a layer on signs of which some are 0 beside +-s are half the sum of two such weights,
+   with +1 and with -1 for 0: the layer becomes `Add` of two, and `Mul` by s / 2, which is exact.
+
+Sums are then scaled once, where the source scales each product: the same bits where s is a power
+of two.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.export.from_onnx.auto_pad import set_pads
+from bnnkit.export.from_onnx.differences import LostRounding
+from bnnkit.export.from_onnx.move_scales import is_of_signs, new_weight_scale
+from bnnkit.export.graph import (
+    add_constant,
+    array,
+    channel_column,
+    module_path,
+    nodes,
+    operand,
+    parameter_name,
+    real_node,
+    replace,
+    set_module_path,
+)
+from bnnkit.export.passes.clean_up import remove_dead
+
+Array = NDArray[np.float32]
+_LARGEST_DEVIATION: Final = 2.0**-16
+"""Rounding of numbers up to 1 leaves scales down to 2^-9 this exact; no real weights are."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Of weights (O, ...).
+
+    Attributes:
+        sizes: s, float32 (O,).
+        deviation: The largest difference of a weight from +-s, relative to s.
+        n_zeros: The number of weights that are 0 where s is not.
+    """
+
+    sizes: Array
+    deviation: float
+    n_zeros: int
+
+
+@dataclass(frozen=True)
+class TernaryWeights:
+    """A layer of which some weights are 0: two binary layers (rule 5).
+
+    Attributes:
+        name: Of the layer.
+        n_zeros: How many.
+        n_weights: How many weights it has.
+    """
+
+    name: str
+    n_zeros: int
+    n_weights: int
+
+
+@dataclass(frozen=True)
+class MarkedWeights:
+    """What the pass has found.
+
+    Attributes:
+        rounded: Layers of rule 4 that have such rounding.
+        with_zeros: Layers of rule 5.
+    """
+
+    rounded: tuple[LostRounding, ...]
+    with_zeros: tuple[TernaryWeights, ...]
+
+
+def mark_weights(graph: ir.Graph) -> MarkedWeights:
+    """Run the pass."""
+    rounded: list[LostRounding] = []
+    with_zeros: list[TernaryWeights] = []
+    latents = _Latents(graph)
+    for node in nodes(graph, "Conv", "Gemm", "MatMul"):
+        weight = _weight(node)
+        found = None if weight is None else scales(weight)
+        if weight is None or found is None or not set_pads(node):
+            continue
+        if found.n_zeros and not is_of_signs(operand(node, 0)):
+            continue
+        path = module_path(node)
+        _replace(graph, node, latents.of(node, weight, has_zeros=found.n_zeros > 0), found.sizes)
+        if found.deviation > 0:
+            rounded.append(LostRounding(path, found.deviation))
+        if found.n_zeros:
+            with_zeros.append(TernaryWeights(path, found.n_zeros, weight.size))
+    remove_dead(graph)
+    return MarkedWeights(tuple(rounded), tuple(with_zeros))
+
+
+def scales(weight: Array) -> Scales | None:
+    """The s of weights (O, ...); None where they are neither +-s nor 0."""
+    sizes = np.abs(weight).reshape(len(weight), -1).astype(np.float64)
+    if sizes.shape[1] < 2 or not sizes.any() or not np.isfinite(sizes).all():
+        return None
+    middle = np.zeros(len(sizes), np.float32)
+    for index, row in enumerate(sizes):
+        if row.any():
+            middle[index] = np.median(row[row > 0])  # rule 4
+    relative = np.abs(sizes / np.where(middle > 0, middle, 1)[:, None] - 1)[sizes > 0]
+    if relative.max() > _LARGEST_DEVIATION:
+        return None
+    return Scales(middle, float(relative.max()), int((sizes[middle > 0] == 0).sum()))
+
+
+class _Latents:
+    """The latent weights of layers; those of one constant are shared."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self._graph = graph
+        self._known: dict[tuple[ir.Value, bool, bool], tuple[ir.Value, ...]] = {}
+
+    def of(self, node: ir.Node, weight: Array, *, has_zeros: bool) -> tuple[ir.Value, ...]:
+        """One, or two where some weights are 0: >= 0 for them, and below 0."""
+        key = (operand(node, 1), _is_turned(node), bool(_alpha(node) < 0))
+        if key not in self._known:
+            signs = [np.sign(weight)]
+            if has_zeros:
+                signs.append(np.where(weight > 0, np.float32(1), np.float32(-1)))
+            name = parameter_name(node, "latent")
+            self._known[key] = tuple(add_constant(self._graph, name, s) for s in signs)
+        return self._known[key]
+
+
+def _is_turned(node: ir.Node) -> bool:
+    """Whether the weights are (I, O)."""
+    return node.op_type == "MatMul" or (
+        node.op_type == "Gemm" and not node.attributes.get_int("transB", 0)
+    )
+
+
+def _weight(node: ir.Node) -> Array | None:
+    """The weights of a layer, (O, I) or (O, I/G, KH, KW); None where they are not such."""
+    content = array(node.inputs[1])
+    expected = 4 if node.op_type == "Conv" else 2
+    if content is None or content.dtype != np.float32 or content.ndim != expected:
+        return None
+    if len(node.inputs) > 2 and node.inputs[2] is not None and array(node.inputs[2]) is None:
+        return None  # the bias is computed
+    if node.attributes.get_int("transA", 0) != 0:
+        return None
+    content = -content if _alpha(node) < 0 else content
+    return content.T if _is_turned(node) else content
+
+
+def _alpha(node: ir.Node) -> np.float32:
+    """What a `Gemm` multiplies its product by."""
+    return np.float32(node.attributes.get_float("alpha", 1.0))
+
+
+def _replace(graph: ir.Graph, node: ir.Node, latents: tuple[ir.Value, ...], scale: Array) -> None:
+    """Rules 1, 2 and 5."""
+    y, bias = node.outputs[0], _bias(node)
+    layers = [_layer(node, latent) for latent in latents]
+    new = [part for layer in layers for part in layer]
+    if len(layers) > 1:
+        new.append(real_node("Add", [layer[-1].outputs[0] for layer in layers], node, y.shape))
+    factor = np.abs(_alpha(node)) * scale / np.float32(len(latents))
+    if not (factor == 1).all():
+        column = _along_channels(factor, y, node)
+        new.append(new_weight_scale(graph, new[-1].outputs[0], column, node))
+    if bias is not None:
+        content = _along_channels(bias, y, node) if node.op_type == "Conv" else bias
+        value = add_constant(graph, parameter_name(node, "bias"), content)
+        new.append(real_node("Add", [new[-1].outputs[0], value], node, y.shape))
+    replace(graph, node, new)
+
+
+def _layer(node: ir.Node, latent: ir.Value) -> list[ir.Node]:
+    """The layer by the mark of latent weights; what gives its sums comes last."""
+    x, y = operand(node, 0), node.outputs[0]
+    mark = real_node("BinaryWeight", [latent], node, latent.shape, DOMAIN, {"noise": "none"})
+    set_module_path(mark, f"{module_path(node)}.weight")
+    if node.op_type == "Conv":
+        return [mark, real_node("Conv", [x, mark.outputs[0]], node, y.shape, "", node.attributes)]
+    shape = ir.Shape(tuple(latent.shape or ())[::-1])
+    turned = real_node("Transpose", mark.outputs, node, shape, "", {"perm": (1, 0)})
+    return [mark, turned, real_node("MatMul", [x, turned.outputs[0]], node, y.shape)]
+
+
+def _along_channels(numbers: Array, y: ir.Value, node: ir.Node) -> Array:
+    """Numbers (O,) along the axis of the output channels: 1 of maps, else the last."""
+    return channel_column(numbers, y) if node.op_type == "Conv" else numbers
+
+
+def _bias(node: ir.Node) -> Array | None:
+    content = array(node.inputs[2]) if len(node.inputs) > 2 else None
+    factor = np.float32(node.attributes.get_float("beta", 1.0))
+    return None if content is None else (content * factor).astype(np.float32)

@@ -1,0 +1,106 @@
+"""Where ONNX's own `Sign`, which gives 0 for 0, can meet a 0.
+
+An artifact has no third value: 0 becomes +1. That changes nothing where the input of the sign is a
+function f of an integer sum c and f(c) = 0 for no c that can be: f is monotone, so it is 0 on one
+interval of the integers, and without zero padding all c are even or all are odd. A maximum of
+values of f is one of them, so pools change nothing.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.export.analysis.find_thresholds import Thresholds
+from bnnkit.export.analysis.integer_sums import largest_sums, sum_layer, thresholds_of
+from bnnkit.export.analysis.monotone import Step, step
+from bnnkit.export.graph import nodes, operand, produced_by
+from bnnkit.export.passes.lower_signs import sign_record
+
+_LEAST = float(np.nextafter(np.float32(0), np.float32(1)))
+
+
+@dataclass(frozen=True)
+class RemappedZero:
+    """A `Sign` of the source whose input can be 0: 0 there, +1 in the artifact.
+
+    Attributes:
+        name: Of the signs in the artifact.
+        input: What it is the sign of: "an integer sum" or "a real value".
+    """
+
+    name: str
+    input: str
+
+
+def remapped_signs(graph: ir.Graph, paths: Collection[str]) -> tuple[RemappedZero, ...]:
+    """The marks of `signs.mark_signs` whose input can be 0.
+
+    Args:
+        graph: With integer sums, before thresholds are folded.
+        paths: What `mark_signs` gave.
+
+    Raises:
+        UnsupportedError: Something between a sum and its sign is NaN or infinite.
+    """
+    found = []
+    for sign in nodes(graph, "Sign", domain=DOMAIN):
+        record = sign_record(sign.outputs[0])
+        name = "" if record is None else record.name.partition("/")[0]
+        if name in paths and (kind := _input_that_can_be_zero(sign)) is not None:
+            found.append(RemappedZero(name, kind))
+    return tuple(found)
+
+
+def _input_that_can_be_zero(sign: ir.Node) -> str | None:
+    chain, layer = chain_to_sum(sign)
+    if layer is None:
+        return "a real value"
+    return "an integer sum" if _can_be_zero(sign, chain, layer) else None
+
+
+def chain_to_sum(sign: ir.Node) -> tuple[list[Step], ir.Node | None]:
+    """The steps from an integer sum to a sign, pools left out, and the layer that gives it."""
+    chain: list[Step] = []
+    value = operand(sign, 0)
+    while (above := _above(value)) is not None:
+        value, link = above
+        chain += [] if link is None else [link]
+    return chain[::-1], sum_layer(value)
+
+
+def _above(value: ir.Value) -> tuple[ir.Value, Step | None] | None:
+    """What a value is made of, by a step or by a pool."""
+    pool, link = produced_by(value, "MaxPool"), step(value)
+    if pool is not None:
+        return operand(pool, 0), None
+    return None if link is None else (link.input, link)
+
+
+def _can_be_zero(sign: ir.Node, chain: list[Step], layer: ir.Node) -> bool:
+    one = np.ones(1, np.int8)
+    above_zero = Step(sign, operand(sign, 0), one, lambda t: t - _LEAST, None)  # >= 0 iff f > 0
+    weak = thresholds_of(sign, chain, layer)
+    strict = thresholds_of(sign, [*chain, above_zero], layer)
+    bound = largest_sums(layer)
+    n_zeros = _count(weak, bound) - _count(strict, bound)
+    # The one zero, where there is one; where the sides differ it is at an end of the interval,
+    # which is a sum that can be.
+    first = weak.side * weak.threshold.astype(np.int64)
+    is_possible = (first % 2 == bound % 2) | (weak.side != strict.side) | has_any_parity(layer)
+    return bool(((n_zeros > 1) | ((n_zeros == 1) & is_possible)).any())
+
+
+def _count(thresholds: Thresholds, bound: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many integers of [-K, K] have the sign +1."""
+    return bound - thresholds.threshold + 1
+
+
+def has_any_parity(layer: ir.Node) -> bool:
+    """Whether even and odd sums can be: of integer weights, or where pads add zeros."""
+    return not layer.op_type.startswith("Binary") or any(
+        layer.attributes.get_ints("pads", (0, 0, 0, 0))
+    )

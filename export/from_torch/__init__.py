@@ -1,0 +1,1 @@
+"""A trained torch model to an artifact."""

@@ -1,0 +1,45 @@
+"""The thresholds of a stochastic artifact's integer sums, for evaluation in torch.
+
+Batch norm in torch rounds, so its evaluation can differ from the artifact at a threshold; with
+these thresholds it compares the same integers, and gives the same bits.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.export.from_torch.marked_graph import marked_graph
+from bnnkit.export.graph import nodes
+from bnnkit.export.passes import lower
+from bnnkit.export.passes.compare_with_noise import noisy_thresholds_of
+from bnnkit.export.passes.noise_model import NoiseModel, noises_of
+from bnnkit.nn.noisy_threshold import NoisyThreshold
+
+
+def noisy_thresholds(model: nn.Module, example: Tensor) -> dict[int, NoisyThreshold]:
+    """The noisy thresholds of all signs of integer sums, by the number of the sign.
+
+    Signs with noise are numbered in the order of the forward pass, from 0. Pass the result to
+    `bnnkit.nn.sampling` to get the signs of the artifact, bit for bit.
+
+    Args:
+        model: As for `export_onnx`.
+        example: As for `export_onnx`.
+
+    Raises:
+        UsageError: As `export_onnx`.
+        UnsupportedError: As `export_onnx`.
+    """
+    graph = marked_graph(model, example).graph
+    lower(graph, NoiseModel(noises=noises_of(model)))
+    found: dict[int, NoisyThreshold] = {}
+    for sign in nodes(graph, "StochasticSign", domain=DOMAIN):
+        thresholds = noisy_thresholds_of(sign)
+        if thresholds is not None:
+            found[sign.attributes["layer"].as_int()] = NoisyThreshold(
+                torch.from_numpy(thresholds.threshold),
+                torch.from_numpy(thresholds.noise_scale),
+                torch.from_numpy(thresholds.per_unit),
+                torch.from_numpy(thresholds.at_zero),
+            )
+    return found

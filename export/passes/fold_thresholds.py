@@ -1,0 +1,143 @@
+"""What lies between an integer sum and a sign becomes one integer threshold for each channel.
+
+1. A `Sign` of a chain f of elementwise operators, monotone on each channel, over one integer sum c
+   becomes `c >= threshold`: sign(f(c)) changes once at most over the integers of [-K, K], K being
+   the largest absolute sum (rounding is monotone too).
+2. Where f decreases, the channel's weights are negated: the sum is then -c, and sign(f) increases
+   with it. Where the real value of the sum has other uses it is negated back behind the `Cast`,
+   which is exact. A sum that is used as an integer elsewhere keeps its weights, and its `Sign`.
+3. Where sign(f) is the same for all sums, the threshold is -K (always +1) or K + 1 (never).
+4. `BinaryConv2d` with such a sign becomes `BinaryConv2dThreshold` where the sum has no other use.
+   In all other cases a `Threshold` stands behind the sum.
+"""
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.export.analysis.integer_sums import sum_layer, thresholds_of
+from bnnkit.export.analysis.monotone import Step, step
+from bnnkit.export.graph import (
+    add_constant,
+    array,
+    channel_column,
+    constant,
+    new_node,
+    nodes,
+    only_consumer,
+    operand,
+    parameter_name,
+    replace,
+)
+from bnnkit.export.passes.packed_weights import negate_packed
+
+
+def fold_thresholds(graph: ir.Graph) -> None:
+    """Run the pass.
+
+    Raises:
+        UnsupportedError: Something between a sum and its sign is NaN or infinite.
+    """
+    for sign in nodes(graph, "Sign", domain=DOMAIN):
+        found = _chain_above(sign)
+        if found is not None:
+            _fold(graph, sign, *found)
+
+
+def _chain_above(sign: ir.Node) -> tuple[ir.Node, list[Step]] | None:
+    """The layer that gives the sum, and the steps from the sum to the sign."""
+    chain: list[Step] = []
+    value = operand(sign, 0)
+    while (link := step(value)) is not None:
+        chain.append(link)
+        value = link.input
+    layer = sum_layer(value)
+    return None if layer is None else (layer, chain[::-1])
+
+
+def _fold(graph: ir.Graph, sign: ir.Node, layer: ir.Node, chain: list[Step]) -> None:
+    found = thresholds_of(sign, chain, layer)
+    values = [layer.outputs[0], *(link.node.outputs[0] for link in chain)]
+    is_only_use = all(only_consumer(value) is not None for value in values)
+    if np.any(found.side < 0):  # rule 2
+        cast = only_consumer(layer.outputs[0])
+        if cast is None:
+            return
+        if not is_only_use:
+            negate_back(graph, cast, found.side)
+        negate_channels(graph, layer, found.side)
+    is_fused = is_only_use and layer.op_type == "BinaryConv2d"
+    make = _fused if is_fused else _behind_the_sum
+    replace(graph, sign, [make(graph, sign, layer, found.threshold)])
+
+
+def negate_channels(graph: ir.Graph, layer: ir.Node, side: NDArray[np.int8]) -> None:
+    """Multiply the weights of output channels by `side`; weights with other uses are copied."""
+    weight, content = operand(layer, 1), constant(layer, 1)
+    if len(weight.uses()) > 1:
+        copy = add_constant(graph, parameter_name(layer, "weight"), content)
+        copy.meta.update(weight.meta)
+        layer.replace_input_with(1, copy)
+        weight = copy
+    if layer.op_type.startswith("Binary"):
+        negate_packed(weight, tuple(layer.attributes["weight_shape"].as_ints()), side)
+    else:
+        negated = content * side.reshape(-1, *[1] * (content.ndim - 1))
+        weight.const_value = ir.Tensor(negated, name=weight.name)
+
+
+def negate_back(graph: ir.Graph, cast: ir.Node, side: NDArray[np.int8]) -> None:
+    """Multiply the real value of a sum by `side`: in the scale behind it where there is one.
+
+    Undoes `negate_channels` for those that use the value.
+    """
+    real = cast.outputs[0]
+    column = channel_column(side.astype(np.float32), real)
+    scale = only_consumer(real)
+    if scale is not None and _is_scale(scale, real):
+        signed = add_constant(graph, parameter_name(cast, "step"), constant(scale, 1) * column)
+        scale.replace_input_with(1, signed)
+        return
+    factor = add_constant(graph, parameter_name(cast, "side"), column)
+    inputs = [real, factor]
+    restored = new_node("Mul", inputs, source=cast, dtype=ir.DataType.FLOAT, shape=real.shape)
+    real.replace_all_uses_with(restored.outputs[0], replace_graph_outputs=True)
+    restored.replace_input_with(0, real)
+    graph.insert_after(cast, restored)
+
+
+def _is_scale(node: ir.Node, x: ir.Value) -> bool:
+    is_product = (node.domain, node.op_type) == ("", "Mul") and node.inputs[0] is x
+    return is_product and array(node.inputs[1]) is not None
+
+
+def _fused(
+    graph: ir.Graph, sign: ir.Node, layer: ir.Node, threshold: NDArray[np.int32]
+) -> ir.Node:
+    limit = add_constant(graph, parameter_name(sign, "threshold"), threshold)
+    return new_node(
+        "BinaryConv2dThreshold",
+        [*layer.inputs, limit],
+        source=layer,
+        dtype=ir.DataType.UINT8,
+        shape=sign.outputs[0].shape,
+        domain=DOMAIN,
+        attributes=layer.attributes,
+    )
+
+
+def _behind_the_sum(
+    graph: ir.Graph, sign: ir.Node, layer: ir.Node, threshold: NDArray[np.int32]
+) -> ir.Node:
+    total = layer.outputs[0]
+    column = channel_column(threshold, total)
+    limit = add_constant(graph, parameter_name(sign, "threshold"), column)
+    return new_node(
+        "Threshold",
+        [total, limit],
+        source=sign,
+        dtype=ir.DataType.UINT8,
+        shape=sign.outputs[0].shape,
+        domain=DOMAIN,
+    )

@@ -1,0 +1,121 @@
+"""Marks of signs become operators of the artifact, and the names of the signs are fixed.
+
+1. The mark `Sign(a)`, real to real, becomes `bnnkit.Sign(a)` (uint8 signs) and
+   `DequantizeLinear(signs, 1.0, 1)`.
+2. In a stochastic artifact a mark with a noise becomes `bnnkit.StochasticSign(a)` instead, the
+   attribute `layer` being its number in the forward pass; its other inputs come later.
+3. The signs are the value that bears the module's path; the second call of a module gives
+   `path#2`.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.graph import (
+    array,
+    label,
+    module_path,
+    new_node,
+    nodes,
+    operand,
+    produced_by,
+    replace,
+    shared_constant,
+)
+
+_KEY: Final = "bnnkit.signs"
+
+
+@dataclass(frozen=True)
+class SignRecord:
+    """What is known of the signs of a `Sign` module.
+
+    Attributes:
+        name: The name of the value in the artifact.
+        noise: The name of the noise in training.
+        is_output: The value is what the module gives, and not yet to be pooled or reshaped.
+    """
+
+    name: str
+    noise: str
+    is_output: bool = True
+
+
+def sign_record(value: ir.Value) -> SignRecord | None:
+    """The record of a value that holds the signs of a `Sign` module; None for other values."""
+    record = value.meta.get(_KEY)
+    return record if isinstance(record, SignRecord) else None
+
+
+def set_sign_record(value: ir.Value, record: SignRecord) -> None:
+    """Record that a value holds the signs of a `Sign` module."""
+    value.meta[_KEY] = record
+
+
+def dequantize(graph: ir.Graph, signs: ir.Value, source: ir.Node) -> ir.Node:
+    """A new node that turns signs into the real numbers -1.0 and +1.0."""
+    scale = shared_constant(graph, "signs.scale", np.array(1, np.float32))
+    zero_point = shared_constant(graph, "signs.zero_point", np.array(1, np.uint8))
+    inputs = [signs, scale, zero_point]
+    real = ir.DataType.FLOAT
+    return new_node("DequantizeLinear", inputs, source=source, dtype=real, shape=signs.shape)
+
+
+def dequantized(value: ir.Value | None) -> ir.Value | None:
+    """The signs that a real value was made of by `DequantizeLinear(signs, 1.0, 1)`, if it was."""
+    node = produced_by(value, "DequantizeLinear")
+    if node is None or len(node.inputs) != 3:
+        return None
+    scale, zero_point = array(node.inputs[1]), array(node.inputs[2])
+    if scale is None or zero_point is None or zero_point.dtype != np.uint8:
+        return None
+    return node.inputs[0] if scale.shape == () and scale == 1 and zero_point == 1 else None
+
+
+def lower_signs(graph: ir.Graph, *, stochastic: bool = False) -> None:
+    """Run the pass.
+
+    Args:
+        graph: Is changed.
+        stochastic: Whether the artifact is to hold the noise.
+
+    Raises:
+        UnsupportedError: A sign is taken of something that is not float32.
+    """
+    calls: Counter[str] = Counter()
+    for mark in nodes(graph, "Sign", domain=DOMAIN):
+        x = operand(mark, 0)
+        if x.dtype != ir.DataType.FLOAT:
+            raise UnsupportedError(
+                f"expected a float32 input of {label(mark)}, got {x.dtype}; call model.float()"
+            )
+        sign = _sign(mark, x, stochastic and is_noisy(mark))
+        path = module_path(mark) or "sign"
+        calls[path] += 1  # rule 3
+        name = path if calls[path] == 1 else f"{path}#{calls[path]}"
+        set_sign_record(sign.outputs[0], SignRecord(name, mark.attributes["noise"].as_string()))
+        replace(graph, mark, [sign, dequantize(graph, sign.outputs[0], mark)])  # rule 1
+
+
+def is_noisy(mark: ir.Node) -> bool:
+    """Whether the sign of a mark has a noise; "none" is none."""
+    return mark.attributes["noise"].as_string() != "none"
+
+
+def _sign(mark: ir.Node, x: ir.Value, has_noise: bool) -> ir.Node:
+    """Rules 1 and 2."""
+    return new_node(
+        "StochasticSign" if has_noise else "Sign",
+        [x],
+        source=mark,
+        dtype=ir.DataType.UINT8,
+        shape=x.shape,
+        domain=DOMAIN,
+        attributes={"layer": mark.attributes["call"].as_int()} if has_noise else None,
+    )

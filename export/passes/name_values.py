@@ -1,0 +1,93 @@
+"""Names that a reader of the file can follow back to the torch modules.
+
+1. The input is called `image` (uint8) or `input`, the output `scores`, several outputs `output_0`
+   and so on; the signs of a module bear the path of the module.
+2. A node of bnnkit's bears the path of its module, but for `WeightDraw`, which stands before the
+   module's layer; any other node that path and its operator, `features.1/Mul`.
+3. A layer of torch's own is called after the module that owns its weight: torch's exporter gives a
+   convolution with a folded batch norm the path of the batch norm.
+4. Any other value is called after its node, `features.1/Mul/output`.
+5. A name that is taken gets `#2`, `#3` and so on; a constant loses its number where the first of
+   that name has gone.
+"""
+
+from dataclasses import replace as changed
+from typing import Final
+
+import onnx_ir as ir
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.export.graph import module_path
+from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
+
+_LAYERS: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def name_all(graph: ir.Graph) -> None:
+    """Run the pass."""
+    values, used_by_nodes = _Names(), _Names()
+    _name_ends(graph, values)
+    _name_signs(graph, values)
+    _name_constants(graph, values)
+    for node in graph:
+        node.name = used_by_nodes.free(_node_name(node))
+        for value in node.outputs:
+            if sign_record(value) is None and not value.is_graph_output():
+                value.name = values.free(f"{node.name}/output")  # rule 4
+
+
+class _Names:
+    """Names in use."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def take(self, name: str) -> None:
+        self._used.add(name)
+
+    def free(self, name: str) -> str:
+        """Take `name`, or the first free one of `name#2`, `name#3` and so on (rule 5)."""
+        candidate, number = name, 2
+        while candidate in self._used:
+            candidate, number = f"{name}#{number}", number + 1
+        self.take(candidate)
+        return candidate
+
+
+def _name_ends(graph: ir.Graph, values: _Names) -> None:
+    is_image = graph.inputs[0].dtype == ir.DataType.UINT8
+    graph.inputs[0].name = values.free("image" if is_image else "input")
+    for value in graph.inputs[1:]:  # those that choose the random numbers
+        values.take(value.name or "")
+    for index, value in enumerate(graph.outputs):
+        value.name = values.free("scores" if len(graph.outputs) == 1 else f"output_{index}")
+
+
+def _name_signs(graph: ir.Graph, values: _Names) -> None:
+    for value in [value for node in graph for value in node.outputs]:
+        record = sign_record(value)
+        if record is not None:  # rule 1
+            value.name = values.free(record.name)
+            set_sign_record(value, changed(record, name=value.name))
+
+
+def _name_constants(graph: ir.Graph, values: _Names) -> None:
+    constants = list(graph.initializers.values())
+    numbered = [value for value in constants if "#" in (value.name or "")]
+    for value in constants:
+        if value not in numbered and not value.is_graph_input():
+            values.take(value.name or "")
+    for value in numbered:  # rule 5
+        value.name = values.free((value.name or "").partition("#")[0])
+
+
+def _node_name(node: ir.Node) -> str:
+    path = module_path(node)
+    if node.domain == "" and node.op_type in _LAYERS:  # rule 3
+        weight = node.inputs[1]
+        owner, _, parameter = ((weight.name if weight else "") or "").rpartition(".")
+        path = owner if owner and parameter == "weight" else path
+        return path or node.op_type
+    if node.domain == DOMAIN and path and node.op_type != "WeightDraw":
+        return path
+    return f"{path}/{node.op_type}".lstrip("/")  # rule 2

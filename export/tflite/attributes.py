@@ -1,0 +1,32 @@
+"""Attributes of ONNX's nodes as windows."""
+
+from collections.abc import Sequence
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.tflite.source import Node
+from bnnkit.tflite.window import Pads, Window
+
+
+def conv_window(node: Node, kernel: Sequence[int]) -> Window:
+    """The window of a convolution or a pooling with that kernel.
+
+    Raises:
+        UnsupportedError: It is not one of maps, or its pads are left to the engine.
+    """
+    if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+        raise UnsupportedError("expected pads, got auto_pad")
+    if len(kernel) != 2:
+        raise UnsupportedError("expected a window of 2 axes")
+    top, left, bottom, right = node.attributes.get("pads", (0, 0, 0, 0))
+    pads: Pads = (top, left, bottom, right)
+    return Window(
+        kernel=(kernel[0], kernel[1]),
+        strides=_pair(node, "strides"),
+        dilations=_pair(node, "dilations"),
+        pads=pads,
+    )
+
+
+def _pair(node: Node, name: str) -> tuple[int, int]:
+    vertical, horizontal = node.attributes.get(name, (1, 1))
+    return vertical, horizontal

@@ -1,0 +1,34 @@
+"""The uniform numbers that make a .tflite file draw the artifact's random bits."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.artifact.operators.reference_sampling import quantile_indices
+from bnnkit.artifact.sample import TABLE_SIZE, Sample
+from bnnkit.export.tflite import UniformInput
+
+
+def uniforms(inputs: Iterable[UniformInput], batch: int, sample: Sample) -> list[NDArray[Any]]:
+    """What to feed to a file with `GivenUniforms`, besides the images.
+
+    Args:
+        inputs: `TfliteReport.uniform_inputs` of the file; `bnnkit export --json` prints them too,
+            and `UniformInput(**entry)` reads an entry.
+        batch: Images in a run, N.
+        sample: Seed, number of the first image and number of the sample (docs/artifact.md,
+            Sampling).
+
+    Returns:
+        An array for each input, float32 (N, H, W, C): (i + 1/2) / 4096 for the index i of the
+        quantile, which float32 holds exactly.
+    """
+    return [_uniforms(entry, batch, sample) for entry in inputs]
+
+
+def _uniforms(entry: UniformInput, batch: int, sample: Sample) -> NDArray[Any]:
+    index = quantile_indices((batch, *entry.shape), entry.layer, sample)
+    maps = index.reshape(batch, *entry.map).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(((maps + 0.5) / TABLE_SIZE).astype(np.float32))

@@ -1,0 +1,141 @@
+"""Values in the layout that a reader wants; the table of layouts is in values.py."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.tflite import arithmetic
+from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.values import Map, Value
+from bnnkit.tflite.window import NO_PADS
+
+
+def settled(draft: Draft, value: Value) -> Value:
+    """A value without a margin: its +1 are in memory."""
+    if value.margin == NO_PADS or value.map is None:
+        return value
+    key = (value.tensor, value.margin)
+    if key not in draft.padded:
+        draft.padded[key] = arithmetic.pad(draft, value.tensor, value.margin, draft.signs.plus)
+    channels, height, width = value.map
+    top, left, bottom, right = value.margin
+    whole = (channels, height + top + bottom, width + left + right)
+    return replace(value, tensor=draft.padded[key], map=whole, margin=NO_PADS)
+
+
+def as_map(draft: Draft, value: Value) -> tuple[int, Map]:
+    """A map or a vector as (N, H, W, C): the tensor, and (C, H, W).
+
+    Raises:
+        UnsupportedError: It is neither.
+    """
+    if value.map is not None:
+        return value.tensor, value.map
+    if len(value.shape) != 1:
+        raise UnsupportedError(f"expected a map or a vector, got the shape (N, *{value.shape})")
+    pixel = (value.shape[0], 1, 1)
+    return arithmetic.reshape(draft, value.tensor, (draft.batch, 1, 1, value.shape[0])), pixel
+
+
+def as_onnx(draft: Draft, value: Value) -> int:
+    """The tensor in ONNX's order of the axes, and of the elements of a flattened map."""
+    if value.map is None:
+        return value.tensor
+    channels, height, width = value.map
+    tensor = value.tensor
+    if channels > 1 and height * width > 1:
+        tensor = arithmetic.transpose(draft, tensor, (0, 3, 1, 2))
+    return arithmetic.reshape(draft, tensor, (draft.batch, *value.shape))
+
+
+def places(value: Value) -> dict[int, int] | None:
+    """Where ONNX's axes behind the batch lie in the tensor; None where elements lie otherwise."""
+    if value.map is None:
+        return {axis: axis for axis in range(1, 1 + len(value.shape))}
+    if len(value.shape) == 3:
+        return {1: 3, 2: 1, 3: 2}
+    return {1: 3} if value.map[1:] == (1, 1) else None
+
+
+def elements(draft: Draft, value: Value) -> int:
+    """The tensor in ONNX's layout, signs as elements of their own."""
+    value = settled(draft, value)
+    if value.kind != "signs" or value.map is None:
+        return as_onnx(draft, value)
+    tensor = draft.signs.to_elements(draft, value.tensor, value.map[0])
+    return as_onnx(draft, replace(value, tensor=tensor))
+
+
+def of_elements(draft: Draft, value: Value, tensor: int, shape: Sequence[int]) -> Value:
+    """A value like another one, of a tensor as `elements` gives, (N, *shape)."""
+    pixels = (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
+    if value.kind == "signs" and len(shape) == 1:
+        pixels = (shape[0], 1, 1)
+    if pixels is not None:
+        tensor = _to_nhwc(draft, tensor, pixels)
+        if value.kind == "signs":
+            tensor = draft.signs.of_elements(draft, tensor)
+    return replace(value, tensor=tensor, shape=tuple(shape), map=pixels, margin=NO_PADS)
+
+
+def reshaped(draft: Draft, value: Value, shape: Sequence[int]) -> Value:
+    """The same elements in another shape behind the batch; a flattened map stays where it is."""
+    value = settled(draft, value)
+    if tuple(shape) == value.shape:
+        return value
+    if value.map is not None and (len(shape) == 1 or tuple(shape) == value.map):
+        return replace(value, shape=tuple(shape))
+    tensor = arithmetic.reshape(draft, elements(draft, value), (draft.batch, *shape))
+    return of_elements(draft, value, tensor, shape)
+
+
+def whole(draft: Draft, value: Value) -> Value:
+    """A value as an output of the file has it: in memory, and signs packed as maps."""
+    value = settled(draft, value)
+    if value.kind != "signs" or value.map is not None:
+        return value
+    pixel = (math.prod(value.shape), 1, 1)
+    tensor = draft.signs.of_elements(draft, _to_nhwc(draft, value.tensor, pixel))
+    return replace(value, tensor=tensor, map=pixel)
+
+
+def _to_nhwc(draft: Draft, tensor: int, pixels: Map) -> int:
+    """A map (N, C, H, W), or what has its elements in that order, as (N, H, W, C)."""
+    channels, height, width = pixels
+    if channels == 1 or height * width == 1:
+        return arithmetic.reshape(draft, tensor, (draft.batch, height, width, channels))
+    tensor = arithmetic.reshape(draft, tensor, (draft.batch, *pixels))
+    return arithmetic.transpose(draft, tensor, (0, 2, 3, 1))
+
+
+def plain(draft: Draft, value: Value) -> Value:
+    """A value whose tensor is as in ONNX."""
+    return replace(value, tensor=as_onnx(draft, value), map=None)
+
+
+def real(value: Value, tensor: int, **changes: Any) -> Value:
+    """A real value like another one."""
+    return replace(value, kind="real", tensor=tensor, **changes)
+
+
+def constant_beside(value: Value, numbers: NDArray[Any]) -> NDArray[Any]:
+    """A constant operand, which ONNX spreads over a value, in the layout of the value.
+
+    Raises:
+        UnsupportedError: It has more axes than the value, or differs within the batch.
+    """
+    n_axes = 1 + len(value.shape)
+    full = numbers.reshape((1,) * (n_axes - numbers.ndim) + numbers.shape)
+    if full.ndim != n_axes or full.shape[0] != 1:
+        raise UnsupportedError(
+            f"a constant of shape {numbers.shape} does not spread over (N, *{value.shape})"
+        )
+    if value.map is None:
+        return full
+    if len(value.shape) == 1:
+        full = full.reshape(1, *(value.map if full.size > 1 else (1, 1, 1)))
+    return full.transpose(0, 2, 3, 1)

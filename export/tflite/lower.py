@@ -1,0 +1,160 @@
+"""An artifact to a TFLite network, node by node."""
+
+from collections.abc import Callable
+from typing import Final
+
+import onnx
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.tflite import (
+    binary_layers,
+    elementwise,
+    float_layers,
+    fully_connected,
+    functions,
+    integer_layers,
+    layout,
+    padding,
+    parts,
+    pooling,
+    reductions,
+    resizing,
+    shapes,
+    shaping,
+    signs,
+    stochastic_sign,
+    transposed_convolution,
+    truths,
+)
+from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.sign_form import SignForm
+from bnnkit.export.tflite.source import Node, Source
+from bnnkit.export.tflite.uniforms import Uniforms
+from bnnkit.export.tflite.values import Map, Value
+from bnnkit.tflite import options
+from bnnkit.tflite.schema import Builtin, TensorType
+
+Lowering = Callable[[Draft, Node], None]
+"""Emits what a node is in TFLite, and gives its value."""
+
+LOWERINGS: Final[dict[str, Lowering]] = {
+    "bnnkit.BinaryConv2d": binary_layers.binary_conv2d,
+    "bnnkit.BinaryConv2dThreshold": binary_layers.binary_conv2d,
+    "bnnkit.BinaryLinear": binary_layers.binary_linear,
+    "bnnkit.IntegerConv2d": integer_layers.integer_conv2d,
+    "bnnkit.IntegerLinear": integer_layers.integer_linear,
+    "bnnkit.Sign": signs.sign,
+    "bnnkit.StochasticSign": stochastic_sign.stochastic_sign,
+    "bnnkit.Threshold": signs.threshold,
+    "DequantizeLinear": signs.dequantize_linear,
+    "AveragePool": pooling.average_pool,
+    "BatchNormalization": elementwise.batch_normalization,
+    "Cast": shaping.cast,
+    "Clip": elementwise.clip,
+    "Concat": parts.concat,
+    "Conv": float_layers.conv,
+    "ConvTranspose": transposed_convolution.conv_transpose,
+    "Dropout": shaping.identity,
+    "Elu": functions.elu,
+    "Flatten": shaping.flatten,
+    "Gelu": functions.gelu,
+    "Gemm": fully_connected.gemm,
+    "GlobalAveragePool": reductions.reduce,
+    "GlobalMaxPool": reductions.reduce,
+    "HardSigmoid": functions.hard_sigmoid,
+    "Identity": shaping.identity,
+    "LeakyRelu": elementwise.leaky_relu,
+    "LogSoftmax": elementwise.softmax,
+    "MatMul": fully_connected.mat_mul,
+    "MaxPool": pooling.max_pool,
+    "PRelu": elementwise.p_relu,
+    "Pad": padding.pad,
+    "Pow": functions.power,
+    "ReduceMax": reductions.reduce,
+    "ReduceMean": reductions.reduce,
+    "ReduceSum": reductions.reduce,
+    "Reshape": shaping.reshape,
+    "Resize": resizing.resize,
+    "Shape": shapes.shape,
+    "Slice": parts.slice_,
+    "Softmax": elementwise.softmax,
+    "Softplus": functions.softplus,
+    "Split": parts.split,
+    "Squeeze": shaping.squeeze,
+    "Transpose": shaping.transpose,
+    "Unsqueeze": shaping.unsqueeze,
+    "Where": truths.where,
+    **dict.fromkeys(truths.COMPARISONS, truths.compare),
+    **dict.fromkeys(elementwise.BINARY, elementwise.binary),
+    **dict.fromkeys(elementwise.UNARY, elementwise.unary),
+}
+"""By the kind of node."""
+
+
+def lower(source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> Draft:
+    """Emit all nodes; the first tensor is the image.
+
+    Raises:
+        UnsupportedError: A node has no form in TFLite; the message names it.
+    """
+    draft = Draft(source, batch, signs, uniforms)
+    draft.give(source.input, _image(draft))
+    for node in source.nodes:
+        if node.output in draft.absorbed:
+            continue
+        if shapes.is_constant(draft, node):
+            shapes.fold(draft, node)
+            continue
+        if node.kind not in LOWERINGS:
+            raise UnsupportedError(f"{node.name}: TFLite export does not know {node.kind}")
+        draft.begin(node.output)
+        try:
+            LOWERINGS[node.kind](draft, node)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{node.name} ({node.kind}): {error}") from error
+    return draft
+
+
+def outputs(draft: Draft) -> list[int]:
+    """The tensors of the network's outputs: sums as int32, maps as NHWC."""
+    return [_output(draft, name) for name in draft.source.outputs]
+
+
+def _image(draft: Draft) -> Value:
+    source = draft.source
+    types = {onnx.TensorProto.UINT8: "image", onnx.TensorProto.FLOAT: "real"}
+    if source.input_type not in types:
+        raise UnsupportedError(f"expected {source.input!r} to be uint8 or float32")
+    image = source.input_type == onnx.TensorProto.UINT8
+    element = TensorType.UINT8 if image else TensorType.FLOAT32
+    shape, pixels = source.input_shape, _map_of(source.input_shape)
+    stored = shape if pixels is None else (pixels[1], pixels[2], pixels[0])
+    tensor = draft.add_input(source.input, element, (draft.batch, *stored))
+    return Value(
+        kind="image" if image else "real",
+        tensor=tensor,
+        shape=shape,
+        map=pixels,
+        may_be_minus_zero=not image,
+    )
+
+
+def _map_of(shape: tuple[int, ...]) -> Map | None:
+    return (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
+
+
+def _output(draft: Draft, name: str) -> int:
+    if name not in draft.values:
+        raise UnsupportedError(f"the output {name!r} does not depend on the input")
+    draft.begin(name)
+    value = layout.whole(draft, draft.values[name])
+    draft.give(name, value)
+    tensor = value.tensor
+    if value.kind != "signs" and len(value.shape) == 1:
+        tensor = layout.as_onnx(draft, value)
+    if value.kind == "sum":
+        chosen = options.cast(TensorType.FLOAT32, TensorType.INT32)
+        tensor = draft.emit(
+            Builtin.CAST, [tensor], draft.shape(tensor), kind=TensorType.INT32, options=chosen
+        )
+    return tensor

@@ -1,0 +1,38 @@
+"""Binary convolutions of maps with a margin of +1, or with none: LCE's own case."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.follow import Follow
+from bnnkit.export.tflite.layout import as_map, settled
+from bnnkit.export.tflite.lce_operators import bconv2d
+from bnnkit.export.tflite.plain import plain_convolution
+from bnnkit.export.tflite.values import Value
+from bnnkit.tflite.schema import Padding
+from bnnkit.tflite.window import NO_PADS, Window
+
+
+def convolve(draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow) -> int:
+    """LceBconv2d; the margin is its padding SAME where that is the same, else a PAD before it.
+
+    Args:
+        draft: Gets the operators.
+        x: Signs.
+        weight: (O, KH, KW, I), values in {-1, +1}.
+        window: Its pads are not looked at: those of ones are the margin of `x`.
+        follow: What comes of the sums.
+    """
+    tensor, (_, height, width) = as_map(draft, x)
+    if x.margin != NO_PADS and window.with_pads(x.margin).is_same((height, width)):
+        return bconv2d(draft, tensor, weight, window, follow, padding=Padding.SAME, pad_value=1)
+    if x.margin == NO_PADS:
+        return bconv2d(draft, tensor, weight, window, follow)
+    reason = f"the pads {x.margin} with stride {window.strides} are not TFLite's SAME"
+    with draft.choosing(
+        "PAD + LceBconv2d",
+        f"{reason}: one copy of the packed map",
+        plain=plain_convolution(draft, x, weight, window, follow),
+    ):
+        return bconv2d(draft, settled(draft, x).tensor, weight, window, follow)

@@ -1,0 +1,131 @@
+"""Pooling of maps, of signs and of numbers."""
+
+import math
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.tflite import arithmetic, layout
+from bnnkit.export.tflite.attributes import conv_window
+from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.values import Kind, Value
+from bnnkit.tflite import options
+from bnnkit.tflite.schema import Builtin, Padding
+from bnnkit.tflite.window import NO_PADS, Pair, Window
+
+_LOWEST = float(np.finfo(np.float32).min)
+_LEAST: Final[dict[Kind, float | None]] = {
+    "image": None,
+    "signs": -1,
+    "sum": _LOWEST,
+    "real": _LOWEST,
+}
+"""What a maximum never takes. Of signs it is one of int8, or a word of 32 -1s: a maximum takes
+none of its bits, and those of the map that are unused stay clear. Of an image it is 0, which `pad`
+has without a value."""
+
+
+def max_pool(draft: Draft, node: Node) -> None:
+    """A pool of signs, or MAX_POOL_2D; pads that are not TFLite's SAME are put before it."""
+    x = layout.settled(draft, draft.value(node))
+    tensor, (channels, *_), window = *layout.as_map(draft, x), _window(node, x)
+    size, padding = (x.shape[1], x.shape[2]), Padding.VALID
+    output = window.output(size)
+    if window.pads != NO_PADS and window.is_same(size):
+        padding = Padding.SAME
+    elif window.pads != NO_PADS:
+        tensor = arithmetic.pad(draft, tensor, window.pads, _LEAST[x.kind])
+    if x.kind == "signs":
+        pooled = draft.signs.max_pool(draft, tensor, window, padding)
+    else:
+        pooled = _pool(draft, Builtin.MAX_POOL_2D, tensor, window, padding, output)
+    shape = (channels, *output)
+    draft.give(node.output, replace(x, tensor=pooled, shape=shape, map=shape))
+
+
+def average_pool(draft: Draft, node: Node) -> None:
+    """AVERAGE_POOL_2D: it does not count what SAME pads; pads that count stand before it.
+
+    Other pads do not count by a factor behind it, for each output.
+    """
+    x = draft.value(node)
+    if x.kind != "real":
+        raise UnsupportedError(f"expected real numbers, got {x.kind}")
+    window, size = _window(node, x), (x.shape[1], x.shape[2])
+    tensor, padding, factors = x.tensor, Padding.VALID, None
+    own = conv_window(node, window.kernel).pads
+    if own != NO_PADS and node.attributes.get("count_include_pad", 0):
+        tensor = arithmetic.pad(draft, tensor, own)
+        size = size[0] + own[0] + own[2], size[1] + own[1] + own[3]
+        window = window.with_pads((0, 0, window.pads[2] - own[2], window.pads[3] - own[3]))
+    output = window.output(size)
+    if window.pads != NO_PADS and window.is_same(size):
+        padding = Padding.SAME
+    elif window.pads != NO_PADS:
+        factors = _shares(window, size)
+        tensor = arithmetic.pad(draft, tensor, window.pads)
+    pooled = _pool(draft, Builtin.AVERAGE_POOL_2D, tensor, window, padding, output)
+    if factors is not None:
+        pooled = arithmetic.scale(draft, pooled, factors)
+    shape = (x.shape[0], *output)
+    draft.give(node.output, layout.real(x, pooled, shape=shape, map=shape))
+
+
+def _shares(window: Window, size: Pair) -> NDArray[np.float32]:
+    """Pixels of a window over those of them that lie in the map, (OH, OW, 1).
+
+    Raises:
+        UnsupportedError: A window lies outside of it.
+    """
+    inside = []
+    for axis, count in enumerate(window.output(size)):
+        starts = np.arange(count) * window.strides[axis] - window.pads[axis]
+        ends = np.minimum(starts + window.kernel[axis], size[axis])
+        inside.append(ends - np.maximum(starts, 0))
+    counts = np.outer(*inside)
+    if min(map(np.min, inside)) < 1:
+        raise UnsupportedError(f"the pads {window.pads} give averages of no pixels")
+    shares: NDArray[np.float32] = (math.prod(window.kernel) / counts).astype(np.float32)
+    return shares[..., None]
+
+
+def _pool(
+    draft: Draft, code: Builtin, tensor: int, window: Window, padding: Padding, output: Pair
+) -> int:
+    shape = (draft.batch, *output, draft.shape(tensor)[3])
+    kind, chosen = draft.type(tensor), options.pool_2d(window, padding)
+    return draft.emit(code, [tensor], shape, kind=kind, options=chosen)
+
+
+def _window(node: Node, x: Value) -> Window:
+    """The window, with the pads behind the map that ceil_mode needs.
+
+    Raises:
+        UnsupportedError: It is dilated, or the input is no map.
+    """
+    window = conv_window(node, node.attributes["kernel_shape"])
+    if window.dilations != (1, 1) or len(x.shape) != 3:
+        raise UnsupportedError("expected a map, and no dilation")
+    if not node.attributes.get("ceil_mode", 0):
+        return window
+    top, left, bottom, right = window.pads
+    more = [
+        _missing(n + before + after, before + n, extent, stride)
+        for n, before, after, extent, stride in zip(
+            x.shape[1:], (top, left), (bottom, right), window.extent, window.strides, strict=True
+        )
+    ]
+    return window.with_pads((top, left, bottom + more[0], right + more[1]))
+
+
+def _missing(span: int, end: int, extent: int, stride: int) -> int:
+    """Pixels behind the padded span that a last, partial window needs.
+
+    There is none where it would start behind the end of the map.
+    """
+    count = -(-(span - extent) // stride)
+    return max(count * stride + extent - span, 0) if count * stride < end else 0

@@ -1,0 +1,159 @@
+"""Resize of maps."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.tflite import layout
+from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.values import Value
+from bnnkit.tflite import options
+from bnnkit.tflite.schema import Builtin
+
+Floats = NDArray[np.float64]
+
+_ROUNDINGS: Final[dict[bytes, Callable[[Floats], Floats]]] = {
+    b"floor": np.floor,
+    b"ceil": np.ceil,
+    b"round_prefer_floor": lambda x: np.ceil(x - 0.5),
+    b"round_prefer_ceil": lambda x: np.floor(x + 0.5),
+}
+_BILINEAR: Final = {
+    b"asymmetric": (False, False),
+    b"align_corners": (True, False),
+    b"half_pixel": (False, True),
+    b"pytorch_half_pixel": (False, True),
+}
+"""What each way to count coordinates is in RESIZE_BILINEAR: align_corners, half_pixel_centers."""
+
+
+def resize(draft: Draft, node: Node) -> None:
+    """GATHER of rows and of columns for the nearest pixel, RESIZE_BILINEAR for linear."""
+    x = draft.value(node)
+    if x.kind != "real" or len(x.shape) != 3:
+        raise UnsupportedError(f"expected a map of real numbers, got {x.kind} (N, *{x.shape})")
+    scales, sizes = _target(draft, node, x)
+    _check(node, x, scales, sizes)
+    mode = node.attributes.get("mode", b"nearest")
+    if mode == b"nearest":
+        tensor = x.tensor
+        for axis in range(2):
+            tensor = _gather(draft, node, tensor, axis, sizes[axis], scales[axis])
+    elif mode == b"linear" and not node.attributes.get("antialias", 0):
+        tensor = _bilinear(draft, node, x, sizes)
+    else:
+        raise UnsupportedError(
+            f"expected nearest or linear without antialias, got {mode.decode()}"
+        )
+    shape = (x.shape[0], sizes[0], sizes[1])
+    draft.give(node.output, layout.real(x, tensor, shape=shape, map=shape))
+
+
+def _target(draft: Draft, node: Node, x: Value) -> tuple[list[float], list[int]]:
+    """Scales and sizes of height and width.
+
+    Raises:
+        UnsupportedError: Other axes change too, or the sizes keep a ratio.
+    """
+    given = [bool(name) for name in (*node.inputs, "", "", "")]
+    axes = [int(axis) % 4 for axis in node.attributes.get("axes", range(4))]
+    policy = node.attributes.get("keep_aspect_ratio_policy", b"stretch")
+    whole = (draft.batch, *x.shape)
+    factors = dict.fromkeys(range(4), 1.0)
+    if given[3]:
+        wanted = draft.constant_of(node, 3).tolist()
+        sizes = dict(enumerate(whole)) | dict(zip(axes, map(int, wanted), strict=True))
+        # torch may write the batch that it saw.
+        factors |= {axis: sizes[axis] / whole[axis] for axis in axes if axis > 0}
+    else:
+        factors |= dict(zip(axes, draft.constant_of(node, 2).tolist(), strict=True))
+        sizes = {axis: _size(whole[axis], factors[axis]) for axis in range(4)}
+    if factors[0] != 1 or factors[1] != 1 or policy != b"stretch":
+        raise UnsupportedError("expected other sizes of height and width alone")
+    return [factors[2], factors[3]], [sizes[2], sizes[3]]
+
+
+def _size(before: int, factor: float) -> int:
+    """Of a scaled axis.
+
+    Raises:
+        UnsupportedError: Engines that multiply in float32 and in float64 come to different sizes.
+    """
+    size = int(before * factor)
+    if size != int(np.float32(before) * np.float32(factor)):
+        raise UnsupportedError(f"engines do not agree on the size of {before} pixels x {factor}")
+    return size
+
+
+def _gather(draft: Draft, node: Node, tensor: int, axis: int, size: int, scale: float) -> int:
+    """The nearest rows, or columns.
+
+    Raises:
+        UnsupportedError: Which they are hangs on whether places are float32, as in ONNX Runtime.
+    """
+    rounding = node.attributes.get("nearest_mode", b"round_prefer_floor")
+    stored = list(draft.shape(tensor))
+    before = stored[1 + axis]
+    found = [
+        _ROUNDINGS[rounding](_coordinates(node, before, size, scale, dtype).astype(np.float64))
+        for dtype in (np.float32, np.float64)
+    ]
+    if (found[0] != found[1]).any():
+        raise UnsupportedError(f"engines do not agree on the pixels of {before} x {scale}")
+    index = np.clip(found[0], 0, before - 1).astype(np.int32)
+    if index.tolist() == list(range(before)):
+        return tensor
+    stored[1 + axis] = size
+    inputs = [tensor, draft.constant(index)]
+    return draft.emit(Builtin.GATHER, inputs, stored, options=options.gather(1 + axis))
+
+
+def _coordinates(
+    node: Node, before: int, size: int, scale: float, dtype: type[np.floating[Any]]
+) -> NDArray[Any]:
+    """Where the outputs lie among the inputs of an axis, each step rounded to a type."""
+    places: NDArray[Any] = np.arange(size, dtype=dtype)
+    mode, half = _mode(node), dtype(0.5)
+    if mode == b"asymmetric":
+        places = places / dtype(scale)
+    elif mode == b"align_corners":
+        places = places * dtype(before - 1) / dtype(max(size - 1, 1))
+    else:
+        places = (places + half) / dtype(scale) - half
+    return places
+
+
+def _check(node: Node, x: Value, scales: list[float], sizes: list[int]) -> None:
+    """Refuse what engines count otherwise than one another, or TFLite than ONNX.
+
+    TFLite's scale is that of the sizes, which ONNX may have rounded.
+    """
+    mode, linear = _mode(node), node.attributes.get("mode") == b"linear"
+    for before, size, scale in zip(x.shape[1:], sizes, scales, strict=True):
+        is_whole = bool(np.isclose(before * scale, size, rtol=1e-6, atol=0))
+        if not is_whole and (linear or mode == b"align_corners"):
+            raise UnsupportedError(f"expected a scale that makes whole pixels of {before}")
+        if mode == b"pytorch_half_pixel" and size == 1 < before:
+            raise UnsupportedError("expected more than one pixel for pytorch_half_pixel")
+
+
+def _bilinear(draft: Draft, node: Node, x: Value, sizes: list[int]) -> int:
+    align_corners, half_pixel_centers = _BILINEAR[_mode(node)]
+    chosen = options.resize_bilinear(
+        align_corners=align_corners, half_pixel_centers=half_pixel_centers
+    )
+    shape = (draft.batch, *sizes, x.shape[0])
+    inputs = [x.tensor, draft.integers(*sizes)]
+    return draft.emit(Builtin.RESIZE_BILINEAR, inputs, shape, options=chosen)
+
+
+def _mode(node: Node) -> bytes:
+    mode: bytes = node.attributes.get("coordinate_transformation_mode", b"half_pixel")
+    if mode not in _BILINEAR:
+        known = b", ".join(_BILINEAR).decode()
+        raise UnsupportedError(f"expected coordinates as {known}, got {mode.decode()}")
+    return mode

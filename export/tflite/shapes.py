@@ -1,0 +1,33 @@
+"""Shapes that the network computes, which are constants here, as the batch is fixed."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.source import Node
+
+
+def shape(draft: Draft, node: Node) -> None:
+    """A constant."""
+    whole = (draft.batch, *draft.value(node).shape)
+    start, end = node.attributes.get("start", 0), node.attributes.get("end")
+    draft.source.constants[node.output] = np.array(whole[start:end], np.int64)
+
+
+def is_constant(draft: Draft, node: Node) -> bool:
+    """Whether all inputs of a node of the standard domain, with one output, are constants."""
+    constants = draft.source.constants
+    if "." in node.kind or node.kind == "Split":
+        return False
+    return all(name in constants for name in node.inputs if name)
+
+
+def fold(draft: Draft, node: Node) -> None:
+    """Its output is a constant too."""
+    proto = onnx.helper.make_node(node.kind, node.inputs, [node.output], **node.attributes)
+    feeds = {name: draft.source.constants[name] for name in node.inputs if name}
+    results: Any = ReferenceEvaluator(proto).run(None, feeds)
+    draft.source.constants[node.output] = results[0]

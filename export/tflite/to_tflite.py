@@ -1,0 +1,130 @@
+"""MODEL.onnx to MODEL.tflite."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import onnx
+
+from bnnkit.atomic import write_bytes
+from bnnkit.errors import UnsupportedError, UsageError
+from bnnkit.export.tflite import lower, source
+from bnnkit.export.tflite.about import about
+from bnnkit.export.tflite.byte_signs import ByteSigns
+from bnnkit.export.tflite.layout import whole
+from bnnkit.export.tflite.packed_signs import PackedSigns
+from bnnkit.export.tflite.report import TfliteReport, Variant
+from bnnkit.export.tflite.sign_form import SignForm
+from bnnkit.export.tflite.uniforms import RANDOM, Uniforms
+from bnnkit.export.tflite.values import Value
+from bnnkit.tflite import write as writer
+
+_FORMS: Final[dict[Variant, SignForm]] = {"lce": PackedSigns(), "builtin": ByteSigns()}
+
+
+@dataclass(frozen=True)
+class Tflite:
+    """A .tflite file and where the artifact's values are in it.
+
+    Attributes:
+        content: The file.
+        outputs: The artifact's outputs, in the order of the file's.
+        traced: Signs that are further outputs, in that order.
+        report: What each choice cost.
+    """
+
+    content: bytes
+    outputs: dict[str, Value]
+    traced: dict[str, Value]
+    report: TfliteReport
+
+
+def export_tflite(
+    model: onnx.ModelProto,
+    path: Path,
+    *,
+    variant: Variant = "lce",
+    uniforms: Uniforms = RANDOM,
+    batch: int = 1,
+) -> TfliteReport:
+    """Write an artifact as a .tflite file.
+
+    Images are NHWC, uint8 or float32 as the artifact's; scores are as the artifact's. All signs
+    are those of the artifact, bit for bit, in each of LCE's kernels, and in the variant "builtin"
+    in every TFLite interpreter; TFLite takes real numbers below 2^-126 for 0. The same artifact
+    gives the same bytes.
+
+    Args:
+        model: An artifact (docs/artifact.md). Of a stochastic one each run is a sample; for the
+            pass without noise give that of `bnnkit.artifact.deterministic`.
+        path: The file, which is replaced as a whole or not at all.
+        variant: "lce" for Larq Compute Engine, which multiplies bits; "builtin" for interpreters
+            without it: a byte a binary weight.
+        uniforms: Where the random numbers of noisy signs come from. `GivenUniforms` makes them
+            inputs: with those of `bnnkit.export.tflite.given_uniforms` the signs are the
+            artifact's.
+            `RandomUniforms` gives signs that are +1 as often as the artifact's.
+        batch: Images in a run; a .tflite file has a fixed number.
+
+    Returns:
+        The operators, and what is not written as one plain operator, why, and what it costs.
+
+    Raises:
+        UsageError: The batch is not positive, or there is no such variant.
+        UnsupportedError: A node has no form in TFLite; the message names it.
+        FileError: The file cannot be written.
+    """
+    tflite = to_tflite(model, variant=variant, uniforms=uniforms, batch=batch)
+    write_bytes(path, tflite.content)
+    return tflite.report
+
+
+def to_tflite(
+    model: onnx.ModelProto,
+    *,
+    variant: Variant = "lce",
+    uniforms: Uniforms = RANDOM,
+    batch: int = 1,
+    traced: Sequence[str] = (),
+) -> Tflite:
+    """The file that `export_tflite` writes, with more outputs if some signs are to be traced.
+
+    Args:
+        model: The artifact.
+        variant: As in `export_tflite`.
+        uniforms: As in `export_tflite`.
+        batch: Images in a run.
+        traced: Names of signs. Those that do not exist in the file, as the two operators around
+            them have become one, are left out.
+
+    Raises:
+        UsageError, UnsupportedError: As `export_tflite`.
+    """
+    if batch < 1:
+        raise UsageError(f"expected a batch of at least 1 image, got {batch}")
+    if variant not in _FORMS:
+        raise UsageError(f"expected a variant out of {', '.join(_FORMS)}, got {variant!r}")
+    if any(node.op_type == "WeightDraw" for node in model.graph.node):
+        raise UnsupportedError(
+            "expected an artifact without draws of its weights, which a .tflite file cannot choose"
+            " among; export it without --sample-weights"
+        )
+    draft = lower.lower(source.read(model), batch, _FORMS[variant], uniforms)
+    outputs = lower.outputs(draft)
+    seen = {name: whole(draft, draft.values[name]) for name in traced if name in draft.values}
+    network = draft.network(outputs + [value.tensor for value in seen.values()])
+    content = writer.to_bytes(network, about(model))
+    report = TfliteReport(
+        variant=variant,
+        batch=batch,
+        input_shape=draft.shape(0),
+        operators=dict(sorted(Counter(op.name for op in network.operators).items())),
+        choices=tuple(draft.choices),
+        uniform_inputs=tuple(draft.uniform_inputs),
+        file_bytes=len(content),
+        artifact_bytes=model.ByteSize(),
+    )
+    values = {name: draft.values[name] for name in draft.source.outputs}
+    return Tflite(content, values, seen, report)

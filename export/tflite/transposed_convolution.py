@@ -1,0 +1,70 @@
+"""ConvTranspose of real numbers."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.tflite import arithmetic, layout
+from bnnkit.export.tflite.attributes import conv_window
+from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.source import Node
+from bnnkit.tflite import options
+from bnnkit.tflite.schema import Builtin
+from bnnkit.tflite.window import Pair, Window
+
+
+def conv_transpose(draft: Draft, node: Node) -> None:
+    """TRANSPOSE_CONV of the whole result, of which a slice takes off the pads."""
+    x, weight = draft.value(node), draft.constant_of(node, 1)
+    if x.kind != "real" or len(x.shape) != 3:
+        raise UnsupportedError("expected a map of real numbers")
+    if "output_shape" in node.attributes:
+        raise UnsupportedError("expected pads, got output_shape")
+    n_groups, window = node.attributes.get("group", 1), conv_window(node, weight.shape[2:])
+    more = node.attributes.get("output_padding", (0, 0))
+    ranges, sizes = _ranges(window, (x.shape[1], x.shape[2]), (more[0], more[1]))
+    inputs, parts = x.shape[0] // n_groups, []
+    kernel = _spread(weight, window)
+    for group in range(n_groups):
+        mine = slice(group * inputs, (group + 1) * inputs)
+        part = arithmetic.channels(draft, x.tensor, mine.start, mine.stop)
+        stored = draft.constant(kernel[mine].transpose(1, 2, 3, 0).astype(np.float32))
+        shape = (draft.batch, *sizes, weight.shape[1])
+        operands = [draft.integers(*shape), stored, part]
+        chosen = options.transpose_conv(window.strides)
+        parts.append(draft.emit(Builtin.TRANSPOSE_CONV, operands, shape, options=chosen))
+    tensor = parts[0] if n_groups == 1 else arithmetic.concatenate(draft, parts, axis=3)
+    tensor = arithmetic.cut(draft, tensor, ranges)
+    if len(node.inputs) > 2 and node.inputs[2]:
+        tensor = arithmetic.add(draft, tensor, draft.constant_of(node, 2))
+    _, height, width, channels = draft.shape(tensor)
+    result = (channels, height, width)
+    given = layout.real(x, tensor, shape=result, map=result, may_be_minus_zero=True)
+    draft.give(node.output, given)
+
+
+def _ranges(window: Window, size: Pair, more: Pair) -> tuple[dict[int, range], Pair]:
+    """What of the whole result is the output, by axis, and the size of the whole result.
+
+    Raises:
+        UnsupportedError: Nothing is left, or more is added than between two pixels.
+    """
+    ranges, whole = {}, []
+    for axis in range(2):
+        stride, before, after = window.strides[axis], window.pads[axis], window.pads[2 + axis]
+        reached = (size[axis] - 1) * stride + window.extent[axis]
+        end = reached - after + more[axis]
+        if end <= before or end - reached >= stride:
+            raise UnsupportedError(f"the pads {window.pads} and output_padding {more} do not fit")
+        ranges[1 + axis] = range(before, end)
+        whole.append(max(reached, end))
+    return ranges, (whole[0], whole[1])
+
+
+def _spread(weight: NDArray[Any], window: Window) -> NDArray[Any]:
+    """A kernel (I, O, KH, KW) with zeros in the gaps of its dilation, which TFLite has not."""
+    full = np.zeros((*weight.shape[:2], *window.extent), weight.dtype)
+    full[:, :, :: window.dilations[0], :: window.dilations[1]] = weight
+    return full

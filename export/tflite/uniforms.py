@@ -1,0 +1,68 @@
+"""Where the uniform random numbers of noisy signs come from."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+
+from bnnkit.errors import UsageError
+from bnnkit.export.tflite.report import UniformInput
+from bnnkit.tflite import options
+from bnnkit.tflite.schema import Builtin, TensorType
+
+if TYPE_CHECKING:
+    from bnnkit.export.tflite.draft import Draft
+
+
+class Uniforms(Protocol):
+    """A source of numbers in [0, 1)."""
+
+    @property
+    def name(self) -> str:
+        """For the report."""
+
+    def draw(self, draft: "Draft", sign: UniformInput) -> int:
+        """A tensor (N, H, W, C), float32: a number for each noisy sign of a layer."""
+
+
+@dataclass(frozen=True)
+class RandomUniforms:
+    """RANDOM_UNIFORM: the interpreter's own numbers, others in each run.
+
+    Attributes:
+        seed: Every interpreter repeats the numbers of a seed, from its first run on; with 0 each
+            draws its own. From 0 to 2^64 - 1.
+
+    Raises:
+        UsageError: The seed is not one.
+    """
+
+    seed: int = 0
+    name: ClassVar[str] = "RANDOM_UNIFORM"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise UsageError(f"expected a seed from 0 to 2^64 - 1, got {self.seed}")
+
+    def draw(self, draft: "Draft", sign: UniformInput) -> int:
+        """The operator; no two layers have the same numbers."""
+        channels, height, width = sign.map
+        shape = (draft.batch, height, width, channels)
+        chosen = options.random(self.seed, sign.layer + 1 if self.seed else 0)
+        return draft.emit(Builtin.RANDOM_UNIFORM, [draft.integers(*shape)], shape, options=chosen)
+
+
+@dataclass(frozen=True)
+class GivenUniforms:
+    """Inputs of the file: whoever runs it chooses the numbers."""
+
+    name: ClassVar[str] = "input of random numbers"
+
+    def draw(self, draft: "Draft", sign: UniformInput) -> int:
+        """A further input of the network."""
+        channels, height, width = sign.map
+        draft.uniform_inputs.append(sign)
+        shape = (draft.batch, height, width, channels)
+        return draft.add_input(sign.name, TensorType.FLOAT32, shape)
+
+
+RANDOM: Final = RandomUniforms()
+"""Without a seed."""

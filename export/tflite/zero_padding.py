@@ -1,0 +1,95 @@
+"""Binary convolutions with zeros around the map, which packed signs cannot hold."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.export.tflite import arithmetic, one_padding
+from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.follow import Follow, Thresholds, as_numbers
+from bnnkit.export.tflite.layout import as_map, settled
+from bnnkit.export.tflite.lce_operators import bconv2d, quantize
+from bnnkit.export.tflite.plain import plain_convolution
+from bnnkit.export.tflite.report import Cost
+from bnnkit.export.tflite.values import Value
+from bnnkit.tflite.schema import Padding
+from bnnkit.tflite.window import Pair, Window
+
+
+def convolve(draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow) -> int:
+    """A convolution whose window has pads, of zeros, in one of two exact forms.
+
+    LCE pads with zeros only where it gives float32, so thresholds become its bias, and LceQuantize
+    follows. Where its kernels refuse, or err, the map is padded with +1, and what these add to the
+    sums is taken off again.
+
+    Args:
+        draft: Gets the operators.
+        x: Signs.
+        weight: (O, KH, KW, I), values in {-1, +1}.
+        window: Of the convolution.
+        follow: What comes of the sums.
+    """
+    plain = plain_convolution(draft, x, weight, window, follow)
+    x = settled(draft, x)
+    tensor, (channels, height, width) = as_map(draft, x)
+    size, scaled = (height, width), as_numbers(follow)
+    if not is_exact_in_lce(window, size, channels):
+        return _corrected(draft, x, weight, window, follow, plain)
+    if follow is scaled:
+        return bconv2d(draft, tensor, weight, window, scaled, padding=Padding.SAME)
+    reason = "zero padding has no packed output"
+    with draft.choosing("LceBconv2d to float32 + LceQuantize", reason, plain=plain):
+        result = bconv2d(draft, tensor, weight, window, scaled, padding=Padding.SAME)
+        return quantize(draft, result)
+
+
+def is_exact_in_lce(window: Window, size: Pair, channels: int) -> bool:
+    """Whether all kernels of LCE 0.16 pad this layer with zeros, and rightly.
+
+    The default and the indirect kernel err on maps that are smaller than the window, the reference
+    kernel on odd channels, where half the bits of an outside pixel are no integer.
+    """
+    fits = all(n >= extent for n, extent in zip(size, window.extent, strict=True))
+    return window.is_same(size) and fits and channels % 2 == 0
+
+
+def _corrected(
+    draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow, plain: Cost
+) -> int:
+    """Padding with +1, less what the outside pixels add: the weights of the taps on them."""
+    _, (_, height, width) = as_map(draft, x)
+    scaled = as_numbers(follow)
+    excess = outside_sums(weight, window, (height, width))
+    correction = (scaled.bias - excess * scaled.scale).astype(np.float32)
+    with draft.choosing(
+        "LceBconv2d padded with +1, and an ADD that takes their sums off",
+        f"LCE cannot pad the window {window.kernel}, stride {window.strides}, pads {window.pads}"
+        " of this map with zeros",
+        plain=plain,
+        extra_bytes=correction.nbytes,
+    ):
+        padded = replace(x, margin=window.pads)
+        unbiased = replace(scaled, bias=np.zeros_like(scaled.bias))
+        result = one_padding.convolve(draft, padded, weight, window, unbiased)
+        result = arithmetic.add(draft, result, correction)
+        return quantize(draft, result) if isinstance(follow, Thresholds) else result
+
+
+def outside_sums(weight: NDArray[Any], window: Window, size: Pair) -> NDArray[np.float32]:
+    """For each output the sum of the weights that lie outside of the map, (1, OH, OW, O)."""
+    top, left, bottom, right = window.pads
+    outside = np.pad(np.zeros(size), ((top, bottom), (left, right)), constant_values=1)
+    rows, columns = window.output(size)
+    taps = weight.sum(axis=-1, dtype=np.float32)  # (O, KH, KW)
+    total = np.zeros((1, rows, columns, len(weight)), np.float32)
+    for ky in range(window.kernel[0]):
+        for kx in range(window.kernel[1]):
+            looked_at = outside[
+                ky * window.dilations[0] :: window.strides[0],
+                kx * window.dilations[1] :: window.strides[1],
+            ][:rows, :columns]
+            total += looked_at[None, :, :, None] * taps[:, ky, kx]
+    return total
