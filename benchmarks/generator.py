@@ -21,33 +21,33 @@ from bnnkit.runtime.steps.stochastic import SampleSigns
 RUNS = 30
 
 
-class Draws(NamedTuple):
+class DrawRecord(NamedTuple):
     """The random numbers of a layer."""
 
     noise: int
-    """Address of a Noise."""
+    """Address of a NoisyThresholdRecord."""
     draws: int
     pixels: int
     """Of an image's signs."""
 
 
 @njit(error_model="numpy")
-def _draw(pixels, n, place, places):
+def _draw(pixels, n, pixel, indices):
     for channel in range(0, n.channels, PARTS * LANES):
-        draw_indices(pixels, n, (place, 0, 0), place * n.blocks + channel // 8, places)
+        draw_indices(pixels, n, (pixel, 0, 0), pixel * n.blocks + channel // 8, indices)
 
 
 def draw_layer(at, thread, threads):
-    """Draw all the places of a layer's signs, in the order of its kernel, and forget them."""
-    d: Any = read(Draws, at)
-    n, places = read(NoisyThresholdRecord, d.noise), index_buffer()
+    """Draw all indices of a layer's signs in the order of its kernel, and discard them."""
+    d: Any = read(DrawRecord, at)
+    n, indices = read(NoisyThresholdRecord, d.noise), index_buffer()
     for _ in range(d.draws):
         pixel = 0
         while pixel + PIXELS <= d.pixels:
-            _draw(PIXELS, n, pixel, places)
+            _draw(PIXELS, n, pixel, indices)
             pixel += PIXELS
         while pixel < d.pixels:
-            _draw(1, n, pixel, places)
+            _draw(1, n, pixel, indices)
             pixel += 1
 
 
@@ -83,4 +83,4 @@ def _is_noisy(step: object) -> bool:
 
 def _record(memory: Memory, step: Any, draws: int) -> int:
     _, rows, columns = memory.values[step.target].map
-    return memory.record(Draws(step.noise.bind(memory, columns), draws, rows * columns))
+    return memory.record(DrawRecord(step.noise.bind(memory, columns), draws, rows * columns))

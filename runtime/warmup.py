@@ -23,11 +23,11 @@ def kernels_of_this_cpu() -> list[Kernel]:
     if not adds_pairs():
         unused.add(PAIRS)
     convolutions = [kernel for (dtype, _), kernel in KERNELS.items() if dtype not in unused]
-    spreads = [lookup.spread] if binary_form() == "lookup" else []
+    unpacks = [lookup.unpack_nibbles] if binary_form() == "lookup" else []
     moves = [signs.pack_reals, signs.pack_sums, signs.unpack, signs.copy_signs]
     return [
         *convolutions,
-        *spreads,
+        *unpacks,
         *moves,
         sampling.sample_reals,
         sampling.sample_sums,

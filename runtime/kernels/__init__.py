@@ -1,1 +1,1 @@
-"""The loops that do the work, compiled by Numba; nothing in here checks its arguments."""
+"""Kernels compiled by Numba. They do not check their arguments: callers do."""

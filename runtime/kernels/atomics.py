@@ -1,4 +1,4 @@
-"""What threads need to meet: atomic loads, stores and additions of int64, and giving way."""
+"""Synchronization primitives: atomic int64 loads, stores and additions, and sched_yield."""
 
 from llvmlite import ir
 from numba import njit, types
@@ -9,7 +9,7 @@ from bnnkit.runtime.kernels.vectors import I32, I64
 
 @intrinsic
 def load_acquire(typing_context, address):
-    """The int64 at an address, as other threads last wrote it."""
+    """Load the int64 at an address with acquire ordering."""
 
     def generate(context, builder, _signature, arguments):
         pointer = builder.inttoptr(arguments[0], I64.as_pointer())
@@ -20,7 +20,7 @@ def load_acquire(typing_context, address):
 
 @intrinsic
 def store_release(typing_context, address, value):
-    """Write an int64 after everything that this thread wrote before."""
+    """Store an int64 with release ordering."""
 
     def generate(context, builder, _signature, arguments):
         pointer = builder.inttoptr(arguments[0], I64.as_pointer())
@@ -32,7 +32,7 @@ def store_release(typing_context, address, value):
 
 @intrinsic
 def fetch_add(typing_context, address, value):
-    """Add to the int64 at an address; gives what was there before."""
+    """Add to the int64 at an address and return its previous value."""
 
     def generate(context, builder, _signature, arguments):
         pointer = builder.inttoptr(arguments[0], I64.as_pointer())
@@ -43,7 +43,7 @@ def fetch_add(typing_context, address, value):
 
 @intrinsic
 def yield_core(typing_context):
-    """Let another thread run on this core: POSIX sched_yield."""
+    """Let another thread run on this core (POSIX sched_yield)."""
 
     def generate(context, builder, _signature, _arguments):
         function = ir.FunctionType(I32, [])
@@ -57,7 +57,11 @@ def yield_core(typing_context):
 
 @njit(error_model="numpy")
 def wait_while_equal(address, value, limit):
-    """Look at an int64 until it differs from `value`, at most `limit` times; gives what it saw."""
+    """Spin until the int64 at an address differs from `value`, at most `limit` times.
+
+    Returns:
+        The value that was read last.
+    """
     seen = load_acquire(address)
     spins = 0
     while seen == value and spins < limit:

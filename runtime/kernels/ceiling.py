@@ -1,13 +1,13 @@
-"""The ceiling of binary layers on this CPU: xor, popcount, add in registers, and nothing else.
+"""Peak throughput ("ceiling") of binary layers on this CPU: xor, popcount and add alone.
 
-A layer whose kernel reached it would load no input and no weight, and write nothing. Some
-chains do not wait for each other, which hides the latency of each:
+The benchmark loads no inputs or weights and stores nothing inside its loop. It runs several
+independent chains of dependent instructions, so that their latencies overlap:
 
     y[i] ^= k[u],  sum[i] += popcount(y[i])       with four keys k in turn
 
-Where signs are multiplied by table lookup (lookup.py), the two instructions of that are the
-ceiling: y[i] += shuffle(k[u], y[i]). In both each step needs the one before and keys that only
-memory knows, so the compiler can leave nothing out.
+Where signs are multiplied by table lookup (lookup.py), the ceiling is set by its two instructions:
+y[i] += shuffle(k[u], y[i]). In both forms each step depends on the previous one and on keys loaded
+from memory, so the compiler cannot remove any of them.
 """
 
 import time
@@ -25,15 +25,15 @@ from bnnkit.runtime.kernels.lookup import BYTES, opaque, shuffle
 from bnnkit.runtime.kernels.vectors import I64, call, constant, load, store
 
 CHAINS = {"popcount": 12, "lookup": 10}
-"""They and the keys fill the registers."""
+"""Number of chains. Chains and keys together fill the vector registers."""
 KEYS = 4
 KERNEL = types.void(types.int64, types.int64, types.int64)
 WORDS = 8 if has_512_bits() else 2
-"""Words of a vector that is a register: of 512 bits, or of 128 as on ARM."""
+"""64-bit words in a vector register: 512 bits, or 128 bits as on ARM."""
 VECTOR = {"popcount": WORDS * 8, "lookup": BYTES.count}
-"""Bytes of a vector."""
+"""Bytes in a vector."""
 MACS = {"popcount": WORDS * 64, "lookup": BYTES.count * 4}
-"""Products of signs that one step of a chain stands for."""
+"""Multiply-accumulates of signs that one step of a chain is equivalent to."""
 ROUNDS = 10_000
 
 
@@ -44,7 +44,7 @@ def _popcount_step(builder, y, total, key):
 
 
 def _lookup_step(builder, y, total, key):
-    # The running value is the sum too: registers are few.
+    # The running value doubles as the sum, because registers are scarce.
     y = opaque(builder, builder.add(y, shuffle(builder, key, y)))
     return y, total
 
@@ -85,23 +85,23 @@ def _chains(form):
 
 @intrinsic
 def _popcounts(typing_context, values_at, sums_at, rounds):
-    """The chains by popcount."""
+    """Run the popcount chains."""
     return KERNEL, _chains("popcount")
 
 
 @intrinsic
 def _lookups(typing_context, values_at, sums_at, rounds):
-    """The chains by table lookup."""
+    """Run the table-lookup chains."""
     return KERNEL, _chains("lookup")
 
 
 def count_popcounts(values_at, sums_at, rounds):
-    """The chains as a kernel."""
+    """Kernel that runs the popcount chains."""
     _popcounts(values_at, sums_at, rounds)
 
 
 def count_lookups(values_at, sums_at, rounds):
-    """The chains as a kernel."""
+    """Kernel that runs the table-lookup chains."""
     _lookups(values_at, sums_at, rounds)
 
 
@@ -109,14 +109,14 @@ KERNELS = {"popcount": count_popcounts, "lookup": count_lookups}
 
 
 def count(values: NDArray[np.uint8], rounds: int) -> NDArray[np.uint8]:
-    """Run the chains in the form of this CPU.
+    """Run the chains in the form that this CPU uses.
 
     Args:
-        values: uint8, (C + KEYS, VECTOR[form]), C chains: where the chains start, then the keys.
-        rounds: Times that all keys are gone through.
+        values: uint8, (C + KEYS, VECTOR[form]): the initial values of C chains, then the keys.
+        rounds: Number of passes over all keys.
 
     Returns:
-        uint8, (C, VECTOR[form]): the sums.
+        uint8, (C, VECTOR[form]), the sums of the chains.
     """
     sums = np.empty((len(values) - KEYS, values.shape[1]), np.uint8)
     kernel = compiled(KERNELS[binary_form()], KERNEL).ctypes
@@ -125,7 +125,7 @@ def count(values: NDArray[np.uint8], rounds: int) -> NDArray[np.uint8]:
 
 
 class Ceiling:
-    """What this CPU could do at most; `sample` measures it once."""
+    """Peak throughput of this CPU. Each call of `sample` measures it once."""
 
     def __init__(self) -> None:
         form = binary_form()
@@ -135,7 +135,7 @@ class Ceiling:
         count(self._values, 1)
 
     def sample(self) -> float:
-        """Multiplications of signs in a nanosecond (10^9 a second), on one thread."""
+        """Measure the throughput of one thread, in GMAC/s (10^9 sign products a second)."""
         start = time.perf_counter_ns()
         count(self._values, ROUNDS)
         elapsed = time.perf_counter_ns() - start

@@ -1,9 +1,10 @@
-"""Machine code of kernels: compiled when first needed, kept on disk for the next process.
+"""Kernel compilation with a cache of machine code on disk.
 
-The folder's name is made of everything that the code depends on: the CPU and its features, the
-versions of Numba and LLVM, and the sources of the kernels. Each file has its checksum beside it; a
-file without one, or with a wrong one, is removed and made again. Where no folder can be written,
-nothing is kept.
+A kernel is compiled when it is first needed and cached for later processes. The name of the cache
+folder is a hash of everything that the code depends on: the CPU and its features, the versions of
+Numba and LLVM, and the kernel sources. Every file has a checksum beside it. Files with a missing
+or wrong checksum are deleted and compiled again. Where no folder can be written, nothing is
+cached.
 """
 
 import hashlib
@@ -23,12 +24,12 @@ from bnnkit.atomic import write_text
 from bnnkit.errors import FileError
 
 VARIABLE = "BNNKIT_CACHE_DIR"
-"""Environment variable that names the folder to keep machine code in."""
+"""Environment variable with the path of the cache folder."""
 _lock = threading.Lock()
 
 
 def cache_folder() -> Path:
-    """Where the machine code for this CPU is kept."""
+    """Return the folder that holds the machine code for this CPU."""
     return _user_folder() / "kernels" / _fingerprint()
 
 
@@ -53,22 +54,26 @@ def _fingerprint() -> str:
 
 @cache
 def compiled(kernel: Callable[..., object], signature):
-    """A kernel as a C function; its attribute `address` is where the machine code lies.
+    """Compile a kernel to a C function, or load it from the cache.
 
     Args:
-        kernel: A function that Numba can compile, with a name of its own.
-        signature: Its types.
+        kernel: A function that Numba can compile. Its name must be unique: it names the cache
+            entry.
+        signature: Its Numba types.
+
+    Returns:
+        Numba's CFunc; its attribute `address` is the address of the machine code.
     """
     with _lock:
         folder = cache_folder() / kernel.__name__
         try:
             return _from_disk(kernel, signature, folder)
-        except (OSError, FileError):  # no folder, no right to write, no space: nothing is kept
+        except (OSError, FileError):  # no folder, no permission, no space: do not cache
             return cfunc(signature, error_model="numpy")(kernel)
 
 
 def _from_disk(kernel, signature, folder):
-    """The kernel from a folder where it is, or will be, kept."""
+    """Load the kernel from its cache folder, compiling it first where needed."""
     folder.mkdir(parents=True, exist_ok=True)
     _remove_untrusted(folder)
     before = numba.config.CACHE_DIR
@@ -90,7 +95,7 @@ def _checksum_file(path: Path) -> Path:
 
 
 def _remove_untrusted(folder: Path) -> None:
-    """Leave only files whose checksums are right, or none: an index is useless without code."""
+    """Delete all files unless every checksum is right: an index is useless without its code."""
     files = _files(folder)
     if not all(_is_trusted(path) for path in files):
         for path in files:
@@ -101,7 +106,7 @@ def _remove_untrusted(folder: Path) -> None:
 def _is_trusted(path: Path) -> bool:
     try:
         return _checksum_file(path).read_text() == _checksum(path)
-    except OSError:  # one of the two is not there
+    except OSError:  # the file or its checksum is missing
         return False
 
 

@@ -1,7 +1,7 @@
-"""Convolution and dense layers of every kind: the loops over tiles.
+"""Kernels of convolutions and dense layers: loops over the tiles of tile.py.
 
-One source for all: Numba compiles a version for each combination of element types (see tile.py). A
-dense layer is a 1x1 convolution whose columns are the batch.
+All kernels share one source. Numba compiles a version for each combination of the element types of
+weights and outputs. A dense layer is a 1x1 convolution whose columns are the images of the batch.
 """
 
 import numpy as np
@@ -19,17 +19,20 @@ PAIRS = np.zeros(1, np.int32)
 FLOATS = np.zeros(1, np.float32)
 SUMS = np.zeros(1, np.int32)
 SIGNS = np.zeros(1, np.uint8)
-"""Arrays that stand for the element types of weights and outputs; OCTETS are eight weights."""
+"""Arrays whose dtype selects the element type of weights and outputs.
+
+Only the dtype matters. A byte of OCTETS holds eight weights.
+"""
 
 
 @njit(error_model="numpy")
 def _convolve(w, y, at, thread, threads):
-    """A thread's share of a layer with weights of w's type and outputs of y's."""
+    """Compute a thread's share of a layer with weights of w's dtype and outputs of y's."""
     c = read(ConvolutionRecord, at)
     rows = c.images * c.rows
     wide_blocks = c.vectors // wide(w)
     blocks = wide_blocks + c.vectors % wide(w)
-    # Few rows (a dense layer, a small map): share the channels instead.
+    # Partition the channels where there are few rows (a dense layer, a small map).
     by_rows = rows >= 2 * threads
     first_row, last_row = partition(rows, thread, threads) if by_rows else (0, rows)
     first_block, last_block = (0, blocks) if by_rows else partition(blocks, thread, threads)
@@ -45,9 +48,10 @@ def _convolve(w, y, at, thread, threads):
 
 @njit(error_model="numpy")
 def _convolve_and_pool(w, y, at, thread, threads):
-    """The same for signs of which only the maximum over 2x2 windows, 2 apart, is kept.
+    """Compute a thread's share of a layer of signs followed by a 2x2 max-pooling with stride 2.
 
-    Two rows go to a scratch that stays in the cache; the AND of their bits is the maximum.
+    Two rows of signs go to a scratch buffer that stays in the cache. Their maximum is the AND of
+    their bits.
     """
     c = read(ConvolutionRecord, at)
     pooled_rows, pooled_columns = c.rows // 2, c.columns // 2
@@ -76,10 +80,10 @@ def _convolve_and_pool(w, y, at, thread, threads):
 
 @njit(error_model="numpy")
 def _convolve_and_sample(w, window, at, thread, threads):
-    """The same for stochastic signs of the sums, or of their maximum over 2x2 windows.
+    """Compute a thread's share of a layer of stochastic signs, optionally after 2x2 max-pooling.
 
-    The sums of a row of pixels, or of two, go to a scratch that stays in the cache, for as many
-    channels as the noise needs at a time.
+    `window` is 1, or 2 for pooling. The sums of `window` rows of pixels go to a scratch buffer
+    that stays in the cache, for at least the 64 channels whose noise is generated together.
     """
     c = read(ConvolutionRecord, at)
     n = read(NoisyThresholdRecord, c.noise)
@@ -112,7 +116,7 @@ def _convolve_and_sample(w, window, at, thread, threads):
 
 @njit(error_model="numpy")
 def _convolve_vectors(w, c, first, vectors, image, line, y_at, y_pixel):
-    """Sums of one row of pixels for some vectors of channels."""
+    """Compute the int32 sums of one row of pixels for `vectors` vectors of channels."""
     vector = first
     while vector < first + vectors:
         is_wide = vector < c.vectors // wide(w) * wide(w)
@@ -124,13 +128,13 @@ def _convolve_vectors(w, c, first, vectors, image, line, y_at, y_pixel):
 
 @njit(error_model="numpy")
 def _convolve_row(w, y, c, is_wide, vector, image, line, y_at, y_pixel):
-    """One row of output pixels for one block of channels."""
+    """Compute one row of output pixels for one block of channels."""
     x_at = c.x + image * c.x_image + line * c.x_row
     w_at = c.w + vector * c.w_vector
     case_at = c.cases + line * c.columns * 8
     if c.columns >= PIXELS:
         for start in range(0, c.columns, PIXELS):
-            # The last tile moves left until it fits: some pixels are computed twice.
+            # The last tile is shifted left until it fits: some pixels are computed twice.
             column = min(start, c.columns - PIXELS)
             pixel, out, case = (
                 x_at + column * c.x_pixel,
@@ -155,32 +159,32 @@ def _convolve_row(w, y, c, is_wide, vector, image, line, y_at, y_pixel):
 
 
 def words_to_signs(at, thread, threads):
-    """Packed signs to packed signs, by limits."""
+    """From packed signs to packed signs, by limits on the count of differing signs."""
     _convolve(WORDS, SIGNS, at, thread, threads)
 
 
 def words_to_pooled_signs(at, thread, threads):
-    """Packed signs to the 2x2 maximum of packed signs."""
+    """From packed signs to packed signs after 2x2 max-pooling."""
     _convolve_and_pool(WORDS, SIGNS, at, thread, threads)
 
 
 def words_to_sampled_signs(at, thread, threads):
-    """Packed signs to stochastic signs."""
+    """From packed signs to stochastic signs."""
     _convolve_and_sample(WORDS, 1, at, thread, threads)
 
 
 def words_to_sampled_pooled_signs(at, thread, threads):
-    """Packed signs to stochastic signs of 2x2 maxima."""
+    """From packed signs to stochastic signs of sums after 2x2 max-pooling."""
     _convolve_and_sample(WORDS, 2, at, thread, threads)
 
 
 def words_to_sums(at, thread, threads):
-    """Packed signs to int32 sums."""
+    """From packed signs to int32 sums."""
     _convolve(WORDS, SUMS, at, thread, threads)
 
 
 def words_to_reals(at, thread, threads):
-    """Packed signs to sum * scale + bias."""
+    """From packed signs to float32, sum * scale + bias."""
     _convolve(WORDS, FLOATS, at, thread, threads)
 
 
@@ -215,35 +219,35 @@ def lookup_to_reals(at, thread, threads):
 
 
 def octets_to_reals(at, thread, threads):
-    """Float32 times binary weights, with a bias."""
+    """From float32 and binary weights to float32, sum * scale + bias."""
     _convolve(OCTETS, FLOATS, at, thread, threads)
 
 
 def pairs_to_signs(at, thread, threads):
-    """Int16 to packed signs, by thresholds."""
+    """From int16 to packed signs, by thresholds."""
     _convolve(PAIRS, SIGNS, at, thread, threads)
 
 
 def pairs_to_sums(at, thread, threads):
-    """Int16 to int32 sums."""
+    """From int16 to int32 sums."""
     _convolve(PAIRS, SUMS, at, thread, threads)
 
 
 def pairs_to_reals(at, thread, threads):
-    """Int16 to sum * scale + bias."""
+    """From int16 to float32, sum * scale + bias."""
     _convolve(PAIRS, FLOATS, at, thread, threads)
 
 
 def floats_to_signs(at, thread, threads):
-    """Float32 to packed signs, by thresholds."""
+    """From float32 to packed signs, by thresholds."""
     _convolve(FLOATS, SIGNS, at, thread, threads)
 
 
 def floats_to_sums(at, thread, threads):
-    """Integers held as float32 to int32 sums."""
+    """From integers stored as float32 to int32 sums."""
     _convolve(FLOATS, SUMS, at, thread, threads)
 
 
 def floats_to_reals(at, thread, threads):
-    """Float32 to float32, with a bias."""
+    """From float32 to float32, sum * scale + bias."""
     _convolve(FLOATS, FLOATS, at, thread, threads)

@@ -1,9 +1,9 @@
-"""Depthwise convolution of reals: every channel is a group, and meets a kernel of its own.
+"""Depthwise convolution of float32 maps: each channel is convolved with its own kernel.
 
     y[p][c] = sum over taps of x[p + tap][c] * w[tap][c], then + bias[c]
 
-Channels lie across the lanes of vectors; the outputs of four neighbouring pixels share the weights
-of a tap. The padding is zeros in the margin of the input.
+Channels lie across the lanes of vectors. Tiles of four neighbouring output pixels load the weights
+of a tap once. Zero padding is stored in the margin of the input.
 """
 
 from llvmlite import ir
@@ -16,25 +16,25 @@ from bnnkit.runtime.kernels.records import PIXELS, DepthwiseRecord, Map, read
 from bnnkit.runtime.kernels.vectors import FLOATS, I64, call, constant, load, store
 
 VECTOR = 64
-"""Bytes of sixteen channels."""
+"""Bytes of a vector of sixteen channels."""
 
 
 @intrinsic(prefer_literal=True)
 def _tile(typing_context, pixels, d, x_row, x_column, x_at, x_pixel, w_at, bias_at, y_at, y_pixel):
-    """Sixteen channels of some output pixels, a literal number.
+    """Compute sixteen channels of one tile of output pixels.
 
     Args:
         typing_context: Numba's.
-        pixels: How many.
+        pixels: Number of output pixels, a literal.
         d: A DepthwiseRecord.
-        x_row: Bytes between the rows of a kernel's taps.
-        x_column: Between their columns.
+        x_row: Bytes between input rows of neighbouring taps.
+        x_column: Bytes between input columns of neighbouring taps.
         x_at: Address of the first tap of the first pixel.
-        x_pixel: Between the first taps of the pixels.
+        x_pixel: Bytes between the first taps of neighbouring pixels.
         w_at: Address of the weights, (taps, 16).
         bias_at: Address of the bias.
         y_at: Address of the first pixel's output.
-        y_pixel: Between the outputs of the pixels.
+        y_pixel: Bytes between the outputs of neighbouring pixels.
     """
     count = pixels.literal_value
 
@@ -69,7 +69,7 @@ def _tile(typing_context, pixels, d, x_row, x_column, x_at, x_pixel, w_at, bias_
 
 
 def depthwise(at, thread, threads):
-    """A DepthwiseRecord."""
+    """Compute a thread's share of a depthwise convolution; `at` is a DepthwiseRecord."""
     d = read(DepthwiseRecord, at)
     x, y = read(Map, d.x), read(Map, d.y)
     x_row, x_column, x_pixel = d.row_step * x.row, d.column_step * x.pixel, d.right * x.pixel
@@ -86,13 +86,13 @@ def depthwise(at, thread, threads):
 
 @njit(error_model="numpy")
 def _row(d, x_row, x_column, x_at, x_pixel, w_at, bias_at, y_at, y_pixel, columns):
-    """Sixteen channels of a row of output pixels."""
+    """Compute sixteen channels of one row of output pixels."""
     if columns < PIXELS:
         for column in range(columns):
             x, y = x_at + column * x_pixel, y_at + column * y_pixel
             _tile(1, d, x_row, x_column, x, x_pixel, w_at, bias_at, y, y_pixel)
         return
     for start in range(0, columns, PIXELS):
-        column = min(start, columns - PIXELS)  # the last tile moves left until it fits
+        column = min(start, columns - PIXELS)  # the last tile is shifted left until it fits
         x, y = x_at + column * x_pixel, y_at + column * y_pixel
         _tile(PIXELS, d, x_row, x_column, x, x_pixel, w_at, bias_at, y, y_pixel)

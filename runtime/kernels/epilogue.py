@@ -1,22 +1,22 @@
-"""What becomes of a tile's accumulators: packed signs, sums or reals.
+"""The epilogue of a tile: turn its accumulators into packed signs, integer sums or floats.
 
-What becomes of the accumulators depends on the types of input and output (K is the number of
-taps):
+The operation depends on the types of input and output (K is the number of taps, acc an
+accumulator):
 
     signs -> signs    set the bit (-1) where acc > limit
     signs -> sums     base - 2 acc
-    signs -> reals    limited (base - 2 acc) * scale + bias, rounded after the product and the sum
+    signs -> reals    clip(base - 2 acc) * scale + bias, rounded after the product and the sum
     reals -> signs    set the bit (-1) where acc < threshold
     reals -> sums     acc, exact while it is below 2^24
     reals -> reals    acc * scale + bias, rounded after each
 
-where base = K less the weights that fall on zero padding, and, because the sum is base - 2 acc,
-sum < t  <=>  acc > limit = floor((base - t) / 2). For reals an integer that follows is in the base
-too, and limited means no less than `least` and no more than `most`.
+where base = K - (sum of the weights on zero padding). Because the sum is base - 2 acc,
+sum < t  <=>  acc > limit = floor((base - t) / 2). For real outputs, base also includes an integer
+added later, and clip limits the result to [least, most].
 
-The comparison yields a mask of lanes, which *is* the packed output: sign, batch norm and packing
-cost one instruction. The constants (limit, base, threshold, bias) are the row of a table that
-belongs to the pixel: zero padding has a row for each border case, so it costs nothing.
+The comparison yields a lane mask that *is* the packed output: sign, batch norm and packing cost
+one instruction. The constants (limit, base, threshold) are one row of a table, selected for each
+pixel: there is one row per border case, so zero padding costs nothing.
 """
 
 from llvmlite import ir
@@ -41,7 +41,7 @@ LANES = {
     types.int8: 16,
     types.int32: 16,
 }
-"""Output channels in one vector, by the type of the weights."""
+"""Output channels per vector, by the type of the weights."""
 
 
 def _signs_to_signs(builder, at, accumulator, table, scale, bias):
@@ -112,14 +112,26 @@ EPILOGUES = {
         types.float32: _reals_to_reals,
     },
 }
-"""By the types of weights and output."""
+"""Epilogue by the type of the weights, then by the type of the output."""
 
 
 def write_epilogue(builder, w, y, accumulators, at, vector, case_at, y_at, y_pixel):
-    """Turn the accumulators into outputs and write them."""
+    """Apply the epilogue to accumulators[pixel][vector] and store the results.
+
+    Args:
+        builder: LLVM's IRBuilder.
+        w: Numba type of the weights.
+        y: Numba type of the output, uint8 for packed signs.
+        accumulators: Values of the tile, one list of vectors per pixel.
+        at: Fields of the ConvolutionRecord.
+        vector: Index of the first vector of channels.
+        case_at: Address of the int64 table row of each pixel.
+        y_at: Address of the first pixel's output.
+        y_pixel: Bytes between the outputs of neighbouring pixels.
+    """
     lanes = LANES[w]
     channel = builder.mul(vector, constant(lanes))
-    # Limits of 64-bit counts are 64 bits wide, all other constants 32.
+    # Limits on 64-bit counts have 64 bits, all other constants 32.
     table_size = 8 if (w, y) == (types.uint64, types.uint8) else 4
     table = builder.add(at["table"], builder.mul(channel, constant(table_size)))
     scale = builder.add(at["scale"], builder.mul(channel, constant(4)))
@@ -138,9 +150,9 @@ def write_epilogue(builder, w, y, accumulators, at, vector, case_at, y_at, y_pix
 
 
 def _write(builder, value, address, channel, at):
-    """Store a vector of results; a mask of lanes becomes the bytes of packed signs.
+    """Store a vector of results; a lane mask becomes bytes of packed signs.
 
-    Sums and reals have room for their channels rounded up to 16, which may be less than a vector.
+    Buffers of sums and floats hold the channels rounded up to 16, which may be less than a vector.
     """
     if value.type.element == ir.IntType(1):
         store(builder, builder.bitcast(value, ir.IntType(value.type.count)), address, 1)

@@ -1,17 +1,16 @@
-"""The micro-kernel for CPUs whose popcount is not an instruction, AVX2 above all.
+"""Table-lookup micro-kernel, for CPUs without a vector popcount instruction, such as AVX2.
 
-Output channels lie across the *bytes* of a vector, 32 or 64 of them. Four inputs of a pixel are a
-nibble a, four weights of each channel a nibble w, and popcount(a ^ w) is one of 16 numbers that
-depend on w alone once a is known: a byte shuffle looks them up for all channels at once.
+Output channels lie across the 32 or 64 *bytes* of a vector. Four inputs of a pixel form a nibble
+a, four weights of a channel a nibble w. For a given a, popcount(a ^ w) is one of 16 numbers
+indexed by w, so one byte shuffle looks them up for all channels at once:
 
     acc[p][v] += shuffle(TABLE[a[p]], w[v])         TABLE[a][w] = popcount(a ^ w)
 
-A row of the table has 16 bytes, so the inputs lie as 16 a, one in a byte: where its row starts.
-`spread` makes them of packed signs, once for all layers that read these.
+A row of the table has 16 bytes, so inputs are stored as 16 a, one per byte: the offset of the row.
+`unpack_nibbles` produces them from packed signs, once for all layers that read these signs.
 
-Two instructions do four inputs of 32 channels, where counting bits takes eight for the same. A
-byte holds 62 such sums, at most 4 each; then they are added to 16 bits, of which memory holds two
-vectors for each accumulator.
+Two instructions process four inputs of 32 channels; counting bits takes eight. A byte can hold 62
+sums of at most 4 each; then the bytes are added to 16-bit accumulators.
 """
 
 import numpy as np
@@ -31,21 +30,21 @@ SHORTS = ir.VectorType(I16, LANES)
 INTS = ir.VectorType(I32, LANES)
 SHUFFLE = {32: "llvm.x86.avx2.pshuf.b", 64: "llvm.x86.avx512.pshuf.b.512"}
 FLUSH = 62
-"""Nibbles after which a byte could overflow: 62 * 4 = 248. It is even, as every run is."""
+"""Nibbles that a byte can sum without overflow: 62 * 4 = 248. Even, as every run is."""
 MOST_TAPS = 65535
-"""Unlike signs that 16 bits can count."""
+"""Differing signs that 16 bits can count."""
 
 TABLE = np.array([[(a ^ w).bit_count() for w in range(16)] for a in range(16)], np.uint8)
 
 
 def accumulators(builder, pixels, vectors, at, x_at, w_at):
-    """Counts of unlike signs, int32 acc[p][v], after all taps.
+    """Build the counts of differing signs, int32 acc[p][v], over all taps.
 
     Args:
-        builder: LLVM's.
-        pixels: P.
-        vectors: V.
-        at: Fields of the ConvolutionRecord; `run` and the steps count nibbles.
+        builder: LLVM's IRBuilder.
+        pixels: P, output pixels of the tile.
+        vectors: V, vectors of output channels of the tile.
+        at: Fields of the ConvolutionRecord; `run` and the steps are in nibbles.
         x_at: Address of the first tap of the first pixel.
         w_at: Address of the weights, (nibbles, V, lanes).
     """
@@ -70,7 +69,7 @@ def accumulators(builder, pixels, vectors, at, x_at, w_at):
 
 
 def _byte_sums(builder, wide, at, x, count, weight):
-    """Slots of byte sums over `count` nibbles from x on; moves on in the weights."""
+    """Sum `count` nibbles from address x into byte accumulators; advances the weight pointer."""
     vectors = len(wide[0])
     sums = [[cgutils.alloca_once(builder, BYTES) for _ in row] for row in wide]
     for slot in (slot for row in sums for slot in row):
@@ -91,15 +90,17 @@ def _byte_sums(builder, wide, at, x, count, weight):
                     1,
                 )
                 for p, row in enumerate(rows):
-                    unlike = shuffle(builder, row, w)
+                    differing = shuffle(builder, row, w)
                     slot = sums[p][v]
-                    builder.store(opaque(builder, builder.add(builder.load(slot), unlike)), slot)
+                    builder.store(
+                        opaque(builder, builder.add(builder.load(slot), differing)), slot
+                    )
         builder.store(builder.add(w_at, constant(2 * vectors * LANES)), weight)
     return sums
 
 
 def _table_row(builder, table, nibble_at):
-    """The row of TABLE for the nibble at an address, in every 16 bytes of a vector."""
+    """Load the TABLE row of the nibble at an address, repeated in every 16 bytes."""
     offset = builder.zext(load(builder, nibble_at, I8, 1), I64)
     row = load(builder, builder.add(table, offset), ir.VectorType(I8, 16), 1)
     lanes = [lane % 16 for lane in range(LANES)]
@@ -108,8 +109,8 @@ def _table_row(builder, table, nibble_at):
 
 
 @intrinsic
-def _spread_word(typing_context, x_at, y_at):
-    """Eight bytes of packed signs as sixteen nibbles, the low one of a byte first."""
+def _unpack_word(typing_context, x_at, y_at):
+    """Unpack eight bytes of packed signs to sixteen nibbles, the low nibble of a byte first."""
 
     def generate(context, builder, _signature, arguments):
         kind = ir.VectorType(I8, 8)
@@ -124,32 +125,32 @@ def _spread_word(typing_context, x_at, y_at):
     return types.void(types.int64, types.int64), generate
 
 
-def spread(at, thread, threads):
-    """Packed signs as nibbles, a NibblesRecord."""
+def unpack_nibbles(at, thread, threads):
+    """Unpack packed signs to nibbles; `at` is a NibblesRecord."""
     s = read(NibblesRecord, at)
     first, last = partition(s.words, thread, threads)
     for word in range(first, last):
-        _spread_word(s.x + 8 * word, s.y + 16 * word)
+        _unpack_word(s.x + 8 * word, s.y + 16 * word)
 
 
 def shuffle(builder, row, w):
-    """For each byte of w, 0 to 15, that byte of the same 16 of the row."""
+    """Select, for each byte 0 to 15 of w, that byte of the row, within each group of 16 bytes."""
     kind = ir.FunctionType(BYTES, [BYTES, BYTES])
     function = cgutils.get_or_insert_function(builder.module, kind, SHUFFLE[LANES])
     return builder.call(function, [row, w])
 
 
 def opaque(builder, value):
-    """The same value, of which the compiler knows nothing.
+    """Return the value unchanged, hidden from the optimizer by an empty inline assembly.
 
-    It would add the lookups of both nibbles first, and run out of registers.
+    Otherwise LLVM would add the lookups of both nibbles first and run out of registers.
     """
     kind = ir.FunctionType(value.type, [value.type])
     return builder.asm(kind, "", "=v,0", [value], side_effect=False)
 
 
 def _widen(builder, wide, sums):
-    """Add the byte sums to the 16-bit ones."""
+    """Add the byte sums to the 16-bit accumulators."""
     for wide_row, row in zip(wide, sums, strict=True):
         for slot, byte_slot in zip(wide_row, row, strict=True):
             more = builder.zext(builder.load(byte_slot), SHORTS)

@@ -1,4 +1,4 @@
-"""Walking over maps, and a thread's share of them."""
+"""Element access and row-wise partitioning of maps among threads."""
 
 from numba import njit, types
 from numba.extending import intrinsic
@@ -17,7 +17,7 @@ ELEMENTS = {
 
 @intrinsic
 def get(typing_context, kind, address):
-    """The element at an address; `kind` is an array of its type."""
+    """Load the element at an address; `kind` is an array of its dtype."""
     element = ELEMENTS[kind.dtype]
 
     def generate(context, builder, _signature, arguments):
@@ -28,7 +28,7 @@ def get(typing_context, kind, address):
 
 @intrinsic
 def put(typing_context, kind, address, value):
-    """Write an element."""
+    """Store an element at an address; `kind` is an array of its dtype."""
     element = ELEMENTS[kind.dtype]
 
     def generate(context, builder, signature, arguments):
@@ -42,17 +42,17 @@ def put(typing_context, kind, address, value):
 
 @njit(error_model="numpy")
 def partition(count, thread, threads):
-    """The thread's range of `count` things."""
+    """Return the first and the last (exclusive) of `count` items that belong to a thread."""
     return count * thread // threads, count * (thread + 1) // threads
 
 
 @njit(error_model="numpy")
 def partition_rows(m, thread, threads):
-    """The thread's range of a map's rows, counted over the batch."""
+    """Return the range of a thread among the rows of a map, numbered across the batch."""
     return partition(m.images * m.rows, thread, threads)
 
 
 @njit(error_model="numpy")
 def row_at(m, row):
-    """Address of a row, counted over the batch."""
+    """Return the address of a row, numbered across the batch."""
     return m.data + row // m.rows * m.image + row % m.rows * m.row

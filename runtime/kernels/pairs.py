@@ -1,12 +1,12 @@
-"""The micro-kernel for 8-bit images and 12-bit weights, on CPUs that add pairs of products.
+"""Micro-kernel for 8-bit images and 12-bit weights, on CPUs that add pairs of int16 products.
 
-Inputs (pixels less their zero point) and weights are int16; a lane of a vector holds two weights
-of an output channel, and meets two neighbouring inputs:
+Inputs (pixels minus their zero point) and weights are int16. A lane of a vector holds two weights
+of an output channel, which are multiplied with two neighbouring inputs:
 
     acc[p][v] += x[p][0] w[v][0] + x[p][1] w[v][1]
 
-In AVX-512 with VNNI that is one instruction for 32 products, twice as many as a fused multiply-add
-has. The sums are int32, exact like those of the float kernel, below 2^24 both.
+On AVX-512 with VNNI this is one instruction for 32 products, twice as many as a fused multiply-add
+computes. The sums are int32 and below 2^24, so they equal the exact sums of the float kernel.
 """
 
 from llvmlite import ir
@@ -20,13 +20,13 @@ MULTIPLY_ADD = "llvm.x86.avx512.pmaddw.d.512"
 
 
 def accumulators(builder, pixels, vectors, at, x_at, w_at):
-    """Sums, int32 acc[p][v], after all taps.
+    """Build the sums, int32 acc[p][v], over all taps.
 
     Args:
-        builder: LLVM's.
-        pixels: P.
-        vectors: V.
-        at: Fields of the ConvolutionRecord; a run of an odd length ends in a weight of zero.
+        builder: LLVM's IRBuilder.
+        pixels: P, output pixels of the tile.
+        vectors: V, vectors of output channels of the tile.
+        at: Fields of the ConvolutionRecord; a run of odd length is padded with a zero weight.
         x_at: Address of the first tap of the first pixel, int16.
         w_at: Address of the weights, (pairs, V, 16, 2).
     """
@@ -57,7 +57,7 @@ def accumulators(builder, pixels, vectors, at, x_at, w_at):
 
 
 def _multiply_add(builder, x, w):
-    """Sums of the products of neighbours; with the addition that follows it is one instruction."""
+    """Multiply pairs of int16 and add each pair; fused with the following addition by VNNI."""
     kind = ir.FunctionType(INTS, [SHORTS, SHORTS])
     function = cgutils.get_or_insert_function(builder.module, kind, MULTIPLY_ADD)
     return builder.call(function, [x, w])

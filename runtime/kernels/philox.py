@@ -1,7 +1,7 @@
-"""Random words: Philox4x32-10 on eight counters at a time.
+"""The random number generator Philox4x32-10, vectorized over eight counters.
 
-A word of 32 bits lies in the lower half of a lane of 64, so that one multiplication gives both
-halves of a product; what is left in the upper halves is ignored.
+A 32-bit word occupies the lower half of a 64-bit lane, so that one multiplication gives both
+halves of the product. Bits in the upper halves are ignored.
 
 References:
     J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, Parallel random numbers: as easy as 1, 2,
@@ -19,11 +19,11 @@ from bnnkit.runtime.kernels.vectors import I64, WORDS, broadcast, constant, load
 ROUNDS = 10
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 WEYL = 0x9E3779B9, 0xBB67AE85
-"""What is added to the words of the key after each round."""
+"""Increments of the two key words after each round."""
 
 
 def round_keys(key: tuple[int, int]) -> NDArray[np.int64]:
-    """The keys of all rounds, (ROUNDS, 2)."""
+    """Return the keys of all rounds, int64 (ROUNDS, 2)."""
     return np.array(
         [[(k + r * w) % 2**32 for k, w in zip(key, WEYL, strict=True)] for r in range(ROUNDS)],
         np.int64,
@@ -31,17 +31,17 @@ def round_keys(key: tuple[int, int]) -> NDArray[np.int64]:
 
 
 def words(builder, block, layer, sample, image, keys):
-    """Four vectors of eight words, for the counters (block + lane, layer, sample, image).
+    """Generate four vectors of eight words from the counters (block + lane, layer, sample, image).
 
     Args:
-        builder: LLVM's.
-        block: An int64; likewise layer, sample and image.
-        layer: Of the noisy sign.
-        sample: Word of the counter.
-        image: Likewise.
+        builder: LLVM's IRBuilder.
+        block: First word of the counter in lane 0, an int64 like the next three.
+        layer: Second word: number of the stochastic sign in the network.
+        sample: Third word.
+        image: Fourth word.
         keys: Address of the round keys.
     """
-    # What is the same in all lanes stays a scalar until it meets what is not.
+    # Words that are equal in all lanes stay scalars until they are combined with a vector.
     lanes = ir.Constant(WORDS, list(range(8)))
     x = [builder.add(broadcast(builder, block, WORDS), lanes), layer, sample, image]
     for index in range(ROUNDS):
@@ -60,7 +60,7 @@ def words(builder, block, layer, sample, image, keys):
 
 
 def _product(builder, word, multiplier):
-    """64 bits of a product of 32."""
+    """Multiply the lower 32 bits of each lane; the product has 64 bits."""
     lower = builder.and_(word, _like(word, 0xFFFFFFFF))
     return builder.mul(lower, _like(word, multiplier))
 
@@ -74,7 +74,7 @@ def _like(value, number):
 
 
 def _xor(builder, *values):
-    """Of scalars and vectors; the scalars first."""
+    """Xor scalars and vectors, combining the scalars first."""
     scalars = [value for value in values if value.type == I64]
     vectors = [value for value in values if value.type == WORDS]
     if scalars:

@@ -1,7 +1,7 @@
-"""Maximum and sum over the windows of a map of reals.
+"""Maximum and sum over the pooling windows of a float32 map.
 
-A window's pixels are combined in row-major order in registers, sixteen channels at a time; what
-is outside of the map is left out.
+The pixels of a window are combined in registers in row-major order, sixteen channels at a time.
+Pixels outside of the map are skipped.
 """
 
 from llvmlite import ir
@@ -15,23 +15,23 @@ from bnnkit.runtime.kernels.vectors import FLOATS, I64, load, store
 
 MAXIMUM, SUM = range(2)
 NEUTRAL = {MAXIMUM: float("-inf"), SUM: -0.0}
-"""What changes no number, a zero of either sign included."""
+"""Neutral element of each operation; -0.0 preserves the sign of a zero sum."""
 VECTOR = 64
-"""Bytes of sixteen channels."""
+"""Bytes of a vector of sixteen channels."""
 
 
 @intrinsic(prefer_literal=True)
 def _combine(typing_context, operation, x_at, rows, x_row, columns, x_column, y_at):
-    """Sixteen channels of one window.
+    """Combine sixteen channels of one window.
 
     Args:
         typing_context: Numba's.
         operation: MAXIMUM or SUM, a literal.
-        x_at: Address of the first pixel.
-        rows: How many rows of pixels.
-        x_row: Bytes between them; likewise columns.
-        columns: How many in a row.
-        x_column: Between them.
+        x_at: Address of the first pixel of the window.
+        rows: Number of rows.
+        x_row: Bytes between rows.
+        columns: Number of pixels in a row.
+        x_column: Bytes between the pixels of a row.
         y_at: Address of the result.
     """
     code = operation.literal_value
@@ -58,7 +58,7 @@ def _combine(typing_context, operation, x_at, rows, x_row, columns, x_column, y_
 
 @njit(error_model="numpy")
 def _inside(start, taps, step, size):
-    """The taps, first and behind the last, of a window's axis that meet a map of that size."""
+    """Return the first and the last (exclusive) tap of a window axis that lie inside the map."""
     first = max(0, (step - 1 - start) // step)
     last = min(taps, (size - start + step - 1) // step)
     return first, last
@@ -88,10 +88,10 @@ def _pool(operation, at, thread, threads):
 
 
 def pool_maxima(at, thread, threads):
-    """Maximum over windows of reals, clipped at the border; a PoolRecord."""
+    """Max-pool a float32 map, with windows clipped at the border; `at` is a PoolRecord."""
     _pool(MAXIMUM, at, thread, threads)
 
 
 def pool_sums(at, thread, threads):
-    """Sum over windows of reals, clipped at the border; a PoolRecord."""
+    """Sum-pool a float32 map, with windows clipped at the border; `at` is a PoolRecord."""
     _pool(SUM, at, thread, threads)

@@ -1,8 +1,8 @@
-"""Running a plan in one compiled call, on one thread or on several that meet after each kernel.
+"""Run a whole program of kernels in one compiled call, on one thread or on several.
 
-A program is int64 (kernels, 2): the address of a compiled kernel, and of its record. Kernels are
-plain functions (record, thread, threads); each is compiled when a plan first needs it, and cached
-on disk.
+A program is an int64 array (kernels, 2): the address of a compiled kernel and the address of its
+argument record. Kernels are functions (record, thread, threads). With several threads, every
+thread executes its share of each kernel, with a barrier after each kernel.
 """
 
 from collections.abc import Callable
@@ -18,19 +18,19 @@ from bnnkit.runtime.kernels.vectors import I64
 
 KERNEL = types.void(types.int64, types.int64, types.int64)
 SPIN_LIMIT = 20_000
-"""At a counter in one go."""
+"""Reads of the barrier's generation before the loop in `_barrier` starts again."""
 LINE = 64
-"""Bytes of a cache line: counters that different threads write lie that far apart."""
+"""Bytes of a cache line. Counters that several threads write are this far apart."""
 
 
 def address_of(kernel: Callable[[int, int, int], None]) -> int:
-    """The address of a kernel's machine code; compiles it, or takes it from the disk."""
+    """Return the address of a kernel's machine code, compiled or loaded from the disk cache."""
     return int(compiled(kernel, KERNEL).address)
 
 
 @intrinsic
 def _call(typing_context, kernel, record, thread, threads):
-    """Call the kernel at an address."""
+    """Call the kernel at an address with its record."""
 
     def generate(context, builder, _signature, arguments):
         function = ir.FunctionType(ir.VoidType(), [I64, I64, I64])
@@ -42,7 +42,13 @@ def _call(typing_context, kernel, record, thread, threads):
 
 @njit(error_model="numpy")
 def _barrier(barrier, threads):
-    """Wait until all threads are here; `barrier` counts arrivals and, a line on, meetings."""
+    """Wait until all threads have arrived.
+
+    Args:
+        barrier: Address of two int64 counters, one cache line apart: threads that have arrived,
+            and the generation, which the last thread to arrive increments.
+        threads: Number of threads.
+    """
     generation = load_acquire(barrier + LINE)
     if fetch_add(barrier, 1) == threads - 1:
         store_release(barrier, 0)
@@ -54,14 +60,14 @@ def _barrier(barrier, threads):
 
 @njit(error_model="numpy")
 def _execute(program, kernels, thread, threads, barrier):
-    """A thread's share of a program.
+    """Execute a thread's share of a program.
 
     Args:
-        program: Address of the kernels and records.
-        kernels: How many.
-        thread: Which of the threads this is.
-        threads: How many run the same program.
-        barrier: Address of two counters, a line apart, that are the same for all of them.
+        program: Address of the int64 array (kernels, 2).
+        kernels: Number of kernels.
+        thread: Index of this thread.
+        threads: Number of threads that execute the program.
+        barrier: Address of the counters of `_barrier`, shared by the threads.
     """
     for index in range(kernels):
         at = program + index * 16
@@ -71,23 +77,23 @@ def _execute(program, kernels, thread, threads, barrier):
 
 
 def execute(program, kernels, thread, threads, barrier):
-    """`_execute` as a kernel."""
+    """Execute a program, or a thread's share of it: the entry point of `_execute`."""
     _execute(program, kernels, thread, threads, barrier)
 
 
 def run_worker(mailbox, done, spins, thread, threads):
-    """Run every program that is posted, until none comes for a while.
+    """Execute this worker's share of every posted job, until none arrives for a while.
 
     Args:
-        mailbox: Address of four int64, a line apart: the number of the job, its program, how many
-            kernels that has, and the place to meet.
-        done: Number of the last job that this thread has done.
-        spins: At the mailbox, before giving up.
-        thread: Which of the threads this is.
-        threads: How many there are.
+        mailbox: Address of five int64, one cache line apart: the number of the job, the address of
+            its program, its number of kernels, and the two counters of the barrier.
+        done: Number of the last job that this worker executed.
+        spins: Reads of the mailbox before the worker returns.
+        thread: Index of this thread, from 1.
+        threads: Number of threads, including the leader.
 
     Returns:
-        Number of the last job done.
+        Number of the last job that was executed.
     """
     while True:
         job = wait_while_equal(mailbox, done, spins)
@@ -99,7 +105,7 @@ def run_worker(mailbox, done, spins, thread, threads):
 
 
 def run_leader(mailbox, job, threads):
-    """Post a job to the threads that `run_worker` the mailbox, and do the first thread's share."""
+    """Post a job to the workers of a mailbox and execute the share of thread 0."""
     program, kernels = load_acquire(mailbox + LINE), load_acquire(mailbox + 2 * LINE)
     store_release(mailbox, job)
     _execute(program, kernels, 0, threads, mailbox + 3 * LINE)
@@ -110,10 +116,10 @@ ENTRIES = {
     run_worker: types.int64(*[types.int64] * 5),
     run_leader: types.void(*[types.int64] * 3),
 }
-"""What Python calls, and its types."""
+"""Functions that Python calls, with their types."""
 
 
 @cache
 def entry(function):
-    """One of ENTRIES as Python calls it; Python's lock is released while it runs."""
+    """Return one of ENTRIES as a ctypes function, which releases the GIL while it runs."""
     return compiled(function, ENTRIES[function]).ctypes

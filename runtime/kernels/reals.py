@@ -1,7 +1,7 @@
-"""Real-valued maps: pixels less their zero point, and chains of elementwise operations.
+"""Kernels on real-valued maps: chains of elementwise operations, zero-point subtraction, copies.
 
-Each operation of a chain is rounded once, in the order of the graph, so all engines get the same
-bits.
+Every operation of a chain rounds once, in the order of the graph, so that all engines give the
+same bits.
 """
 
 import numpy as np
@@ -18,23 +18,23 @@ REALS = np.zeros(1, np.float32)
 BYTES = np.zeros(1, np.uint8)
 COUNTS = np.zeros(1, np.uint64)
 SHORTS = np.zeros(1, np.int16)
-"""Arrays that stand for their element types."""
+"""Arrays whose dtype selects an element type."""
 
 CAST, ADD, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM, SLOPE = range(7)
-"""Operations with one number for each channel; a cast has none."""
+"""Operations with one operand per channel; CAST, from int32, ignores it."""
 ADD_MAP, SUBTRACT_MAP, MULTIPLY_MAP = range(7, 10)
-"""Operations with another map."""
+"""Operations with a second map."""
 ROUND = 10
-"""To whole numbers, halves to even; it has no numbers."""
+"""Round to the nearest integer, ties to even; it has no operand."""
 MOVE = 11
-"""No operation: the same numbers elsewhere."""
+"""Copy the input."""
 WHOLE = 2.0**23
-"""From here on all float32 are whole numbers."""
+"""From here on, every float32 is an integer."""
 
 
 @intrinsic(prefer_literal=True)
 def _operate(typing_context, operation, x_at, operand_at, y_at):
-    """Sixteen channels of one operation, a literal."""
+    """Apply one operation, a literal, to sixteen channels."""
     code = operation.literal_value
 
     def generate(context, builder, _signature, arguments):
@@ -71,7 +71,10 @@ def _combine(builder, code, x, operand):
 
 
 def _rounded(builder, x):
-    """Adding 2^23 to the size leaves no bits behind the point, and rounds halves to even."""
+    """Round to the nearest integer, ties to even.
+
+    Adding 2^23 to the absolute value leaves no fraction bits, so the addition itself rounds.
+    """
     whole = ir.Constant(FLOATS, [WHOLE] * 16)
     size = call(builder, "llvm.fabs.v16f32", x)
     rounded = builder.fsub(builder.fadd(size, whole), whole)
@@ -82,7 +85,7 @@ def _rounded(builder, x):
 
 @njit(error_model="numpy")
 def _apply(code, x_at, operand_at, y_at, channels):
-    """One operation on all channels of a pixel; numbers are padded to whole vectors."""
+    """Apply one operation to all channels of a pixel; operands are padded to whole vectors."""
     for at in range(0, channels * 4, 64):
         x, operand, y = x_at + at, operand_at + at, y_at + at
         if code == CAST:
@@ -106,7 +109,10 @@ def _apply(code, x_at, operand_at, y_at, channels):
 
 
 def chain(at, thread, threads):
-    """A ChainRecord: the first operation reads x, the others work on y in place."""
+    """Apply a chain of operations; `at` is a ChainRecord.
+
+    The first operation reads x and writes y, the others work on y in place.
+    """
     c = read(ChainRecord, at)
     x, y = read(Map, c.x), read(Map, c.y)
     first, last = partition_rows(x, thread, threads)
@@ -133,7 +139,7 @@ def chain(at, thread, threads):
 
 @njit(error_model="numpy")
 def _centre(kind, at, thread, threads):
-    """Pixels (N, C, H, W) less their zero point, in NHWC; a CentreRecord."""
+    """Subtract zero points from an image (N, C, H, W) and write NHWC; `at` is a CentreRecord."""
     c = read(CentreRecord, at)
     x, y = read(Map, c.x), read(Map, c.y)
     first, last = partition_rows(x, thread, threads)
@@ -147,17 +153,17 @@ def _centre(kind, at, thread, threads):
 
 
 def centre_floats(at, thread, threads):
-    """Centred pixels as float32."""
+    """Subtract zero points and write float32; `at` is a CentreRecord."""
     _centre(REALS, at, thread, threads)
 
 
 def centre_shorts(at, thread, threads):
-    """Centred pixels as int16."""
+    """Subtract zero points and write int16; `at` is a CentreRecord."""
     _centre(SHORTS, at, thread, threads)
 
 
 def copy_reals(at, thread, threads):
-    """The same numbers in another map, a MoveRecord."""
+    """Copy a float32 map; `at` is a MoveRecord."""
     move = read(MoveRecord, at)
     x, y = read(Map, move.x), read(Map, move.y)
     first, last = partition_rows(x, thread, threads)

@@ -1,7 +1,8 @@
-"""What a kernel is told: a record of int64, addresses and distances in bytes.
+"""Argument records of the kernels: named tuples of int64, with addresses and distances in bytes.
 
-A plan is a list of kernels and records in memory, so a whole network runs inside one compiled
-call, with any number of threads; see program.py.
+`Map` describes a feature map in memory; each other class holds the arguments of one kind of
+kernel. Programs are lists of kernels and records in memory, so that a whole network runs inside
+one compiled call (program.py).
 """
 
 from typing import NamedTuple
@@ -13,159 +14,162 @@ from numba.extending import intrinsic
 from bnnkit.runtime.kernels.vectors import I64
 
 PIXELS = 4
-"""Output pixels of a tile."""
+"""Output pixels per tile."""
 
 
 class Map(NamedTuple):
-    """A map in NHWC, with or without a margin around it; a vector is a map of one pixel."""
+    """A map in NHWC, with or without a margin; a vector is a map of one pixel."""
 
     data: int
     """Address of the first element inside the margin."""
     image: int
-    """Between images; likewise row and pixel."""
+    """Bytes between images; row and pixel likewise."""
     row: int
     pixel: int
     images: int
-    """Of the batch."""
+    """Number of images in the batch."""
     rows: int
-    """Inside the margin; likewise columns."""
+    """Number of rows inside the margin; columns likewise."""
     columns: int
     depth: int
-    """Channels; for packed signs too."""
+    """Number of channels, also for packed signs."""
 
 
 class ConvolutionRecord(NamedTuple):
-    """A convolution or a dense layer; the kernel's name tells the element types."""
+    """A convolution or a dense layer. The kernel's name gives the element types."""
 
     images: int
-    """Of the batch; 1 where a batch of single pixels is laid out as columns."""
+    """Number of images; 1 where a batch of single pixels is laid out as columns."""
     rows: int
-    """Output rows of an image."""
+    """Number of output rows of an image."""
     columns: int
-    """Output columns."""
+    """Number of output columns."""
     x: int
     """Address of the first tap of the first pixel."""
     x_image: int
-    """Between the first taps of neighbouring images."""
+    """Bytes between the first taps of neighbouring images."""
     x_row: int
-    """Between those of neighbouring output rows."""
+    """Bytes between the first taps of neighbouring output rows."""
     x_pixel: int
-    """Between those of neighbouring output columns."""
+    """Bytes between the first taps of neighbouring output columns."""
     outer_count: int
-    """Rows of the kernel."""
+    """Number of rows of the convolution kernel."""
     outer_step: int
-    """Between the input rows that they meet."""
+    """Bytes between the input rows of neighbouring kernel rows."""
     middle_count: int
-    """Columns of the kernel; 1 where neighbouring columns are contiguous and belong to the run."""
+    """Number of columns of the kernel; 1 where the columns are contiguous and part of the run."""
     middle_step: int
-    """Between the input columns that they meet."""
+    """Bytes between the input columns of neighbouring kernel columns."""
     run: int
-    """Input elements that follow each other in memory, for each row and column of the kernel."""
+    """Number of contiguous input elements for each row and column of the kernel."""
     w: int
-    """Address of the weights, as weights.lanes lays them out."""
+    """Address of the weights in the layout of weights.lanes."""
     w_vector: int
-    """Size of the weights of one vector of channels."""
+    """Bytes of the weights of one vector of channels."""
     table: int
-    """Address of the constants, (border cases, channels)."""
+    """Address of the epilogue's constants, (border cases, channels)."""
     table_row: int
-    """Between the constants of neighbouring border cases."""
+    """Bytes between the rows of the table."""
     scale: int
     """Address of float32 scale and bias, (2, channels), for real outputs."""
     scale_row: int
-    """Between scale and bias."""
+    """Bytes between scale and bias."""
     least: int
-    """What sums of signs are limited to before they are scaled; likewise most."""
+    """Lower bound to which sums of signs are clipped before scaling; most is the upper one."""
     most: int
     cases: int
-    """Address of int64 (rows, columns): the row of the table for each pixel."""
+    """Address of int64 (rows, columns), the table row of each output pixel."""
     y: int
     """Address of the first output pixel."""
     y_image: int
-    """Between the outputs of neighbouring images."""
+    """Bytes between the outputs of neighbouring images."""
     y_row: int
-    """Between output rows."""
+    """Bytes between output rows."""
     y_pixel: int
-    """Between output columns."""
+    """Bytes between output columns."""
     y_vector: int
-    """Size of one vector of output channels."""
+    """Bytes of one vector of output channels."""
     vectors: int
-    """Vectors of output channels."""
+    """Number of vectors of output channels."""
     channels: int
-    """Output channels, rounded up to 16: sums and reals have room for so many."""
+    """Number of output channels rounded up to 16, the room that buffers of sums and reals have."""
     lookup: int
-    """Address of the table of lookup.py."""
+    """Address of TABLE of lookup.py."""
     scratch: int
-    """Address of two rows of packed output for each thread, where a maximum is taken at once."""
+    """Address of each thread's scratch rows, where the kernel also pools or draws noise."""
     scratch_thread: int
-    """Between the scratch of neighbouring threads."""
+    """Bytes of scratch per thread."""
     noise: int
-    """Address of a NoisyThresholdRecord where the signs are stochastic, or 0."""
+    """Address of a NoisyThresholdRecord for stochastic signs, or 0."""
 
 
 class NoisyThresholdRecord(NamedTuple):
-    """The noise of stochastic signs; see stochastic.py."""
+    """Thresholds and noise of stochastic signs (stochastic.py)."""
 
-    draws: int
-    """Address of int64 (images, 3): number of the image, word of the sample, mirror."""
+    counters: int
+    """Address of int64 (rows, 3), the PhiloxCounters: image number, sample word, mirror mask."""
     keys: int
     """Address of the round keys of philox.py."""
     table: int
     """Address of the quantiles, float32."""
     lines: int
-    """Address of start, slope and error of the lines, float32 (3, 32)."""
+    """Address of float32 (3, 32): intercept, slope and error bound of each line."""
     thresholds: int
-    """Address of t, float32, -inf behind the last channel, padded to 64; likewise scales, r."""
+    """Address of t, float32 (channels padded to 64), -inf in the padding; r likewise in scales."""
     scales: int
     slacks: int
-    """Address of what rounding may do to t + r z."""
+    """Address of the bound on the rounding error of t + r z, float32, padded likewise."""
     layer: int
-    """Word of the counter."""
+    """Layer word of the counter."""
     channels: int
-    """Of a pixel."""
+    """Number of channels of a pixel."""
     blocks: int
-    """Counters of a pixel."""
+    """Number of counters per pixel."""
     columns: int
-    """Of a row of signs; 0 where a batch of single pixels is laid out as columns."""
+    """Pixels in a row of signs; 0 where a batch of single pixels is laid out as columns."""
 
 
 class SamplingRecord(NamedTuple):
-    """Stochastic signs of a map of reals or sums."""
+    """Stochastic signs of a map of float32 or int32 sums."""
 
     x: int
-    """Address of a Map; likewise y, of packed signs."""
+    """Address of a Map; y, of packed signs, likewise."""
     y: int
     sources: int
-    """Address of int64: the image of x for each image of y."""
+    """Address of int64, the image of x that belongs to each row of y."""
     noise: int
     """Address of a NoisyThresholdRecord."""
 
 
 class PackRecord(NamedTuple):
-    """Signs of a map of reals or sums."""
+    """Signs of a map of float32 or int32 sums."""
 
     x: int
-    """Address of a Map; likewise y, of packed signs."""
+    """Address of a Map; y, of packed signs, likewise."""
     y: int
     thresholds: int
-    """Address of one number a channel, of the type of x."""
+    """Address of one threshold per channel, of the dtype of x."""
 
 
 class MoveRecord(NamedTuple):
-    """From one map to another with nothing but the two to say."""
+    """A copy or conversion from one map to another."""
 
     x: int
-    """Address of a Map; likewise y."""
+    """Address of a Map; y likewise."""
     y: int
 
 
 class PoolRecord(NamedTuple):
-    """Windows that move over a map."""
+    """Pooling windows over a map."""
 
     x: int
-    """Address of a Map; likewise y."""
+    """Address of a Map; y likewise."""
     y: int
     height: int
-    """Of the window, in pixels; likewise the rest, vertical before horizontal."""
+    """Height of the window; this and the rest in pixels, vertical before horizontal.
+
+    down and right are the stride, row_step and column_step the dilation, top and left the padding.
+    """
     width: int
     down: int
     right: int
@@ -176,17 +180,17 @@ class PoolRecord(NamedTuple):
 
 
 class DepthwiseRecord(NamedTuple):
-    """A depthwise convolution: windows that move over a map and its margin, with weights."""
+    """A depthwise convolution over a map and its margin."""
 
     x: int
-    """Address of a Map; likewise y."""
+    """Address of a Map; y likewise."""
     y: int
     w: int
     """Address of float32 weights, (vectors of channels, taps, 16)."""
     bias: int
-    """Address of one float32 a channel, padded to whole vectors."""
+    """Address of one float32 per channel, padded to whole vectors."""
     height: int
-    """Of the window, as in Pool; likewise the rest."""
+    """Height of the window; this and the rest as in PoolRecord."""
     width: int
     down: int
     right: int
@@ -197,58 +201,58 @@ class DepthwiseRecord(NamedTuple):
 
 
 class NibblesRecord(NamedTuple):
-    """Packed signs as nibbles, one in a byte; see lookup.py."""
+    """Unpacking of signs to nibbles, one per byte (lookup.py)."""
 
     x: int
     """Address of the first word."""
     y: int
     """Address of the first nibble."""
     words: int
-    """How many, margins included."""
+    """Number of words, margins included."""
 
 
 class AlignRecord(NamedTuple):
-    """The channels of each group at the start of a word."""
+    """Alignment of the channels of each group to the start of a word."""
 
     x: int
-    """Address of a Map; likewise y."""
+    """Address of a Map; y likewise."""
     y: int
     groups: int
 
 
 class CentreRecord(NamedTuple):
-    """Pixels (N, C, H, W) less their zero point."""
+    """Subtraction of zero points from an image (N, C, H, W)."""
 
     x: int
-    """Address of a Map whose pixels are single bytes."""
+    """Address of a Map of uint8, one channel after the other."""
     channel: int
-    """Between its channels."""
+    """Bytes between channels of x."""
     y: int
     """Address of a Map of float32 or int16."""
     zero_point: int
-    """Address of one float32 a channel."""
+    """Address of one float32 per channel."""
 
 
 class ChainRecord(NamedTuple):
-    """Elementwise operations, one after the other, on the pixels of a map."""
+    """A chain of elementwise operations on a map."""
 
     x: int
     """Address of a Map of float32 or int32."""
     count: int
-    """Operations; at least one."""
+    """Number of operations, at least one."""
     operations: int
-    """Address of (count, 2) int64: what, and the address of its numbers or of its Map."""
+    """Address of int64 (count, 2): operation code, and address of its operands or of its Map."""
     y: int
     """Address of a Map of float32."""
     signs: int
     """Address of a Map of packed signs of the result, or 0."""
     zeros: int
-    """Address of a zero for each channel, the threshold of those signs."""
+    """Address of one float32 zero per channel, the thresholds of these signs."""
 
 
 @intrinsic
 def read(typing_context, record, address):
-    """The record of this class that lies at an address, as int64 after int64."""
+    """Load a record of the given class from an address."""
     record_class = record.instance_class
     kind = types.NamedUniTuple(types.int64, len(record_class._fields), record_class)
 

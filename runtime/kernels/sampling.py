@@ -1,4 +1,4 @@
-"""Walking over the pixels whose signs are stochastic."""
+"""Kernels of stochastic signs: loops over rows, pixels and channels (stochastic.py)."""
 
 import numpy as np
 from numba import njit
@@ -15,77 +15,90 @@ from bnnkit.runtime.kernels.stochastic import (
 
 REALS = np.zeros(1, np.float32)
 SUMS = np.zeros(1, np.int32)
-"""Arrays that stand for the element types of what is compared."""
+"""Arrays whose dtype selects the element type of x."""
 NUMBERS = np.zeros(1, np.int64)
-DRAW = 24
-"""Bytes of a draw."""
+COUNTER_BYTES = 24
+"""Bytes of a row of the PhiloxCounters."""
 
 
 @njit(error_model="numpy")
 def sample_row(
     kind, window, n, image, line, columns, channel, channels, x_at, pixel, down, y_at, y_pixel
 ):
-    """Stochastic signs of some channels of a row of pixels.
+    """Compute stochastic signs of some channels of one row of pixels.
 
     Args:
-        kind: An array of the element type of x.
-        window: A literal: 1, or 2 for the maximum over 2x2 pixels.
+        kind: An array of the dtype of x.
+        window: A literal: 1, or 2 to compare the maximum over 2x2 pixels.
         n: A NoisyThresholdRecord.
-        image: Of the row; where n.columns is 0 the first of as many images as columns.
-        line: The row's number in its image.
-        columns: Pixels of the row, after pooling.
-        channel: The first channel, a multiple of 64.
-        channels: How many; what is behind the last channel of the layer is left alone.
-        x_at: Address of the first pixel's channel.
-        pixel: Between pixels of x.
-        down: Between rows of x.
+        image: Image of the row. Where n.columns is 0, the first of `columns` images.
+        line: Index of the row in its image.
+        columns: Number of pixels of the row, after pooling.
+        channel: First channel, a multiple of 64.
+        channels: Number of channels; those beyond the last channel of the layer are ignored.
+        x_at: Address of the first channel of the first pixel.
+        pixel: Bytes between pixels of x.
+        down: Bytes between rows of x.
         y_at: Address of the first pixel's word.
-        y_pixel: Between pixels of y.
+        y_pixel: Bytes between pixels of y.
     """
     last = min(channel + channels, n.channels)
-    places = index_buffer()
-    draw, block = _draw(n, image), line * n.columns * n.blocks
+    indices = index_buffer()
+    counter, block = _counter(n, image), line * n.columns * n.blocks
     column = 0
     while column < columns:
         x, y = x_at + window * column * pixel, y_at + column * y_pixel
         if n.columns > 0 and column + PIXELS <= columns:
             _sample_pixels(
-                kind, window, PIXELS, n, draw, block + column * n.blocks, channel, last, places,
-                x, pixel, down, y, y_pixel,
+                kind, window, PIXELS, n, counter, block + column * n.blocks, channel, last,
+                indices, x, pixel, down, y, y_pixel,
             )  # fmt: skip
             column += PIXELS
         else:
             first = block + column * n.blocks
             if n.columns == 0:
-                draw, first = _draw(n, image + column), 0
+                counter, first = _counter(n, image + column), 0
             _sample_pixels(
-                kind, window, 1, n, draw, first, channel, last, places, x, pixel, down, y, y_pixel
+                kind,
+                window,
+                1,
+                n,
+                counter,
+                first,
+                channel,
+                last,
+                indices,
+                x,
+                pixel,
+                down,
+                y,
+                y_pixel,
             )
             column += 1
 
 
 @njit(error_model="numpy")
 def _sample_pixels(
-    kind, window, pixels, n, draw, block, first, last, places, x_at, pixel, down, y_at, y_pixel
+    kind, window, pixels, n, counter, block, first, last, indices, x_at, pixel, down, y_at, y_pixel
 ):
-    """All channels from `first` to `last` of a pixel, or of some neighbours."""
+    """Compute the channels from `first` to `last` (exclusive) of `pixels` neighbouring pixels."""
     for channel in range(first, last, LANES):
         part = (channel - first) % (PARTS * LANES) // LANES
         y = y_at + (channel - first) // 8
         if part == 0:
-            draw_indices(pixels, n, draw, block + channel // 8, places)
+            draw_indices(pixels, n, counter, block + channel // 8, indices)
             for p in range(pixels):
                 put(NUMBERS, y + p * y_pixel, 0)
         compare_with_noise(
-            kind, window, pixels, n, places + part * pixels * 64, x_at + (channel - first) * 4,
+            kind, window, pixels, n, indices + part * pixels * 64, x_at + (channel - first) * 4,
             window * pixel, pixel, down, channel, y, y_pixel,
         )  # fmt: skip
 
 
 @njit(error_model="numpy")
-def _draw(n, image):
-    """Number of the image, word of the sample, mirror."""
-    at = n.draws + image * DRAW
+def _counter(n, image):
+    """Load the image number, sample word and mirror mask of an image."""
+    at = n.counters + image * COUNTER_BYTES
     return get(NUMBERS, at), get(NUMBERS, at + 8), get(NUMBERS, at + 16)
 
 
@@ -105,10 +118,10 @@ def _sample(kind, at, thread, threads):
 
 
 def sample_reals(at, thread, threads):
-    """Stochastic signs of float32, a SamplingRecord."""
+    """Compute stochastic signs of a float32 map; `at` is a SamplingRecord."""
     _sample(REALS, at, thread, threads)
 
 
 def sample_sums(at, thread, threads):
-    """Stochastic signs of int32, a SamplingRecord."""
+    """Compute stochastic signs of an int32 map; `at` is a SamplingRecord."""
     _sample(SUMS, at, thread, threads)

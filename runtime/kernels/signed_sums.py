@@ -1,13 +1,13 @@
-"""The micro-kernel for binary weights that meet real activations, on CPUs with AVX-512.
+"""Micro-kernel for binary weights and real activations, on CPUs with AVX-512.
 
-Four inputs of a pixel have sixteen signed sums +-x0 +-x1 +-x2 +-x3: they fit into a vector, and a
-permutation of that vector looks up the sum of each of sixteen output channels by its four weights.
+Four inputs of a pixel have sixteen signed sums +-x0 +-x1 +-x2 +-x3, which fill one vector. A
+permutation of this vector looks up the sum for sixteen output channels by their four weights:
 
     acc[p][v] += permute(SUMS(x[p]), w[v])
 
-Sixteen products for one channel and one pixel take four instructions to make the sums, which all
-channels share, and two to look up and add, where multiplying takes four for sixteen channels of
-one input. The weights keep one bit each: a byte holds eight of a channel, in two nibbles.
+For four inputs and sixteen channels this takes two instructions, a permutation and an addition,
+plus four to make the sums, which all channels share; multiplication takes four. The weights take
+one bit each: a byte holds eight weights of a channel, as two nibbles.
 """
 
 from llvmlite import ir
@@ -28,20 +28,20 @@ from bnnkit.runtime.kernels.vectors import (
 INDICES = ir.VectorType(I32, 16)
 BYTES = ir.VectorType(I8, 16)
 TAPS = 8
-"""Inputs that a byte of weights meets."""
+"""Inputs per byte of weights."""
 PERMUTE = "llvm.x86.avx512.permvar.sf.512"
 SIGNS = [[-1.0 if lane >> bit & 1 else 1.0 for lane in range(16)] for bit in range(4)]
-"""The sign of input k in the sum that weights w ask for: a set bit is -1."""
+"""SIGNS[k][w]: sign of input k for the weights w, where a set bit is -1."""
 
 
 def accumulators(builder, pixels, vectors, at, x_at, w_at):
-    """Sums acc[p][v] after all taps.
+    """Build the sums acc[p][v] over all taps.
 
     Args:
-        builder: LLVM's.
-        pixels: P.
-        vectors: V.
-        at: Fields of the ConvolutionRecord; `run` counts the channels of one pixel.
+        builder: LLVM's IRBuilder.
+        pixels: P, output pixels of the tile.
+        vectors: V, vectors of output channels of the tile.
+        at: Fields of the ConvolutionRecord; `run` is the number of channels of a pixel.
         x_at: Address of the first tap of the first pixel, float32.
         w_at: Address of the weights, (bytes, V, 16).
     """
@@ -68,7 +68,7 @@ def accumulators(builder, pixels, vectors, at, x_at, w_at):
 
 
 def _eight_taps(builder, slots, at, x, w_at, count):
-    """Add eight taps, or the first `count` of them: the channels behind belong to no one."""
+    """Add eight taps, or the first `count` of them where the run ends."""
     pixels = [builder.add(x, builder.mul(constant(p), at["x_pixel"])) for p in range(len(slots))]
     packed = [
         builder.zext(load(builder, builder.add(w_at, constant(16 * v)), BYTES, 1), INDICES)
@@ -77,7 +77,7 @@ def _eight_taps(builder, slots, at, x, w_at, count):
     for half in range(2):
         tables = [_signed_sums(builder, pixel, 4 * half, count) for pixel in pixels]
         for v, pair in enumerate(packed):
-            # A permutation looks at the lowest four bits of an index only.
+            # The permutation uses only the lowest four bits of an index.
             index = builder.lshr(pair, ir.Constant(INDICES, [4] * 16)) if half else pair
             for table, row in zip(tables, slots, strict=True):
                 found = _permute(builder, table, index)
@@ -85,7 +85,7 @@ def _eight_taps(builder, slots, at, x, w_at, count):
 
 
 def _signed_sums(builder, pixel, first, count):
-    """The sixteen signed sums of four inputs."""
+    """Compute the sixteen signed sums of four inputs."""
     sums = None
     for k in range(4):
         value = load(builder, builder.add(pixel, constant(4 * (first + k))), F32, 4)

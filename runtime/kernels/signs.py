@@ -1,4 +1,4 @@
-"""Making, moving, pooling and unpacking signs; one image row after the other."""
+"""Kernels that pack, unpack, copy and pool signs, row by row."""
 
 import numpy as np
 from llvmlite import ir
@@ -20,12 +20,12 @@ REALS = np.zeros(1, np.float32)
 SUMS = np.zeros(1, np.int32)
 BYTES = np.zeros(1, np.uint8)
 WORDS = np.zeros(1, np.uint64)
-"""Arrays that stand for their element types."""
+"""Arrays whose dtype selects an element type."""
 
 
 @intrinsic
 def _below(typing_context, kind, value_at, threshold_at):
-    """Eight comparisons value < threshold as the bits of a byte, for float32 or int32."""
+    """Compare eight float32 or int32 values with their thresholds; bit i is value < threshold."""
     is_float = kind.dtype == types.float32
     vector = ir.VectorType(F32 if is_float else I32, 8)
 
@@ -40,7 +40,10 @@ def _below(typing_context, kind, value_at, threshold_at):
 
 @njit(error_model="numpy")
 def pack_pixel(kind, value_at, threshold_at, y_at, channels):
-    """Set a bit (-1) where a channel is below its threshold. Numbers are padded to 8 channels."""
+    """Pack one pixel: set a bit (-1) where a channel is below its threshold.
+
+    Values and thresholds are padded to 8 channels.
+    """
     for byte in range((channels + 7) // 8):
         bits = _below(kind, value_at + byte * 32, threshold_at + byte * 32)
         if channels - byte * 8 < 8:
@@ -61,18 +64,18 @@ def _pack(kind, at, thread, threads):
 
 
 def pack_reals(at, thread, threads):
-    """Signs of float32, a PackRecord."""
+    """Pack the signs of a float32 map; `at` is a PackRecord."""
     _pack(REALS, at, thread, threads)
 
 
 def pack_sums(at, thread, threads):
-    """Signs of int32, a PackRecord."""
+    """Pack the signs of an int32 map; `at` is a PackRecord."""
     _pack(SUMS, at, thread, threads)
 
 
 @intrinsic
-def _spread(typing_context, bits, y_at):
-    """Eight signs of a byte as -1.0 and +1.0."""
+def _unpack_byte(typing_context, bits, y_at):
+    """Write the eight signs of a byte as -1.0 and +1.0."""
 
     def generate(context, builder, _signature, arguments):
         mask = builder.bitcast(arguments[0], ir.VectorType(ir.IntType(1), 8))
@@ -85,7 +88,7 @@ def _spread(typing_context, bits, y_at):
 
 
 def unpack(at, thread, threads):
-    """Packed signs to -1.0 and +1.0, a MoveRecord; reals are padded to 8 channels."""
+    """Unpack signs to float32 -1 and +1, padded to 8 channels; `at` is a MoveRecord."""
     move = read(MoveRecord, at)
     x, y = read(Map, move.x), read(Map, move.y)
     first, last = partition_rows(x, thread, threads)
@@ -94,11 +97,11 @@ def unpack(at, thread, threads):
         for column in range(x.columns):
             for byte in range((x.depth + 7) // 8):
                 bits = get(BYTES, x_at + column * x.pixel + byte)
-                _spread(bits, y_at + column * y.pixel + byte * 32)
+                _unpack_byte(bits, y_at + column * y.pixel + byte * 32)
 
 
 def copy_signs(at, thread, threads):
-    """The same signs in another map, a MoveRecord."""
+    """Copy packed signs to another map; `at` is a MoveRecord."""
     move = read(MoveRecord, at)
     x, y = read(Map, move.x), read(Map, move.y)
     first, last = partition_rows(x, thread, threads)
@@ -111,11 +114,9 @@ def copy_signs(at, thread, threads):
 
 
 def max_pool(at, thread, threads):
-    """Maximum of signs; `at` is a PoolRecord.
+    """Max-pool packed signs, with windows clipped at the border; `at` is a PoolRecord.
 
-    A maximum is -1 only where the whole window is -1, so it is the AND of the words.
-
-    The window is clipped at the border.
+    The maximum is -1 only where the whole window is -1, so it is the AND of the words.
     """
     p = read(PoolRecord, at)
     x, y = read(Map, p.x), read(Map, p.y)
@@ -138,7 +139,7 @@ def max_pool(at, thread, threads):
 
 
 def align_groups(at, thread, threads):
-    """Move the channels of each group to the start of a word, an AlignRecord."""
+    """Copy packed signs so that each group starts at a word; `at` is an AlignRecord."""
     a = read(AlignRecord, at)
     x, y = read(Map, a.x), read(Map, a.y)
     channels = x.depth // a.groups

@@ -2,13 +2,13 @@
 
     clear the bit (+1) where x >= fl(t + fl(r * z)),    z = table[i]
 
-Eight counters give 64 indices i of 12 bits (docs/artifact.md, Sampling): the two halves of a lane
-of words are neighbouring channels, so a vector of words is the indices of 16 channels.
+Eight counters give 64 table indices i of 12 bits (docs/artifact.md, Sampling). The two halves of a
+32-bit word belong to neighbouring channels, so a vector of eight words indexes 16 channels.
 
-Looking up a quantile costs more than making its index. With vectors of 512 bits the table is first
-replaced by straight lines of a few dozen numbers that fit into registers (quantiles.py).
-Where the difference of x and the threshold is larger than what the line may be off, it decides;
-else, for about one vector in thirty, the table does. So the bits are those of the table always.
+Looking up a quantile costs more than computing its index. With 512-bit vectors, a piecewise-linear
+approximation of the table that fits into registers (quantiles.py) is tried first. It decides the
+sign where |x - threshold| exceeds the error bound of the approximation. Otherwise, for about one
+vector in thirty, the table decides. The result is therefore always that of the table.
 """
 
 from llvmlite import ir
@@ -36,16 +36,16 @@ from bnnkit.runtime.kernels.vectors import (
 INTS = ir.VectorType(I32, 16)
 OCTETS = ir.VectorType(I8, 64)
 FLOAT_2_23 = 0x4B000000
-"""The bits of the float 2^23, whose last bit is 1."""
+"""Bit pattern of the float 2^23, whose unit in the last place is 1."""
 LANES = 16
-"""Channels of a vector."""
+"""Channels per vector."""
 PARTS = 4
-"""Vectors that share eight counters: 64 channels, a word of packed signs."""
+"""Vectors that share eight counters: 64 channels, one word of packed signs."""
 
 
 @intrinsic
 def index_buffer(typing_context):
-    """Address of room for what `draw_indices` writes, in the frame of the caller."""
+    """Allocate the result of `draw_indices` on the caller's stack and return its address."""
     signature = types.int64()
 
     def generate(context, builder, _signature, _arguments):
@@ -56,34 +56,34 @@ def index_buffer(typing_context):
 
 
 @intrinsic(prefer_literal=True)
-def draw_indices(typing_context, pixels, n, draw, block, indices_at):
-    """The places of 64 channels of some pixels in the table of quantiles.
+def draw_indices(typing_context, pixels, n, counter, block, indices_at):
+    """Draw the indices into the table of quantiles for 64 channels of some pixels.
 
     Args:
         typing_context: Numba's.
-        pixels: A literal; what is computed side by side hides the generator's latency.
+        pixels: A literal. Generating several pixels side by side hides the generator's latency.
         n: A NoisyThresholdRecord.
-        draw: Three int64: number of the image, word of the sample, mirror.
-        block: The first of the eight counters of the first pixel.
+        counter: Three int64: image number, sample word, mirror mask.
+        block: First of the eight counters of the first pixel.
         indices_at: Address of the result, vectors (PARTS, pixels).
     """
     count = pixels.literal_value
-    signature = types.void(pixels, n, draw, types.int64, types.int64)
+    signature = types.void(pixels, n, counter, types.int64, types.int64)
 
     def generate(context, builder, _signature, arguments):
-        record, draw, block, indices_at = arguments[1:]
+        record, counter, block, indices_at = arguments[1:]
         at = {
             name: builder.extract_value(record, i)
             for i, name in enumerate(NoisyThresholdRecord._fields)
         }
-        image, sample, mirror = (builder.extract_value(draw, i) for i in range(3))
+        image, sample, mirror = (builder.extract_value(counter, i) for i in range(3))
         flip = broadcast(builder, _flip(builder, mirror), INTS)
         for p in range(count):
             first = builder.add(block, builder.mul(constant(p), at["blocks"]))
             words = philox.words(builder, first, at["layer"], sample, image, at["keys"])
             for part, word in enumerate(words):
                 address = builder.add(indices_at, constant(64 * (part * count + p)))
-                store(builder, _places(builder, word, flip), address, 64)
+                store(builder, _indices(builder, word, flip), address, 64)
         return context.get_dummy_value()
 
     return signature, generate
@@ -94,22 +94,22 @@ def compare_with_noise(
     typing_context, kind, window, pixels, n, indices_at, x_at, x_step, pixel, down, channel, y_at,
     y_step,
 ):  # fmt: skip
-    """The signs of 16 channels of some pixels, written as 16 bits for each.
+    """Compute the signs of 16 channels of some pixels and write them as 16 bits per pixel.
 
     Args:
         typing_context: Numba's.
-        kind: An array of the element type of x, int32 or float32.
-        window: A literal: 1, or 2 where the maximum over 2x2 pixels is compared.
+        kind: An array of the dtype of x, int32 or float32.
+        window: A literal: 1, or 2 to compare the maximum over 2x2 pixels.
         pixels: A literal.
         n: A NoisyThresholdRecord.
-        indices_at: Address of a vector of places for each pixel.
-        x_at: Address of the channels of the first pixel, or of its upper left one.
-        x_step: Bytes to the next pixel's, or upper left one's.
-        pixel: Bytes to the pixel on the right of a window.
-        down: Bytes to the pixel below.
-        channel: The first channel.
+        indices_at: Address of one vector of indices per pixel.
+        x_at: Address of the first pixel, or of the upper left pixel of the first window.
+        x_step: Bytes to the next pixel or window.
+        pixel: Bytes to the right pixel of a window.
+        down: Bytes to the lower pixel of a window.
+        channel: First channel.
         y_at: Address of the first result.
-        y_step: Bytes to the next.
+        y_step: Bytes between results.
     """
     is_float, is_pooled = kind.dtype == types.float32, window.literal_value == 2
     signature = types.void(kind, window, pixels, n, *[types.int64] * 8)
@@ -121,8 +121,8 @@ def compare_with_noise(
             for i, name in enumerate(NoisyThresholdRecord._fields)
         }
         lines = _lines(builder, at) if has_512_bits() else None
-        law = _law(builder, at, channel)
-        # Behind the last channel reals may be anything, NaN too; sums are numbers, and t is -inf.
+        parameters = _parameters(builder, at, channel)
+        # Beyond the last channel t is -inf. Sums are numbers there, but float32 may be NaN.
         valid = _valid_lanes(builder, at, channel) if is_float else None
         below = builder.add(x_at, down)
         corners = [x_at]
@@ -136,16 +136,16 @@ def compare_with_noise(
                 if is_float
                 else _largest(builder, addresses)
             )
-            place = load(builder, builder.add(indices_at, constant(64 * p)), INTS, 64)
+            index = load(builder, builder.add(indices_at, constant(64 * p)), INTS, 64)
             address = builder.add(y_at, builder.mul(constant(p), y_step))
-            _write_bits(builder, at, x, place, law, lines, valid, address)
+            _write_bits(builder, at, x, index, parameters, lines, valid, address)
         return context.get_dummy_value()
 
     return signature, generate
 
 
 def _largest(builder, corners):
-    """The maximum of the sums of some pixels, as float32."""
+    """Compute the maximum of the int32 sums of some pixels, as float32."""
     sums = [load(builder, corner, INTS, 4) for corner in corners]
     largest = sums[0]
     for other in sums[1:]:
@@ -154,7 +154,7 @@ def _largest(builder, corners):
 
 
 def _valid_lanes(builder, at, channel):
-    """A set bit for each lane that is a channel of the layer."""
+    """Compute 16 bits, set for the lanes that are channels of the layer."""
     rest = builder.sub(at["channels"], channel)
     is_whole = builder.icmp_signed(">=", rest, constant(LANES))
     lanes = builder.select(is_whole, constant(LANES), rest)
@@ -163,19 +163,19 @@ def _valid_lanes(builder, at, channel):
 
 
 def _flip(builder, mirror):
-    """The int32 that makes a place of the upper bits of 16: see `_places`."""
+    """Compute the int32 that `_indices` xors: the mirror mask and the bits of 2^23 + 8."""
     upper = builder.trunc(builder.shl(mirror, constant(4)), I32)
     return builder.or_(upper, ir.Constant(I32, FLOAT_2_23 + 8))
 
 
-def _places(builder, words, flip):
-    """The upper 12 of the 16 bits of each half of eight words: i, as the float 2^23 + 16 i + 8.
+def _indices(builder, words, flip):
+    """Extract the upper 12 bits i of each 16-bit half of a word, as floats 2^23 + 16 i + 8.
 
-    Written into the mantissa of that float, so nothing has to be shifted or converted.
+    The bits are placed into the mantissa directly, so no shift or conversion is needed.
     """
     pairs = [byte for lane in range(8) for byte in (8 * lane, 8 * lane + 2)]
-    nothing = 64  # the first byte of the second operand, which is zero
-    order = [place for first in pairs for place in (first, first + 1, nothing, nothing)]
+    zero = 64  # first byte of the second operand of the shuffle, which is zero
+    order = [byte for first in pairs for byte in (first, first + 1, zero, zero)]
     octets = builder.bitcast(words, OCTETS)
     mask = ir.Constant(ir.VectorType(I32, 64), order)
     halves = builder.shuffle_vector(octets, ir.Constant(OCTETS, None), mask)
@@ -183,53 +183,54 @@ def _places(builder, words, flip):
     return builder.xor(upper, flip)
 
 
-def _law(builder, at, channel):
-    """t, r and slack of 16 channels."""
+def _parameters(builder, at, channel):
+    """Load t, r and slack of 16 channels."""
     offset = builder.mul(channel, constant(4))
     names = "thresholds", "scales", "slacks"
     return [load(builder, builder.add(at[name], offset), FLOATS, 4) for name in names]
 
 
-def _write_bits(builder, at, x, place, law, lines, valid, address):
-    """Write which x are below their threshold, or NaN, as 16 bits."""
-    t, r, slack = law
+def _write_bits(builder, at, x, index, parameters, lines, valid, address):
+    """Write 16 bits, set where x is below its threshold or NaN."""
+    t, r, slack = parameters
 
     def write(bits):
         bits = builder.bitcast(bits, I16)
         store(builder, bits if valid is None else builder.and_(bits, valid), address, 1)
 
     if lines is None:
-        write(_by_table(builder, at, x, place, t, r))
+        write(_by_table(builder, at, x, index, t, r))
         return
-    bits, is_open = _by_lines(builder, lines, x, place, t, r, slack)
+    bits, is_open = _by_lines(builder, lines, x, index, t, r, slack)
     write(bits)
     with builder.if_then(is_open, likely=False):
-        write(_by_table(builder, at, x, place, t, r))
+        write(_by_table(builder, at, x, index, t, r))
 
 
-def _by_table(builder, at, x, place, t, r):
-    """By the quantiles themselves; the product and the sum are rounded, not fused."""
+def _by_table(builder, at, x, index, t, r):
+    """Compare with the quantiles of the table; product and sum round separately, not fused."""
     mask, shift = (ir.Constant(INTS, [number] * LANES) for number in (0xFFF0, 4))
-    index = builder.lshr(builder.and_(place, mask), shift)
+    entries = builder.lshr(builder.and_(index, mask), shift)
     z = ir.Constant(FLOATS, ir.Undefined)
     for lane in range(LANES):
         number = ir.Constant(I32, lane)
-        entry = builder.zext(builder.extract_element(index, number), I64)
+        entry = builder.zext(builder.extract_element(entries, number), I64)
         address = builder.add(at["table"], builder.mul(entry, constant(4)))
         z = builder.insert_element(z, load(builder, address, F32, 4), number)
     return builder.fcmp_unordered("<", x, builder.fadd(t, builder.fmul(r, z)))
 
 
-def _by_lines(builder, lines, x, place, t, r, slack):
-    """By straight lines; returns the bits too, and whether a lane is too close to its threshold.
-
-    A lane whose x is NaN is too close.
+def _by_lines(builder, lines, x, index, t, r, slack):
+    """Compare with the piecewise-linear approximation of the quantiles.
 
     With q = 8 (2i - 4095) and v = 33280 - |q|, which is 520 at both ends of the table and 33272 in
-    its middle, the exponent of v and two bits of its mantissa number the line: short ones where
-    the quantiles of most noises are steep.
+    its middle, the exponent of v and two bits of its mantissa select the line. Lines are short at
+    the ends, where the quantiles of most noises are steep.
+
+    Returns:
+        The bits, and whether any lane is undecided: NaN, or within the error of its threshold.
     """
-    q = builder.fsub(builder.bitcast(place, FLOATS), _floats(2.0**23 + 32768))
+    q = builder.fsub(builder.bitcast(index, FLOATS), _floats(2.0**23 + 32768))
     v = builder.fsub(_floats(33280.0), call(builder, "llvm.fabs.v16f32", q))
     line = builder.lshr(builder.bitcast(v, INTS), ir.Constant(INTS, [21] * LANES))
     start, slope, error = (_entry(builder, halves, line) for halves in lines)
@@ -248,7 +249,7 @@ def _floats(number):
 
 
 def _lines(builder, at):
-    """Start, slope and error of the lines, each in two registers."""
+    """Load intercept, slope and error bound of all lines, each in two registers."""
     return [
         [
             load(builder, builder.add(at["lines"], constant(128 * row + 64 * half)), FLOATS, 4)
@@ -259,7 +260,7 @@ def _lines(builder, at):
 
 
 def _entry(builder, halves, line):
-    """A number of each lane's line."""
+    """Select one coefficient of the line of each lane."""
     kind = ir.FunctionType(FLOATS, [FLOATS, INTS, FLOATS])
     name = "llvm.x86.avx512.vpermi2var.ps.512"
     permute = cgutils.get_or_insert_function(builder.module, kind, name)

@@ -1,16 +1,16 @@
-"""The micro-kernel: P output pixels times V vectors of output channels, all in registers.
+"""Micro-kernel of a tile: P output pixels times V vectors of output channels, all in registers.
 
-    acc[p][v] = sum over taps of  popcount(x[p] ^ w[v])    uint64 weights: 64 channels a lane
-                                  the same, looked up      uint8 weights, see lookup.py
-                                  x[p] * w[v]              float32 weights: 1 channel a lane
-                                  the same for w = +-1     int8 weights, see signed_sums.py
-                                  the same for int16       int32 weights, see pairs.py
+    acc[p][v] = sum over taps of  popcount(x[p] ^ w[v])    uint64 weights, 64 inputs per lane
+                                  the same by lookup       uint8 weights (lookup.py)
+                                  x[p] * w[v]              float32 weights, 1 input per lane
+                                  the same for w = +-1     int8 weights (signed_sums.py)
+                                  the same for int16       int32 weights (pairs.py)
 
-Output channels lie across the lanes, so there are no horizontal sums: an input element is
-broadcast, the weights of a tap are V consecutive vectors. Taps are three nested counts (rows of
-the kernel, columns, words or channels), of which the inner run is contiguous in memory.
+Output channels lie across the lanes, so there are no horizontal sums. Each input element is
+broadcast; the weights of a tap are V consecutive vectors. The loop over taps is nested three times
+(kernel rows, kernel columns, words or channels); the innermost run is contiguous in memory.
 
-What becomes of the accumulators is said in epilogue.py.
+epilogue.py turns the accumulators into outputs.
 """
 
 from contextlib import contextmanager
@@ -36,12 +36,12 @@ from bnnkit.runtime.kernels.vectors import (
     store,
 )
 
-ELSEWHERE = {
+OTHER_FORMS = {
     types.uint8: lookup.accumulators,
     types.int8: signed_sums.accumulators,
     types.int32: pairs.accumulators,
 }
-"""Forms that have files of their own."""
+"""Forms defined in other files, by the type of the weights."""
 WIDE = {
     types.uint64: 4,
     types.int8: 4,
@@ -49,20 +49,20 @@ WIDE = {
     types.uint8: 4 if has_512_bits() else 2,
     types.float32: 4 if has_512_bits() else 2,
 }
-"""Vectors of output channels of a tile; what is left over is done one vector at a time."""
-FITTING = {
+"""Vectors of output channels per tile. Remaining vectors are computed one at a time."""
+MAX_ACCUMULATORS = {
     types.uint64: 16,
     types.int8: 16,
     types.int32: 16,
     types.uint8: 16 if has_512_bits() else 8,
     types.float32: 16 if has_512_bits() else 4,
 }
-"""Accumulators that fit into the CPU's registers beside all else."""
+"""Number of accumulators that fit into registers beside inputs and weights."""
 
 
 @intrinsic
 def wide(typing_context, w):
-    """WIDE of an array of the weights' element type, as a literal."""
+    """Return WIDE for the dtype of an array, as a literal."""
     count = types.literal(WIDE[w.dtype])
     return count(w), lambda context, builder, signature, arguments: constant(count.literal_value)
 
@@ -81,9 +81,9 @@ ELEMENT = {types.uint64: (I64, WORDS, 8), types.float32: (F32, FLOATS, 4)}
 
 
 def _accumulators(builder, kind, pixels, vectors, at, x_at, w_at):
-    """Values acc[p][v] after all taps; `at` holds the fields of the ConvolutionRecord."""
-    if kind in ELSEWHERE:
-        return ELSEWHERE[kind](builder, pixels, vectors, at, x_at, w_at)
+    """Build acc[p][v] over all taps; `at` holds the fields of the ConvolutionRecord."""
+    if kind in OTHER_FORMS:
+        return OTHER_FORMS[kind](builder, pixels, vectors, at, x_at, w_at)
     (scalar, vector, size), accumulate = ELEMENT[kind], ACCUMULATE[kind]
     slots = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(pixels)]
     for slot in (slot for row in slots for slot in row):
@@ -120,19 +120,21 @@ def tile(typing_context, pixels, vectors, w, y, c, x_at, w_at, vector, case_at, 
         typing_context: Numba's.
         pixels: P, a literal.
         vectors: V, a literal.
-        w: An array of the weights' element type; nothing else of it matters, likewise for y.
-        y: An array of the output's element type, uint8 for packed signs.
+        w: An array of the weights' dtype; only the dtype matters, also of y.
+        y: An array of the output's dtype, uint8 for packed signs.
         c: A ConvolutionRecord.
         x_at: Address of the first tap of the first pixel.
         w_at: Address of the weights of the V vectors, (taps, V, lanes).
-        vector: The first of the V vectors of channels.
-        case_at: Address of P int64 row numbers of the table, one for each pixel.
+        vector: Index of the first of the V vectors of channels.
+        case_at: Address of P int64, the table row of each pixel.
         y_at: Address of the first pixel's output.
         y_pixel: Bytes between the outputs of the pixels.
     """
     p_count, v_count = pixels.literal_value, vectors.literal_value
     signature = types.void(pixels, vectors, w, y, c, *[types.int64] * 6)
-    p_part = min(p_count, FITTING[w.dtype] // v_count)  # what does not fit is done in parts
+    p_part = min(
+        p_count, MAX_ACCUMULATORS[w.dtype] // v_count
+    )  # pixels that do not fit are done in parts
 
     def generate(context, builder, _signature, arguments):
         record, x_at, w_at, vector, case_at, y_at, y_pixel = arguments[4:]
@@ -155,7 +157,7 @@ def tile(typing_context, pixels, vectors, w, y, c, x_at, w_at, vector, case_at, 
 
 @contextmanager
 def _steps(builder, count, step):
-    """A loop over 0, step, ... below count."""
+    """Build a loop over 0, step, 2 step, ... below count."""
     bounds = constant(0), constant(count), constant(step)
     with cgutils.for_range_slice(builder, *bounds, intp=I64) as (index, _):
         yield index
@@ -163,15 +165,15 @@ def _steps(builder, count, step):
 
 @intrinsic(prefer_literal=True)
 def maximum(typing_context, vectors, w, top, bottom, pixel, y_at):
-    """The maximum of four pixels of packed signs: the AND of their bits.
+    """Compute the maximum of four pixels of packed signs, the AND of their bits.
 
     Args:
         typing_context: Numba's.
         vectors: V, a literal; w gives the lanes of a vector.
-        w: An array of the type of the convolution's weights.
+        w: An array of the dtype of the convolution's weights.
         top: Address of the upper left pixel.
         bottom: Address of the lower left pixel.
-        pixel: Bytes to the pixels on the right.
+        pixel: Bytes to the right pixels.
         y_at: Address of the result.
     """
     bits = ir.IntType(vectors.literal_value * LANES[w.dtype])

@@ -1,6 +1,6 @@
-"""Building blocks of vector code in LLVM's language: load, store, broadcast, popcount.
+"""Helpers that emit vector code as LLVM IR: load, store, broadcast, intrinsics.
 
-Vectors are 512 bits wide; LLVM splits them where the CPU's registers are narrower.
+Vectors have 512 bits; LLVM splits them where registers are narrower.
 """
 
 from llvmlite import ir
@@ -16,34 +16,34 @@ FLOATS = ir.VectorType(F32, 16)
 
 
 def constant(number):
-    """An int64."""
+    """Return an int64 constant."""
     return ir.Constant(I64, number)
 
 
 def load(builder, address, kind, align):
-    """The value of type `kind` at `address` (an int64)."""
+    """Load the value of type `kind` at `address`, an int64."""
     value = builder.load(builder.inttoptr(address, kind.as_pointer()))
     value.align = align
     return value
 
 
 def store(builder, value, address, align):
-    """Write `value` to `address` (an int64)."""
+    """Store `value` at `address`, an int64."""
     builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = align
 
 
 def broadcast(builder, scalar, vector):
-    """A vector whose lanes are all `scalar`."""
-    nothing = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(nothing, scalar, ir.Constant(I32, 0))
+    """Return a vector of type `vector` whose lanes all are `scalar`."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
     lanes = ir.Constant(ir.VectorType(I32, vector.count), [0] * vector.count)
-    return builder.shuffle_vector(first, nothing, lanes)
+    return builder.shuffle_vector(first, undefined, lanes)
 
 
 def call(builder, name, *arguments):
-    """Call LLVM's intrinsic `name`, which maps vectors of one type to that type.
+    """Call the LLVM intrinsic `name`, whose arguments and result have one type.
 
-    llvmlite's declare_intrinsic has no names for vector types, so the mangled one is given.
+    llvmlite's declare_intrinsic cannot name vector types, so `name` is the mangled name.
     """
     kind = arguments[0].type
     function = cgutils.get_or_insert_function(

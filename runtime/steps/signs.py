@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnnkit.runtime.kernels import signs as kernels
-from bnnkit.runtime.kernels.lookup import spread
+from bnnkit.runtime.kernels.lookup import unpack_nibbles
 from bnnkit.runtime.kernels.records import (
     AlignRecord,
     Map,
@@ -95,7 +95,7 @@ class UnpackNibbles:
     def bind(self, memory: Memory) -> KernelCall:
         words, nibbles = memory.buffers[self.source], memory.buffers[self.target]
         record = NibblesRecord(int(words.ctypes.data), int(nibbles.ctypes.data), words.size)
-        return kernel_call(spread, memory, record)
+        return kernel_call(unpack_nibbles, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,7 @@ class NoisyThreshold:
     def bind(self, memory: Memory, columns: int) -> int:
         """The address of its record, for rows of so many signs."""
         record = NoisyThresholdRecord(
-            draws=memory.address(memory.draws.counters),
+            counters=memory.address(memory.draws.counters),
             keys=memory.address(memory.draws.keys),
             table=memory.address(self.quantiles.table),
             lines=memory.address(self.quantiles.lines),
