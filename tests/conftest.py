@@ -1,6 +1,7 @@
 """What all tests share: the same random numbers in every run, a checkpoint and its model file."""
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,19 @@ def seeded() -> None:
     np.random.seed(0)  # noqa: NPY002 - other packages draw from the global generator
     if "torch" in sys.modules:  # else nothing has drawn from it, and it starts from its own seed
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def torchlib_is_read_once() -> None:
+    """Keep the operators that torch's exporter knows: it parses their sources in every export.
+
+    That is a quarter of an export. They do not change, since no test registers its own.
+    """
+    registration = sys.modules.get("torch.onnx._internal.exporter._registration")
+    if registration is not None and not hasattr(registration.ONNXRegistry, "kept"):
+        read_once = cache(registration.ONNXRegistry.from_torchlib)
+        registration.ONNXRegistry.from_torchlib = staticmethod(read_once)
+        registration.ONNXRegistry.kept = True
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-POINTS = ("torch's exporter", "half a file written")
+EXPORTING, HALF_WRITTEN = "torch's exporter", "half a file written"
 
 # Says when it is there, and waits for the signal.
 _DRIVER = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
 import torch.onnx
 from bnnkit.cli import main
 
@@ -33,7 +34,7 @@ main()
 
 
 def stopped_export(run: Path, out: Path, *, point: str, signal: int) -> tuple[int, str, list[str]]:
-    """Send a signal to an export that has come to one of `POINTS`.
+    """Send a signal to an export that has come to `EXPORTING` or `HALF_WRITTEN`.
 
     Returns:
         The exit code, what was written to standard error, and the files that lay beside `out`

@@ -4,9 +4,8 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from artifacts import Artifact, digits_like
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from onnx import helper
-from stopped_export import POINTS, stopped_export
+from stopped_export import EXPORTING, HALF_WRITTEN, stopped_export
 
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.atomic import write_text
@@ -469,6 +468,16 @@ def test_folder_that_cannot_be_written(
     assert f"cannot write {folder / name}: " in _line(result.stderr, given[0])
 
 
+@contextmanager
+def _file_size_limit(size_bytes: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @pytest.mark.parametrize("which", range(2))
 def test_full_disk_leaves_the_old_file(
     which: int, digits_run: Path, digits_model: Path, images: Path, out: Path
@@ -479,34 +488,34 @@ def test_full_disk_leaves_the_old_file(
     old = out.with_name({0: "m.onnx", 1: "out.npy"}[which])
     old.write_text("old")
     arguments = [str(a) for a in _outputs(digits_run, digits_model, images, old)[which]]
-    done = subprocess.run(
-        [sys.executable, "-m", "bnnkit", *arguments],
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
-    )
-    assert done.returncode == 2, done.stderr
-    assert "cannot write" in _line(done.stderr, arguments[0])
+    with _file_size_limit(2000):
+        result = CliRunner().invoke(bnnkit_command, arguments)
+    assert result.exit_code == 2, result.stderr
+    assert "cannot write" in _line(result.stderr, arguments[0])
     assert old.read_text() == "old"
     assert list(out.parent.iterdir()) == [old]
 
 
-@pytest.mark.parametrize("point", POINTS)
+INTERRUPTED = (signal.SIGINT, 130, "bnnkit export: interrupted\n")
+TERMINATED = (signal.SIGTERM, 143, "bnnkit export: terminated\n")
+
+
 @pytest.mark.parametrize(
-    ("number", "code", "said"),
+    ("point", "number", "code", "said"),
     [
-        (signal.SIGINT, 130, "bnnkit export: interrupted\n"),
-        (signal.SIGTERM, 143, "bnnkit export: terminated\n"),
+        (EXPORTING, *TERMINATED),
+        pytest.param(EXPORTING, *INTERRUPTED, marks=pytest.mark.exhaustive),
+        pytest.param(HALF_WRITTEN, *TERMINATED, marks=pytest.mark.exhaustive),
+        pytest.param(HALF_WRITTEN, *INTERRUPTED, marks=pytest.mark.exhaustive),
     ],
-    ids=["interrupted", "terminated"],
 )
 def test_a_stopped_export_leaves_the_old_file(
-    number: int, code: int, said: str, point: str, digits_run: Path, out: Path
+    point: str, number: int, code: int, said: str, digits_run: Path, out: Path
 ) -> None:
     path = out.with_suffix(".onnx")
     path.write_text("old")
     returned, errors, before = stopped_export(digits_run, path, point=point, signal=number)
-    assert len(before) == 1 + (point == "half a file written")
+    assert len(before) == 1 + (point == HALF_WRITTEN)
     assert (returned, errors) == (code, said)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]

@@ -49,6 +49,7 @@ def test_counts_are_right() -> None:
     np.testing.assert_array_equal(ceiling.count(values, 7), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cpu", list(OTHER_CPUS))
 def test_counts_are_right_on_other_cpus(cpu: str) -> None:
     flags = _cpu_flags()

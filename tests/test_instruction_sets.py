@@ -19,6 +19,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_kernels_of_a_cpu_family(family: str, tmp_path: Path) -> None:
     features = binding.get_host_cpu_features()

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_learns(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
     parts = re.findall(r"```python\n(.*?)```", README, re.DOTALL)  # the second goes on
@@ -51,6 +52,7 @@ def test_every_link_leads_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.slow
 def test_the_example_of_a_model_of_ones_own(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
     run = subprocess.run(
