@@ -6,6 +6,7 @@ from inspect import signature
 from torch import nn
 
 from bnnkit.errors import ConfigError
+from bnnkit.models.binary_parts import BinaryOptions
 from bnnkit.models.convnet import ConvNet
 from bnnkit.models.mlp import Mlp
 from bnnkit.models.resnet import ResNet18
@@ -36,23 +37,25 @@ def build(
         input_shape: The shape of one input, channels first.
         n_classes: Number of outputs.
         zero_point: Zero point of each input channel (uint8 inputs); None for real-valued inputs.
-        options: The network's own keyword arguments, such as `width`, `noise`, `weight_noise`.
+        options: The network's own keyword arguments, such as `width`, `noise`, `estimator`.
 
     Raises:
         ConfigError: There is no such network, it has no such option, or a size is not a positive
             int.
-        UsageError: The network is not for inputs of this shape, or a noise is unknown.
+        UsageError: The network is not for inputs of this shape; or a noise, an estimator, a weight
+            rule or an option of these is unknown, or they do not go together.
     """
     if name not in MODELS:
         raise ConfigError(f"expected a model out of {', '.join(MODELS)}, got {name!r}")
     model = MODELS[name]
-    known = {p.name: p for p in signature(model).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    own = {p.name: p for p in signature(model).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    known = [*own, *BinaryOptions.__annotations__]
     for option, value in options.items():
         if option not in known:
             raise ConfigError(
                 f"expected options of {name} out of {', '.join(known)}, got {option!r}"
             )
-        is_size = isinstance(known[option].default, int)
+        is_size = option in own and isinstance(own[option].default, int)
         if is_size and not (type(value) is int and value > 0):
             raise ConfigError(
                 f"expected the option {option} of {name} to be a positive int, got {value!r}"

@@ -1,11 +1,12 @@
 """A small convolutional network for digits and MNIST."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from torch import Tensor, nn
 
+from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import first_conv, image_shape
-from bnnkit.nn import BinaryConv2d, BinaryLinear, Noise, Sign
 
 
 class ConvNet(nn.Module):
@@ -21,8 +22,7 @@ class ConvNet(nn.Module):
         n_classes: Number of outputs.
         zero_point: Zero point of each input channel; None for real-valued inputs.
         width: W.
-        noise: The noise of the signs, or its name.
-        weight_noise: The noise of the weights, or its name.
+        options: Noises, estimator and weight rule; see `BinaryOptions`.
     """
 
     def __init__(
@@ -32,25 +32,25 @@ class ConvNet(nn.Module):
         zero_point: Sequence[int] | None,
         *,
         width: int = 32,
-        noise: str | Noise = "logistic",
-        weight_noise: str | Noise = "logistic",
+        **options: Unpack[BinaryOptions],
     ) -> None:
         super().__init__()
+        binary = BinaryParts(**options)
         channels, *size = image_shape(input_shape)
         # The first layer halves it and rounds up, the pool halves it and rounds down.
         height, map_width = ((n + 1) // 2 // 2 for n in size)
         self.features = nn.Sequential(
             first_conv(channels, width, 5, stride=2, zero_point=zero_point),
             nn.BatchNorm2d(width),
-            Sign(noise),
-            BinaryConv2d(width, 2 * width, 3, padding=1, noise=weight_noise),
+            binary.sign(),
+            binary.conv(width, 2 * width),
             nn.BatchNorm2d(2 * width),
             nn.MaxPool2d(2),
-            Sign(noise),
+            binary.sign(),
             nn.Flatten(),
-            BinaryLinear(2 * width * height * map_width, 4 * width, noise=weight_noise),
+            binary.linear(2 * width * height * map_width, 4 * width),
             nn.BatchNorm1d(4 * width),
-            Sign(noise),
+            binary.sign(),
         )
         self.classifier = nn.Linear(4 * width, n_classes)
 

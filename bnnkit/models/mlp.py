@@ -1,11 +1,12 @@
 """A multilayer perceptron."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from torch import Tensor, nn
 
+from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import first_linear
-from bnnkit.nn import BinaryLinear, Noise, Sign
 
 
 class Mlp(nn.Module):
@@ -22,8 +23,7 @@ class Mlp(nn.Module):
         zero_point: Zero point of each input channel; None for real-valued inputs.
         width: W.
         depth: D, at least 1.
-        noise: The noise of the signs, or its name.
-        weight_noise: The noise of the weights, or its name.
+        options: Noises, estimator and weight rule; see `BinaryOptions`.
     """
 
     def __init__(
@@ -34,21 +34,21 @@ class Mlp(nn.Module):
         *,
         width: int = 256,
         depth: int = 2,
-        noise: str | Noise = "logistic",
-        weight_noise: str | Noise = "logistic",
+        **options: Unpack[BinaryOptions],
     ) -> None:
         super().__init__()
+        binary = BinaryParts(**options)
         features: list[nn.Module] = [
             nn.Flatten(),
             first_linear(input_shape, width, zero_point=zero_point),
             nn.BatchNorm1d(width),
-            Sign(noise),
+            binary.sign(),
         ]
         for _ in range(depth - 1):
             features += [
-                BinaryLinear(width, width, noise=weight_noise),
+                binary.linear(width, width),
                 nn.BatchNorm1d(width),
-                Sign(noise),
+                binary.sign(),
             ]
         self.features = nn.Sequential(*features)
         self.classifier = nn.Linear(width, n_classes)

@@ -1,12 +1,13 @@
 """A residual network: each 3x3 convolution is binary and has a real-valued skip of its own."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
+from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import first_conv, image_shape
-from bnnkit.nn import BinaryConv2d, Noise, Sign
 
 
 class BinaryResidual(nn.Module):
@@ -21,8 +22,7 @@ class BinaryResidual(nn.Module):
         in_channels: I.
         out_channels: O, a multiple of I.
         stride: 1 or 2.
-        noise: The noise of the signs, or its name.
-        weight_noise: The noise of the weights, or its name.
+        binary: Makes the sign and the convolution.
     """
 
     def __init__(
@@ -30,14 +30,11 @@ class BinaryResidual(nn.Module):
         in_channels: int,
         out_channels: int,
         stride: int,
-        noise: str | Noise,
-        weight_noise: str | Noise,
+        binary: BinaryParts,
     ) -> None:
         super().__init__()
-        self.sign = Sign(noise)
-        self.conv = BinaryConv2d(
-            in_channels, out_channels, 3, stride=stride, padding=1, noise=weight_noise
-        )
+        self.sign = binary.sign()
+        self.conv = binary.conv(in_channels, out_channels, stride=stride)
         self.norm = nn.BatchNorm2d(out_channels)
         self.pool = nn.MaxPool2d(stride) if stride > 1 else nn.Identity()
         self.n_copies = out_channels // in_channels
@@ -65,8 +62,7 @@ class ResNet18(nn.Module):
         n_classes: Number of outputs.
         zero_point: Zero point of each input channel; None for real-valued inputs.
         width: W.
-        noise: The noise of the signs, or its name.
-        weight_noise: The noise of the weights, or its name.
+        options: Noises, estimator and weight rule; see `BinaryOptions`.
 
     References:
         Liu et al., Bi-Real Net, ECCV 2018, https://arxiv.org/abs/1808.00278.
@@ -79,18 +75,15 @@ class ResNet18(nn.Module):
         zero_point: Sequence[int] | None,
         *,
         width: int = 64,
-        noise: str | Noise = "logistic",
-        weight_noise: str | Noise = "logistic",
+        **options: Unpack[BinaryOptions],
     ) -> None:
         super().__init__()
+        binary = BinaryParts(**options)
         channels, _, _ = image_shape(input_shape, multiple_of=8)
 
         def stage(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
-            first = BinaryResidual(in_channels, out_channels, stride, noise, weight_noise)
-            rest = (
-                BinaryResidual(out_channels, out_channels, 1, noise, weight_noise)
-                for _ in range(3)
-            )
+            first = BinaryResidual(in_channels, out_channels, stride, binary)
+            rest = (BinaryResidual(out_channels, out_channels, 1, binary) for _ in range(3))
             return [first, *rest]
 
         self.stem = nn.Sequential(

@@ -1,11 +1,12 @@
 """The network of the paper's CIFAR-10 experiments."""
 
 from collections.abc import Iterator, Sequence
+from typing import Unpack
 
 from torch import Tensor, nn
 
+from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import first_conv, image_shape
-from bnnkit.nn import BinaryConv2d, BinaryLinear, Noise, Sign
 
 
 class Vgg(nn.Module):
@@ -22,8 +23,7 @@ class Vgg(nn.Module):
         n_classes: Number of outputs.
         zero_point: Zero point of each input channel; None for real-valued inputs.
         width: W.
-        noise: The noise of the signs, or its name.
-        weight_noise: The noise of the weights, or its name.
+        options: Noises, estimator and weight rule; see `BinaryOptions`.
 
     References:
         Shekhovtsov & Yanush, GCPR 2021, section 4 and appendix D.3.
@@ -36,28 +36,28 @@ class Vgg(nn.Module):
         zero_point: Sequence[int] | None,
         *,
         width: int = 128,
-        noise: str | Noise = "logistic",
-        weight_noise: str | Noise = "logistic",
+        **options: Unpack[BinaryOptions],
     ) -> None:
         super().__init__()
+        binary = BinaryParts(**options)
         channels, height, map_width = image_shape(input_shape)
 
         def conv(in_channels: int, out_channels: int, *, pool: bool) -> Iterator[nn.Module]:
-            yield BinaryConv2d(in_channels, out_channels, 3, padding=1, noise=weight_noise)
+            yield binary.conv(in_channels, out_channels)
             yield nn.BatchNorm2d(out_channels)
             if pool:
                 yield nn.MaxPool2d(2)
-            yield Sign(noise)
+            yield binary.sign()
 
         def dense(in_features: int, out_features: int) -> Iterator[nn.Module]:
-            yield BinaryLinear(in_features, out_features, noise=weight_noise)
+            yield binary.linear(in_features, out_features)
             yield nn.BatchNorm1d(out_features)
-            yield Sign(noise)
+            yield binary.sign()
 
         self.features = nn.Sequential(
             first_conv(channels, width, 3, zero_point=zero_point),
             nn.BatchNorm2d(width),
-            Sign(noise),
+            binary.sign(),
             *conv(width, width, pool=True),
             *conv(width, 2 * width, pool=False),
             *conv(2 * width, 2 * width, pool=True),

@@ -3,7 +3,9 @@
 from bnnkit.nn.binarize import binarize_
 from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
+from bnnkit.nn.estimators import Estimator, get_estimator, register_estimator
 from bnnkit.nn.integer_layers import IntegerConv2d, IntegerLinear
+from bnnkit.nn.latent_weights import after_step, attach_rules, latent_parameters, set_progress
 from bnnkit.nn.noise import (
     Deterministic,
     Logistic,
@@ -15,12 +17,14 @@ from bnnkit.nn.noise import (
 )
 from bnnkit.nn.sampling import sampling
 from bnnkit.nn.sign import Sign
+from bnnkit.nn.weight_rules import WeightRule, get_weight_rule, register_weight_rule
 
 __all__ = [
     "BinaryConv2d",
     "BinaryLinear",
     "BinaryWeight",
     "Deterministic",
+    "Estimator",
     "IntegerConv2d",
     "IntegerLinear",
     "Logistic",
@@ -28,8 +32,17 @@ __all__ = [
     "Sign",
     "Triangular",
     "Uniform",
+    "WeightRule",
+    "after_step",
+    "attach_rules",
     "binarize_",
+    "get_estimator",
     "get_noise",
+    "get_weight_rule",
+    "latent_parameters",
+    "register_estimator",
     "register_noise",
+    "register_weight_rule",
     "sampling",
+    "set_progress",
 ]

@@ -1,6 +1,6 @@
 """Turn chosen layers of any torch model binary, in place."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
@@ -10,8 +10,10 @@ from torch.nn.utils.parametrize import register_parametrization
 from bnnkit.errors import UsageError
 from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
+from bnnkit.nn.estimators import Estimator, get_estimator
 from bnnkit.nn.noise import Noise, get_noise
 from bnnkit.nn.sign import Sign
+from bnnkit.nn.weight_rules import WeightRule, get_weight_rule
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -44,6 +46,10 @@ def binarize_(
     signs: Iterable[str] | None = None,
     noise: str | Noise = "logistic",
     weight_noise: str | Noise | None = None,
+    estimator: str | Estimator = "st",
+    estimator_options: Mapping[str, Any] | None = None,
+    weight_rule: str | WeightRule = "mirror-descent",
+    weight_rule_options: Mapping[str, Any] | None = None,
 ) -> M:
     """Give the named layers binary weights and signs for inputs, in place.
 
@@ -59,17 +65,26 @@ def binarize_(
         signs: Names or patterns of the activations that become `Sign`. If None, each layer instead
             gets a `Sign` of its own, its submodule `sign`, which is applied to its input.
         noise: The noise of the signs, or its name.
-        weight_noise: The noise of the weights, or its name; the same as `noise` if None.
+        weight_noise: The noise of the weights, or its name. None is the noise of the signs with
+            the rule mirror-descent, and each other rule's own.
+        estimator: The estimator of the signs, or its name.
+        estimator_options: Of the estimator that is named.
+        weight_rule: The rule of the weights, or its name.
+        weight_rule_options: Of the rule that is named.
 
     Returns:
         The model.
 
     Raises:
         UsageError: A name or pattern picks nothing; a named module is a container, is of another
-            type, or is binary already. The model stays as it was.
+            type, or is binary already; a noise, an estimator, a rule or an option is unknown, or
+            they do not go together. The model stays as it was.
     """
-    noise = get_noise(noise)
-    weight_noise = noise if weight_noise is None else get_noise(weight_noise)
+    noise, estimator = get_noise(noise), get_estimator(estimator, estimator_options)
+    rule = get_weight_rule(weight_rule, weight_rule_options)
+    if weight_noise is None and rule.name == "mirror-descent":
+        weight_noise = noise
+    Sign(noise, estimator), BinaryWeight(weight_noise, rule)  # refuses what is wrong at once
     chosen = _choose(model, layers, _is_linear_map, "a Conv2d or Linear layer")
     replaced = _choose(model, signs or (), _is_activation, "an activation")
     for name, layer in chosen.items():
@@ -80,12 +95,12 @@ def binarize_(
     # A layer that the model holds under two names is one layer.
     for layer in dict.fromkeys(chosen.values()):
         if signs is None:
-            layer.add_module("sign", Sign(noise))
+            layer.add_module("sign", Sign(noise, estimator))
             layer.register_forward_pre_hook(_sign_input)
-        register_parametrization(layer, "weight", BinaryWeight(weight_noise))
+        register_parametrization(layer, "weight", BinaryWeight(weight_noise, rule))
         layer.train(layer.training)
     for name, module in replaced.items():
-        model.set_submodule(name, Sign(noise).train(module.training))
+        model.set_submodule(name, Sign(noise, estimator).train(module.training))
     return model
 
 

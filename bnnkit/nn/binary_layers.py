@@ -1,5 +1,8 @@
 """Linear maps with binary weights, for inputs in {-1, +1}."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -8,6 +11,7 @@ from bnnkit.errors import UsageError
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.conv_geometry import ConvGeometry, IntOrPair
 from bnnkit.nn.noise import Noise
+from bnnkit.nn.weight_rules import WeightRule
 
 _PADDING_VALUES = {"ones": 1.0, "zeros": 0.0}
 
@@ -24,13 +28,17 @@ class BinaryLinear(nn.Module):
         in_features: I.
         out_features: O.
         bias: Add a real-valued bias (O,).
-        noise: The noise of the weights, or its name.
+        noise: The noise of the weights, or its name; None is the rule's own.
+        weight_rule: How latent weights become weights, or the rule's name; `docs/estimators.md`
+            compares them.
+        weight_rule_options: Of the rule that is named.
 
     Attributes:
         latent: The latent weights eta, float32 (O, I).
 
     Raises:
-        UsageError: A size is below 1, or the noise is unknown.
+        UsageError: A size is below 1; or the noise, the rule or an option is unknown, or they do
+            not go together.
     """
 
     def __init__(
@@ -38,7 +46,9 @@ class BinaryLinear(nn.Module):
         in_features: int,
         out_features: int,
         bias: bool = False,
-        noise: str | Noise = "logistic",
+        noise: str | Noise | None = None,
+        weight_rule: str | WeightRule = "mirror-descent",
+        weight_rule_options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if min(in_features, out_features) < 1:
@@ -47,7 +57,7 @@ class BinaryLinear(nn.Module):
             )
         self.in_features = in_features
         self.out_features = out_features
-        self.binary_weight = BinaryWeight(noise)
+        self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
         self.latent = nn.Parameter(self.binary_weight.initial((out_features, in_features)))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
 
@@ -80,13 +90,17 @@ class BinaryConv2d(nn.Module):
         groups: G; I and O are multiples of it.
         bias: Add a real-valued bias (O,).
         padding_value: "ones" pads with +1, which costs no bit; "zeros" with 0.
-        noise: The noise of the weights, or its name.
+        noise: The noise of the weights, or its name; None is the rule's own.
+        weight_rule: How latent weights become weights, or the rule's name; `docs/estimators.md`
+            compares them.
+        weight_rule_options: Of the rule that is named.
 
     Attributes:
         latent: The latent weights eta, float32 (O, I/G, KH, KW).
 
     Raises:
-        UsageError: The sizes cannot go together, or the padding value or the noise is unknown.
+        UsageError: The sizes cannot go together; the padding value, the noise, the rule or an
+            option is unknown; or noise and rule do not go together.
     """
 
     def __init__(
@@ -100,7 +114,9 @@ class BinaryConv2d(nn.Module):
         groups: int = 1,
         bias: bool = False,
         padding_value: str = "ones",
-        noise: str | Noise = "logistic",
+        noise: str | Noise | None = None,
+        weight_rule: str | WeightRule = "mirror-descent",
+        weight_rule_options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if padding_value not in _PADDING_VALUES:
@@ -112,7 +128,7 @@ class BinaryConv2d(nn.Module):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups
         )
         self.padding_value = padding_value
-        self.binary_weight = BinaryWeight(noise)
+        self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
         self.latent = nn.Parameter(self.binary_weight.initial(self.geometry.weight_shape))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 

@@ -1,75 +1,80 @@
-"""Stochastic binary weights from real-valued latent ones."""
+"""Binary weights from real-valued latent ones, by a weight rule."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bnnkit.nn.noise import Noise, get_noise
-from bnnkit.nn.straight_through import as_signs, straight_through
-
-# theta is kept this far from 0 and 1, so that no latent weight starts at infinity.
-_MIN_PROBABILITY = 2.0**-20
+from bnnkit.nn.weight_rules import WeightRule, get_weight_rule
 
 
 class BinaryWeight(nn.Module):
-    """Binary weights w ~ 2 Bernoulli(F(eta)) - 1 in training; the likelier value in evaluation.
+    """Weights by the rule in training; the signs that the rule deploys in evaluation.
 
-    A weight is drawn as sign(eta - z), and in evaluation z = 0: w = +1 iff eta >= 0. The gradient
-    is dL/deta = 2 dL/dw: a step of gradient descent on the latent weights eta is a step of mirror
-    descent in the probabilities theta = F(eta). The factor 2 belongs to the +-1 code.
+    By default the rule is mirror descent: w ~ 2 Bernoulli(F(eta)) - 1 in training, the likelier
+    value in evaluation, and dL/deta = 2 dL/dw.
 
-    Input eta: any shape, any floating-point dtype. Output w: same shape and dtype, +1 and -1. The
-    module has no parameters; it also serves as a parametrization (`torch.nn.utils.parametrize`) of
-    the weight of any layer.
+    Input eta: any shape, any floating-point dtype. Output w: same shape and dtype, +1 and -1
+    (between them in training where the rule says so). The module has no parameters; it also
+    serves as a parametrization (`torch.nn.utils.parametrize`) of the weight of any layer.
 
     Args:
-        noise: A noise or its name; "none" makes the weights deterministic in training too.
+        noise: The noise of the weights, or its name; "none" makes them deterministic in training
+            too. None is the rule's own.
+        rule: A weight rule, or its name.
+        options: Of the rule that is named.
 
     Raises:
-        UsageError: The noise is unknown.
-
-    References:
-        Shekhovtsov & Yanush, Reintroducing Straight-Through Estimators as Principled Methods for
-        Stochastic Binary Networks, GCPR 2021, Algorithm 2.
+        UsageError: The noise, the rule or an option is unknown, or they do not go together.
     """
 
-    def __init__(self, noise: str | Noise = "logistic") -> None:
+    def __init__(
+        self,
+        noise: str | Noise | None = None,
+        rule: str | WeightRule = "mirror-descent",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        self.noise = get_noise(noise)
+        self.rule = get_weight_rule(rule, options)
+        self.noise = get_noise(self.rule.default_noise if noise is None else noise)
+        self.rule.check(self.noise)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Binary weights, of the shape of the latent ones."""
+        """Weights, of the shape of the latent ones."""
         if torch.onnx.is_in_onnx_export():
-            return torch.onnx.ops.symbolic(
-                "bnnkit::BinaryWeight",
-                (latent,),
-                {"noise": self.noise.name},
-                dtype=latent.dtype,
-                shape=latent.shape,
-                version=1,
-            )
-        z = self.noise.sample(latent) if self.training else 0
-        w = as_signs(latent >= z, latent.dtype)
-        return straight_through(latent, w, _jacobian)
+            return self._mark(latent)
+        weight: Tensor
+        if self.training:
+            weight = self.rule(latent, self.noise)
+        else:
+            weight = self.rule.deployed_weight(latent)
+        return weight
+
+    def _mark(self, latent: Tensor) -> Tensor:
+        # `deployed_latents` has put numbers with the deployed signs into the latent weights.
+        return torch.onnx.ops.symbolic(
+            "bnnkit::BinaryWeight",
+            (latent,),
+            {"noise": self.noise.name},
+            dtype=latent.dtype,
+            shape=latent.shape,
+            version=1,
+        )
 
     def initial(self, shape: tuple[int, ...]) -> Tensor:
-        """Latent weights to start from: theta ~ U(0, 1), eta = F^-1(theta) (appendix D.3)."""
-        theta = torch.rand(shape).clamp(_MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
-        return self.noise.quantile(theta)
+        """Latent weights to start from."""
+        latent = self.rule.initial(shape, self.noise)
+        self.rule.prepare(latent)
+        return latent
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """Latent weights to start from, for the real-valued weights of a layer.
-
-        eta = weight / (2 rms(weight)): signs and relative sizes are kept. With the logistic noise
-        a weight of the size of the root mean square keeps its sign with probability
-        sigmoid(1) = 0.73, one of three times that size with 0.95.
-        """
-        rms = weight.square().mean().sqrt()
-        return weight / (2 * rms).clamp(min=torch.finfo(weight.dtype).tiny)
+        """Latent weights to start from, for the real-valued weights of a layer."""
+        latent = self.rule.initial_from(weight)
+        self.rule.prepare(latent)
+        return latent
 
     def extra_repr(self) -> str:
         """The arguments, for print(model)."""
         return f"noise={self.noise.name!r}"
-
-
-def _jacobian(latent: Tensor) -> float:
-    return 2.0

@@ -13,7 +13,7 @@ from torch.nn import functional
 from bnnkit.artifact.format import Mode
 from bnnkit.data import Dataset
 from bnnkit.errors import CheckpointError, ConfigError, MissingExtraError, UsageError
-from bnnkit.nn import BinaryWeight, Sign
+from bnnkit.nn import BinaryWeight, Sign, attach_rules, set_progress
 from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training.augment import CropFlip
 from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
@@ -66,6 +66,7 @@ class Loop:
         self.mode = _mode(config, self.network)
         self.scores = Scores(self.network, dataset, config.eval_samples, fabric)
         self.adam = _adam(self.network, config, fabric.device)
+        attach_rules(self.network, self.adam)
         # Compiled or not, `model` trains the parameters of `network`.
         module = cast(nn.Module, torch.compile(self.network)) if config.compile else self.network
         self.model, self.optimizer = fabric.setup(module, self.adam)
@@ -126,6 +127,7 @@ class Loop:
         for step, index in enumerate(batches):
             progressed = (epoch - 1 + step / len(batches)) / self.config.epochs
             self._set_learning_rate(progressed)
+            set_progress(self.network, progressed)
             totals += self._step(index[self.fabric.global_rank :: self.fabric.world_size])
             progress.step(epoch, totals)
         loss, accuracy = means(self.fabric, totals)

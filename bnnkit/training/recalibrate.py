@@ -62,7 +62,7 @@ def recalibrate(
 
 def _draw_weights(model: nn.Module) -> None:
     for module in model.modules():
-        if isinstance(module, BinaryWeight):
+        if isinstance(module, BinaryWeight) and module.noise.name != "none":
             module.train()
 
 

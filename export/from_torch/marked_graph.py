@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from bnnkit.artifact.format import OPSET
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.nn.evaluating import evaluating
+from bnnkit.nn.latent_weights import deployed_latents
 from bnnkit.nn.sampling import numbering
 
 BATCH: Final = "N"
@@ -40,7 +41,7 @@ def marked_graph(model: nn.Module, example: Tensor) -> ir.Model:
     _check(model, example)
     # Torch takes an axis of size 1 for fixed.
     pair = torch.zeros((2, *example.shape[1:]), dtype=example.dtype)
-    with evaluating(model), numbering(model), _quiet():
+    with evaluating(model), deployed_latents(model), numbering(model), _quiet():
         marked = _translated(model, pair)
     _check_batch_axis(marked.graph)
     return marked

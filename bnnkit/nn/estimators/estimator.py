@@ -1,0 +1,122 @@
+"""What an estimator is: the backward pass of x = sign(a - z)."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, Final, TypeVar
+
+import torch
+from torch import Tensor
+
+from bnnkit.errors import UsageError
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.registry import Registry
+from bnnkit.nn.straight_through import straight_through
+
+
+class Estimator(ABC):
+    """How the gradient of a loss passes through the sign.
+
+    Most estimators multiply it by an elementwise derivative, a proxy: they write `jacobian`. To
+    add one of your own, subclass, set `name`, write `jacobian` or `propagate`, and decorate the
+    class with `register_estimator`. Keyword arguments of its constructor are its options. An
+    estimator has no state, so that many signs may share it.
+
+    Attributes:
+        name: By which it is chosen.
+        draws_noise: Whether z is drawn in training. If not, z = 0, and the network is
+            deterministic, whatever its noise is.
+    """
+
+    name: ClassVar[str]
+    draws_noise: ClassVar[bool] = True
+
+    @abstractmethod
+    def jacobian(self, a: Tensor, noise: Noise) -> Tensor | float:
+        """The derivative to use for dx/da, elementwise; `a` is float32 or float64."""
+
+    def propagate(self, a: Tensor, x: Tensor, z: Tensor | None, noise: Noise) -> Tensor:
+        """The output of the sign, with the estimator's gradient.
+
+        Args:
+            a: The input, any shape.
+            x: sign(a - z), same shape and dtype.
+            z: The noise that was drawn in training, float32 or float64; None where z is 0 or
+                drawn by `bnnkit.nn.sampling`.
+            noise: Its distribution.
+        """
+        return straight_through(a, x, partial(self.jacobian, noise=noise))
+
+    def check(self, noise: Noise) -> None:  # noqa: B027  # most go with every noise
+        """Refuse a noise that the estimator cannot work with.
+
+        Raises:
+            UsageError: The noise does not go with the estimator.
+        """
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{key}={value!r}" for key, value in vars(self).items())
+        return f"{type(self).__name__}({options})"
+
+
+_OF_LAYERS = "in layers use st, or zgr"
+_TAKES_THE_LOSS: Final = (
+    "it evaluates the loss at several draws of one layer, so a layer by itself has not the means "
+    f"for it: call bnnkit.nn.estimators.{{}} with the loss, for one stochastic layer; {_OF_LAYERS}"
+)
+_OF_WEIGHTS: Final = (
+    "it is a rule for weights, which needs latent weights that an optimizer keeps: use "
+    f"weight_rule={{}}; {_OF_LAYERS}"
+)
+_FUNCTIONS = ("reinforce", "arm", "disarm", "local-expectations")
+_RULES = (
+    *("mirror-descent", "projected-gradient", "variational-bayes", "binary-connect", "adaste"),
+    *("md-tanh", "md-softmax", "proxquant", "bayesbinn", "bop", "standardised", "recu"),
+)
+
+ESTIMATORS: Registry[Estimator] = Registry(
+    "an estimator",
+    Estimator,  # type: ignore[type-abstract]  # only its members are made
+    register_with="register_estimator",
+    elsewhere={name: _TAKES_THE_LOSS.format(name.replace("-", "_")) for name in _FUNCTIONS}
+    | {name: _OF_WEIGHTS.format(name) for name in _RULES},
+)
+
+E = TypeVar("E", bound=type[Estimator])
+
+
+def register_estimator(estimator: E) -> E:
+    """Make an estimator known by its `name`, in layers, models and configurations.
+
+    A class decorator.
+
+    Raises:
+        UsageError: The class has no name, or the name belongs to another estimator.
+    """
+    return ESTIMATORS.register(estimator)
+
+
+def get_estimator(
+    estimator: str | Estimator, options: Mapping[str, Any] | None = None
+) -> Estimator:
+    """The estimator of that name with these options; an estimator is returned as it is.
+
+    Raises:
+        UsageError: The name or an option is unknown or out of its range, or an estimator comes
+            with options.
+    """
+    return ESTIMATORS.get(estimator, options)
+
+
+def check_density(estimator: str, noise: Noise) -> None:
+    """Refuse a noise whose density cannot serve as a derivative.
+
+    Raises:
+        UsageError: The density is 0 on all of [-1, 1], negative, or not finite.
+    """
+    density = noise.pdf(torch.linspace(-1, 1, 101))
+    if not (density.isfinite().all() and (density >= 0).all() and density.any()):
+        raise UsageError(
+            f"expected a noise with a density for {estimator}, whose gradient is made of it, got "
+            f"{noise.name!r}, whose pdf is not one; correct it, or use clipped-identity"
+        )

@@ -1,0 +1,94 @@
+"""The latent weights of a model: found, updated by their rules, replaced by what is deployed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.utils.hooks import RemovableHandle
+
+from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
+from bnnkit.nn.binary_weight import BinaryWeight
+
+
+def latent_weights(model: nn.Module) -> Iterator[tuple[BinaryWeight, nn.Parameter]]:
+    """Every binary weight of a model with its latent weights, each once.
+
+    They are those of `BinaryConv2d` and `BinaryLinear`, and those that `BinaryWeight`
+    parametrizes, as `binarize_` does.
+    """
+    for module in model.modules():
+        if isinstance(module, BinaryConv2d | BinaryLinear):
+            yield module.binary_weight, module.latent
+        elif isinstance(module, ParametrizationList) and isinstance(module[0], BinaryWeight):
+            original = module.original
+            assert isinstance(original, nn.Parameter)
+            yield module[0], original
+
+
+def latent_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The latent weights of a model, for a group of their own in an optimizer."""
+    return [latent for _, latent in latent_weights(model)]
+
+
+def set_progress(model: nn.Module, progress: float) -> None:
+    """Tell the rules of a model how far its training is; some change with it.
+
+    Args:
+        model: Any module.
+        progress: The share of the training that is done, from 0 to 1.
+    """
+    for weight, _ in latent_weights(model):
+        at = getattr(weight.rule, "progress", None)
+        if isinstance(at, torch.Tensor):
+            at.fill_(progress)
+
+
+def after_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Complete an update by the rules of a model; `attach_rules` does it after every step."""
+    lr = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for weight, latent in latent_weights(model):
+        if id(latent) in lr:
+            weight.rule.after_step(latent.detach(), lr[id(latent)])
+
+
+def attach_rules(model: nn.Module, optimizer: torch.optim.Optimizer) -> RemovableHandle:
+    """Let the weight rules of a model complete each step of an optimizer.
+
+    Rules that clip or shrink latent weights (`binary-connect`, `projected-gradient`,
+    `proxquant`) need it; to the others it does nothing.
+
+    Args:
+        model: The model that is trained.
+        optimizer: Of its latent weights; any of torch.
+
+    Returns:
+        A handle whose `remove()` undoes it.
+    """
+
+    def complete(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        after_step(model, optimizer)
+
+    return optimizer.register_step_post_hook(complete)
+
+
+@contextmanager
+def deployed_latents(model: nn.Module) -> Iterator[None]:
+    """Inside, the latent weights are numbers with the signs that are deployed.
+
+    Rules may deploy other signs than those of the latent weights; files are made of the latter.
+    """
+    replaced = []
+    try:
+        with torch.no_grad():
+            for weight, latent in latent_weights(model):
+                deployed = weight.rule.deployed_latent(latent.detach())
+                if deployed.data_ptr() != latent.data_ptr():
+                    replaced.append((latent, latent.data))
+                    latent.data = deployed
+        yield
+    finally:
+        for latent, data in replaced:
+            latent.data = data

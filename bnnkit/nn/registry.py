@@ -1,0 +1,97 @@
+"""Classes by name: how an estimator or a weight rule is chosen by one word and its options."""
+
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Any, Generic, TypeVar
+
+from bnnkit.errors import UsageError
+
+T = TypeVar("T")
+C = TypeVar("C", bound=type[Any])
+
+
+class Registry(Generic[T]):
+    """Classes of one family, by their `name`.
+
+    Args:
+        kind: What the family is called in messages, with its article: "an estimator".
+        base: The class that all members derive from.
+        register_with: The function by which users add their own.
+        elsewhere: For names that are known but belong elsewhere: the reason, and what to use.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        base: type[T],
+        *,
+        register_with: str,
+        elsewhere: Mapping[str, str] | None = None,
+    ) -> None:
+        self._kind, self._base, self._register_with = kind, base, register_with
+        self._elsewhere = dict(elsewhere or {})
+        self._classes: dict[str, type[T]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, in the order of registration."""
+        return tuple(self._classes)
+
+    def register(self, member: C) -> C:
+        """Add a class; a class decorator.
+
+        Raises:
+            UsageError: The class has no name, or the name belongs to another class.
+        """
+        name = getattr(member, "name", None)
+        if not (isinstance(name, str) and name):
+            raise UsageError(
+                f"expected {self._kind} with a name, got {member.__qualname__}; set its `name`"
+            )
+        known = self._classes.get(name)
+        # The same class defined again (a notebook cell run twice) replaces itself.
+        if known and (known.__module__, known.__qualname__) != (
+            member.__module__,
+            member.__qualname__,
+        ):
+            raise UsageError(
+                f"the name {name!r} belongs to {known.__qualname__}; choose another name"
+            )
+        self._classes[name] = member
+        return member
+
+    def get(self, choice: str | T, options: Mapping[str, Any] | None = None) -> T:
+        """The member of that name with these options; a member is returned as it is.
+
+        Raises:
+            UsageError: The name or an option is unknown, or a member comes with options.
+        """
+        options = dict(options or {})
+        if isinstance(choice, self._base):
+            if options:
+                raise UsageError(
+                    f"expected options with the name of {self._kind} only, got {choice!r} and "
+                    f"{', '.join(options)}; set them in its constructor"
+                )
+            return choice
+        if not isinstance(choice, str) or choice not in self._classes:
+            raise UsageError(self._unknown(choice))
+        return _made(self._classes[choice], choice, options)
+
+    def _unknown(self, choice: object) -> str:
+        if isinstance(choice, str) and choice in self._elsewhere:
+            return f"{choice!r} is not {self._kind}: {self._elsewhere[choice]}"
+        return (
+            f"expected {self._kind} out of {', '.join(self._classes)}, got {choice!r}; "
+            f"add your own with {self._register_with}"
+        )
+
+
+def _made(member: Callable[..., T], name: str, options: Mapping[str, Any]) -> T:
+    known = list(signature(member).parameters)
+    for option in options:
+        if option not in known:
+            raise UsageError(
+                f"expected options of {name} out of {', '.join(known) or 'none'}, got {option!r}"
+            )
+    return member(**options)

@@ -1,0 +1,54 @@
+"""Mirror descent in the probabilities of the weights."""
+
+import torch
+from torch import Tensor
+
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.straight_through import as_signs, straight_through
+from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
+
+# theta is kept this far from 0 and 1, so that no latent weight starts at infinity.
+_MIN_PROBABILITY = 2.0**-20
+
+
+@register_weight_rule
+class MirrorDescent(WeightRule):
+    """`mirror-descent`: forward w = sign(eta - z), backward dL/deta = 2 dL/dw.
+
+    A step of gradient descent on eta is a step of mirror descent on E[L] in the probabilities
+    theta = F(eta), with the divergence that belongs to F; for the logistic noise it is the
+    Kullback-Leibler divergence. Where F is not strictly monotone (uniform, triangular, none) that
+    holds as long as eta stays inside of the support. The factor 2 belongs to the +-1 code.
+
+    The noise may be any; "none" makes the weights deterministic.
+
+    References:
+        Shekhovtsov & Yanush, GCPR 2021, Algorithm 2 and Proposition 1.
+    """
+
+    name = "mirror-descent"
+    default_noise = "logistic"
+
+    def forward(self, latent: Tensor, noise: Noise) -> Tensor:
+        """Drawn signs."""
+        return _signs(latent, noise.sample(latent))
+
+    def deployed_weight(self, latent: Tensor) -> Tensor:
+        """The likelier signs; the gradient is that of training."""
+        return _signs(latent, 0)
+
+    def initial(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
+        """Latent weights to start from: theta ~ U(0, 1), eta = F^-1(theta) (appendix D.3)."""
+        theta = torch.rand(shape).clamp(_MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
+        return noise.quantile(theta)
+
+    def check(self, noise: Noise) -> None:
+        """Every noise goes with it."""
+
+
+def _signs(latent: Tensor, z: Tensor | int) -> Tensor:
+    return straight_through(latent, as_signs(latent >= z, latent.dtype), _jacobian)
+
+
+def _jacobian(latent: Tensor) -> float:
+    return 2.0
