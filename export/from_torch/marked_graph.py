@@ -13,12 +13,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from bnnkit.artifact.format import OPSET
+from bnnkit.artifact.format import DOMAIN, OPSET
 from bnnkit.errors import UnsupportedError, UsageError
+from bnnkit.export.graph import nodes
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.latent_weights import deployed_latents
 from bnnkit.nn.sampling import numbering
@@ -43,6 +45,7 @@ def marked_graph(model: nn.Module, example: Tensor) -> ir.Model:
     pair = torch.zeros((2, *example.shape[1:]), dtype=example.dtype)
     with evaluating(model), deployed_latents(model), numbering(model), _quiet():
         marked = _translated(model, pair)
+        _copy_latents(marked.graph)
     _check_batch_axis(marked.graph)
     return marked
 
@@ -90,6 +93,15 @@ def _translated(model: nn.Module, example: Tensor) -> ir.Model:
             f"expected operator set {OPSET} from torch's exporter; upgrade torch and onnxscript"
         )
     return program.model
+
+
+def _copy_latents(graph: ir.Graph) -> None:
+    """Copy the deployed latent weights, which the graph shares with the model until then."""
+    for mark in nodes(graph, "BinaryWeight", domain=DOMAIN):
+        latent = mark.inputs[0]
+        if latent is not None and latent.const_value is not None:
+            content = np.array(latent.const_value.numpy())
+            latent.const_value = ir.Tensor(content, name=latent.name)
 
 
 def _reason(error: BaseException) -> str:

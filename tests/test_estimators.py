@@ -1,0 +1,99 @@
+"""Estimators of gradients through the sign: how they are chosen, and what they refuse."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import bnnkit.nn as bnn
+from bnnkit.errors import ConfigError, UsageError
+from bnnkit.models import MODELS, build
+from bnnkit.nn.estimators import ESTIMATORS, Estimator
+
+NAMES = ESTIMATORS.names
+NOISES = ["logistic", "uniform", "triangular", "none"]
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_deterministic_straight_through(noise: str) -> None:
+    """Forward sign(a), backward 2F'(a), in training too; no samples can be drawn."""
+    sign = bnn.Sign(noise, estimator="deterministic-st")
+    a = torch.linspace(-2, 2, 41).requires_grad_()
+    x = sign(a)
+    assert torch.equal(x, torch.where(a >= 0, 1.0, -1.0))
+    (gradient,) = torch.autograd.grad(x, a, torch.ones(41))
+    assert torch.equal(gradient, 2 * bnn.get_noise(noise).pdf(a.detach()))
+    assert not sign.is_noisy
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_network_takes_an_estimator_and_a_rule(model: str) -> None:
+    network = build(
+        model,
+        input_shape=(1, 8, 8),
+        n_classes=2,
+        zero_point=None,
+        width=8,
+        estimator="deterministic-st",
+        weight_rule="binary-connect",
+        weight_rule_options={"limit": 0.5},
+    )
+    signs = [m for m in network.modules() if isinstance(m, bnn.Sign)]
+    rules = [m.rule for m in network.modules() if isinstance(m, bnn.BinaryWeight)]
+    assert signs
+    assert {sign.estimator.name for sign in signs} == {"deterministic-st"}
+    assert [getattr(rule, "limit", None) for rule in rules] == [0.5] * len(rules)
+
+
+def test_a_users_estimator_is_known_by_its_name() -> None:
+    @bnn.register_estimator
+    class Own(Estimator):
+        name = "own-estimator"
+
+        def __init__(self, slope: float = 1.0) -> None:
+            self.slope = slope
+
+        def jacobian(self, a: Tensor, noise: bnn.Noise) -> float:
+            return self.slope
+
+    model = bnn.binarize_(
+        nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)),
+        ["2"],
+        signs=["1"],
+        estimator="own-estimator",
+        estimator_options={"slope": 3.0},
+    )
+    assert isinstance(model[1], bnn.Sign)
+    a = torch.zeros(5, requires_grad=True)
+    model[1](a).sum().backward()
+    assert a.grad is not None
+    assert a.grad.tolist() == [3.0] * 5
+    assert "own-estimator" in str(model[1])
+
+
+class Discrete(bnn.Logistic):
+    """-1 or +1: it has no density."""
+
+    name = "discrete"
+
+    def pdf(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"estimator": "gauss"}, "an estimator out of st, .*got 'gauss'; add your own"),
+        ({"estimator": "arm"}, r"several draws of one layer.*estimators\.arm with the loss"),
+        ({"estimator": "adaste"}, "a rule for weights.*use weight_rule=adaste; in layers use st"),
+        ({"noise": Discrete()}, "a noise with a density for st, .*use clipped-identity"),
+        ({"estimator": "st", "slope": 1}, "options of st out of none, got 'slope'"),
+    ],
+)
+def test_wrong_choices_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        bnn.Sign(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_network_refuses_them_when_it_is_built() -> None:
+    with pytest.raises((UsageError, ConfigError), match="use weight_rule=adaste"):
+        build("mlp", input_shape=(4,), n_classes=2, zero_point=None, estimator="adaste")
