@@ -4,10 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.graph import Graph
+from bnnkit.artifact.operators.facts import KEEPS_ELEMENTS
 from bnnkit.errors import UsageError
 from bnnkit.runtime.values import Array
-
-KEEPS_NUMBERS = {"Identity", "Flatten", "Reshape", "Squeeze"}
 
 
 def probabilities(graph: Graph, scores: Array) -> NDArray[np.float32]:
@@ -39,8 +38,8 @@ def probabilities(graph: Graph, scores: Array) -> NDArray[np.float32]:
 
 
 def _last_operator(graph: Graph, name: str) -> str:
-    """What computes a value, seen through operators that leave the numbers as they are."""
+    """What computes a value, seen through operators that keep its numbers."""
     made_by = graph.makers
-    while name in made_by and made_by[name].kind in KEEPS_NUMBERS:
+    while name in made_by and made_by[name].kind in KEEPS_ELEMENTS:
         name = made_by[name].inputs[0]
     return made_by[name].kind if name in made_by else ""

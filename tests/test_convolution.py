@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from bnnkit.artifact.reference import Reference, convolve
+from bnnkit.artifact.operators.convolution import convolve
+from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
 
 CHANNELS = [1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200]

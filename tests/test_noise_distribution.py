@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnnkit.artifact.operators.reference_sampling import place_of
+from bnnkit.artifact.operators.noise import place_of
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.nn import Logistic, Sign, get_noise, sampling

@@ -43,7 +43,7 @@ ROOMS: dict[str, Room] = {
     ),
     "verification": Room(
         "whether every engine computes the same bits",
-        {"deployment", "engines", "export", "artifact", "tflite", "training", "nn"},
+        {"deployment", "engines", "runtime", "export", "artifact", "tflite", "training", "nn"},
         FILE_FORMATS | {"torch"},
     ),
     "deployment": Room(

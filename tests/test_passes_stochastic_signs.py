@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from bnnkit.artifact.bits import pack_weight
-from bnnkit.artifact.operators.reference_sampling import draw
+from bnnkit.artifact.operators.noise import draw
 from bnnkit.artifact.reference import sampling_feeds
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UnsupportedError

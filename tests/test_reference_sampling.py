@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from philox_answers import KNOWN_ANSWERS, words
 
-from bnnkit.artifact.operators.reference_sampling import draw, philox4x32, quantile_indices
+from bnnkit.artifact.operators.noise import draw, quantile_indices
+from bnnkit.artifact.operators.philox import philox4x32
 from bnnkit.artifact.sample import Sample
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from philox_answers import KNOWN_ANSWERS, words
 
-from bnnkit.artifact.operators import functions
-from bnnkit.artifact.operators.reference_sampling import draw, philox4x32
+from bnnkit.artifact.operators import OPERATORS, functions
+from bnnkit.artifact.operators.noise import draw
+from bnnkit.artifact.operators.philox import philox4x32
 from bnnkit.artifact.sample import Sample
 
 Array = NDArray[Any]
@@ -39,7 +40,7 @@ def model_of(
     model = onnx.helper.make_model(
         graph,
         opset_imports=[onnx.helper.make_opsetid("", 21), onnx.helper.make_opsetid("bnnkit", 1)],
-        functions=[functions.function(name) for name in (op, *functions.NEEDS.get(op, ()))],
+        functions=[functions.function(name) for name in (op, *OPERATORS[op].needs)],
         ir_version=10,
     )
     onnx.checker.check_model(model, full_check=True)

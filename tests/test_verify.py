@@ -13,8 +13,8 @@ from tflite_runs import needs_lce
 
 from bnnkit import data
 from bnnkit.artifact.operators.functions import function, names
-from bnnkit.artifact.operators.reference_sampling import draw
-from bnnkit.artifact.operators.rounding import (
+from bnnkit.artifact.operators.noise import draw
+from bnnkit.artifact.rounding import (
     signs_that_engines_may_round,
     signs_that_torch_may_round,
 )

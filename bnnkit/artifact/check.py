@@ -4,6 +4,7 @@ import onnx
 
 from bnnkit.artifact.check_noise import check_sampling
 from bnnkit.artifact.format import DOMAIN, OLDEST_OPSET, VERSION
+from bnnkit.artifact.operators import is_sampled
 from bnnkit.errors import ArtifactError
 
 METADATA_PREFIX = f"{DOMAIN}."
@@ -53,7 +54,4 @@ def metadata(model: onnx.ModelProto) -> dict[str, str]:
 
 def is_stochastic(model: onnx.ModelProto) -> bool:
     """Whether a file holds the noise of its signs or draws of its weights: it can be sampled."""
-    return any(
-        node.domain == DOMAIN and node.op_type in ("StochasticSign", "WeightDraw")
-        for node in model.graph.node
-    )
+    return any(is_sampled(node) for node in model.graph.node)

@@ -13,14 +13,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from bnnkit.artifact.check import is_stochastic
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators import gives_sums, is_sampled
 from bnnkit.errors import ArtifactError
 
 Array = NDArray[Any]
 
 _LARGEST_SUM = 2**24
-_NOISY = ("StochasticSign", "WeightDraw")
-_SUMS = ("BinaryConv2d", "BinaryLinear", "IntegerConv2d", "IntegerLinear")
 
 
 def deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -40,8 +40,7 @@ def deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         ArtifactError: A threshold or a stored draw of weights is not a constant.
     """
-    is_noisy = any(_is(node, *_NOISY) for node in model.graph.node)
-    return _Quiet(model).model() if is_noisy else model
+    return _Quiet(model).model() if is_stochastic(model) else model
 
 
 def _is(node: onnx.NodeProto | None, *op_types: str, domain: str = DOMAIN) -> bool:
@@ -63,7 +62,7 @@ class _Quiet:
         self._producers = {name: node for node in graph.node for name in node.output}
         self._uses = Counter(name for node in graph.node for name in node.input)
         self._uses.update(value.name for value in graph.output)
-        kept = (node for node in graph.node if not _is(node, *_NOISY))
+        kept = (node for node in graph.node if not is_sampled(node))
         # The limits, noises and draws go, so their names are free.
         self._names = {*self._producers, *(name for node in kept for name in node.input)}
         self._new: dict[str, onnx.TensorProto] = {}
@@ -133,7 +132,7 @@ class _Quiet:
         if cast is None or not _is(cast, "Cast", domain=""):
             return None
         layer = self._producers.get(cast.input[0])
-        return layer if _is(layer, *_SUMS) else None
+        return layer if layer is not None and gives_sums(layer) else None
 
     def _threshold(
         self, sign: onnx.NodeProto, layer: onnx.NodeProto, value: str, target: str

@@ -16,21 +16,6 @@ OPSET = 21
 """Of the standard operators, in the files that are written."""
 OLDEST_OPSET = 13
 """Of those that are read: before it Softmax and Squeeze meant something else."""
-MOVES_SIGNS = frozenset(
-    {
-        "Concat",
-        "Flatten",
-        "Identity",
-        "MaxPool",
-        "Pad",
-        "Reshape",
-        "Slice",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-    }
-)
-"""Standard operators that make signs of signs."""
 SAMPLING_INPUTS: dict[str, tuple[str, int | bool]] = {
     "sample": ("int64", -1),
     "seed": ("uint64", 0),

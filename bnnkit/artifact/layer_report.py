@@ -1,6 +1,6 @@
 """The layers of an artifact: of what kind and why, how much they compute, how much they weigh."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, prod
 from typing import Final, Literal
@@ -8,7 +8,10 @@ from typing import Final, Literal
 import onnx
 
 from bnnkit.artifact.format import DOMAIN
-from bnnkit.artifact.graph_view import GraphView, UnknownShapeError, attribute
+from bnnkit.artifact.graph_view import GraphView, UnknownShapeError
+from bnnkit.artifact.operators import operator_of
+from bnnkit.artifact.operators.facts import fact_of
+from bnnkit.artifact.operators.macs import Macs, weight_shape
 
 Kind = Literal["binary", "integer", "float"]
 KINDS: Final[tuple[Kind, ...]] = ("binary", "integer", "float")
@@ -44,16 +47,17 @@ def layer_reports(graph: GraphView) -> tuple[list[Layer], set[str]]:
     layers: list[Layer] = []
     counted: set[str] = set()
     for node in graph.nodes:
-        if (node.domain, node.op_type) in _MACS:
+        count = _counter(node)
+        if count is not None:
             mine = {
                 name for value in node.input for name in graph.constants_behind(value)
             } - counted
-            layers.append(_layer(graph, node, mine))
+            layers.append(_layer(graph, node, mine, _macs(graph, node, count)))
             counted |= mine
     return layers, counted
 
 
-def _layer(graph: GraphView, node: onnx.NodeProto, constants: set[str]) -> Layer:
+def _layer(graph: GraphView, node: onnx.NodeProto, constants: set[str], macs: int | None) -> Layer:
     kind, reason = _judged(graph, node)
     ideal = {name: graph.constant_bytes[name] for name in constants}
     ideal |= {name: size for name, size in _packed_weights(graph, node) if name in constants}
@@ -62,7 +66,7 @@ def _layer(graph: GraphView, node: onnx.NodeProto, constants: set[str]) -> Layer
         operator=node.op_type,
         kind=kind,
         reason=reason,
-        macs=_macs(graph, node),
+        macs=macs,
         stored_bytes=sum(graph.constant_bytes[name] for name in constants),
         ideal_bytes=sum(ideal.values()),
     )
@@ -70,9 +74,10 @@ def _layer(graph: GraphView, node: onnx.NodeProto, constants: set[str]) -> Layer
 
 def _judged(graph: GraphView, node: onnx.NodeProto) -> tuple[Kind, str]:
     """The kind of a layer, and why it is not binary."""
-    if node.domain != DOMAIN:
+    operator = operator_of(node)
+    if operator is None:
         return "float", _why_float(graph, node)
-    if node.op_type.startswith("Binary"):
+    if operator.layer == "binary":
         return "binary", ""
     return "integer", "first layer: 8-bit input x 12-bit weights"
 
@@ -105,56 +110,23 @@ def _unpacked_weights(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
 
 def _packed_weights(graph: GraphView, node: onnx.NodeProto) -> Iterator[tuple[str, int]]:
     """The packed weights of a layer, each with its size at 1 bit a weight."""
-    if node.domain == DOMAIN and node.op_type.startswith("Binary"):
-        yield node.input[1], ceil(prod(_weight_shape(node)) / 8)
-    elif node.domain == "":
+    operator = operator_of(node)
+    if operator is not None and operator.layer == "binary":
+        yield node.input[1], ceil(prod(weight_shape(node)) / 8)
+    elif operator is None:
         for unpack in _unpacked_weights(graph, node.input[1]):
-            yield unpack.input[0], ceil(prod(_weight_shape(unpack)) / 8)
+            yield unpack.input[0], ceil(prod(weight_shape(unpack)) / 8)
 
 
-def _weight_shape(node: onnx.NodeProto) -> list[int]:
-    shape = attribute(node, "weight_shape", [])
-    return list(shape) if isinstance(shape, list) else []
-
-
-def _macs(graph: GraphView, node: onnx.NodeProto) -> int | None:
+def _macs(graph: GraphView, node: onnx.NodeProto, count: Macs) -> int | None:
     """Multiply-accumulates for one input; None where a shape is missing."""
     try:
-        return _MACS[node.domain, node.op_type](graph, node)
+        return count(graph, node)
     except UnknownShapeError:
         return None
 
 
-def _packed_macs(graph: GraphView, node: onnx.NodeProto) -> int:
-    """For each output, the weights of a channel; `weight_shape` (O, ...)."""
-    return prod(graph.shape(node.output[0])) * prod(_weight_shape(node)[1:])
-
-
-def _layer_macs(graph: GraphView, node: onnx.NodeProto) -> int:
-    """For each output, the weights of a channel; weight (O, I/G, KH, KW) or (O, I)."""
-    return prod(graph.shape(node.output[0])) * prod(graph.shape(node.input[1])[1:])
-
-
-def _transposed_macs(graph: GraphView, node: onnx.NodeProto) -> int:
-    """For each input, the weights of a channel; weight (I, O/G, KH, KW)."""
-    return prod(graph.shape(node.input[0])) * prod(graph.shape(node.input[1])[1:])
-
-
-def _product_macs(graph: GraphView, node: onnx.NodeProto) -> int:
-    """For each output, the axis that is summed up."""
-    axis = -2 if attribute(node, "transA", 0) else -1
-    return prod(graph.shape(node.output[0])) * graph.shape(node.input[0])[axis]
-
-
-_MACS: Final[dict[tuple[str, str], Callable[[GraphView, onnx.NodeProto], int]]] = {
-    (DOMAIN, "BinaryConv2d"): _packed_macs,
-    (DOMAIN, "BinaryConv2dThreshold"): _packed_macs,
-    (DOMAIN, "BinaryLinear"): _packed_macs,
-    (DOMAIN, "IntegerConv2d"): _layer_macs,
-    (DOMAIN, "IntegerLinear"): _layer_macs,
-    ("", "Conv"): _layer_macs,
-    ("", "ConvTranspose"): _transposed_macs,
-    ("", "Gemm"): _product_macs,
-    ("", "MatMul"): _product_macs,
-}
-"""Multiply-accumulates for one input, by domain and operator: what a layer is."""
+def _counter(node: onnx.NodeProto) -> Macs | None:
+    """What counts the multiply-accumulates of a node; None where it is no layer."""
+    about = operator_of(node) or fact_of(node)
+    return None if about is None else about.macs

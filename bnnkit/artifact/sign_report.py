@@ -9,10 +9,10 @@ import onnx
 
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.graph_view import GraphView
+from bnnkit.artifact.operators.facts import BENDS, LAYERS, MONOTONE
 
-_LAYERS: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_BENDS: Final = ("Clip", "Relu")
-_ELEMENTWISE: Final = ("Add", "Sub", "Mul", "Div", "Neg", "Relu", "Clip", "Identity")
+_ELEMENTWISE: Final = MONOTONE - {"Cast"}
+"""What a threshold can stand for. A Cast is where an integer sum becomes a real number."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _noisy(graph: GraphView, node: onnx.NodeProto, path: str) -> Sign:
     noise = node.input[3].removeprefix("noise.")
     layer = _layer_of_sum(graph, node.input[0])
     if layer is None:
-        bends = (above.name for above in _above(graph, node.input[0]) if above.op_type in _BENDS)
+        bends = (above.name for above in _above(graph, node.input[0]) if above.op_type in BENDS)
         bend = next(bends, None)
         reason = _why_real(graph, node.input[0]) if bend is None else f"{bend} limits it"
         return Sign(path, False, reason, noise)
@@ -92,7 +92,7 @@ def _why_real(graph: GraphView, value: str) -> str:
         return "it is the sign of the network's real-valued input"
     if node.op_type in _ELEMENTWISE:
         return f"{node.name} joins two real values: a skip connection"
-    if node.op_type in _LAYERS:
+    if node.op_type in LAYERS:
         return f"it is the sign of the real-valued layer {node.name}"
     if node.op_type == "Cast":
         layer = _name(graph, node.input[0])

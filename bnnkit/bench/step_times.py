@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.deterministic import deterministic
 from bnnkit.artifact.graph import Graph, from_model
+from bnnkit.artifact.operators import operator_of_kind
 from bnnkit.runtime.kernels.ceiling import Ceiling
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.plan import Bound, Plan
 from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.step import Step
 
-BINARY_LAYERS = {"bnnkit.BinaryConv2d", "bnnkit.BinaryConv2dThreshold", "bnnkit.BinaryLinear"}
 WARM_UP_RUNS = 3
 LEAST_US = 0.01
 """What a step takes at least: a clock cannot tell less."""
@@ -109,10 +109,11 @@ def _passes(
 
 def _binary_weights(graph: Graph) -> dict[str, tuple[int, ...]]:
     """The shapes of weights that meet signs, by the node's name."""
+    layers = ((node, operator_of_kind(node.kind)) for node in graph.nodes)
     return {
         node.name: tuple(node.attributes["weight_shape"])
-        for node in graph.nodes
-        if node.kind in BINARY_LAYERS
+        for node, operator in layers
+        if operator is not None and operator.layer == "binary"
     }
 
 

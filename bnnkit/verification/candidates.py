@@ -7,8 +7,8 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.artifact.check import is_stochastic
-from bnnkit.artifact.operators.rounding import signs_that_torch_may_round
 from bnnkit.artifact.reference import signs_of
+from bnnkit.artifact.rounding import signs_that_torch_may_round
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines import open_engine
 from bnnkit.engines.engine import Engine, SamplingEngine

@@ -2,17 +2,19 @@
 
 ONNX Runtime holds every value. Torch has those that a `Sign` module gives: not those that are yet
 to be pooled or reshaped, as the exporter moves such operators behind the sign. The runtime has
-all that an operator of ours or a maximum makes, but for those that a kernel turns into the maximum
-over 2x2 windows at once.
+all signs that an operator of ours or a maximum makes, except those whose pool it fuses with the
+convolution before.
 """
 
 from collections.abc import Iterable
 
 import onnx
 
+from bnnkit.artifact.deterministic import deterministic
+from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.operators import gives_signs
 from bnnkit.artifact.reference import signs_of
-
-_MAKERS = {"Sign", "Threshold", "BinaryConv2dThreshold", "StochasticSign", "MaxPool"}
+from bnnkit.runtime.lowering.fused_pool import is_fused_pool
 
 
 def signs_of_modules(model: onnx.ModelProto, paths: Iterable[str]) -> frozenset[str]:
@@ -27,12 +29,18 @@ def signs_of_modules(model: onnx.ModelProto, paths: Iterable[str]) -> frozenset[
 
 
 def signs_in_memory(model: onnx.ModelProto) -> frozenset[str]:
-    """The signs that the runtime holds, whatever it fuses."""
+    """The signs that the runtime holds in every pass, whatever it fuses."""
     nodes = model.graph.node
-    pooled = {node.input[0] for node in nodes if node.op_type == "MaxPool" and _is_2x2(node)}
-    made = {name for node in nodes if node.op_type in _MAKERS for name in node.output}
-    return frozenset(made.intersection(signs_of(model)) - pooled)
-
-
-def _is_2x2(node: onnx.NodeProto) -> bool:
-    return any(a.name == "kernel_shape" and list(a.ints) == [2, 2] for a in node.attribute)
+    made = {
+        name
+        for node in nodes
+        if gives_signs(node) or node.op_type == "MaxPool"
+        for name in node.output
+    }
+    fused = {
+        pool.inputs[0]
+        for graph in (from_model(model), from_model(deterministic(model)))
+        for pool in graph.nodes
+        if is_fused_pool(graph, pool)
+    }
+    return frozenset(made.intersection(signs_of(model)) - fused)

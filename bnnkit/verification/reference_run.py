@@ -7,9 +7,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from bnnkit.artifact.operators.reference_sampling import draw
-from bnnkit.artifact.operators.rounding import signs_that_engines_may_round
+from bnnkit.artifact.operators.noise import draw
 from bnnkit.artifact.reference import Reference, signs_of
+from bnnkit.artifact.rounding import signs_that_engines_may_round
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines.ort_session import with_outputs
 from bnnkit.verification.comparison import Evaluation

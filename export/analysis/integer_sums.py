@@ -1,27 +1,21 @@
 """The integer sums of a graph: who makes them, how large they get, where their signs change."""
 
-from typing import Final
-
 import numpy as np
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators import gives_sums
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.find_thresholds import SignsOfSums, Thresholds, find_thresholds
 from bnnkit.export.analysis.monotone import Step
 from bnnkit.export.graph import constant, label
 
-SUM_OPERATORS: Final = ("BinaryConv2d", "BinaryLinear", "IntegerConv2d", "IntegerLinear")
-"""The operators of the domain `bnnkit` that give integer sums."""
-
 
 def sum_layer(value: ir.Value) -> ir.Node | None:
     """The layer that gives a value, where the value is an integer sum."""
     node = value.producer()
-    is_sum = node is not None and node.domain == DOMAIN and node.op_type in SUM_OPERATORS
-    return node if is_sum else None
+    return node if node is not None and gives_sums(node) else None
 
 
 def largest_image_sums(

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators.facts import MONOTONE
 from bnnkit.export.from_onnx.mark_weights import scales
 from bnnkit.export.graph import (
     add_constant,
@@ -31,7 +32,12 @@ from bnnkit.export.passes.clean_up import remove_dead
 
 _AXIS: Final = 2
 _WINDOWS: Final = ("MaxPool", "AveragePool")
-_ELEMENTWISE: Final = ("Add", "Sub", "Mul", "Div", "Relu", "Clip", "Neg", "PRelu", "LeakyRelu")
+"""Those whose attributes `_lifted_node` gives an axis more."""
+_ELEMENTWISE: Final = (MONOTONE - {"BatchNormalization", "Cast", "Identity"}) | {
+    "PRelu",
+    "LeakyRelu",
+}
+"""What stands between the binary layers of a network; an axis more changes none of it."""
 
 
 def conv1d_to_conv2d(graph: ir.Graph) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from bnnkit.artifact.format import OPSET
+from bnnkit.artifact.operators.facts import with_result
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.graph import (
@@ -28,8 +29,8 @@ from bnnkit.export.graph import (
 )
 from bnnkit.export.passes.clean_up import remove_dead
 
-_RANDOM: Final = ("RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
-_SAME: Final = ("Identity", "Dropout")
+_RANDOM: Final = with_result("random")
+_SAME: Final = with_result("same")
 
 
 def fold_constants(graph: ir.Graph) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 import onnx_ir as ir
 
+from bnnkit.artifact.operators.facts import KEEPS_ELEMENTS
 from bnnkit.export.graph import (
     add_constant,
     array,
@@ -21,7 +22,8 @@ from bnnkit.export.graph import (
 )
 from bnnkit.export.passes.clean_up import remove_dead
 
-_KEEPS_NUMBER: Final = ("Expand", "Reshape", "Identity", "Squeeze", "Unsqueeze")
+_KEEPS_NUMBER: Final = KEEPS_ELEMENTS | {"Expand"}
+"""What gives copies of one number alone for one number."""
 
 
 def lower_masked_assignments(graph: ir.Graph) -> None:

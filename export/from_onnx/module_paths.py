@@ -12,6 +12,7 @@ from typing import Final
 
 import onnx_ir as ir
 
+from bnnkit.artifact.operators.facts import LAYERS
 from bnnkit.export.graph import array, module_path, produced_by, set_module_path
 
 _BREVITAS: Final = re.compile(r"\.(act|weight|bias|input|output)_quant(\..*)?$")
@@ -51,7 +52,4 @@ def _owner(node: ir.Node) -> str | None:
     if weight is None or array(weight) is None or produced_by(weight, "Constant"):
         return None
     owned = _OWNED.match(weight.name or "")
-    return owned[1] if owned and node.op_type in _WITH_WEIGHT else None
-
-
-_WITH_WEIGHT: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization")
+    return owned[1] if owned and node.op_type in {*LAYERS, "BatchNormalization"} else None

@@ -16,6 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.export.graph import (
     add_constant,
     constant,
@@ -27,7 +28,6 @@ from bnnkit.export.graph import (
     produced_by,
 )
 from bnnkit.export.passes.clean_up import remove_dead
-from bnnkit.export.passes.commute_sign import SHAPE_OPERATORS
 
 _KEY: Final = "bnnkit.scale"
 _OF_SIGNS: Final = "signs"
@@ -60,9 +60,7 @@ def is_of_signs(value: ir.Value) -> bool:
     node = value.producer()
     while node is not None and (node.domain, node.op_type) != (DOMAIN, "Sign"):
         is_scaled = node.op_type == "Mul" and node.outputs[0].meta.get(_KEY) == _OF_SIGNS
-        if node.domain != "" or not (
-            is_scaled or node.op_type in ("MaxPool", "Pad", *SHAPE_OPERATORS)
-        ):
+        if node.domain != "" or not (is_scaled or node.op_type in ("MaxPool", "Pad", *RESHAPES)):
             return False
         node = operand(node, 0).producer()
     return node is not None
@@ -102,7 +100,7 @@ def _keeps_scale(graph: ir.Graph, node: ir.Node, scale: ir.Node) -> bool:
     """Whether a node gives s * y for s * x where it gives y for x."""
     if node.op_type == "Pad":
         return _pads_alike(graph, node, scale)
-    return node.op_type in ("MaxPool", *SHAPE_OPERATORS) and len(node.outputs) == 1
+    return node.op_type in ("MaxPool", *RESHAPES) and len(node.outputs) == 1
 
 
 def _pads_alike(graph: ir.Graph, node: ir.Node, scale: ir.Node) -> bool:

@@ -6,23 +6,19 @@
 2. Axes of size 1 in front go, where the other operands have as many axes as the result.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.artifact.operators.facts import BROADCASTS
 from bnnkit.export.graph import add_constant, array, nodes
-
-_OPERATORS: Final = (
-    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu", "Where"),
-    *("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"),
-)
 
 
 def narrow_constants(graph: ir.Graph) -> None:
     """Run the pass; shapes are known."""
-    for node in nodes(graph, *_OPERATORS):
+    for node in nodes(graph, *BROADCASTS):
         for index, value in enumerate(node.inputs):
             content = array(value)
             if value is None or content is None or content.ndim == 0:

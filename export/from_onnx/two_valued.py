@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.export.analysis.monotone import step
 from bnnkit.export.from_onnx.comparisons import Comparison, at_least, comparison
 from bnnkit.export.from_onnx.elementwise import (
@@ -35,7 +36,6 @@ from bnnkit.export.from_onnx.piecewise.float32_line import from_ordinal, sample
 from bnnkit.export.from_onnx.piecewise.piece import Number, Piece, UnknownFunctionError
 from bnnkit.export.from_onnx.piecewise.pieces import pieces
 from bnnkit.export.graph import array, operand
-from bnnkit.export.passes.commute_sign import SHAPE_OPERATORS
 
 _MAX_OPERATORS: Final = 64
 _DECIDES: Final = ("Sign", "Equal", "Cast", "Where", *COMPARISONS, *ROUNDINGS)
@@ -196,7 +196,7 @@ def _is_zero_too_often(line: list[Piece]) -> bool:
 def _is_made_zero(x: ir.Value, position: dict[ir.Node, int]) -> bool:
     """Whether x is moved or pooled from a value that is 0 too often, such as that of a `Relu`."""
     node = x.producer()
-    if node is None or node.domain != "" or node.op_type not in ("MaxPool", *SHAPE_OPERATORS):
+    if node is None or node.domain != "" or node.op_type not in ("MaxPool", *RESHAPES):
         return False
     inner = operand(node, 0)
     for source in _sources(inner, position, must_decide=False):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import bnnkit
 from bnnkit.artifact.format import DOMAIN, OPSET, VERSION, Mode
-from bnnkit.artifact.operators import functions
+from bnnkit.artifact.operators import OPERATORS, functions
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UsageError
@@ -124,7 +124,7 @@ def _chosen_mode(mode: Mode | None, graph: ir.Graph, weight_draws: int) -> Mode:
 def with_functions(model: ir.Model) -> onnx.ModelProto:
     """The model, with the operator sets and the functions of bnnkit that it uses."""
     used = {node.op_type for node in model.graph.all_nodes() if node.domain == DOMAIN}
-    used |= {needed for name in used for needed in functions.NEEDS.get(name, ())}
+    used |= {needed for name in used for needed in OPERATORS[name].needs}
     model.opset_imports.clear()
     model.opset_imports[""] = OPSET
     if used:

@@ -13,17 +13,14 @@
 """
 
 from dataclasses import replace as changed
-from typing import Final
 
 import onnx_ir as ir
 
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.export.analysis.monotone import Step, step
 from bnnkit.export.graph import new_node, nodes, only_consumer, operand
 from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
-
-SHAPE_OPERATORS: Final = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
-"""Standard operators that move values and change none."""
 
 
 def move_behind_signs(graph: ir.Graph) -> None:
@@ -54,7 +51,7 @@ def _can_move(node: ir.Node, chain: list[Step]) -> bool:
         nondecreasing = all((link.direction > 0).all() for link in chain)  # rule 2
         return nondecreasing and len(node.outputs) == 1
     same_on_all_channels = all(link.direction.size == 1 for link in chain)  # rule 4
-    return node.domain == "" and node.op_type in SHAPE_OPERATORS and same_on_all_channels
+    return node.domain == "" and node.op_type in RESHAPES and same_on_all_channels
 
 
 def _move(graph: ir.Graph, node: ir.Node, chain: list[Step], sign: ir.Node) -> None:

@@ -12,15 +12,13 @@
 """
 
 from dataclasses import replace as changed
-from typing import Final
 
 import onnx_ir as ir
 
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators.facts import LAYERS
 from bnnkit.export.graph import module_path
 from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
-
-_LAYERS: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def name_all(graph: ir.Graph) -> None:
@@ -83,7 +81,7 @@ def _name_constants(graph: ir.Graph, values: _Names) -> None:
 
 def _node_name(node: ir.Node) -> str:
     path = module_path(node)
-    if node.domain == "" and node.op_type in _LAYERS:  # rule 3
+    if node.domain == "" and node.op_type in LAYERS:  # rule 3
         weight = node.inputs[1]
         owner, _, parameter = ((weight.name if weight else "") or "").rpartition(".")
         path = owner if owner and parameter == "weight" else path

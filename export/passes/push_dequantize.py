@@ -15,8 +15,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators.facts import MOVES_SIGNS_IN_ANY_FORM
 from bnnkit.export.graph import array, new_node, replace, shared_constant
-from bnnkit.export.passes.commute_sign import SHAPE_OPERATORS
 from bnnkit.export.passes.lower_signs import dequantize, dequantized
 
 _Inputs = list[ir.Value | None]
@@ -71,7 +71,7 @@ def _concat(graph: ir.Graph, node: ir.Node, signs: ir.Value) -> _Inputs | None:
 
 
 _ON_SIGNS: Final[dict[str, Callable[[ir.Graph, ir.Node, ir.Value], _Inputs | None]]] = {
-    **dict.fromkeys((*SHAPE_OPERATORS, "Identity", "MaxPool"), _same),
+    **dict.fromkeys(MOVES_SIGNS_IN_ANY_FORM, _same),
     "Pad": _pad,
     "Concat": _concat,
 }

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.operators.reference_sampling import quantile_indices
+from bnnkit.artifact.operators.noise import quantile_indices
 from bnnkit.artifact.sample import TABLE_SIZE, Sample
 from bnnkit.export.tflite import UniformInput
 

@@ -1,7 +1,7 @@
 """An artifact as the exporter reads it: nodes in order, constants as arrays, who reads what."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,11 +10,10 @@ from onnx.reference import ReferenceEvaluator
 
 from bnnkit.artifact.bits import unpack_weight
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators import operator_of_kind
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
-
-_SIGNS: Final = ("bnnkit.Sign", "bnnkit.StochasticSign", "bnnkit.Threshold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +66,8 @@ class Source:
         reached = {name}
         for node in self.nodes:
             if reached.intersection(node.inputs):
-                if node.kind in _SIGNS:
+                operator = operator_of_kind(node.kind)
+                if operator is not None and operator.gives == "signs":
                     return True
                 reached.add(node.output)
         return False

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bnnkit.artifact.graph import Node
+from bnnkit.artifact.operators.facts import COMMUTES
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
@@ -13,7 +14,6 @@ from bnnkit.runtime.values import FLOAT, Array, Value
 
 WITH_NUMBER = {"Add": reals.ADD, "Mul": reals.MULTIPLY, "Div": reals.DIVIDE, "PRelu": reals.SLOPE}
 WITH_MAP = {"Add": reals.ADD_MAP, "Sub": reals.SUBTRACT_MAP, "Mul": reals.MULTIPLY_MAP}
-COMMUTES = {"Add", "Mul"}
 
 
 def lower_elementwise(builder: PlanBuilder, node: Node) -> bool:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnnkit.artifact.graph import Node
+from bnnkit.artifact.operators import operator_of_kind
 from bnnkit.runtime.lowering.constants import per_channel
+from bnnkit.runtime.lowering.fused_pool import is_fused_pool, is_plain_pool
 from bnnkit.runtime.lowering.noise import noisy_threshold
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.steps.convolution import NO_LIMITS
@@ -17,7 +19,6 @@ from bnnkit.runtime.values import Array, Kind
 
 FLOAT = 1
 """ONNX's number for float32."""
-SUMS_OF_SIGNS = {"bnnkit.BinaryConv2d", "bnnkit.BinaryLinear"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,22 +50,10 @@ def threshold_epilogue(builder: PlanBuilder, node: Node, thresholds: Array) -> E
     """The signs of a BinaryConv2dThreshold, or their maximum if that is all that is read."""
     epilogue = Epilogue(name=node.outputs[0], kind="signs", thresholds=thresholds.reshape(-1))
     reader = builder.graph.sole_reader(epilogue.name)
-    if node.attributes.get("group", 1) == 1 and reader is not None and _is_plain_pool(reader):
+    if reader is not None and is_fused_pool(builder.graph, reader):
         builder.done.add(reader.name)
         return replace(epilogue, name=reader.outputs[0], pools=True)
     return epilogue
-
-
-def _is_plain_pool(node: Node) -> bool:
-    """MaxPool over 2x2 windows, 2 apart, without padding."""
-    a = node.attributes
-    return (
-        node.kind == "MaxPool"
-        and list(a["kernel_shape"]) == [2, 2] == list(a.get("strides", (1, 1)))
-        and not any(a.get("pads", ()))
-        and list(a.get("dilations", (1, 1))) == [1, 1]
-        and not a.get("ceil_mode", 0)
-    )
 
 
 def sums_or_threshold(builder: PlanBuilder, node: Node) -> Epilogue:
@@ -103,7 +92,7 @@ def _sampled(builder: PlanBuilder, node: Node, cast: Node, channels: int) -> Epi
     draws, and their signs are steps of their own.
     """
     reader = builder.graph.sole_reader(cast.outputs[0])
-    pool = reader if reader is not None and _is_plain_pool(reader) else None
+    pool = reader if reader is not None and is_plain_pool(reader) else None
     sign = builder.graph.sole_reader(pool.outputs[0]) if pool else reader
     if sign is None or sign.kind != "bnnkit.StochasticSign":
         return None
@@ -129,7 +118,8 @@ def _scaled(
     """
     nodes, scale = [cast], np.ones(channels, np.float32)
     shift, limits = 0, NO_LIMITS
-    if node.kind in SUMS_OF_SIGNS:
+    operator = operator_of_kind(node.kind)
+    if operator is not None and operator.layer == "binary":
         between, shift, limits = _shifted(builder, cast)
         nodes += between
     reader = builder.graph.sole_reader(nodes[-1].outputs[0])

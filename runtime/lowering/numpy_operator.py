@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from bnnkit.artifact.format import MOVES_SIGNS
 from bnnkit.artifact.graph import Node
+from bnnkit.artifact.operators.facts import MOVES_SIGNS
 from bnnkit.artifact.standard import OPERATORS, arguments
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder

@@ -1,1 +1,94 @@
-"""What each operator is: its body in standard operators, its reference, facts about it."""
+"""The operators of the domain `bnnkit`, one file each, and facts about ONNX's own in `facts.py`.
+
+A file holds one `Operator` value: schema, facts, body in standard operators, and reference in
+NumPy, side by side. To add an operator, touch three places (`tests/test_operator_facts.py` fails
+until all are done):
+
+1. its file here, with its line in `OPERATORS` and its row in docs/artifact.md;
+2. its lowering to kernels, `bnnkit/runtime/lowering/lower.py`;
+3. its lowering to TFLite, `bnnkit/export/tflite/lower.py`.
+
+An operator of ONNX's own has a function in `bnnkit/artifact/standard/` and its fact in `facts.py`
+in the place of the first; the runtime then runs it in NumPy without a lowering of its own.
+"""
+
+from typing import Final, Protocol
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators.binary_conv2d import BINARY_CONV2D
+from bnnkit.artifact.operators.binary_conv2d_threshold import BINARY_CONV2D_THRESHOLD
+from bnnkit.artifact.operators.binary_linear import BINARY_LINEAR
+from bnnkit.artifact.operators.binary_weight import BINARY_WEIGHT
+from bnnkit.artifact.operators.integer_conv2d import INTEGER_CONV2D
+from bnnkit.artifact.operators.integer_linear import INTEGER_LINEAR
+from bnnkit.artifact.operators.operator import Operator
+from bnnkit.artifact.operators.philox import PHILOX
+from bnnkit.artifact.operators.sign import SIGN
+from bnnkit.artifact.operators.stochastic_sign import STOCHASTIC_SIGN
+from bnnkit.artifact.operators.threshold import THRESHOLD
+from bnnkit.artifact.operators.weight_draw import WEIGHT_DRAW
+
+OPERATORS: Final[dict[str, Operator]] = {
+    operator.name: operator
+    for operator in (
+        SIGN,
+        THRESHOLD,
+        BINARY_CONV2D,
+        BINARY_CONV2D_THRESHOLD,
+        BINARY_LINEAR,
+        INTEGER_CONV2D,
+        INTEGER_LINEAR,
+        BINARY_WEIGHT,
+        STOCHASTIC_SIGN,
+        WEIGHT_DRAW,
+        PHILOX,
+    )
+}
+"""By name, without the domain; files hold their functions in this order."""
+
+
+class OnnxNode(Protocol):
+    """A node of an ONNX graph, as `onnx` or `onnx_ir` has it."""
+
+    @property
+    def domain(self) -> str:
+        """The domain of its operator, "" for ONNX's own."""
+
+    @property
+    def op_type(self) -> str:
+        """The name of its operator."""
+
+
+def operator_of(node: OnnxNode) -> Operator | None:
+    """The operator of a node; None where it is one of ONNX's own."""
+    return OPERATORS.get(node.op_type) if node.domain == DOMAIN else None
+
+
+def gives_signs(node: OnnxNode) -> bool:
+    """Whether a node is one of ours that makes signs of numbers."""
+    operator = operator_of(node)
+    return operator is not None and operator.gives == "signs"
+
+
+def is_sign_of_reals(node: OnnxNode) -> bool:
+    """Whether a node is one of ours that makes signs of real numbers."""
+    operator = operator_of(node)
+    return operator is not None and (operator.takes, operator.gives) == ("reals", "signs")
+
+
+def gives_sums(node: OnnxNode) -> bool:
+    """Whether a node is a layer of ours that gives exact integer sums."""
+    operator = operator_of(node)
+    return operator is not None and operator.gives == "sums"
+
+
+def is_sampled(node: OnnxNode) -> bool:
+    """Whether a node is one of ours whose result depends on the sample."""
+    operator = operator_of(node)
+    return operator is not None and operator.is_sampled
+
+
+def operator_of_kind(kind: str) -> Operator | None:
+    """The operator of a `graph.Node`'s kind, such as "bnnkit.Sign"; None for ONNX's own."""
+    domain, _, name = kind.rpartition(".")
+    return OPERATORS.get(name) if domain == DOMAIN else None

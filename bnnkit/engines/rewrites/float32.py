@@ -18,8 +18,8 @@ from typing import ClassVar
 import numpy as np
 import onnx
 
+from bnnkit.artifact.operators.facts import MOVES_SIGNS_IN_ANY_FORM
 from bnnkit.engines.rewrites.rewrite import (
-    MOVES,
     PREFIX,
     Translation,
     Twin,
@@ -56,7 +56,7 @@ class FloatTwin(Twin):
         if node.op_type == "DequantizeLinear":
             self.add("Identity", [node.input[0]], node.output[0])
             return
-        if node.op_type not in {*MOVES, "Pad"}:
+        if node.op_type not in {*MOVES_SIGNS_IN_ANY_FORM, "Pad"}:
             raise unsupported_move(node)
         copy = self.copy(node)
         if node.op_type == "Pad":

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.engines.rewrites.float32 import FloatTwin
 from bnnkit.engines.rewrites.rewrite import PREFIX, Translation, unsupported_move, window
 
@@ -76,7 +77,7 @@ class OneBitTwin(FloatTwin):
             self._numbers[target] = Numbers(pooled.output[0], numbers.limits)
         elif node.op_type == "Pad" and (pads := self._pads_with_plus(node)) is not None:
             self._numbers[target] = Numbers(numbers.tensor, numbers.limits, pads)
-        elif node.op_type in {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"}:
+        elif node.op_type in RESHAPES:
             bits = self._bits(source)
             moved = self.copy(node)
             moved.input[0], moved.output[0] = bits, f"{PREFIX}{target}.bits"

@@ -22,9 +22,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact.operators.facts import MOVES_SIGNS_IN_ANY_FORM
 from bnnkit.engines.rewrites.float32 import FloatTwin
 from bnnkit.engines.rewrites.rewrite import (
-    MOVES,
     PREFIX,
     Translation,
     attributes,
@@ -117,10 +117,10 @@ class IntegerTwin(FloatTwin):
             if source not in self._padded:
                 self._padded[target] = source, pads
                 return
-        elif node.op_type not in {*MOVES, "Pad"}:
+        elif node.op_type not in {*MOVES_SIGNS_IN_ANY_FORM, "Pad"}:
             raise unsupported_move(node)
         held = self._held.get(source)
-        if held is not None and "code" in held.forms and node.op_type in MOVES:
+        if held is not None and "code" in held.forms and node.op_type in MOVES_SIGNS_IN_ANY_FORM:
             form, plus, tensor = "code", held.plus, held.forms["code"]
         else:
             form, plus, tensor = "real", 2, self.real(source)

@@ -22,8 +22,6 @@ Array = NDArray[Any]
 Kind = Literal["signs", "sum", "real"]
 
 PREFIX = "float_twin."
-MOVES = {"MaxPool", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity"}
-"""Standard operators that mean the same for signs in any form."""
 _WINDOW = ("strides", "pads", "dilations", "group")
 
 

@@ -1,11 +1,15 @@
-"""The bodies of the operators that draw noise (docs/artifact.md, Sampling), in standard operators.
+"""StochasticSign(x, threshold, scale, table, ...): +1 where x >= fl(t + fl(r * z)).
 
-Nothing but Mul, Add, bitwise operators and shifts of unsigned integers, and a look-up: every
-engine gives the same bits.
+z is the layer's noise, 0 where `sample` is below 0 (docs/artifact.md, Sampling).
 """
 
-from string import Template
 from typing import Final
+
+from bnnkit.artifact.format import SIGN_CHOICES
+from bnnkit.artifact.operators.noise import draw
+from bnnkit.artifact.operators.operator import Array, Operator
+from bnnkit.artifact.operators.sign_codes import PLUS_AND_MINUS, sign_codes
+from bnnkit.artifact.sample import Sample
 
 # From the positions of x (N, C, ...) to fl(t + fl(r * z)) of the shape of x. P positions for each
 # channel, C64 channels rounded up to a multiple of 64; blocks (P * C64 / 8,) along the columns,
@@ -81,84 +85,55 @@ _NOISY_LIMIT: Final = """
       noisy_limit = Add (threshold, noise)
 """
 
-_PHILOX_ROUNDS: Final = 10
-_WORD: Final = 2**32
 
-# One round of Philox4x32, on words 0 to 2^32 - 1 that are held in uint64, where the product of two
-# of them is exact: (c0, c1, c2, c3) -> (hi(p2) ^ c1 ^ k0, lo(p2), hi(p0) ^ c3 ^ k1, lo(p0)) with
-# p0 = c0 * factor0 and p2 = c2 * factor1.
-_PHILOX_ROUND: Final = Template("""
-  offset0_$i = Constant <value = uint64 {$weyl0}> ()
-  offset1_$i = Constant <value = uint64 {$weyl1}> ()
-  moved0_$i = Add (key0, offset0_$i)
-  moved1_$i = Add (key1, offset1_$i)
-  k0_$i = BitwiseAnd (moved0_$i, low)
-  k1_$i = BitwiseAnd (moved1_$i, low)
-  p0_$i = Mul (c0_$i, factor0)
-  p2_$i = Mul (c2_$i, factor1)
-  high0_$i = BitShift <direction: string = "RIGHT"> (p0_$i, width)
-  high2_$i = BitShift <direction: string = "RIGHT"> (p2_$i, width)
-  keyed1_$i = BitwiseXor (c1_$i, k0_$i)
-  keyed3_$i = BitwiseXor (c3_$i, k1_$i)
-  c0_$next = BitwiseXor (high2_$i, keyed1_$i)
-  c1_$next = BitwiseAnd (p2_$i, low)
-  c2_$next = BitwiseXor (high0_$i, keyed3_$i)
-  c3_$next = BitwiseAnd (p0_$i, low)""")
-
-
-def _philox() -> str:
-    """The body of Philox4x32-10 (Salmon et al., 2011)."""
-    rounds = [
-        _PHILOX_ROUND.substitute(
-            i=i, next=i + 1, weyl0=i * 0x9E3779B9 % _WORD, weyl1=i * 0xBB67AE85 % _WORD
+def _reference(
+    x: Array,
+    threshold: Array,
+    scale: Array,
+    table: Array,
+    seed: Array,
+    image_offset: Array,
+    sample: Array,
+    antithetic: Array,
+    layer: int,
+) -> tuple[Array]:
+    """Two float32 operations, each rounded."""
+    limit = threshold
+    if int(sample) >= 0:
+        chosen = Sample(
+            seed=int(seed),
+            index=int(sample),
+            image_offset=int(image_offset),
+            antithetic=bool(antithetic),
         )
-        for i in range(_PHILOX_ROUNDS)
-    ]
-    words = [f"  w{j} = Cast <to: int = 12> (c{j}_{_PHILOX_ROUNDS})" for j in range(4)]
-    counter = [f"  c{j}_0 = Cast <to: int = 13> (c{j})" for j in range(4)]
-    keys = [f"  key{j} = Cast <to: int = 13> (k{j})" for j in range(2)]
-    constants = f"""
-  factor0 = Constant <value = uint64 {{{0xD2511F53}}}> ()
-  factor1 = Constant <value = uint64 {{{0xCD9E8D57}}}> ()
-  low = Constant <value = uint64 {{{_WORD - 1}}}> ()
-  width = Constant <value = uint64 {{32}}> ()"""
-    lines = [constants, *counter, *keys, *rounds, *words]
-    return f" (c0, c1, c2, c3, k0, k1) => (w0, w1, w2, w3) {{{chr(10).join(lines)}\n}}"
+        limit = threshold + scale * draw(x.shape, layer, table, chosen)
+    return (sign_codes(x >= limit),)
 
 
-NOISE_BODIES: Final = {
+STOCHASTIC_SIGN = Operator(
+    name="StochasticSign",
+    inputs=("x", "threshold", "scale", "table", *SIGN_CHOICES),
+    attributes=("layer",),
     # The noise is in a branch, so that the deterministic pass does not compute it.
-    "StochasticSign": """ <layer>
-(x, threshold, scale, table, seed, image_offset, sample, antithetic) => (y) {
+    body=f"""
   layer_number = Constant <value_int: int = @layer> ()
-  none = Constant <value = int64 {0}> ()
+  none = Constant <value = int64 {{0}}> ()
   has_noise = GreaterOrEqual (sample, none)
   limit = If (has_noise) <
-    then_branch: graph = noisy () => (noisy_limit) {"""
-    + _NOISY_LIMIT
-    + """    },
-    else_branch: graph = quiet () => (quiet_limit) {
+    then_branch: graph = noisy () => (noisy_limit) {{
+      {_NOISY_LIMIT}
+    }},
+    else_branch: graph = quiet () => (quiet_limit) {{
       quiet_limit = Identity (threshold)
-    }
+    }}
   >
   is_plus = GreaterOrEqual (x, limit)
-  plus = Constant <value = uint8 {2}> ()
-  minus = Constant <value = uint8 {0}> ()
+  {PLUS_AND_MINUS}
   y = Where (is_plus, plus, minus)
-}""",
-    "WeightDraw": """ (weights, sample) => (weight) {
-  zero = Constant <value = int64 {0}> ()
-  one = Constant <value = int64 {1}> ()
-  rows = Shape <start: int = 0, end: int = 1> (weights)
-  draws = Sub (rows, one)
-  draw = Mod (sample, draws)
-  drawn_row = Add (draw, one)
-  has_noise = GreaterOrEqual (sample, zero)
-  row = Where (has_noise, drawn_row, zero)
-  rows_of_one = Gather <axis: int = 0> (weights, row)
-  flat = Constant <value_ints: ints = [-1]> ()
-  weight = Reshape (rows_of_one, flat)
-}""",
-    "Philox": _philox(),
-}
-"""Texts for ONNX's parser, by operator."""
+""",
+    reference=_reference,
+    takes="reals",
+    gives="signs",
+    needs=("Philox",),
+    is_sampled=True,
+)

@@ -1,0 +1,48 @@
+"""BinaryConv2d(x, weight): exact sums of a convolution of signs with binary weights."""
+
+from typing import Any
+
+import numpy as np
+
+from bnnkit.artifact.bits import unpack_weight
+from bnnkit.artifact.operators.convolution import CONVOLUTION, GEOMETRY, convolve
+from bnnkit.artifact.operators.macs import packed_macs
+from bnnkit.artifact.operators.operator import Array, Operator
+from bnnkit.artifact.operators.packed_weight import UNPACK_CONV
+
+
+def binary_sums(x: Array, weight: Array, weight_shape: list[int], **convolution: Any) -> Array:
+    """The sums, int32 (N, O, OH, OW).
+
+    Args:
+        x: Signs, (N, I, H, W).
+        weight: Packed.
+        weight_shape: (O, KH, KW, I/G).
+        convolution: The attributes of `convolve`.
+    """
+    signs = unpack_weight(weight, tuple(weight_shape)).transpose(0, 3, 1, 2)
+    return convolve(x - 1.0, signs.astype(float), **convolution).astype(np.int32)
+
+
+def _reference(x: Array, weight: Array, **attributes: Any) -> tuple[Array]:
+    return (binary_sums(x, weight, **attributes),)
+
+
+BINARY_CONV2D = Operator(
+    name="BinaryConv2d",
+    inputs=("x", "weight"),
+    attributes=(*CONVOLUTION, "weight_shape"),
+    body=f"""
+  {UNPACK_CONV}
+  one = Constant <value = float {{1}}> ()
+  middle = Constant <value = uint8 {{1}}> ()
+  x_real = DequantizeLinear (x, one, middle)
+  w_real = Cast <to: int = 1> (signs)
+  sum = Conv <{GEOMETRY}> (x_real, w_real)
+  y = Cast <to: int = 6> (sum)
+""",
+    reference=_reference,
+    takes="signs",
+    gives="sums",
+    macs=packed_macs,
+)

@@ -1,0 +1,38 @@
+"""BinaryConv2dThreshold(x, weight, threshold): the signs of such sums less a threshold."""
+
+from typing import Any
+
+from bnnkit.artifact.operators.binary_conv2d import binary_sums
+from bnnkit.artifact.operators.convolution import CONVOLUTION, GEOMETRY
+from bnnkit.artifact.operators.macs import packed_macs
+from bnnkit.artifact.operators.operator import Array, Operator
+from bnnkit.artifact.operators.packed_weight import UNPACK_CONV
+from bnnkit.artifact.operators.sign_codes import PLUS_AND_MINUS, sign_codes
+
+
+def _reference(x: Array, weight: Array, threshold: Array, **attributes: Any) -> tuple[Array]:
+    return (sign_codes(binary_sums(x, weight, **attributes) >= threshold[:, None, None]),)
+
+
+BINARY_CONV2D_THRESHOLD = Operator(
+    name="BinaryConv2dThreshold",
+    inputs=("x", "weight", "threshold"),
+    attributes=(*CONVOLUTION, "weight_shape"),
+    body=f"""
+  {UNPACK_CONV}
+  one = Constant <value = float {{1}}> ()
+  x_middle = Constant <value = uint8 {{1}}> ()
+  w_middle = Constant <value = int8 {{0}}> ()
+  y_middle = Constant <value = uint8 {{128}}> ()
+  w = Cast <to: int = 3> (signs)
+  bias = Neg (threshold)
+  q = QLinearConv <{GEOMETRY}> (x, one, x_middle, w, one, w_middle, one, y_middle, bias)
+  {PLUS_AND_MINUS}
+  is_plus = GreaterOrEqual (q, y_middle)
+  y = Where (is_plus, plus, minus)
+""",
+    reference=_reference,
+    takes="signs",
+    gives="signs",
+    macs=packed_macs,
+)

@@ -1,0 +1,38 @@
+"""BinaryWeight(weight): packed weights as real numbers, for weights that meet real activations."""
+
+import numpy as np
+
+from bnnkit.artifact.bits import unpack_weight
+from bnnkit.artifact.operators.operator import Array, Operator
+from bnnkit.artifact.operators.packed_weight import UNPACK
+
+
+def _reference(weight: Array, weight_shape: list[int]) -> tuple[Array]:
+    signs = unpack_weight(weight, tuple(weight_shape)).astype(np.float32)
+    return (signs.transpose(0, 3, 1, 2) if signs.ndim == 4 else signs,)
+
+
+BINARY_WEIGHT = Operator(
+    name="BinaryWeight",
+    inputs=("weight",),
+    attributes=("weight_shape",),
+    # The last axis moves to the second place, for any number of axes: (O, KH * KW, I) -> (O, I, KH
+    # * KW).
+    body=f"""
+  {UNPACK}
+  minus_one = Constant <value_ints: ints = [-1]> ()
+  outputs = Slice (shape, start, last_axis)
+  kernel = Slice (shape, last_axis, minus_one)
+  end = Shape (shape)
+  inputs = Slice (shape, minus_one, end)
+  rows_shape = Concat <axis: int = 0> (outputs, minus_one, inputs)
+  y_shape = Concat <axis: int = 0> (outputs, inputs, kernel)
+  rows = Reshape (signs_last, rows_shape)
+  columns = Transpose <perm: ints = [0, 2, 1]> (rows)
+  signs = Reshape (columns, y_shape)
+  y = Cast <to: int = 1> (signs)
+""",
+    reference=_reference,
+    takes="packed weights",
+    gives="reals",
+)

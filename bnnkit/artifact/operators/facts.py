@@ -1,0 +1,179 @@
+"""Facts about ONNX's own operators: what becomes of the elements of their operands.
+
+Passes, reports, engines and `verify` look facts up here instead of keeping lists of names. An
+operator without a fact is taken to round as it likes.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bnnkit.artifact.operators import OnnxNode
+from bnnkit.artifact.operators.macs import Macs, layer_macs, product_macs, transposed_macs
+
+Result = Literal[
+    "same", "rearranged", "copied", "chosen", "exact", "counted", "approximate", "summed", "random"
+]
+"""How the elements of a result come about:
+
+same: those of the first operand, unchanged.
+rearranged: those of the first operand, each once, in other places or another shape.
+copied: those of the operands in other places, some left out, repeated, or joined by a constant.
+chosen: the largest or the smallest of some.
+exact: each is computed alone, with one correct rounding at most.
+counted: sizes and places, as integers.
+approximate: each is computed alone, but engines round it in their own ways.
+summed: sums or products of several numbers, which engines add up in their own order.
+random: drawn anew in each run.
+"""
+_SAME_BITS: Final = frozenset({"same", "rearranged", "copied", "chosen", "exact", "counted"})
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What is known of an operator.
+
+    Attributes:
+        result: How the elements of its result come about.
+        moves_signs: It gives signs if its first operand is signs (docs/artifact.md, Values).
+        curve: Of operators with one operand that is computed, the others constant: "affine" or
+            "bent" where each channel is a monotone function of that operand; None elsewhere.
+        broadcasts: It is elementwise and its operands are broadcast to one shape.
+        commutes: Its two operands can change places.
+        macs: Counts the multiply-accumulates of a layer; None for what is no layer.
+    """
+
+    result: Result
+    moves_signs: bool = False
+    curve: Literal["affine", "bent"] | None = None
+    broadcasts: bool = False
+    commutes: bool = False
+    macs: Macs | None = None
+
+
+FACTS: Final[dict[str, Fact]] = {
+    "Abs": Fact("exact"),
+    "Add": Fact("exact", curve="affine", broadcasts=True, commutes=True),
+    "And": Fact("exact", broadcasts=True, commutes=True),
+    "ArgMax": Fact("counted"),
+    "Atan": Fact("approximate"),
+    "AveragePool": Fact("summed"),
+    "BatchNormalization": Fact("approximate", curve="affine"),
+    "Bernoulli": Fact("random"),
+    "Cast": Fact("exact", curve="affine"),
+    "Ceil": Fact("exact"),
+    "Clip": Fact("exact", curve="bent"),
+    "Concat": Fact("copied", moves_signs=True),
+    "Conv": Fact("summed", macs=layer_macs),
+    "ConvTranspose": Fact("summed", macs=transposed_macs),
+    "Cos": Fact("approximate"),
+    "DequantizeLinear": Fact("exact"),
+    "Div": Fact("exact", curve="affine", broadcasts=True),
+    "Dropout": Fact("same"),
+    "Elu": Fact("approximate"),
+    "Equal": Fact("exact", broadcasts=True, commutes=True),
+    "Erf": Fact("approximate"),
+    "Exp": Fact("approximate"),
+    "Expand": Fact("copied"),
+    "Flatten": Fact("rearranged", moves_signs=True),
+    "Floor": Fact("exact"),
+    "Gather": Fact("copied"),
+    "Gemm": Fact("summed", macs=product_macs),
+    "GlobalAveragePool": Fact("summed"),
+    "GlobalMaxPool": Fact("chosen"),
+    "Greater": Fact("exact", broadcasts=True),
+    "GreaterOrEqual": Fact("exact", broadcasts=True),
+    "HardSigmoid": Fact("approximate"),
+    "HardSwish": Fact("approximate"),
+    "Identity": Fact("same", moves_signs=True, curve="affine"),
+    "InstanceNormalization": Fact("summed"),
+    "LayerNormalization": Fact("summed"),
+    "LeakyRelu": Fact("exact"),
+    "Less": Fact("exact", broadcasts=True),
+    "LessOrEqual": Fact("exact", broadcasts=True),
+    "Log": Fact("approximate"),
+    "LogSoftmax": Fact("summed"),
+    "MatMul": Fact("summed", macs=product_macs),
+    "Max": Fact("exact", broadcasts=True, commutes=True),
+    "MaxPool": Fact("chosen", moves_signs=True),
+    "Min": Fact("exact", broadcasts=True, commutes=True),
+    "Mul": Fact("exact", curve="affine", broadcasts=True, commutes=True),
+    "Multinomial": Fact("random"),
+    "Neg": Fact("exact", curve="affine"),
+    "Not": Fact("exact"),
+    "Or": Fact("exact", broadcasts=True, commutes=True),
+    "PRelu": Fact("exact", broadcasts=True),
+    "Pad": Fact("copied", moves_signs=True),
+    "Pow": Fact("approximate", broadcasts=True),
+    "RandomNormalLike": Fact("random"),
+    "RandomUniformLike": Fact("random"),
+    "ReduceMax": Fact("chosen"),
+    "ReduceMean": Fact("summed"),
+    "ReduceMin": Fact("chosen"),
+    "ReduceProd": Fact("summed"),
+    "ReduceSum": Fact("summed"),
+    "Relu": Fact("exact", curve="bent"),
+    "Reshape": Fact("rearranged", moves_signs=True),
+    "Round": Fact("exact"),
+    "Shape": Fact("counted"),
+    "Sigmoid": Fact("approximate"),
+    "Sign": Fact("exact"),
+    "Sin": Fact("approximate"),
+    "Slice": Fact("copied", moves_signs=True),
+    "Softmax": Fact("summed"),
+    "Softplus": Fact("approximate"),
+    "Softsign": Fact("approximate"),
+    "Split": Fact("copied"),
+    "Sqrt": Fact("exact"),
+    "Squeeze": Fact("rearranged", moves_signs=True),
+    "Sub": Fact("exact", curve="affine", broadcasts=True),
+    "Sum": Fact("summed", broadcasts=True, commutes=True),
+    "Tanh": Fact("approximate"),
+    "Transpose": Fact("rearranged", moves_signs=True),
+    "Unsqueeze": Fact("rearranged", moves_signs=True),
+    "Where": Fact("exact", broadcasts=True),
+    "Xor": Fact("exact", broadcasts=True, commutes=True),
+}
+"""By the operator's type."""
+
+
+def fact_of(node: OnnxNode) -> Fact | None:
+    """The fact about a node's operator; None for one of another domain or without a fact."""
+    return FACTS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+
+
+def is_exact(node: OnnxNode) -> bool:
+    """Whether every engine computes the same bits from the same operands."""
+    fact = fact_of(node)
+    return fact is not None and fact.result in _SAME_BITS
+
+
+def moves_signs(node: OnnxNode) -> bool:
+    """Whether it gives signs if its first operand is signs."""
+    fact = fact_of(node)
+    return fact is not None and fact.moves_signs
+
+
+def with_result(*results: Result) -> frozenset[str]:
+    """The operators whose elements come about in one of these ways."""
+    return frozenset(name for name, fact in FACTS.items() if fact.result in results)
+
+
+RESHAPES: Final = with_result("rearranged")
+"""Operators that change the places of elements, and nothing else."""
+KEEPS_ELEMENTS: Final = with_result("same", "rearranged")
+"""Operators whose result has the elements of the first operand, each once."""
+MOVES_SIGNS: Final = frozenset(name for name, fact in FACTS.items() if fact.moves_signs)
+"""Operators that make signs of signs."""
+MOVES_SIGNS_IN_ANY_FORM: Final = MOVES_SIGNS & with_result("same", "rearranged", "chosen")
+"""Those with no other operand that holds signs: they mean the same whatever two numbers stand for
+-1 and +1, the larger one for +1."""
+BROADCASTS: Final = frozenset(name for name, fact in FACTS.items() if fact.broadcasts)
+"""Elementwise operators whose operands are broadcast to one shape."""
+COMMUTES: Final = frozenset(name for name, fact in FACTS.items() if fact.commutes)
+"""Operators whose two operands can change places."""
+MONOTONE: Final = frozenset(name for name, fact in FACTS.items() if fact.curve)
+"""Elementwise operators that are monotone on each channel of the one operand that varies."""
+BENDS: Final = frozenset(name for name, fact in FACTS.items() if fact.curve == "bent")
+"""Those that are not affine: a threshold can stand for them, the limit of a noise cannot."""
+LAYERS: Final = frozenset(name for name, fact in FACTS.items() if fact.macs)
+"""Operators that multiply by weights, or two activations with each other."""

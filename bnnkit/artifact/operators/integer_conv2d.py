@@ -1,0 +1,33 @@
+"""IntegerConv2d(x, weight, zero_point): exact sums of pixels less their zero point."""
+
+from typing import Any
+
+import numpy as np
+
+from bnnkit.artifact.operators.convolution import CONVOLUTION, GEOMETRY, convolve
+from bnnkit.artifact.operators.macs import layer_macs
+from bnnkit.artifact.operators.operator import Array, Operator
+
+
+def _reference(x: Array, weight: Array, zero_point: Array, **attributes: Any) -> tuple[Array]:
+    pixels = x.astype(float) - zero_point
+    return (convolve(pixels, weight.astype(float), **attributes).astype(np.int32),)
+
+
+INTEGER_CONV2D = Operator(
+    name="IntegerConv2d",
+    inputs=("x", "weight", "zero_point"),
+    attributes=CONVOLUTION,
+    body=f"""
+  x_real = Cast <to: int = 1> (x)
+  z_real = Cast <to: int = 1> (zero_point)
+  w_real = Cast <to: int = 1> (weight)
+  difference = Sub (x_real, z_real)
+  sum = Conv <{GEOMETRY}> (difference, w_real)
+  y = Cast <to: int = 6> (sum)
+""",
+    reference=_reference,
+    takes="numbers",
+    gives="sums",
+    macs=layer_macs,
+)

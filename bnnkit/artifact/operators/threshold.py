@@ -1,0 +1,22 @@
+"""Threshold(sum, threshold): +1 where sum >= threshold."""
+
+from bnnkit.artifact.operators.operator import Array, Operator
+from bnnkit.artifact.operators.sign_codes import PLUS_AND_MINUS, sign_codes
+
+
+def _reference(total: Array, threshold: Array) -> tuple[Array]:
+    return (sign_codes(total >= threshold),)
+
+
+THRESHOLD = Operator(
+    name="Threshold",
+    inputs=("sum", "threshold"),
+    body=f"""
+  {PLUS_AND_MINUS}
+  is_plus = GreaterOrEqual (sum, threshold)
+  y = Where (is_plus, plus, minus)
+""",
+    reference=_reference,
+    takes="sums",
+    gives="signs",
+)

@@ -1,0 +1,68 @@
+"""Which signs of an artifact hang on how real numbers are rounded.
+
+Sums of integers are exact, and so are operators that move, choose or compare numbers or round each
+of them once (`facts.is_exact`): signs behind them are the same bits in every engine. A sum of real
+numbers (a float convolution, an average) rounds after each addition, and engines add in different
+orders: the sign of a number next to zero may then differ. Torch may round elementwise operations
+differently too, so for torch every sign of a real number counts. A noisy sign of a sum counts for
+neither: its input is the sum as a real number.
+"""
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators import gives_sums, is_sign_of_reals
+from bnnkit.artifact.operators.facts import is_exact
+from bnnkit.artifact.reference import signs_of
+
+_BEFORE_NOISE = {"Cast", "Identity", "MaxPool", "Mul"}
+"""Not a fact about these operators, but the form in which the exporter writes a noisy sign of a
+sum (export/passes/compare_with_noise.py): cast, pooled, multiplied by -1 or +1. Torch draws such a
+sign by its exact law; it rounds the input of any other."""
+
+
+def signs_that_engines_may_round(model: onnx.ModelProto) -> dict[str, str]:
+    """The signs of real numbers that were summed: name of the signs to name of the numbers."""
+    computed = {value.name for value in model.graph.input}
+    summed: set[str] = set()
+    rounded = {}
+    for node in model.graph.node:
+        if computed.isdisjoint(node.input):
+            continue
+        computed.update(node.output)
+        if is_sign_of_reals(node):
+            if node.input[0] in summed:
+                rounded[node.output[0]] = node.input[0]
+        elif node.domain != DOMAIN and (not is_exact(node) or summed.intersection(node.input)):
+            summed.update(node.output)
+    return rounded
+
+
+def signs_that_torch_may_round(model: onnx.ModelProto) -> set[str]:
+    """The signs of real numbers, pooled or reshaped or not."""
+    signs, integers = set(signs_of(model)), _integers(model)
+    rounded: set[str] = set()
+    for node in model.graph.node:
+        moves_signs = node.domain != DOMAIN and node.output[0] in signs
+        rounds = is_sign_of_reals(node) and node.input[0] not in integers
+        if rounds or (moves_signs and node.input[0] in rounded):
+            rounded.add(node.output[0])
+    return rounded
+
+
+def _integers(model: onnx.ModelProto) -> set[str]:
+    """The values that are sums, their maxima and negatives, as real numbers or not."""
+    sides = {
+        tensor.name
+        for tensor in model.graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT
+        and (np.abs(numpy_helper.to_array(tensor)) == 1).all()
+    }
+    integers: set[str] = set()
+    for node in model.graph.node:
+        keeps = node.op_type in _BEFORE_NOISE and node.input[0] in integers
+        if gives_sums(node) or (keeps and sides.issuperset(node.input[1:])):
+            integers.add(node.output[0])
+    return integers
