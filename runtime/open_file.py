@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 
 from bnnkit.artifact.check import check
 from bnnkit.errors import ArtifactError, BnnkitError
-from bnnkit.runtime.from_tflite import is_tflite, to_model
+from bnnkit.runtime.from_tflite import from_tflite, is_tflite
 
 
 def read_bytes(path: Path | str) -> bytes:
@@ -56,7 +56,7 @@ def read_with_source(path: Path | str) -> tuple[onnx.ModelProto, bytes | None]:
 
 def _from_tflite(content: bytes, path: Path | str) -> onnx.ModelProto:
     try:
-        model = to_model(content)
+        model = from_tflite(content)
     except BnnkitError as error:
         raise type(error)(f"{path}: {error}") from error
     check(model, str(path))

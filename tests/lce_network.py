@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
 from bnnkit.artifact.check import check
 from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
-from bnnkit.runtime.from_tflite import to_model
-from bnnkit.tflite.options import Options
+from bnnkit.runtime.from_tflite import from_tflite
+from bnnkit.tflite.fields import Options
+from bnnkit.tflite.network import Network, Operator, Quantization, Tensor
+from bnnkit.tflite.operators import default_options
 from bnnkit.tflite.schema import Builtin, TensorType
-from bnnkit.tflite.write import to_bytes
-from bnnkit.tflite.written import Network, Operator, Tensor
+from bnnkit.tflite.write import write
 
 Array = NDArray[Any]
 
@@ -39,7 +39,8 @@ class Net:
     def value(self, shape: Sequence[int], dtype: Any = np.float32, scale: Any = None) -> int:
         """A tensor that is computed; gives its index."""
         kind, name = TYPES[np.dtype(dtype)], f"t{len(self.tensors)}"
-        self.tensors.append(Tensor(name=name, type=kind, shape=tuple(shape), scale=scale))
+        tensor = Tensor(name=name, type=kind, shape=tuple(shape), quantization=_quantized(scale))
+        self.tensors.append(tensor)
         return len(self.tensors) - 1
 
     def constant(self, array: Any, dtype: Any = np.int32, scale: Any = None) -> int:
@@ -50,7 +51,7 @@ class Net:
             type=TYPES[array.dtype],
             shape=array.shape,
             data=array.tobytes(),
-            scale=scale,
+            quantization=_quantized(scale),
         )
         self.tensors.append(tensor)
         return len(self.tensors) - 1
@@ -61,15 +62,13 @@ class Net:
         inputs: Sequence[int],
         *outputs: int,
         options: Options | None = None,
-        **custom: int,
     ) -> int:
         """An operator; gives the index of its first output."""
         operator = Operator(
             code=code,
             inputs=tuple(inputs),
             outputs=outputs,
-            options=options,
-            custom_options=bytes(flexbuffers.Dumps(custom)) if custom else b"",
+            options=options or default_options(code),
         )
         self.operators.append(operator)
         return outputs[0]
@@ -82,7 +81,7 @@ class Net:
 
     def content(self, *outputs: int, inputs: Sequence[int] | None = None) -> bytes:
         """The file."""
-        return to_bytes(
+        return write(
             Network(
                 tensors=tuple(self.tensors),
                 operators=tuple(self.operators),
@@ -92,9 +91,13 @@ class Net:
         )
 
 
+def _quantized(scale: float | None) -> Quantization | None:
+    return None if scale is None else Quantization(scale=(scale,))
+
+
 def outputs_of(content: bytes, images: Array) -> list[tuple[Array, ...]]:
     """What the reference and the runtime give for a file."""
-    model = to_model(content)
+    model = from_tflite(content)
     check(model, "made by hand")
     result = Model(model).run(images)
     return [

@@ -9,13 +9,13 @@ from flatbuffers import flexbuffers
 
 import bnnkit.runtime as rt
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
-from bnnkit.runtime.from_tflite import to_model
-from bnnkit.tflite import options
+from bnnkit.runtime.from_tflite import from_tflite
 from bnnkit.tflite.flatbuffer import Buffer
 from bnnkit.tflite.flexbuffer import read_map
+from bnnkit.tflite.network import Network, Operator, Tensor
 from bnnkit.tflite.schema import Builtin, TensorType
-from bnnkit.tflite.write import to_bytes
-from bnnkit.tflite.written import Network, Operator, Tensor
+from bnnkit.tflite.slots import ModelSlot, OperatorSlot, SubGraphSlot
+from bnnkit.tflite.write import write
 
 LCE = Path(__file__).parent / "data" / "lce"
 SHAPE = (1, 4, 4, 32)
@@ -68,7 +68,13 @@ def network(
     outputs: tuple[int, ...] | None = None,
 ) -> Network:
     last = (len(tensors) - 1,) if outputs is None else outputs
-    return Network(tensors=tuple(tensors), operators=tuple(operators), inputs=inputs, outputs=last)
+    return Network(
+        tensors=tuple(tensors),
+        operators=tuple(operators),
+        inputs=inputs,
+        outputs=last,
+        description="bnnkit 0",
+    )
 
 
 def test_every_builtin_has_its_name() -> None:
@@ -144,7 +150,7 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
             [QUANTIZE, operator("LceBMaxPool2d", 1, 2, custom=flex({**POOL, "padding": "SAME"}))],
         ),
         ArtifactError,
-        "no whole number",
+        "not an integer",
     ),
     "cycle": (
         network(
@@ -206,18 +212,6 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
         ArtifactError,
         "operator 0 refer to tensor 7 of 2",
     ),
-    "options of another operator": (
-        network(
-            [real("x"), real("y")],
-            [
-                Operator(
-                    code=Builtin.MAX_POOL_2D, inputs=(0,), outputs=(1,), options=options.SOFTMAX
-                )
-            ],
-        ),
-        ArtifactError,
-        r"operator 0 \(MAX_POOL_2D\): expected options of type 5, got type 9",
-    ),
     "axes that are no whole numbers": (
         unaligned(Builtin.MEAN, (1, 32), [1.0, 2.0]),
         ArtifactError,
@@ -270,8 +264,22 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
 def test_what_is_wrong_is_said(name: str) -> None:
     bad, kind, message = BAD[name]
     with pytest.raises(kind, match=message) as raised:
-        to_model(to_bytes(bad))
+        from_tflite(write(bad))
     assert "\n" not in str(raised.value)
+
+
+def test_options_of_another_operator() -> None:
+    content = bytearray(
+        write(network([real("x"), real("y")], [operator(Builtin.MAX_POOL_2D, 0, 1)]))
+    )
+    (graph,) = Buffer(bytes(content)).root().tables(ModelSlot.SUBGRAPHS, lambda table: table)
+    (pool,) = graph.tables(SubGraphSlot.OPERATORS, lambda table: table)
+    place = pool.place(OperatorSlot.OPTIONS_TYPE)
+    assert place is not None
+    content[place] = 9
+    message = r"operator 0 \(MAX_POOL_2D\): expected options of type 5, got type 9"
+    with pytest.raises(ArtifactError, match=message):
+        from_tflite(bytes(content))
 
 
 def test_parts_that_lie_over_each_other() -> None:

@@ -14,7 +14,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import GivenUniforms, Uniforms, Variant, to_tflite
 from bnnkit.export.tflite.uniforms import RANDOM
 from bnnkit.runtime import Model
-from bnnkit.runtime.from_tflite import to_model
+from bnnkit.runtime.from_tflite import from_tflite
 
 
 @pytest.mark.parametrize("groups", [1, 3])
@@ -32,7 +32,7 @@ def test_network(
     model = a.model((channels, 8, 7), out)
     images = normal((batch, channels, 8, 7))
     expected = Reference(model).run(images)[0]
-    again = to_model(to_tflite(model, batch=batch).content)
+    again = from_tflite(to_tflite(model, batch=batch).content)
     check(again, "again.tflite")
     nhwc = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     for found in (Reference(again).run(nhwc)[0], Model(again).run(nhwc)):
@@ -46,7 +46,7 @@ def test_variants(variant: Variant) -> None:
     signs = a.binary_conv2d(a.sign("x"), channels, 33, 3, pads=(1, 1, 1, 1), thresholds=True)
     model = a.model((channels, 6, 6), a.binary_conv2d(signs, 33, 5, 3, thresholds=False))
     images = normal((2, channels, 6, 6))
-    again = to_model(to_tflite(model, variant=variant).content)
+    again = from_tflite(to_tflite(model, variant=variant).content)
     nhwc = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     found = Model(again).run(nhwc)
     assert isinstance(found, np.ndarray)
@@ -61,7 +61,7 @@ def test_sampled_files_are_named(variant: Variant, uniforms: Uniforms) -> None:
     model, _ = noisy_digits_like()
     content = to_tflite(model, variant=variant, uniforms=uniforms).content
     with pytest.raises(UnsupportedError, match=r"a sampled TFLite file .* runs the \.onnx"):
-        to_model(content)
+        from_tflite(content)
 
 
 def _as_artifact(found: NDArray[Any], expected: NDArray[Any]) -> NDArray[Any]:

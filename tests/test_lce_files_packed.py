@@ -1,7 +1,5 @@
 """Packed signs of TFLite files that are joined, parted, cut and padded: LCE's own words."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from artifacts import Artifact
@@ -11,9 +9,8 @@ from tflite_runs import needs_lce, normal, to_nhwc
 from bnnkit.artifact.reference import Reference, signs_of
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import Variant, to_tflite
-from bnnkit.runtime.from_tflite import to_model
-from bnnkit.tflite import options
-from bnnkit.tflite.options import Options
+from bnnkit.runtime.from_tflite import from_tflite
+from bnnkit.tflite.options import ConcatenationOptions, SplitOptions, StridedSliceOptions
 from bnnkit.tflite.outputs import packed_tensors
 from bnnkit.tflite.read import read
 from bnnkit.tflite.schema import Builtin
@@ -42,10 +39,10 @@ def test_concatenation(channels: int, axis: int) -> None:
     signs = net.signs(net.input)
     shape = [2, 4, 3, -(-channels // 32)]
     shape[axis] *= 2
-    opposite = net.add(Builtin.NEG, [net.input], net.value(images.shape), options=options.NEG)
+    opposite = net.add(Builtin.NEG, [net.input], net.value(images.shape))
     parts = [signs, net.signs(opposite)]
     joined = net.value(shape, WORDS)
-    net.add(Builtin.CONCATENATION, parts, joined, options=options.concatenation(axis))
+    net.add(Builtin.CONCATENATION, parts, joined, options=ConcatenationOptions(axis=axis))
     real = net.value((*shape[:3], channels if axis in (1, 2) else 32 * shape[3]))
     content = net.content(joined, net.add("LceDequantize", [joined], real))
     if axis in (3, -1) and channels % 32:
@@ -62,9 +59,7 @@ def test_split(channels: int, axis: int) -> None:
     shape = [2, 4, 2, -(-channels // 32)]
     shape[axis] //= 2
     parts = net.value(shape, WORDS), net.value(shape, WORDS)
-    net.add(
-        Builtin.SPLIT, [net.constant(axis), signs], *parts, options=Options(35, ((0, "Int32", 2),))
-    )
+    net.add(Builtin.SPLIT, [net.constant(axis), signs], *parts, options=SplitOptions(num_splits=2))
     assert_as_in_lce(net.content(*parts, signs), images)
 
 
@@ -75,22 +70,38 @@ def test_split_into_parts_of_given_sizes() -> None:
     signs = net.signs(net.input)
     parts = net.value((1, 2, 2, 1), WORDS), net.value((1, 2, 2, 3), WORDS)
     inputs = [signs, net.constant([1, -1]), net.constant(3)]
-    net.add(Builtin.SPLIT_V, inputs, *parts, options=Options(79, ((0, "Int32", 2),)))
+    net.add(Builtin.SPLIT_V, inputs, *parts, options=SplitOptions(num_splits=2))
     assert_as_in_lce(net.content(*parts), images)
 
 
-CUTS: dict[str, tuple[list[list[int]], dict[int, int], tuple[int, ...]]] = {
-    "strides": ([[0, 1, 0, 0], [2, 4, 3, 2], [1, 2, 1, 1]], {}, (2, 2, 3, 2)),
-    "backwards": ([[0, 3, 2, 0], [2, 0, -4, 2], [1, -1, -2, 1]], {}, (2, 3, 2, 2)),
-    "masks": ([[0, 1, 1, 1], [0, 0, 2, 0], [1, 1, 1, 1]], {0: 1, 1: 11}, (2, 3, 1, 1)),
+CUTS: dict[str, tuple[list[list[int]], StridedSliceOptions, tuple[int, ...]]] = {
+    "strides": ([[0, 1, 0, 0], [2, 4, 3, 2], [1, 2, 1, 1]], StridedSliceOptions(), (2, 2, 3, 2)),
+    "backwards": (
+        [[0, 3, 2, 0], [2, 0, -4, 2], [1, -1, -2, 1]],
+        StridedSliceOptions(),
+        (2, 3, 2, 2),
+    ),
+    "masks": (
+        [[0, 1, 1, 1], [0, 0, 2, 0], [1, 1, 1, 1]],
+        StridedSliceOptions(begin_mask=1, end_mask=11),
+        (2, 3, 1, 1),
+    ),
     "backwards to the end": (
         [[0, 0, 2, 0], [2, 0, 0, 2], [1, -1, -1, 1]],
-        {0: 2, 1: 6},
+        StridedSliceOptions(begin_mask=2, end_mask=6),
         (2, 4, 3, 2),
     ),
-    "ellipsis": ([[0, 1], [0, 2], [1, 1]], {2: 1}, (2, 4, 3, 1)),
-    "one row": ([[0, -2, 0, 0], [2, 0, 3, 2], [1, 1, 1, 1]], {4: 2}, (2, 3, 2)),
-    "new axis": ([[0, 0, 0], [2, 0, 4], [1, 1, 1]], {3: 2}, (2, 1, 4, 3, 2)),
+    "ellipsis": ([[0, 1], [0, 2], [1, 1]], StridedSliceOptions(ellipsis_mask=1), (2, 4, 3, 1)),
+    "one row": (
+        [[0, -2, 0, 0], [2, 0, 3, 2], [1, 1, 1, 1]],
+        StridedSliceOptions(shrink_axis_mask=2),
+        (2, 3, 2),
+    ),
+    "new axis": (
+        [[0, 0, 0], [2, 0, 4], [1, 1, 1]],
+        StridedSliceOptions(new_axis_mask=2),
+        (2, 1, 4, 3, 2),
+    ),
 }
 
 
@@ -99,17 +110,16 @@ CUTS: dict[str, tuple[list[list[int]], dict[int, int], tuple[int, ...]]] = {
 @pytest.mark.parametrize("name", CUTS)
 @pytest.mark.parametrize("is_packed", [True, False])
 def test_strided_slice(name: str, channels: int, is_packed: bool) -> None:
-    numbers, masks, shape = CUTS[name]
+    numbers, options, shape = CUTS[name]
     depth = channels if is_packed else 2
     images = normal((2, 4, 3, depth))
     net = Net(images.shape)
     source = net.signs(net.input) if is_packed else net.input
-    fields: Any = tuple((slot, "Int32", mask) for slot, mask in masks.items())
     net.add(
         Builtin.STRIDED_SLICE,
         [source, *(net.constant(array) for array in numbers)],
         cut := net.value(shape, WORDS if is_packed else np.float32),
-        options=Options(32, fields),
+        options=options,
     )
     assert_as_in_lce(net.content(cut), images)
 
@@ -118,10 +128,11 @@ def test_slice_with_offsets_is_named() -> None:
     net = Net((1, 4, 3, 2))
     arrays = [net.constant(array) for array in ([0, 1, 0, 0], [1, 2, 3, 2], [1, 1, 1, 1])]
     cut = net.value((1, 2, 3, 2))
-    fields = Options(32, ((5, "Bool", True),))
-    net.add(Builtin.STRIDED_SLICE, [net.input, *arrays], cut, options=fields)
+    net.add(
+        Builtin.STRIDED_SLICE, [net.input, *arrays], cut, options=StridedSliceOptions(offset=True)
+    )
     with pytest.raises(UnsupportedError, match="the option offset"):
-        to_model(net.content(cut))
+        from_tflite(net.content(cut))
 
 
 def padded(channels: int, word: int) -> bytes:
@@ -130,7 +141,7 @@ def padded(channels: int, word: int) -> bytes:
     inputs = [net.signs(net.input), net.constant([[0, 0], [1, 0], [0, 2], [0, 0]])]
     inputs.append(net.constant([word]))
     target = net.value((2, 5, 5, words), WORDS)
-    return net.content(net.add(Builtin.PADV2, inputs, target, options=options.PADV2))
+    return net.content(net.add(Builtin.PADV2, inputs, target))
 
 
 @needs_lce
@@ -141,7 +152,7 @@ def test_pad(channels: int, word: int) -> None:
 
 def test_pad_that_sets_unused_bits_is_named() -> None:
     with pytest.raises(UnsupportedError, match="would set unused bits of the words of 33"):
-        to_model(padded(33, -1))
+        from_tflite(padded(33, -1))
 
 
 @pytest.mark.parametrize("variant", ["lce", "builtin"])
@@ -187,10 +198,10 @@ def test_every_packed_tensor_is_told() -> None:
     words = net.signs(net.input)
     numbers = [net.constant(array) for array in ([0, 1, 0, 0], [1, 4, 4, 2], [1, 1, 1, 1])]
     cut = net.value((1, 3, 4, 2), WORDS)
-    net.add(Builtin.STRIDED_SLICE, [words, *numbers], cut, options=Options(32, ()))
+    net.add(Builtin.STRIDED_SLICE, [words, *numbers], cut)
     real = net.add("LceDequantize", [cut], net.value((1, 3, 4, 64)))
     content = net.content(real)
-    signs = {name for name in signs_of(to_model(content)) if "/" not in name}
+    signs = {name for name in signs_of(from_tflite(content)) if "/" not in name}
     assert packed_tensors(read(content)).keys() == signs
 
 
@@ -203,4 +214,4 @@ def test_constants_with_a_scale_are_not_added_up(code: Builtin) -> None:
     real = net.add(Builtin.DEQUANTIZE, [total], net.value((4,)))
     out = net.add(Builtin.ADD, [net.input, real], net.value((1, 4)))
     with pytest.raises(UnsupportedError, match="constants that stand for themselves"):
-        to_model(net.content(out))
+        from_tflite(net.content(out))

@@ -16,10 +16,17 @@ from tflite_runs import VARIANTS, assert_equal_in_lce, needs_lce, normal, open_f
 
 from bnnkit.artifact.bits import pack_signs
 from bnnkit.export.tflite import Variant, to_tflite
-from bnnkit.export.tflite.about import about
 from bnnkit.export.tflite.lce_operators import pack_words
 from bnnkit.export.tflite.zero_padding import outside_sums
-from bnnkit.tflite import lce_options
+from bnnkit.tflite.flexbuffer import write_map
+from bnnkit.tflite.lce_options import (
+    LceBconv2dOptions,
+    LceBMaxPool2dOptions,
+    LceOptions,
+    from_map,
+    to_map,
+)
+from bnnkit.tflite.metadata import to_entries
 from bnnkit.tflite.schema import Builtin, Padding, TensorType
 from bnnkit.tflite.window import Window
 
@@ -89,7 +96,7 @@ def test_the_file_says_what_the_artifact_says(make: Any, variant: Variant) -> No
 
 
 def test_the_metadata_of_an_artifact_without_any() -> None:
-    assert about(digits_like()[0]) == {"bnnkit": b"{}"}
+    assert to_entries({}) == {"bnnkit": b"{}"}
 
 
 @needs_lce
@@ -110,6 +117,10 @@ def test_constants_are_aligned() -> None:
 LCE_MADE = sorted((Path(__file__).parent / "data" / "lce").glob("*.tflite"))
 
 
+def written_again(options: LceOptions) -> bytes:
+    return write_map(to_map(options))
+
+
 def options_of(content: bytes, custom: str) -> set[bytes]:
     """The options of all operators of a kind."""
     _, found = read_by_schema(content)
@@ -123,28 +134,24 @@ def options_of(content: bytes, custom: str) -> set[bytes]:
 
 @needs_lce
 def test_options_are_those_of_the_converter() -> None:
-    """The same bytes, of every layer without an activation in the files that it made."""
+    """The same bytes, of every layer in the files that it made."""
     n_layers = 0
     for path in LCE_MADE:
         for written in options_of(path.read_bytes(), "LceBconv2d"):
             found = flexbuffers.Loads(written)
-            window = Window(
-                kernel=(1, 1),
-                strides=(found["stride_height"], found["stride_width"]),
-                dilations=(found["dilation_height_factor"], found["dilation_width_factor"]),
-            )
-            padding, channels = Padding(found["padding"]), found["channels_in"]
-            pad_value = found["pad_values"]
-            ours = lce_options.bconv2d(window, padding, pad_value=pad_value, channels=channels)
-            if found["fused_activation_function"] == 0:
-                assert ours == written, path.name
-                n_layers += 1
+            options = from_map(LceBconv2dOptions, written)
+            assert to_map(options) == found
+            assert written_again(options) == written, path.name
+            n_layers += 1
     assert n_layers > 10
 
 
 def test_options_of_pools_are_as_long_as_those_of_the_converter() -> None:
     """None of the files that it made has one; the length is that of its test."""
-    assert len(lce_options.bmaxpool2d(Window(kernel=(3, 3)), Padding.VALID)) == 84
+    options = LceBMaxPool2dOptions(
+        padding=Padding.VALID, stride_width=1, stride_height=1, filter_width=3, filter_height=3
+    )
+    assert len(written_again(options)) == 84
 
 
 @pytest.mark.parametrize("channels", [1, 31, 32, 33, 64, 65, 96, 97])

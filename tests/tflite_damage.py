@@ -11,8 +11,9 @@ import numpy as np
 from lce_files import FILES
 from numpy.typing import NDArray
 
-from bnnkit.runtime.from_tflite import to_model
+from bnnkit.runtime.from_tflite import from_tflite
 from bnnkit.tflite.flatbuffer import Buffer, Table
+from bnnkit.tflite.slots import OperatorSlot
 
 Random = np.random.Generator
 _SIZES = {"b": 1, "B": 1, "?": 1, "H": 2, "i": 4, "I": 4, "f": 4, "q": 8, "Q": 8}
@@ -56,7 +57,7 @@ def _recorded(layout: Layout) -> Iterator[None]:
 
     def options(self: Table, slot: int) -> bytes:
         start, length = self._vector(slot, 1)
-        if 8 < length < 1000:  # longer than a name, shorter than a constant
+        if length and slot == OperatorSlot.CUSTOM_OPTIONS:
             layout.custom.append((start, start + length))
         return raw(self, slot)
 
@@ -72,7 +73,7 @@ def layout_of(path: Path) -> Layout:
     """Of a good file."""
     layout = Layout()
     with _recorded(layout):
-        to_model(path.read_bytes())
+        from_tflite(path.read_bytes())
     return layout
 
 

@@ -9,12 +9,17 @@ import numpy as np
 from lce_network import Net
 
 from bnnkit.errors import BnnkitError
-from bnnkit.runtime.from_tflite import to_model
-from bnnkit.tflite import options
-from bnnkit.tflite.options import Options
-from bnnkit.tflite.schema import Builtin
+from bnnkit.runtime.from_tflite import from_tflite
+from bnnkit.tflite.lce_options import LceBconv2dOptions, LceBMaxPool2dOptions
+from bnnkit.tflite.options import (
+    Conv2DOptions,
+    Pool2DOptions,
+    ReducerOptions,
+    TransposeConvOptions,
+)
+from bnnkit.tflite.schema import Activation, Builtin, Padding
 
-DROPS_AXES = Options(27, ((0, "Bool", False),))
+DROPS_AXES = ReducerOptions(keep_dims=False)
 """Of MEAN and SUM."""
 
 
@@ -22,12 +27,8 @@ def _square(size: int, outputs: int = 1) -> tuple[Net, int]:
     """A column plus a row: a map (1, S, S, 1) of an input of S numbers."""
     net = Net((1, size, 1, 1))
     target = net.constant([1, 1, size, 1])
-    row = net.add(
-        Builtin.RESHAPE, [net.input, target], net.value((1, 1, size, 1)), options=options.RESHAPE
-    )
-    added = net.add(
-        Builtin.ADD, [net.input, row], net.value((1, size, size, 1)), options=options.ADD
-    )
+    row = net.add(Builtin.RESHAPE, [net.input, target], net.value((1, 1, size, 1)))
+    added = net.add(Builtin.ADD, [net.input, row], net.value((1, size, size, 1)))
     return net, added
 
 
@@ -63,26 +64,15 @@ def chain(size: int) -> bytes:
 def pooling(size: int) -> bytes:
     """A window that grows with the map."""
     net, place = _square(size)
-    fields = Options(
-        5,
-        (
-            (0, "Int8", 0),
-            (1, "Int32", 1),
-            (2, "Int32", 1),
-            (3, "Int32", max(size // 8, 1)),
-            (4, "Int32", max(size // 8, 1)),
-        ),
-    )
+    window = max(size // 8, 1)
+    fields = Pool2DOptions(stride_w=1, stride_h=1, filter_width=window, filter_height=window)
     pooled = net.add(Builtin.MAX_POOL_2D, [place], net.value((1, size, size, 1)), options=fields)
     return net.content(pooled)
 
 
 def average(size: int) -> bytes:
     net, place = _square(size)
-    fields = Options(
-        5,
-        ((0, "Int8", 0), (1, "Int32", 1), (2, "Int32", 1), (3, "Int32", 9), (4, "Int32", 9)),
-    )
+    fields = Pool2DOptions(stride_w=1, stride_h=1, filter_width=9, filter_height=9)
     target = net.value((1, size, size, 1))
     return net.content(net.add(Builtin.AVERAGE_POOL_2D, [place], target, options=fields))
 
@@ -94,11 +84,13 @@ def binary_pooling(size: int) -> bytes:
         "LceBMaxPool2d",
         [net.signs(place)],
         pooled,
-        padding=0,
-        stride_width=1,
-        stride_height=1,
-        filter_width=9,
-        filter_height=9,
+        options=LceBMaxPool2dOptions(
+            padding=Padding.SAME,
+            stride_width=1,
+            stride_height=1,
+            filter_width=9,
+            filter_height=9,
+        ),
     )
     place = net.value((1, 1))
     real = net.add("LceDequantize", [pooled], net.value((1, size, size, 1)))
@@ -109,9 +101,7 @@ def binary_pooling(size: int) -> bytes:
 def _convolution(size: int, kernel: int, channels: int) -> bytes:
     net, place = _square(size)
     weight = net.constant(np.zeros((channels, kernel, kernel, 1)), np.float32)
-    fields = Options(
-        1, ((0, "Int8", 0), (1, "Int32", 1), (2, "Int32", 1), (4, "Int32", 1), (5, "Int32", 1))
-    )
+    fields = Conv2DOptions(stride_w=1, stride_h=1)
     target = net.value((1, size, size, channels))
     return net.content(net.add(Builtin.CONV_2D, [place, weight, -1], target, options=fields))
 
@@ -133,14 +123,16 @@ def binary_convolution(size: int) -> bytes:
         "LceBconv2d",
         [net.signs(place), filters, *numbers, -1],
         real,
-        channels_in=1,
-        dilation_height_factor=1,
-        dilation_width_factor=1,
-        fused_activation_function=0,
-        pad_values=1,
-        padding=0,
-        stride_height=1,
-        stride_width=1,
+        options=LceBconv2dOptions(
+            channels_in=1,
+            dilation_height_factor=1,
+            dilation_width_factor=1,
+            fused_activation_function=Activation.NONE,
+            pad_values=1,
+            padding=Padding.SAME,
+            stride_height=1,
+            stride_width=1,
+        ),
     )
     return net.content(real)
 
@@ -174,7 +166,7 @@ def transposed_convolution(size: int) -> bytes:
     net = Net((1, 9, 9, 1))
     weight = net.constant(np.zeros((1, 1, 1, 1)), np.float32)
     shape = (1, 9 * size, 9 * size, 1)
-    fields = Options(49, ((0, "Int8", 0), (1, "Int32", size), (2, "Int32", size)))
+    fields = TransposeConvOptions(stride_w=size, stride_h=size)
     places = [net.constant(shape), weight, net.input]
     return net.content(net.add(Builtin.TRANSPOSE_CONV, places, net.value(shape), options=fields))
 
@@ -194,7 +186,7 @@ def outer_product_of_constants(size: int) -> bytes:
     net = Net((1, 1))
     rows = net.constant(np.ones((size, 1)), np.float32)
     columns = net.constant(np.ones((1, size)), np.float32)
-    product = net.add(Builtin.MUL, [rows, columns], net.value((size, size)), options=options.MUL)
+    product = net.add(Builtin.MUL, [rows, columns], net.value((size, size)))
     place = net.value((size,))
     axes = net.constant([0])
     net.add(Builtin.MEAN, [product, axes], place, options=DROPS_AXES)
@@ -236,7 +228,7 @@ def largest(build: Callable[[int], bytes]) -> bytes:
 
 def _is_taken(content: bytes) -> bool:
     try:
-        to_model(content)
+        from_tflite(content)
     except BnnkitError:
         return False
     return True

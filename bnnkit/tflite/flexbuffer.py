@@ -1,10 +1,14 @@
-"""Options of Larq Compute Engine's operators: FlexBuffers, a map of names to whole numbers.
+"""FlexBuffers that hold a map of names to integers, as the options of LCE's operators do.
 
-Read with every offset checked, and nothing but such a map is taken.
+A map is read with every offset checked, and nothing else than such a map is accepted.
 
 References:
     https://flatbuffers.dev/internals/#flexbuffers
 """
+
+from collections.abc import Mapping
+
+from flatbuffers import flexbuffers
 
 from bnnkit.errors import ArtifactError
 
@@ -16,11 +20,21 @@ _LONGEST_KEY = 64
 _WIDTHS = (1, 2, 4, 8)
 
 
+def write_map(numbers: Mapping[str, int]) -> bytes:
+    """A map as a FlexBuffer; the keys are stored in the order of the mapping."""
+    builder = flexbuffers.Builder()
+    with builder.Map():
+        for key, value in numbers.items():
+            builder.Key(key)
+            builder.Int(value)
+    return bytes(builder.Finish())
+
+
 def read_map(data: bytes) -> dict[str, int]:
-    """The numbers of a map by name; of no bytes, none.
+    """The map in a FlexBuffer; an empty one if there are no bytes.
 
     Raises:
-        ArtifactError: It is damaged, or something else.
+        ArtifactError: The FlexBuffer is damaged, or is not such a map.
     """
     if not data:
         return {}
@@ -38,7 +52,7 @@ class _Map:
         end = len(self._data)
         width, kind = self._byte(end - 1), self._byte(end - 2)
         if kind >> 2 != _MAP or width not in _WIDTHS:
-            raise ArtifactError("the options are no map")
+            raise ArtifactError("the options are not a map")
         values = self._behind(end - 2 - width, width)
         width = _WIDTHS[kind & 3]
         count = self._number(values - width, width)
@@ -61,11 +75,11 @@ class _Map:
             position, width = self._behind(position, width), _WIDTHS[kind & 3]
             kind = (kind >> 2) - _INDIRECT_INT + _INT << 2
         if kind >> 2 not in (_INT, _UINT, _BOOL):
-            raise ArtifactError(f"the options hold a value of type {kind >> 2}, no whole number")
+            raise ArtifactError(f"the options hold a value of type {kind >> 2}, not an integer")
         return self._number(position, width, signed=kind >> 2 == _INT)
 
     def _behind(self, position: int, width: int) -> int:
-        """What the offset at a position refers to; offsets lead to the front."""
+        """The position that the offset at a position refers to; offsets point backwards."""
         return position - self._number(position, width)
 
     def _number(self, position: int, width: int, *, signed: bool = False) -> int:

@@ -1,50 +1,83 @@
-"""Options of Larq Compute Engine's operators: maps in the format FlexBuffers.
+"""Options of Larq Compute Engine's operators, which a file stores as maps (flexbuffer.py).
 
-The keys are in the order in which LCE's converter writes them, so the bytes are the same.
+The fields are in the order in which LCE's converter writes them, so the bytes are the same.
+
+References:
+    https://docs.larq.dev/compute-engine/operators/ and the sources of version 0.16.0.
 """
 
-from flatbuffers import flexbuffers
+from dataclasses import dataclass, fields
+from typing import TypeVar, get_type_hints
 
-from bnnkit.tflite.schema import Padding
-from bnnkit.tflite.window import Window
+from bnnkit.errors import ArtifactError, UnsupportedError
+from bnnkit.tflite.fields import Options, member_of
+from bnnkit.tflite.flexbuffer import read_map
+from bnnkit.tflite.schema import Activation, Padding
+
+Kind = TypeVar("Kind", bound="LceOptions")
 
 
-def bconv2d(window: Window, padding: Padding, *, pad_value: int, channels: int) -> bytes:
-    """Of LceBconv2d, without an activation.
+@dataclass(frozen=True, kw_only=True)
+class LceOptions(Options):
+    """Options that are stored as a map; every field is an integer and has to be present."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LceBconv2dOptions(LceOptions):
+    """LceBconv2d.
+
+    Attributes:
+        channels_in: Channels of the input, those of all groups together.
+        dilation_height_factor: Vertical dilation.
+        dilation_width_factor: Horizontal dilation.
+        fused_activation_function: Applied to the sums, before they are scaled.
+        pad_values: What SAME pads with, 0 or 1.
+        padding: SAME or VALID.
+        stride_height: Vertical stride.
+        stride_width: Horizontal stride.
+    """
+
+    channels_in: int
+    dilation_height_factor: int
+    dilation_width_factor: int
+    fused_activation_function: Activation = Activation.NONE
+    pad_values: int
+    padding: Padding
+    stride_height: int
+    stride_width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LceBMaxPool2dOptions(LceOptions):
+    """LceBMaxPool2d."""
+
+    padding: Padding
+    stride_width: int
+    stride_height: int
+    filter_width: int
+    filter_height: int
+
+
+def from_map(kind: type[Kind], data: bytes) -> Kind:
+    """The options that a map holds.
 
     Args:
-        window: Its pads are not looked at.
-        padding: SAME or VALID.
-        pad_value: What SAME pads with, 0 or 1.
-        channels: Of the input, all groups together.
+        kind: The options of the operator.
+        data: The map as a FlexBuffer.
+
+    Raises:
+        ArtifactError: The map is damaged, or lacks an option.
+        UnsupportedError: The map has an unknown option, or one has an unknown value.
     """
-    return _map(
-        channels_in=channels,
-        dilation_height_factor=window.dilations[0],
-        dilation_width_factor=window.dilations[1],
-        fused_activation_function=0,
-        pad_values=pad_value,
-        padding=int(padding),
-        stride_height=window.strides[0],
-        stride_width=window.strides[1],
-    )
+    found, names = read_map(data), [field.name for field in fields(kind)]
+    if missing := sorted(set(names) - found.keys()):
+        raise ArtifactError(f"the options lack {', '.join(missing)}")
+    if unknown := sorted(found.keys() - set(names)):
+        raise UnsupportedError(f"unknown options {', '.join(unknown)}")
+    types = get_type_hints(kind)
+    return kind(**{name: member_of(types[name], found[name], name) for name in names})
 
 
-def bmaxpool2d(window: Window, padding: Padding) -> bytes:
-    """Of LceBMaxPool2d."""
-    return _map(
-        padding=int(padding),
-        stride_width=window.strides[1],
-        stride_height=window.strides[0],
-        filter_width=window.kernel[1],
-        filter_height=window.kernel[0],
-    )
-
-
-def _map(**options: int) -> bytes:
-    builder = flexbuffers.Builder()
-    with builder.Map():
-        for key, value in options.items():
-            builder.Key(key)
-            builder.Int(value)
-    return bytes(builder.Finish())
+def to_map(options: LceOptions) -> dict[str, int]:
+    """The options as a map, in the order in which LCE's converter writes them."""
+    return {field.name: int(getattr(options, field.name)) for field in fields(options)}

@@ -1,90 +1,75 @@
-"""A TFLite network as plain data."""
+"""A TFLite network as plain data: what the reader gives and the writer takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.errors import ArtifactError
-from bnnkit.tflite.flatbuffer import Table
-from bnnkit.tflite.schema import Builtin, TensorType
+from bnnkit.tflite.fields import Options
+from bnnkit.tflite.schema import DTYPES, Builtin, TensorType
 
 ABSENT = -1
-"""In the place of an input that is left out."""
+"""Stands for an input that is left out."""
 
-DTYPES: dict[TensorType, str] = {
-    TensorType.FLOAT32: "<f4",
-    TensorType.FLOAT16: "<f2",
-    TensorType.INT32: "<i4",
-    TensorType.UINT8: "u1",
-    TensorType.INT64: "<i8",
-    TensorType.BOOL: "?",
-    TensorType.INT16: "<i2",
-    TensorType.INT8: "i1",
-}
+Kind = TypeVar("Kind", bound=Options)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class Quantization:
-    """What whole numbers stand for: scale * (q - zero_point).
+    """What the integers q of a tensor stand for: scale * (q - zero_point).
 
     Attributes:
-        scale: float32, one number or one for each channel.
-        zero_point: int64, as many.
-        axis: Of the channels.
+        scale: float32 numbers, one for the whole tensor or one for each channel.
+        zero_point: One for the whole tensor or one for each channel.
+        axis: The axis of the channels; 0 if there is one scale.
     """
 
-    scale: NDArray[np.float32]
-    zero_point: NDArray[np.int64]
-    axis: int
-
-    def equals(self, other: "Quantization") -> bool:
-        """Whether whole numbers stand for the same."""
-        return np.array_equal(self.scale, other.scale) and np.array_equal(
-            self.zero_point, other.zero_point
-        )
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...] = (0,)
+    axis: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class Tensor:
     """A value or a constant.
 
     Attributes:
-        name: As the file has it.
-        type: Of its elements.
+        name: For messages and tools.
+        type: Type of the elements.
         shape: With the batch.
-        data: The bytes of a constant; None for a value.
-        quantization: Of whole numbers that stand for others.
+        data: Elements of a constant, little-endian; empty for a value.
+        quantization: What integers stand for; None if they stand for themselves.
     """
 
     name: str
     type: TensorType
     shape: tuple[int, ...]
-    data: NDArray[np.uint8] | None
-    quantization: Quantization | None
+    data: bytes = b""
+    quantization: Quantization | None = None
 
     def array(self) -> NDArray[Any]:
         """The elements of a constant.
 
         Raises:
-            ArtifactError: There are not as many as the shape says.
+            ArtifactError: Their number is not what the shape says, or the tensor is a value.
         """
-        if self.data is None:
+        if not self.data:
             raise ArtifactError(f"the tensor {self.name!r} is computed, it must be constant")
         dtype = np.dtype(DTYPES[self.type])
         count = 1
         for size in self.shape:
             count *= size
-        if self.data.nbytes != count * dtype.itemsize:
+        if len(self.data) != count * dtype.itemsize:
             raise ArtifactError(
                 f"the constant {self.name!r} of shape {self.shape} is damaged: expected"
-                f" {count * dtype.itemsize} bytes, got {self.data.nbytes}"
+                f" {count * dtype.itemsize} bytes, got {len(self.data)}"
             )
-        array = np.frombuffer(self.data.tobytes(), dtype).astype(dtype.newbyteorder("="))
+        array = np.frombuffer(self.data, dtype).astype(dtype.newbyteorder("="))
         if array.dtype.kind == "f":
-            array[np.isnan(array)] = np.nan  # others raise warnings wherever they are converted
+            array[np.isnan(array)] = np.nan  # other NaNs raise warnings when they are converted
         return array.reshape(self.shape)
 
 
@@ -93,38 +78,39 @@ class Operator:
     """One step.
 
     Attributes:
-        index: In the file.
-        code: A builtin operator, or the name of another.
+        code: A builtin operator, or the name of a custom one.
         inputs: Indices of tensors; `ABSENT` for one that is left out.
         outputs: Indices of tensors.
-        options_type: Which table the options are; 0 where there are none.
-        options: Of a builtin operator.
-        custom_options: Of a custom operator.
+        options: Of the kind that operators.py gives for the code; None if it gives none.
+        custom_options: Options of a custom operator that operators.py does not describe.
     """
 
-    index: int
     code: Builtin | str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options_type: int
-    options: Table | None
-    custom_options: bytes
+    options: Options | None = None
+    custom_options: bytes = b""
 
     @property
     def name(self) -> str:
-        """As tools print it."""
+        """The code as tools print it."""
         return self.code if isinstance(self.code, str) else self.code.name
 
     @property
     def builtin(self) -> Builtin:
-        """The code, which is known to be that of a builtin operator."""
+        """The code of an operator that is known to be a builtin one."""
         assert isinstance(self.code, Builtin)
         return self.code
 
     @property
     def output(self) -> int:
-        """The first of its outputs."""
+        """The first output."""
         return self.outputs[0]
+
+    def options_as(self, kind: type[Kind]) -> Kind:
+        """The options, which are known to be of a kind."""
+        assert isinstance(self.options, kind)
+        return self.options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,17 +118,17 @@ class Network:
     """A model with one subgraph.
 
     Attributes:
-        tensors: All of them.
+        tensors: All tensors.
         operators: In the order of execution.
         inputs: Indices of tensors.
         outputs: Indices of tensors.
         description: Who wrote the file.
-        metadata: Of the artifact that the file was made of, where bnnkit wrote it.
+        metadata: Entries by name, which interpreters do not look at (metadata.py).
     """
 
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    description: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    metadata: Mapping[str, bytes] = field(default_factory=dict)

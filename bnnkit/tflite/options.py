@@ -1,134 +1,245 @@
-"""Options of builtin operators: which table of the schema, and what is in its slots."""
+"""Options of TFLite's builtin operators: the fields of each table of the union BuiltinOptions.
+
+Names, slots, types and defaults are those of tensorflow/lite/schema/schema.fbs. operators.py says
+which operator has which options.
+"""
 
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
-
-from bnnkit.tflite.schema import Activation, Padding, TensorType
-from bnnkit.tflite.window import Window
-
-Scalar = Literal["Int8", "Int32", "Int64", "Bool", "Float32"]
-Field = tuple[int, Scalar, int | float]
-"""Slot, type, value."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """One table of the union BuiltinOptions.
-
-    Attributes:
-        table: Its number in the union.
-        fields: What differs from the defaults, or matters.
-    """
-
-    table: int
-    fields: tuple[Field, ...] = ()
+from bnnkit.tflite.fields import (
+    Options,
+    boolean,
+    enumeration,
+    float32,
+    int32,
+    int32_vector,
+    int64,
+)
+from bnnkit.tflite.schema import Activation, MirrorPadMode, Padding, TensorType, WeightsFormat
 
 
-ADD = Options(11)
-MUL = Options(21)
-SUB = Options(28)
-DIV = Options(29)
-PAD = Options(22)
-PADV2 = Options(43)
-TRANSPOSE = Options(26)
-RESHAPE = Options(17)
-EXP = Options(33)
-LOG_SOFTMAX = Options(36)
-MAXIMUM_MINIMUM = Options(39)
-NEG = Options(42)
-ABS = Options(78)
-HARD_SWISH = Options(91)
-SOFTMAX = Options(9, ((0, "Float32", 1.0),))
-FULLY_CONNECTED = Options(8)
-STRIDED_SLICE = Options(32)
-DEQUANTIZE = Options(38)
-GREATER = Options(44)
-GREATER_EQUAL = Options(45)
-LESS = Options(41)
-LESS_EQUAL = Options(46)
-POW = Options(56)
-SELECT_V2 = Options(98)
-KEEPS_AXES = Options(27, ((0, "Bool", True),))
-"""Of MEAN, SUM and REDUCE_MAX."""
+@dataclass(frozen=True, kw_only=True)
+class Conv2DOptions(Options):
+    """CONV_2D."""
+
+    padding: Padding = enumeration(0, Padding.SAME, always=True)
+    stride_w: int = int32(1, always=True)
+    stride_h: int = int32(2, always=True)
+    fused_activation_function: Activation = enumeration(3, Activation.NONE, always=True)
+    dilation_w_factor: int = int32(4, 1, always=True)
+    dilation_h_factor: int = int32(5, 1, always=True)
+    quantized_bias_type: TensorType = enumeration(6, TensorType.FLOAT32)
 
 
-def conv_2d(window: Window, padding: Padding, activation: Activation = Activation.NONE) -> Options:
-    """Of CONV_2D."""
-    of_its_own: tuple[Field, ...] = ((3, "Int8", activation),)
-    return Options(1, _placed(window, padding) + of_its_own + _dilated(window, first_slot=4))
+@dataclass(frozen=True, kw_only=True)
+class DepthwiseConv2DOptions(Options):
+    """DEPTHWISE_CONV_2D."""
+
+    padding: Padding = enumeration(0, Padding.SAME, always=True)
+    stride_w: int = int32(1, always=True)
+    stride_h: int = int32(2, always=True)
+    depth_multiplier: int = int32(3, always=True)
+    fused_activation_function: Activation = enumeration(4, Activation.NONE, always=True)
+    dilation_w_factor: int = int32(5, 1, always=True)
+    dilation_h_factor: int = int32(6, 1, always=True)
 
 
-def depthwise_conv_2d(
-    window: Window,
-    padding: Padding,
-    multiplier: int,
-    activation: Activation = Activation.NONE,
-) -> Options:
-    """Of DEPTHWISE_CONV_2D; `multiplier` outputs for each input."""
-    of_its_own: tuple[Field, ...] = ((3, "Int32", multiplier), (4, "Int8", activation))
-    return Options(2, _placed(window, padding) + of_its_own + _dilated(window, first_slot=5))
+@dataclass(frozen=True, kw_only=True)
+class TransposeConvOptions(Options):
+    """TRANSPOSE_CONV."""
+
+    padding: Padding = enumeration(0, Padding.SAME, always=True)
+    stride_w: int = int32(1, always=True)
+    stride_h: int = int32(2, always=True)
+    fused_activation_function: Activation = enumeration(3, Activation.NONE)
+    quantized_bias_type: TensorType = enumeration(4, TensorType.FLOAT32)
 
 
-def pool_2d(window: Window, padding: Padding) -> Options:
-    """Of MAX_POOL_2D and AVERAGE_POOL_2D."""
-    height, width = window.kernel
-    return Options(5, (*_placed(window, padding), (3, "Int32", width), (4, "Int32", height)))
+@dataclass(frozen=True, kw_only=True)
+class FullyConnectedOptions(Options):
+    """FULLY_CONNECTED."""
+
+    fused_activation_function: Activation = enumeration(0, Activation.NONE)
+    weights_format: WeightsFormat = enumeration(1, WeightsFormat.DEFAULT)
+    keep_num_dims: bool = boolean(2)
+    asymmetric_quantize_inputs: bool = boolean(3)
+    quantized_bias_type: TensorType = enumeration(4, TensorType.FLOAT32)
 
 
-def gather(axis: int = 0) -> Options:
-    """Of GATHER."""
-    return Options(23, ((0, "Int32", axis),))
+@dataclass(frozen=True, kw_only=True)
+class Pool2DOptions(Options):
+    """MAX_POOL_2D and AVERAGE_POOL_2D."""
+
+    padding: Padding = enumeration(0, Padding.SAME, always=True)
+    stride_w: int = int32(1, always=True)
+    stride_h: int = int32(2, always=True)
+    filter_width: int = int32(3, always=True)
+    filter_height: int = int32(4, always=True)
+    fused_activation_function: Activation = enumeration(5, Activation.NONE)
 
 
-def concatenation(axis: int) -> Options:
-    """Of CONCATENATION."""
-    return Options(10, ((0, "Int32", axis),))
+@dataclass(frozen=True, kw_only=True)
+class ActivationOptions(Options):
+    """MUL, DIV and L2_NORMALIZATION, which can apply an activation to their result."""
+
+    fused_activation_function: Activation = enumeration(0, Activation.NONE)
 
 
-def cast(source: TensorType, target: TensorType) -> Options:
-    """Of CAST."""
-    return Options(37, ((0, "Int8", source), (1, "Int8", target)))
+@dataclass(frozen=True, kw_only=True)
+class AddOptions(ActivationOptions):
+    """ADD and SUB."""
+
+    pot_scale_int16: bool = boolean(1, default=True)
 
 
-def leaky_relu(alpha: float) -> Options:
-    """Of LEAKY_RELU."""
-    return Options(75, ((0, "Float32", alpha),))
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxOptions(Options):
+    """SOFTMAX."""
+
+    beta: float = float32(0, always=True)
 
 
-def gelu(*, is_approximate: bool) -> Options:
-    """Of GELU."""
-    return Options(116, ((0, "Bool", is_approximate),))
+@dataclass(frozen=True, kw_only=True)
+class LeakyReluOptions(Options):
+    """LEAKY_RELU."""
+
+    alpha: float = float32(0, always=True)
 
 
-def resize_bilinear(*, align_corners: bool, half_pixel_centers: bool) -> Options:
-    """Of RESIZE_BILINEAR; its slots 0 and 1 are deprecated."""
-    return Options(15, ((2, "Bool", align_corners), (3, "Bool", half_pixel_centers)))
+@dataclass(frozen=True, kw_only=True)
+class GeluOptions(Options):
+    """GELU."""
+
+    approximate: bool = boolean(0, always=True)
 
 
-def transpose_conv(strides: tuple[int, int]) -> Options:
-    """Of TRANSPOSE_CONV, with VALID."""
-    vertical, horizontal = strides
-    return Options(
-        49, ((0, "Int8", Padding.VALID), (1, "Int32", horizontal), (2, "Int32", vertical))
-    )
+@dataclass(frozen=True, kw_only=True)
+class CastOptions(Options):
+    """CAST."""
+
+    in_data_type: TensorType = enumeration(0, TensorType.FLOAT32, always=True)
+    out_data_type: TensorType = enumeration(1, TensorType.FLOAT32, always=True)
 
 
-def random(seed: int, second_seed: int) -> Options:
-    """Of RANDOM_UNIFORM; two zeros let the interpreter choose the seeds.
+@dataclass(frozen=True, kw_only=True)
+class ReducerOptions(Options):
+    """MEAN, SUM and the other reductions."""
 
-    The slots are of signed integers, which interpreters take for unsigned ones.
-    """
-    signed = np.array([seed, second_seed], np.uint64).view(np.int64).tolist()
-    return Options(114, ((0, "Int64", signed[0]), (1, "Int64", signed[1])))
+    keep_dims: bool = boolean(0, always=True)
 
 
-def _placed(window: Window, padding: Padding) -> tuple[Field, ...]:
-    vertical, horizontal = window.strides
-    return ((0, "Int8", padding), (1, "Int32", horizontal), (2, "Int32", vertical))
+@dataclass(frozen=True, kw_only=True)
+class ArgMaxOptions(Options):
+    """ARG_MAX and ARG_MIN."""
+
+    output_type: TensorType = enumeration(0, TensorType.FLOAT32)
 
 
-def _dilated(window: Window, first_slot: int) -> tuple[Field, ...]:
-    vertical, horizontal = window.dilations
-    return ((first_slot, "Int32", horizontal), (first_slot + 1, "Int32", vertical))
+@dataclass(frozen=True, kw_only=True)
+class ShapeOptions(Options):
+    """SHAPE."""
+
+    out_type: TensorType = enumeration(0, TensorType.FLOAT32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReshapeOptions(Options):
+    """RESHAPE."""
+
+    new_shape: tuple[int, ...] = int32_vector(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqueezeOptions(Options):
+    """SQUEEZE."""
+
+    squeeze_dims: tuple[int, ...] = int32_vector(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConcatenationOptions(Options):
+    """CONCATENATION."""
+
+    axis: int = int32(0, always=True)
+    fused_activation_function: Activation = enumeration(1, Activation.NONE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions(Options):
+    """SPLIT and SPLIT_V."""
+
+    num_splits: int = int32(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StridedSliceOptions(Options):
+    """STRIDED_SLICE; each mask has a bit for each axis."""
+
+    begin_mask: int = int32(0)
+    end_mask: int = int32(1)
+    ellipsis_mask: int = int32(2)
+    new_axis_mask: int = int32(3)
+    shrink_axis_mask: int = int32(4)
+    offset: bool = boolean(5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatherOptions(Options):
+    """GATHER."""
+
+    axis: int = int32(0, always=True)
+    batch_dims: int = int32(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MirrorPadOptions(Options):
+    """MIRROR_PAD."""
+
+    mode: MirrorPadMode = enumeration(0, MirrorPadMode.REFLECT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(Options):
+    """PACK."""
+
+    values_count: int = int32(0)
+    axis: int = int32(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnpackOptions(Options):
+    """UNPACK."""
+
+    num: int = int32(0)
+    axis: int = int32(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockOptions(Options):
+    """DEPTH_TO_SPACE and SPACE_TO_DEPTH."""
+
+    block_size: int = int32(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResizeBilinearOptions(Options):
+    """RESIZE_BILINEAR; the slots 0 and 1 are deprecated."""
+
+    align_corners: bool = boolean(2, always=True)
+    half_pixel_centers: bool = boolean(3, always=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResizeNearestNeighborOptions(Options):
+    """RESIZE_NEAREST_NEIGHBOR."""
+
+    align_corners: bool = boolean(0)
+    half_pixel_centers: bool = boolean(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomOptions(Options):
+    """RANDOM_UNIFORM; interpreters choose the seeds if both are 0."""
+
+    seed: int = int64(0, always=True)
+    seed2: int = int64(1, always=True)

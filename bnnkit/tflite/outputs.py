@@ -1,4 +1,4 @@
-"""Packed tensors inside a TFLite file as outputs, as interpreters show nothing else."""
+"""Packed tensors inside a TFLite file, made outputs because interpreters show only outputs."""
 
 import struct
 from collections.abc import Sequence
@@ -7,9 +7,8 @@ from bnnkit.errors import ArtifactError
 from bnnkit.tflite.flatbuffer import Buffer
 from bnnkit.tflite.network import Network
 from bnnkit.tflite.schema import Builtin, TensorType
+from bnnkit.tflite.slots import ModelSlot, SubGraphSlot
 
-_SUBGRAPHS, _OUTPUTS = 2, 2
-"""Slots of the tables Model and SubGraph."""
 _GIVE_SIGNS = {"LceQuantize", "LceBconv2d", "LceBMaxPool2d"}
 _MOVE_SIGNS = {
     *(Builtin.PAD, Builtin.PADV2, Builtin.RESHAPE, Builtin.SQUEEZE, Builtin.EXPAND_DIMS),
@@ -19,7 +18,7 @@ _MOVE_SIGNS = {
 
 
 def packed_tensors(network: Network) -> dict[str, int]:
-    """Tensors that hold packed signs, by the name that their signs have in the artifact."""
+    """Indices of the tensors with packed signs, by the name of these signs in the artifact."""
     packed: set[int] = set()
     for operator in network.operators:
         gives = operator.code in _GIVE_SIGNS
@@ -35,23 +34,23 @@ def packed_tensors(network: Network) -> dict[str, int]:
 
 
 def with_outputs(content: bytes, tensors: Sequence[int]) -> bytes:
-    """The file with more outputs, behind those that it has.
+    """The file with further outputs after those that it has.
 
-    A vector of all outputs is written behind the file, and the subgraph is made to refer to it:
-    references go forward only, so nothing else moves.
+    A vector of all outputs is appended to the file and the subgraph is made to refer to it. As
+    references only point forward, nothing else moves.
 
     Args:
         content: Of a file with one subgraph and at least one output.
-        tensors: Indices of tensors.
+        tensors: Indices of the tensors that become outputs.
 
     Raises:
-        ArtifactError: The file is damaged.
+        ArtifactError: The file has no outputs, or is damaged.
     """
-    (graph,) = Buffer(content).root().tables(_SUBGRAPHS, lambda table: table)
-    place = graph.place(_OUTPUTS)
+    (graph,) = Buffer(content).root().tables(ModelSlot.SUBGRAPHS, lambda table: table)
+    place = graph.place(SubGraphSlot.OUTPUTS)
     if place is None:
         raise ArtifactError("the TFLite file has no outputs")
-    outputs = [*graph.ints(_OUTPUTS), *tensors]
+    outputs = [*graph.ints(SubGraphSlot.OUTPUTS), *tensors]
     start = -(-len(content) // 4) * 4
     vector = struct.pack(f"<I{len(outputs)}i", len(outputs), *outputs)
     extended = bytearray(content.ljust(start, b"\0") + vector)

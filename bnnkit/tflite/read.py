@@ -1,24 +1,28 @@
-"""The bytes of a .tflite file to a network.
-
-The numbers of the slots are those of tensorflow/lite/schema/schema.fbs.
-"""
+"""The bytes of a .tflite file to a network."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
+from math import isfinite, prod
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.tflite.about import about
+from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.tflite.flatbuffer import Buffer, Table
 from bnnkit.tflite.network import ABSENT, Network, Operator, Quantization, Tensor
-from bnnkit.tflite.schema import IDENTIFIER, Builtin, TensorType
+from bnnkit.tflite.read_options import builtin_options, custom_options
+from bnnkit.tflite.schema import IDENTIFIER, VERSION, Builtin, TensorType
+from bnnkit.tflite.slots import (
+    BufferSlot,
+    MetadataSlot,
+    ModelSlot,
+    OperatorCodeSlot,
+    OperatorSlot,
+    QuantizationSlot,
+    SubGraphSlot,
+    TensorSlot,
+)
 
-_VERSION = 3
 MOST_OPERATORS = 10_000
 _MOST_DIMENSIONS = 6
+_LARGEST_ZERO_POINT = 1 << 16
 
 
 def is_tflite(content: bytes) -> bool:
@@ -33,48 +37,41 @@ def read(content: bytes) -> Network:
         content: Of the file.
 
     Raises:
-        ArtifactError: It is damaged.
-        UnsupportedError: It has several subgraphs, or tensors of another kind.
+        ArtifactError: The file is damaged.
+        UnsupportedError: The file has several subgraphs, or a part that bnnkit cannot read.
     """
     root = Buffer(content).root()
-    if (version := root.number(0, "I")) != _VERSION:
-        raise UnsupportedError(f"expected a TFLite file of version {_VERSION}, got {version}")
-    codes = root.tables(1, _code)
-    buffers = root.tables(4, _data)
-    subgraphs = root.tables(2, lambda table: table)
+    if (version := root.number(ModelSlot.VERSION, "I")) != VERSION:
+        raise UnsupportedError(f"expected a TFLite file of version {VERSION}, got {version}")
+    codes = root.tables(ModelSlot.OPERATOR_CODES, _code)
+    buffers = root.tables(ModelSlot.BUFFERS, _data)
+    subgraphs = root.tables(ModelSlot.SUBGRAPHS, lambda table: table)
     if len(subgraphs) != 1:
         raise UnsupportedError(f"expected a TFLite file with one subgraph, got {len(subgraphs)}")
-    network = _network(subgraphs[0], codes, buffers, root.text(3))
-    return replace(network, metadata=about(root, buffers))
-
-
-def _network(
-    graph: Table,
-    codes: list[Builtin | str],
-    buffers: list[NDArray[np.uint8] | None],
-    description: str,
-) -> Network:
-    tensors = tuple(graph.tables(0, lambda table: _tensor(table, buffers)))
-    found = graph.tables(3, lambda table: table)
-    if len(found) > MOST_OPERATORS:
-        raise UnsupportedError(f"expected at most {MOST_OPERATORS} operators, got {len(found)}")
-    operators = tuple(_operator(table, index, codes) for index, table in enumerate(found))
-    inputs, outputs = graph.ints(1), graph.ints(2)
-    for operator in operators:
-        _check_indices(operator.inputs, len(tensors), f"operator {operator.index}", ABSENT)
-        _check_indices(operator.outputs, len(tensors), f"operator {operator.index}")
-    _check_indices(inputs, len(tensors), "the inputs")
-    _check_indices(outputs, len(tensors), "the outputs")
-    return Network(
-        tensors=tensors,
-        operators=operators,
-        inputs=inputs,
-        outputs=outputs,
-        description=description,
+    graph = subgraphs[0]
+    network = Network(
+        tensors=tuple(graph.tables(SubGraphSlot.TENSORS, lambda table: _tensor(table, buffers))),
+        operators=_operators(graph, codes),
+        inputs=graph.ints(SubGraphSlot.INPUTS),
+        outputs=graph.ints(SubGraphSlot.OUTPUTS),
+        description=root.text(ModelSlot.DESCRIPTION),
+        metadata=_metadata(root, buffers),
     )
+    _check_indices(network)
+    return network
 
 
-def _check_indices(indices: Sequence[int], count: int, what: str, least: int = 0) -> None:
+def _check_indices(network: Network) -> None:
+    """Check that all indices of tensors exist."""
+    count = len(network.tensors)
+    for index, operator in enumerate(network.operators):
+        _check_range(operator.inputs, ABSENT, count, f"operator {index}")
+        _check_range(operator.outputs, 0, count, f"operator {index}")
+    _check_range(network.inputs, 0, count, "the inputs")
+    _check_range(network.outputs, 0, count, "the outputs")
+
+
+def _check_range(indices: Sequence[int], least: int, count: int, what: str) -> None:
     for index in indices:
         if not least <= index < count:
             raise ArtifactError(
@@ -83,32 +80,47 @@ def _check_indices(indices: Sequence[int], count: int, what: str, least: int = 0
 
 
 def _code(table: Table) -> Builtin | str:
-    number = max(table.number(0, "b"), table.number(3, "i"))
+    number = max(
+        table.number(OperatorCodeSlot.DEPRECATED_BUILTIN_CODE, "b"),
+        table.number(OperatorCodeSlot.BUILTIN_CODE, "i"),
+    )
     if number == Builtin.CUSTOM:
-        return table.text(1)
+        return table.text(OperatorCodeSlot.CUSTOM_CODE)
     try:
         return Builtin(number)
     except ValueError:
         return f"builtin operator {number}"
 
 
-def _data(table: Table) -> NDArray[np.uint8] | None:
-    if table.number(1, "Q") > 1:
+def _data(table: Table) -> bytes:
+    if table.number(BufferSlot.OFFSET, "Q") > 1:
         raise UnsupportedError("the TFLite file keeps constants behind its tables (over 2 GB)")
-    data = table.array(0, "u1")
-    return data if data.size else None
+    return table.raw(BufferSlot.DATA)
 
 
-def _tensor(table: Table, buffers: list[NDArray[np.uint8] | None]) -> Tensor:
-    name, shape, place = table.text(3), table.ints(0), table.number(2, "I")
+def _metadata(root: Table, buffers: Sequence[bytes]) -> dict[str, bytes]:
+    """Entries by name; the first one of each name, empty if its buffer does not exist."""
+    entries = root.tables(
+        ModelSlot.METADATA,
+        lambda table: (table.text(MetadataSlot.NAME), table.number(MetadataSlot.BUFFER, "I")),
+    )
+    found: dict[str, bytes] = {}
+    for name, place in entries:
+        found.setdefault(name, buffers[place] if place < len(buffers) else b"")
+    return found
+
+
+def _tensor(table: Table, buffers: Sequence[bytes]) -> Tensor:
+    name, shape = table.text(TensorSlot.NAME), table.ints(TensorSlot.SHAPE)
+    place = table.number(TensorSlot.BUFFER, "I")
     if place >= len(buffers):
         raise ArtifactError(f"the tensor {name!r} is damaged: buffer {place} of {len(buffers)}")
     if any(size < 0 for size in shape) or len(shape) > _MOST_DIMENSIONS or _is_vast(shape):
         raise ArtifactError(f"the tensor {name!r} is damaged: its shape is {shape}")
-    if table.has(6) or table.number(5, "?"):
+    if table.has(TensorSlot.SPARSITY) or table.number(TensorSlot.IS_VARIABLE, "?"):
         raise UnsupportedError(f"the tensor {name!r} is sparse or a variable")
     try:
-        kind = TensorType(table.number(1, "b"))
+        kind = TensorType(table.number(TensorSlot.TYPE, "b"))
     except ValueError as error:
         raise UnsupportedError(f"the tensor {name!r} has elements of an unknown type") from error
     return Tensor(
@@ -116,46 +128,57 @@ def _tensor(table: Table, buffers: list[NDArray[np.uint8] | None]) -> Tensor:
         type=kind,
         shape=shape,
         data=buffers[place],
-        quantization=_quantization(table.table(4), name, shape),
+        quantization=_quantization(table.table(TensorSlot.QUANTIZATION), name, shape),
     )
 
 
 def _is_vast(shape: tuple[int, ...]) -> bool:
-    """Whether NumPy cannot have an array of the shape, even where it has no elements."""
+    """Whether NumPy cannot have an array of the shape, even if it has no elements."""
     return prod(max(size, 1) for size in shape) > 1 << 48
 
 
 def _quantization(table: Table | None, name: str, shape: tuple[int, ...]) -> Quantization | None:
-    if table is None:
+    """What the integers of a tensor stand for; None if there is no scale."""
+    scale = () if table is None else table.floats(QuantizationSlot.SCALE)
+    if table is None or not scale:
         return None
-    scale, zero_point, axis = table.array(2, "f4"), table.array(3, "i8"), table.number(6, "i")
-    if scale.size == 0:
-        return None
+    zero_point = table.ints(QuantizationSlot.ZERO_POINT, "i8") or (0,)
+    axis = table.number(QuantizationSlot.QUANTIZED_DIMENSION, "i")
     channels = shape[axis] if 0 <= axis < len(shape) else 1
-    if zero_point.size == 0:
-        zero_point = np.zeros(1, np.int64)
-    if scale.size not in (1, channels) or zero_point.size not in (1, scale.size):
+    has_sizes = len(scale) in (1, channels) and len(zero_point) in (1, len(scale))
+    is_positive = all(isfinite(number) and number > 0 for number in scale)
+    if not (has_sizes and is_positive and max(map(abs, zero_point)) <= _LARGEST_ZERO_POINT):
         raise ArtifactError(f"the quantization of the tensor {name!r} is damaged")
-    if not (np.isfinite(scale) & (scale > 0)).all() or (np.abs(zero_point) > 1 << 16).any():
-        raise ArtifactError(f"the quantization of the tensor {name!r} is damaged")
-    return Quantization(
-        scale=scale.astype(np.float32), zero_point=zero_point.astype(np.int64), axis=axis
-    )
+    return Quantization(scale=scale, zero_point=zero_point, axis=axis if len(scale) > 1 else 0)
 
 
-def _operator(table: Table, index: int, codes: list[Builtin | str]) -> Operator:
-    code = table.number(0, "I")
-    if code >= len(codes):
-        raise ArtifactError(f"operator {index} is damaged: code {code} of {len(codes)}")
-    outputs = table.ints(2)
+def _operators(graph: Table, codes: Sequence[Builtin | str]) -> tuple[Operator, ...]:
+    found = graph.tables(SubGraphSlot.OPERATORS, lambda table: table)
+    if len(found) > MOST_OPERATORS:
+        raise UnsupportedError(f"expected at most {MOST_OPERATORS} operators, got {len(found)}")
+    return tuple(_operator(table, index, codes) for index, table in enumerate(found))
+
+
+def _operator(table: Table, index: int, codes: Sequence[Builtin | str]) -> Operator:
+    place = table.number(OperatorSlot.OPCODE_INDEX, "I")
+    if place >= len(codes):
+        raise ArtifactError(f"operator {index} is damaged: code {place} of {len(codes)}")
+    outputs = table.ints(OperatorSlot.OUTPUTS)
     if not outputs:
         raise ArtifactError(f"operator {index} is damaged: it has no outputs")
-    return Operator(
-        index=index,
-        code=codes[code],
-        inputs=table.ints(1),
-        outputs=outputs,
-        options_type=table.number(3, "B"),
-        options=table.table(4),
-        custom_options=table.raw(5),
-    )
+    operator = Operator(code=codes[place], inputs=table.ints(OperatorSlot.INPUTS), outputs=outputs)
+    try:
+        return _with_options(operator, table)
+    except BnnkitError as error:
+        kind = UnsupportedError if isinstance(error, UnsupportedError) else ArtifactError
+        raise kind(f"operator {index} ({operator.name}): {error}") from error
+
+
+def _with_options(operator: Operator, table: Table) -> Operator:
+    if isinstance(operator.code, str):
+        data = table.raw(OperatorSlot.CUSTOM_OPTIONS)
+        options, rest = custom_options(operator.code, data)
+        return replace(operator, options=options, custom_options=rest)
+    number = table.number(OperatorSlot.OPTIONS_TYPE, "B")
+    options = builtin_options(operator.code, number, table.table(OperatorSlot.OPTIONS))
+    return replace(operator, options=options)

@@ -1,41 +1,65 @@
-"""Options of builtin operators that several of them share."""
+"""The options of an operator, from its part of a file to named fields."""
+
+from typing import Any, Final
 
 from bnnkit.errors import ArtifactError
+from bnnkit.tflite.fields import Field, Options, Scalar, fields_of, member_of
 from bnnkit.tflite.flatbuffer import Table
-from bnnkit.tflite.network import Operator
+from bnnkit.tflite.lce_options import from_map
+from bnnkit.tflite.operators import BUILTINS, CUSTOM, UnknownOptions
+from bnnkit.tflite.schema import Builtin
+
+_CODES: Final[dict[Scalar, str]] = {
+    "Bool": "?",
+    "Float32": "f",
+    "Int8": "b",
+    "Int32": "i",
+    "Int64": "q",
+}
+"""The module struct's codes of the types."""
 
 
-class Options:
-    """The options of an operator: a table of the union BuiltinOptions, or the defaults.
+def builtin_options(code: Builtin, number: int, table: Table | None) -> Options | None:
+    """The options of a builtin operator; its defaults if the file has none.
 
     Args:
-        operator: Whose.
-        table: The number of the table in the union.
+        code: The operator.
+        number: Number of the table in the union BuiltinOptions.
+        table: What the file has.
+
+    Returns:
+        None for an operator without options.
 
     Raises:
-        ArtifactError: The operator has the options of another.
+        ArtifactError: The options are those of another operator.
+        UnsupportedError: A field has an unknown value.
     """
-
-    def __init__(self, operator: Operator, table: int) -> None:
-        if operator.options is not None and operator.options_type != table:
-            raise ArtifactError(
-                f"expected options of type {table}, got type {operator.options_type}"
-            )
-        self._table: Table | None = operator.options
-
-    def byte(self, slot: int) -> int:
-        """An enumeration, or a truth value."""
-        return int(self._table.number(slot, "b")) if self._table else 0
-
-    def whole(self, slot: int, default: int = 0) -> int:
-        """A whole number."""
-        return int(self._table.number(slot, "i", default)) if self._table else default
-
-    def real(self, slot: int) -> float:
-        """A real number."""
-        return float(self._table.number(slot, "f")) if self._table else 0.0
+    if code not in BUILTINS:
+        return None if table is None else UnknownOptions(number=number)
+    expected = BUILTINS[code]
+    if expected.kind is None:
+        return None
+    if table is None:
+        return expected.kind()
+    if number != expected.number:
+        raise ArtifactError(f"expected options of type {expected.number}, got type {number}")
+    declared = fields_of(expected.kind)
+    return expected.kind(**{name: _value(table, name, one) for name, one in declared.items()})
 
 
-def fused_activation(operator: Operator, table: int, slot: int = 0) -> int:
-    """The activation in the options of an operator."""
-    return Options(operator, table).byte(slot)
+def custom_options(name: str, data: bytes) -> tuple[Options | None, bytes]:
+    """The options of a custom operator by name, and those that are not known as they are.
+
+    Raises:
+        ArtifactError: They are damaged, or an option is missing.
+        UnsupportedError: There is an unknown option, or one has an unknown value.
+    """
+    kind = CUSTOM.get(name)
+    return (None, data) if kind is None else (from_map(kind, data), b"")
+
+
+def _value(table: Table, name: str, declared: Field) -> Any:
+    if declared.scalar == "Int32Vector":
+        return table.ints(declared.slot)
+    number = table.number(declared.slot, _CODES[declared.scalar], declared.default)
+    return number if declared.values is None else member_of(declared.values, number, name)

@@ -1,7 +1,9 @@
-"""The window of a convolution or a pooling, and how it meets the border."""
+"""The window of a convolution or a pooling, and its padding at the border of a map."""
 
 from dataclasses import dataclass, replace
 from typing import Self
+
+from bnnkit.tflite.schema import Padding
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -12,7 +14,7 @@ NO_PADS: Pads = (0, 0, 0, 0)
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Where the outputs of a layer look.
+    """Which pixels each output of a layer depends on.
 
     Attributes:
         kernel: Height and width.
@@ -28,17 +30,17 @@ class Window:
 
     @property
     def extent(self) -> Pair:
-        """Pixels from the first to the last that an output looks at, (height, width)."""
+        """Pixels from the first to the last that an output depends on, (height, width)."""
         height, width = (d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
         return height, width
 
     @property
     def has_gaps(self) -> bool:
-        """Whether there are pixels between a window and the next one, along an axis."""
+        """Whether windows leave out pixels between them along an axis."""
         return any(e < stride for e, stride in zip(self.extent, self.strides, strict=True))
 
     def output(self, size: Pair) -> Pair:
-        """The map (height, width) that comes of one of that size; 0 or less where none does."""
+        """Output size (height, width) for a map of that size; 0 or less if there is no output."""
         spans = (size[0] + self.pads[0] + self.pads[2], size[1] + self.pads[1] + self.pads[3])
         height, width = (
             (span - extent) // stride + 1
@@ -47,7 +49,7 @@ class Window:
         return height, width
 
     def same_pads(self, size: Pair) -> Pads:
-        """The pads that TFLite's padding SAME gives a map of that size."""
+        """The pads of TFLite's padding SAME for a map of that size."""
         totals = [
             max((-(-n // stride) - 1) * stride + extent - n, 0)
             for n, extent, stride in zip(size, self.extent, self.strides, strict=True)
@@ -56,9 +58,9 @@ class Window:
         return top, left, totals[0] - top, totals[1] - left
 
     def is_same(self, size: Pair) -> bool:
-        """Whether TFLite's padding SAME gives the same on a map of that size.
+        """Whether TFLite's padding SAME has the same effect on a map of that size.
 
-        Pads that no output looks at, as behind a stride, do not matter.
+        Pads that no output depends on, because the last stride skips them, do not matter.
         """
         output = self.output(size)
         ends = [
@@ -74,3 +76,7 @@ class Window:
     def with_pads(self, pads: Pads) -> Self:
         """The window with other pads."""
         return replace(self, pads=pads)
+
+    def padded(self, padding: Padding, size: Pair) -> Self:
+        """The window with the pads of TFLite's padding for a map of that size."""
+        return self.with_pads(self.same_pads(size) if padding is Padding.SAME else NO_PADS)

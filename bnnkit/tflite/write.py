@@ -1,169 +1,130 @@
-"""A network to the bytes of a .tflite file, by the package flatbuffers alone.
+"""A network to the bytes of a .tflite file."""
 
-The numbers of the slots are those of tensorflow/lite/schema/schema.fbs.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Final
+from collections.abc import Sequence
 
 import flatbuffers
 import numpy as np
 
-import bnnkit
-from bnnkit.tflite.options import Options
-from bnnkit.tflite.schema import IDENTIFIER, Builtin
-from bnnkit.tflite.written import Network, Operator, Tensor
+from bnnkit.tflite.network import Network, Operator, Quantization, Tensor
+from bnnkit.tflite.schema import IDENTIFIER, VERSION, Builtin
+from bnnkit.tflite.slots import (
+    BufferSlot,
+    MetadataSlot,
+    ModelSlot,
+    OperatorCodeSlot,
+    OperatorSlot,
+    QuantizationSlot,
+    SubGraphSlot,
+    TensorSlot,
+)
+from bnnkit.tflite.tables import Builder, Slots, content, ints, offset, table, tables, text
+from bnnkit.tflite.write_options import custom_bytes, options_table, write_table
 
-_VERSION = 3
-_ALIGNMENT = 16
-"""Of the content of constants, in bytes."""
 _LAST_OLD_CODE = 126
-"""Codes above it do not fit into the slot of old readers, where 127 says so."""
-
-NO_METADATA: Final[Mapping[str, bytes]] = MappingProxyType({})
-
-Builder = Any  # the package has no types
-Slots = dict[int, tuple[str, Any]]
-"""The type and the value of each slot of a table; `UOffsetTRelative` refers to what is written."""
+"""The last code that fits into the slot of old readers, where 127 stands for all codes above."""
 
 
-def to_bytes(network: Network, metadata: Mapping[str, bytes] = NO_METADATA) -> bytes:
+def write(network: Network) -> bytes:
     """The content of a .tflite file; the same network gives the same bytes.
 
-    Args:
-        network: The model.
-        metadata: What stands beside it, by name; interpreters do not look at it.
+    Raises:
+        UnsupportedError: An operator has options that are not in operators.py.
     """
     builder = flatbuffers.Builder(1 << 16)
     codes = sorted({operator.code for operator in network.operators}, key=str)
     constants = [b"", *dict.fromkeys(t.data for t in network.tensors if t.data)]
-    places = {data: index for index, data in enumerate(constants)}
-    buffers = [*constants, *metadata.values()]
-    entries = list(enumerate(metadata, start=len(constants)))
+    buffers = [*constants, *network.metadata.values()]
+    entries = list(enumerate(network.metadata, start=len(constants)))
     model: Slots = {
-        0: ("Uint32", _VERSION),
-        1: _tables(builder, codes, _operator_code),
-        2: _offset(_vector(builder, [_subgraph(builder, network, codes, places)])),
-        3: _offset(builder.CreateString(f"bnnkit {bnnkit.__version__}")),
-        4: _tables(builder, buffers, _buffer),
-        6: _tables(builder, entries, _metadata),
+        ModelSlot.VERSION: ("Uint32", VERSION),
+        ModelSlot.OPERATOR_CODES: tables(builder, codes, _operator_code),
+        ModelSlot.SUBGRAPHS: tables(
+            builder, [network], lambda b, n: _subgraph(b, n, codes, constants)
+        ),
+        ModelSlot.DESCRIPTION: text(builder, network.description),
+        ModelSlot.BUFFERS: tables(builder, buffers, _buffer),
+        ModelSlot.METADATA: tables(builder, entries, _metadata),
     }
-    builder.Finish(_table(builder, model), file_identifier=IDENTIFIER)
+    builder.Finish(table(builder, model), file_identifier=IDENTIFIER)
     return bytes(builder.Output())
 
 
 def _subgraph(
-    builder: Builder, network: Network, codes: list[Builtin | str], places: dict[bytes, int]
+    builder: Builder, network: Network, codes: Sequence[Builtin | str], constants: list[bytes]
 ) -> int:
+    places = {data: index for index, data in enumerate(constants)}
     slots: Slots = {
-        0: _tables(builder, network.tensors, lambda b, t: _tensor(b, t, places[t.data])),
-        1: _ints(builder, network.inputs),
-        2: _ints(builder, network.outputs),
-        3: _tables(builder, network.operators, lambda b, o: _operator(b, o, codes.index(o.code))),
-        4: _offset(builder.CreateString("main")),
+        SubGraphSlot.TENSORS: tables(
+            builder, network.tensors, lambda b, t: _tensor(b, t, places[t.data])
+        ),
+        SubGraphSlot.INPUTS: ints(builder, network.inputs),
+        SubGraphSlot.OUTPUTS: ints(builder, network.outputs),
+        SubGraphSlot.OPERATORS: tables(
+            builder, network.operators, lambda b, o: _operator(b, o, codes.index(o.code))
+        ),
+        SubGraphSlot.NAME: text(builder, "main"),
     }
-    return _table(builder, slots)
+    return table(builder, slots)
 
 
 def _tensor(builder: Builder, tensor: Tensor, place: int) -> int:
     slots: Slots = {
-        0: _ints(builder, tensor.shape),
-        1: ("Int8", int(tensor.type)),
-        2: ("Uint32", place),
-        3: _offset(builder.CreateString(tensor.name)),
+        TensorSlot.SHAPE: ints(builder, tensor.shape),
+        TensorSlot.TYPE: ("Int8", int(tensor.type)),
+        TensorSlot.BUFFER: ("Uint32", place),
+        TensorSlot.NAME: text(builder, tensor.name),
     }
-    if tensor.scale is not None:
-        slots[4] = _offset(_quantization(builder, tensor.scale))
-    return _table(builder, slots)
+    if tensor.quantization is not None:
+        slots[TensorSlot.QUANTIZATION] = offset(_quantization(builder, tensor.quantization))
+    return table(builder, slots)
 
 
-def _quantization(builder: Builder, scale: float) -> int:
-    """One scale for the whole tensor, and the zero point 0."""
+def _quantization(builder: Builder, found: Quantization) -> int:
+    scale, zero_point = np.array(found.scale, np.float32), np.array(found.zero_point, np.int64)
     slots: Slots = {
-        2: _offset(builder.CreateNumpyVector(np.array([scale], np.float32))),
-        3: _offset(builder.CreateNumpyVector(np.array([0], np.int64))),
+        QuantizationSlot.SCALE: offset(builder.CreateNumpyVector(scale)),
+        QuantizationSlot.ZERO_POINT: offset(builder.CreateNumpyVector(zero_point)),
     }
-    return _table(builder, slots)
+    if found.axis:
+        slots[QuantizationSlot.QUANTIZED_DIMENSION] = ("Int32", found.axis)
+    return table(builder, slots)
 
 
 def _operator_code(builder: Builder, code: Builtin | str) -> int:
     number = int(Builtin.CUSTOM if isinstance(code, str) else code)
     slots: Slots = {
-        0: ("Int8", min(number, _LAST_OLD_CODE + 1)),
-        2: ("Int32", 1),
-        3: ("Int32", number),
+        OperatorCodeSlot.DEPRECATED_BUILTIN_CODE: ("Int8", min(number, _LAST_OLD_CODE + 1)),
+        OperatorCodeSlot.VERSION: ("Int32", 1),
+        OperatorCodeSlot.BUILTIN_CODE: ("Int32", number),
     }
     if isinstance(code, str):
-        slots[1] = _offset(builder.CreateString(code))
-    return _table(builder, slots)
+        slots[OperatorCodeSlot.CUSTOM_CODE] = text(builder, code)
+    return table(builder, slots)
 
 
 def _operator(builder: Builder, operator: Operator, code: int) -> int:
     slots: Slots = {
-        0: ("Uint32", code),
-        1: _ints(builder, operator.inputs),
-        2: _ints(builder, operator.outputs),
+        OperatorSlot.OPCODE_INDEX: ("Uint32", code),
+        OperatorSlot.INPUTS: ints(builder, operator.inputs),
+        OperatorSlot.OUTPUTS: ints(builder, operator.outputs),
     }
-    if operator.options is not None:
-        slots[3] = ("Uint8", operator.options.table)
-        slots[4] = _offset(_options(builder, operator.options))
-    if operator.custom_options:
-        slots[5] = _offset(_bytes(builder, operator.custom_options))
-    return _table(builder, slots)
-
-
-def _options(builder: Builder, options: Options) -> int:
-    return _table(builder, {slot: (kind, value) for slot, kind, value in options.fields})
+    if number := options_table(operator):
+        slots[OperatorSlot.OPTIONS_TYPE] = ("Uint8", number)
+        slots[OperatorSlot.OPTIONS] = offset(write_table(builder, operator.options))
+    if data := custom_bytes(operator):
+        slots[OperatorSlot.CUSTOM_OPTIONS] = content(builder, data)
+    return table(builder, slots)
 
 
 def _buffer(builder: Builder, data: bytes) -> int:
-    return _table(builder, {0: _offset(_bytes(builder, data))} if data else {})
+    return table(builder, {BufferSlot.DATA: content(builder, data)} if data else {})
 
 
 def _metadata(builder: Builder, entry: tuple[int, str]) -> int:
     """A name, and the number of the buffer."""
     place, name = entry
-    slots: Slots = {0: _offset(builder.CreateString(name)), 1: ("Uint32", place)}
-    return _table(builder, slots)
-
-
-def _table(builder: Builder, slots: Slots) -> int:
-    builder.StartObject(max(slots, default=-1) + 1)
-    for slot, (kind, value) in slots.items():
-        # Without a default every value is written out, as old readers like it.
-        default = 0 if kind == "UOffsetTRelative" else None
-        getattr(builder, f"Prepend{kind}Slot")(slot, value, default)
-    return int(builder.EndObject())
-
-
-def _offset(place: int) -> tuple[str, int]:
-    return "UOffsetTRelative", place
-
-
-def _tables(
-    builder: Builder, items: Sequence[Any], write: Callable[[Builder, Any], int]
-) -> tuple[str, int]:
-    return _offset(_vector(builder, [write(builder, item) for item in items]))
-
-
-def _vector(builder: Builder, places: Sequence[int]) -> int:
-    """A vector of tables that are written already."""
-    builder.StartVector(4, len(places), 4)
-    for place in reversed(places):
-        builder.PrependUOffsetTRelative(place)
-    return int(builder.EndVector())
-
-
-def _ints(builder: Builder, numbers: Sequence[int]) -> tuple[str, int]:
-    builder.StartVector(4, len(numbers), 4)
-    for number in reversed(numbers):
-        builder.PrependInt32(number)
-    return _offset(int(builder.EndVector()))
-
-
-def _bytes(builder: Builder, data: bytes) -> int:
-    builder.StartVector(1, len(data), _ALIGNMENT)
-    builder.head -= len(data)
-    builder.Bytes[builder.head : builder.head + len(data)] = data
-    return int(builder.EndVector())
+    slots: Slots = {
+        MetadataSlot.NAME: text(builder, name),
+        MetadataSlot.BUFFER: ("Uint32", place),
+    }
+    return table(builder, slots)

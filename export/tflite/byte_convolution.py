@@ -18,61 +18,60 @@ from numpy.typing import NDArray
 
 from bnnkit.export.tflite import arithmetic, convolution
 from bnnkit.export.tflite.convolution import Taps
-from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.follow import Follow, Thresholds
+from bnnkit.export.tflite.epilogue import Epilogue, Thresholds
 from bnnkit.export.tflite.layout import as_map, settled
 from bnnkit.export.tflite.plain import plain_convolution
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Value
-from bnnkit.tflite import options
 from bnnkit.tflite.schema import Activation, Builtin
 from bnnkit.tflite.window import NO_PADS, Window
 
 
 def convolve(
-    draft: Draft,
+    builder: TfliteBuilder,
     x: Value,
     weight: NDArray[Any],
     window: Window,
-    follow: Follow,
+    epilogue: Epilogue,
     n_groups: int,
 ) -> int:
     """A convolution of int8 signs.
 
     Args:
-        draft: Gets the operators.
+        builder: Gets the operators.
         x: Signs; a margin of +1 becomes a PADV2 before the layer.
         weight: (O, KH, KW, I / groups), values in {-1, +1}.
         window: Of the convolution; its pads are zeros, which are what TFLite pads with.
-        follow: What comes of the sums: signs as int8, or numbers.
+        epilogue: What comes of the sums: signs as int8, or numbers.
         n_groups: Groups of input and of output channels.
     """
-    form = "int8" if isinstance(follow, Thresholds) else "float32, its weights behind DEQUANTIZE"
+    form = "int8" if isinstance(epilogue, Thresholds) else "float32, its weights behind DEQUANTIZE"
     if x.margin != NO_PADS:
         form += ", behind a PADV2"
-    with draft.choosing(
+    with builder.choosing(
         f"convolution of {form}",
         "builtin operators have no layer of bits: a byte a weight",
-        plain=plain_convolution(draft, x, weight, window, follow),
+        plain=plain_convolution(builder, x, weight, window, epilogue),
         extra_bytes=weight.size - weight.size // 8,
     ):
-        return _emit(draft, x, weight, window, follow, n_groups)
+        return _emit(builder, x, weight, window, epilogue, n_groups)
 
 
 def _emit(
-    draft: Draft,
+    builder: TfliteBuilder,
     x: Value,
     weight: NDArray[Any],
     window: Window,
-    follow: Follow,
+    epilogue: Epilogue,
     n_groups: int,
 ) -> int:
-    tensor, _ = as_map(draft, settled(draft, x))
-    if isinstance(follow, Thresholds):
-        bias = (1 - 2 * follow.values).astype(np.int32)
+    tensor, _ = as_map(builder, settled(builder, x))
+    if isinstance(epilogue, Thresholds):
+        bias = (1 - 2 * epilogue.values).astype(np.int32)
         taps = Taps((2 * weight).astype(np.int8), bias, Activation.RELU_N1_TO_1)
-        return convolution.convolve(draft, tensor, taps, window, n_groups)
-    shape = draft.shape(tensor)
-    numbers = draft.emit(Builtin.DEQUANTIZE, [tensor], shape, options=options.DEQUANTIZE)
+        return convolution.convolve(builder, tensor, taps, window, n_groups)
+    shape = builder.shape(tensor)
+    numbers = builder.emit(Builtin.DEQUANTIZE, [tensor], shape)
     taps = Taps(weight.astype(np.int8), np.zeros(len(weight), np.float32))
-    sums = convolution.convolve(draft, numbers, taps, window, n_groups)
-    return arithmetic.finish(draft, sums, follow)
+    sums = convolution.convolve(builder, numbers, taps, window, n_groups)
+    return arithmetic.apply_epilogue(builder, sums, epilogue)

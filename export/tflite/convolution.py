@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.export.tflite import arithmetic
-from bnnkit.export.tflite.draft import Draft
-from bnnkit.tflite import options
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
+from bnnkit.tflite.options import Conv2DOptions, DepthwiseConv2DOptions
 from bnnkit.tflite.schema import Activation, Builtin, Padding
 from bnnkit.tflite.window import NO_PADS, Window
 
@@ -38,58 +38,95 @@ class Taps:
         return type(self)(self.weight[channels], self.bias[channels], self.activation)
 
 
-def convolve(draft: Draft, tensor: int, taps: Taps, window: Window, n_groups: int) -> int:
+def convolve(
+    builder: TfliteBuilder, tensor: int, taps: Taps, window: Window, n_groups: int
+) -> int:
     """CONV_2D, or DEPTHWISE_CONV_2D, with a PAD where its own padding would not be the same.
 
     XNNPACK errs with SAME where a window is smaller than the step to the next one.
 
     Args:
-        draft: Gets the operators.
+        builder: Gets the operators.
         tensor: (N, H, W, I), float32 or int8; the result is of the same type.
         taps: The weight and what follows.
         window: Its pads are zeros.
         n_groups: Groups of input and of output channels.
     """
-    _, height, width, channels = draft.shape(tensor)
+    _, height, width, channels = builder.shape(tensor)
     padding = Padding.VALID
     if window.pads != NO_PADS and window.is_same((height, width)) and not window.has_gaps:
         padding = Padding.SAME
     elif window.pads != NO_PADS:
-        tensor = arithmetic.pad(draft, tensor, window.pads)
+        tensor = arithmetic.pad(builder, tensor, window.pads)
         window = window.with_pads(NO_PADS)
     if 1 < n_groups < channels:
-        return _group_by_group(draft, tensor, taps, window, padding, n_groups)
-    return _emit(draft, tensor, taps, window, padding, is_depthwise=n_groups > 1)
+        return _group_by_group(builder, tensor, taps, window, padding, n_groups)
+    return _emit(builder, tensor, taps, window, padding, is_depthwise=n_groups > 1)
 
 
 def _emit(
-    draft: Draft, tensor: int, taps: Taps, window: Window, padding: Padding, *, is_depthwise: bool
+    builder: TfliteBuilder,
+    tensor: int,
+    taps: Taps,
+    window: Window,
+    padding: Padding,
+    *,
+    is_depthwise: bool,
 ) -> int:
-    batch, height, width, channels = draft.shape(tensor)
+    batch, height, width, channels = builder.shape(tensor)
     shape = (batch, *window.output((height, width)), len(taps.weight))
     weight, code = taps.weight, Builtin.CONV_2D
-    chosen = options.conv_2d(window, padding, taps.activation)
+    options: Conv2DOptions | DepthwiseConv2DOptions = _options(taps, window, padding)
     if is_depthwise:
         weight, code = weight.transpose(3, 1, 2, 0), Builtin.DEPTHWISE_CONV_2D
-        multiplier = len(taps.weight) // channels
-        chosen = options.depthwise_conv_2d(window, padding, multiplier, taps.activation)
-    scale = 1.0 if taps.bias.dtype == np.int32 else None
-    kind = draft.type(tensor)
-    stored = draft.constant(weight)
-    if draft.type(stored) is not kind:
-        stored = draft.emit(Builtin.DEQUANTIZE, [stored], weight.shape, options=options.DEQUANTIZE)
-    inputs = [tensor, stored, draft.constant(taps.bias, scale=scale)]
-    return draft.emit(code, inputs, shape, kind=kind, options=chosen)
+        options = _depthwise_options(taps, window, padding, len(taps.weight) // channels)
+    kind = builder.type(tensor)
+    stored = builder.constant(weight)
+    if builder.type(stored) is not kind:
+        stored = builder.emit(Builtin.DEQUANTIZE, [stored], weight.shape)
+    inputs = [tensor, stored, builder.constant(taps.bias, has_scale=taps.bias.dtype == np.int32)]
+    return builder.emit(code, inputs, shape, kind=kind, options=options)
+
+
+def _options(taps: Taps, window: Window, padding: Padding) -> Conv2DOptions:
+    return Conv2DOptions(
+        padding=padding,
+        stride_w=window.strides[1],
+        stride_h=window.strides[0],
+        fused_activation_function=taps.activation,
+        dilation_w_factor=window.dilations[1],
+        dilation_h_factor=window.dilations[0],
+    )
+
+
+def _depthwise_options(
+    taps: Taps, window: Window, padding: Padding, multiplier: int
+) -> DepthwiseConv2DOptions:
+    """Options of a layer with `multiplier` outputs for each input."""
+    return DepthwiseConv2DOptions(
+        padding=padding,
+        stride_w=window.strides[1],
+        stride_h=window.strides[0],
+        depth_multiplier=multiplier,
+        fused_activation_function=taps.activation,
+        dilation_w_factor=window.dilations[1],
+        dilation_h_factor=window.dilations[0],
+    )
 
 
 def _group_by_group(
-    draft: Draft, tensor: int, taps: Taps, window: Window, padding: Padding, n_groups: int
+    builder: TfliteBuilder,
+    tensor: int,
+    taps: Taps,
+    window: Window,
+    padding: Padding,
+    n_groups: int,
 ) -> int:
     """Not every interpreter has a CONV_2D with groups."""
     inputs, outputs = taps.weight.shape[-1], len(taps.weight) // n_groups
     parts = []
     for group in range(n_groups):
-        part = arithmetic.channels(draft, tensor, group * inputs, (group + 1) * inputs)
+        part = arithmetic.channels(builder, tensor, group * inputs, (group + 1) * inputs)
         mine = taps.part(slice(group * outputs, (group + 1) * outputs))
-        parts.append(_emit(draft, part, mine, window, padding, is_depthwise=False))
-    return arithmetic.concatenate(draft, parts, axis=3)
+        parts.append(_emit(builder, part, mine, window, padding, is_depthwise=False))
+    return arithmetic.concatenate(builder, parts, axis=3)

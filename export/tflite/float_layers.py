@@ -6,22 +6,24 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import convolution, layout
 from bnnkit.export.tflite.attributes import conv_window
 from bnnkit.export.tflite.convolution import Taps
-from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 
 
-def conv(draft: Draft, node: Node) -> None:
+def conv(builder: TfliteBuilder, node: Node) -> None:
     """CONV_2D or DEPTHWISE_CONV_2D."""
-    x, weight = draft.value(node), draft.constant_of(node, 1)
+    x, weight = builder.value(node), builder.constant_of(node, 1)
     if x.kind != "real" or len(x.shape) != 3:
         raise UnsupportedError("expected a map of real numbers")
     window = conv_window(node, weight.shape[2:])
     bias = np.zeros(len(weight), np.float32)
     if len(node.inputs) > 2 and node.inputs[2]:
-        bias = draft.constant_of(node, 2)
+        bias = builder.constant_of(node, 2)
     n_groups = node.attributes.get("group", 1)
     taps = Taps.real(weight.transpose(0, 2, 3, 1), bias)
-    tensor = convolution.convolve(draft, x.tensor, taps, window, n_groups)
+    tensor = convolution.convolve(builder, x.tensor, taps, window, n_groups)
     _, height, width = x.shape
     shape = (len(weight), *window.output((height, width)))
-    draft.give(node.output, layout.real(x, tensor, shape=shape, map=shape, may_be_minus_zero=True))
+    builder.give(
+        node.output, layout.real(x, tensor, shape=shape, map=shape, may_be_minus_zero=True)
+    )

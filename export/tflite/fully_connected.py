@@ -7,29 +7,26 @@ from numpy.typing import NDArray
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import layout
-from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Value
-from bnnkit.tflite import options
 from bnnkit.tflite.schema import Builtin
 
 
-def fully_connected(draft: Draft, tensor: int, weight: NDArray[Any], bias: NDArray[Any]) -> int:
+def fully_connected(
+    builder: TfliteBuilder, tensor: int, weight: NDArray[Any], bias: NDArray[Any]
+) -> int:
     """FULLY_CONNECTED: weight @ x + bias.
 
     Args:
-        draft: Gets the operator.
+        builder: Gets the operator.
         tensor: (N, I), or a map (N, H, W, C) that is taken as a vector.
         weight: (O, I), in the order of the tensor.
         bias: (O,).
     """
-    inputs = [draft.constant(numbers.astype(np.float32)) for numbers in (weight, bias)]
-    return draft.emit(
-        Builtin.FULLY_CONNECTED,
-        [tensor, *inputs],
-        (draft.batch, len(weight)),
-        options=options.FULLY_CONNECTED,
-    )
+    inputs = [builder.constant(numbers.astype(np.float32)) for numbers in (weight, bias)]
+    shape = (builder.batch, len(weight))
+    return builder.emit(Builtin.FULLY_CONNECTED, [tensor, *inputs], shape)
 
 
 def in_order_of(x: Value, weight: NDArray[Any]) -> NDArray[Any]:
@@ -40,29 +37,29 @@ def in_order_of(x: Value, weight: NDArray[Any]) -> NDArray[Any]:
     return maps.transpose(0, 2, 3, 1).reshape(len(weight), -1)
 
 
-def gemm(draft: Draft, node: Node) -> None:
+def gemm(builder: TfliteBuilder, node: Node) -> None:
     """Gemm with a constant weight."""
     if node.attributes.get("transA", 0):
         raise UnsupportedError("expected transA = 0")
-    weight = draft.constant_of(node, 1) * np.float32(node.attributes.get("alpha", 1.0))
+    weight = builder.constant_of(node, 1) * np.float32(node.attributes.get("alpha", 1.0))
     rows = weight if node.attributes.get("transB", 0) else weight.T
     bias = np.zeros(len(rows), np.float32)
     if len(node.inputs) > 2 and node.inputs[2]:
         beta = np.float32(node.attributes.get("beta", 1.0))
-        bias = np.broadcast_to(draft.constant_of(node, 2).reshape(-1) * beta, bias.shape)
-    _dense(draft, node, rows, bias)
+        bias = np.broadcast_to(builder.constant_of(node, 2).reshape(-1) * beta, bias.shape)
+    _dense(builder, node, rows, bias)
 
 
-def mat_mul(draft: Draft, node: Node) -> None:
+def mat_mul(builder: TfliteBuilder, node: Node) -> None:
     """MatMul of vectors with a constant matrix (I, O)."""
-    rows = draft.constant_of(node, 1).T
-    _dense(draft, node, rows, np.zeros(len(rows), np.float32))
+    rows = builder.constant_of(node, 1).T
+    _dense(builder, node, rows, np.zeros(len(rows), np.float32))
 
 
-def _dense(draft: Draft, node: Node, rows: NDArray[Any], bias: NDArray[Any]) -> None:
-    x = draft.value(node)
+def _dense(builder: TfliteBuilder, node: Node, rows: NDArray[Any], bias: NDArray[Any]) -> None:
+    x = builder.value(node)
     if len(x.shape) != 1 or rows.ndim != 2 or x.kind != "real":
         raise UnsupportedError("expected real vectors and a matrix")
-    tensor = fully_connected(draft, x.tensor, in_order_of(x, rows), bias)
+    tensor = fully_connected(builder, x.tensor, in_order_of(x, rows), bias)
     result = layout.real(x, tensor, shape=(len(rows),), map=None, may_be_minus_zero=True)
-    draft.give(node.output, result)
+    builder.give(node.output, result)

@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 from bnnkit.export.tflite import arithmetic, convolution
 from bnnkit.export.tflite.attributes import conv_window
 from bnnkit.export.tflite.convolution import Taps
-from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.follow import minus
+from bnnkit.export.tflite.epilogue import minus
 from bnnkit.export.tflite.fully_connected import fully_connected, in_order_of
 from bnnkit.export.tflite.layout import constant_beside
 from bnnkit.export.tflite.plain import plain_layer
 from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Map, Value
-from bnnkit.tflite import options
+from bnnkit.tflite.options import CastOptions
 from bnnkit.tflite.schema import Builtin, TensorType
 
 _EXACT = 2**24
 """Integers up to it are float32 numbers."""
 
 
-def integer_conv2d(draft: Draft, node: Node) -> None:
+def integer_conv2d(builder: TfliteBuilder, node: Node) -> None:
     """CAST, SUB of the zero point, CONV_2D: pixels that equal the zero point pad with zeros."""
-    x, weight = draft.value(node), draft.constant_of(node, 1)
+    x, weight = builder.value(node), builder.constant_of(node, 1)
     window = conv_window(node, weight.shape[2:])
     kernel = weight.transpose(0, 2, 3, 1)
     n_groups = node.attributes.get("group", 1)
@@ -33,66 +33,66 @@ def integer_conv2d(draft: Draft, node: Node) -> None:
     shape = (len(weight), *window.output((height, width)))
 
     def layer(bias: NDArray[Any]) -> int:
-        pixels = _centred(draft, node, x)
-        return convolution.convolve(draft, pixels, Taps.real(kernel, bias), window, n_groups)
+        pixels = _centred(builder, node, x)
+        return convolution.convolve(builder, pixels, Taps.real(kernel, bias), window, n_groups)
 
-    _give(draft, node, layer, shape, shape)
+    _give(builder, node, layer, shape, shape)
 
 
-def integer_linear(draft: Draft, node: Node) -> None:
+def integer_linear(builder: TfliteBuilder, node: Node) -> None:
     """CAST, SUB of the zero point, FULLY_CONNECTED."""
-    x, weight = draft.value(node), draft.constant_of(node, 1)
+    x, weight = builder.value(node), builder.constant_of(node, 1)
     columns = in_order_of(x, weight)
 
     def layer(bias: NDArray[Any]) -> int:
-        pixels = _centred(draft, node, x)
-        return fully_connected(draft, pixels, columns, bias)
+        pixels = _centred(builder, node, x)
+        return fully_connected(builder, pixels, columns, bias)
 
-    _give(draft, node, layer, (len(weight),), None)
+    _give(builder, node, layer, (len(weight),), None)
 
 
-def _centred(draft: Draft, node: Node, x: Value) -> int:
+def _centred(builder: TfliteBuilder, node: Node, x: Value) -> int:
     """The image as float32, less its zero point."""
-    numbers = draft.emit(
+    numbers = builder.emit(
         Builtin.CAST,
         [x.tensor],
-        draft.shape(x.tensor),
-        options=options.cast(TensorType.UINT8, TensorType.FLOAT32),
+        builder.shape(x.tensor),
+        options=CastOptions(in_data_type=TensorType.UINT8, out_data_type=TensorType.FLOAT32),
     )
-    zero_point = draft.constant_of(node, 2)
+    zero_point = builder.constant_of(node, 2)
     if not zero_point.any():
         return numbers
-    constant = draft.constant(constant_beside(x, zero_point).astype(np.float32))
-    return arithmetic.elementwise(draft, Builtin.SUB, numbers, constant)
+    constant = builder.constant(constant_beside(x, zero_point).astype(np.float32))
+    return arithmetic.elementwise(builder, Builtin.SUB, numbers, constant)
 
 
 def _give(
-    draft: Draft,
+    builder: TfliteBuilder,
     node: Node,
     layer: Callable[[NDArray[Any]], int],
     shape: tuple[int, ...],
     pixels: Map | None,
 ) -> None:
     """The sums, or their signs: `layer` makes the sums with a bias."""
-    weight = draft.constant_of(node, 1)
-    reader = draft.source.sole_reader(node.output)
+    weight = builder.constant_of(node, 1)
+    reader = builder.source.sole_reader(node.output)
     to_signs = reader is not None and reader.kind == "bnnkit.Threshold"
     size = (1, 1) if pixels is None else (pixels[1], pixels[2])
-    with draft.choosing(
+    with builder.choosing(
         "float32 layer",
         "TFLite has no exact layer of 8-bit inputs and 12-bit weights: 4 bytes a weight, not 2",
-        plain=plain_layer(draft, len(weight), size, to_signs=to_signs),
+        plain=plain_layer(builder, len(weight), size, to_signs=to_signs),
         extra_bytes=weight.size * 2,
     ):
         if reader is not None and to_signs:
-            _give_signs(draft, node, reader, layer, shape, pixels)
+            _give_signs(builder, node, reader, layer, shape, pixels)
         else:
             sums = layer(np.zeros(len(weight)))
-            draft.give(node.output, Value(kind="sum", tensor=sums, shape=shape, map=pixels))
+            builder.give(node.output, Value(kind="sum", tensor=sums, shape=shape, map=pixels))
 
 
 def _give_signs(
-    draft: Draft,
+    builder: TfliteBuilder,
     node: Node,
     reader: Node,
     layer: Callable[[NDArray[Any]], int],
@@ -100,24 +100,27 @@ def _give_signs(
     pixels: Map | None,
 ) -> None:
     """The signs of the reader, a `Threshold`: the threshold is the bias where that is exact."""
-    draft.absorbed.add(reader.output)
-    values = draft.constant_of(reader, 1).astype(np.int64).reshape(-1)
-    if (_bounds(draft, node) + abs(values)).max() <= _EXACT:
+    builder.absorbed.add(reader.output)
+    values = builder.constant_of(reader, 1).astype(np.int64).reshape(-1)
+    if (_bounds(builder, node) + abs(values)).max() <= _EXACT:
         numbers = layer(minus(values))
     else:
         # With the threshold as bias, a partial sum might need rounding.
         sums = layer(np.zeros(shape[0]))
-        numbers = arithmetic.add(draft, sums, minus(values))
+        numbers = arithmetic.add(builder, sums, minus(values))
     if pixels is None:
         pixels = (shape[0], 1, 1)
-        numbers = arithmetic.reshape(draft, numbers, (draft.batch, 1, 1, shape[0]))
-    signs = draft.signs.of_reals(draft, numbers)
-    draft.give(reader.output, Value(kind="signs", tensor=signs, shape=shape, map=pixels))
+        numbers = arithmetic.reshape(builder, numbers, (builder.batch, 1, 1, shape[0]))
+    signs = builder.signs.of_reals(builder, numbers)
+    builder.give(reader.output, Value(kind="signs", tensor=signs, shape=shape, map=pixels))
 
 
-def _bounds(draft: Draft, node: Node) -> NDArray[np.int64]:
+def _bounds(builder: TfliteBuilder, node: Node) -> NDArray[np.int64]:
     """What no partial sum of an output channel exceeds, (O,)."""
-    weight, zero_point = draft.constant_of(node, 1), draft.constant_of(node, 2).astype(np.int64)
+    weight, zero_point = (
+        builder.constant_of(node, 1),
+        builder.constant_of(node, 2).astype(np.int64),
+    )
     furthest = max(zero_point.max(), 255 - zero_point.min())
     sizes: NDArray[np.int64] = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1)
     bounds: NDArray[np.int64] = sizes * furthest

@@ -9,25 +9,27 @@ from numpy.typing import NDArray
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic
-from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Map, Value
 from bnnkit.tflite.window import NO_PADS
 
 
-def settled(draft: Draft, value: Value) -> Value:
+def settled(builder: TfliteBuilder, value: Value) -> Value:
     """A value without a margin: its +1 are in memory."""
     if value.margin == NO_PADS or value.map is None:
         return value
     key = (value.tensor, value.margin)
-    if key not in draft.padded:
-        draft.padded[key] = arithmetic.pad(draft, value.tensor, value.margin, draft.signs.plus)
+    if key not in builder.padded:
+        builder.padded[key] = arithmetic.pad(
+            builder, value.tensor, value.margin, builder.signs.plus
+        )
     channels, height, width = value.map
     top, left, bottom, right = value.margin
     whole = (channels, height + top + bottom, width + left + right)
-    return replace(value, tensor=draft.padded[key], map=whole, margin=NO_PADS)
+    return replace(value, tensor=builder.padded[key], map=whole, margin=NO_PADS)
 
 
-def as_map(draft: Draft, value: Value) -> tuple[int, Map]:
+def as_map(builder: TfliteBuilder, value: Value) -> tuple[int, Map]:
     """A map or a vector as (N, H, W, C): the tensor, and (C, H, W).
 
     Raises:
@@ -38,18 +40,18 @@ def as_map(draft: Draft, value: Value) -> tuple[int, Map]:
     if len(value.shape) != 1:
         raise UnsupportedError(f"expected a map or a vector, got the shape (N, *{value.shape})")
     pixel = (value.shape[0], 1, 1)
-    return arithmetic.reshape(draft, value.tensor, (draft.batch, 1, 1, value.shape[0])), pixel
+    return arithmetic.reshape(builder, value.tensor, (builder.batch, 1, 1, value.shape[0])), pixel
 
 
-def as_onnx(draft: Draft, value: Value) -> int:
+def as_onnx(builder: TfliteBuilder, value: Value) -> int:
     """The tensor in ONNX's order of the axes, and of the elements of a flattened map."""
     if value.map is None:
         return value.tensor
     channels, height, width = value.map
     tensor = value.tensor
     if channels > 1 and height * width > 1:
-        tensor = arithmetic.transpose(draft, tensor, (0, 3, 1, 2))
-    return arithmetic.reshape(draft, tensor, (draft.batch, *value.shape))
+        tensor = arithmetic.transpose(builder, tensor, (0, 3, 1, 2))
+    return arithmetic.reshape(builder, tensor, (builder.batch, *value.shape))
 
 
 def places(value: Value) -> dict[int, int] | None:
@@ -61,60 +63,60 @@ def places(value: Value) -> dict[int, int] | None:
     return {1: 3} if value.map[1:] == (1, 1) else None
 
 
-def elements(draft: Draft, value: Value) -> int:
+def elements(builder: TfliteBuilder, value: Value) -> int:
     """The tensor in ONNX's layout, signs as elements of their own."""
-    value = settled(draft, value)
+    value = settled(builder, value)
     if value.kind != "signs" or value.map is None:
-        return as_onnx(draft, value)
-    tensor = draft.signs.to_elements(draft, value.tensor, value.map[0])
-    return as_onnx(draft, replace(value, tensor=tensor))
+        return as_onnx(builder, value)
+    tensor = builder.signs.to_elements(builder, value.tensor, value.map[0])
+    return as_onnx(builder, replace(value, tensor=tensor))
 
 
-def of_elements(draft: Draft, value: Value, tensor: int, shape: Sequence[int]) -> Value:
+def of_elements(builder: TfliteBuilder, value: Value, tensor: int, shape: Sequence[int]) -> Value:
     """A value like another one, of a tensor as `elements` gives, (N, *shape)."""
     pixels = (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
     if value.kind == "signs" and len(shape) == 1:
         pixels = (shape[0], 1, 1)
     if pixels is not None:
-        tensor = _to_nhwc(draft, tensor, pixels)
+        tensor = _to_nhwc(builder, tensor, pixels)
         if value.kind == "signs":
-            tensor = draft.signs.of_elements(draft, tensor)
+            tensor = builder.signs.of_elements(builder, tensor)
     return replace(value, tensor=tensor, shape=tuple(shape), map=pixels, margin=NO_PADS)
 
 
-def reshaped(draft: Draft, value: Value, shape: Sequence[int]) -> Value:
+def reshaped(builder: TfliteBuilder, value: Value, shape: Sequence[int]) -> Value:
     """The same elements in another shape behind the batch; a flattened map stays where it is."""
-    value = settled(draft, value)
+    value = settled(builder, value)
     if tuple(shape) == value.shape:
         return value
     if value.map is not None and (len(shape) == 1 or tuple(shape) == value.map):
         return replace(value, shape=tuple(shape))
-    tensor = arithmetic.reshape(draft, elements(draft, value), (draft.batch, *shape))
-    return of_elements(draft, value, tensor, shape)
+    tensor = arithmetic.reshape(builder, elements(builder, value), (builder.batch, *shape))
+    return of_elements(builder, value, tensor, shape)
 
 
-def whole(draft: Draft, value: Value) -> Value:
+def whole(builder: TfliteBuilder, value: Value) -> Value:
     """A value as an output of the file has it: in memory, and signs packed as maps."""
-    value = settled(draft, value)
+    value = settled(builder, value)
     if value.kind != "signs" or value.map is not None:
         return value
     pixel = (math.prod(value.shape), 1, 1)
-    tensor = draft.signs.of_elements(draft, _to_nhwc(draft, value.tensor, pixel))
+    tensor = builder.signs.of_elements(builder, _to_nhwc(builder, value.tensor, pixel))
     return replace(value, tensor=tensor, map=pixel)
 
 
-def _to_nhwc(draft: Draft, tensor: int, pixels: Map) -> int:
+def _to_nhwc(builder: TfliteBuilder, tensor: int, pixels: Map) -> int:
     """A map (N, C, H, W), or what has its elements in that order, as (N, H, W, C)."""
     channels, height, width = pixels
     if channels == 1 or height * width == 1:
-        return arithmetic.reshape(draft, tensor, (draft.batch, height, width, channels))
-    tensor = arithmetic.reshape(draft, tensor, (draft.batch, *pixels))
-    return arithmetic.transpose(draft, tensor, (0, 2, 3, 1))
+        return arithmetic.reshape(builder, tensor, (builder.batch, height, width, channels))
+    tensor = arithmetic.reshape(builder, tensor, (builder.batch, *pixels))
+    return arithmetic.transpose(builder, tensor, (0, 2, 3, 1))
 
 
-def plain(draft: Draft, value: Value) -> Value:
+def plain(builder: TfliteBuilder, value: Value) -> Value:
     """A value whose tensor is as in ONNX."""
-    return replace(value, tensor=as_onnx(draft, value), map=None)
+    return replace(value, tensor=as_onnx(builder, value), map=None)
 
 
 def real(value: Value, tensor: int, **changes: Any) -> Value:

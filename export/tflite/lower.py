@@ -8,6 +8,7 @@ import onnx
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import (
     binary_layers,
+    comparisons,
     elementwise,
     float_layers,
     fully_connected,
@@ -24,17 +25,16 @@ from bnnkit.export.tflite import (
     signs,
     stochastic_sign,
     transposed_convolution,
-    truths,
 )
-from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.source import Node, Source
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.uniforms import Uniforms
 from bnnkit.export.tflite.values import Map, Value
-from bnnkit.tflite import options
+from bnnkit.tflite.options import CastOptions
 from bnnkit.tflite.schema import Builtin, TensorType
 
-Lowering = Callable[[Draft, Node], None]
+Lowering = Callable[[TfliteBuilder, Node], None]
 """Emits what a node is in TFLite, and gives its value."""
 
 LOWERINGS: Final[dict[str, Lowering]] = {
@@ -83,45 +83,45 @@ LOWERINGS: Final[dict[str, Lowering]] = {
     "Squeeze": shaping.squeeze,
     "Transpose": shaping.transpose,
     "Unsqueeze": shaping.unsqueeze,
-    "Where": truths.where,
-    **dict.fromkeys(truths.COMPARISONS, truths.compare),
+    "Where": comparisons.where,
+    **dict.fromkeys(comparisons.COMPARISONS, comparisons.compare),
     **dict.fromkeys(elementwise.BINARY, elementwise.binary),
     **dict.fromkeys(elementwise.UNARY, elementwise.unary),
 }
 """By the kind of node."""
 
 
-def lower(source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> Draft:
+def lower(source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> TfliteBuilder:
     """Emit all nodes; the first tensor is the image.
 
     Raises:
         UnsupportedError: A node has no form in TFLite; the message names it.
     """
-    draft = Draft(source, batch, signs, uniforms)
-    draft.give(source.input, _image(draft))
+    builder = TfliteBuilder(source, batch, signs, uniforms)
+    builder.give(source.input, _image(builder))
     for node in source.nodes:
-        if node.output in draft.absorbed:
+        if node.output in builder.absorbed:
             continue
-        if shapes.is_constant(draft, node):
-            shapes.fold(draft, node)
+        if shapes.is_constant(builder, node):
+            shapes.fold(builder, node)
             continue
         if node.kind not in LOWERINGS:
             raise UnsupportedError(f"{node.name}: TFLite export does not know {node.kind}")
-        draft.begin(node.output)
+        builder.begin(node.output)
         try:
-            LOWERINGS[node.kind](draft, node)
+            LOWERINGS[node.kind](builder, node)
         except UnsupportedError as error:
             raise UnsupportedError(f"{node.name} ({node.kind}): {error}") from error
-    return draft
+    return builder
 
 
-def outputs(draft: Draft) -> list[int]:
+def outputs(builder: TfliteBuilder) -> list[int]:
     """The tensors of the network's outputs: sums as int32, maps as NHWC."""
-    return [_output(draft, name) for name in draft.source.outputs]
+    return [_output(builder, name) for name in builder.source.outputs]
 
 
-def _image(draft: Draft) -> Value:
-    source = draft.source
+def _image(builder: TfliteBuilder) -> Value:
+    source = builder.source
     types = {onnx.TensorProto.UINT8: "image", onnx.TensorProto.FLOAT: "real"}
     if source.input_type not in types:
         raise UnsupportedError(f"expected {source.input!r} to be uint8 or float32")
@@ -129,7 +129,7 @@ def _image(draft: Draft) -> Value:
     element = TensorType.UINT8 if image else TensorType.FLOAT32
     shape, pixels = source.input_shape, _map_of(source.input_shape)
     stored = shape if pixels is None else (pixels[1], pixels[2], pixels[0])
-    tensor = draft.add_input(source.input, element, (draft.batch, *stored))
+    tensor = builder.add_input(source.input, element, (builder.batch, *stored))
     return Value(
         kind="image" if image else "real",
         tensor=tensor,
@@ -143,18 +143,18 @@ def _map_of(shape: tuple[int, ...]) -> Map | None:
     return (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
 
 
-def _output(draft: Draft, name: str) -> int:
-    if name not in draft.values:
+def _output(builder: TfliteBuilder, name: str) -> int:
+    if name not in builder.values:
         raise UnsupportedError(f"the output {name!r} does not depend on the input")
-    draft.begin(name)
-    value = layout.whole(draft, draft.values[name])
-    draft.give(name, value)
+    builder.begin(name)
+    value = layout.whole(builder, builder.values[name])
+    builder.give(name, value)
     tensor = value.tensor
     if value.kind != "signs" and len(value.shape) == 1:
-        tensor = layout.as_onnx(draft, value)
+        tensor = layout.as_onnx(builder, value)
     if value.kind == "sum":
-        chosen = options.cast(TensorType.FLOAT32, TensorType.INT32)
-        tensor = draft.emit(
-            Builtin.CAST, [tensor], draft.shape(tensor), kind=TensorType.INT32, options=chosen
+        options = CastOptions(in_data_type=TensorType.FLOAT32, out_data_type=TensorType.INT32)
+        tensor = builder.emit(
+            Builtin.CAST, [tensor], builder.shape(tensor), kind=TensorType.INT32, options=options
         )
     return tensor

@@ -4,35 +4,39 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.follow import Follow
+from bnnkit.export.tflite.epilogue import Epilogue
 from bnnkit.export.tflite.layout import as_map, settled
 from bnnkit.export.tflite.lce_operators import bconv2d
 from bnnkit.export.tflite.plain import plain_convolution
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Value
 from bnnkit.tflite.schema import Padding
 from bnnkit.tflite.window import NO_PADS, Window
 
 
-def convolve(draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow) -> int:
+def convolve(
+    builder: TfliteBuilder, x: Value, weight: NDArray[Any], window: Window, epilogue: Epilogue
+) -> int:
     """LceBconv2d; the margin is its padding SAME where that is the same, else a PAD before it.
 
     Args:
-        draft: Gets the operators.
+        builder: Gets the operators.
         x: Signs.
         weight: (O, KH, KW, I), values in {-1, +1}.
         window: Its pads are not looked at: those of ones are the margin of `x`.
-        follow: What comes of the sums.
+        epilogue: What comes of the sums.
     """
-    tensor, (_, height, width) = as_map(draft, x)
+    tensor, (_, height, width) = as_map(builder, x)
     if x.margin != NO_PADS and window.with_pads(x.margin).is_same((height, width)):
-        return bconv2d(draft, tensor, weight, window, follow, padding=Padding.SAME, pad_value=1)
+        return bconv2d(
+            builder, tensor, weight, window, epilogue, padding=Padding.SAME, pad_value=1
+        )
     if x.margin == NO_PADS:
-        return bconv2d(draft, tensor, weight, window, follow)
+        return bconv2d(builder, tensor, weight, window, epilogue)
     reason = f"the pads {x.margin} with stride {window.strides} are not TFLite's SAME"
-    with draft.choosing(
+    with builder.choosing(
         "PAD + LceBconv2d",
         f"{reason}: one copy of the packed map",
-        plain=plain_convolution(draft, x, weight, window, follow),
+        plain=plain_convolution(builder, x, weight, window, epilogue),
     ):
-        return bconv2d(draft, settled(draft, x).tensor, weight, window, follow)
+        return bconv2d(builder, settled(builder, x).tensor, weight, window, epilogue)

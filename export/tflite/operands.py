@@ -7,16 +7,16 @@ import numpy as np
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import layout
-from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Kind, Value
 
 
-def operands(draft: Draft, node: Node, *kinds: Kind) -> tuple[list[int], Value]:
+def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int], Value]:
     """The tensors of a node's inputs, and a value in whose layout they lie.
 
     Args:
-        draft: Gets the operators that they need.
+        builder: Gets the operators that they need.
         node: At least one of its inputs is computed; constants are float32.
         kinds: Of each of its inputs.
 
@@ -27,22 +27,22 @@ def operands(draft: Draft, node: Node, *kinds: Kind) -> tuple[list[int], Value]:
         raise UnsupportedError(f"expected {len(kinds)} inputs, got {len(node.inputs)}")
     values: dict[str, Value] = {}
     for name, kind in zip(node.inputs, kinds, strict=True):
-        if name in draft.values:
-            values[name] = draft.values[name]
+        if name in builder.values:
+            values[name] = builder.values[name]
             if values[name].kind != kind:
                 raise UnsupportedError(f"expected {_WORDS[kind]}, got {values[name].kind}")
         elif kind != "real":
             raise UnsupportedError(f"expected {_WORDS[kind]} that are not constant")
     if len({len(value.shape) for value in values.values()}) > 1:
         raise UnsupportedError("expected values of as many axes")
-    if not _lie_alike(draft, node, list(values.values())):
-        values = {name: layout.plain(draft, value) for name, value in values.items()}
+    if not _lie_alike(builder, node, list(values.values())):
+        values = {name: layout.plain(builder, value) for name, value in values.items()}
     first, *_ = values.values()
     tensors = [
         values[name].tensor
         if name in values
-        else draft.constant(
-            layout.constant_beside(first, draft.source.constants[name]).astype(np.float32)
+        else builder.constant(
+            layout.constant_beside(first, builder.source.constants[name]).astype(np.float32)
         )
         for name in node.inputs
     ]
@@ -52,9 +52,9 @@ def operands(draft: Draft, node: Node, *kinds: Kind) -> tuple[list[int], Value]:
 _WORDS: dict[Kind, str] = {"real": "real numbers", "truth": "truths"}
 
 
-def spread(draft: Draft, like: Value, tensor: int, kind: Kind = "real") -> Value:
+def spread(builder: TfliteBuilder, like: Value, tensor: int, kind: Kind = "real") -> Value:
     """What comes of operands in the layout of `like`, spread or not."""
-    stored, shape, pixels = draft.shape(tensor), like.shape, like.map
+    stored, shape, pixels = builder.shape(tensor), like.shape, like.map
     if len(shape) == 3:
         shape = pixels = (stored[3], stored[1], stored[2])
     elif pixels is None:
@@ -62,13 +62,13 @@ def spread(draft: Draft, like: Value, tensor: int, kind: Kind = "real") -> Value
     return replace(like, kind=kind, tensor=tensor, shape=shape, map=pixels, may_be_minus_zero=True)
 
 
-def _lie_alike(draft: Draft, node: Node, values: list[Value]) -> bool:
+def _lie_alike(builder: TfliteBuilder, node: Node, values: list[Value]) -> bool:
     """Whether the elements that meet are in the same places, or TFLite spreads them so."""
     first, *others = values
     if len(first.shape) == 3:
         return True
     if any((first.map, first.shape) != (other.map, other.shape) for other in others):
         return False
-    constants = [draft.source.constants.get(name) for name in node.inputs]
+    constants = [builder.source.constants.get(name) for name in node.inputs]
     sizes = {constant.size for constant in constants if constant is not None}
     return first.map is None or sizes <= {1, math.prod(first.shape)}

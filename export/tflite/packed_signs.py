@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.export.tflite import arithmetic, groups, lce_operators
-from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.follow import Follow
+from bnnkit.export.tflite.epilogue import Epilogue
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import LCE_WORD_BITS, Value
 from bnnkit.tflite.schema import Padding
 from bnnkit.tflite.window import Window
@@ -21,44 +21,48 @@ class PackedSigns:
     channel_unit = LCE_WORD_BITS
     plus = None
 
-    def of_reals(self, draft: Draft, tensor: int, *, may_be_minus_zero: bool = False) -> int:
+    def of_reals(
+        self, builder: TfliteBuilder, tensor: int, *, may_be_minus_zero: bool = False
+    ) -> int:
         """LceQuantize; behind an ADD of 0 where -0.0 can come, which is -1 on ARM."""
         if may_be_minus_zero:
             reason = "-0.0 can come, which LCE takes for -1 on ARM"
-            with draft.choosing("ADD of 0 + LceQuantize", reason):
-                tensor = arithmetic.add(draft, tensor, np.zeros(1))
-        return lce_operators.quantize(draft, tensor)
+            with builder.choosing("ADD of 0 + LceQuantize", reason):
+                tensor = arithmetic.add(builder, tensor, np.zeros(1))
+        return lce_operators.quantize(builder, tensor)
 
-    def of_truths(self, draft: Draft, tensor: int) -> int:
+    def of_truths(self, builder: TfliteBuilder, tensor: int) -> int:
         """LceQuantize takes them too."""
-        return lce_operators.quantize(draft, tensor)
+        return lce_operators.quantize(builder, tensor)
 
-    def to_numbers(self, draft: Draft, tensor: int, channels: int) -> int:
+    def to_numbers(self, builder: TfliteBuilder, tensor: int, channels: int) -> int:
         """LceDequantize."""
-        return lce_operators.dequantize(draft, tensor, channels)
+        return lce_operators.dequantize(builder, tensor, channels)
 
-    def to_elements(self, draft: Draft, tensor: int, channels: int) -> int:
+    def to_elements(self, builder: TfliteBuilder, tensor: int, channels: int) -> int:
         """LceDequantize."""
-        with draft.choosing("LceDequantize", _APART):
-            return lce_operators.dequantize(draft, tensor, channels)
+        with builder.choosing("LceDequantize", _APART):
+            return lce_operators.dequantize(builder, tensor, channels)
 
-    def of_elements(self, draft: Draft, tensor: int) -> int:
+    def of_elements(self, builder: TfliteBuilder, tensor: int) -> int:
         """LceQuantize."""
-        with draft.choosing("LceQuantize", _APART):
-            return lce_operators.quantize(draft, tensor)
+        with builder.choosing("LceQuantize", _APART):
+            return lce_operators.quantize(builder, tensor)
 
-    def max_pool(self, draft: Draft, tensor: int, window: Window, padding: Padding) -> int:
+    def max_pool(
+        self, builder: TfliteBuilder, tensor: int, window: Window, padding: Padding
+    ) -> int:
         """LceBMaxPool2d."""
-        return lce_operators.bmaxpool2d(draft, tensor, window, padding)
+        return lce_operators.bmaxpool2d(builder, tensor, window, padding)
 
     def convolve(
         self,
-        draft: Draft,
+        builder: TfliteBuilder,
         x: Value,
         weight: NDArray[Any],
         window: Window,
-        follow: Follow,
+        epilogue: Epilogue,
         n_groups: int,
     ) -> int:
         """LceBconv2d, in the forms that LCE's kernels get right."""
-        return groups.convolve(draft, x, weight, window, follow, n_groups)
+        return groups.convolve(builder, x, weight, window, epilogue, n_groups)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout
-from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Value
 from bnnkit.tflite.window import Pads
 
@@ -15,57 +15,57 @@ _MINUS = -1
 """As a sign of int8, and as a word of signs."""
 
 
-def pad(draft: Draft, node: Node) -> None:
+def pad(builder: TfliteBuilder, node: Node) -> None:
     """A margin of +1, which the next layer may pad by itself; or PAD or PADV2.
 
     Negative pads take off what is there.
     """
-    x, pads = _cropped(draft, draft.value(node), _pads(draft, node))
-    value = draft.constant_of(node, 2).item() if len(node.inputs) > 2 and node.inputs[2] else 0
+    x, pads = _cropped(builder, builder.value(node), _pads(builder, node))
+    value = builder.constant_of(node, 2).item() if len(node.inputs) > 2 and node.inputs[2] else 0
     channels, height, width = x.shape
     shape = (channels, height + pads[0] + pads[2], width + pads[1] + pads[3])
     if x.kind == "signs" and value == _PLUS:
         top, left, bottom, right = (a + b for a, b in zip(x.margin, pads, strict=True))
-        draft.give(node.output, replace(x, shape=shape, margin=(top, left, bottom, right)))
+        builder.give(node.output, replace(x, shape=shape, margin=(top, left, bottom, right)))
         return
-    x = layout.settled(draft, x)
-    if x.kind == "signs" and (value != 0 or channels % draft.signs.channel_unit):
+    x = layout.settled(builder, x)
+    if x.kind == "signs" and (value != 0 or channels % builder.signs.channel_unit):
         raise UnsupportedError(
             f"signs can be padded with +1, and where their channels are a"
-            f" multiple of {draft.signs.channel_unit} with -1"
+            f" multiple of {builder.signs.channel_unit} with -1"
         )
     filler = _MINUS if x.kind == "signs" else value or None
-    tensor = arithmetic.pad(draft, x.tensor, pads, filler)
-    draft.give(node.output, replace(x, tensor=tensor, shape=shape, map=shape))
+    tensor = arithmetic.pad(builder, x.tensor, pads, filler)
+    builder.give(node.output, replace(x, tensor=tensor, shape=shape, map=shape))
 
 
-def _cropped(draft: Draft, x: Value, pads: Pads) -> tuple[Value, Pads]:
+def _cropped(builder: TfliteBuilder, x: Value, pads: Pads) -> tuple[Value, Pads]:
     """A map without what negative pads take off, and the pads that are left."""
     if min(pads) >= 0:
         return x, pads
-    x = layout.settled(draft, x)
+    x = layout.settled(builder, x)
     channels, height, width = x.shape
     top, left, bottom, right = (max(-n, 0) for n in pads)
     rows, columns = range(top, height - bottom), range(left, width - right)
     if not (rows and columns):
         raise UnsupportedError(f"the pads {pads} leave nothing of a map of {height} x {width}")
     shape = (channels, len(rows), len(columns))
-    tensor = arithmetic.cut(draft, x.tensor, {1: rows, 2: columns})
+    tensor = arithmetic.cut(builder, x.tensor, {1: rows, 2: columns})
     top, left, bottom, right = (max(n, 0) for n in pads)
     return replace(x, tensor=tensor, shape=shape, map=shape), (top, left, bottom, right)
 
 
-def _pads(draft: Draft, node: Node) -> Pads:
-    numbers = draft.constant_of(node, 1).tolist()
+def _pads(builder: TfliteBuilder, node: Node) -> Pads:
+    numbers = builder.constant_of(node, 1).tolist()
     mode = node.attributes.get("mode", b"constant")
-    given = draft.constant_of(node, 3).tolist() if len(node.inputs) > 3 else range(4)
+    given = builder.constant_of(node, 3).tolist() if len(node.inputs) > 3 else range(4)
     widths = dict.fromkeys(range(4), (0, 0))
     half = len(numbers) // 2
     for i, axis in enumerate(given):
         widths[int(axis) % 4] = (int(numbers[i]), int(numbers[i + half]))
     if (
         mode != b"constant"
-        or len(draft.value(node).shape) != 3
+        or len(builder.value(node).shape) != 3
         or widths[0] + widths[1] != (0,) * 4
     ):
         raise UnsupportedError("expected a constant around a map")

@@ -6,23 +6,23 @@ from typing import Any
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout
-from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Map, Value
 
 _BATCH = "expected other axes than the batch"
 
 
-def slice_(draft: Draft, node: Node) -> None:
+def slice_(builder: TfliteBuilder, node: Node) -> None:
     """STRIDED_SLICE."""
-    x = layout.settled(draft, draft.value(node))
-    starts, ends = (draft.constant_of(node, index).tolist() for index in (1, 2))
+    x = layout.settled(builder, builder.value(node))
+    starts, ends = (builder.constant_of(node, index).tolist() for index in (1, 2))
     axes: Sequence[Any] = range(len(starts))
     if len(node.inputs) > 3 and node.inputs[3]:
-        axes = draft.constant_of(node, 3).tolist()
+        axes = builder.constant_of(node, 3).tolist()
     steps = [1] * len(starts)
     if len(node.inputs) > 4:
-        steps = draft.constant_of(node, 4).tolist()
+        steps = builder.constant_of(node, 4).tolist()
     if min(steps) < 1:
         raise UnsupportedError(f"expected steps of at least 1, got {min(steps)}")
     ranges = {}
@@ -31,12 +31,12 @@ def slice_(draft: Draft, node: Node) -> None:
         if axis == 0:
             raise UnsupportedError(_BATCH)
         ranges[axis] = range(x.shape[axis - 1])[start:end:step]
-    draft.give(node.output, _taken(draft, x, ranges))
+    builder.give(node.output, _taken(builder, x, ranges))
 
 
-def split(draft: Draft, node: Node) -> None:
+def split(builder: TfliteBuilder, node: Node) -> None:
     """One part of a Split; each is a node (source.py)."""
-    x = layout.settled(draft, draft.value(node))
+    x = layout.settled(builder, builder.value(node))
     axis = node.attributes.get("axis", 0) % (1 + len(x.shape))
     if axis == 0:
         raise UnsupportedError(_BATCH)
@@ -44,37 +44,37 @@ def split(draft: Draft, node: Node) -> None:
     size = -(-whole // n_parts)
     sizes = [size] * (n_parts - 1) + [whole - size * (n_parts - 1)]
     if len(node.inputs) > 1:
-        sizes = draft.constant_of(node, 1).tolist()
+        sizes = builder.constant_of(node, 1).tolist()
     start = sum(sizes[:part])
     taken = range(start, start + sizes[part])
-    draft.give(node.output, _taken(draft, x, {axis: taken}))
+    builder.give(node.output, _taken(builder, x, {axis: taken}))
 
 
-def _taken(draft: Draft, x: Value, ranges: dict[int, range]) -> Value:
+def _taken(builder: TfliteBuilder, x: Value, ranges: dict[int, range]) -> Value:
     """Some of a value along its axes, whose numbers are ONNX's."""
     shape = [len(ranges.get(axis, range(n))) for axis, n in enumerate(x.shape, start=1)]
     if min(shape) < 1:
         raise UnsupportedError(f"nothing of the shape (N, *{x.shape}) is left")
     where = layout.places(x)
     if where is None:
-        tensor = arithmetic.cut(draft, layout.elements(draft, x), ranges)
-        return layout.of_elements(draft, x, tensor, shape)
-    unit, stored, tensor = _unit(draft, x), dict(ranges), x.tensor
+        tensor = arithmetic.cut(builder, layout.elements(builder, x), ranges)
+        return layout.of_elements(builder, x, tensor, shape)
+    unit, stored, tensor = _unit(builder, x), dict(ranges), x.tensor
     words = _words(ranges[1], x.shape[0], unit) if 1 in ranges else None
     apart = 1 in ranges and words is None
     if words is not None:
         stored[1] = words
     if apart:
-        tensor = draft.signs.to_elements(draft, tensor, x.shape[0])
-    tensor = arithmetic.cut(draft, tensor, {where[axis]: r for axis, r in stored.items()})
+        tensor = builder.signs.to_elements(builder, tensor, x.shape[0])
+    tensor = arithmetic.cut(builder, tensor, {where[axis]: r for axis, r in stored.items()})
     if apart:
-        tensor = draft.signs.of_elements(draft, tensor)
+        tensor = builder.signs.of_elements(builder, tensor)
     return replace(x, tensor=tensor, shape=tuple(shape), map=_map(x, shape))
 
 
-def _unit(draft: Draft, x: Value) -> int:
+def _unit(builder: TfliteBuilder, x: Value) -> int:
     """Channels that an element of the tensor holds."""
-    return draft.signs.channel_unit if x.kind == "signs" and x.map is not None else 1
+    return builder.signs.channel_unit if x.kind == "signs" and x.map is not None else 1
 
 
 def _words(channels: range, n_channels: int, unit: int) -> range | None:
@@ -95,9 +95,9 @@ def _map(x: Value, shape: Sequence[int]) -> Map | None:
     return channels, height, width
 
 
-def concat(draft: Draft, node: Node) -> None:
+def concat(builder: TfliteBuilder, node: Node) -> None:
     """CONCATENATION; packed signs along the channels where they fill their words."""
-    values = [layout.settled(draft, draft.value(node, i)) for i in range(len(node.inputs))]
+    values = [layout.settled(builder, builder.value(node, i)) for i in range(len(node.inputs))]
     first = values[0]
     axis = node.attributes["axis"] % (1 + len(first.shape))
     if axis == 0:
@@ -110,16 +110,16 @@ def concat(draft: Draft, node: Node) -> None:
     like = replace(first, may_be_minus_zero=minus_zero)
     where = layout.places(first)
     if where is None or any(layout.places(value) != where for value in values):
-        tensors = [layout.elements(draft, value) for value in values]
-        tensor = arithmetic.concatenate(draft, tensors, axis)
-        draft.give(node.output, layout.of_elements(draft, like, tensor, shape))
+        tensors = [layout.elements(builder, value) for value in values]
+        tensor = arithmetic.concatenate(builder, tensors, axis)
+        builder.give(node.output, layout.of_elements(builder, like, tensor, shape))
         return
     tensors = [value.tensor for value in values]
-    apart = axis == 1 and any(value.shape[0] % _unit(draft, value) for value in values[:-1])
+    apart = axis == 1 and any(value.shape[0] % _unit(builder, value) for value in values[:-1])
     if apart:
-        tensors = [draft.signs.to_elements(draft, v.tensor, v.shape[0]) for v in values]
-    tensor = arithmetic.concatenate(draft, tensors, where[axis])
+        tensors = [builder.signs.to_elements(builder, v.tensor, v.shape[0]) for v in values]
+    tensor = arithmetic.concatenate(builder, tensors, where[axis])
     if apart:
-        tensor = draft.signs.of_elements(draft, tensor)
+        tensor = builder.signs.of_elements(builder, tensor)
     result = replace(like, tensor=tensor, shape=tuple(shape), map=_map(first, shape))
-    draft.give(node.output, result)
+    builder.give(node.output, result)

@@ -4,26 +4,26 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.follow import Follow, Thresholds
+from bnnkit.export.tflite.epilogue import Epilogue, Thresholds
 from bnnkit.export.tflite.report import Cost
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Value, n_words
 from bnnkit.tflite.schema import TensorType
 from bnnkit.tflite.window import Pair, Window
 
 
-def plain_layer(draft: Draft, outputs: int, size: Pair, *, to_signs: bool) -> Cost:
+def plain_layer(builder: TfliteBuilder, outputs: int, size: Pair, *, to_signs: bool) -> Cost:
     """One operator of LCE, to packed signs or to float32, of that many channels."""
     depth = n_words(outputs) if to_signs else outputs
     kind = TensorType.INT32 if to_signs else TensorType.FLOAT32
-    return Cost(1, draft.bytes_of((draft.batch, *size, depth), kind))
+    return Cost(1, builder.bytes_of((builder.batch, *size, depth), kind))
 
 
 def plain_convolution(
-    draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow
+    builder: TfliteBuilder, x: Value, weight: NDArray[Any], window: Window, epilogue: Epilogue
 ) -> Cost:
     """One LceBconv2d with the weight (O, KH, KW, I), and with the padding that it needs."""
     _, height, width = x.map or (0, 1, 1)
     top, left, bottom, right = x.margin
     size = window.output((height + top + bottom, width + left + right))
-    return plain_layer(draft, len(weight), size, to_signs=isinstance(follow, Thresholds))
+    return plain_layer(builder, len(weight), size, to_signs=isinstance(epilogue, Thresholds))

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout
 from bnnkit.export.tflite.attributes import conv_window
-from bnnkit.export.tflite.draft import Draft
+from bnnkit.export.tflite.pool_2d import pool_2d
 from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Kind, Value
-from bnnkit.tflite import options
 from bnnkit.tflite.schema import Builtin, Padding
 from bnnkit.tflite.window import NO_PADS, Pair, Window
 
@@ -29,37 +29,37 @@ none of its bits, and those of the map that are unused stay clear. Of an image i
 has without a value."""
 
 
-def max_pool(draft: Draft, node: Node) -> None:
+def max_pool(builder: TfliteBuilder, node: Node) -> None:
     """A pool of signs, or MAX_POOL_2D; pads that are not TFLite's SAME are put before it."""
-    x = layout.settled(draft, draft.value(node))
-    tensor, (channels, *_), window = *layout.as_map(draft, x), _window(node, x)
+    x = layout.settled(builder, builder.value(node))
+    tensor, (channels, *_), window = *layout.as_map(builder, x), _window(node, x)
     size, padding = (x.shape[1], x.shape[2]), Padding.VALID
     output = window.output(size)
     if window.pads != NO_PADS and window.is_same(size):
         padding = Padding.SAME
     elif window.pads != NO_PADS:
-        tensor = arithmetic.pad(draft, tensor, window.pads, _LEAST[x.kind])
+        tensor = arithmetic.pad(builder, tensor, window.pads, _LEAST[x.kind])
     if x.kind == "signs":
-        pooled = draft.signs.max_pool(draft, tensor, window, padding)
+        pooled = builder.signs.max_pool(builder, tensor, window, padding)
     else:
-        pooled = _pool(draft, Builtin.MAX_POOL_2D, tensor, window, padding, output)
+        pooled = pool_2d(builder, Builtin.MAX_POOL_2D, tensor, window, padding)
     shape = (channels, *output)
-    draft.give(node.output, replace(x, tensor=pooled, shape=shape, map=shape))
+    builder.give(node.output, replace(x, tensor=pooled, shape=shape, map=shape))
 
 
-def average_pool(draft: Draft, node: Node) -> None:
+def average_pool(builder: TfliteBuilder, node: Node) -> None:
     """AVERAGE_POOL_2D: it does not count what SAME pads; pads that count stand before it.
 
     Other pads do not count by a factor behind it, for each output.
     """
-    x = draft.value(node)
+    x = builder.value(node)
     if x.kind != "real":
         raise UnsupportedError(f"expected real numbers, got {x.kind}")
     window, size = _window(node, x), (x.shape[1], x.shape[2])
     tensor, padding, factors = x.tensor, Padding.VALID, None
     own = conv_window(node, window.kernel).pads
     if own != NO_PADS and node.attributes.get("count_include_pad", 0):
-        tensor = arithmetic.pad(draft, tensor, own)
+        tensor = arithmetic.pad(builder, tensor, own)
         size = size[0] + own[0] + own[2], size[1] + own[1] + own[3]
         window = window.with_pads((0, 0, window.pads[2] - own[2], window.pads[3] - own[3]))
     output = window.output(size)
@@ -67,12 +67,12 @@ def average_pool(draft: Draft, node: Node) -> None:
         padding = Padding.SAME
     elif window.pads != NO_PADS:
         factors = _shares(window, size)
-        tensor = arithmetic.pad(draft, tensor, window.pads)
-    pooled = _pool(draft, Builtin.AVERAGE_POOL_2D, tensor, window, padding, output)
+        tensor = arithmetic.pad(builder, tensor, window.pads)
+    pooled = pool_2d(builder, Builtin.AVERAGE_POOL_2D, tensor, window, padding)
     if factors is not None:
-        pooled = arithmetic.scale(draft, pooled, factors)
+        pooled = arithmetic.scale(builder, pooled, factors)
     shape = (x.shape[0], *output)
-    draft.give(node.output, layout.real(x, pooled, shape=shape, map=shape))
+    builder.give(node.output, layout.real(x, pooled, shape=shape, map=shape))
 
 
 def _shares(window: Window, size: Pair) -> NDArray[np.float32]:
@@ -91,14 +91,6 @@ def _shares(window: Window, size: Pair) -> NDArray[np.float32]:
         raise UnsupportedError(f"the pads {window.pads} give averages of no pixels")
     shares: NDArray[np.float32] = (math.prod(window.kernel) / counts).astype(np.float32)
     return shares[..., None]
-
-
-def _pool(
-    draft: Draft, code: Builtin, tensor: int, window: Window, padding: Padding, output: Pair
-) -> int:
-    shape = (draft.batch, *output, draft.shape(tensor)[3])
-    kind, chosen = draft.type(tensor), options.pool_2d(window, padding)
-    return draft.emit(code, [tensor], shape, kind=kind, options=chosen)
 
 
 def _window(node: Node, x: Value) -> Window:

@@ -5,9 +5,9 @@ from typing import Final
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import layout
-from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.source import Node
-from bnnkit.tflite import options
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
+from bnnkit.tflite.options import ReducerOptions
 from bnnkit.tflite.schema import Builtin
 
 _CODES: Final = {
@@ -19,34 +19,36 @@ _CODES: Final = {
 }
 
 
-def reduce(draft: Draft, node: Node) -> None:
+def reduce(builder: TfliteBuilder, node: Node) -> None:
     """MEAN, SUM or REDUCE_MAX, over height and width or over axes that are named."""
-    x = draft.value(node)
+    x = builder.value(node)
     if x.kind != "real":
         raise UnsupportedError(f"expected real numbers, got {x.kind}")
     where = layout.places(x)
     if where is None:
-        x, where = layout.plain(draft, x), {1: 1}
-    axes = _axes(draft, node, 1 + len(x.shape))
-    stored = [*draft.shape(x.tensor)]
+        x, where = layout.plain(builder, x), {1: 1}
+    axes = _axes(builder, node, 1 + len(x.shape))
+    stored = [*builder.shape(x.tensor)]
     for axis in axes:
         stored[where[axis]] = 1
-    inputs = [x.tensor, draft.integers(*(where[axis] for axis in axes))]
-    tensor = draft.emit(_CODES[node.kind], inputs, stored, options=options.KEEPS_AXES)
+    inputs = [x.tensor, builder.integers(*(where[axis] for axis in axes))]
+    tensor = builder.emit(
+        _CODES[node.kind], inputs, stored, options=ReducerOptions(keep_dims=True)
+    )
     shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape, start=1))
     pixels = None if x.map is None else (stored[3], stored[1], stored[2])
     result = layout.real(x, tensor, shape=shape, map=pixels, may_be_minus_zero=True)
     if not (node.kind.startswith("Global") or node.attributes.get("keepdims", 1)):
         left = [n for axis, n in enumerate(x.shape, start=1) if axis not in axes]
-        result = layout.reshaped(draft, result, left)
-    draft.give(node.output, result)
+        result = layout.reshaped(builder, result, left)
+    builder.give(node.output, result)
 
 
-def _axes(draft: Draft, node: Node, n_axes: int) -> tuple[int, ...]:
+def _axes(builder: TfliteBuilder, node: Node, n_axes: int) -> tuple[int, ...]:
     if node.kind.startswith("Global"):
         return 2, 3
     if len(node.inputs) > 1:
-        found = draft.constant_of(node, 1).tolist()
+        found = builder.constant_of(node, 1).tolist()
     else:
         found = node.attributes.get("axes", range(1, n_axes))
     axes = tuple(sorted(int(axis) % n_axes for axis in found))

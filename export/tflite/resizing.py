@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import layout
-from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Value
-from bnnkit.tflite import options
+from bnnkit.tflite.options import GatherOptions, ResizeBilinearOptions
 from bnnkit.tflite.schema import Builtin
 
 Floats = NDArray[np.float64]
@@ -31,29 +31,29 @@ _BILINEAR: Final = {
 """What each way to count coordinates is in RESIZE_BILINEAR: align_corners, half_pixel_centers."""
 
 
-def resize(draft: Draft, node: Node) -> None:
+def resize(builder: TfliteBuilder, node: Node) -> None:
     """GATHER of rows and of columns for the nearest pixel, RESIZE_BILINEAR for linear."""
-    x = draft.value(node)
+    x = builder.value(node)
     if x.kind != "real" or len(x.shape) != 3:
         raise UnsupportedError(f"expected a map of real numbers, got {x.kind} (N, *{x.shape})")
-    scales, sizes = _target(draft, node, x)
+    scales, sizes = _target(builder, node, x)
     _check(node, x, scales, sizes)
     mode = node.attributes.get("mode", b"nearest")
     if mode == b"nearest":
         tensor = x.tensor
         for axis in range(2):
-            tensor = _gather(draft, node, tensor, axis, sizes[axis], scales[axis])
+            tensor = _gather(builder, node, tensor, axis, sizes[axis], scales[axis])
     elif mode == b"linear" and not node.attributes.get("antialias", 0):
-        tensor = _bilinear(draft, node, x, sizes)
+        tensor = _bilinear(builder, node, x, sizes)
     else:
         raise UnsupportedError(
             f"expected nearest or linear without antialias, got {mode.decode()}"
         )
     shape = (x.shape[0], sizes[0], sizes[1])
-    draft.give(node.output, layout.real(x, tensor, shape=shape, map=shape))
+    builder.give(node.output, layout.real(x, tensor, shape=shape, map=shape))
 
 
-def _target(draft: Draft, node: Node, x: Value) -> tuple[list[float], list[int]]:
+def _target(builder: TfliteBuilder, node: Node, x: Value) -> tuple[list[float], list[int]]:
     """Scales and sizes of height and width.
 
     Raises:
@@ -62,15 +62,15 @@ def _target(draft: Draft, node: Node, x: Value) -> tuple[list[float], list[int]]
     given = [bool(name) for name in (*node.inputs, "", "", "")]
     axes = [int(axis) % 4 for axis in node.attributes.get("axes", range(4))]
     policy = node.attributes.get("keep_aspect_ratio_policy", b"stretch")
-    whole = (draft.batch, *x.shape)
+    whole = (builder.batch, *x.shape)
     factors = dict.fromkeys(range(4), 1.0)
     if given[3]:
-        wanted = draft.constant_of(node, 3).tolist()
+        wanted = builder.constant_of(node, 3).tolist()
         sizes = dict(enumerate(whole)) | dict(zip(axes, map(int, wanted), strict=True))
         # torch may write the batch that it saw.
         factors |= {axis: sizes[axis] / whole[axis] for axis in axes if axis > 0}
     else:
-        factors |= dict(zip(axes, draft.constant_of(node, 2).tolist(), strict=True))
+        factors |= dict(zip(axes, builder.constant_of(node, 2).tolist(), strict=True))
         sizes = {axis: _size(whole[axis], factors[axis]) for axis in range(4)}
     if factors[0] != 1 or factors[1] != 1 or policy != b"stretch":
         raise UnsupportedError("expected other sizes of height and width alone")
@@ -89,14 +89,16 @@ def _size(before: int, factor: float) -> int:
     return size
 
 
-def _gather(draft: Draft, node: Node, tensor: int, axis: int, size: int, scale: float) -> int:
+def _gather(
+    builder: TfliteBuilder, node: Node, tensor: int, axis: int, size: int, scale: float
+) -> int:
     """The nearest rows, or columns.
 
     Raises:
         UnsupportedError: Which they are hangs on whether places are float32, as in ONNX Runtime.
     """
     rounding = node.attributes.get("nearest_mode", b"round_prefer_floor")
-    stored = list(draft.shape(tensor))
+    stored = list(builder.shape(tensor))
     before = stored[1 + axis]
     found = [
         _ROUNDINGS[rounding](_coordinates(node, before, size, scale, dtype).astype(np.float64))
@@ -108,8 +110,8 @@ def _gather(draft: Draft, node: Node, tensor: int, axis: int, size: int, scale: 
     if index.tolist() == list(range(before)):
         return tensor
     stored[1 + axis] = size
-    inputs = [tensor, draft.constant(index)]
-    return draft.emit(Builtin.GATHER, inputs, stored, options=options.gather(1 + axis))
+    inputs = [tensor, builder.constant(index)]
+    return builder.emit(Builtin.GATHER, inputs, stored, options=GatherOptions(axis=1 + axis))
 
 
 def _coordinates(
@@ -141,14 +143,14 @@ def _check(node: Node, x: Value, scales: list[float], sizes: list[int]) -> None:
             raise UnsupportedError("expected more than one pixel for pytorch_half_pixel")
 
 
-def _bilinear(draft: Draft, node: Node, x: Value, sizes: list[int]) -> int:
+def _bilinear(builder: TfliteBuilder, node: Node, x: Value, sizes: list[int]) -> int:
     align_corners, half_pixel_centers = _BILINEAR[_mode(node)]
-    chosen = options.resize_bilinear(
+    options = ResizeBilinearOptions(
         align_corners=align_corners, half_pixel_centers=half_pixel_centers
     )
-    shape = (draft.batch, *sizes, x.shape[0])
-    inputs = [x.tensor, draft.integers(*sizes)]
-    return draft.emit(Builtin.RESIZE_BILINEAR, inputs, shape, options=chosen)
+    shape = (builder.batch, *sizes, x.shape[0])
+    inputs = [x.tensor, builder.integers(*sizes)]
+    return builder.emit(Builtin.RESIZE_BILINEAR, inputs, shape, options=options)
 
 
 def _mode(node: Node) -> bytes:

@@ -6,28 +6,28 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 
 
-def shape(draft: Draft, node: Node) -> None:
+def shape(builder: TfliteBuilder, node: Node) -> None:
     """A constant."""
-    whole = (draft.batch, *draft.value(node).shape)
+    whole = (builder.batch, *builder.value(node).shape)
     start, end = node.attributes.get("start", 0), node.attributes.get("end")
-    draft.source.constants[node.output] = np.array(whole[start:end], np.int64)
+    builder.source.constants[node.output] = np.array(whole[start:end], np.int64)
 
 
-def is_constant(draft: Draft, node: Node) -> bool:
+def is_constant(builder: TfliteBuilder, node: Node) -> bool:
     """Whether all inputs of a node of the standard domain, with one output, are constants."""
-    constants = draft.source.constants
+    constants = builder.source.constants
     if "." in node.kind or node.kind == "Split":
         return False
     return all(name in constants for name in node.inputs if name)
 
 
-def fold(draft: Draft, node: Node) -> None:
+def fold(builder: TfliteBuilder, node: Node) -> None:
     """Its output is a constant too."""
     proto = onnx.helper.make_node(node.kind, node.inputs, [node.output], **node.attributes)
-    feeds = {name: draft.source.constants[name] for name in node.inputs if name}
+    feeds = {name: builder.source.constants[name] for name in node.inputs if name}
     results: Any = ReferenceEvaluator(proto).run(None, feeds)
-    draft.source.constants[node.output] = results[0]
+    builder.source.constants[node.output] = results[0]

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from bnnkit.export.tflite.follow import Follow
+from bnnkit.export.tflite.epilogue import Epilogue
 from bnnkit.export.tflite.values import Value
 from bnnkit.tflite.schema import Padding
 from bnnkit.tflite.window import Window
 
 if TYPE_CHECKING:
-    from bnnkit.export.tflite.draft import Draft
+    from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 
 
 class SignForm(Protocol):
@@ -24,31 +24,35 @@ class SignForm(Protocol):
     def plus(self) -> float | None:
         """What pads a map with +1; None for zeros."""
 
-    def of_reals(self, draft: "Draft", tensor: int, *, may_be_minus_zero: bool = False) -> int:
+    def of_reals(
+        self, builder: "TfliteBuilder", tensor: int, *, may_be_minus_zero: bool = False
+    ) -> int:
         """The signs of numbers (N, H, W, C): +1 where x >= 0."""
 
-    def of_truths(self, draft: "Draft", tensor: int) -> int:
+    def of_truths(self, builder: "TfliteBuilder", tensor: int) -> int:
         """Signs: +1 where a BOOL (N, H, W, C) is true."""
 
-    def to_numbers(self, draft: "Draft", tensor: int, channels: int) -> int:
+    def to_numbers(self, builder: "TfliteBuilder", tensor: int, channels: int) -> int:
         """Signs as -1.0 and +1.0."""
 
-    def to_elements(self, draft: "Draft", tensor: int, channels: int) -> int:
+    def to_elements(self, builder: "TfliteBuilder", tensor: int, channels: int) -> int:
         """Signs (N, H, W, C), each an element of its own, -1 or +1."""
 
-    def of_elements(self, draft: "Draft", tensor: int) -> int:
+    def of_elements(self, builder: "TfliteBuilder", tensor: int) -> int:
         """The signs of such elements (N, H, W, C)."""
 
-    def max_pool(self, draft: "Draft", tensor: int, window: Window, padding: Padding) -> int:
+    def max_pool(
+        self, builder: "TfliteBuilder", tensor: int, window: Window, padding: Padding
+    ) -> int:
         """The sign of the maximum of a window, which SAME clips at the border."""
 
     def convolve(
         self,
-        draft: "Draft",
+        builder: "TfliteBuilder",
         x: Value,
         weight: NDArray[Any],
         window: Window,
-        follow: Follow,
+        epilogue: Epilogue,
         n_groups: int,
     ) -> int:
         """A convolution of signs with weights (O, KH, KW, I / groups); its pads are zeros."""

@@ -11,7 +11,6 @@ import onnx
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.tflite import lower, source
-from bnnkit.export.tflite.about import about
 from bnnkit.export.tflite.byte_signs import ByteSigns
 from bnnkit.export.tflite.layout import whole
 from bnnkit.export.tflite.packed_signs import PackedSigns
@@ -19,7 +18,7 @@ from bnnkit.export.tflite.report import TfliteReport, Variant
 from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.uniforms import RANDOM, Uniforms
 from bnnkit.export.tflite.values import Value
-from bnnkit.tflite import write as writer
+from bnnkit.tflite.write import write
 
 _FORMS: Final[dict[Variant, SignForm]] = {"lce": PackedSigns(), "builtin": ByteSigns()}
 
@@ -111,20 +110,23 @@ def to_tflite(
             "expected an artifact without draws of its weights, which a .tflite file cannot choose"
             " among; export it without --sample-weights"
         )
-    draft = lower.lower(source.read(model), batch, _FORMS[variant], uniforms)
-    outputs = lower.outputs(draft)
-    seen = {name: whole(draft, draft.values[name]) for name in traced if name in draft.values}
-    network = draft.network(outputs + [value.tensor for value in seen.values()])
-    content = writer.to_bytes(network, about(model))
+    builder = lower.lower(source.read(model), batch, _FORMS[variant], uniforms)
+    outputs = lower.outputs(builder)
+    seen = {
+        name: whole(builder, builder.values[name]) for name in traced if name in builder.values
+    }
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    network = builder.network(outputs + [value.tensor for value in seen.values()], metadata)
+    content = write(network)
     report = TfliteReport(
         variant=variant,
         batch=batch,
-        input_shape=draft.shape(0),
+        input_shape=builder.shape(0),
         operators=dict(sorted(Counter(op.name for op in network.operators).items())),
-        choices=tuple(draft.choices),
-        uniform_inputs=tuple(draft.uniform_inputs),
+        choices=tuple(builder.choices),
+        uniform_inputs=tuple(builder.uniform_inputs),
         file_bytes=len(content),
         artifact_bytes=model.ByteSize(),
     )
-    values = {name: draft.values[name] for name in draft.source.outputs}
+    values = {name: builder.values[name] for name in builder.source.outputs}
     return Tflite(content, values, seen, report)

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout
 from bnnkit.export.tflite.attributes import conv_window
-from bnnkit.export.tflite.draft import Draft
 from bnnkit.export.tflite.source import Node
-from bnnkit.tflite import options
-from bnnkit.tflite.schema import Builtin
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
+from bnnkit.tflite.options import TransposeConvOptions
+from bnnkit.tflite.schema import Builtin, Padding
 from bnnkit.tflite.window import Pair, Window
 
 
-def conv_transpose(draft: Draft, node: Node) -> None:
+def conv_transpose(builder: TfliteBuilder, node: Node) -> None:
     """TRANSPOSE_CONV of the whole result, of which a slice takes off the pads."""
-    x, weight = draft.value(node), draft.constant_of(node, 1)
+    x, weight = builder.value(node), builder.constant_of(node, 1)
     if x.kind != "real" or len(x.shape) != 3:
         raise UnsupportedError("expected a map of real numbers")
     if "output_shape" in node.attributes:
@@ -27,22 +27,24 @@ def conv_transpose(draft: Draft, node: Node) -> None:
     ranges, sizes = _ranges(window, (x.shape[1], x.shape[2]), (more[0], more[1]))
     inputs, parts = x.shape[0] // n_groups, []
     kernel = _spread(weight, window)
+    options = TransposeConvOptions(
+        padding=Padding.VALID, stride_w=window.strides[1], stride_h=window.strides[0]
+    )
     for group in range(n_groups):
         mine = slice(group * inputs, (group + 1) * inputs)
-        part = arithmetic.channels(draft, x.tensor, mine.start, mine.stop)
-        stored = draft.constant(kernel[mine].transpose(1, 2, 3, 0).astype(np.float32))
-        shape = (draft.batch, *sizes, weight.shape[1])
-        operands = [draft.integers(*shape), stored, part]
-        chosen = options.transpose_conv(window.strides)
-        parts.append(draft.emit(Builtin.TRANSPOSE_CONV, operands, shape, options=chosen))
-    tensor = parts[0] if n_groups == 1 else arithmetic.concatenate(draft, parts, axis=3)
-    tensor = arithmetic.cut(draft, tensor, ranges)
+        part = arithmetic.channels(builder, x.tensor, mine.start, mine.stop)
+        stored = builder.constant(kernel[mine].transpose(1, 2, 3, 0).astype(np.float32))
+        shape = (builder.batch, *sizes, weight.shape[1])
+        operands = [builder.integers(*shape), stored, part]
+        parts.append(builder.emit(Builtin.TRANSPOSE_CONV, operands, shape, options=options))
+    tensor = parts[0] if n_groups == 1 else arithmetic.concatenate(builder, parts, axis=3)
+    tensor = arithmetic.cut(builder, tensor, ranges)
     if len(node.inputs) > 2 and node.inputs[2]:
-        tensor = arithmetic.add(draft, tensor, draft.constant_of(node, 2))
-    _, height, width, channels = draft.shape(tensor)
+        tensor = arithmetic.add(builder, tensor, builder.constant_of(node, 2))
+    _, height, width, channels = builder.shape(tensor)
     result = (channels, height, width)
     given = layout.real(x, tensor, shape=result, map=result, may_be_minus_zero=True)
-    draft.give(node.output, given)
+    builder.give(node.output, given)
 
 
 def _ranges(window: Window, size: Pair, more: Pair) -> tuple[dict[int, range], Pair]:

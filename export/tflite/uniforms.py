@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
+import numpy as np
+
 from bnnkit.errors import UsageError
 from bnnkit.export.tflite.report import UniformInput
-from bnnkit.tflite import options
+from bnnkit.tflite.options import RandomOptions
 from bnnkit.tflite.schema import Builtin, TensorType
 
 if TYPE_CHECKING:
-    from bnnkit.export.tflite.draft import Draft
+    from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 
 
 class Uniforms(Protocol):
@@ -19,7 +21,7 @@ class Uniforms(Protocol):
     def name(self) -> str:
         """For the report."""
 
-    def draw(self, draft: "Draft", sign: UniformInput) -> int:
+    def draw(self, builder: "TfliteBuilder", sign: UniformInput) -> int:
         """A tensor (N, H, W, C), float32: a number for each noisy sign of a layer."""
 
 
@@ -42,12 +44,20 @@ class RandomUniforms:
         if not 0 <= self.seed < 2**64:
             raise UsageError(f"expected a seed from 0 to 2^64 - 1, got {self.seed}")
 
-    def draw(self, draft: "Draft", sign: UniformInput) -> int:
+    def draw(self, builder: "TfliteBuilder", sign: UniformInput) -> int:
         """The operator; no two layers have the same numbers."""
         channels, height, width = sign.map
-        shape = (draft.batch, height, width, channels)
-        chosen = options.random(self.seed, sign.layer + 1 if self.seed else 0)
-        return draft.emit(Builtin.RANDOM_UNIFORM, [draft.integers(*shape)], shape, options=chosen)
+        shape = (builder.batch, height, width, channels)
+        options = _options(self.seed, sign.layer + 1 if self.seed else 0)
+        return builder.emit(
+            Builtin.RANDOM_UNIFORM, [builder.integers(*shape)], shape, options=options
+        )
+
+
+def _options(seed: int, second_seed: int) -> RandomOptions:
+    """Options with these seeds; interpreters take the signed integers of the file for unsigned."""
+    signed = np.array([seed, second_seed], np.uint64).view(np.int64).tolist()
+    return RandomOptions(seed=signed[0], seed2=signed[1])
 
 
 @dataclass(frozen=True)
@@ -56,12 +66,12 @@ class GivenUniforms:
 
     name: ClassVar[str] = "input of random numbers"
 
-    def draw(self, draft: "Draft", sign: UniformInput) -> int:
+    def draw(self, builder: "TfliteBuilder", sign: UniformInput) -> int:
         """A further input of the network."""
         channels, height, width = sign.map
-        draft.uniform_inputs.append(sign)
-        shape = (draft.batch, height, width, channels)
-        return draft.add_input(sign.name, TensorType.FLOAT32, shape)
+        builder.uniform_inputs.append(sign)
+        shape = (builder.batch, height, width, channels)
+        return builder.add_input(sign.name, TensorType.FLOAT32, shape)
 
 
 RANDOM: Final = RandomUniforms()

@@ -7,18 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.export.tflite import arithmetic, one_padding
-from bnnkit.export.tflite.draft import Draft
-from bnnkit.export.tflite.follow import Follow, Thresholds, as_numbers
+from bnnkit.export.tflite.epilogue import Epilogue, Thresholds, as_numbers
 from bnnkit.export.tflite.layout import as_map, settled
 from bnnkit.export.tflite.lce_operators import bconv2d, quantize
 from bnnkit.export.tflite.plain import plain_convolution
 from bnnkit.export.tflite.report import Cost
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Value
 from bnnkit.tflite.schema import Padding
 from bnnkit.tflite.window import Pair, Window
 
 
-def convolve(draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow) -> int:
+def convolve(
+    builder: TfliteBuilder, x: Value, weight: NDArray[Any], window: Window, epilogue: Epilogue
+) -> int:
     """A convolution whose window has pads, of zeros, in one of two exact forms.
 
     LCE pads with zeros only where it gives float32, so thresholds become its bias, and LceQuantize
@@ -26,24 +28,24 @@ def convolve(draft: Draft, x: Value, weight: NDArray[Any], window: Window, follo
     sums is taken off again.
 
     Args:
-        draft: Gets the operators.
+        builder: Gets the operators.
         x: Signs.
         weight: (O, KH, KW, I), values in {-1, +1}.
         window: Of the convolution.
-        follow: What comes of the sums.
+        epilogue: What comes of the sums.
     """
-    plain = plain_convolution(draft, x, weight, window, follow)
-    x = settled(draft, x)
-    tensor, (channels, height, width) = as_map(draft, x)
-    size, scaled = (height, width), as_numbers(follow)
+    plain = plain_convolution(builder, x, weight, window, epilogue)
+    x = settled(builder, x)
+    tensor, (channels, height, width) = as_map(builder, x)
+    size, scaled = (height, width), as_numbers(epilogue)
     if not is_exact_in_lce(window, size, channels):
-        return _corrected(draft, x, weight, window, follow, plain)
-    if follow is scaled:
-        return bconv2d(draft, tensor, weight, window, scaled, padding=Padding.SAME)
+        return _corrected(builder, x, weight, window, epilogue, plain)
+    if epilogue is scaled:
+        return bconv2d(builder, tensor, weight, window, scaled, padding=Padding.SAME)
     reason = "zero padding has no packed output"
-    with draft.choosing("LceBconv2d to float32 + LceQuantize", reason, plain=plain):
-        result = bconv2d(draft, tensor, weight, window, scaled, padding=Padding.SAME)
-        return quantize(draft, result)
+    with builder.choosing("LceBconv2d to float32 + LceQuantize", reason, plain=plain):
+        result = bconv2d(builder, tensor, weight, window, scaled, padding=Padding.SAME)
+        return quantize(builder, result)
 
 
 def is_exact_in_lce(window: Window, size: Pair, channels: int) -> bool:
@@ -57,14 +59,19 @@ def is_exact_in_lce(window: Window, size: Pair, channels: int) -> bool:
 
 
 def _corrected(
-    draft: Draft, x: Value, weight: NDArray[Any], window: Window, follow: Follow, plain: Cost
+    builder: TfliteBuilder,
+    x: Value,
+    weight: NDArray[Any],
+    window: Window,
+    epilogue: Epilogue,
+    plain: Cost,
 ) -> int:
     """Padding with +1, less what the outside pixels add: the weights of the taps on them."""
-    _, (_, height, width) = as_map(draft, x)
-    scaled = as_numbers(follow)
+    _, (_, height, width) = as_map(builder, x)
+    scaled = as_numbers(epilogue)
     excess = outside_sums(weight, window, (height, width))
     correction = (scaled.bias - excess * scaled.scale).astype(np.float32)
-    with draft.choosing(
+    with builder.choosing(
         "LceBconv2d padded with +1, and an ADD that takes their sums off",
         f"LCE cannot pad the window {window.kernel}, stride {window.strides}, pads {window.pads}"
         " of this map with zeros",
@@ -73,9 +80,9 @@ def _corrected(
     ):
         padded = replace(x, margin=window.pads)
         unbiased = replace(scaled, bias=np.zeros_like(scaled.bias))
-        result = one_padding.convolve(draft, padded, weight, window, unbiased)
-        result = arithmetic.add(draft, result, correction)
-        return quantize(draft, result) if isinstance(follow, Thresholds) else result
+        result = one_padding.convolve(builder, padded, weight, window, unbiased)
+        result = arithmetic.add(builder, result, correction)
+        return quantize(builder, result) if isinstance(epilogue, Thresholds) else result
 
 
 def outside_sums(weight: NDArray[Any], window: Window, size: Pair) -> NDArray[np.float32]:

@@ -1,5 +1,5 @@
 """Files of TFLite and Larq Compute Engine as artifacts in memory."""
 
-from bnnkit.runtime.from_tflite.to_model import is_tflite, to_model
+from bnnkit.runtime.from_tflite.from_tflite import from_tflite, is_tflite
 
-__all__ = ["is_tflite", "to_model"]
+__all__ = ["from_tflite", "is_tflite"]

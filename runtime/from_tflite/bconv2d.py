@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.bits import pack_weight
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.from_tflite.draft import Draft
-from bnnkit.runtime.from_tflite.lce_operators import map_of, options_of, signs_of
+from bnnkit.runtime.from_tflite.lce_operators import input_signs, map_of
 from bnnkit.runtime.from_tflite.numbers import activated, give_rounded, limits_of, scale_of
+from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.values import WORD_BITS, Shape, Value, n_words
-from bnnkit.runtime.from_tflite.window import Window, padding_of
+from bnnkit.runtime.from_tflite.window import spend, window_on
+from bnnkit.tflite.lce_options import LceBconv2dOptions
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.schema import Activation, TensorType
+from bnnkit.tflite.window import Pads, Window
 
 Array = NDArray[Any]
 
@@ -51,7 +53,7 @@ class _Layer:
     groups: int
     window: Window
     pad_value: int
-    activation: int
+    activation: Activation
 
     @property
     def taps(self) -> int:
@@ -59,15 +61,15 @@ class _Layer:
         return prod(self.weight.shape[1:])
 
 
-def bconv2d(draft: Draft, operator: Operator) -> None:
+def bconv2d(builder: OnnxBuilder, operator: Operator) -> None:
     """LceBconv2d: float32, int8 or packed."""
-    value = signs_of(draft, operator)
-    batch, height, width, channels = map_of(value)
-    layer = _layer(draft, operator, channels)
-    layer.window.spend(draft.budget, value.shape, layer.weight.size // WORD_BITS)
-    inputs, pads = [value.name], layer.window.pads((height, width))
+    value = input_signs(builder, operator)
+    batch, height, width, _ = map_of(value)
+    layer = _layer(builder, operator, value)
+    spend(builder.budget, layer.window, value.shape, layer.weight.size // WORD_BITS)
+    inputs, pads = [value.name], layer.window.pads
     if any(pads) and layer.pad_value == 1:
-        inputs, pads = [_padded_with_ones(draft, value.name, pads)], (0, 0, 0, 0)
+        inputs, pads = [_padded_with_ones(builder, value.name, pads)], (0, 0, 0, 0)
     attributes = {
         "strides": list(layer.window.strides),
         "pads": list(pads),
@@ -75,39 +77,28 @@ def bconv2d(draft: Draft, operator: Operator) -> None:
         "group": layer.groups,
         "weight_shape": list(layer.weight.shape),
     }
-    inputs.append(draft.constant(pack_weight(layer.weight), np.uint8))
+    inputs.append(builder.constant(pack_weight(layer.weight), np.uint8))
     shape = (batch, *layer.window.output((height, width)), len(layer.weight))
-    if draft.tensor(operator.output).type == TensorType.INT32:
-        inputs.append(draft.constant(_thresholds(draft, operator, layer), np.int32))
-        name = draft.emit_binary("BinaryConv2dThreshold", inputs, **attributes)
-        draft.give(operator.output, Value(name=name, kind="signs", shape=shape))
+    if builder.tensor(operator.output).type == TensorType.INT32:
+        inputs.append(builder.constant(_thresholds(builder, operator, layer), np.int32))
+        name = builder.emit_binary("BinaryConv2dThreshold", inputs, **attributes)
+        builder.give(operator.output, Value(name=name, kind="signs", shape=shape))
         return
-    sums = draft.emit_binary("BinaryConv2d", inputs, **attributes)
-    draft.note_shape(sums, shape, np.int32)
-    _scaled(draft, operator, layer, sums, shape)
+    sums = builder.emit_binary("BinaryConv2d", inputs, **attributes)
+    builder.note_shape(sums, shape, np.int32)
+    _scaled(builder, operator, layer, sums, shape)
 
 
-def _layer(draft: Draft, operator: Operator, channels: int) -> _Layer:
-    options = options_of(
-        operator,
-        (
-            "channels_in",
-            "dilation_height_factor",
-            "dilation_width_factor",
-            "fused_activation_function",
-            "pad_values",
-            "padding",
-            "stride_height",
-            "stride_width",
-        ),
-    )
-    words = draft.constant_of(operator, 1)
+def _layer(builder: OnnxBuilder, operator: Operator, value: Value) -> _Layer:
+    options = operator.options_as(LceBconv2dOptions)
+    _, height, width, channels = map_of(value)
+    words = builder.constant_of(operator, 1)
     if words.ndim != 4 or words.dtype != np.int32 or 0 in words.shape:
         raise ArtifactError(f"expected an int32 filter of four axes, got {words.shape}")
-    if options["channels_in"] != channels:
-        raise ArtifactError(f"expected {channels} input channels, got {options['channels_in']}")
-    if options["pad_values"] not in (0, 1):
-        raise UnsupportedError(f"expected pad_values 0 or 1, got {options['pad_values']}")
+    if options.channels_in != channels:
+        raise ArtifactError(f"expected {channels} input channels, got {options.channels_in}")
+    if options.pad_values not in (0, 1):
+        raise UnsupportedError(f"expected pad_values 0 or 1, got {options.pad_values}")
     outputs, rows, columns, depth = words.shape
     groups = n_words(channels) // depth
     inputs = channels // max(groups, 1)
@@ -117,18 +108,19 @@ def _layer(draft: Draft, operator: Operator, channels: int) -> _Layer:
     return _Layer(
         weight=unpack_words(words, inputs),
         groups=groups,
-        window=Window(
+        window=window_on(
+            (height, width),
             kernel=(rows, columns),
-            strides=(options["stride_height"], options["stride_width"]),
-            dilations=(options["dilation_height_factor"], options["dilation_width_factor"]),
-            padding=padding_of(options["padding"]),
+            strides=(options.stride_height, options.stride_width),
+            dilations=(options.dilation_height_factor, options.dilation_width_factor),
+            padding=options.padding,
         ),
-        pad_value=options["pad_values"],
-        activation=_clamp_of(options["fused_activation_function"]),
+        pad_value=options.pad_values,
+        activation=_clamp_of(options.fused_activation_function),
     )
 
 
-def _clamp_of(activation: int) -> int:
+def _clamp_of(activation: Activation) -> Activation:
     """An activation that LCE can clamp sums by.
 
     Raises:
@@ -139,18 +131,20 @@ def _clamp_of(activation: int) -> int:
     return activation
 
 
-def _thresholds(draft: Draft, operator: Operator, layer: _Layer) -> NDArray[np.int32]:
+def _thresholds(builder: OnnxBuilder, operator: Operator, layer: _Layer) -> NDArray[np.int32]:
     """Of sums: popcount <= t  <=>  sum >= K - 2 t; t may be any int32."""
-    found = draft.constant_of(operator, 4)
+    found = builder.constant_of(operator, 4)
     if found.shape != (len(layer.weight),) or found.dtype != np.int32:
         raise ArtifactError(f"expected a threshold for each of {len(layer.weight)} channels")
     taps = layer.taps
     return np.clip(taps - 2 * found.astype(np.int64), -taps, taps + 1).astype(np.int32)
 
 
-def _scaled(draft: Draft, operator: Operator, layer: _Layer, sums: str, shape: Shape) -> None:
+def _scaled(
+    builder: OnnxBuilder, operator: Operator, layer: _Layer, sums: str, shape: Shape
+) -> None:
     """Sums through the activation, the multiplier and the bias."""
-    numbers = [draft.constant_of(operator, index) for index in (2, 3)]
+    numbers = [builder.constant_of(operator, index) for index in (2, 3)]
     for array in numbers:
         if array.shape != (len(layer.weight),) or array.dtype != np.float32:
             raise ArtifactError(
@@ -158,26 +152,26 @@ def _scaled(draft: Draft, operator: Operator, layer: _Layer, sums: str, shape: S
             )
     multiplier, bias = (array.astype(np.float64) for array in numbers)
     bias = bias + layer.taps * multiplier
-    tensor, zero_point = draft.tensor(operator.output), 0
+    tensor, zero_point = builder.tensor(operator.output), 0
     if tensor.type != TensorType.FLOAT32:
         scale, zero_point = scale_of(tensor)
         multiplier, bias = multiplier / scale, bias / scale + zero_point
-    name = draft.emit("Cast", [sums], to=1)
-    name = activated(draft, name, layer.activation)
-    name = draft.emit("Add", [name, draft.constant(-layer.taps)])
-    name = draft.emit("Mul", [name, draft.constant(_column(multiplier))])
-    name = draft.emit("Add", [name, draft.constant(_column(bias))])
+    name = builder.emit("Cast", [sums], to=1)
+    name = activated(builder, name, layer.activation)
+    name = builder.emit("Add", [name, builder.constant(-layer.taps)])
+    name = builder.emit("Mul", [name, builder.constant(_column(multiplier))])
+    name = builder.emit("Add", [name, builder.constant(_column(bias))])
     if tensor.type == TensorType.FLOAT32:
-        draft.give(operator.output, Value(name=name, kind="real", shape=shape))
+        builder.give(operator.output, Value(name=name, kind="real", shape=shape))
         return
-    centred = draft.emit("Sub", [name, draft.constant(zero_point)])
-    give_rounded(draft, operator, centred, shape)
+    centred = builder.emit("Sub", [name, builder.constant(zero_point)])
+    give_rounded(builder, operator, centred, shape)
 
 
-def _padded_with_ones(draft: Draft, name: str, pads: tuple[int, int, int, int]) -> str:
+def _padded_with_ones(builder: OnnxBuilder, name: str, pads: Pads) -> str:
     top, left, bottom, right = pads
-    widths = draft.constant([0, 0, top, left, 0, 0, bottom, right], np.int64)
-    return draft.emit("Pad", [name, widths, draft.constant(_ONE, np.uint8)])
+    widths = builder.constant([0, 0, top, left, 0, 0, bottom, right], np.int64)
+    return builder.emit("Pad", [name, widths, builder.constant(_ONE, np.uint8)])
 
 
 def _column(numbers: Array) -> NDArray[np.float32]:

@@ -4,72 +4,72 @@ import numpy as np
 import onnx
 
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime.from_tflite.draft import Draft
 from bnnkit.runtime.from_tflite.numbers import QUANTIZED, give_real, real
+from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.shaping import reshaped
 from bnnkit.runtime.from_tflite.values import Value, axis_of
-from bnnkit.tflite.network import DTYPES, Operator
-from bnnkit.tflite.schema import Builtin, TensorType
+from bnnkit.tflite.network import Operator
+from bnnkit.tflite.schema import DTYPES, Builtin, TensorType
 
 
-def convert(draft: Draft, operator: Operator) -> None:
+def convert(builder: OnnxBuilder, operator: Operator) -> None:
     """QUANTIZE and DEQUANTIZE of computed values."""
-    value = draft.value(operator)
-    give_real(draft, operator, _converted(draft, value), value.shape)
+    value = builder.value(operator)
+    give_real(builder, operator, _converted(builder, value), value.shape)
 
 
-def cast(draft: Draft, operator: Operator) -> None:
+def cast(builder: OnnxBuilder, operator: Operator) -> None:
     """CAST of numbers without a scale."""
-    value, tensor = draft.value(operator), draft.tensor(operator.output)
-    if value.kind == "signs" and not draft.is_packed(operator.inputs[0]):
-        name = draft.emit("Cast", [value.name], to=onnx.TensorProto.FLOAT)
-        name = draft.emit("Mul", [name, draft.constant(0.5)])
+    value, tensor = builder.value(operator), builder.tensor(operator.output)
+    if value.kind == "signs" and not builder.is_packed(operator.inputs[0]):
+        name = builder.emit("Cast", [value.name], to=onnx.TensorProto.FLOAT)
+        name = builder.emit("Mul", [name, builder.constant(0.5)])
         value = Value(name=name, kind="real", shape=value.shape)
     if tensor.type == TensorType.BOOL:
-        _cast_to_bool(draft, operator, value)
+        _cast_to_bool(builder, operator, value)
         return
     if value.kind not in ("plain", "real"):
         raise UnsupportedError(f"expected numbers without a scale, got {value.kind}")
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES[tensor.type]))
-    name = draft.emit("Cast", [value.name], to=kind)
+    name = builder.emit("Cast", [value.name], to=kind)
     if tensor.type == TensorType.FLOAT32:
-        draft.give(operator.output, Value(name=name, kind="real", shape=value.shape))
+        builder.give(operator.output, Value(name=name, kind="real", shape=value.shape))
     elif tensor.type not in QUANTIZED or tensor.quantization is None:
-        draft.give(operator.output, Value(name=name, kind="plain", shape=value.shape))
+        builder.give(operator.output, Value(name=name, kind="plain", shape=value.shape))
     else:
         raise UnsupportedError("expected numbers without a scale as the result")
 
 
-def _cast_to_bool(draft: Draft, operator: Operator, value: Value) -> None:
+def _cast_to_bool(builder: OnnxBuilder, operator: Operator, value: Value) -> None:
     """Whether numbers are not 0."""
-    size = draft.emit("Abs", [draft.emit("Sign", [real(draft, value)])])
-    name = draft.emit("Sub", [size, draft.constant(0.5)])
-    name = draft.emit_binary("Sign", [name])
-    draft.give(operator.output, Value(name=name, kind="signs", shape=value.shape))
+    size = builder.emit("Abs", [builder.emit("Sign", [real(builder, value)])])
+    name = builder.emit("Sub", [size, builder.constant(0.5)])
+    name = builder.emit_binary("Sign", [name])
+    builder.give(operator.output, Value(name=name, kind="signs", shape=value.shape))
 
 
-def arg_max(draft: Draft, operator: Operator) -> None:
+def arg_max(builder: OnnxBuilder, operator: Operator) -> None:
     """ARG_MAX and ARG_MIN along an axis behind the batch: the first of equal ones."""
-    value, tensor = draft.value(operator), draft.tensor(operator.output)
-    found = draft.whole_numbers(operator, 1).reshape(-1).tolist()
+    value, tensor = builder.value(operator), builder.tensor(operator.output)
+    found = builder.whole_numbers(operator, 1).reshape(-1).tolist()
     rank = len(value.shape)
     if len(found) != 1 or not -rank <= found[0] < rank or found[0] % rank == 0:
         raise UnsupportedError(f"expected an axis behind the batch, got {found}")
     if tensor.type not in (TensorType.INT32, TensorType.INT64):
         raise UnsupportedError(f"expected whole numbers as the result, got {tensor.type.name}")
-    axis, name = found[0] % rank, real(draft, value)
+    axis, name = found[0] % rank, real(builder, value)
     if operator.code == Builtin.ARG_MIN:
-        name = draft.emit("Neg", [name])
-    name = draft.emit("ArgMax", [name], axis=axis_of(axis, rank), keepdims=1)
+        name = builder.emit("Neg", [name])
+    name = builder.emit("ArgMax", [name], axis=axis_of(axis, rank), keepdims=1)
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES[tensor.type]))
-    name = draft.emit("Cast", [name], to=kind)
+    name = builder.emit("Cast", [name], to=kind)
     best = Value(name=name, kind="plain", shape=(*value.shape[:axis], 1, *value.shape[axis + 1 :]))
     shape = (*value.shape[:axis], *value.shape[axis + 1 :])
-    draft.give(operator.output, reshaped(draft, best, shape))
+    builder.give(operator.output, reshaped(builder, best, shape))
 
 
-def _converted(draft: Draft, value: Value) -> str:
+def _converted(builder: OnnxBuilder, value: Value) -> str:
     """Real numbers, by a node even where there is nothing to do."""
     if value.kind == "quantized":
-        return real(draft, value)
-    return draft.emit("Identity", [real(draft, value)])
+        return real(builder, value)
+    return builder.emit("Identity", [real(builder, value)])

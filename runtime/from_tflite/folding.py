@@ -11,24 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.from_tflite.draft import Draft
+from bnnkit.runtime.from_tflite.elementwise import fused_activation
 from bnnkit.runtime.from_tflite.numbers import limits_of, real_constant
+from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.slicing import ranges_of
 from bnnkit.runtime.from_tflite.values import WORD_BITS
-from bnnkit.tflite.network import DTYPES, Operator
-from bnnkit.tflite.read_options import Options, fused_activation
-from bnnkit.tflite.schema import Activation, Builtin, TensorType
+from bnnkit.tflite.network import Operator
+from bnnkit.tflite.options import PackOptions, ReducerOptions
+from bnnkit.tflite.schema import DTYPES, Activation, Builtin, TensorType
 
 Array = NDArray[Any]
 
-_REDUCER, _PACK, _STRIDED_SLICE = 27, 59, 32
-_BINARY: dict[Builtin, tuple[Callable[[Array, Array], Array], int]] = {
-    Builtin.ADD: (np.add, 11),
-    Builtin.SUB: (np.subtract, 28),
-    Builtin.MUL: (np.multiply, 21),
-    Builtin.DIV: (np.divide, 29),
+_BINARY: dict[Builtin, Callable[[Array, Array], Array]] = {
+    Builtin.ADD: np.add,
+    Builtin.SUB: np.subtract,
+    Builtin.MUL: np.multiply,
+    Builtin.DIV: np.divide,
 }
-"""What they are in NumPy, and the table of their options."""
 _REDUCTIONS: dict[Builtin, Callable[..., Array]] = {Builtin.MEAN: np.mean, Builtin.SUM: np.sum}
 _UNARY: dict[Builtin, Callable[[Array], Array]] = {
     Builtin.ABS: np.abs,
@@ -42,7 +41,7 @@ _UNARY: dict[Builtin, Callable[[Array], Array]] = {
 }
 
 
-def fold(draft: Draft, operator: Operator) -> bool:
+def fold(builder: OnnxBuilder, operator: Operator) -> bool:
     """Compute an operator whose inputs are constant; tell whether it was one.
 
     Raises:
@@ -50,104 +49,106 @@ def fold(draft: Draft, operator: Operator) -> bool:
     """
     function = FOLDS.get(operator.code)
     places = [place for place in operator.inputs if place >= 0]
-    is_constant = all(draft.is_constant(place) for place in places)
+    is_constant = all(builder.is_constant(place) for place in places)
     if function is None or not (is_constant or operator.code == Builtin.SHAPE):
         return False
     if not places or len(operator.outputs) != 1 or len(places) != len(operator.inputs):
         return False
-    tensor = draft.tensor(operator.output)
+    tensor = builder.tensor(operator.output)
     if tensor.type != TensorType.FLOAT32 and operator.code in _REAL:
         raise UnsupportedError("expected constants to become float32")
-    if operator.code in _BINARY and _is_scaled(draft, operator):
+    if operator.code in _BINARY and _is_scaled(builder, operator):
         raise UnsupportedError("expected constants that stand for themselves, or float32 of them")
-    draft.budget.spend_constants(prod(tensor.shape) * np.dtype(DTYPES[tensor.type]).itemsize)
-    result = np.asarray(function(draft, operator))
+    builder.budget.spend_constants(prod(tensor.shape) * np.dtype(DTYPES[tensor.type]).itemsize)
+    result = np.asarray(function(builder, operator))
     if result.shape != tensor.shape:
         raise ArtifactError(f"expected a constant of shape {result.shape}, got {tensor.shape}")
-    draft.fold(operator.output, np.array(result, DTYPES[tensor.type], order="C"))
+    builder.fold(operator.output, np.array(result, DTYPES[tensor.type], order="C"))
     return True
 
 
-def _is_scaled(draft: Draft, operator: Operator) -> bool:
+def _is_scaled(builder: OnnxBuilder, operator: Operator) -> bool:
     """Whether a result is whole numbers, and it or an operand has a scale: it would be rounded."""
-    tensors = [draft.tensor(place) for place in (*operator.inputs, operator.output)]
-    is_real = draft.tensor(operator.output).type == TensorType.FLOAT32
+    tensors = [builder.tensor(place) for place in (*operator.inputs, operator.output)]
+    is_real = builder.tensor(operator.output).type == TensorType.FLOAT32
     return not is_real and any(tensor.quantization is not None for tensor in tensors)
 
 
-def _input(draft: Draft, operator: Operator, index: int = 0) -> Array:
+def _input(builder: OnnxBuilder, operator: Operator, index: int = 0) -> Array:
     """A constant input as real numbers."""
-    draft.constant_of(operator, index)
-    return real_constant(draft, operator.inputs[index])
+    builder.constant_of(operator, index)
+    return real_constant(builder, operator.inputs[index])
 
 
-def _operand(draft: Draft, operator: Operator, index: int) -> Array:
+def _operand(builder: OnnxBuilder, operator: Operator, index: int) -> Array:
     """The same, or whole numbers that stand for themselves, such as sizes."""
-    array, tensor = draft.constant_of(operator, index), draft.tensor(operator.inputs[index])
+    array, tensor = builder.constant_of(operator, index), builder.tensor(operator.inputs[index])
     if array.dtype.kind == "i" and tensor.quantization is None:
         if operator.code == Builtin.DIV:
             raise UnsupportedError("expected real numbers to divide")
         return array
-    return real_constant(draft, operator.inputs[index])
+    return real_constant(builder, operator.inputs[index])
 
 
-def _unary(draft: Draft, operator: Operator) -> Array:
-    return _UNARY[operator.builtin](_input(draft, operator))
+def _unary(builder: OnnxBuilder, operator: Operator) -> Array:
+    return _UNARY[operator.builtin](_input(builder, operator))
 
 
-def _binary(draft: Draft, operator: Operator) -> Array:
-    function, table = _BINARY[operator.builtin]
-    operands = [_operand(draft, operator, index) for index in range(2)]
-    target = draft.tensor(operator.output).shape
+def _binary(builder: OnnxBuilder, operator: Operator) -> Array:
+    operands = [_operand(builder, operator, index) for index in range(2)]
+    target = builder.tensor(operator.output).shape
     try:
         shape = np.broadcast_shapes(*(array.shape for array in operands))
     except ValueError as error:
         raise ArtifactError("the shapes of the constants do not fit each other") from error
     if shape != target:
         raise ArtifactError(f"expected a constant of shape {shape}, got {target}")
-    result = function(*operands)
-    activation = fused_activation(operator, table)
+    result = _BINARY[operator.builtin](*operands)
+    activation = fused_activation(operator)
     if activation == Activation.NONE:
         return result
     return np.clip(result, *limits_of(activation))
 
 
-def _reduced(draft: Draft, operator: Operator) -> Array:
-    array, axes = _input(draft, operator), draft.whole_numbers(operator, 1).reshape(-1).tolist()
+def _reduced(builder: OnnxBuilder, operator: Operator) -> Array:
+    array, axes = (
+        _input(builder, operator),
+        builder.whole_numbers(operator, 1).reshape(-1).tolist(),
+    )
     if any(not -array.ndim <= axis < array.ndim for axis in axes):
         raise ArtifactError(f"the axes {axes} do not fit the shape {array.shape}")
     function = _REDUCTIONS[operator.builtin]
-    keeps = bool(Options(operator, _REDUCER).byte(0))
+    keeps = operator.options_as(ReducerOptions).keep_dims
     return function(array, axis=tuple({axis % array.ndim for axis in axes}), keepdims=keeps)
 
 
-def _transposed(draft: Draft, operator: Operator) -> Array:
-    array = draft.constant_of(operator, 0)
-    perm = draft.whole_numbers(operator, 1).reshape(-1).tolist()
+def _transposed(builder: OnnxBuilder, operator: Operator) -> Array:
+    array = builder.constant_of(operator, 0)
+    perm = builder.whole_numbers(operator, 1).reshape(-1).tolist()
     if sorted(perm) != list(range(array.ndim)):
         raise ArtifactError(f"expected the axes of {array.shape}, got {perm}")
     return array.transpose(perm)
 
 
-def _reshaped(draft: Draft, operator: Operator) -> Array:
-    array, shape = draft.constant_of(operator, 0), draft.tensor(operator.output).shape
+def _reshaped(builder: OnnxBuilder, operator: Operator) -> Array:
+    array, shape = builder.constant_of(operator, 0), builder.tensor(operator.output).shape
     if array.size != prod(shape):
         raise ArtifactError(f"the shape {array.shape} does not become {shape}")
     return array.reshape(shape)
 
 
-def _words(draft: Draft, operator: Operator) -> Array:
+def _words(builder: OnnxBuilder, operator: Operator) -> Array:
     """LceQuantize."""
-    array = _input(draft, operator)
+    array = _input(builder, operator)
     if array.ndim == 0:
         raise ArtifactError("expected numbers with an axis of channels")
     room = [(0, 0)] * (array.ndim - 1) + [(0, -array.shape[-1] % WORD_BITS)]
     return np.packbits(np.pad(array < 0, room), axis=-1, bitorder="little").view("<i4")
 
 
-def _signs(draft: Draft, operator: Operator) -> Array:
+def _signs(builder: OnnxBuilder, operator: Operator) -> Array:
     """LceDequantize to float32."""
-    words, shape = draft.constant_of(operator, 0), draft.tensor(operator.output).shape
+    words, shape = builder.constant_of(operator, 0), builder.tensor(operator.output).shape
     if words.dtype != np.int32 or words.ndim == 0 or not shape:
         raise ArtifactError("expected packed signs")
     as_bytes = np.ascontiguousarray(words.astype("<i4", copy=False)).view(np.uint8)
@@ -155,39 +156,39 @@ def _signs(draft: Draft, operator: Operator) -> Array:
     return np.float32(1) - np.float32(2) * bits
 
 
-def _shape(draft: Draft, operator: Operator) -> Array:
-    return np.array(draft.tensor(operator.inputs[0]).shape, np.int64)
+def _shape(builder: OnnxBuilder, operator: Operator) -> Array:
+    return np.array(builder.tensor(operator.inputs[0]).shape, np.int64)
 
 
-def _filled(draft: Draft, operator: Operator) -> Array:
-    number = draft.constant_of(operator, 1).reshape(-1)
+def _filled(builder: OnnxBuilder, operator: Operator) -> Array:
+    number = builder.constant_of(operator, 1).reshape(-1)
     if number.size != 1:
         raise ArtifactError(f"expected one number to fill with, got {number.size}")
-    return np.full(draft.tensor(operator.output).shape, number[0])
+    return np.full(builder.tensor(operator.output).shape, number[0])
 
 
-def _packed(draft: Draft, operator: Operator) -> Array:
-    arrays = [draft.constant_of(operator, index) for index in range(len(operator.inputs))]
-    axis, rank = Options(operator, _PACK).whole(1), arrays[0].ndim + 1
+def _packed(builder: OnnxBuilder, operator: Operator) -> Array:
+    arrays = [builder.constant_of(operator, index) for index in range(len(operator.inputs))]
+    axis, rank = operator.options_as(PackOptions).axis, arrays[0].ndim + 1
     if len({array.shape for array in arrays}) != 1 or not -rank <= axis < rank:
         raise ArtifactError("expected constants of one shape")
     return np.stack(arrays, axis=axis)
 
 
-def _cut(draft: Draft, operator: Operator) -> Array:
+def _cut(builder: OnnxBuilder, operator: Operator) -> Array:
     """STRIDED_SLICE."""
-    array = draft.constant_of(operator, 0)
+    array = builder.constant_of(operator, 0)
     cuts = [
         slice(start, None if end < 0 else end, step)
-        for start, end, step in ranges_of(draft, operator, array.shape)
+        for start, end, step in ranges_of(builder, operator, array.shape)
     ]
-    shape, cut = draft.tensor(operator.output).shape, array[tuple(cuts)]
+    shape, cut = builder.tensor(operator.output).shape, array[tuple(cuts)]
     if cut.size != prod(shape):
         raise ArtifactError(f"the part {cut.shape} is not of the shape {shape}")
     return cut.reshape(shape)
 
 
-_Fold = Callable[[Draft, Operator], Array]
+_Fold = Callable[[OnnxBuilder, Operator], Array]
 FOLDS: dict[Builtin | str, _Fold] = {
     **dict.fromkeys(_UNARY, _unary),
     **dict.fromkeys(_BINARY, _binary),
@@ -200,7 +201,7 @@ FOLDS: dict[Builtin | str, _Fold] = {
     Builtin.FILL: _filled,
     Builtin.PACK: _packed,
     Builtin.STRIDED_SLICE: _cut,
-    Builtin.CAST: lambda draft, operator: draft.constant_of(operator, 0),
+    Builtin.CAST: lambda builder, operator: builder.constant_of(operator, 0),
     "LceQuantize": _words,
     "LceDequantize": _signs,
 }

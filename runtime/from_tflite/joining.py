@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.from_tflite.draft import Array, Draft
 from bnnkit.runtime.from_tflite.lce_operators import with_channels
 from bnnkit.runtime.from_tflite.numbers import (
     for_one_image,
@@ -15,12 +14,11 @@ from bnnkit.runtime.from_tflite.numbers import (
     real,
     real_constant,
 )
+from bnnkit.runtime.from_tflite.onnx_builder import Array, OnnxBuilder
 from bnnkit.runtime.from_tflite.values import NHWC_TO_NCHW, Shape, Value, axis_of, whole_words
 from bnnkit.tflite.network import Operator
-from bnnkit.tflite.read_options import Options
+from bnnkit.tflite.options import ConcatenationOptions
 from bnnkit.tflite.schema import Activation
-
-_CONCATENATION = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,18 +36,18 @@ class _Part:
     constant: Array | None
 
 
-def concatenation(draft: Draft, operator: Operator) -> None:
+def concatenation(builder: OnnxBuilder, operator: Operator) -> None:
     """CONCATENATION along an axis behind the batch.
 
     Raises:
         UnsupportedError: Nothing is computed, kinds differ, or the axis is that of the batch.
         ArtifactError: The shapes do not fit.
     """
-    parts = [_part(draft, place) for place in operator.inputs if place >= 0]
+    parts = [_part(builder, place) for place in operator.inputs if place >= 0]
     if not parts or len(parts) != len(operator.inputs):
         raise ArtifactError("expected inputs, none of them left out")
-    options, rank = Options(operator, _CONCATENATION), len(parts[0].shape)
-    axis = options.whole(0)
+    options, rank = operator.options_as(ConcatenationOptions), len(parts[0].shape)
+    axis = options.axis
     if not -rank <= axis < rank or axis % rank == 0:
         raise UnsupportedError(f"expected an axis behind the batch, got {axis}")
     axis %= rank
@@ -61,13 +59,19 @@ def concatenation(draft: Draft, operator: Operator) -> None:
     kinds = {"real" if value.kind == "quantized" else value.kind for value in values}
     if len(kinds) != 1:
         raise UnsupportedError(f"expected values of one kind, got {sorted(kinds) or 'constants'}")
-    shape = (draft.batch, *_joined(shapes, axis)[1:])
+    shape = (builder.batch, *_joined(shapes, axis)[1:])
     if kinds == {"real"}:
-        give_real(draft, operator, _reals(draft, parts, axis), shape, options.byte(1))
+        give_real(
+            builder,
+            operator,
+            _reals(builder, parts, axis),
+            shape,
+            options.fused_activation_function,
+        )
         return
-    if len(values) != len(parts) or options.byte(1) != Activation.NONE:
+    if len(values) != len(parts) or options.fused_activation_function != Activation.NONE:
         raise UnsupportedError("expected computed signs, without an activation")
-    _give_moved(draft, operator, values, axis)
+    _give_moved(builder, operator, values, axis)
 
 
 def _joined(shapes: Sequence[Shape], axis: int) -> Shape:
@@ -75,15 +79,15 @@ def _joined(shapes: Sequence[Shape], axis: int) -> Shape:
     return (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
 
 
-def _part(draft: Draft, place: int) -> _Part:
-    if draft.is_constant(place):
-        constant = for_one_image(real_constant(draft, place))
+def _part(builder: OnnxBuilder, place: int) -> _Part:
+    if builder.is_constant(place):
+        constant = for_one_image(real_constant(builder, place))
         return _Part(shape=constant.shape, value=None, constant=constant)
-    value = draft.value_of(place)
+    value = builder.value_of(place)
     return _Part(shape=value.shape, value=value, constant=None)
 
 
-def _reals(draft: Draft, parts: Sequence[_Part], axis: int) -> str:
+def _reals(builder: OnnxBuilder, parts: Sequence[_Part], axis: int) -> str:
     """Constants cannot be joined where the batch is free: they are added where zeros make room."""
     rank = len(parts[0].shape)
     names: list[str] = []
@@ -91,7 +95,7 @@ def _reals(draft: Draft, parts: Sequence[_Part], axis: int) -> str:
     ahead = 0
     for part in parts:
         if part.value is not None:
-            names.append(real(draft, part.value))
+            names.append(real(builder, part.value))
             rooms.append([ahead, 0])
             ahead = 0
         elif rooms:
@@ -100,9 +104,9 @@ def _reals(draft: Draft, parts: Sequence[_Part], axis: int) -> str:
             ahead += part.shape[axis]
     inner = axis_of(axis, rank)
     padded = [
-        _padded(draft, name, rank, inner, room) for name, room in zip(names, rooms, strict=True)
+        _padded(builder, name, rank, inner, room) for name, room in zip(names, rooms, strict=True)
     ]
-    name = padded[0] if len(padded) == 1 else draft.emit("Concat", padded, axis=inner)
+    name = padded[0] if len(padded) == 1 else builder.emit("Concat", padded, axis=inner)
     if len(names) == len(parts):
         return name
     constants = [
@@ -112,30 +116,34 @@ def _reals(draft: Draft, parts: Sequence[_Part], axis: int) -> str:
     constant = np.concatenate(constants, axis=axis)
     if rank == 4:
         constant = constant.transpose(NHWC_TO_NCHW)
-    return draft.emit("Add", [name, draft.constant(constant)])
+    return builder.emit("Add", [name, builder.constant(constant)])
 
 
-def _padded(draft: Draft, name: str, rank: int, axis: int, room: Sequence[int]) -> str:
+def _padded(builder: OnnxBuilder, name: str, rank: int, axis: int, room: Sequence[int]) -> str:
     """Zeros before and behind along an axis."""
     if not any(room):
         return name
     widths = np.zeros((2, rank), np.int64)
     widths[:, axis] = room
-    return draft.emit("Pad", [name, draft.constant(widths.ravel(), np.int64), draft.constant(0.0)])
+    return builder.emit(
+        "Pad", [name, builder.constant(widths.ravel(), np.int64), builder.constant(0.0)]
+    )
 
 
-def _give_moved(draft: Draft, operator: Operator, values: Sequence[Value], axis: int) -> None:
+def _give_moved(
+    builder: OnnxBuilder, operator: Operator, values: Sequence[Value], axis: int
+) -> None:
     """Signs and plain numbers; packed signs of all but the last part must fill their words."""
     rank = len(values[0].shape)
-    is_packed = draft.is_packed(operator.inputs[0])
-    if any(draft.is_packed(place) != is_packed for place in operator.inputs):
+    is_packed = builder.is_packed(operator.inputs[0])
+    if any(builder.is_packed(place) != is_packed for place in operator.inputs):
         raise UnsupportedError("expected bools or packed signs, got both")
     if is_packed and axis == rank - 1:
         values = [
-            *(with_channels(draft, value, whole_words(value)) for value in values[:-1]),
+            *(with_channels(builder, value, whole_words(value)) for value in values[:-1]),
             values[-1],
         ]
-    name = draft.emit("Concat", [value.name for value in values], axis=axis_of(axis, rank))
+    name = builder.emit("Concat", [value.name for value in values], axis=axis_of(axis, rank))
     shape = _joined([value.shape for value in values], axis)
     moved = replace(values[0], name=name, shape=shape)
-    give_moved(draft, operator.inputs[0], operator.output, moved)
+    give_moved(builder, operator.inputs[0], operator.output, moved)

@@ -10,65 +10,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.errors import ArtifactError
-from bnnkit.runtime.from_tflite.draft import Draft
 from bnnkit.runtime.from_tflite.gathering import take
 from bnnkit.runtime.from_tflite.lce_operators import map_of
 from bnnkit.runtime.from_tflite.numbers import give_moved, give_real, real
+from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.values import Value
 from bnnkit.tflite.network import Operator
-from bnnkit.tflite.read_options import Options
+from bnnkit.tflite.options import ResizeBilinearOptions, ResizeNearestNeighborOptions
 
-_BILINEAR, _NEAREST = 15, 74
 _MOST = 1 << 15
 """Rows or columns."""
 
 Positions = NDArray[np.float32]
 
 
-def resize_nearest(draft: Draft, operator: Operator) -> None:
+def resize_nearest(builder: OnnxBuilder, operator: Operator) -> None:
     """RESIZE_NEAREST_NEIGHBOR."""
-    value, options = draft.value(operator), Options(operator, _NEAREST)
-    draft.refuse_packed(operator.inputs[0])
-    corners, half = bool(options.byte(0)), bool(options.byte(1))
+    value, options = builder.value(operator), operator.options_as(ResizeNearestNeighborOptions)
+    builder.refuse_packed(operator.inputs[0])
+    corners, half = options.align_corners, options.half_pixel_centers
     indices = {}
-    for axis, size in zip((1, 2), _sizes(draft, operator, value), strict=True):
+    for axis, size in zip((1, 2), _sizes(builder, operator, value), strict=True):
         given = value.shape[axis]
         offset = np.float32(0.5 if half else 0)
         places = (np.arange(size, dtype=np.float32) + offset) * _scale(given, size, corners)
         # std::round: halves away from zero, and no place is negative.
         whole = np.floor(places.astype(np.float64) + 0.5) if corners else np.floor(places)
         indices[axis] = np.clip(whole, 0, given - 1).astype(np.int64)
-    taken = take(draft, value, indices)
-    give_moved(draft, operator.inputs[0], operator.output, taken)
+    taken = take(builder, value, indices)
+    give_moved(builder, operator.inputs[0], operator.output, taken)
 
 
-def resize_bilinear(draft: Draft, operator: Operator) -> None:
+def resize_bilinear(builder: OnnxBuilder, operator: Operator) -> None:
     """RESIZE_BILINEAR."""
-    value, options = draft.value(operator), Options(operator, _BILINEAR)
-    sizes = _sizes(draft, operator, value)
-    value = replace(value, name=real(draft, value))
-    corners, half = bool(options.byte(2)), bool(options.byte(3))
+    value, options = builder.value(operator), operator.options_as(ResizeBilinearOptions)
+    sizes = _sizes(builder, operator, value)
+    value = replace(value, name=real(builder, value))
+    corners, half = options.align_corners, options.half_pixel_centers
     for axis, size in zip((1, 2), sizes, strict=True):
         scale = _scale(value.shape[axis], size, corners)
         steps = np.arange(size, dtype=np.float32)
         places = (steps + np.float32(0.5)) * scale - np.float32(0.5) if half else steps * scale
-        value = _between(draft, value, axis, places)
-    give_real(draft, operator, value.name, value.shape)
+        value = _between(builder, value, axis, places)
+    give_real(builder, operator, value.name, value.shape)
 
 
-def _between(draft: Draft, value: Value, axis: int, places: Positions) -> Value:
+def _between(builder: OnnxBuilder, value: Value, axis: int, places: Positions) -> Value:
     """Values at places between elements of an axis, 1 or 2."""
     given = value.shape[axis]
     low = np.clip(np.floor(places), 0, given - 1)
     high = np.clip(np.ceil(places), 0, given - 1)
     share = (places - low).reshape((-1, 1) if axis == 1 else (1, -1))
-    before = take(draft, value, {axis: low.astype(np.int64)})
-    behind = take(draft, value, {axis: high.astype(np.int64)})
+    before = take(builder, value, {axis: low.astype(np.int64)})
+    behind = take(builder, value, {axis: high.astype(np.int64)})
     parts = [
-        draft.emit("Mul", [part.name, draft.constant(weight)])
+        builder.emit("Mul", [part.name, builder.constant(weight)])
         for part, weight in ((before, 1 - share), (behind, share))
     ]
-    return replace(before, name=draft.emit("Add", parts))
+    return replace(before, name=builder.emit("Add", parts))
 
 
 def _scale(given: int, size: int, corners: bool) -> np.float32:
@@ -78,9 +77,9 @@ def _scale(given: int, size: int, corners: bool) -> np.float32:
     return np.float32(given) / np.float32(size)
 
 
-def _sizes(draft: Draft, operator: Operator, value: Value) -> tuple[int, int]:
+def _sizes(builder: OnnxBuilder, operator: Operator, value: Value) -> tuple[int, int]:
     map_of(value)
-    sizes = draft.whole_numbers(operator, 1).reshape(-1).tolist()
+    sizes = builder.whole_numbers(operator, 1).reshape(-1).tolist()
     if len(sizes) != 2 or not all(0 < size <= _MOST for size in sizes):
         raise ArtifactError(f"expected a height and a width of 1 to {_MOST}, got {sizes}")
     return sizes[0], sizes[1]

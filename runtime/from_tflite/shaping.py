@@ -6,9 +6,9 @@ from math import prod
 import numpy as np
 
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.from_tflite.draft import Draft
 from bnnkit.runtime.from_tflite.lce_operators import with_channels
 from bnnkit.runtime.from_tflite.numbers import give_moved, scale_of
+from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.values import (
     NHWC_TO_NCHW,
     WORD_BITS,
@@ -23,16 +23,16 @@ _CODES = {0: 2, -1: 0}
 """What padding with a word means for its signs, as codes."""
 
 
-def reshape(draft: Draft, operator: Operator) -> None:
+def reshape(builder: OnnxBuilder, operator: Operator) -> None:
     """RESHAPE, SQUEEZE and EXPAND_DIMS, to the shape that the file gives the output."""
-    value, shape = draft.value(operator), draft.tensor(operator.output).shape
-    if draft.is_packed(operator.inputs[0]):
-        value = with_channels(draft, value, whole_words(value))
+    value, shape = builder.value(operator), builder.tensor(operator.output).shape
+    if builder.is_packed(operator.inputs[0]):
+        value = with_channels(builder, value, whole_words(value))
         shape = (*shape[:-1], WORD_BITS * (shape or (0,))[-1])
-    give_moved(draft, operator.inputs[0], operator.output, reshaped(draft, value, shape))
+    give_moved(builder, operator.inputs[0], operator.output, reshaped(builder, value, shape))
 
 
-def reshaped(draft: Draft, value: Value, shape: Shape) -> Value:
+def reshaped(builder: OnnxBuilder, value: Value, shape: Shape) -> Value:
     """The same numbers, in the order of the file, in another shape.
 
     Raises:
@@ -46,64 +46,66 @@ def reshaped(draft: Draft, value: Value, shape: Shape) -> Value:
     one_pixel = len(shape) == 4 and shape[1] == shape[2] == 1
     in_order = len(shape) != 4 or one_pixel or shape[3] == 1
     sizes = [shape[axis] for axis in NHWC_TO_NCHW] if len(shape) == 4 and in_order else shape
-    target = draft.constant([0, *sizes[1:]], np.int64)
-    name = draft.emit("Reshape", [draft.in_file_order(value), target])
-    return replace(value, name=name if in_order else draft.to_nchw(name, 4), shape=shape)
+    target = builder.constant([0, *sizes[1:]], np.int64)
+    name = builder.emit("Reshape", [builder.in_file_order(value), target])
+    return replace(value, name=name if in_order else builder.to_nchw(name, 4), shape=shape)
 
 
-def transpose(draft: Draft, operator: Operator) -> None:
+def transpose(builder: OnnxBuilder, operator: Operator) -> None:
     """TRANSPOSE, with the batch in front, and the words of packed signs behind."""
-    value, perm = draft.value(operator), draft.whole_numbers(operator, 1).reshape(-1).tolist()
+    value, perm = builder.value(operator), builder.whole_numbers(operator, 1).reshape(-1).tolist()
     rank = len(value.shape)
     if sorted(perm) != list(range(rank)) or perm[0] != 0:
         raise UnsupportedError(f"expected {rank} axes with the batch first, got {perm}")
-    if draft.is_packed(operator.inputs[0]) and perm[-1] != rank - 1:
+    if builder.is_packed(operator.inputs[0]) and perm[-1] != rank - 1:
         raise UnsupportedError("expected the words of packed signs to stay last")
     inner = perm
     if rank == 4:
         inner = [axis_of(perm[axis], rank) for axis in NHWC_TO_NCHW]
-    name = draft.emit("Transpose", [value.name], perm=inner)
+    name = builder.emit("Transpose", [value.name], perm=inner)
     shape = tuple(value.shape[axis] for axis in perm)
-    give_moved(draft, operator.inputs[0], operator.output, replace(value, name=name, shape=shape))
-
-
-def pad(draft: Draft, operator: Operator) -> None:
-    """PAD and PADV2; packed signs are padded with words of +1 or of -1."""
-    value, widths = draft.value(operator), draft.whole_numbers(operator, 1)
-    rank = len(value.shape)
-    if widths.shape != (rank, 2) or (widths < 0).any() or widths[0].any():
-        raise UnsupportedError(f"expected widths behind the batch, got {widths.tolist()}")
-    if value.kind == "signs" and not draft.is_packed(operator.inputs[0]):
-        raise UnsupportedError("expected numbers or packed signs to pad, got bools")
-    fill = _fill(draft, operator, value)
-    if value.kind == "signs" and widths[-1].any():
-        raise UnsupportedError("expected packed signs to be padded around the map only")
-    order = list(NHWC_TO_NCHW) if rank == 4 else list(range(rank))
-    pads = draft.constant(widths[order].T.ravel(), np.int64)
-    name = draft.emit("Pad", [value.name, pads, fill])
-    sizes = (np.array(value.shape) + widths.sum(axis=1)).tolist()
     give_moved(
-        draft, operator.inputs[0], operator.output, replace(value, name=name, shape=tuple(sizes))
+        builder, operator.inputs[0], operator.output, replace(value, name=name, shape=shape)
     )
 
 
-def _fill(draft: Draft, operator: Operator, value: Value) -> str:
+def pad(builder: OnnxBuilder, operator: Operator) -> None:
+    """PAD and PADV2; packed signs are padded with words of +1 or of -1."""
+    value, widths = builder.value(operator), builder.whole_numbers(operator, 1)
+    rank = len(value.shape)
+    if widths.shape != (rank, 2) or (widths < 0).any() or widths[0].any():
+        raise UnsupportedError(f"expected widths behind the batch, got {widths.tolist()}")
+    if value.kind == "signs" and not builder.is_packed(operator.inputs[0]):
+        raise UnsupportedError("expected numbers or packed signs to pad, got bools")
+    fill = _fill(builder, operator, value)
+    if value.kind == "signs" and widths[-1].any():
+        raise UnsupportedError("expected packed signs to be padded around the map only")
+    order = list(NHWC_TO_NCHW) if rank == 4 else list(range(rank))
+    pads = builder.constant(widths[order].T.ravel(), np.int64)
+    name = builder.emit("Pad", [value.name, pads, fill])
+    sizes = (np.array(value.shape) + widths.sum(axis=1)).tolist()
+    give_moved(
+        builder, operator.inputs[0], operator.output, replace(value, name=name, shape=tuple(sizes))
+    )
+
+
+def _fill(builder: OnnxBuilder, operator: Operator, value: Value) -> str:
     """The number to pad with, as the value has its numbers."""
-    given = draft.constant_of(operator, 2).reshape(-1) if draft.is_given(operator, 2) else None
+    given = builder.constant_of(operator, 2).reshape(-1) if builder.is_given(operator, 2) else None
     if given is not None and given.size != 1:
         raise ArtifactError(f"expected one number to pad with, got {given.size}")
     if value.kind == "signs":
-        word = 0 if given is None else int(draft.whole_numbers(operator, 2).reshape(-1)[0])
+        word = 0 if given is None else int(builder.whole_numbers(operator, 2).reshape(-1)[0])
         if word not in _CODES:
             raise UnsupportedError(f"expected packed signs to be padded with 0 or -1, got {word}")
         if word and value.shape[-1] % WORD_BITS:
             raise UnsupportedError(
                 f"padding with -1 would set unused bits of the words of {value.shape[-1]} channels"
             )
-        return draft.constant(_CODES[word], np.uint8)
+        return builder.constant(_CODES[word], np.uint8)
     if value.kind == "quantized" and given is not None:
-        _, zero_point = scale_of(draft.tensor(operator.inputs[0]))
-        return draft.constant(float(given[0]) - zero_point)
+        _, zero_point = scale_of(builder.tensor(operator.inputs[0]))
+        return builder.constant(float(given[0]) - zero_point)
     if value.kind == "plain":
         raise UnsupportedError("expected numbers with a meaning, got plain whole ones")
-    return draft.constant(0.0 if given is None else float(given[0]))
+    return builder.constant(0.0 if given is None else float(given[0]))

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.from_tflite.draft import Draft
 from bnnkit.runtime.from_tflite.numbers import give_moved
+from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.shaping import reshaped
 from bnnkit.runtime.from_tflite.values import (
     NHWC_TO_NCHW,
@@ -18,76 +18,76 @@ from bnnkit.runtime.from_tflite.values import (
     n_words,
 )
 from bnnkit.tflite.network import Operator
-from bnnkit.tflite.read_options import Options
-
-_STRIDED_SLICE = 32
+from bnnkit.tflite.options import StridedSliceOptions
 
 
-def split(draft: Draft, operator: Operator) -> None:
+def split(builder: OnnxBuilder, operator: Operator) -> None:
     """SPLIT: equal parts along an axis; its inputs are the axis and the value."""
-    value = draft.value(operator, 1)
-    axis, count = _axis(draft, operator, 0, value), len(operator.outputs)
-    shape = draft.tensor(operator.inputs[1]).shape
+    value = builder.value(operator, 1)
+    axis, count = _axis(builder, operator, 0, value), len(operator.outputs)
+    shape = builder.tensor(operator.inputs[1]).shape
     if shape[axis] % count:
         raise ArtifactError(f"expected {count} equal parts of {shape} along axis {axis}")
-    _split(draft, operator, operator.inputs[1], axis, [shape[axis] // count] * count)
+    _split(builder, operator, operator.inputs[1], axis, [shape[axis] // count] * count)
 
 
-def split_v(draft: Draft, operator: Operator) -> None:
+def split_v(builder: OnnxBuilder, operator: Operator) -> None:
     """SPLIT_V: parts of given sizes."""
-    value, sizes = draft.value(operator), draft.whole_numbers(operator, 1).reshape(-1).tolist()
-    axis, shape = _axis(draft, operator, 2, value), draft.tensor(operator.inputs[0]).shape
+    value, sizes = builder.value(operator), builder.whole_numbers(operator, 1).reshape(-1).tolist()
+    axis, shape = _axis(builder, operator, 2, value), builder.tensor(operator.inputs[0]).shape
     if -1 in sizes:  # once, what is left
         sizes[sizes.index(-1)] = shape[axis] - sum(sizes) - 1
     if len(sizes) != len(operator.outputs) or min(sizes) < 0 or sum(sizes) != shape[axis]:
         raise UnsupportedError(f"the sizes {sizes} do not fit {shape} along axis {axis}")
-    _split(draft, operator, operator.inputs[0], axis, sizes)
+    _split(builder, operator, operator.inputs[0], axis, sizes)
 
 
 def _split(
-    draft: Draft,
+    builder: OnnxBuilder,
     operator: Operator,
     source: int,
     axis: int,
     sizes: Sequence[int],
 ) -> None:
     """Parts of a tensor, of sizes in the file's own units."""
-    value, shape = draft.value_of(source), draft.tensor(source).shape
+    value, shape = builder.value_of(source), builder.tensor(source).shape
     start = 0
     for place, size in zip(operator.outputs, sizes, strict=True):
         ranges = [(0, n, 1) for n in shape]
         ranges[axis] = start, start + size, 1
-        give_moved(draft, source, place, _cut(draft, source, value, ranges))
+        give_moved(builder, source, place, _cut(builder, source, value, ranges))
         start += size
 
 
-def strided_slice(draft: Draft, operator: Operator) -> None:
+def strided_slice(builder: OnnxBuilder, operator: Operator) -> None:
     """STRIDED_SLICE; of packed signs, in words.
 
     Raises:
         UnsupportedError: The ends are offsets, the batch is cut, or words are left out between.
     """
-    value = draft.value(operator)
-    ranges = ranges_of(draft, operator, draft.tensor(operator.inputs[0]).shape)
-    cut = _cut(draft, operator.inputs[0], value, ranges)
-    shape = _unpacked(draft, operator.inputs[0], draft.tensor(operator.output).shape, cut)
+    value = builder.value(operator)
+    ranges = ranges_of(builder, operator, builder.tensor(operator.inputs[0]).shape)
+    cut = _cut(builder, operator.inputs[0], value, ranges)
+    shape = _unpacked(builder, operator.inputs[0], builder.tensor(operator.output).shape, cut)
     if shape != cut.shape:
-        cut = reshaped(draft, cut, shape)
-    give_moved(draft, operator.inputs[0], operator.output, cut)
+        cut = reshaped(builder, cut, shape)
+    give_moved(builder, operator.inputs[0], operator.output, cut)
 
 
-def ranges_of(draft: Draft, operator: Operator, shape: Shape) -> list[tuple[int, int, int]]:
+def ranges_of(
+    builder: OnnxBuilder, operator: Operator, shape: Shape
+) -> list[tuple[int, int, int]]:
     """Start, end and step of a STRIDED_SLICE along each axis; an end of -1 is before the first.
 
     Raises:
         UnsupportedError: The ends are offsets.
         ArtifactError: They do not fit each other or the shape.
     """
-    options = Options(operator, _STRIDED_SLICE)
+    options = operator.options_as(StridedSliceOptions)
     begin, end, strides = (
-        draft.whole_numbers(operator, index).reshape(-1).tolist() for index in (1, 2, 3)
+        builder.whole_numbers(operator, index).reshape(-1).tolist() for index in (1, 2, 3)
     )
-    if options.byte(5):
+    if options.offset:
         raise UnsupportedError("expected ends, not offsets from the begin (the option offset)")
     if not len(begin) == len(end) == len(strides) or 0 in strides:
         raise ArtifactError(f"expected begin, end and strides, got {begin}, {end}, {strides}")
@@ -95,7 +95,7 @@ def ranges_of(draft: Draft, operator: Operator, shape: Shape) -> list[tuple[int,
 
 
 def _ranges(
-    given: Sequence[tuple[int, int, int]], shape: Shape, options: Options
+    given: Sequence[tuple[int, int, int]], shape: Shape, options: StridedSliceOptions
 ) -> list[tuple[int, int, int]]:
     """As `ranges_of`.
 
@@ -105,7 +105,8 @@ def _ranges(
         shape: What is cut.
         options: The masks.
     """
-    no_begin, no_end, ellipsis, new, one = (options.whole(slot) for slot in range(5))
+    no_begin, no_end, one = options.begin_mask, options.end_mask, options.shrink_axis_mask
+    ellipsis, new = options.ellipsis_mask, options.new_axis_mask
     found: list[tuple[int, int, int]] = []
     kept = sum(not (new | ellipsis) >> i & 1 for i in range(len(given)))
     for i, (begin, end, stride) in enumerate(given):
@@ -132,11 +133,11 @@ def _ranges(
     return found + [(0, size, 1) for size in shape[len(found) :]]
 
 
-def slice_(draft: Draft, operator: Operator) -> None:
+def slice_(builder: OnnxBuilder, operator: Operator) -> None:
     """SLICE: begin and size; -1 is all that is left."""
-    value = draft.value(operator)
-    begin, size = (draft.whole_numbers(operator, index).reshape(-1).tolist() for index in (1, 2))
-    shape = draft.tensor(operator.inputs[0]).shape
+    value = builder.value(operator)
+    begin, size = (builder.whole_numbers(operator, index).reshape(-1).tolist() for index in (1, 2))
+    shape = builder.tensor(operator.inputs[0]).shape
     if not len(begin) == len(size) == len(shape):
         raise ArtifactError(f"expected begin and size for {len(shape)} axes")
     ends = [n if s == -1 else b + s for b, s, n in zip(begin, size, shape, strict=True)]
@@ -144,21 +145,23 @@ def slice_(draft: Draft, operator: Operator) -> None:
         if not 0 <= b <= e <= n:
             raise ArtifactError(f"the part from {begin} of size {size} is not inside {shape}")
     ranges = [(b, e, 1) for b, e in zip(begin, ends, strict=True)]
-    cut = _cut(draft, operator.inputs[0], value, ranges)
-    give_moved(draft, operator.inputs[0], operator.output, cut)
+    cut = _cut(builder, operator.inputs[0], value, ranges)
+    give_moved(builder, operator.inputs[0], operator.output, cut)
 
 
-def _cut(draft: Draft, source: int, value: Value, ranges: Sequence[tuple[int, int, int]]) -> Value:
+def _cut(
+    builder: OnnxBuilder, source: int, value: Value, ranges: Sequence[tuple[int, int, int]]
+) -> Value:
     """A part of a value.
 
     Args:
-        draft: Gets the node.
+        builder: Gets the node.
         source: The tensor that is cut.
         value: What it is.
         ranges: Start, end and step along each axis, in words where the tensor is packed.
     """
     rank, ranges = len(value.shape), list(ranges)
-    if draft.is_packed(source):
+    if builder.is_packed(source):
         start, end, step = ranges[-1]
         if step != 1:
             raise UnsupportedError("expected the words of packed signs to follow each other")
@@ -169,28 +172,28 @@ def _cut(draft: Draft, source: int, value: Value, ranges: Sequence[tuple[int, in
     order = list(NHWC_TO_NCHW) if rank == 4 else list(range(rank))
     inner = [axis for axis in order[1:] if ranges[axis] != (0, value.shape[axis], 1)]
     if not inner:
-        return replace(value, name=draft.emit("Identity", [value.name]))
+        return replace(value, name=builder.emit("Identity", [value.name]))
     # ONNX counts -1 from the end: what lies before the first element is further down.
     cuts = [
         (start, -1 - value.shape[axis] if end < 0 else end, axis_of(axis, rank), step)
         for axis, (start, end, step) in enumerate(ranges)
         if axis in inner
     ]
-    constants = [draft.constant(list(numbers), np.int64) for numbers in zip(*cuts, strict=True)]
-    return replace(value, name=draft.emit("Slice", [value.name, *constants]), shape=sizes)
+    constants = [builder.constant(list(numbers), np.int64) for numbers in zip(*cuts, strict=True)]
+    return replace(value, name=builder.emit("Slice", [value.name, *constants]), shape=sizes)
 
 
-def _unpacked(draft: Draft, source: int, shape: Shape, value: Value) -> Shape:
+def _unpacked(builder: OnnxBuilder, source: int, shape: Shape, value: Value) -> Shape:
     """A shape in words as one in channels, those of the value."""
-    if not draft.is_packed(source):
+    if not builder.is_packed(source):
         return shape
     if not shape or shape[-1] != n_words(value.shape[-1]):
         raise UnsupportedError("expected the words of packed signs to stay the last axis")
     return (*shape[:-1], value.shape[-1])
 
 
-def _axis(draft: Draft, operator: Operator, index: int, value: Value) -> int:
-    found = draft.whole_numbers(operator, index).reshape(-1)
+def _axis(builder: OnnxBuilder, operator: Operator, index: int, value: Value) -> int:
+    found = builder.whole_numbers(operator, index).reshape(-1)
     rank = len(value.shape)
     if found.size != 1 or not -rank <= int(found[0]) < rank or int(found[0]) % rank == 0:
         raise UnsupportedError(f"expected an axis behind the batch, got {found.tolist()}")

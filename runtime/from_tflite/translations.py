@@ -20,11 +20,11 @@ from bnnkit.runtime.from_tflite import (
     slicing,
     transpose_conv,
 )
-from bnnkit.runtime.from_tflite.draft import Draft
+from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.schema import Builtin
 
-Translation = Callable[[Draft, Operator], None]
+Translation = Callable[[OnnxBuilder, Operator], None]
 
 TRANSLATIONS: Final[dict[Builtin | str, Translation]] = {
     "LceQuantize": lce_operators.quantize,

@@ -9,25 +9,30 @@ from onnx import helper
 
 from bnnkit.artifact.format import DOMAIN, VERSION
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
-from bnnkit.runtime.from_tflite.draft import Draft
 from bnnkit.runtime.from_tflite.folding import FOLDS, fold
 from bnnkit.runtime.from_tflite.interface import give_input, give_output
+from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.translations import TRANSLATIONS, Translation
+from bnnkit.tflite.metadata import from_entries
 from bnnkit.tflite.network import Network, Operator
 from bnnkit.tflite.read import is_tflite, read
 from bnnkit.tflite.schema import Builtin
 
-__all__ = ["is_tflite", "to_model"]
+__all__ = ["from_tflite", "is_tflite"]
 
 _OPSET: Final = 21
 _IR_VERSION: Final = 10
 _OWN: Final = "bnnkit "
 """What the description of a file of bnnkit's exporter begins with."""
+_RESTATED: Final = frozenset(
+    f"{DOMAIN}.{key}" for key in ("format", "mode", "input", "signs", "source")
+)
+"""Properties that the artifact of a file states itself."""
 _MOST_NAMED: Final = 4
 """Of inputs, or of the operators that bnnkit lacks."""
 
 
-def to_model(content: bytes) -> onnx.ModelProto:
+def from_tflite(content: bytes) -> onnx.ModelProto:
     """The network of a TFLite file as an artifact (docs/artifact.md).
 
     The input and the outputs are as in the file, maps (N, H, W, C), but the batch is free. Signs
@@ -53,12 +58,12 @@ def to_model(content: bytes) -> onnx.ModelProto:
     if not shape or min(shape) < 1:
         raise UnsupportedError(f"expected an input with a batch and fixed sizes, got {shape}")
     _check_known(network)
-    draft = Draft(network, len(content))
-    given = give_input(draft, place)
-    for operator in network.operators:
-        _translate(draft, operator)
-    outputs = [give_output(draft, place) for place in network.outputs]
-    return _model(draft, network, given, outputs)
+    builder = OnnxBuilder(network, len(content))
+    given = give_input(builder, place)
+    for index, operator in enumerate(network.operators):
+        _translate(builder, index, operator)
+    outputs = [give_output(builder, place) for place in network.outputs]
+    return _model(builder, network, given, outputs)
 
 
 def _check_inputs(network: Network) -> None:
@@ -89,9 +94,9 @@ def _check_known(network: Network) -> None:
         UnsupportedError: So.
     """
     lacking: dict[str, list[int]] = {}
-    for operator in network.operators:
+    for index, operator in enumerate(network.operators):
         if operator.code not in TRANSLATIONS and operator.code not in FOLDS:
-            lacking.setdefault(operator.name, []).append(operator.index)
+            lacking.setdefault(operator.name, []).append(index)
     if not lacking:
         return
     named = [
@@ -117,33 +122,39 @@ def _translation(operator: Operator) -> Translation:
     return TRANSLATIONS[operator.code]
 
 
-def _translate(draft: Draft, operator: Operator) -> None:
+def _translate(builder: OnnxBuilder, index: int, operator: Operator) -> None:
     """Add one operator; errors name it.
 
     Raises:
-        ArtifactError, UnsupportedError: As `to_model`.
+        ArtifactError, UnsupportedError: As `from_tflite`.
     """
-    here = f"operator {operator.index} ({operator.name})"
-    draft.begin(f"{operator.index}.{operator.name}")
+    here = f"operator {index} ({operator.name})"
+    builder.begin(f"{index}.{operator.name}")
     try:
         with np.errstate(all="ignore"):  # infinities and NaN are constants like others
-            if not fold(draft, operator):
-                _translation(operator)(draft, operator)
+            if not fold(builder, operator):
+                _translation(operator)(builder, operator)
     except BnnkitError as error:
         kind = UnsupportedError if isinstance(error, UnsupportedError) else ArtifactError
         raise kind(f"{here}: {error}") from error
 
 
+def _kept(network: Network) -> dict[str, str]:
+    """Properties of the artifact that the file was made from, if they are still true."""
+    found = from_entries(network.metadata)
+    return {key: text for key, text in found.items() if key not in _RESTATED}
+
+
 def _model(
-    draft: Draft,
+    builder: OnnxBuilder,
     network: Network,
     given: onnx.ValueInfoProto,
     outputs: list[onnx.ValueInfoProto],
 ) -> onnx.ModelProto:
     ends = {given.name, *(output.name for output in outputs)}
-    infos = [info for name, info in draft.value_infos.items() if name not in ends]
+    infos = [info for name, info in builder.value_infos.items() if name not in ends]
     graph = helper.make_graph(
-        draft.nodes, "tflite", [given], outputs, draft.initializers, value_info=infos
+        builder.nodes, "tflite", [given], outputs, builder.initializers, value_info=infos
     )
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(DOMAIN, VERSION)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
@@ -156,7 +167,7 @@ def _model(
     helper.set_model_props(
         model,
         {
-            **network.metadata,
+            **_kept(network),
             f"{DOMAIN}.format": str(VERSION),
             f"{DOMAIN}.mode": "deterministic",
             f"{DOMAIN}.source": f"TFLite, {network.description[:80] or 'no description'}",

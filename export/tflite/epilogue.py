@@ -46,7 +46,7 @@ class Scaled:
         return type(self)(self.scale[channels], self.bias[channels])
 
 
-Follow = Thresholds | Scaled
+Epilogue = Thresholds | Scaled
 
 
 def sums(outputs: int) -> Scaled:
@@ -59,8 +59,8 @@ def minus(numbers: NDArray[Any]) -> NDArray[np.float32]:
     return (0 - numbers).astype(np.float32)
 
 
-def as_numbers(follow: Follow) -> Scaled:
+def as_numbers(epilogue: Epilogue) -> Scaled:
     """Thresholds as a bias: numbers whose sign is the sign that the thresholds give."""
-    if isinstance(follow, Scaled):
-        return follow
-    return replace(sums(len(follow.values)), bias=minus(follow.values))
+    if isinstance(epilogue, Scaled):
+        return epilogue
+    return replace(sums(len(epilogue.values)), bias=minus(epilogue.values))

@@ -17,7 +17,7 @@ from bnnkit.tflite.schema import TensorType
 Array = NDArray[Any]
 
 
-class Draft(Nodes):
+class OnnxBuilder(Nodes):
     """Nodes so far, and the values and constants that the tensors of the file have become.
 
     Args:
@@ -106,7 +106,7 @@ class Draft(Nodes):
         if place in self._constants:
             return True
         tensor = self.tensor(place)
-        return place not in self._values and (tensor.data is not None or 0 in tensor.shape)
+        return place not in self._values and (bool(tensor.data) or 0 in tensor.shape)
 
     def is_given(self, operator: Operator, index: int) -> bool:
         """Whether an operator has an input."""
@@ -136,7 +136,7 @@ class Draft(Nodes):
             UnsupportedError: Its first axis is not the batch, or it is too large.
         """
         tensor = self.tensor(place)
-        if place in self._values or place in self._constants or tensor.data is not None:
+        if place in self._values or place in self._constants or tensor.data:
             raise ArtifactError(f"the tensor {tensor.name!r} is computed twice")
         shape = _stored_shape(value, tensor.type)
         if shape != tensor.shape:

@@ -1,7 +1,7 @@
 """A TFLite network under construction."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -9,16 +9,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+import bnnkit
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite.report import Choice, Cost, UniformInput
 from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.source import Node, Source
 from bnnkit.export.tflite.uniforms import Uniforms
 from bnnkit.export.tflite.values import Value
-from bnnkit.tflite.options import Options
+from bnnkit.tflite.fields import Options
+from bnnkit.tflite.metadata import to_entries
+from bnnkit.tflite.network import Network, Operator, Quantization, Tensor
+from bnnkit.tflite.operators import default_options
 from bnnkit.tflite.schema import Builtin, TensorType
 from bnnkit.tflite.window import Pads
-from bnnkit.tflite.written import Network, Operator, Tensor
 
 Array = NDArray[Any]
 
@@ -30,10 +33,11 @@ DTYPES: Final[dict[TensorType, np.dtype[Any]]] = {
     TensorType.BOOL: np.dtype(np.bool_),
 }
 NOTHING: Final = Cost()
+_UNIT_SCALE: Final = Quantization(scale=(1.0,))
 _TYPES: Final = {dtype: kind for kind, dtype in DTYPES.items()}
 
 
-class Draft:
+class TfliteBuilder:
     """Tensors and operators so far, and which values of the artifact they hold.
 
     Attributes:
@@ -124,8 +128,9 @@ class Draft:
 
     def tensor(self, name: str, kind: TensorType, shape: Sequence[int]) -> int:
         """A new tensor."""
-        scale = 1.0 if kind is TensorType.INT8 else None
-        self._tensors.append(Tensor(name=name, type=kind, shape=tuple(shape), scale=scale))
+        quantization = _UNIT_SCALE if kind is TensorType.INT8 else None
+        tensor = Tensor(name=name, type=kind, shape=tuple(shape), quantization=quantization)
+        self._tensors.append(tensor)
         return len(self._tensors) - 1
 
     def add_input(self, name: str, kind: TensorType, shape: Sequence[int]) -> int:
@@ -141,18 +146,17 @@ class Draft:
         """Of a tensor's elements."""
         return self._tensors[tensor].type
 
-    def constant(self, array: Array, *, scale: float | None = None) -> int:
+    def constant(self, array: Array, *, has_scale: bool = False) -> int:
         """A tensor with this content, of a type in `DTYPES`; equal ones are stored once.
 
         Args:
             array: The content.
-            scale: What 1 counts, of a bias for int8; int8 itself has the scale 1.
+            has_scale: Whether it has the scale 1, as the bias of a layer of int8; int8 always has.
         """
-        if array.dtype == np.int8:
-            scale = 1.0
+        quantization = _UNIT_SCALE if has_scale or array.dtype == np.int8 else None
         array = np.ascontiguousarray(array)
         data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-        key = (array.dtype, array.shape, data, scale)
+        key = (array.dtype, array.shape, data, quantization)
         if key not in self._constants:
             self._tensors.append(
                 Tensor(
@@ -160,7 +164,7 @@ class Draft:
                     type=_TYPES[array.dtype],
                     shape=array.shape,
                     data=data,
-                    scale=scale,
+                    quantization=quantization,
                 )
             )
             self._constants[key] = len(self._tensors) - 1
@@ -178,7 +182,6 @@ class Draft:
         *,
         kind: TensorType = TensorType.FLOAT32,
         options: Options | None = None,
-        custom_options: bytes = b"",
     ) -> int:
         """A new operator; gives its output, a tensor of that type and shape."""
         operator_name = code if isinstance(code, str) else code.name
@@ -192,17 +195,23 @@ class Draft:
                 code=code,
                 inputs=tuple(inputs),
                 outputs=(output,),
-                options=options,
-                custom_options=custom_options,
+                options=options or default_options(code),
             )
         )
         return output
 
-    def network(self, outputs: Sequence[int]) -> Network:
-        """What was built."""
+    def network(self, outputs: Sequence[int], metadata: Mapping[str, str]) -> Network:
+        """The network that was built.
+
+        Args:
+            outputs: Its outputs.
+            metadata: Properties of the artifact.
+        """
         return Network(
             tensors=tuple(self._tensors),
             operators=tuple(self._operators),
             inputs=tuple(self.inputs),
             outputs=tuple(outputs),
+            description=f"bnnkit {bnnkit.__version__}",
+            metadata=to_entries(metadata),
         )

@@ -1,0 +1,32 @@
+"""Comparisons, and Where."""
+
+from typing import Final
+
+from bnnkit.export.tflite import arithmetic
+from bnnkit.export.tflite.operands import operands, spread
+from bnnkit.export.tflite.source import Node
+from bnnkit.export.tflite.tflite_builder import TfliteBuilder
+from bnnkit.tflite.schema import Builtin, TensorType
+
+COMPARISONS: Final = {
+    "Greater": Builtin.GREATER,
+    "GreaterOrEqual": Builtin.GREATER_EQUAL,
+    "Less": Builtin.LESS,
+    "LessOrEqual": Builtin.LESS_EQUAL,
+}
+
+
+def compare(builder: TfliteBuilder, node: Node) -> None:
+    """GREATER and others, of two real values, or of a value and a constant."""
+    (left, right), like = operands(builder, node, "real", "real")
+    shape = arithmetic.spread_shape(builder, left, right)
+    tensor = builder.emit(COMPARISONS[node.kind], [left, right], shape, kind=TensorType.BOOL)
+    builder.give(node.output, spread(builder, like, tensor, "truth"))
+
+
+def where(builder: TfliteBuilder, node: Node) -> None:
+    """SELECT_V2 between real numbers."""
+    tensors, like = operands(builder, node, "truth", "real", "real")
+    shape = arithmetic.spread_shape(builder, *tensors)
+    tensor = builder.emit(Builtin.SELECT_V2, tensors, shape)
+    builder.give(node.output, spread(builder, like, tensor))
