@@ -70,7 +70,7 @@ ROOMS: dict[str, Room] = {
         "configuration, loop, checkpoints",
         {"models", "nn", "data", "artifact"},
         {"numpy", "torch", "lightning_fabric", "lightning.fabric", "safetensors", "pydantic"}
-        | {"yaml", "rich", "matplotlib"},
+        | {"yaml", "rich", "matplotlib", "filelock"},
     ),
     "runtime": Room(
         "from the artifact to kernels, on boards without torch",

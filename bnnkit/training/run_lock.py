@@ -1,68 +1,50 @@
-"""One process at a time in the folder of a run."""
+"""A lock on the folder of a run, so that only one process trains in it."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
 
 from bnnkit.errors import FileError
 
-_NAME = ".lock"
+_NAME: Final = ".lock"
+_TIMEOUT_S: Final = 0.2
+"""Long enough to try again where another process has just removed the lock file."""
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold the folder of a run, which is made where it is missing.
+    """Lock the folder of a run, and create it if it is missing.
 
-    The kernel gives the lock back when the process ends, in whatever way. Where nothing was
-    written, a folder that was made here is removed.
+    The kernel releases the lock when the process ends, even if it is killed. A folder that was
+    created here is removed again if nothing was written to it.
 
     Raises:
-        FileError: Another process holds it, or it cannot be made or locked.
+        FileError: Another process holds the lock, or the folder cannot be created or locked.
     """
     is_new = not folder.exists()
+    path = folder / _NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"cannot make {folder}: {error.strerror or error}") from error
-    path = folder / _NAME
-    descriptor = _locked(path, folder)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=_TIMEOUT_S, poll_interval=_TIMEOUT_S / 10)
+    except Timeout as error:
+        raise FileError(
+            f"another process trains in {folder}: wait for it, or choose another folder"
+        ) from error
+    except OSError as error:
+        raise FileError(f"cannot lock {path}: {error.strerror or error}") from error
     try:
         yield
     finally:
-        with suppress(OSError):  # what went wrong before says more
+        with suppress(OSError):  # an error of the run itself is the one to report
             path.unlink()
-        os.close(descriptor)
+        lock.release()
         if is_new:
-            with suppress(OSError):  # it holds a run
+            with suppress(OSError):  # the folder is not empty: it holds the run
                 folder.rmdir()
-
-
-def _locked(path: Path, folder: Path) -> int:
-    """An open and locked file that is the one of this name."""
-    while True:
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise FileError(f"cannot write {path}: {error.strerror or error}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_named(descriptor, path):
-                return descriptor
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise FileError(
-                f"another process trains in {folder}: wait for it, or choose another folder"
-            ) from error
-        except OSError as error:
-            os.close(descriptor)
-            raise FileError(f"cannot lock {path}: {error.strerror or error}") from error
-        os.close(descriptor)  # its last holder has just removed it
-
-
-def _is_named(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
