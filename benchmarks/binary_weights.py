@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import pack_weight
 from bnnkit.atomic import write_text
 from bnnkit.runtime import Model
@@ -72,7 +73,7 @@ def compare(outputs: int, inputs: int, size: int, kernel: int) -> dict[str, Any]
     signs = rng.choice([-1, 1], size=shape).astype(np.int8)
     x = np.maximum(rng.standard_normal((1, inputs, size, size)), 0).astype(np.float32)
     x = x if kernel else x.reshape(1, inputs)
-    model = Model(layer(signs, size, is_packed=True))
+    model = Model(Artifact(layer(signs, size, is_packed=True)))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     plain = layer(signs, size, is_packed=False).SerializeToString()

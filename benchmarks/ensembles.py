@@ -22,6 +22,7 @@ from ensemble_table import write_ensemble_table
 from generator import generator_seconds, noisy_signs
 from networks import vgg
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.atomic import write_text
 from bnnkit.bench.benchmark import interleave, random_images, ratio
@@ -74,9 +75,9 @@ def price(seconds: float) -> dict[str, Any]:
     context = describe_machine()
     del context["host_name"], context["executable"]  # whose machine it is does not matter
     model = vgg()
-    images = random_images(model, 1)
-    one, two = (open_contestant("bnnkit", model, threads=n) for n in (1, 2))
-    fp32 = open_contestant("onnxruntime-fp32", model, threads=1)
+    images = random_images(Artifact(model), 1)
+    one, two = (open_contestant("bnnkit", Artifact(model), threads=n) for n in (1, 2))
+    fp32 = open_contestant("onnxruntime-fp32", Artifact(model), threads=1)
     contestants: list[tuple[Engine, int]] = [
         (fp32, 1),
         (one, 1),

@@ -20,6 +20,7 @@ from footprint import added_megabytes, startup_seconds
 from networks import NETWORKS, small_vgg
 from table import write_table
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.atomic import write_text
 from bnnkit.bench.benchmark import Benchmark, benchmark, interleave, random_images, ratio
 from bnnkit.bench.contestants import open_contestant
@@ -80,13 +81,13 @@ def measure_all(seconds: float) -> dict[str, Any]:
 def _measure(name: str, path: Path, seconds: float, results: dict[str, Any]) -> None:
     """One thread against all engines, and two threads against one."""
     model = onnx.load(path)
-    _add(name, benchmark(model, engines=ENGINES, seconds=seconds), results)
-    images = random_images(model, 1)
-    pairs = [(open_contestant("bnnkit", model, threads=n), n) for n in (1, 2)]
+    _add(name, benchmark(Artifact(model), engines=ENGINES, seconds=seconds), results)
+    images = random_images(Artifact(model), 1)
+    pairs = [(open_contestant("bnnkit", Artifact(model), threads=n), n) for n in (1, 2)]
     one, two = interleave(pairs, images, seconds)
     scaling = {"engine": "bnnkit, 2 threads", "against": "bnnkit, 1 thread"}
     results["ratios"].append({"network": name, **scaling, **asdict(ratio(one, two))})
-    steps = step_times(model, images, runs=300)
+    steps = step_times(Artifact(model), images, runs=300)
     results["profile"][name] = [asdict(step) for step in steps]
 
 

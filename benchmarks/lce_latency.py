@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from lce_table import write_lce_table
 from numpy.typing import NDArray
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.atomic import write_text
 from bnnkit.bench.benchmark import interleave, random_images, ratio
 from bnnkit.bench.machine import describe_machine
@@ -28,7 +28,7 @@ from bnnkit.engines import open_engine
 from bnnkit.engines.lce import KERNELS, Kernel
 from bnnkit.engines.lce_file import LceOnFile
 from bnnkit.runtime.cpu import binary_form, has_512_bits
-from bnnkit.runtime.open_file import read_with_source
+from bnnkit.runtime.open_file import read
 
 Array = NDArray[Any]
 HERE = Path(__file__).parent
@@ -38,24 +38,24 @@ TOLERANCE = 1e-4
 class LceKernel(LceOnFile):
     """LCE with one of its kernels, under a name of its own."""
 
-    def __init__(self, model: onnx.ModelProto, content: bytes, kernel: Kernel) -> None:
-        super().__init__(model, content, kernel=kernel)
+    def __init__(self, artifact: Artifact, kernel: Kernel) -> None:
+        super().__init__(artifact, kernel=kernel)
         self.name = f"lce, {kernel} kernel"
 
 
 def measure(path: Path, seconds: float) -> dict[str, Any]:
     """Latencies and ratios for one file, as JSON."""
-    model, content = read_with_source(path)
-    assert content is not None, f"{path} is no TFLite file"
-    images = random_images(model, 1)
-    rivals = [LceKernel(model, content, kernel) for kernel in KERNELS]
-    engines = [open_engine("bnnkit", model), *rivals]
+    artifact = read(path)
+    assert artifact.tflite_source is not None, f"{path} is not a TFLite file"
+    images = random_images(artifact, 1)
+    rivals = [LceKernel(artifact, kernel) for kernel in KERNELS]
+    engines = [open_engine("bnnkit", artifact), *rivals]
     reference = rivals[KERNELS.index("reference")]
     check(engines[0].run(images), reference.run(images))
     first, *others = interleave([(engine, 1) for engine in engines], images, seconds)
     return {
         "network": path.stem,
-        "bytes": len(content),
+        "bytes": len(artifact.tflite_source),
         "latency_us": {
             one.engine: {"median": one.median_us, "least": float(one.wall_us.min())}
             for one in (first, *others)

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.check import is_stochastic, metadata
-from bnnkit.artifact.deterministic import deterministic
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import (
     DEFAULT_ERROR_RATE,
     DEFAULT_MAX_SAMPLES,
     EnsembleConfig,
     Samples,
 )
-from bnnkit.artifact.graph import Graph, from_model
+from bnnkit.artifact.graph import Graph
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
 from bnnkit.runtime.buffer_pool import BufferPool
@@ -40,9 +38,9 @@ def load(path: Path | str) -> "Model":
         ArtifactError: The file is missing, truncated, no ONNX file, or of a newer format.
         UnsupportedError: It has an operator that the runtime lacks.
     """
-    model = read(path)
+    artifact = read(path)
     try:
-        return Model(model)
+        return Model(artifact)
     except UnsupportedError as error:
         raise UnsupportedError(f"{path}: {error}") from error
     except BnnkitError as error:
@@ -60,12 +58,12 @@ class Model:
         is_stochastic: Whether the file holds the noise too, so that it can be sampled.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.metadata = metadata(model)
-        self.is_stochastic = is_stochastic(model)
-        self._sampler = Sampler(model) if self.is_stochastic else None
-        self.graph: Graph = from_model(deterministic(model))
-        self._plan = Plan(self.graph)
+    def __init__(self, artifact: Artifact) -> None:
+        self.metadata = artifact.metadata
+        self.is_stochastic = artifact.is_stochastic
+        self._sampler = Sampler(artifact) if self.is_stochastic else None
+        self._plan = Plan(artifact.deterministic.graph)
+        self.graph: Graph = self._plan.graph
         self._chunk = self._plan.chunk
         self._pool: BufferPool[Bound] = BufferPool()
 

@@ -85,15 +85,14 @@ class Plan:
     """What `lower` made of a graph; `bind` gives it memory."""
 
     def __init__(self, graph: Graph, weights: int = 0) -> None:
-        """Lower the graph, which gives up its constants.
+        """Lower the graph. The steps hold what they need of its constants, in another form.
 
         Args:
             graph: What to compute.
             weights: Which of the stored draws of the weights, where there are any.
         """
         builder: PlanBuilder = lower(graph, weights)
-        graph.constants.clear()  # the steps hold what they need, in another form
-        self.graph = graph
+        self.graph = graph.without_constants
         self.steps = builder.steps
         self.sampled = frozenset(builder.sampled)
         self._flattened = builder.flattened

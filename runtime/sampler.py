@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.graph import Graph
 from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.buffer_pool import BufferPool
 from bnnkit.runtime.memory import Memory
@@ -22,16 +22,16 @@ class Sampler:
     """A stochastic network, ready for draws of its noise.
 
     Args:
-        model: Of mode `samples`.
+        artifact: A stochastic one.
 
     Raises:
         UnsupportedError: It has an operator that the runtime lacks.
         ArtifactError: Its noise is damaged.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._model: onnx.ModelProto | None = model
-        self._n_weights = _stored_draws(model)
+    def __init__(self, artifact: Artifact) -> None:
+        self._graph: Graph | None = artifact.graph
+        self._n_weights = _stored_draws(artifact.graph)
         self._plans: dict[int, Plan] = {}
         self._pool: BufferPool[SampledBound] = BufferPool()
         self._lock = threading.Lock()
@@ -44,10 +44,10 @@ class Sampler:
     def plan(self, weights: int = 0) -> Plan:
         """The plan for one of the stored draws of the weights; 0 where there are none."""
         with self._lock:
-            if self._model is not None and weights not in self._plans:
-                self._plans[weights] = Plan(from_model(self._model), weights)
+            if self._graph is not None and weights not in self._plans:
+                self._plans[weights] = Plan(self._graph, weights)
                 if len(self._plans) == self._n_weights:
-                    self._model = None  # the plans hold what they need, in another form
+                    self._graph = None  # the plans hold what they need, in another form
             return self._plans[weights]
 
     def chunk(self) -> int:
@@ -140,8 +140,8 @@ def _passes(count: int, most: int) -> Iterator[slice]:
         start += size
 
 
-def _stored_draws(model: onnx.ModelProto) -> int:
-    """How many draws of the weights the file stores, 1 where it has only the likelier values."""
-    draws = {node.input[0] for node in model.graph.node if node.op_type == "WeightDraw"}
-    sizes = [tensor.dims[0] - 1 for tensor in model.graph.initializer if tensor.name in draws]
-    return max(1, *sizes) if sizes else 1
+def _stored_draws(graph: Graph) -> int:
+    """How many draws of the weights the file stores; 1 if it has no draws."""
+    draws = {node.inputs[0] for node in graph.nodes if node.kind == "bnnkit.WeightDraw"}
+    sizes = [len(graph.constants[name]) - 1 for name in draws if name in graph.constants]
+    return max([1, *sizes])

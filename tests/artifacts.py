@@ -1,4 +1,4 @@
-"""Small artifacts made by hand, with onnx.helper alone."""
+"""Small artifacts made by hand, with onnx.helper."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import pack_weight
 
 Array = NDArray[Any]
@@ -29,7 +30,7 @@ SAMPLING: dict[str, Array] = {
 
 
 @dataclass
-class Artifact:
+class ArtifactBuilder:
     """A graph under construction; every method appends a node and gives the name of its output."""
 
     seed: int = 0
@@ -200,15 +201,15 @@ class Artifact:
             types[node.output[0]] = fixed.get(node.op_type, to)
         return types
 
-    def model(
+    def artifact(
         self,
         shape: Sequence[int],
         *outputs: str,
         dtype: int = TensorProto.FLOAT,
         functions: Sequence[onnx.FunctionProto] = (),
         sizes: dict[str, Sequence[int]] | None = None,
-    ) -> onnx.ModelProto:
-        """The finished model; the input is called "x".
+    ) -> Artifact:
+        """The finished artifact; the input is called "x".
 
         A file needs the shapes of its outputs, `sizes` without the batch.
         """
@@ -234,12 +235,12 @@ class Artifact:
         )
         if is_noisy:
             helper.set_model_props(model, {"bnnkit.mode": "samples"})
-        return model
+        return Artifact(model)
 
 
-def digits_like(seed: int = 0) -> tuple[onnx.ModelProto, Array]:
+def digits_like(seed: int = 0) -> tuple[Artifact, Array]:
     """A whole small network on uint8 images (1, 8, 8) with ten scores, and 7 images for it."""
-    a = Artifact(seed)
+    a = ArtifactBuilder(seed)
     sums = a.integer_conv2d("x", 1, 33)
     signs = a.threshold(sums, a.rng.integers(-40000, 40000, (33, 1, 1)))
     padded = a.pad_with_ones(signs, 1, 1, 1, 1)
@@ -250,17 +251,17 @@ def digits_like(seed: int = 0) -> tuple[onnx.ModelProto, Array]:
     dense = a.threshold(a.binary_linear(flat, 64 * 16, 40), a.rng.integers(-30, 30, 40))
     scores = a.gemm(a.to_real(dense), 40, 10)
     images = a.rng.integers(0, 256, (7, 1, 8, 8)).astype(np.uint8)
-    model = a.model((1, 8, 8), scores, dtype=TensorProto.UINT8, sizes={scores: (10,)})
+    model = a.artifact((1, 8, 8), scores, dtype=TensorProto.UINT8, sizes={scores: (10,)})
     return model, images
 
 
-def noisy_digits_like(seed: int = 0) -> tuple[onnx.ModelProto, Array]:
+def noisy_digits_like(seed: int = 0) -> tuple[Artifact, Array]:
     """A stochastic network on uint8 images (1, 8, 8) with ten scores, and 64 images for it.
 
     Noisy signs of integer sums: of the first layer, of a convolution before a pool, of one with
     groups, of a dense layer.
     """
-    a = Artifact(seed)
+    a = ArtifactBuilder(seed)
     first = a.noisy_sum(a.integer_conv2d("x", 1, 33), 33, 40000)
     padded = a.pad_with_ones(first, 1, 1, 1, 1)
     sums = a.binary_conv2d(padded, 33, 66, thresholds=False)
@@ -270,17 +271,17 @@ def noisy_digits_like(seed: int = 0) -> tuple[onnx.ModelProto, Array]:
     dense = a.binary_linear(a.add("Flatten", more), 70 * 16, 37)
     scores = a.gemm(a.to_real(a.noisy_sum(dense, 37, 33, maps=False)), 37, 10)
     images = a.rng.integers(0, 256, (64, 1, 8, 8)).astype(np.uint8)
-    model = a.model((1, 8, 8), scores, dtype=TensorProto.UINT8, sizes={scores: (10,)})
+    model = a.artifact((1, 8, 8), scores, dtype=TensorProto.UINT8, sizes={scores: (10,)})
     return model, images
 
 
-def noisy_real_like(seed: int = 0) -> tuple[onnx.ModelProto, Array]:
+def noisy_real_like(seed: int = 0) -> tuple[Artifact, Array]:
     """A stochastic network on real numbers (5, 9, 7) with three scores, and 64 inputs for it.
 
     Noisy signs of real numbers, of a skip connection, of the maximum of sums with sides, beside
     signs and thresholds without noise.
     """
-    a = Artifact(seed)
+    a = ArtifactBuilder(seed)
     scaled = a.add("Mul", "x", a.constant(np.float32(0.7)))
     first = a.stochastic_sign(scaled, channels=5)
     sums = a.binary_conv2d(first, 5, 65, pads=(1, 1, 1, 1), thresholds=False)
@@ -296,4 +297,4 @@ def noisy_real_like(seed: int = 0) -> tuple[onnx.ModelProto, Array]:
     last = a.stochastic_sign(a.add("Cast", dense, to=TensorProto.FLOAT), channels=9, maps=False)
     scores = a.gemm(a.to_real(last), 9, 3)
     inputs = a.rng.standard_normal((64, 5, 9, 7)).astype(np.float32)
-    return a.model((5, 9, 7), scores, sizes={scores: (3,)}), inputs
+    return a.artifact((5, 9, 7), scores, sizes={scores: (3,)}), inputs

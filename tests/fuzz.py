@@ -10,19 +10,19 @@ import sys
 import time
 
 import numpy as np
-import onnx
-from artifacts import Array, Artifact
+from artifacts import Array, ArtifactBuilder
 from onnx import TensorProto
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.sample import Sample
 from bnnkit.runtime import Model
 from bnnkit.runtime.cpu import binary_form, has_512_bits
 
 
-def random_network(seed: int) -> tuple[onnx.ModelProto, Array]:
+def random_network(seed: int) -> tuple[Artifact, Array]:
     """Binary convolutions of every form, pooling, a skip connection at times, and dense layers."""
-    a = Artifact(seed)
+    a = ArtifactBuilder(seed)
     rng = a.rng
     channels, height, width = (int(rng.integers(1, n)) for n in (150, 11, 11))
     shape = (channels, height, width)
@@ -72,12 +72,12 @@ def random_network(seed: int) -> tuple[onnx.ModelProto, Array]:
     outputs += [dense, a.threshold(dense, rng.integers(-9, 10, 35))]
     batch = int(rng.integers(1, 6))
     x = rng.standard_normal((batch, *shape)).astype(np.float32)
-    return a.model(shape, *outputs), x
+    return a.artifact(shape, *outputs), x
 
 
-def random_noisy_network(seed: int) -> tuple[onnx.ModelProto, Array]:
+def random_noisy_network(seed: int) -> tuple[Artifact, Array]:
     """Noisy signs of sums, of their maxima, and of real numbers, in maps and vectors."""
-    a = Artifact(seed)
+    a = ArtifactBuilder(seed)
     rng = a.rng
     channels, height, width = (int(rng.integers(1, n)) for n in (150, 11, 11))
     shape = (channels, height, width)
@@ -126,7 +126,7 @@ def random_noisy_network(seed: int) -> tuple[onnx.ModelProto, Array]:
     outputs += [dense, a.noisy_sum(dense, 35, features**0.5, maps=False)]
     batch = int(rng.integers(1, 6))
     x = rng.standard_normal((batch, *shape)).astype(np.float32)
-    return a.model(shape, *outputs), x
+    return a.artifact(shape, *outputs), x
 
 
 def is_equal(seed: int) -> bool:
@@ -151,7 +151,7 @@ def is_sampled_equal(seed: int) -> bool:
     return all(_equals_reference(model, x, sample) for sample in (None, *samples))
 
 
-def _equals_reference(model: onnx.ModelProto, x: Array, sample: Sample | None) -> bool:
+def _equals_reference(model: Artifact, x: Array, sample: Sample | None) -> bool:
     want = Reference(model).run(x, sample)
     runtime = Model(model)
     for threads in (1, 2):

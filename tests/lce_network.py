@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.check import check
 from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
@@ -99,8 +100,8 @@ def outputs_of(content: bytes, images: Array) -> list[tuple[Array, ...]]:
     """What the reference and the runtime give for a file."""
     model = from_tflite(content)
     check(model, "made by hand")
-    result = Model(model).run(images)
+    result = Model(Artifact(model)).run(images)
     return [
-        tuple(Reference(model).run(images)),
+        tuple(Reference(Artifact(model)).run(images)),
         result if isinstance(result, tuple) else (result,),
     ]

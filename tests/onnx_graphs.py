@@ -61,12 +61,12 @@ def operators(model: onnx.ModelProto) -> list[str]:
 
 def assert_same(source: onnx.ModelProto, x: Array) -> onnx.ModelProto:
     """Convert, and compare bits; the artifact."""
-    artifact, departures = from_onnx(source)
-    assert departures.remapped == ()
+    artifact, differences = from_onnx(source)
+    assert differences.remapped == ()
     want = run(source, x)
-    np.testing.assert_array_equal(run(artifact, x), want)
+    np.testing.assert_array_equal(run(artifact.model, x), want)
     np.testing.assert_array_equal(Model(artifact).run(x), want)
-    return artifact
+    return artifact.model
 
 
 def dense_with_sign(fan_in: int, shift: float) -> onnx.ModelProto:

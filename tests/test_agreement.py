@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.engines import open_engine
 from bnnkit.export import export_onnx
 from bnnkit.runtime.open_file import read
@@ -120,18 +120,18 @@ def break_what_can_break(model: nn.Module, rng: np.random.Generator) -> None:
                 module.running_mean.copy_(torch.from_numpy(mean))
 
 
-def read_by_a_2x2_maximum(model: onnx.ModelProto) -> set[str]:
+def read_by_a_2x2_maximum(model: Artifact) -> set[str]:
     """Values that a kernel may reduce before they reach memory."""
     return {
         node.input[0]
-        for node in model.graph.node
+        for node in model.model.graph.node
         if node.op_type == "MaxPool"
         and any(a.name == "kernel_shape" and list(a.ints) == [2, 2] for a in node.attribute)
     }
 
 
 def assert_engines_give(
-    model: onnx.ModelProto, images: NDArray[np.uint8], want: dict[str, NDArray[np.uint8]]
+    model: Artifact, images: NDArray[np.uint8], want: dict[str, NDArray[np.uint8]]
 ) -> None:
     """Every engine gives all these signs; the runtime may lack those before a maximum."""
     fused = read_by_a_2x2_maximum(model)

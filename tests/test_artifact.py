@@ -1,107 +1,121 @@
-from pathlib import Path
+from dataclasses import FrozenInstanceError
 
+import numpy as np
 import onnx
 import pytest
-from artifacts import digits_like
-from onnx import helper
+from artifacts import ArtifactBuilder, digits_like, noisy_digits_like
+from onnx import helper, numpy_helper
 
-from bnnkit.artifact.check import metadata
-from bnnkit.errors import ArtifactError, BnnkitError
-from bnnkit.runtime import load
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.errors import ArtifactError, UnsupportedError
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "model.onnx"
-    onnx.save(digits_like()[0], path)
-    return path
+COMPUTED = ("graph", "metadata", "signs", "is_stochastic", "has_weight_draws", "fixed_batch")
 
 
-def test_metadata_is_what_bnnkit_wrote(path: Path) -> None:
-    model = onnx.load(path)
+@pytest.mark.parametrize("name", ["model", "tflite_source", *COMPUTED, "deterministic"])
+def test_nothing_can_be_set(name: str) -> None:
+    artifact = digits_like()[0]
+    with pytest.raises(FrozenInstanceError):
+        setattr(artifact, name, None)
+
+
+@pytest.mark.parametrize("name", [*COMPUTED, "deterministic"])
+def test_everything_is_computed_once(name: str) -> None:
+    artifact = noisy_digits_like()[0]
+    found = getattr(artifact, name)
+    del artifact.model.graph.node[:]  # forbidden outside of this test
+    assert getattr(artifact, name) is found
+
+
+def test_metadata_is_what_bnnkit_wrote() -> None:
+    model = digits_like()[0].model
     helper.set_model_props(model, {"bnnkit.mode": "deterministic", "author": "someone"})
-    assert metadata(model) == {"mode": "deterministic"}
+    assert Artifact(model).metadata == {"mode": "deterministic"}
 
 
-def test_a_whole_file_loads(path: Path) -> None:
-    assert load(path).input_shape == (1, 8, 8)
+def test_signs_are_in_the_order_of_the_graph() -> None:
+    a = ArtifactBuilder()
+    first = a.sign("x")
+    pooled = a.add("MaxPool", first, kernel_shape=[2, 2])
+    second = a.binary_conv2d(pooled, 3, 8)
+    real = a.to_real(second)
+    assert a.artifact((3, 9, 9), real).signs == (first, pooled, second)
 
 
-@pytest.mark.parametrize("name", ["missing.onnx", "."])
-def test_a_path_that_cannot_be_read(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ArtifactError, match=r"cannot read .*: (No such file|Is a directory)"):
-        load(tmp_path / name)
+def test_a_deterministic_artifact_is_its_own_deterministic_form() -> None:
+    artifact = digits_like()[0]
+    assert not artifact.is_stochastic
+    assert artifact.deterministic is artifact
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model", b"\x80\x04N.", bytes(1000)])
-def test_other_files(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    with pytest.raises(ArtifactError, match="is not an ONNX file"):
-        load(path)
+def test_the_deterministic_form_of_a_stochastic_artifact() -> None:
+    artifact = noisy_digits_like()[0]
+    before = artifact.to_bytes()
+    form = artifact.deterministic
+    assert artifact.is_stochastic
+    assert not form.is_stochastic
+    assert form.deterministic is form
+    assert artifact.deterministic is form
+    assert artifact.to_bytes() == before
 
 
-@pytest.mark.parametrize("share", [0.01, 0.3, 0.7, 0.99, 0.9999])
-def test_truncated_files(path: Path, share: float) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(ArtifactError):
-        load(path)
+@pytest.mark.parametrize(("size", "expected"), [(0, None), (3, 3)])
+def test_the_batch_that_a_file_fixes(size: int, expected: int | None) -> None:
+    model = noisy_digits_like()[0].model
+    if size:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = size
+    assert Artifact(model).fixed_batch == expected
 
 
-def test_a_newer_format(path: Path) -> None:
-    model = onnx.load(path)
-    model.opset_import[1].version = 2
-    onnx.save(model, path)
-    with pytest.raises(
-        ArtifactError, match="format version 2, this bnnkit reads up to 1: upgrade"
-    ):
-        load(path)
+def test_the_constants_of_a_graph_cannot_be_changed() -> None:
+    a = ArtifactBuilder()
+    out = a.add("Mul", a.add("Add", "x", a.constant(np.ones(3, np.float32))), "two")
+    artifact = a.artifact((3,), out)
+    two = helper.make_node("Constant", [], ["two"], value_float=2.0)
+    artifact.model.graph.node.insert(0, two)
+    constants = artifact.graph.constants
+    assert len(constants) == 2
+    for name, array in constants.items():
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+        with pytest.raises(TypeError):
+            constants[name] = array  # type: ignore[index]
+    assert artifact.graph.without_constants.constants == {}
+    assert artifact.graph.without_constants.nodes == artifact.graph.nodes
+    assert len(artifact.graph.constants) == 2
 
 
-@pytest.mark.parametrize("version", ["2", "abc"])
-def test_another_format_in_the_metadata(path: Path, version: str) -> None:
-    model = onnx.load(path)
-    helper.set_model_props(model, {"bnnkit.format": version})
-    onnx.save(model, path)
-    with pytest.raises(ArtifactError, match=f"its format is '{version}', this bnnkit reads 1"):
-        load(path)
+def test_the_readers_of_a_value() -> None:
+    a = ArtifactBuilder()
+    twice = a.add("Mul", "x", "x")
+    out = a.add("Add", "x", twice)
+    graph = a.artifact((3,), out).graph
+    assert [node.name for node in graph.readers("x")] == ["Mul0", "Mul0", "Add1"]
+    assert graph.readers(out) == ()
+    assert graph.sole_reader(twice) is graph.makers[out]
+    assert graph.sole_reader("x") is graph.sole_reader(out) is None
 
 
-def test_weights_in_other_files_are_refused(path: Path) -> None:
-    model = onnx.load(path)
-    tensor = model.graph.initializer[0]
-    entry = tensor.external_data.add()
-    entry.key, entry.value = "location", "/etc/passwd"
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(ArtifactError, match="keeps its weights in other files"):
-        load(path)
+def test_two_inputs_are_refused() -> None:
+    model = digits_like()[0].model
+    model.graph.input.append(helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1]))
+    artifact = Artifact(model)
+    with pytest.raises(UnsupportedError, match="expected a model with one input, this one has 2"):
+        _ = artifact.graph
 
 
-def test_a_constant_of_the_wrong_length(path: Path) -> None:
-    model = onnx.load(path)
+def test_a_damaged_constant_is_named() -> None:
+    model = digits_like()[0].model
     model.graph.initializer[0].raw_data = b"\x00" * 3
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(ArtifactError):
-        load(path)
+    artifact = Artifact(model)
+    with pytest.raises(ArtifactError, match=f"constant '{model.graph.initializer[0].name}' is"):
+        _ = artifact.graph
 
 
-def test_a_missing_weight_shape(path: Path) -> None:
-    model = onnx.load(path)
-    node = next(node for node in model.graph.node if node.op_type == "BinaryLinear")
-    del node.attribute[:]
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(BnnkitError):
-        load(path)
-
-
-@pytest.mark.parametrize("position", range(0, 4000, 97))
-def test_a_flipped_byte_never_crashes(path: Path, position: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[position % len(content)] ^= 0xFF
-    path.write_bytes(content)
-    failures = []
-    try:
-        load(path)
-    except BnnkitError as error:  # anything else fails the test
-        failures.append(str(error))
-    assert not any("\n" in message for message in failures)
+def test_draws_of_weights() -> None:
+    a = ArtifactBuilder()
+    rows = a.constant(np.zeros((3, 5), np.uint8))
+    a.add("bnnkit.WeightDraw", rows, "sample")
+    assert Artifact(a.artifact((3,), a.sign("x")).model).has_weight_draws
+    assert not noisy_digits_like()[0].has_weight_draws
+    assert numpy_helper.to_array(a.constants[0]).shape == (3, 5)

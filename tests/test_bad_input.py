@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from artifacts import Artifact, digits_like
+from artifacts import ArtifactBuilder, digits_like
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from onnx import helper
@@ -47,8 +47,8 @@ def model(tmp_path: Path) -> Path:
     """A sound model that takes uint8 (N, 1, 8, 8)."""
     path = tmp_path / "model.onnx"
     network, _ = digits_like()
-    network.functions.extend(function(name) for name in names())
-    onnx.save(network, path)
+    network.model.functions.extend(function(name) for name in names())
+    onnx.save(network.model, path)
     return path
 
 
@@ -222,11 +222,11 @@ def test_wrong_inputs(
 def test_nan_is_named_with_its_place(
     engine: str, value: float, tmp_path: Path, images: Path, out: Path
 ) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
-    network = a.model((2, 3, 3), signs, sizes={signs: (2, 3, 3)})
-    network.functions.append(function("Sign"))
-    onnx.save(network, tmp_path / "m.onnx")
+    network = a.artifact((2, 3, 3), signs, sizes={signs: (2, 3, 3)})
+    network.model.functions.append(function("Sign"))
+    onnx.save(network.model, tmp_path / "m.onnx")
     array = np.zeros((700, 2, 3, 3), np.float32)
     array[600, 1, 2, 0] = value
     np.save(images, array)

@@ -3,11 +3,11 @@ import sys
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from artifacts import Artifact, digits_like
+from artifacts import ArtifactBuilder, digits_like
 from onnx import TensorProto
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.bench import benchmark as benchmark_module
 from bnnkit.bench.benchmark import (
@@ -27,12 +27,12 @@ from bnnkit.errors import UsageError
 
 
 @pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> onnx.ModelProto:
+def model(monkeypatch: pytest.MonkeyPatch) -> Artifact:
     """A small network, and short measurements."""
     monkeypatch.setattr(benchmark_module, "WARM_UP_S", 0.0)
     monkeypatch.setattr(benchmark_module, "BLOCK_S", 0.001)
     network, _ = digits_like()
-    network.functions.extend(function(name) for name in names())
+    network.model.functions.extend(function(name) for name in names())
     return network
 
 
@@ -61,7 +61,7 @@ def test_ratio_is_taken_within_each_round() -> None:
     assert found.high == pytest.approx(4.8)
 
 
-def test_every_engine_runs_in_every_round(model: onnx.ModelProto) -> None:
+def test_every_engine_runs_in_every_round(model: Artifact) -> None:
     measured = benchmark(
         model,
         engines=("bnnkit", "onnxruntime", "onnxruntime-fp32"),
@@ -82,7 +82,7 @@ def test_every_engine_runs_in_every_round(model: onnx.ModelProto) -> None:
 
 
 def test_an_engine_that_is_not_installed_is_left_out(
-    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+    model: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     measured = benchmark(model, engines=("bnnkit", "onnxruntime"), seconds=0.001)
@@ -104,16 +104,16 @@ def test_an_engine_that_is_not_installed_is_left_out(
         ({"engines": ("bnnkit",), "seconds": float("inf")}, "finite"),
     ],
 )
-def test_wrong_use(model: onnx.ModelProto, options: dict[str, Any], message: str) -> None:
+def test_wrong_use(model: Artifact, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         benchmark(model, **options)
 
 
 @pytest.mark.parametrize("dtype", [TensorProto.UINT8, TensorProto.FLOAT])
 def test_random_images_fit_and_are_seeded(dtype: int) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     real = a.add("Cast", "x", to=TensorProto.FLOAT)
-    model = a.model((2, 5, 5), real, dtype=dtype, sizes={real: (2, 5, 5)})
+    model = a.artifact((2, 5, 5), real, dtype=dtype, sizes={real: (2, 5, 5)})
     images = random_images(model, 6)
     open_engine("reference", model).check(images)
     np.testing.assert_array_equal(images, random_images(model, 6))
@@ -166,9 +166,9 @@ def test_json_has_the_shape_of_google_benchmark() -> None:
     ]
 
 
-def test_steps_are_those_of_the_network(model: onnx.ModelProto) -> None:
+def test_steps_are_those_of_the_network(model: Artifact) -> None:
     found = step_times(model, random_images(model, 2), runs=5)
-    node_names = [node.name for node in model.graph.node]
+    node_names = [node.name for node in model.model.graph.node]
     positions = [node_names.index(step.name) for step in found]
     assert positions == sorted(positions)
     layers = {"IntegerConv2d0", "BinaryConv2dThreshold3", "BinaryLinear7", "Gemm10"}
@@ -189,7 +189,7 @@ def test_machine_is_described_in_json() -> None:
 
 def test_an_engine_that_cannot_take_the_batch_is_left_out() -> None:
     model, _ = digits_like()
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    model.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
     measured = benchmark(model, engines=("bnnkit", "reference"), seconds=0.001)
     assert [m.engine for m in measured.measurements] == ["bnnkit"]
     assert "fixed at 2" in measured.left_out["reference"]

@@ -12,7 +12,7 @@ from torch import nn
 
 import bnnkit.nn as bnn
 from bnnkit import data
-from bnnkit.artifact.check import metadata
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.sample import Sample
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.data import Dataset
@@ -21,6 +21,7 @@ from bnnkit.deployment.calibrate import SAMPLES, calibrate, images_to_see
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.nn.sampling import sampling
 from bnnkit.runtime import Model
+from bnnkit.runtime.open_file import read
 
 
 def network() -> nn.Sequential:
@@ -137,11 +138,11 @@ def test_export_calibrates_and_says_so(digits_run: Path, tmp_path: Path) -> None
     assert told["calibration"]["mode"] == "samples"
     assert told["calibration"]["data"] == "digits"
     assert len(told["calibration"]["norms"]) == 3
-    about = metadata(onnx.load(path))
+    about = read(path).metadata
     assert float(about["accuracy"]) == told["calibration"]["after"]["deterministic"]
     assert float(about["accuracy"]) != 0.1  # that of the checkpoint
     test = data.load("digits")
-    classes = Model(onnx.load(path)).predict(test.x_test).argmax(axis=1)
+    classes = Model(Artifact(onnx.load(path))).predict(test.x_test).argmax(axis=1)
     assert float(about["accuracy"]) == (classes == test.y_test).mean()
 
 
@@ -165,7 +166,7 @@ def test_export_prints_what_calibration_has_changed(digits_run: Path, tmp_path: 
     assert "accuracy on 12 test images: deterministic " in output
     assert "samples" not in output.partition("layers")[0]
     # The accuracy that the file tells is on its own data set.
-    assert "accuracy" not in metadata(onnx.load(tmp_path / "model.onnx"))
+    assert "accuracy" not in read(tmp_path / "model.onnx").metadata
 
 
 def test_export_stores_draws_and_tells_their_size(digits_run: Path, tmp_path: Path) -> None:

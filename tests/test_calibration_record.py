@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bnnkit import data
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.calibration_record import (
     KEY,
     CalibrationRecord,
@@ -19,9 +20,9 @@ from bnnkit.artifact.calibration_record import (
     NormStatistics,
     read_calibration,
 )
-from bnnkit.artifact.check import metadata
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import ArtifactError
+from bnnkit.runtime.open_file import read
 
 Content = dict[str, Any]
 Change = Callable[[Content], object]
@@ -67,9 +68,9 @@ def test_a_record_is_read_as_it_was_written() -> None:
     source = CalibrationSource(data="dígitos", mode="samples", seed=2**64 - 1, images=7)
     record = CalibrationRecord(source=source, statistics={"a.b": NormStatistics(mean, variance)})
     model = onnx.ModelProto()
-    assert read_calibration(model) is None
+    assert read_calibration(Artifact(model)) is None
     model.metadata_props.add(key=ENTRY, value=record.to_json())
-    found = read_calibration(model)
+    found = read_calibration(Artifact(model))
     assert found is not None
     assert found.source == source
     np.testing.assert_array_equal(found.statistics["a.b"].mean, mean)
@@ -78,7 +79,7 @@ def test_a_record_is_read_as_it_was_written() -> None:
 
 def test_the_entry_is_as_documented(calibrated: tuple[str, Path]) -> None:
     mode, path = calibrated
-    content = json.loads(metadata(onnx.load(path))[KEY])
+    content = json.loads(read(path).metadata[KEY])
     statistics = content.pop("statistics")
     assert content == {"data": "few", "mode": mode, "seed": 3, "images": 96}
     for text in statistics.values():
@@ -184,11 +185,11 @@ def test_every_command_that_reads_it_refuses_a_damaged_record(
 
 
 def test_a_model_without_a_record_has_none(digits_model: Path) -> None:
-    assert read_calibration(onnx.load(digits_model)) is None
+    assert read_calibration(Artifact(onnx.load(digits_model))) is None
 
 
 def test_the_error_is_of_the_artifact() -> None:
     model = onnx.ModelProto()
     model.metadata_props.add(key=ENTRY, value="null")
     with pytest.raises(ArtifactError, match="the calibration in the model's metadata is damaged"):
-        read_calibration(model)
+        read_calibration(Artifact(model))

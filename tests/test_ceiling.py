@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 import numpy as np
-import onnx
 import pytest
 from artifacts import digits_like
 from numpy.typing import NDArray
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.bench.benchmark import random_images
 from bnnkit.bench.step_times import step_times
 from bnnkit.runtime.cpu import binary_form
@@ -79,7 +79,7 @@ def test_twice_the_rounds_take_about_twice_as_long(monkeypatch: pytest.MonkeyPat
 
 
 def test_profile_compares_binary_layers_with_the_ceiling() -> None:
-    network: onnx.ModelProto = digits_like()[0]
+    network: Artifact = digits_like()[0]
     steps = step_times(network, random_images(network, 2), runs=5)
     layers = {step.name: step for step in steps if step.gmacs is not None}
     assert layers.keys() == {"BinaryConv2dThreshold3", "BinaryConv2dThreshold5", "BinaryLinear7"}

@@ -2,21 +2,20 @@
 
 import numpy as np
 import pytest
-from artifacts import Array, Artifact
+from artifacts import Array, ArtifactBuilder
 
-from bnnkit.artifact.graph import from_model
 from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
 from bnnkit.runtime.plan import Plan
 
 
-def assert_equal(a: Artifact, x: Array, *outputs: str, in_numpy: int = 1) -> None:
+def assert_equal(a: ArtifactBuilder, x: Array, *outputs: str, in_numpy: int = 1) -> None:
     """The bits of the reference, zeros' signs too; so many operators are left to NumPy.
 
     One is the Neg that makes a map of the input.
     """
-    model = a.model(x.shape[1:], *outputs)
-    kinds = [type(step).__name__ for step in Plan(from_model(model)).steps]
+    model = a.artifact(x.shape[1:], *outputs)
+    kinds = [type(step).__name__ for step in Plan(model.graph).steps]
     assert kinds.count("Operator") == in_numpy
     for threads in (1, 2):
         got = Model(model).run(x, threads=threads)
@@ -27,7 +26,7 @@ def assert_equal(a: Artifact, x: Array, *outputs: str, in_numpy: int = 1) -> Non
 
 
 def test_rounding_to_even() -> None:
-    a = Artifact(0)
+    a = ArtifactBuilder(0)
     halves = np.arange(-20, 21) / 2
     large = np.array([2.0**22 - 0.5, 2.0**22 + 0.5, 2.0**23 - 0.5, 2.0**23 + 1, 2.0**40])
     numbers = np.concatenate([halves, large, -large, [0.0, -0.0, 0.49999997, -0.2]])
@@ -39,7 +38,7 @@ def test_rounding_to_even() -> None:
 @pytest.mark.parametrize("kind", ["Add", "Mul", "Sub"])
 @pytest.mark.parametrize("order", ["map first", "pixel first"])
 def test_a_pixel_for_all_of_a_map(kind: str, order: str) -> None:
-    a = Artifact(1)
+    a = ArtifactBuilder(1)
     real = a.add("Neg", "x")
     names = [real, a.add("GlobalAveragePool", real)]
     if order == "pixel first":
@@ -52,7 +51,7 @@ def test_a_pixel_for_all_of_a_map(kind: str, order: str) -> None:
 @pytest.mark.parametrize("pads", [(1, 0, 2, 3), (0, 0, 0, 0)])
 @pytest.mark.parametrize("channels", [(0, 0), (5, 0), (16, 3)])
 def test_padding_with_zeros(pads: tuple[int, ...], channels: tuple[int, int]) -> None:
-    a = Artifact(2)
+    a = ArtifactBuilder(2)
     top, left, bottom, right = pads
     before, behind = channels
     widths = np.array([0, before, top, left, 0, behind, bottom, right])
@@ -62,7 +61,7 @@ def test_padding_with_zeros(pads: tuple[int, ...], channels: tuple[int, int]) ->
 
 
 def test_padding_with_other_numbers_is_left_to_numpy() -> None:
-    a = Artifact(3)
+    a = ArtifactBuilder(3)
     widths = a.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1]))
     padded = a.add("Pad", a.add("Neg", "x"), widths, a.constant(np.float32(2)))
     x = a.rng.standard_normal((2, 3, 4, 5)).astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
-from artifacts import Artifact, digits_like
+from artifacts import ArtifactBuilder, digits_like
 from click.testing import CliRunner, Result
 from onnx import TensorProto
 
@@ -39,8 +39,8 @@ def _succeed(*arguments: object) -> str:
 def small(tmp_path: Path) -> tuple[Path, Path]:
     """A model made by hand, and a file of inputs."""
     model, images = digits_like()
-    model.functions.extend(function(name) for name in names())
-    onnx.save(model, tmp_path / "small.onnx")
+    model.model.functions.extend(function(name) for name in names())
+    onnx.save(model.model, tmp_path / "small.onnx")
     np.save(tmp_path / "images.npy", images)
     return tmp_path / "small.onnx", tmp_path / "images.npy"
 
@@ -152,11 +152,11 @@ def test_run_in_batches_is_the_same(small: tuple[Path, Path]) -> None:
 
 
 def test_run_writes_several_outputs_by_name(tmp_path: Path) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
     real = a.to_real(signs)
-    model = a.model((5,), real, signs, dtype=TensorProto.FLOAT, sizes={real: (5,), signs: (5,)})
-    onnx.save(model, tmp_path / "m.onnx")
+    model = a.artifact((5,), real, signs, dtype=TensorProto.FLOAT, sizes={real: (5,), signs: (5,)})
+    onnx.save(model.model, tmp_path / "m.onnx")
     images = a.rng.standard_normal((4, 5)).astype(np.float32)
     np.save(tmp_path / "x.npy", images)
     _succeed("run", tmp_path / "m.onnx", tmp_path / "x.npy", "-o", tmp_path / "out.npz")
@@ -408,9 +408,9 @@ def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_model_that_mixes_images_is_not_run(tmp_path: Path) -> None:
-    a = Artifact(0)
+    a = ArtifactBuilder(0)
     out = a.add("ReduceMean", "x", a.constant(np.array([0])), keepdims=1)
-    onnx.save(a.model((12,), out, sizes={out: (12,)}), tmp_path / "mean.onnx")
+    onnx.save(a.artifact((12,), out, sizes={out: (12,)}).model, tmp_path / "mean.onnx")
     np.save(tmp_path / "x.npy", np.ones((300, 12), np.float32))
     paths = [str(tmp_path / name) for name in ("mean.onnx", "x.npy", "out.npy")]
     arguments = ["run", *paths[:2], "-o", paths[2], "--engine", "reference"]

@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import numpy as np
-from artifacts import Artifact
+from artifacts import ArtifactBuilder
 from bnnkit.runtime import Model
 from numba.core import event
 
@@ -19,10 +19,10 @@ class Counter(event.Listener):
     def on_end(self, event): pass
 
 event.register("numba:compile", Counter())
-a = Artifact(1)
+a = ArtifactBuilder(1)
 x = a.rng.standard_normal((3, 70)).astype(np.float32)
 signs = a.threshold(a.binary_linear(a.sign("x"), 70, 33), range(33))
-result = Model(a.model((70,), signs)).run(x)
+result = Model(a.artifact((70,), signs)).run(x)
 print(Counter.count, result.sum(), result.tobytes().hex()[:80])
 """
 TESTS = Path(__file__).parent

@@ -83,9 +83,9 @@ def test_zeros_and_ones_are_no_signs() -> None:
     weight = np.ones((12, 8), np.float32)
     source = network(body, "float[N, 12] x", "float[N, 8] c", {"w": weight})
     artifact, _ = from_onnx(source)
-    assert operators(artifact)[:2] == ["Greater", "Cast"]
+    assert operators(artifact.model)[:2] == ["Greater", "Cast"]
     x = np.random.default_rng(0).normal(size=(4, 12)).astype("f")
-    np.testing.assert_array_equal(run(artifact, x), run(source, x))
+    np.testing.assert_array_equal(run(artifact.model, x), run(source, x))
 
 
 RESHAPES = {
@@ -113,7 +113,7 @@ def test_the_batch_becomes_free(form: str) -> None:
     artifact, _ = from_onnx(source)
     x = np.random.default_rng(1).normal(size=(11, 6, 2, 2)).astype(np.float32)
     want = np.where(x > 0, 1, -1).reshape(11, 24) @ weight
-    np.testing.assert_array_equal(run(artifact, x), want)
+    np.testing.assert_array_equal(run(artifact.model, x), want)
     np.testing.assert_array_equal(Model(artifact).run(x), want)
 
 
@@ -185,7 +185,7 @@ def test_weights_in_another_file(tmp_path: Path) -> None:
 
 def test_the_same_source_gives_the_same_bytes() -> None:
     first, second = (from_onnx(dense_with_sign(7, 0))[0] for _ in range(2))
-    assert first.SerializeToString(deterministic=True) == second.SerializeToString(
+    assert first.model.SerializeToString(deterministic=True) == second.model.SerializeToString(
         deterministic=True
     )
 

@@ -69,7 +69,7 @@ def test_scores_are_those_of_qonnx(path: Path) -> None:
     model, differences = from_onnx(source_in(path))
     images, want = golden(path)
     assert differences.remapped == ()  # BipolarQuant gives +1 for 0, as we do
-    assert_golden(onnxruntime_scores(model, images), want, path.name)
+    assert_golden(onnxruntime_scores(model.model, images), want, path.name)
     assert_golden(np.asarray(Model(model).run(images)), want, path.name)
     (scores,) = Reference(model).run(images[:8])
     assert_golden(scores, want[:8], path.name)
@@ -79,10 +79,10 @@ def test_scores_are_those_of_qonnx(path: Path) -> None:
 def test_binary_weights_take_a_bit_each(path: Path) -> None:
     source = source_in(path)
     model, _ = from_onnx(source)
-    found = report(model, model.ByteSize())
+    found = report(model, model.model.ByteSize())
     assert found.is_near_ideal_size
     weights = [prod(t.dims) for t in source.graph.initializer if len(t.dims) in (2, 4)]
-    tensors = model.graph.initializer
+    tensors = model.model.graph.initializer
     packed = [t for t in tensors if t.data_type == onnx.TensorProto.UINT8 and t.dims]
     assert sorted(prod(t.dims) for t in packed) == sorted(ceil(n / 8) for n in weights)
     others = sum(onnx.numpy_helper.to_array(t).nbytes for t in tensors if t not in packed)
@@ -94,7 +94,7 @@ def test_binary_weights_take_a_bit_each(path: Path) -> None:
 @pytest.mark.parametrize("exporter", ["script", "script_clean", "dynamo", "dynamo_clean"])
 def test_what_is_binary_in_cnv(exporter: str) -> None:
     model, _ = from_onnx(source_in(SMALL / f"cnv_narrow_1w1a.{exporter}.onnx.gz"))
-    found = report(model, model.ByteSize())
+    found = report(model, model.model.ByteSize())
     first, *others = found.layers
     assert (first.kind, first.reason) == (
         "float",
@@ -105,13 +105,13 @@ def test_what_is_binary_in_cnv(exporter: str) -> None:
         *["BinaryLinear"] * 3,
     ]
     assert [sign.is_threshold for sign in found.signs] == [False] + [True] * 7
-    operators = [node.op_type for node in model.graph.node]
+    operators = [node.op_type for node in model.model.graph.node]
     assert operators[:6] == ["Mul", "Sub", "Div", "Clip", "Round", "Mul"]  # the 8-bit input
 
 
 def test_names_are_those_of_the_modules() -> None:
     model, _ = from_onnx(source_in(SMALL / "cnv_narrow_1w1a.script.onnx.gz"))
-    found = report(model, model.ByteSize())
+    found = report(model, model.model.ByteSize())
     assert [layer.name for layer in found.layers[:3]] == [
         f"conv_features.{index}" for index in (1, 4, 8)
     ]
@@ -120,7 +120,7 @@ def test_names_are_those_of_the_modules() -> None:
 
 def test_two_bit_activations_stay_standard_operators() -> None:
     model, _ = from_onnx(source_in(SMALL / "tfc_1w2a.script.onnx.gz"))
-    operators = [node.op_type for node in model.graph.node]
+    operators = [node.op_type for node in model.model.graph.node]
     assert operators.count("Round") == 4
     assert operators.count("BinaryWeight") == 4
     assert "Sign" not in operators

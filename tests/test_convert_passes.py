@@ -144,7 +144,7 @@ def test_every_name_of_the_domain(domain: str) -> None:
     artifact, differences = from_onnx(model)
     x = np.array([[0, -0.0, 3], [-1, 1, -1e-30]], np.float32)
     session = ort.InferenceSession(
-        artifact.SerializeToString(), providers=["CPUExecutionProvider"]
+        artifact.model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     np.testing.assert_array_equal(
         session.run(None, {"input": x})[0], [[0.5, 0.5, 0.5], [-0.5, 0.5, -0.5]]

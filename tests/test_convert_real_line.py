@@ -104,12 +104,12 @@ ESTIMATORS = {
 def test_what_a_straight_through_estimator_leaves(form: str) -> None:
     source = network(ESTIMATORS[form], "float[N, 10] x", "float[N, 10] y")
     artifact, differences = from_onnx(source)
-    assert operators(artifact) == ["Sign", "DequantizeLinear"]
+    assert operators(artifact.model) == ["Sign", "DequantizeLinear"]
     assert len(differences.remapped) == 1  # of torch.sign
     (rounded,) = differences.rounded_signs
     x = np.random.default_rng(0).normal(size=(2000, 10)).astype(np.float32)
     x = np.concatenate([x, NUMBERS[None, :8].repeat(2, 1)[:, :10]])
-    want, got = run(source, x), run(artifact, x)
+    want, got = run(source, x), run(artifact.model, x)
     np.testing.assert_array_equal(got[x != 0], np.sign(x)[x != 0])
     assert np.abs(got - want)[x != 0].max() <= max(rounded.deviation, 1e-30)
     assert rounded.deviation <= 2**-22
@@ -145,10 +145,10 @@ def test_what_is_no_sign_stays_as_it_is(form: str) -> None:
     body = f"{NO_SIGNS[form]} k = GreaterOrEqual(x, zero) z = Where(k, one, minus)"
     source = network(body, "float[N, 10] x", "float[N, 10] y, float[N, 10] z", constants)
     artifact, differences = from_onnx(source)
-    assert operators(artifact).count("DequantizeLinear") == 1
+    assert operators(artifact.model).count("DequantizeLinear") == 1
     assert differences.remapped == ()
     x = np.concatenate([NUMBERS[None], np.linspace(-3, 3, 200, dtype=np.float32).reshape(20, 10)])
-    np.testing.assert_array_equal(run(artifact, x), run(source, x))
+    np.testing.assert_array_equal(run(artifact.model, x), run(source, x))
 
 
 def test_random_signs_stay_random() -> None:
@@ -158,7 +158,7 @@ def test_random_signs_stay_random() -> None:
     )
     source = network(body, "float[N, 10] x", "float[N, 10] y, float[N, 10] z")
     artifact, _ = from_onnx(source)
-    assert {"RandomUniformLike", "Greater", "Where"} <= set(operators(artifact))
+    assert {"RandomUniformLike", "Greater", "Where"} <= set(operators(artifact.model))
 
 
 def test_a_pool_of_a_relu_is_zero_too_often() -> None:
@@ -169,7 +169,7 @@ def test_a_pool_of_a_relu_is_zero_too_often() -> None:
     types = "float[N, 2, 3, 3] x", "float[N, 2, 2, 2] y, float[N, 2, 3, 3] z"
     artifact, differences = from_onnx(network(body, *types))
     assert differences.remapped == ()
-    assert operators(artifact).count("DequantizeLinear") == 1
+    assert operators(artifact.model).count("DequantizeLinear") == 1
 
 
 def test_the_order_of_the_numbers() -> None:

@@ -39,8 +39,8 @@ def test_convolutions_of_sequences(options: str) -> None:
     source = network(body, *types, constants, opset=18)
     artifact, _ = from_onnx(source)
     x = rng.normal(size=(5, 4, 20)).astype(np.float32)
-    np.testing.assert_allclose(run(artifact, x), run(source, x), rtol=0, atol=1e-6)
-    found = operators(artifact)
+    np.testing.assert_allclose(run(artifact.model, x), run(source, x), rtol=0, atol=1e-6)
+    found = operators(artifact.model)
     assert "Conv" not in found
     assert {"BinaryConv2d", "BinaryConv2dThreshold"} & set(found)
 
@@ -54,5 +54,5 @@ def test_what_is_real_stays_a_sequence() -> None:
         "v": rng.normal(size=(20, 2)).astype(np.float32),
     }
     artifact, _ = from_onnx(network(body, *types, constants))
-    assert operators(artifact).count("Conv") == 1
-    assert "Unsqueeze" not in operators(artifact)
+    assert operators(artifact.model).count("Conv") == 1
+    assert "Unsqueeze" not in operators(artifact.model)

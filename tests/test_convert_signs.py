@@ -76,7 +76,7 @@ def test_sign_of_an_integer_sum_that_can_be_zero_is_reported(
     assert (want == 0).any() == is_remapped
     assert [sign.input for sign in differences.remapped] == ["an integer sum"] * is_remapped
     np.testing.assert_array_equal(
-        run(artifact, np.ascontiguousarray(grid)), np.where(want >= 0, 1, -1)
+        run(artifact.model, np.ascontiguousarray(grid)), np.where(want >= 0, 1, -1)
     )
 
 
@@ -85,7 +85,7 @@ def test_sign_of_a_real_value_is_reported() -> None:
     artifact, differences = from_onnx(source)
     assert [(sign.input) for sign in differences.remapped] == ["a real value"]
     np.testing.assert_array_equal(
-        run(artifact, NUMBERS[None]), np.where(NUMBERS[None] >= 0, 1, -1)
+        run(artifact.model, NUMBERS[None]), np.where(NUMBERS[None] >= 0, 1, -1)
     )
 
 

@@ -35,7 +35,7 @@ def test_nodes_in_another_order() -> None:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     artifact, _ = from_onnx(model)
-    assert operators(artifact) == ["Sign", "DequantizeLinear"]
+    assert operators(artifact.model) == ["Sign", "DequantizeLinear"]
 
 
 def test_values_that_nothing_gives_are_named() -> None:

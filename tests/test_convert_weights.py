@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx_graphs import Array, assert_same, network, operators, run
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.report import report
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.export.from_onnx.mark_weights import scales
@@ -28,10 +29,10 @@ def test_rounding_of_an_estimator_is_told() -> None:
     artifact, differences = from_onnx(network(f"{SIGN} y = Conv(s, w)", *CONV, {"w": weight}))
     (found,) = differences.rounded_weights
     assert 0 < found.deviation < 1e-6
-    assert operators(artifact).count("BinaryConv2d") == 1
+    assert operators(artifact.model).count("BinaryConv2d") == 1
     x = rng.normal(size=(9, 6, 5, 5)).astype(np.float32)
     want = run(network(f"{SIGN} y = Conv(s, w)", *CONV, {"w": weight}), x)
-    np.testing.assert_allclose(run(artifact, x), want, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(run(artifact.model, x), want, rtol=0, atol=1e-5)
     np.testing.assert_allclose(Model(artifact).run(x), want, rtol=0, atol=1e-5)
 
 
@@ -71,7 +72,7 @@ def test_weights_with_zeros_are_two_binary_layers(form: str, share: float) -> No
     assert form not in operators(artifact)
     (found,) = from_onnx(source)[1].weights_with_zeros
     assert (found.n_zeros, found.n_weights) == ((weight == 0).sum(), weight.size)
-    layers = report(artifact, artifact.ByteSize()).layers
+    layers = report(Artifact(artifact), artifact.ByteSize()).layers
     assert sum(layer.kind == "binary" for layer in layers) == 2
 
 
@@ -83,7 +84,7 @@ def test_weights_with_zeros_stay_real_where_inputs_are() -> None:
     source = network(body, *types, {"w": weight, "v": np.ones((12, 8), np.float32)})
     artifact, differences = from_onnx(source)
     assert differences.weights_with_zeros == ()
-    assert operators(artifact).count("MatMul") == 1
+    assert operators(artifact.model).count("MatMul") == 1
 
 
 def test_a_negative_factor_of_a_product() -> None:

@@ -1,13 +1,13 @@
 """Kernels against the reference, bit for bit, where they can break."""
 
 import numpy as np
-import onnx
 import pytest
-from artifacts import Array, Artifact
+from artifacts import Array, ArtifactBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators.convolution import convolve
 from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
@@ -15,7 +15,7 @@ from bnnkit.runtime import Model
 CHANNELS = [1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200]
 
 
-def assert_equal_everywhere(model: onnx.ModelProto, x: Array) -> None:
+def assert_equal_everywhere(model: Artifact, x: Array) -> None:
     """The runtime gives the reference's outputs for every number of threads."""
     want = Reference(model).run(x)
     runtime = Model(model)
@@ -27,12 +27,12 @@ def assert_equal_everywhere(model: onnx.ModelProto, x: Array) -> None:
             np.testing.assert_array_equal(g, w)
 
 
-def reals(a: Artifact, batch: int, *shape: int) -> Array:
+def reals(a: ArtifactBuilder, batch: int, *shape: int) -> Array:
     return a.rng.standard_normal((batch, *shape)).astype(np.float32)
 
 
 def both_outputs(
-    a: Artifact, source: str, inputs: int, outputs: int, kernel: int, **options: object
+    a: ArtifactBuilder, source: str, inputs: int, outputs: int, kernel: int, **options: object
 ) -> list[str]:
     """The same kind of layer with thresholds and with integer sums."""
     return [
@@ -44,17 +44,17 @@ def both_outputs(
 @pytest.mark.parametrize("inputs", CHANNELS)
 @pytest.mark.parametrize("outputs", [1, 33, 64, 129])
 def test_input_channels(inputs: int, outputs: int) -> None:
-    a = Artifact(inputs)
+    a = ArtifactBuilder(inputs)
     outs = both_outputs(a, a.sign("x"), inputs, outputs, 3, pads=(1, 1, 1, 1))
-    assert_equal_everywhere(a.model((inputs, 5, 6), *outs), reals(a, 2, inputs, 5, 6))
+    assert_equal_everywhere(a.artifact((inputs, 5, 6), *outs), reals(a, 2, inputs, 5, 6))
 
 
 @pytest.mark.parametrize("outputs", CHANNELS)
 @pytest.mark.parametrize("batch", [1, 7])
 def test_output_channels_and_batch(outputs: int, batch: int) -> None:
-    a = Artifact(outputs)
+    a = ArtifactBuilder(outputs)
     outs = both_outputs(a, a.sign("x"), 65, outputs, 2)
-    assert_equal_everywhere(a.model((65, 4, 4), *outs), reals(a, batch, 65, 4, 4))
+    assert_equal_everywhere(a.artifact((65, 4, 4), *outs), reals(a, batch, 65, 4, 4))
 
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5])
@@ -62,25 +62,25 @@ def test_output_channels_and_batch(outputs: int, batch: int) -> None:
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("padding", ["none", "zeros", "ones", "both"])
 def test_windows(kernel: int, stride: int, dilation: int, padding: str) -> None:
-    a = Artifact(kernel)
+    a = ArtifactBuilder(kernel)
     source = a.sign("x")
     if padding in ("ones", "both"):
         source = a.pad_with_ones(source, 1, 2, 0, 3)
     pads = (2, 0, 1, 1) if padding in ("zeros", "both") else (0, 0, 0, 0)
     outs = both_outputs(a, source, 40, 70, kernel, stride=stride, dilation=dilation, pads=pads)
-    assert_equal_everywhere(a.model((40, 11, 9), *outs), reals(a, 2, 40, 11, 9))
+    assert_equal_everywhere(a.artifact((40, 11, 9), *outs), reals(a, 2, 40, 11, 9))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (2, 5)])
 @pytest.mark.parametrize("padding", ["zeros", "ones"])
 def test_maps_smaller_than_the_kernel(size: tuple[int, int], padding: str) -> None:
-    a = Artifact(7)
+    a = ArtifactBuilder(7)
     source = a.sign("x")
     if padding == "ones":
         source = a.pad_with_ones(source, 2, 2, 2, 2)
     pads = (2, 2, 2, 2) if padding == "zeros" else (0, 0, 0, 0)
     outs = both_outputs(a, source, 64, 64, 5, pads=pads)
-    assert_equal_everywhere(a.model((64, *size), *outs), reals(a, 3, 64, *size))
+    assert_equal_everywhere(a.artifact((64, *size), *outs), reals(a, 3, 64, *size))
 
 
 @pytest.mark.parametrize(
@@ -89,64 +89,64 @@ def test_maps_smaller_than_the_kernel(size: tuple[int, int], padding: str) -> No
 )
 @pytest.mark.parametrize("padding", ["zeros", "ones"])
 def test_groups(groups: int, inputs: int, outputs: int, padding: str) -> None:
-    a = Artifact(groups)
+    a = ArtifactBuilder(groups)
     source = a.sign("x")
     if padding == "ones":
         source = a.pad_with_ones(source, 1, 1, 1, 1)
     pads = (1, 1, 1, 1) if padding == "zeros" else (0, 0, 0, 0)
     outs = both_outputs(a, source, inputs, outputs, 3, groups=groups, pads=pads, dilation=2)
-    assert_equal_everywhere(a.model((inputs, 7, 7), *outs), reals(a, 2, inputs, 7, 7))
+    assert_equal_everywhere(a.artifact((inputs, 7, 7), *outs), reals(a, 2, inputs, 7, 7))
 
 
 @pytest.mark.parametrize("features", CHANNELS)
 @pytest.mark.parametrize("batch", [1, 7])
 def test_dense(features: int, batch: int) -> None:
-    a = Artifact(features)
+    a = ArtifactBuilder(features)
     source = a.sign("x")
     sums = a.binary_linear(source, features, 70)
     signs = a.threshold(a.binary_linear(source, features, 33), a.rng.integers(-9, 9, 33))
-    assert_equal_everywhere(a.model((features,), sums, signs), reals(a, batch, features))
+    assert_equal_everywhere(a.artifact((features,), sums, signs), reals(a, batch, features))
 
 
 @pytest.mark.parametrize("channels", [3, 64, 100])
 def test_dense_behind_a_map_reorders_its_weights(channels: int) -> None:
-    a = Artifact(channels)
+    a = ArtifactBuilder(channels)
     flat = a.add("Flatten", a.sign("x"))
     sums = a.binary_linear(flat, channels * 12, 20)
-    assert_equal_everywhere(a.model((channels, 3, 4), sums, flat), reals(a, 3, channels, 3, 4))
+    assert_equal_everywhere(a.artifact((channels, 3, 4), sums, flat), reals(a, 3, channels, 3, 4))
 
 
 @pytest.mark.parametrize("ceil", [0, 1])
 @pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 1, 1]])
 @pytest.mark.parametrize(("size", "stride"), [([2, 2], [2, 2]), ([3, 2], [2, 1])])
 def test_pooling_of_signs(ceil: int, pads: list[int], size: list[int], stride: list[int]) -> None:
-    a = Artifact(3)
+    a = ArtifactBuilder(3)
     pooled = a.add(
         "MaxPool", a.sign("x"), kernel_shape=size, strides=stride, pads=pads, ceil_mode=ceil
     )
     x = reals(a, 2, 70, 7, 6) - 1  # mostly -1, so that a maximum is not always +1
-    assert_equal_everywhere(a.model((70, 7, 6), pooled), x)
+    assert_equal_everywhere(a.artifact((70, 7, 6), pooled), x)
 
 
 def test_thresholds_at_ties_and_beyond_the_range() -> None:
-    a = Artifact(5)
+    a = ArtifactBuilder(5)
     source = a.sign("x")
     sums = a.binary_linear(source, 9, 21)
     # Odd sums: -9, -7, ..., 9. Thresholds meet each sum, lie between, and lie outside.
     outs = [sums, a.threshold(sums, np.arange(-10, 11))]
-    assert_equal_everywhere(a.model((9,), *outs), reals(a, 64, 9))
+    assert_equal_everywhere(a.artifact((9,), *outs), reals(a, 64, 9))
 
 
 @pytest.mark.parametrize("inputs", [1, 3, 4])
 @pytest.mark.parametrize("outputs", [1, 16, 17, 65, 128])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_integer_first_layer(inputs: int, outputs: int, stride: int) -> None:
-    a = Artifact(outputs)
+    a = ArtifactBuilder(outputs)
     sums = a.integer_conv2d("x", inputs, outputs, stride=stride)
     alone = a.integer_conv2d("x", inputs, outputs, stride=stride)
     signs = a.threshold(alone, a.rng.integers(-50000, 50000, (outputs, 1, 1)))
     x = a.rng.integers(0, 256, (3, inputs, 9, 5)).astype(np.uint8)
-    model = a.model((inputs, 9, 5), sums, signs, dtype=TensorProto.UINT8)
+    model = a.artifact((inputs, 9, 5), sums, signs, dtype=TensorProto.UINT8)
     assert_equal_everywhere(model, x)
 
 
@@ -175,7 +175,7 @@ def test_random_layers(
     batch: int,
     thresholds: bool,
 ) -> None:
-    a = Artifact(seed)
+    a = ArtifactBuilder(seed)
     out = a.binary_conv2d(
         a.sign("x"),
         inputs,
@@ -186,7 +186,7 @@ def test_random_layers(
         dilation=dilation,
         thresholds=thresholds,
     )
-    assert_equal_everywhere(a.model((inputs, *size), out), reals(a, batch, inputs, *size))
+    assert_equal_everywhere(a.artifact((inputs, *size), out), reals(a, batch, inputs, *size))
 
 
 def test_the_reference_convolution_is_the_definition() -> None:

@@ -8,13 +8,13 @@ import onnx
 import onnx.checker
 import pytest
 import torch
-from artifacts import Artifact, noisy_digits_like, noisy_real_like
+from artifacts import ArtifactBuilder, noisy_digits_like, noisy_real_like
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
 import bnnkit.nn as bnn
-from bnnkit.artifact.deterministic import deterministic
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import ArtifactError
 from bnnkit.export.from_torch.export_onnx import from_torch
@@ -23,8 +23,8 @@ from bnnkit.models import build
 Array = NDArray[Any]
 
 
-def constants_of(model: onnx.ModelProto) -> dict[str, Array]:
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+def constants_of(model: Artifact) -> dict[str, Array]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.model.graph.initializer}
 
 
 def with_norms(model: nn.Module) -> nn.Module:
@@ -64,15 +64,17 @@ def test_it_is_what_the_exporter_writes(make: Callable[[], nn.Module]) -> None:
     model = with_norms(make())
     images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
     stochastic = from_torch(model, images)
-    before = stochastic.SerializeToString()
-    found = deterministic(stochastic)
-    assert stochastic.SerializeToString() == before
-    onnx.checker.check_model(found)
+    before = stochastic.model.SerializeToString()
+    found = stochastic.deterministic
+    assert stochastic.model.SerializeToString() == before
+    onnx.checker.check_model(found.model)
     want = from_torch(model, images, mode="deterministic")
-    assert {n.op_type for n in found.graph.node} <= {n.op_type for n in want.graph.node} | {"Mul"}
-    assert [value.name for value in found.graph.input] == ["image"]
-    assert {entry.key: entry.value for entry in found.metadata_props} == {
-        entry.key: entry.value for entry in want.metadata_props
+    assert {n.op_type for n in found.model.graph.node} <= {
+        n.op_type for n in want.model.graph.node
+    } | {"Mul"}
+    assert [value.name for value in found.model.graph.input] == ["image"]
+    assert {entry.key: entry.value for entry in found.model.metadata_props} == {
+        entry.key: entry.value for entry in want.model.metadata_props
     }
     traces = [Reference(model).trace(images.numpy()) for model in (found, want)]
     for name in Reference(stochastic).trace(images.numpy()):
@@ -85,9 +87,9 @@ def test_a_chain_is_the_deterministic_file_node_by_node() -> None:
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):  # no channel is constant
             nn.init.constant_(module.weight, -0.7)
     images = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
-    found = deterministic(from_torch(model, images, weight_draws=2))
+    found = from_torch(model, images, weight_draws=2).deterministic
     want = from_torch(model, images, mode="deterministic")
-    assert list(found.graph.node) == list(want.graph.node)
+    assert list(found.model.graph.node) == list(want.model.graph.node)
     left, right = constants_of(found), constants_of(want)
     assert left.keys() == right.keys()
     for name, content in left.items():
@@ -100,14 +102,14 @@ def test_a_deterministic_file_stays_as_it_is() -> None:
     artifact = from_torch(
         model, torch.zeros(1, 3, 16, 16, dtype=torch.uint8), mode="deterministic"
     )
-    assert deterministic(artifact) is artifact
+    assert artifact.deterministic is artifact
 
 
-def assert_the_same_without_noise(model: onnx.ModelProto, images: Array) -> list[str]:
+def assert_the_same_without_noise(model: Artifact, images: Array) -> list[str]:
     """The deterministic form has the signs of z = 0; its operators."""
-    found = deterministic(model)
-    onnx.checker.check_model(found)
-    assert [value.name for value in found.graph.input] == ["x"]
+    found = model.deterministic
+    onnx.checker.check_model(found.model)
+    assert [value.name for value in found.model.graph.input] == ["x"]
     want, got = Reference(model).trace(images), Reference(found).trace(images)
     for name, signs in want.items():
         np.testing.assert_array_equal(got[name], signs, err_msg=name)
@@ -115,11 +117,11 @@ def assert_the_same_without_noise(model: onnx.ModelProto, images: Array) -> list
         Reference(found).run(images), Reference(model).run(images), strict=True
     ):
         np.testing.assert_array_equal(mine, theirs)
-    return [node.op_type for node in found.graph.node]
+    return [node.op_type for node in found.model.graph.node]
 
 
 @pytest.mark.parametrize("make", [noisy_digits_like, noisy_real_like])
-def test_networks_of_all_forms(make: Callable[[], tuple[onnx.ModelProto, Array]]) -> None:
+def test_networks_of_all_forms(make: Callable[[], tuple[Artifact, Array]]) -> None:
     model, images = make()
     operators = assert_the_same_without_noise(model, images[:7])
     assert "StochasticSign" not in operators
@@ -127,31 +129,31 @@ def test_networks_of_all_forms(make: Callable[[], tuple[onnx.ModelProto, Array]]
 
 
 def test_limits_of_real_numbers_are_subtracted() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     limits = np.array([0.25, -1.5, 1e-40, 0, 3])
     y = a.stochastic_sign("x", limits, channels=5, maps=False)
-    model = a.model((5,), y, sizes={y: (5,)})
+    model = a.artifact((5,), y, sizes={y: (5,)})
     x = np.stack([limits, np.nextafter(limits.astype(np.float32), np.float32(-9))])
     assert assert_the_same_without_noise(model, x.astype(np.float32)) == ["Add", "Sign"]
 
 
 def test_without_limits_a_real_number_has_its_sign() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     y = a.stochastic_sign("x", channels=5, maps=False)
-    model = a.model((5,), y, sizes={y: (5,)})
+    model = a.artifact((5,), y, sizes={y: (5,)})
     x = np.array([[0, -0.0, 1, -1e-45, 2]], np.float32)
     assert assert_the_same_without_noise(model, x) == ["Sign"]
 
 
 @pytest.mark.parametrize("use", ["sum", "real", "pool"])
 def test_what_has_other_uses_is_kept(use: str) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     total = a.binary_conv2d(a.sign("x"), 5, 6, thresholds=False)
     real = a.add("Cast", total, to=onnx.TensorProto.FLOAT)
     pool = a.add("MaxPool", real, kernel_shape=[2, 2], strides=[2, 2])
     y = a.stochastic_sign(pool, a.rng.normal(0, 3, 6), channels=6)
     other = {"sum": total, "real": real, "pool": pool}[use]
-    model = a.model((5, 6, 6), y, other, sizes={y: (6, 2, 2), other: (6, 4, 4)})
+    model = a.artifact((5, 6, 6), y, other, sizes={y: (6, 2, 2), other: (6, 4, 4)})
     x = a.rng.standard_normal((3, 5, 6, 6)).astype(np.float32)
     operators = assert_the_same_without_noise(model, x)
     assert operators.count("MaxPool") == 1
@@ -159,25 +161,25 @@ def test_what_has_other_uses_is_kept(use: str) -> None:
 
 
 def test_limits_beyond_all_sums_stay_in_the_range_of_thresholds() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     total = a.binary_conv2d(a.sign("x"), 5, 3, 1, thresholds=False)
     real = a.add("Cast", total, to=onnx.TensorProto.FLOAT)
     y = a.stochastic_sign(real, np.array([-1e30, 1e30, 2.5]), channels=3)
-    model = a.model((5, 2, 2), y, sizes={y: (3, 2, 2)})
+    model = a.artifact((5, 2, 2), y, sizes={y: (3, 2, 2)})
     x = a.rng.standard_normal((9, 5, 2, 2)).astype(np.float32)
     assert assert_the_same_without_noise(model, x) == ["Sign", "BinaryConv2dThreshold"]
-    found = deterministic(model)
-    threshold = constants_of(found)[found.graph.node[-1].input[2]]
+    found = model.deterministic
+    threshold = constants_of(found)[found.model.graph.node[-1].input[2]]
     assert threshold.tolist() == [-5, 6, 3]
 
 
 def test_names_that_are_taken_get_a_number() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     total = a.binary_conv2d(a.sign("x"), 5, 3, thresholds=False)
     y = a.noisy_sum(total, 3, 4.0, pool=2)
-    model = a.model((5, 6, 6), y, sizes={y: (3, 2, 2)})
-    real = next(node for node in model.graph.node if node.op_type == "Sign")
-    for node in model.graph.node:
+    model = a.artifact((5, 6, 6), y, sizes={y: (3, 2, 2)})
+    real = next(node for node in model.model.graph.node if node.op_type == "Sign")
+    for node in model.model.graph.node:
         for index, name in enumerate(node.input):
             node.input[index] = f"{y}/unpooled" if name == real.output[0] else name
     real.output[0] = f"{y}/unpooled"
@@ -187,9 +189,9 @@ def test_names_that_are_taken_get_a_number() -> None:
 
 
 def test_a_limit_that_is_computed_is_refused() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     y = a.stochastic_sign("x", np.ones(5), channels=5, maps=False)
-    model = a.model((5,), y, sizes={y: (5,)})
-    model.graph.node[-1].input[1] = "x"
+    model = a.artifact((5,), y, sizes={y: (5,)})
+    model.model.graph.node[-1].input[1] = "x"
     with pytest.raises(ArtifactError, match="expected a constant as input 1 of StochasticSign"):
-        deterministic(model)
+        _ = model.deterministic

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from artifacts import Array, Artifact, digits_like, noisy_digits_like
+from artifacts import Array, ArtifactBuilder, digits_like, noisy_digits_like
 from onnx import TensorProto, helper
 from tflite_runs import needs_lce
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import pack_weight
 from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
 from bnnkit.artifact.operators.functions import function, names
@@ -23,19 +24,19 @@ from bnnkit.runtime.uncertainty import entropy
 FUNCTIONS = [function(name) for name in names()]
 
 
-def _with_functions(model: onnx.ModelProto) -> onnx.ModelProto:
-    model.functions.extend(FUNCTIONS)
+def _with_functions(model: Artifact) -> Artifact:
+    model.model.functions.extend(FUNCTIONS)
     return model
 
 
-def _digits() -> tuple[onnx.ModelProto, Array]:
+def _digits() -> tuple[Artifact, Array]:
     model, images = digits_like()
     return _with_functions(model), images
 
 
-def _real_input() -> tuple[onnx.ModelProto, Array]:
+def _real_input() -> tuple[Artifact, Array]:
     """Sign of reals, groups, stride, dilation, zero padding, sums and a real skip connection."""
-    a = Artifact(1)
+    a = ArtifactBuilder(1)
     signs = a.sign("x")
     grouped = a.binary_conv2d(signs, 6, 4, pads=(1, 1, 1, 1), groups=2, thresholds=False)
     real = a.add("Cast", grouped, to=TensorProto.FLOAT)
@@ -47,36 +48,36 @@ def _real_input() -> tuple[onnx.ModelProto, Array]:
     images[0, :, 0] = 0
     images[1, :, 0] = -0.0
     sizes: dict[str, Sequence[int]] = {scores: (3,), total: (4, 7, 7)}
-    return _with_functions(a.model((6, 7, 7), scores, total, sizes=sizes)), images
+    return _with_functions(a.artifact((6, 7, 7), scores, total, sizes=sizes)), images
 
 
-def _integer_outputs() -> tuple[onnx.ModelProto, Array]:
+def _integer_outputs() -> tuple[Artifact, Array]:
     """Signs and sums that are outputs themselves, and read by other nodes too."""
-    a = Artifact(2)
+    a = ArtifactBuilder(2)
     sums = a.integer_conv2d("x", 2, 9)
     signs = a.threshold(sums, a.rng.integers(-40000, 40000, (9, 1, 1)))
     dense = a.binary_linear(a.add("Flatten", signs), 9 * 16, 12)
     images = a.rng.integers(0, 256, (5, 2, 4, 4)).astype(np.uint8)
     sizes: dict[str, Sequence[int]] = {sums: (9, 4, 4), signs: (9, 4, 4), dense: (12,)}
-    model = a.model((2, 4, 4), signs, sums, dense, dtype=TensorProto.UINT8, sizes=sizes)
+    model = a.artifact((2, 4, 4), signs, sums, dense, dtype=TensorProto.UINT8, sizes=sizes)
     return _with_functions(model), images
 
 
-def _extreme_thresholds() -> tuple[onnx.ModelProto, Array]:
+def _extreme_thresholds() -> tuple[Artifact, Array]:
     """Thresholds that are always or never reached, and ties."""
-    a = Artifact(3)
+    a = ArtifactBuilder(3)
     signs, weight = a.sign("x"), a.signs(8, 1, 1, 8)
     operands = [signs, a.constant(pack_weight(weight))]
     operands.append(a.constant(np.array([-8, 9, 0, 8, -7, 1, 2, -2], np.int32)))
     window = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
     out = a.add("bnnkit.BinaryConv2dThreshold", *operands, weight_shape=weight.shape, **window)
     images = a.rng.choice(np.array([-1, 1], np.float32), (64, 8, 3, 3))
-    return _with_functions(a.model((8, 3, 3), out, sizes={out: (8, 3, 3)})), images
+    return _with_functions(a.artifact((8, 3, 3), out, sizes={out: (8, 3, 3)})), images
 
 
-def _real_input_of_binary_weights() -> tuple[onnx.ModelProto, Array]:
+def _real_input_of_binary_weights() -> tuple[Artifact, Array]:
     """Binary weights that meet real activations."""
-    a = Artifact(4)
+    a = ArtifactBuilder(4)
     shape = (5, 3, 3, 2)
     packed = a.constant(pack_weight(a.signs(*shape)))
     weight = a.add("bnnkit.BinaryWeight", packed, weight_shape=shape)
@@ -84,7 +85,7 @@ def _real_input_of_binary_weights() -> tuple[onnx.ModelProto, Array]:
     signs = a.sign(out)
     images = np.round(a.rng.standard_normal((3, 2, 5, 5)) * 8).astype(np.float32)  # exact sums
     sizes: dict[str, Sequence[int]] = {out: (5, 5, 5), signs: (5, 5, 5)}
-    return _with_functions(a.model((2, 5, 5), out, signs, sizes=sizes)), images
+    return _with_functions(a.artifact((2, 5, 5), out, signs, sizes=sizes)), images
 
 
 def engines_but(*left_out: str) -> list[Any]:
@@ -108,7 +109,7 @@ NETWORKS = [
 @pytest.mark.parametrize("engine", engines_but("reference"))
 @pytest.mark.parametrize("network", NETWORKS)
 def test_engines_equal_the_reference(
-    engine: str, network: Callable[[], tuple[onnx.ModelProto, Array]]
+    engine: str, network: Callable[[], tuple[Artifact, Array]]
 ) -> None:
     model, images = network()
     expected, found = open_engine("reference", model), open_engine(engine, model, threads=2)
@@ -141,36 +142,31 @@ def test_predictions_are_softmax_of_the_first_output(name: str) -> None:
 def test_float_twin_has_standard_operators_only_and_leaves_the_artifact() -> None:
     for network in NETWORKS:
         model, _ = network()
-        before = model.SerializeToString(deterministic=True)
+        before = model.model.SerializeToString(deterministic=True)
         twin = float_twin(model)
         onnx.checker.check_model(twin)
         assert {node.domain for node in twin.graph.node} == {""}
         assert not twin.functions
-        assert [v.name for v in twin.graph.output] == [v.name for v in model.graph.output]
-        assert model.SerializeToString(deterministic=True) == before
+        assert [v.name for v in twin.graph.output] == [v.name for v in model.model.graph.output]
+        assert model.model.SerializeToString(deterministic=True) == before
 
 
 def test_float_twin_refuses_an_operator_that_takes_signs() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     shifted = a.add("Add", a.sign("x"), a.constant(np.uint8(1)))
     with pytest.raises(UnsupportedError, match=r"'Add1' \(Add\) takes signs"):
-        float_twin(a.model((3,), shifted))
+        float_twin(a.artifact((3,), shifted))
 
 
 def test_float_twin_refuses_an_unknown_binary_operator() -> None:
-    a = Artifact()
+    graph = helper.make_graph(
+        [helper.make_node("Ternary", ["x"], ["y"], "Ternary0", domain="bnnkit")],
+        "network",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.UINT8, ["N", 3])],
+    )
     with pytest.raises(UnsupportedError, match=r"'Ternary0' \(bnnkit.Ternary\)"):
-        float_twin(
-            helper.make_model(
-                helper.make_graph(
-                    [helper.make_node("Ternary", ["x"], ["y"], "Ternary0", domain="bnnkit")],
-                    "network",
-                    [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
-                    [helper.make_tensor_value_info("y", TensorProto.UINT8, ["N", 3])],
-                    a.constants,
-                )
-            )
-        )
+        float_twin(Artifact(helper.make_model(graph)))
 
 
 @pytest.mark.parametrize(
@@ -212,8 +208,8 @@ def test_missing_onnxruntime_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("engine", engines_but())
 def test_unknown_operator_is_unsupported(engine: str) -> None:
     model, _ = _digits()
-    model.graph.node[-1].domain = "my.own"
-    model.opset_import.append(helper.make_opsetid("my.own", 1))
+    model.model.graph.node[-1].domain = "my.own"
+    model.model.opset_import.append(helper.make_opsetid("my.own", 1))
     with pytest.raises(UnsupportedError, match="Gemm"):
         open_engine(engine, model)
 
@@ -264,8 +260,9 @@ def test_samples_of_a_batch_that_the_file_fixes(engine: str) -> None:
     _with_functions(model)
     config = EnsembleConfig(samples=3, seed=1)
     expected = open_engine("bnnkit", model).ensemble(images[:6], config).probabilities
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
-    found = open_engine(engine, model).ensemble(images[:6], config).probabilities
+    model.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    fixed = Artifact(model.model)
+    found = open_engine(engine, fixed).ensemble(images[:6], config).probabilities
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
@@ -295,8 +292,8 @@ def test_a_batch_that_the_file_fixes(engine: str) -> None:
     model, images = _digits()
     free = open_engine(engine, model)
     expected, signs = free.run(images[:6])[0], free.trace(images[:6])
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
-    opened = open_engine(engine, model)
+    model.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    opened = open_engine(engine, Artifact(model.model))
     np.testing.assert_allclose(opened.run(images[:6])[0], expected, rtol=0, atol=1e-4)
     for name, values in signs.items():
         np.testing.assert_array_equal(opened.trace(images[:6])[name], values)
@@ -341,7 +338,7 @@ def test_of_a_message_the_first_sentence_is_kept(
 
 def test_with_outputs_leaves_the_model() -> None:
     model, _ = _digits()
-    name = model.graph.node[1].output[0]
-    extended = with_outputs(model, [name, model.graph.output[0].name])
-    assert [v.name for v in extended.graph.output] == [model.graph.output[0].name, name]
-    assert len(model.graph.output) == 1
+    name = model.model.graph.node[1].output[0]
+    extended = with_outputs(model.model, [name, model.model.graph.output[0].name])
+    assert [v.name for v in extended.graph.output] == [model.model.graph.output[0].name, name]
+    assert len(model.model.graph.output) == 1

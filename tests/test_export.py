@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.report import report
 from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export import Metadata, export_onnx
@@ -75,10 +76,10 @@ def torch_signs(model: nn.Module, images: Tensor) -> dict[str, NDArray[np.uint8]
     return found
 
 
-def run(artifact: onnx.ModelProto, images: Tensor, *values: str) -> list[NDArray[Any]]:
+def run(artifact: Artifact, images: Tensor, *values: str) -> list[NDArray[Any]]:
     """The outputs of an artifact in ONNX Runtime, then the values asked for."""
     model = onnx.ModelProto()
-    model.CopyFrom(artifact)
+    model.CopyFrom(artifact.model)
     names = [output.name for output in model.graph.output]
     model.graph.output.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in values
@@ -93,7 +94,7 @@ def run(artifact: onnx.ModelProto, images: Tensor, *values: str) -> list[NDArray
     return found
 
 
-def assert_same_signs(model: nn.Module, artifact: onnx.ModelProto, images: Tensor) -> None:
+def assert_same_signs(model: nn.Module, artifact: Artifact, images: Tensor) -> None:
     """Torch, ONNX Runtime and bnnkit's runtime give the same signs, and outputs within 1e-4."""
     want = torch_signs(model, images)
     names = [entry["name"] for entry in json.loads(metadata(artifact)["bnnkit.signs"])]
@@ -111,12 +112,12 @@ def assert_same_signs(model: nn.Module, artifact: onnx.ModelProto, images: Tenso
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def metadata(artifact: onnx.ModelProto) -> dict[str, str]:
-    return {entry.key: entry.value for entry in artifact.metadata_props}
+def metadata(artifact: Artifact) -> dict[str, str]:
+    return {entry.key: entry.value for entry in artifact.model.metadata_props}
 
 
-def operators(artifact: onnx.ModelProto) -> list[str]:
-    return [node.op_type for node in artifact.graph.node]
+def operators(artifact: Artifact) -> list[str]:
+    return [node.op_type for node in artifact.model.graph.node]
 
 
 def images_of(*shape: int, seed: int = 0) -> Tensor:
@@ -141,7 +142,7 @@ def test_chains_of_integer_layers_are_equal_at_every_sign(name: str) -> None:
     )
     randomise(model, images_of(32, *shape), seed=2)
     artifact = from_torch(model, images_of(1, *shape), mode="deterministic")
-    onnx.checker.check_model(artifact, full_check=True)
+    onnx.checker.check_model(artifact.model, full_check=True)
     assert "Sign" not in operators(artifact)
     for batch in (1, 7):
         assert_same_signs(model, artifact, images_of(batch, *shape, seed=batch))
@@ -207,7 +208,7 @@ def test_a_residual_network_gives_the_same_classes() -> None:
     images = images_of(16, 3, 32, 32)
     randomise(model, images, seed=4)
     artifact = from_torch(model, images, mode="deterministic")
-    onnx.checker.check_model(artifact, full_check=True)
+    onnx.checker.check_model(artifact.model, full_check=True)
     with torch.no_grad():
         want = model(images).numpy()
     for got in (run(artifact, images)[0], np.asarray(Model(artifact).run(images.numpy()))):
@@ -289,7 +290,7 @@ def test_a_users_own_model_exports_and_says_what_stayed_float(tmp_path: Path) ->
     assert all("real-valued" in layer.reason for layer in result.layers if layer.kind == "float")
     with torch.no_grad():
         want = model.eval()(images).numpy()
-    for got in (run(onnx.load(path), images)[0], load(path).run(images.numpy())):
+    for got in (run(Artifact(onnx.load(path)), images)[0], load(path).run(images.numpy())):
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3)
 
 
@@ -331,7 +332,7 @@ def test_metadata_names_and_free_batch(tmp_path: Path) -> None:
         model, images_of(1, 1, 4, 4), tmp_path / "m.onnx", metadata=about, mode="deterministic"
     )
     artifact = onnx.load(tmp_path / "m.onnx")
-    found = metadata(artifact)
+    found = metadata(Artifact(artifact))
     assert found.keys() == {
         f"bnnkit.{key}"
         for key in (
@@ -371,7 +372,7 @@ def test_a_model_without_binary_parts_exports_as_plain_onnx() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
     artifact = from_torch(model, torch.zeros(1, 4))
     assert operators(artifact) == ["Gemm", "Relu"]
-    assert [entry.domain for entry in artifact.opset_import] == [""]
+    assert [entry.domain for entry in artifact.model.opset_import] == [""]
     x = torch.randn(5, 4)
     np.testing.assert_allclose(
         run(artifact, x)[0], model(x).detach().numpy(), rtol=1e-5, atol=1e-6

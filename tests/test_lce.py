@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from artifacts import Artifact, digits_like, noisy_digits_like
+from artifacts import ArtifactBuilder, digits_like, noisy_digits_like
 from tflite_runs import needs_lce, normal
 
 from bnnkit.artifact.reference import Reference
@@ -121,9 +121,9 @@ def test_batches_take_turns() -> None:
 @needs_lce
 def test_trace_leaves_outputs_alone() -> None:
     """A value that is an output and a sign as well is given in both places."""
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
-    model, images = a.model((5, 2, 3), signs), normal((2, 5, 2, 3))
+    model, images = a.artifact((5, 2, 3), signs), normal((2, 5, 2, 3))
     engine = lce.LarqComputeEngine(model)
     np.testing.assert_array_equal(engine.run(images)[0], engine.trace(images)[signs])
 

@@ -19,7 +19,7 @@ from bnnkit.engines.lce import KERNELS, Interpreter, LarqComputeEngine
 from bnnkit.engines.lce_file import LceOnFile
 from bnnkit.errors import MissingExtraError
 from bnnkit.export.tflite import to_tflite
-from bnnkit.runtime.open_file import read_with_source
+from bnnkit.runtime.open_file import read as read_artifact
 from bnnkit.tflite.outputs import packed_tensors, with_outputs
 from bnnkit.tflite.read import read
 from bnnkit.verification.verify import verify
@@ -39,12 +39,12 @@ def command(*arguments: object) -> Result:
 @each_file
 def test_a_file_gives_what_is_stored(path: Path) -> None:
     expected = stored(path)
-    model, content = read_with_source(path)
-    assert content == path.read_bytes()
-    engine = LceOnFile(model, content, kernel="reference")
+    artifact = read_artifact(path)
+    assert artifact.tflite_source == path.read_bytes()
+    engine = LceOnFile(artifact, kernel="reference")
     engine.check(expected["images"])
     assert_outputs(engine.run(expected["images"]), expected)
-    wanted = Reference(model).trace(expected["images"])
+    wanted = Reference(artifact).trace(expected["images"])
     traced = engine.trace(expected["images"])
     # What the artifact has between a tensor's nodes bears a slash; the tensors' own names do not.
     assert traced.keys() == {name for name in wanted if "/" not in name}
@@ -93,8 +93,8 @@ def test_run_with_lce(tmp_path: Path) -> None:
 @needs_lce
 def test_run_converts_onnx_files(tmp_path: Path) -> None:
     model, images = digits_like()
-    model.functions.extend(function(name) for name in names())
-    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    model.model.functions.extend(function(name) for name in names())
+    (tmp_path / "net.onnx").write_bytes(model.model.SerializeToString())
     np.save(tmp_path / "x.npy", images)
     out = tmp_path / "out.npy"
     command("run", tmp_path / "net.onnx", tmp_path / "x.npy", "-o", out, "--engine", "lce")
@@ -139,7 +139,7 @@ def test_verify_says_that_lce_is_not_there(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_engine_that_gives_no_signs_is_not_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     """What LCE must give is what the file holds, not what it gives."""
     model, images = digits_like()
-    model.functions.extend(function(name) for name in names())
+    model.model.functions.extend(function(name) for name in names())
     monkeypatch.setattr(LarqComputeEngine, "trace", lambda self, images: {})
     found = verify(model, images[:2], with_lce=True)
     (lce,) = (one for one in found.comparisons if one.engine == "lce")

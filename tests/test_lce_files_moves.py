@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import onnx
 import pytest
-from artifacts import Artifact
+from artifacts import ArtifactBuilder
 from lce_files import FILES
 from lce_network import Array, Net, outputs_of
 from tflite_runs import needs_lce, normal, to_nhwc
@@ -60,9 +60,9 @@ def test_transpose_in_lce(perm: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("variant", ["lce", "builtin"])
 @pytest.mark.parametrize("shape", [[0, -1], [0, 4, 3, 5], [0, 20, 3]])
 def test_own_files_with_a_transpose(variant: Variant, shape: list[int]) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     out = a.add("Relu", a.add("Reshape", "x", a.constant(np.array(shape))))
-    model = a.model((3, 4, 5), out)
+    model = a.artifact((3, 4, 5), out)
     images = normal((2, 3, 4, 5))
     tflite = to_tflite(model, batch=2, variant=variant)
     assert "TRANSPOSE" in tflite.report.operators
@@ -76,4 +76,6 @@ def test_own_files_with_a_transpose(variant: Variant, shape: list[int]) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_shapes_are_what_onnx_infers(path: object) -> None:
     model = read(str(path))
-    onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    onnx.shape_inference.infer_shapes(
+        model.model, check_type=True, strict_mode=True, data_prop=True
+    )

@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from artifacts import Artifact, noisy_digits_like
+from artifacts import ArtifactBuilder, noisy_digits_like
 from numpy.typing import NDArray
 from tflite_runs import normal
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.check import check
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError
@@ -24,31 +25,31 @@ from bnnkit.runtime.from_tflite import from_tflite
 def test_network(
     groups: int, thresholds: bool, pads: tuple[int, int, int, int], batch: int
 ) -> None:
-    a, channels = Artifact(0), 96
+    a, channels = ArtifactBuilder(0), 96
     signs = a.pad_with_ones(a.sign("x"), 1, 0, 1, 1)
     out = a.binary_conv2d(
         signs, channels, 66, 3, stride=2, pads=pads, groups=groups, thresholds=thresholds
     )
-    model = a.model((channels, 8, 7), out)
+    model = a.artifact((channels, 8, 7), out)
     images = normal((batch, channels, 8, 7))
     expected = Reference(model).run(images)[0]
     again = from_tflite(to_tflite(model, batch=batch).content)
     check(again, "again.tflite")
     nhwc = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-    for found in (Reference(again).run(nhwc)[0], Model(again).run(nhwc)):
+    for found in (Reference(Artifact(again)).run(nhwc)[0], Model(Artifact(again)).run(nhwc)):
         assert isinstance(found, np.ndarray)
         np.testing.assert_array_equal(_as_artifact(found, expected), expected)
 
 
 @pytest.mark.parametrize("variant", ["lce", "builtin"])
 def test_variants(variant: Variant) -> None:
-    a, channels = Artifact(1), 40
+    a, channels = ArtifactBuilder(1), 40
     signs = a.binary_conv2d(a.sign("x"), channels, 33, 3, pads=(1, 1, 1, 1), thresholds=True)
-    model = a.model((channels, 6, 6), a.binary_conv2d(signs, 33, 5, 3, thresholds=False))
+    model = a.artifact((channels, 6, 6), a.binary_conv2d(signs, 33, 5, 3, thresholds=False))
     images = normal((2, channels, 6, 6))
     again = from_tflite(to_tflite(model, variant=variant).content)
     nhwc = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-    found = Model(again).run(nhwc)
+    found = Model(Artifact(again)).run(nhwc)
     assert isinstance(found, np.ndarray)
     expected = Reference(model).run(images)[0]
     assert found.dtype == expected.dtype == np.dtype(np.int32)

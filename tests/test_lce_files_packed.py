@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from artifacts import Artifact
+from artifacts import ArtifactBuilder
 from lce_network import Array, Net, outputs_of
 from tflite_runs import needs_lce, normal, to_nhwc
 
-from bnnkit.artifact.reference import Reference, signs_of
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import Variant, to_tflite
 from bnnkit.runtime.from_tflite import from_tflite
@@ -161,10 +162,10 @@ def test_pad_that_sets_unused_bits_is_named() -> None:
 def test_own_files_with_groups(
     variant: Variant, thresholds: bool, channels: tuple[int, int]
 ) -> None:
-    a, (inputs, outputs) = Artifact(), channels
+    a, (inputs, outputs) = ArtifactBuilder(), channels
     first = a.binary_conv2d(a.sign("x"), inputs, outputs, groups=2, thresholds=True)
     out = a.binary_conv2d(first, outputs, inputs, groups=2, thresholds=thresholds)
-    model = a.model((inputs, 7, 6), out)
+    model = a.artifact((inputs, 7, 6), out)
     images = normal((2, inputs, 7, 6))
     (expected,) = Reference(model).run(images)
     content = to_tflite(model, batch=2, variant=variant).content
@@ -181,10 +182,10 @@ def test_own_files_with_groups(
 
 @pytest.mark.parametrize("variant", ["lce", "builtin"])
 def test_own_files_that_join_signs(variant: Variant) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
     both = a.add("Concat", signs, a.add("MaxPool", signs, kernel_shape=[1, 1]), axis=1)
-    model = a.model((32, 6, 6), a.binary_conv2d(both, 64, 8, thresholds=False))
+    model = a.artifact((32, 6, 6), a.binary_conv2d(both, 64, 8, thresholds=False))
     images = normal((2, 32, 6, 6))
     (expected,) = Reference(model).run(images)
     content = to_tflite(model, batch=2, variant=variant).content
@@ -201,7 +202,7 @@ def test_every_packed_tensor_is_told() -> None:
     net.add(Builtin.STRIDED_SLICE, [words, *numbers], cut)
     real = net.add("LceDequantize", [cut], net.value((1, 3, 4, 64)))
     content = net.content(real)
-    signs = {name for name in signs_of(from_tflite(content)) if "/" not in name}
+    signs = {name for name in Artifact(from_tflite(content)).signs if "/" not in name}
     assert packed_tensors(read(content)).keys() == signs
 
 

@@ -4,18 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from artifacts import Array, Artifact
+from artifacts import Array, ArtifactBuilder
 from onnx import TensorProto
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import pack_weight
-from bnnkit.artifact.reference import Reference, signs_of
+from bnnkit.artifact.reference import Reference
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime import Model, load
 
 
-def assert_equal(model: onnx.ModelProto, x: Array) -> None:
+def assert_equal(model: Artifact, x: Array) -> None:
     want = Reference(model).run(x)
     got = Model(model).run(x)
     for w, g in zip(want, got if isinstance(got, tuple) else (got,), strict=True):
@@ -23,7 +23,7 @@ def assert_equal(model: onnx.ModelProto, x: Array) -> None:
         np.testing.assert_array_equal(g, w)
 
 
-def reals(a: Artifact, *shape: int) -> Array:
+def reals(a: ArtifactBuilder, *shape: int) -> Array:
     x: Array = a.rng.standard_normal(shape).astype(np.float32)
     return x
 
@@ -31,29 +31,29 @@ def reals(a: Artifact, *shape: int) -> Array:
 @pytest.mark.parametrize("outputs", [1, 5, 40])
 @pytest.mark.parametrize("constants", ["one number", "one a channel"])
 def test_a_scale_and_a_bias_behind_a_dense_layer(outputs: int, constants: str) -> None:
-    a = Artifact(outputs)
+    a = ArtifactBuilder(outputs)
     size = (1,) if constants == "one number" else (outputs,)
     scale, bias = (a.constant(a.rng.standard_normal(size).astype(np.float32)) for _ in range(2))
     real = a.add("Cast", a.binary_linear(a.sign("x"), 20, outputs), to=TensorProto.FLOAT)
     out = a.add("Add", a.add("Mul", real, scale), bias)
-    assert_equal(a.model((20,), out), reals(a, 3, 20))
+    assert_equal(a.artifact((20,), out), reals(a, 3, 20))
 
 
 @pytest.mark.parametrize("constants", ["a number", "one a channel"])
 def test_a_scale_and_a_bias_behind_the_integer_layer(constants: str) -> None:
-    a = Artifact(2)
+    a = ArtifactBuilder(2)
     size = () if constants == "a number" else (9, 1, 1)
     scale, bias = (a.constant(a.rng.standard_normal(size).astype(np.float32)) for _ in range(2))
     real = a.add("Cast", a.integer_conv2d("x", 2, 9), to=TensorProto.FLOAT)
     out = a.add("Add", a.add("Mul", real, scale), bias)
     x = a.rng.integers(0, 256, (2, 2, 5, 5)).astype(np.uint8)
-    assert_equal(a.model((2, 5, 5), out, dtype=TensorProto.UINT8), x)
+    assert_equal(a.artifact((2, 5, 5), out, dtype=TensorProto.UINT8), x)
 
 
 def test_a_pooling_over_three_axes() -> None:
-    a = Artifact(18)
+    a = ArtifactBuilder(18)
     pooled = a.add("AveragePool", "x", kernel_shape=[3, 1, 1])
-    refused(a.model((8, 5, 5, 5), pooled), "AveragePool.*expected a pooling over 2 axes, got 3")
+    refused(a.artifact((8, 5, 5, 5), pooled), "AveragePool.*expected a pooling over 2 axes, got 3")
 
 
 MOVES: dict[str, tuple[str, dict[str, Any], list[Any]]] = {
@@ -69,131 +69,133 @@ MOVES: dict[str, tuple[str, dict[str, Any], list[Any]]] = {
 
 @pytest.mark.parametrize("move", MOVES)
 def test_signs_that_are_moved_stay_signs(move: str) -> None:
-    a = Artifact(3)
+    a = ArtifactBuilder(3)
     kind, attributes, constants = MOVES[move]
     moved = a.add(kind, a.sign("x"), *[a.constant(c) for c in constants], **attributes)
     hidden = a.binary_conv2d(moved, 33, 40, 2)
-    model = a.model((33, 5, 4), hidden, moved)
-    assert moved in signs_of(model)
+    model = a.artifact((33, 5, 4), hidden, moved)
+    assert moved in model.signs
     assert_equal(model, reals(a, 3, 33, 5, 4))
 
 
 def test_signs_that_are_concatenated() -> None:
-    a = Artifact(4)
+    a = ArtifactBuilder(4)
     first = a.sign("x")
     second = a.binary_conv2d(first, 33, 20, 3, pads=(1, 1, 1, 1))
     joined = a.add("Concat", second, first, axis=1)
-    assert_equal(a.model((33, 5, 4), a.binary_conv2d(joined, 53, 40, 2)), reals(a, 3, 33, 5, 4))
+    assert_equal(a.artifact((33, 5, 4), a.binary_conv2d(joined, 53, 40, 2)), reals(a, 3, 33, 5, 4))
 
 
 def test_channels_that_are_shuffled() -> None:
-    a = Artifact(5)
+    a = ArtifactBuilder(5)
     split = a.add("Reshape", a.sign("x"), a.constant(np.array([0, 2, 6, 5, 4])))
     swapped = a.add("Transpose", split, perm=[0, 2, 1, 3, 4])
     joined = a.add("Reshape", swapped, a.constant(np.array([0, 12, 5, 4])))
-    assert_equal(a.model((12, 5, 4), a.binary_conv2d(joined, 12, 9, 2)), reals(a, 2, 12, 5, 4))
+    assert_equal(a.artifact((12, 5, 4), a.binary_conv2d(joined, 12, 9, 2)), reals(a, 2, 12, 5, 4))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_a_computed_shape_that_does_not_flatten(batch: int) -> None:
-    a = Artifact(6)
+    a = ArtifactBuilder(6)
     size = a.add("Shape", "x", start=0, end=1)
     shape = a.add("Concat", size, a.constant(np.array([4, 6])), axis=0)
     assert_equal(
-        a.model((2, 3, 4), a.add("Reshape", a.sign("x"), shape)), reals(a, batch, 2, 3, 4)
+        a.artifact((2, 3, 4), a.add("Reshape", a.sign("x"), shape)), reals(a, batch, 2, 3, 4)
     )
 
 
 def test_a_threshold_on_sums_that_numpy_made() -> None:
-    a = Artifact(7)
+    a = ArtifactBuilder(7)
     signs = a.sign("x")
     both = a.add("Add", a.binary_linear(signs, 20, 30), a.binary_linear(signs, 20, 30))
-    assert_equal(a.model((20,), a.threshold(both, a.rng.integers(-9, 9, 30))), reals(a, 4, 20))
+    assert_equal(a.artifact((20,), a.threshold(both, a.rng.integers(-9, 9, 30))), reals(a, 4, 20))
 
 
 def test_nodes_of_one_name() -> None:
-    a = Artifact(8)
-    model = a.model((20,), a.threshold(a.binary_linear(a.sign("x"), 20, 30), [0] * 30))
-    for node in model.graph.node:
+    a = ArtifactBuilder(8)
+    model = a.artifact((20,), a.threshold(a.binary_linear(a.sign("x"), 20, 30), [0] * 30))
+    for node in model.model.graph.node:
         node.name = "layer"
     assert_equal(model, reals(a, 4, 20))
 
 
-def refused(model: onnx.ModelProto, message: str) -> None:
+def refused(model: Artifact, message: str) -> None:
     with pytest.raises((ArtifactError, UnsupportedError), match=message):
         Model(model)
 
 
 def test_weights_for_other_inputs() -> None:
-    a = Artifact(9)
+    a = ArtifactBuilder(9)
     refused(
-        a.model((2, 5, 5), a.binary_conv2d(a.sign("x"), 640, 8)), "for its 2 inputs, got .* 640"
+        a.artifact((2, 5, 5), a.binary_conv2d(a.sign("x"), 640, 8)), "for its 2 inputs, got .* 640"
     )
-    b = Artifact(9)
-    refused(b.model((20,), b.binary_linear(b.sign("x"), 30, 8)), "for its 20 inputs, got .* 30")
-    c = Artifact(9)
+    b = ArtifactBuilder(9)
+    refused(b.artifact((20,), b.binary_linear(b.sign("x"), 30, 8)), "for its 20 inputs, got .* 30")
+    c = ArtifactBuilder(9)
     weight = c.constant(np.zeros((8, 64, 3, 3), np.float32))
-    refused(c.model((2, 5, 5), c.add("Conv", "x", weight)), "for its 2 inputs, got .* 64")
-    d = Artifact(9)
-    refused(d.model((2, 5, 5), d.gemm(d.add("Flatten", "x"), 20, 3)), "Gemm|inputs")
+    refused(c.artifact((2, 5, 5), c.add("Conv", "x", weight)), "for its 2 inputs, got .* 64")
+    d = ArtifactBuilder(9)
+    refused(d.artifact((2, 5, 5), d.gemm(d.add("Flatten", "x"), 20, 3)), "Gemm|inputs")
 
 
 @pytest.mark.parametrize("count", [2, 65])
 def test_thresholds_for_other_channels(count: int) -> None:
-    a = Artifact(10)
+    a = ArtifactBuilder(10)
     out = a.threshold(a.binary_linear(a.sign("x"), 20, 64), [0] * count)
-    refused(a.model((20,), out), f"a threshold for each of 64 channels, got {count}")
-    b = Artifact(10)
+    refused(a.artifact((20,), out), f"a threshold for each of 64 channels, got {count}")
+    b = ArtifactBuilder(10)
     weight = b.constant(pack_weight(b.signs(64, 1, 1, 20)))
     operands = [b.sign("x"), weight, b.constant(np.zeros(count, np.int32))]
     window = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], "group": 1}
     out = b.add("bnnkit.BinaryConv2dThreshold", *operands, weight_shape=[64, 1, 1, 20], **window)
-    refused(b.model((20, 2, 2), out), f"a threshold for each of 64 channels, got {count}")
+    refused(b.artifact((20, 2, 2), out), f"a threshold for each of 64 channels, got {count}")
 
 
 @pytest.mark.parametrize("source", ["reals", "signs"])
 def test_padding_by_a_rule(source: str) -> None:
-    a = Artifact(11)
+    a = ArtifactBuilder(11)
     x = "x" if source == "reals" else a.sign("x")
     pooled = a.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_UPPER")
-    refused(a.model((3, 5, 5), pooled), "expected explicit pads, got auto_pad SAME_UPPER")
+    refused(a.artifact((3, 5, 5), pooled), "expected explicit pads, got auto_pad SAME_UPPER")
 
 
 def test_signs_padded_with_zeros_by_themselves() -> None:
-    a = Artifact(12)
+    a = ArtifactBuilder(12)
     pads = a.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1]))
     padded = a.add("Pad", a.sign("x"), pads, a.constant(np.uint8(1)))
-    refused(a.model((3, 5, 5), a.binary_conv2d(padded, 3, 8)), r"Pad.*padded with 0 \(-1\) or 2")
+    refused(
+        a.artifact((3, 5, 5), a.binary_conv2d(padded, 3, 8)), r"Pad.*padded with 0 \(-1\) or 2"
+    )
 
 
 def test_an_operator_that_mixes_the_batch() -> None:
-    a = Artifact(13)
+    a = ArtifactBuilder(13)
     mixed = a.add("ReduceMean", "x", a.constant(np.array([0])))
-    refused(a.model((4,), mixed), "whose first axis is the batch")
+    refused(a.artifact((4,), mixed), "whose first axis is the batch")
 
 
 def test_an_old_opset(tmp_path: Path) -> None:
-    a = Artifact(14)
+    a = ArtifactBuilder(14)
     out = a.add("Softmax", "x")
-    model = a.model((4,), out, sizes={out: (4,)})
-    model.opset_import[0].version = 11
+    model = a.artifact((4,), out, sizes={out: (4,)})
+    model.model.opset_import[0].version = 11
     path = tmp_path / "old.onnx"
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(model.model.SerializeToString())
     with pytest.raises(ArtifactError, match="uses opset 11, expected 13 or newer"):
         load(path)
 
 
 def test_softmax_behind_which_numbers_only_move() -> None:
-    a = Artifact(15)
+    a = ArtifactBuilder(15)
     soft = a.add("Identity", a.add("Flatten", a.add("Softmax", a.gemm("x", 6, 4))))
     x = reals(a, 3, 6)
-    loaded = Model(a.model((6,), soft))
+    loaded = Model(a.artifact((6,), soft))
     np.testing.assert_array_equal(loaded.predict(x), loaded.run(x))
 
 
 def test_integer_scores_give_float32_probabilities() -> None:
-    a = Artifact(16)
-    probabilities = Model(a.model((20,), a.binary_linear(a.sign("x"), 20, 5))).predict(
+    a = ArtifactBuilder(16)
+    probabilities = Model(a.artifact((20,), a.binary_linear(a.sign("x"), 20, 5))).predict(
         reals(a, 3, 20)
     )
     assert probabilities.dtype == np.float32
@@ -202,19 +204,19 @@ def test_integer_scores_give_float32_probabilities() -> None:
 
 def test_an_output_that_is_also_read_is_not_overwritten() -> None:
     """A chain does not go on in place where somebody else needs what lies between."""
-    a = Artifact(17)
+    a = ArtifactBuilder(17)
     pooled = a.add("MaxPool", "x", kernel_shape=[1, 1])
     first = a.add("Relu", pooled)
     second = a.add("Mul", first, a.constant(np.float32(2)))
     x = reals(a, 2, 3, 4, 4)
-    model = a.model((3, 4, 4), first, second)
+    model = a.artifact((3, 4, 4), first, second)
     assert_equal(model, x)
 
 
 @pytest.mark.parametrize("shape", [(6, 40), (2, 3, 4, 5)])
 def test_signs_of_other_shapes_than_maps(shape: tuple[int, ...]) -> None:
     """As in a convolution along one axis, which comes as a map of one row."""
-    a = Artifact(4)
+    a = ArtifactBuilder(4)
     signs = a.sign("x")
     sizes = a.constant(np.array([0, 1, *shape]) if len(shape) == 2 else np.array([0, 6, 4, 5]))
     moved = a.add("Reshape", signs, sizes)
@@ -222,24 +224,24 @@ def test_signs_of_other_shapes_than_maps(shape: tuple[int, ...]) -> None:
     outs = [a.binary_conv2d(moved, channels, 9, 2), a.to_real(signs)]
     x = reals(a, 2, *shape)
     x.flat[:5] = [0.0, -0.0, 1.0, -1.0, 0.0]
-    assert_equal(a.model(shape, *outs), x)
+    assert_equal(a.artifact(shape, *outs), x)
 
 
 @pytest.mark.parametrize("kind", ["Softmax", "LogSoftmax"])
 def test_what_mixes_the_images_of_a_batch_is_refused(kind: str) -> None:
-    a = Artifact(5)
-    refused(a.model((3, 4), a.add(kind, "x", axis=0)), f"{kind}.*mixes the images")
+    a = ArtifactBuilder(5)
+    refused(a.artifact((3, 4), a.add(kind, "x", axis=0)), f"{kind}.*mixes the images")
 
 
 def test_images_in_another_order_are_refused() -> None:
-    a = Artifact(6)
+    a = ArtifactBuilder(6)
     cut = [a.constant(np.array([n])) for n in (-1, -9, 0, -1)]
-    refused(a.model((3, 4), a.add("Slice", "x", *cut)), "Slice.*mixes the images")
+    refused(a.artifact((3, 4), a.add("Slice", "x", *cut)), "Slice.*mixes the images")
 
 
 def test_a_slice_of_all_axes_keeps_the_images_where_they_are() -> None:
     """Its axes are left out: they are those from the batch on."""
-    a = Artifact(7)
+    a = ArtifactBuilder(7)
     starts, ends = a.constant(np.array([0, 2, 0])), a.constant(np.array([99, -9, 4]))
     out = a.add("Slice", "x", starts, ends, "", a.constant(np.array([1, -1, 2])))
-    assert_equal(a.model((3, 4), out), reals(a, 2, 3, 4))
+    assert_equal(a.artifact((3, 4), out), reals(a, 2, 3, 4))

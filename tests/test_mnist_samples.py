@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from artifacts import Array
 from rich.console import Console
 
 from bnnkit import data
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.sample import Sample
 from bnnkit.deployment.export_checkpoint import export_checkpoint
 from bnnkit.engines import open_engine
@@ -80,7 +80,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(trace, engines, images)
 
 
-def _engine(name: str, model: onnx.ModelProto, threads: int = 1) -> SamplingEngine:
+def _engine(name: str, model: Artifact, threads: int = 1) -> SamplingEngine:
     engine = open_engine(name, model, threads=threads)
     assert isinstance(engine, SamplingEngine)
     return engine

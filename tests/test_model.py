@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from artifacts import Array, Artifact, digits_like
+from artifacts import Array, ArtifactBuilder, digits_like
 
 import bnnkit.runtime
-from bnnkit.artifact.reference import Reference, signs_of
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.runtime import EnsembleConfig, Model, load
 
 
 def test_signs_and_scores_are_the_references(tmp_path: Path) -> None:
     model, images = digits_like()
-    onnx.save(model, tmp_path / "model.onnx")
+    onnx.save(model.model, tmp_path / "model.onnx")
     loaded, reference = load(tmp_path / "model.onnx"), Reference(model)
     np.testing.assert_allclose(loaded.run(images), reference.run(images)[0], atol=1e-4)
     want, got = reference.trace(images), loaded.trace(images)
@@ -29,9 +30,9 @@ def test_signs_and_scores_are_the_references(tmp_path: Path) -> None:
 def test_every_sign_that_reaches_memory_is_traced() -> None:
     """Padding costs nothing, and signs before a 2x2 maximum are not kept."""
     model, images = digits_like()
-    kinds = {node.output[0]: node.op_type for node in model.graph.node}
-    pooled = next(node.input[0] for node in model.graph.node if node.op_type == "MaxPool")
-    want = {name for name in signs_of(model) if kinds[name] != "Pad"} - {pooled}
+    kinds = {node.output[0]: node.op_type for node in model.model.graph.node}
+    pooled = next(node.input[0] for node in model.model.graph.node if node.op_type == "MaxPool")
+    want = {name for name in model.signs if kinds[name] != "Pad"} - {pooled}
     assert set(Model(model).trace(images)) == want
 
 
@@ -61,14 +62,14 @@ def test_concurrent_callers_do_not_disturb_each_other() -> None:
 
 
 def _scores_in_child(model: bytes, images: Array) -> Array:
-    return np.asarray(Model(onnx.load_from_string(model)).run(images, threads=2))
+    return np.asarray(Model(Artifact(onnx.load_from_string(model))).run(images, threads=2))
 
 
 def test_a_forked_child_can_use_threads_again() -> None:
     model, images = digits_like()
     want = Model(model).run(images, threads=2)
     with get_context("fork").Pool(1) as pool:
-        result = pool.apply_async(_scores_in_child, (model.SerializeToString(), images))
+        result = pool.apply_async(_scores_in_child, (model.model.SerializeToString(), images))
         np.testing.assert_array_equal(result.get(timeout=60), want)
 
 
@@ -98,8 +99,8 @@ def test_probabilities_are_the_softmax() -> None:
 
 @pytest.mark.parametrize("last", ["Softmax", "LogSoftmax"])
 def test_a_network_that_ends_in_probabilities(last: str) -> None:
-    a = Artifact(1)
-    model = a.model((6,), a.add(last, a.gemm("x", 6, 4)))
+    a = ArtifactBuilder(1)
+    model = a.artifact((6,), a.add(last, a.gemm("x", 6, 4)))
     x = a.rng.standard_normal((3, 6)).astype(np.float32)
     loaded = Model(model)
     want = loaded.run(x) if last == "Softmax" else np.exp(loaded.run(x))
@@ -107,8 +108,8 @@ def test_a_network_that_ends_in_probabilities(last: str) -> None:
 
 
 def test_several_outputs_are_a_tuple() -> None:
-    a = Artifact(2)
-    model = a.model((6,), a.sign("x"), a.gemm("x", 6, 4))
+    a = ArtifactBuilder(2)
+    model = a.artifact((6,), a.sign("x"), a.gemm("x", 6, 4))
     signs, scores = Model(model).run(np.ones((2, 6), np.float32))
     assert signs.dtype == np.uint8
     assert scores.shape == (2, 4)
@@ -116,7 +117,7 @@ def test_several_outputs_are_a_tuple() -> None:
 
 def test_rarer_operators() -> None:
     """Dropout does nothing, Gather and Squeeze move, DequantizeLinear scales other codes."""
-    a = Artifact(3)
+    a = ArtifactBuilder(3)
     dropped = a.add("Dropout", "x")
     squeezed = a.add(
         "Squeeze",
@@ -126,7 +127,7 @@ def test_rarer_operators() -> None:
     codes = a.add("Cast", a.add("Abs", "x"), to=2)
     real = a.add("DequantizeLinear", codes, a.constant(np.float32(0.5)), a.constant(np.uint8(3)))
     x = np.array([[[1, -4], [7, 2]]], np.float32)
-    got, scaled = Model(a.model((2, 2), squeezed, real)).run(x)
+    got, scaled = Model(a.artifact((2, 2), squeezed, real)).run(x)
     np.testing.assert_array_equal(got, [[7, 2]])
     np.testing.assert_array_equal(scaled, [[[-1, 0.5], [2, -0.5]]])
 
@@ -154,8 +155,8 @@ def test_wrong_input_is_named(images: Any, message: str) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_named(bad: float) -> None:
-    a = Artifact(4)
-    loaded = Model(a.model((6,), a.gemm("x", 6, 4)))
+    a = ArtifactBuilder(4)
+    loaded = Model(a.artifact((6,), a.gemm("x", 6, 4)))
     x = np.zeros((2, 6), np.float32)
     x[1, 3] = bad
     with pytest.raises(UsageError, match=r"expected finite numbers, got (nan|inf) .*\[1, 3\]"):
@@ -176,15 +177,15 @@ def test_a_deterministic_file_has_no_samples() -> None:
 
 
 def test_an_unknown_operator_is_named_with_its_node() -> None:
-    a = Artifact(5)
-    model = a.model((6,), a.add("Einsum", "x", equation="ni->ni"))
+    a = ArtifactBuilder(5)
+    model = a.artifact((6,), a.add("Einsum", "x", equation="ni->ni"))
     with pytest.raises(UnsupportedError, match="node 'Einsum0' is a Einsum"):
         Model(model)
 
 
 def test_a_kernel_larger_than_its_input_is_named() -> None:
-    a = Artifact(6)
-    model = a.model((3, 4, 4), a.binary_conv2d(a.sign("x"), 3, 8, 5))
+    a = ArtifactBuilder(6)
+    model = a.artifact((3, 4, 4), a.binary_conv2d(a.sign("x"), 3, 8, 5))
     with pytest.raises(UnsupportedError, match=r"BinaryConv2dThreshold1.*larger than its input"):
         Model(model)
 

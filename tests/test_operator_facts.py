@@ -4,13 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from artifacts import Artifact
+from artifacts import ArtifactBuilder
 
-from bnnkit.artifact.graph import from_model
 from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.facts import FACTS, MONOTONE, MOVES_SIGNS, with_result
 from bnnkit.artifact.operators.functions import function
-from bnnkit.artifact.reference import signs_of
 from bnnkit.artifact.rounding import signs_that_engines_may_round
 from bnnkit.artifact.standard import OPERATORS as STANDARD
 from bnnkit.artifact.standard.elementwise import ELEMENTWISE
@@ -87,33 +85,33 @@ def test_signs_behind_exact_operators_may_not_be_rounded(
     kind: str, constants: list[float]
 ) -> None:
     """Else verify would excuse a wrong sign."""
-    a = Artifact()
+    a = ArtifactBuilder()
     value = a.add(kind, "x", *(a.constant(np.float32(number)) for number in constants))
     signs = a.sign(a.add("Cast", value, to=1))
-    assert signs_that_engines_may_round(a.model((2, 8, 8), signs)) == {}
+    assert signs_that_engines_may_round(a.artifact((2, 8, 8), signs)) == {}
 
 
 @pytest.mark.parametrize("kind", sorted(with_result("approximate", "summed") & STANDARD.keys()))
 def test_signs_behind_other_operators_may_be_rounded(kind: str) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     value = a.add(kind, "x")
     signs = a.sign(value)
-    assert signs_that_engines_may_round(a.model((2, 8, 8), signs)) == {signs: value}
+    assert signs_that_engines_may_round(a.artifact((2, 8, 8), signs)) == {signs: value}
 
 
 def test_signs_behind_an_operator_without_a_fact_may_be_rounded() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     value = a.add("Unheard", "x")
     signs = a.sign(value)
-    assert signs_that_engines_may_round(a.model((2, 8, 8), signs)) == {signs: value}
+    assert signs_that_engines_may_round(a.artifact((2, 8, 8), signs)) == {signs: value}
 
 
 @pytest.mark.parametrize("kind", sorted(MOVES_SIGNS))
 def test_moved_signs_are_signs(kind: str) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
     moved = a.add(kind, signs)
-    assert signs_of(a.model((2, 8, 8), moved)) == [signs, moved]
+    assert a.artifact((2, 8, 8), moved).signs == (signs, moved)
 
 
 POOLS: list[tuple[bool, dict[str, Any], int]] = [
@@ -132,11 +130,11 @@ POOLS: list[tuple[bool, dict[str, Any], int]] = [
 def test_the_runtime_and_verify_agree_on_which_pools_are_fused(
     is_fused: bool, attributes: dict[str, Any], groups: int
 ) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.binary_conv2d(a.sign("x"), 4, 8, groups=groups)
     pooled = a.add("MaxPool", signs, **attributes)
-    model = a.model((4, 9, 9), pooled)
-    graph = from_model(model)
+    model = a.artifact((4, 9, 9), pooled)
+    graph = model.graph
     assert [is_fused_pool(graph, node) for node in graph.nodes] == [False, False, is_fused]
     targets = {step.target for step in lower(graph).steps}
     assert (signs not in targets) == is_fused
@@ -146,20 +144,20 @@ def test_the_runtime_and_verify_agree_on_which_pools_are_fused(
 
 
 def test_a_pool_of_signs_that_something_else_reads_is_not_fused() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.binary_conv2d(a.sign("x"), 2, 3)
     pooled = a.add("MaxPool", signs, kernel_shape=[2, 2], strides=[2, 2])
-    both = a.model((2, 8, 8), pooled, signs)
-    graph = from_model(both)
+    both = a.artifact((2, 8, 8), pooled, signs)
+    graph = both.graph
     assert not any(is_fused_pool(graph, node) for node in graph.nodes)
     assert signs in signs_in_memory(both)
 
 
 def test_a_pool_that_only_the_deterministic_pass_fuses_need_not_be_traced() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     sums = a.binary_conv2d(a.sign("x"), 2, 3, thresholds=False)
     signs = a.noisy_sum(sums, 3, 2)
     pooled = a.add("MaxPool", signs, kernel_shape=[2, 2], strides=[2, 2])
-    model = a.model((2, 8, 8), pooled)
+    model = a.artifact((2, 8, 8), pooled)
     assert signs not in signs_in_memory(model)
     assert pooled in signs_in_memory(model)

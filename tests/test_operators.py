@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from artifacts import Array, Artifact
+from artifacts import Array, ArtifactBuilder
 
 from bnnkit.artifact.bits import pack_weight
-from bnnkit.artifact.graph import from_model
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.standard import OPERATORS
 from bnnkit.runtime import Model
@@ -28,8 +27,8 @@ def onnxruntime(model: Any, x: Array) -> list[Array]:
     return list(session.run(None, {"x": x}))
 
 
-def assert_close(a: Artifact, x: Array, *outputs: str, exact: bool = False) -> None:
-    model = a.model(x.shape[1:], *outputs)
+def assert_close(a: ArtifactBuilder, x: Array, *outputs: str, exact: bool = False) -> None:
+    model = a.artifact(x.shape[1:], *outputs)
     want, got = onnxruntime(model, x), Model(model).run(x)
     got = got if isinstance(got, tuple) else (got,)
     for w, g in zip(want, got, strict=True):
@@ -40,7 +39,7 @@ def assert_close(a: Artifact, x: Array, *outputs: str, exact: bool = False) -> N
             np.testing.assert_allclose(g, w, atol=TOLERANCE, rtol=TOLERANCE)
 
 
-def numbers(a: Artifact, *shape: int) -> Array:
+def numbers(a: ArtifactBuilder, *shape: int) -> Array:
     x: Array = a.rng.standard_normal((3, *shape)).astype(np.float32)
     return x
 
@@ -116,7 +115,7 @@ def test_elementwise_operators_give_the_same_bits(
     kind: str, attributes: dict[str, Any], constants: list[Any], place: str
 ) -> None:
     """The network's input goes through NumPy, maps inside the network through the chain kernel."""
-    a = Artifact(1)
+    a = ArtifactBuilder(1)
     source = "x" if place == "input" else a.add("MaxPool", "x", kernel_shape=[1, 1])
     out = a.add(kind, source, *[a.constant(c) for c in constants], **attributes)
     assert_close(a, numbers(a, *MAP), out, exact=True)
@@ -139,42 +138,42 @@ CHAINED: list[tuple[str, dict[str, Any], list[Any]]] = [
 def test_elementwise_operators_have_a_kernel(
     kind: str, attributes: dict[str, Any], constants: list[Any]
 ) -> None:
-    a = Artifact(1)
+    a = ArtifactBuilder(1)
     source = a.add("MaxPool", "x", kernel_shape=[1, 1])
     out = a.add(kind, source, *[a.constant(c) for c in constants], **attributes)
-    steps = Plan(from_model(a.model(MAP, out))).steps
+    steps = Plan(a.artifact(MAP, out).graph).steps
     assert [type(step).__name__ for step in steps] == ["Operator", "Chain"]
 
 
 @pytest.mark.parametrize("kind", ["Add", "Sub", "Mul"])
 @pytest.mark.parametrize("swapped", [False, True])
 def test_two_maps_have_a_kernel(kind: str, swapped: bool) -> None:
-    a = Artifact(1)
+    a = ArtifactBuilder(1)
     first = a.add("MaxPool", "x", kernel_shape=[1, 1])
     second = a.add("AveragePool", "x", kernel_shape=[1, 1])
     pair = (second, first) if swapped else (first, second)
     out = a.add(kind, *pair)
     scaled = a.add("Mul", out, a.constant(CHANNELS))
     assert_close(a, numbers(a, *MAP), scaled, exact=True)
-    steps = Plan(from_model(a.model(MAP, scaled))).steps
+    steps = Plan(a.artifact(MAP, scaled).graph).steps
     assert [type(step).__name__ for step in steps] == ["Operator", "Operator", "Chain"]
 
 
 @pytest.mark.parametrize(("kind", "attributes", "constants"), INEXACT)
 def test_operators_agree(kind: str, attributes: dict[str, Any], constants: list[Any]) -> None:
-    a = Artifact(2)
+    a = ArtifactBuilder(2)
     out = a.add(kind, "x", *[a.constant(c) for c in constants], **attributes)
     assert_close(a, numbers(a, *MAP), out)
 
 
 def test_square_root_and_logarithm() -> None:
-    a = Artifact(3)
+    a = ArtifactBuilder(3)
     outs = [a.add("Sqrt", "x"), a.add("Log", "x")]
     assert_close(a, np.abs(numbers(a, *MAP)) + 0.1, *outs)
 
 
 def test_constants_first_and_concatenation() -> None:
-    a = Artifact(4)
+    a = ArtifactBuilder(4)
     less = a.add("Sub", a.constant(np.float32(1)), "x")
     assert_close(a, numbers(a, *MAP), a.add("Concat", less, "x", axis=1), exact=True)
 
@@ -186,7 +185,7 @@ def test_constants_first_and_concatenation() -> None:
 @pytest.mark.parametrize("place", ["input", "behind a map"])
 def test_pools(kind: str, pads: list[int], ceil: int, include: int, place: str) -> None:
     """The network's input goes through NumPy, maps inside the network mostly through kernels."""
-    a = Artifact(5)
+    a = ArtifactBuilder(5)
     source = "x" if place == "input" else a.add("Relu", "x")
     extra = {"count_include_pad": include} if kind == "AveragePool" else {}
     if kind == "AveragePool" and include and ceil:
@@ -198,7 +197,7 @@ def test_pools(kind: str, pads: list[int], ceil: int, include: int, place: str) 
 
 @pytest.mark.parametrize("channels", [1, 5, 16, 33])
 def test_kernels_that_pool_and_join(channels: int) -> None:
-    a = Artifact(channels)
+    a = ArtifactBuilder(channels)
     source = a.add("Relu", "x")
     wide = a.add("MaxPool", source, kernel_shape=[2, 3], strides=[2, 1], dilations=[1, 2])
     outs = [
@@ -210,7 +209,7 @@ def test_kernels_that_pool_and_join(channels: int) -> None:
     ]
     shape = (channels, 6, 7)
     assert_close(a, numbers(a, *shape), *outs)
-    kinds = {type(step).__name__ for step in Plan(from_model(a.model(shape, *outs))).steps}
+    kinds = {type(step).__name__ for step in Plan(a.artifact(shape, *outs).graph).steps}
     assert kinds == {"Operator", "PoolReals", "PlaceReals", "Chain"}
 
 
@@ -218,7 +217,7 @@ def test_kernels_that_pool_and_join(channels: int) -> None:
 @pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 2, 0, 1]])
 @pytest.mark.parametrize("outputs", [6, 48])
 def test_convolution(groups: int, pads: list[int], outputs: int) -> None:
-    a = Artifact(6)
+    a = ArtifactBuilder(6)
     weight = a.constant(a.rng.standard_normal((outputs, 6 // groups, 3, 2)).astype(np.float32))
     bias = a.constant(a.rng.standard_normal(outputs).astype(np.float32))
     options = {"strides": [2, 1], "dilations": [1, 2], "group": groups, "pads": pads}
@@ -231,7 +230,7 @@ def test_convolution(groups: int, pads: list[int], outputs: int) -> None:
 )
 @pytest.mark.parametrize("outputs", [1, 10, 65])
 def test_gemm(attributes: dict[str, Any], outputs: int) -> None:
-    a = Artifact(7)
+    a = ArtifactBuilder(7)
     shape = (outputs, 20) if attributes.get("transB") else (20, outputs)
     weight = a.constant(a.rng.standard_normal(shape).astype(np.float32))
     bias = a.constant(a.rng.standard_normal(outputs).astype(np.float32))
@@ -243,7 +242,7 @@ def test_gemm(attributes: dict[str, Any], outputs: int) -> None:
 
 
 def test_products_of_more_dimensions() -> None:
-    a = Artifact(8)
+    a = ArtifactBuilder(8)
     weight = a.constant(a.rng.standard_normal((7, 4)).astype(np.float32))
     outs = [
         a.add("MatMul", "x", weight),
@@ -252,12 +251,12 @@ def test_products_of_more_dimensions() -> None:
     assert_close(a, numbers(a, *MAP), *outs)
 
 
-def axes_of(a: Artifact) -> str:
+def axes_of(a: ArtifactBuilder) -> str:
     return a.constant(np.array([1]))
 
 
 def test_shapes_that_depend_on_the_batch() -> None:
-    a = Artifact(9)
+    a = ArtifactBuilder(9)
     shape = a.add("Shape", "x", start=0, end=1)
     target = a.add("Concat", shape, a.constant(np.array([-1])), axis=0)
     flat = a.add("Reshape", a.add("Relu", "x"), target)
@@ -266,7 +265,7 @@ def test_shapes_that_depend_on_the_batch() -> None:
 
 def test_a_residual_chain_gives_the_same_bits() -> None:
     """int32 sum -> float -> scale -> add -> skip -> sign, each rounded once, in this order."""
-    a = Artifact(10)
+    a = ArtifactBuilder(10)
     sums = a.binary_conv2d(a.sign("x"), 5, 5, pads=(1, 1, 1, 1), thresholds=False)
     scaled = a.add(
         "Mul",
@@ -278,7 +277,7 @@ def test_a_residual_chain_gives_the_same_bits() -> None:
     )
     skip = a.add("Add", shifted, "x")
     x = numbers(a, *MAP)
-    model = a.model(MAP, skip, a.sign(skip))
+    model = a.artifact(MAP, skip, a.sign(skip))
     real, signs = Model(model).run(x)
     np.testing.assert_array_equal(signs, np.where(real < 0, 0, 2))
     want = Reference(model).run(x)
@@ -293,7 +292,7 @@ def test_a_residual_chain_gives_the_same_bits() -> None:
 def test_binary_weights_with_real_inputs(
     inputs: int, outputs: int, groups: int, pads: list[int]
 ) -> None:
-    binary, plain = Artifact(11), Artifact(11)
+    binary, plain = ArtifactBuilder(11), ArtifactBuilder(11)
     signs = binary.signs(outputs, 3, 2, inputs)
     packed = binary.constant(pack_weight(signs))
     weight = binary.add("bnnkit.BinaryWeight", packed, weight_shape=signs.shape)
@@ -304,27 +303,30 @@ def test_binary_weights_with_real_inputs(
     want = plain.add("Conv", "x", oihw, plain.constant(bias), **options)
     shape = (inputs * groups, 9, 8)
     x = numbers(binary, *shape)
-    got = Model(binary.model(shape, out)).run(x)
+    got = Model(binary.artifact(shape, out)).run(x)
     np.testing.assert_allclose(
-        got, onnxruntime(plain.model(shape, want), x)[0], atol=TOLERANCE * inputs, rtol=TOLERANCE
+        got,
+        onnxruntime(plain.artifact(shape, want), x)[0],
+        atol=TOLERANCE * inputs,
+        rtol=TOLERANCE,
     )
 
 
 @pytest.mark.parametrize("features", [1, 8, 65, 200])
 def test_dense_binary_weights_with_real_inputs(features: int) -> None:
-    a = Artifact(12)
+    a = ArtifactBuilder(12)
     signs = a.signs(33, features)
     packed = a.constant(pack_weight(signs))
     weight = a.add("bnnkit.BinaryWeight", packed, weight_shape=signs.shape)
     bias = a.constant(np.ones(33, np.float32))
     x = numbers(a, features)
-    got = Model(a.model((features,), a.add("Gemm", "x", weight, bias, transB=1))).run(x)
+    got = Model(a.artifact((features,), a.add("Gemm", "x", weight, bias, transB=1))).run(x)
     np.testing.assert_allclose(got, x @ signs.T.astype(np.float32) + 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("place", ["input", "behind a map"])
 def test_signs_and_choices(place: str) -> None:
-    a = Artifact(1)
+    a = ArtifactBuilder(1)
     source = "x" if place == "input" else a.add("MaxPool", "x", kernel_shape=[1, 1])
     negative = a.add("Cast", a.add("Neg", a.add("Sign", source)), to=1)
     condition = a.add("Cast", source, to=9)
@@ -340,7 +342,7 @@ COMPARISONS = ["Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"]
 
 @pytest.mark.parametrize("kind", COMPARISONS)
 def test_comparisons_and_logic(kind: str) -> None:
-    a = Artifact(2)
+    a = ArtifactBuilder(2)
     truth = a.add(kind, "x", a.constant(np.float32(0)))
     other = a.add("Cast", "x", to=9)
     outs = [truth, a.add("And", truth, other), a.add("Or", truth, other), a.add("Not", truth)]

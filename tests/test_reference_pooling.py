@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 
 Array = NDArray[Any]
@@ -44,7 +45,7 @@ def test_maxima_are_those_of_onnx(attributes: dict[str, Any], dtype: type) -> No
     model = pooled(x, attributes)
     with np.errstate(invalid="ignore"):  # ONNX's reference pads integers with NaN
         expected: Any = ReferenceEvaluator(model).run(None, {"x": x})
-        (found,) = Reference(model).run(x)
+        (found,) = Reference(Artifact(model)).run(x)
     assert found.dtype == expected[0].dtype
     np.testing.assert_array_equal(found, expected[0])
 
@@ -55,4 +56,4 @@ def test_maps_of_one_axis_and_places_of_maxima() -> None:
         x = rng.standard_normal(shape).astype(np.float32)
         model = pooled(x, {"kernel_shape": [2] * (len(shape) - 2)}, outputs)
         expected: Any = ReferenceEvaluator(model).run(None, {"x": x})
-        np.testing.assert_array_equal(Reference(model).run(x)[0], expected[0])
+        np.testing.assert_array_equal(Reference(Artifact(model)).run(x)[0], expected[0])

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.layer_report import Layer
 from bnnkit.artifact.report import report
 from bnnkit.cli.report_table import summary
@@ -38,7 +39,7 @@ def test_a_chain() -> None:
     torch.manual_seed(0)
     images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
     artifact = from_torch(chain(), images, mode="deterministic")
-    size = len(artifact.SerializeToString())
+    size = len(artifact.model.SerializeToString())
     result = report(artifact, size)
     assert result.layers == (
         Layer(
@@ -61,7 +62,7 @@ def test_a_chain() -> None:
     ]
     assert result.macs == {"binary": 9216 + 320, "integer": 1152, "float": 15}
     assert result.stored_bytes == {"binary": 176, "integer": 145, "float": 72}
-    constants = sum(onnx.numpy_helper.to_array(t).nbytes for t in artifact.graph.initializer)
+    constants = sum(onnx.numpy_helper.to_array(t).nbytes for t in artifact.model.graph.initializer)
     assert result.ideal_bytes == constants == result.other_bytes + 176 + 145 + 72
     assert result.file_bytes == size
     assert result.is_near_ideal_size
@@ -72,7 +73,7 @@ def test_a_stochastic_chain_with_draws_of_its_weights() -> None:
     torch.manual_seed(0)
     images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
     artifact = from_torch(chain(), images, weight_draws=3)
-    result = report(artifact, len(artifact.SerializeToString()))
+    result = report(artifact, len(artifact.model.SerializeToString()))
     assert [(layer.kind, layer.stored_bytes, layer.ideal_bytes) for layer in result.layers] == [
         ("integer", 145, 145),
         ("binary", 4 * 72, 4 * 72),
@@ -118,7 +119,7 @@ def layers_of(body: str) -> list[tuple[str, str, str]]:
     )
     for node in model.graph.node:
         node.name = node.op_type
-    return [(layer.name, layer.kind, layer.reason) for layer in report(model, 1).layers]
+    return [(layer.name, layer.kind, layer.reason) for layer in report(Artifact(model), 1).layers]
 
 
 UNPACK = "u = bnnkit.BinaryWeight <weight_shape = [8, 1, 1, 8]> (b)"
@@ -180,7 +181,7 @@ def test_why_a_sign_is_no_threshold(body: str, reason: str) -> None:
     for node in model.graph.node:
         node.name = node.op_type
     ((name, is_threshold, found),) = [
-        (sign.name, sign.is_threshold, sign.reason) for sign in report(model, 1).signs
+        (sign.name, sign.is_threshold, sign.reason) for sign in report(Artifact(model), 1).signs
     ]
     assert (name, is_threshold, found) == ("a", False, reason)
 
@@ -194,7 +195,7 @@ def test_transposed_layers_and_products() -> None:
           z = Gemm <transA = 1> (t, v)
         }"""
     )
-    assert [layer.macs for layer in report(model, 1).layers] == [100 * 18, 3 * 6]
+    assert [layer.macs for layer in report(Artifact(model), 1).layers] == [100 * 18, 3 * 6]
 
 
 def test_shared_constants_are_counted_once() -> None:
@@ -205,7 +206,7 @@ def test_shared_constants_are_counted_once() -> None:
           y = MatMul (a, w)
         }"""
     )
-    result = report(model, 99)
+    result = report(Artifact(model), 99)
     assert [layer.stored_bytes for layer in result.layers] == [16, 0]
     assert result.ideal_bytes == 16
 
@@ -218,7 +219,7 @@ def test_shapes_that_the_file_lacks_are_inferred() -> None:
           y = Relu (a)
         }"""
     )
-    assert [layer.macs for layer in report(model, 99).layers] == [4]
+    assert [layer.macs for layer in report(Artifact(model), 99).layers] == [4]
 
 
 def test_unknown_shapes_are_unknown_operations() -> None:
@@ -231,7 +232,7 @@ def test_unknown_shapes_are_unknown_operations() -> None:
           b = MatMul (a, a)
         }"""
     )
-    result = report(model, 99)
+    result = report(Artifact(model), 99)
     assert [layer.macs for layer in result.layers] == [4, None, None]
     assert result.macs["float"] == 4
     assert "unknown for 2 of 3 layers" in summary(result)[0]

@@ -4,11 +4,11 @@ import importlib.util
 import sys
 
 import numpy as np
-import onnx
 import pytest
-from artifacts import Array, Artifact, digits_like
+from artifacts import Array, ArtifactBuilder, digits_like
 from onnx import TensorProto
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import pack_weight
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.bench.benchmark import benchmark
@@ -38,19 +38,19 @@ def rival(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def _complete(model: onnx.ModelProto) -> onnx.ModelProto:
-    model.functions.extend(function(name) for name in names())
+def _complete(model: Artifact) -> Artifact:
+    model.model.functions.extend(function(name) for name in names())
     return model
 
 
-def _digits() -> tuple[onnx.ModelProto, Array]:
+def _digits() -> tuple[Artifact, Array]:
     model, images = digits_like()
     return _complete(model), images
 
 
-def _wide() -> tuple[onnx.ModelProto, Array]:
+def _wide() -> tuple[Artifact, Array]:
     """Padding with +1 and with 0, pooling, dense layers of whole blocks: all fast forms."""
-    a = Artifact(1)
+    a = ArtifactBuilder(1)
     first_sums = a.integer_conv2d("x", 1, 32)
     signs = a.threshold(first_sums, a.rng.integers(-9000, 9000, (32, 1, 1)))
     one = a.binary_conv2d(a.pad_with_ones(signs, 1, 1, 1, 1), 32, 64)
@@ -62,13 +62,13 @@ def _wide() -> tuple[onnx.ModelProto, Array]:
     second = a.threshold(a.binary_linear(first, 128, 24), a.rng.integers(-20, 20, 24))
     scores = a.gemm(a.to_real(second), 24, 10)
     images = a.rng.integers(0, 256, (9, 1, 8, 8)).astype(np.uint8)
-    model = a.model((1, 8, 8), scores, dtype=TensorProto.UINT8, sizes={scores: (10,)})
+    model = a.artifact((1, 8, 8), scores, dtype=TensorProto.UINT8, sizes={scores: (10,)})
     return _complete(model), images
 
 
-def _residual() -> tuple[onnx.ModelProto, Array]:
+def _residual() -> tuple[Artifact, Array]:
     """Sums that meet real numbers, groups, stride and dilation."""
-    a = Artifact(2)
+    a = ArtifactBuilder(2)
     signs = a.pad_with_ones(a.sign("x"), 1, 1, 1, 1)
     sums = a.binary_conv2d(signs, 16, 16, thresholds=False)
     total = a.add("Add", a.add("Cast", sums, to=TensorProto.FLOAT), "x")
@@ -81,12 +81,12 @@ def _residual() -> tuple[onnx.ModelProto, Array]:
     images = a.rng.standard_normal((4, 16, 7, 7)).astype(np.float32)
     images[0, :, 0] = 0
     images[1, :, 0] = -0.0
-    return _complete(a.model((16, 7, 7), scores, sizes={scores: (4,)})), images
+    return _complete(a.artifact((16, 7, 7), scores, sizes={scores: (4,)})), images
 
 
-def _extreme_thresholds() -> tuple[onnx.ModelProto, Array]:
+def _extreme_thresholds() -> tuple[Artifact, Array]:
     """Thresholds that are always or never reached, and ties."""
-    a = Artifact(3)
+    a = ArtifactBuilder(3)
     weight = a.signs(8, 1, 1, 8)
     operands = [a.sign("x"), a.constant(pack_weight(weight))]
     operands.append(a.constant(np.array([-8, 9, 0, 8, -7, 1, 2, -2], np.int32)))
@@ -94,7 +94,7 @@ def _extreme_thresholds() -> tuple[onnx.ModelProto, Array]:
     out = a.add("bnnkit.BinaryConv2dThreshold", *operands, weight_shape=weight.shape, **window)
     scores = a.gemm(a.to_real(a.add("Flatten", out)), 8 * 9, 3)
     images = a.rng.choice(np.array([-1, 1], np.float32), (32, 8, 3, 3))
-    return _complete(a.model((8, 3, 3), scores, sizes={scores: (3,)})), images
+    return _complete(a.artifact((8, 3, 3), scores, sizes={scores: (3,)})), images
 
 
 NETWORKS = {

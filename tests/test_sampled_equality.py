@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from artifacts import Array, noisy_digits_like, noisy_real_like
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.artifact.sample import Sample
@@ -34,7 +34,7 @@ PIECES = (slice(40, 64), slice(0, 1), slice(33, 40), slice(1, 33))
 class Engines:
     """Every engine that draws samples, on one network."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: Artifact) -> None:
         self.reference = _sampling_engine("reference", model)
         self.others = {
             "onnxruntime": _sampling_engine("onnxruntime", model),
@@ -43,7 +43,7 @@ class Engines:
         }
 
 
-def _sampling_engine(name: str, model: onnx.ModelProto, threads: int = 1) -> SamplingEngine:
+def _sampling_engine(name: str, model: Artifact, threads: int = 1) -> SamplingEngine:
     engine = open_engine(name, model, threads=threads)
     assert isinstance(engine, SamplingEngine)
     return engine
@@ -51,9 +51,9 @@ def _sampling_engine(name: str, model: onnx.ModelProto, threads: int = 1) -> Sam
 
 @pytest.fixture(scope="module", params=[noisy_digits_like, noisy_real_like])
 def network(request: pytest.FixtureRequest) -> tuple[Engines, Array]:
-    build: Callable[[], tuple[onnx.ModelProto, Array]] = request.param
+    build: Callable[[], tuple[Artifact, Array]] = request.param
     model, images = build()
-    model.functions.extend(function(name) for name in names())
+    model.model.functions.extend(function(name) for name in names())
     return Engines(model), images
 
 

@@ -30,8 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stochastic model, its inputs as an array, and as a labelled set."""
     path = tmp_path_factory.mktemp("noisy")
     model, images = noisy_digits_like()
-    model.functions.extend(function(name) for name in names())
-    onnx.save(model, path / "m.onnx")
+    model.model.functions.extend(function(name) for name in names())
+    onnx.save(model.model, path / "m.onnx")
     np.save(path / "x.npy", images)
     labels = Model(model).predict(images, samples=20).argmax(axis=1)
     np.savez(path / "set.npz", x=images, y=np.where(np.arange(64) % 5, labels, 9 - labels))

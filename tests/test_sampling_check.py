@@ -13,7 +13,8 @@ from onnx import numpy_helper
 from torch import nn
 
 import bnnkit.nn as bnn
-from bnnkit.artifact.check import check, is_stochastic
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.check import check
 from bnnkit.errors import ArtifactError
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.runtime import load
@@ -35,7 +36,7 @@ def whole() -> onnx.ModelProto:
         nn.Linear(5, 3),
     )
     images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
-    return from_torch(model, images, weight_draws=2)
+    return from_torch(model, images, weight_draws=2).model
 
 
 def constant(name: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Change:
@@ -155,4 +156,4 @@ def test_damaged_noise_is_refused(name: str, whole: onnx.ModelProto, tmp_path: P
 
 def test_a_whole_file_is_taken(whole: onnx.ModelProto) -> None:
     check(whole, "model.onnx")
-    assert is_stochastic(whole)
+    assert Artifact(whole).is_stochastic

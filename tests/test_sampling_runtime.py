@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from artifacts import SAMPLING, Array, Artifact, noisy_digits_like
+from artifacts import SAMPLING, Array, ArtifactBuilder, noisy_digits_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.artifact.graph import from_model
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.sample import MOST_SAMPLES, Sample
 from bnnkit.errors import ArtifactError, UnsupportedError, UsageError
@@ -73,9 +73,9 @@ def test_lines_are_close_to_the_quantiles_of_the_noises() -> None:
 
 def _with_law(
     table: Array, threshold: Array, scale: Array, *, maps: bool = True
-) -> tuple[onnx.ModelProto, Array]:
+) -> tuple[Artifact, Array]:
     """One noisy sign of sums of 75 channels behind another one, and inputs."""
-    a = Artifact(3)
+    a = ArtifactBuilder(3)
     first = a.stochastic_sign("x", channels=40, maps=maps)
     sums = (
         a.binary_conv2d(first, 40, 75, pads=(1, 1, 1, 1), thresholds=False)
@@ -92,7 +92,7 @@ def _with_law(
     noisy = a.add("bnnkit.StochasticSign", real, *operands, "noise.odd", *order, layer=1)
     size = (40, 6, 7) if maps else (40,)
     out = a.to_real(noisy)
-    model = a.model(size, out, sizes={out: (75, *size[1:])})
+    model = a.artifact(size, out, sizes={out: (75, *size[1:])})
     return model, a.rng.standard_normal((3, *size)).astype(np.float32)
 
 
@@ -133,7 +133,7 @@ def scores_of(runtime: Model, images: Array, sample: Sample) -> Array:
 
 def test_what_does_not_depend_on_the_noise_is_computed_once() -> None:
     model, _ = noisy_digits_like()
-    plan = Plan(from_model(model))
+    plan = Plan(model.graph)
     shared = [step for step in plan.steps if step.target not in plan.sampled]
     assert [step.name for step in shared] == ["IntegerConv2d0", "IntegerConv2d0"]
     assert len(plan.steps) > len(shared)
@@ -179,9 +179,9 @@ def test_a_deterministic_pass_is_an_ensemble_without_samples() -> None:
     assert (found.entropy > 0).all()
 
 
-def _with_weight_draws(draws: int) -> tuple[onnx.ModelProto, Array]:
+def _with_weight_draws(draws: int) -> tuple[Artifact, Array]:
     """Two dense layers with stored draws of their weights, and inputs; 8-bit real-valued first."""
-    a = Artifact(1)
+    a = ArtifactBuilder(1)
     packed = a.rng.integers(0, 256, (2, 1 + draws, 50 * 64 // 8)).astype(np.uint8)
     signs = a.sign("x")
     for rows in packed:
@@ -192,12 +192,12 @@ def _with_weight_draws(draws: int) -> tuple[onnx.ModelProto, Array]:
             "Concat", signs, a.add("Slice", signs, *(a.constant([n]) for n in (0, 14, 1))), axis=1
         )
     scores = a.gemm(a.to_real(signs), 64, 5)
-    model = a.model((64,), scores, sizes={scores: (5,)})
-    if not any(value.name == "sample" for value in model.graph.input):
-        model.graph.input.append(
+    model = a.artifact((64,), scores, sizes={scores: (5,)})
+    if not any(value.name == "sample" for value in model.model.graph.input):
+        model.model.graph.input.append(
             onnx.helper.make_tensor_value_info("sample", TensorProto.INT64, [])
         )
-        model.graph.initializer.append(numpy_helper.from_array(SAMPLING["sample"], "sample"))
+        model.model.graph.initializer.append(numpy_helper.from_array(SAMPLING["sample"], "sample"))
     return model, a.rng.standard_normal((9, 64)).astype(np.float32)
 
 
@@ -249,14 +249,14 @@ def test_callers_do_not_disturb_each_other() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_a_noisy_sign_of_the_input_itself(dtype: type) -> None:
-    a = Artifact(2)
+    a = ArtifactBuilder(2)
     real = "x" if dtype == np.float32 else a.add("Cast", "x", to=TensorProto.FLOAT)
     first = a.stochastic_sign(real, 100.0 if dtype == np.uint8 else 0.0, 50.0, channels=7)
     sums = a.binary_conv2d(first, 7, 9, pads=(1, 1, 1, 1), thresholds=False)
     last = a.noisy_sum(sums, 9, 8)
     scores = a.gemm(a.to_real(a.add("Flatten", last)), 9 * 20, 3)
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    model = a.model((7, 4, 5), scores, dtype=kind, sizes={scores: (3,)})
+    model = a.artifact((7, 4, 5), scores, dtype=kind, sizes={scores: (3,)})
     images: Array = (a.rng.standard_normal((3, 7, 4, 5)) * 50 + 100).astype(dtype)
     runtime, reference = Model(model), Reference(model)
     samples = []
@@ -272,11 +272,11 @@ def test_a_noisy_sign_of_the_input_itself(dtype: type) -> None:
 
 
 def test_what_is_no_number_is_no_plus_one() -> None:
-    a = Artifact(2)
+    a = ArtifactBuilder(2)
     real = a.add("Sqrt", "x")  # NaN below 0
     signs = a.stochastic_sign(real, 0.5, 0.1, channels=19)
     out = a.to_real(signs)
-    model = a.model((19, 3, 5), out, sizes={out: (19, 3, 5)})
+    model = a.artifact((19, 3, 5), out, sizes={out: (19, 3, 5)})
     x = a.rng.standard_normal((2, 19, 3, 5)).astype(np.float32)
     runtime, reference = Model(model), Reference(model)
     with np.errstate(invalid="ignore"):
@@ -287,13 +287,13 @@ def test_what_is_no_number_is_no_plus_one() -> None:
 
 
 def test_a_shape_that_holds_the_batch_is_that_of_the_draws() -> None:
-    a = Artifact(2)
+    a = ArtifactBuilder(2)
     signs = a.stochastic_sign("x", channels=6)
     real = a.to_real(signs)
     batch = a.add("Gather", a.add("Shape", real), a.constant(np.array([0])), axis=0)
     shape = a.add("Concat", batch, a.constant(np.array([-1])), axis=0)
     scores = a.gemm(a.add("Reshape", real, shape), 6 * 6, 3)
-    model = a.model((6, 2, 3), scores, sizes={scores: (3,)})
+    model = a.artifact((6, 2, 3), scores, sizes={scores: (3,)})
     x = a.rng.standard_normal((5, 6, 2, 3)).astype(np.float32)
     runtime, reference = Model(model), Reference(model)
     samples = [reference.run(x, Sample(index=index))[0] for index in range(7)]
@@ -302,13 +302,13 @@ def test_a_shape_that_holds_the_batch_is_that_of_the_draws() -> None:
 
 
 def test_a_shape_of_the_images_among_draws_is_refused_at_once() -> None:
-    a = Artifact(2)
+    a = ArtifactBuilder(2)
     real = a.to_real(a.stochastic_sign("x", channels=6))
     batch = a.add("Gather", a.add("Shape", "x"), a.constant(np.array([0])), axis=0)
     shape = a.add("Concat", batch, a.constant(np.array([-1])), axis=0)
     scores = a.gemm(a.add("Reshape", real, shape), 6 * 6, 3)
     with pytest.raises(UnsupportedError, match="which may hold the batch"):
-        Model(a.model((6, 2, 3), scores, sizes={scores: (3,)}))
+        Model(a.artifact((6, 2, 3), scores, sizes={scores: (3,)}))
 
 
 @pytest.mark.parametrize(
@@ -355,9 +355,9 @@ def test_bad_numbers_are_refused(arguments: dict[str, object], message: str) -> 
 
 
 def test_samples_of_a_deterministic_file_are_refused() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     scores = a.gemm(a.to_real(a.sign("x")), 5, 3)
-    runtime = Model(a.model((5,), scores, sizes={scores: (3,)}))
+    runtime = Model(a.artifact((5,), scores, sizes={scores: (3,)}))
     x = np.zeros((2, 5), np.float32)
     for call in (
         lambda: runtime.predict(x, samples=1),

@@ -18,8 +18,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 import bnnkit.nn as bnn
-from bnnkit.artifact.check import metadata
-from bnnkit.artifact.deterministic import deterministic
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference, sampling_feeds
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UnsupportedError, UsageError
@@ -69,19 +68,17 @@ def randomise(model: nn.Module, images: Tensor, seed: int) -> None:
             mean.copy_(torch.where(kind == 2, mean.round(), mean))
 
 
-def names_of(artifact: onnx.ModelProto) -> list[str]:
+def names_of(artifact: Artifact) -> list[str]:
     """The signs that modules give."""
-    about = metadata(artifact)
+    about = artifact.metadata
     assert about["mode"] == "samples"
     return [entry["name"] for entry in json.loads(about["signs"])]
 
 
-def in_onnxruntime(
-    model: onnx.ModelProto, images: Array, sample: Sample | None
-) -> dict[str, Array]:
+def in_onnxruntime(model: Artifact, images: Array, sample: Sample | None) -> dict[str, Array]:
     """Every value that is signs, by name."""
     extended = onnx.ModelProto()
-    extended.CopyFrom(model)
+    extended.CopyFrom(model.model)
     names = names_of(model)
     extended.graph.output.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in names
@@ -92,24 +89,24 @@ def in_onnxruntime(
     session = ort.InferenceSession(
         extended.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    feeds = {model.graph.input[0].name: images}
+    feeds = {model.model.graph.input[0].name: images}
     if sample is not None:
         feeds |= sampling_feeds(sample)
     return dict(zip(names, session.run(names, feeds), strict=True))
 
 
-def assert_same_signs(model: nn.Module, images: Tensor) -> onnx.ModelProto:
+def assert_same_signs(model: nn.Module, images: Tensor) -> Artifact:
     """Torch, ONNX Runtime and the reference draw the same signs; z = 0 is the old network."""
     artifact = assert_same_draws(model, images)
     assert_quiet(model, artifact, images)
     return artifact
 
 
-def assert_same_draws(model: nn.Module, images: Tensor) -> onnx.ModelProto:
+def assert_same_draws(model: nn.Module, images: Tensor) -> Artifact:
     """Torch, ONNX Runtime and the reference draw the same signs."""
     model.eval()
     artifact = from_torch(model, images[:1])
-    onnx.checker.check_model(artifact, full_check=True)
+    onnx.checker.check_model(artifact.model, full_check=True)
     reference = Reference(artifact)
     trained = TorchTrace(model, thresholds=noisy_thresholds(model, images))
     for sample in SAMPLES:
@@ -123,13 +120,13 @@ def assert_same_draws(model: nn.Module, images: Tensor) -> onnx.ModelProto:
     return artifact
 
 
-def assert_quiet(model: nn.Module, artifact: onnx.ModelProto, images: Tensor) -> None:
+def assert_quiet(model: nn.Module, artifact: Artifact, images: Tensor) -> None:
     """Without a sample, and made deterministic, it gives the bits of the deterministic file."""
     plain = from_torch(model, images, mode="deterministic")
     with np.errstate(invalid="ignore"):  # ONNX's reference pads integers with NaN
         want, quiet, reshaped = (
             Reference(file).trace(images.numpy())
-            for file in (plain, artifact, deterministic(artifact))
+            for file in (plain, artifact, artifact.deterministic)
         )
     for found in (quiet, reshaped, in_onnxruntime(artifact, images.numpy(), None)):
         for name in names_of(artifact):
@@ -265,7 +262,7 @@ def test_signs_on_one_input_draw_numbers_of_their_own() -> None:
     artifact = assert_same_signs(model, images)
     layers = {
         node.output[0]: attribute.i
-        for node in artifact.graph.node
+        for node in artifact.model.graph.node
         for attribute in node.attribute
         if attribute.name == "layer"
     }
@@ -290,7 +287,7 @@ class Clash(nn.Module):
 
 def test_the_inputs_that_choose_the_random_numbers_keep_their_names() -> None:
     artifact = from_torch(Clash(), torch.zeros(1, 3))
-    assert [value.name for value in artifact.graph.input][1:3] == ["sample", "seed"]
+    assert [value.name for value in artifact.model.graph.input][1:3] == ["sample", "seed"]
     assert names_of(artifact) == ["sample#2"]
     x = np.random.default_rng(0).standard_normal((9, 3)).astype(np.float32)
     want = Reference(artifact).trace(x, SAMPLES[0])
@@ -314,14 +311,16 @@ def small(noise: str | Noise = "logistic", weight_noise: str = "logistic") -> nn
 
 def test_the_file_has_inputs_with_defaults_and_one_table() -> None:
     artifact = from_torch(small(), images_of(1, 1, 5, 5))
-    assert [value.name for value in artifact.graph.input] == [
+    assert [value.name for value in artifact.model.graph.input] == [
         "image",
         "sample",
         "seed",
         "image_offset",
         "antithetic",
     ]
-    defaults = {t.name: numpy_helper.to_array(t).tolist() for t in artifact.graph.initializer}
+    defaults = {
+        t.name: numpy_helper.to_array(t).tolist() for t in artifact.model.graph.initializer
+    }
     assert [defaults[name] for name in ("sample", "seed", "image_offset", "antithetic")] == [
         -1,
         0,
@@ -330,7 +329,7 @@ def test_the_file_has_inputs_with_defaults_and_one_table() -> None:
     ]
     assert [name for name in defaults if name.startswith("noise.")] == ["noise.logistic"]
     assert defaults["noise.logistic"] == quantile_table(Logistic()).tolist()
-    assert {f.name for f in artifact.functions} == {
+    assert {f.name for f in artifact.model.functions} == {
         "IntegerConv2d",
         "StochasticSign",
         "Philox",
@@ -343,8 +342,8 @@ def test_without_noise_the_file_is_deterministic() -> None:
     model = nn.Sequential(bnn.IntegerConv2d(1, 2, 3, zero_point=[9]), bnn.Sign("none"))
     images = images_of(1, 1, 5, 5)
     artifact = from_torch(model, images)
-    assert metadata(artifact)["mode"] == "deterministic"
-    assert [value.name for value in artifact.graph.input] == ["image"]
+    assert artifact.metadata["mode"] == "deterministic"
+    assert [value.name for value in artifact.model.graph.input] == ["image"]
     with pytest.raises(UsageError, match="expected a network with noisy signs for mode samples"):
         from_torch(model, images, mode="samples")
     with pytest.raises(UsageError, match="expected mode samples for draws of the weights"):
@@ -388,7 +387,7 @@ def test_a_noise_of_the_user_is_stored() -> None:
     images = images_of(4, 1, 5, 5)
     randomise(model, images, seed=2)
     artifact = assert_same_draws(model, images)
-    (table,) = (t for t in artifact.graph.initializer if t.name == "noise.cubic")
+    (table,) = (t for t in artifact.model.graph.initializer if t.name == "noise.cubic")
     np.testing.assert_array_equal(numpy_helper.to_array(table), quantile_table(Cubic(2.0)))
 
 
@@ -423,7 +422,7 @@ def test_draws_of_the_weights_are_the_same_in_every_executor() -> None:
         traces.append(want["5"])
     assert (traces[0] != traces[1]).any()
     again = from_torch(model, images, weight_draws=3, seed=11)
-    assert again.SerializeToString() == artifact.SerializeToString()
+    assert again.model.SerializeToString() == artifact.model.SerializeToString()
 
 
 def test_draws_of_the_weights_follow_their_noise() -> None:
@@ -453,7 +452,7 @@ def test_weights_are_negated_in_every_draw() -> None:
             nn.init.constant_(norm.weight, sign)
         files.append(from_torch(model, images, weight_draws=2))
     plus, minus = (
-        numpy_helper.to_array(next(t for t in f.graph.initializer if t.name == "3.weight"))
+        numpy_helper.to_array(next(t for t in f.model.graph.initializer if t.name == "3.weight"))
         for f in files
     )
     assert plus.shape == (3, 40 * 6 * 9 // 8)
@@ -462,7 +461,7 @@ def test_weights_are_negated_in_every_draw() -> None:
 
 def test_weights_without_noise_are_not_drawn() -> None:
     artifact = from_torch(small(weight_noise="none"), images_of(1, 1, 5, 5), weight_draws=4)
-    assert "WeightDraw" not in {node.op_type for node in artifact.graph.node}
+    assert "WeightDraw" not in {node.op_type for node in artifact.model.graph.node}
 
 
 def test_the_stochastic_vgg_file_is_near_its_ideal_size(tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from artifacts import Artifact, digits_like
+from artifacts import ArtifactBuilder, digits_like
 from click.testing import CliRunner
 from test_tflite_networks import MNIST, artifact_of
 from test_tflite_writer import read_by_schema
 from tflite_runs import VARIANTS, assert_equal_in_builtins, needs_lce, normal, run_builtins
 
 from bnnkit import data
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UsageError
@@ -28,16 +28,16 @@ BYTE = "builtin operators have no layer of bits: a byte a weight"
 @needs_lce
 def test_every_sum_against_every_threshold() -> None:
     """All 512 inputs of nine signs, thresholds from always to never."""
-    a = Artifact()
+    a = ArtifactBuilder()
     sums = a.binary_linear(a.sign("x"), 9, 20)
     bits = a.threshold(sums, np.arange(-9, 11))
     images = np.array(list(itertools.product([-1, 1], repeat=9)), np.float32)
-    assert_equal_in_builtins(a.model((9,), bits), images)
+    assert_equal_in_builtins(a.artifact((9,), bits), images)
 
 
 @needs_lce
 def test_sums_of_many_signs_beside_their_thresholds() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     n = 65536
     images = normal((2, n))
     images[0] = 1
@@ -46,24 +46,24 @@ def test_sums_of_many_signs_beside_their_thresholds() -> None:
     row = np.full(-(-n * 30 // 8), 0, np.uint8)
     row[: n // 4] = 255
     a.nodes[-1].input[1] = a.constant(row)  # two channels of -1, else +1
-    found = Reference(a.model((n,), sums)).run(images)[0]
+    found = Reference(a.artifact((n,), sums)).run(images)[0]
     assert found[0].tolist() == [-n] * 2 + [n] * 28
     for image in found:
         bits = a.threshold(sums, image + np.arange(30) % 3 - 1)
-        assert_equal_in_builtins(a.model((n,), bits), images)
+        assert_equal_in_builtins(a.artifact((n,), bits), images)
 
 
 @needs_lce
 @pytest.mark.parametrize("number", [-0.0, 0.0, TINY, -TINY, np.inf, -np.inf, 3e38, -3e38])
 def test_signs_of_numbers_at_their_limits(number: float) -> None:
-    a = Artifact()
-    assert_equal_in_builtins(a.model((2,), a.sign("x")), np.full((1, 2), number, np.float32))
+    a = ArtifactBuilder()
+    assert_equal_in_builtins(a.artifact((2,), a.sign("x")), np.full((1, 2), number, np.float32))
 
 
 @pytest.fixture
-def network() -> tuple[onnx.ModelProto, list[Choice]]:
+def network() -> tuple[Artifact, list[Choice]]:
     """A network with each kind of binary layer, and what the report says of them."""
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
     padded = a.binary_conv2d(a.pad_with_ones(signs, 1, 1, 1, 1), 40, 32, stride=2)
     grouped = a.binary_conv2d(padded, 32, 64, 1, groups=2)
@@ -81,12 +81,12 @@ def network() -> tuple[onnx.ModelProto, list[Choice]]:
             (padded, grouped, sums), forms, sizes, costs, strict=True
         )
     ]
-    return a.model((40, 6, 6), sums), choices
+    return a.artifact((40, 6, 6), sums), choices
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_report_says_what_bytes_cost(
-    network: tuple[onnx.ModelProto, list[Choice]], batch: int
+    network: tuple[Artifact, list[Choice]], batch: int
 ) -> None:
     model, choices = network
     packed, plain = (to_tflite(model, variant=v, batch=batch).report for v in VARIANTS)
@@ -107,7 +107,7 @@ def test_the_report_says_what_bytes_cost(
 
 
 @needs_lce
-def test_bytes_count_themselves(network: tuple[onnx.ModelProto, list[Choice]]) -> None:
+def test_bytes_count_themselves(network: tuple[Artifact, list[Choice]]) -> None:
     """Each int8 tensor has the scale 1 and the zero point 0, as has the bias of each layer."""
     _, found = read_by_schema(to_tflite(network[0], variant="builtin").content)
     (graph,) = found.subgraphs

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from onnx import helper
 from tflite_runs import needs_lce, open_file
 
-from bnnkit.artifact.deterministic import deterministic
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.deployment.export_checkpoint import export_checkpoint
 from bnnkit.export.from_onnx import convert_onnx
@@ -68,14 +67,14 @@ def test_an_artifact_without_a_mode_has_no_noise(noisy: Path, tmp_path: Path) ->
     for words in ([], ["--mode", "deterministic"]):
         code, output = export(noisy, "--to", "tflite", *words, "-o", path)
         assert code == 0, output
-        assert path.read_bytes() == to_tflite(deterministic(read(noisy))).content
+        assert path.read_bytes() == to_tflite(read(noisy).deterministic).content
 
 
 def test_a_deterministic_artifact(digits_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     deterministic_path = tmp_path / "d.onnx"
-    model = deterministic(read(digits_model))
-    deterministic_path.write_bytes(model.SerializeToString())
+    model = read(digits_model).deterministic
+    deterministic_path.write_bytes(model.model.SerializeToString())
     code, output = export(deterministic_path, "--to", "tflite", "--json", "-o", path)
     assert code == 0, output
     assert path.read_bytes() == to_tflite(model).content
@@ -140,6 +139,6 @@ def test_equal_seeds_repeat_and_others_do_not(noisy: Path, tmp_path: Path, seed:
 
 def test_the_seed_is_in_the_file() -> None:
     model, _ = noisy_digits_like()
-    helper.set_model_props(model, {"bnnkit.mode": "samples"})
+    helper.set_model_props(model.model, {"bnnkit.mode": "samples"})
     contents = [to_tflite(model, uniforms=RandomUniforms(seed)).content for seed in (5, 5, 6)]
     assert contents[0] == contents[1] != contents[2]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from artifacts import Artifact
+from artifacts import ArtifactBuilder
 from onnx import numpy_helper
 from tflite_runs import assert_equal_in_tflite, needs_lce, normal
 
@@ -19,14 +19,14 @@ CHANNELS = [1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200]
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_channels_kernels_strides_and_paddings(channels: int, kernel: int) -> None:
     for stride in (1, 2):
-        a = Artifact(channels)
+        a = ArtifactBuilder(channels)
         signs = a.sign("x")
         pad = kernel // 2
         ones = a.pad_with_ones(signs, pad, pad, pad, pad) if pad else signs
         bits = a.binary_conv2d(ones, channels, 33, kernel, stride=stride)
         zeros = a.binary_conv2d(signs, channels, 7, kernel, stride=stride, pads=[pad] * 4)
         sums = a.binary_conv2d(signs, channels, 5, kernel, stride=stride, thresholds=False)
-        model = a.model((channels, 6, 7), bits, zeros, sums)
+        model = a.artifact((channels, 6, 7), bits, zeros, sums)
         assert_equal_in_tflite(model, normal((2, channels, 6, 7)))
 
 
@@ -38,7 +38,7 @@ def test_rectangular_kernels_and_strides(
 ) -> None:
     """Where a window is smaller than the step to the next, XNNPACK errs with SAME."""
     around = (kernel[0] // 2, kernel[1] // 2) * 2
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
     ones, outputs = a.pad_with_ones(signs, *around), []
     for thresholds in (True, False):
@@ -53,7 +53,7 @@ def test_rectangular_kernels_and_strides(
         for attribute in node.attribute:
             if attribute.name == "strides":
                 attribute.ints[:] = strides
-    assert_equal_in_tflite(a.model((channels, 6, 8), *outputs), normal((1, channels, 6, 8)))
+    assert_equal_in_tflite(a.artifact((channels, 6, 8), *outputs), normal((1, channels, 6, 8)))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 4), (2, 5), (3, 3), (4, 1)])
@@ -64,7 +64,7 @@ def test_maps_around_the_size_of_the_kernel(
     pad = dilation * (kernel - 1) // 2 + (kernel == 2)
     for thresholds in (True, False):
         for stride in (1, 2):
-            a = Artifact(kernel)
+            a = ArtifactBuilder(kernel)
             signs = a.sign("x")
             ones = a.pad_with_ones(signs, pad, pad, pad, pad)
             form: dict[str, Any] = {"stride": stride, "dilation": dilation}
@@ -73,17 +73,17 @@ def test_maps_around_the_size_of_the_kernel(
                 a.binary_conv2d(ones, 34, 9, kernel, **form),
                 a.binary_conv2d(signs, 34, 9, kernel, pads=[pad] * 4, **form),
             ]
-            assert_equal_in_tflite(a.model((34, *size), *outputs), normal((2, 34, *size)))
+            assert_equal_in_tflite(a.artifact((34, *size), *outputs), normal((2, 34, *size)))
 
 
 @pytest.mark.parametrize("pads", [(0, 0, 1, 1), (1, 1, 0, 0), (2, 0, 0, 1), (2, 2, 2, 2)])
 def test_pads_that_are_not_same(pads: tuple[int, int, int, int]) -> None:
     for stride in (1, 2):
-        a = Artifact()
+        a = ArtifactBuilder()
         signs = a.sign("x")
         ones = a.binary_conv2d(a.pad_with_ones(signs, *pads), 40, 33, stride=stride)
         zeros = a.binary_conv2d(signs, 40, 33, stride=stride, pads=pads)
-        assert_equal_in_tflite(a.model((40, 6, 5), ones, zeros), normal((1, 40, 6, 5)))
+        assert_equal_in_tflite(a.artifact((40, 6, 5), ones, zeros), normal((1, 40, 6, 5)))
 
 
 @pytest.mark.parametrize(
@@ -92,22 +92,22 @@ def test_pads_that_are_not_same(pads: tuple[int, int, int, int]) -> None:
 )
 def test_groups(inputs: int, outputs: int, groups: int) -> None:
     for thresholds in (True, False):
-        a = Artifact(groups)
+        a = ArtifactBuilder(groups)
         signs = a.sign("x")
         form: dict[str, Any] = {"groups": groups, "thresholds": thresholds}
         ones = a.binary_conv2d(a.pad_with_ones(signs, 1, 1, 1, 1), inputs, outputs, **form)
         zeros = a.binary_conv2d(signs, inputs, outputs, pads=(1, 1, 1, 1), stride=2, **form)
-        assert_equal_in_tflite(a.model((inputs, 6, 6), ones, zeros), normal((2, inputs, 6, 6)))
+        assert_equal_in_tflite(a.artifact((inputs, 6, 6), ones, zeros), normal((2, inputs, 6, 6)))
 
 
 def test_no_file_has_groups_or_wrong_zero_padding() -> None:
     """What LCE's kernels refuse or get wrong is not written: one form that all of them run."""
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign(a.add("Add", "x", a.constant(np.float32(1))))
     grouped = a.binary_conv2d(signs, 64, 64, groups=2)
     odd = a.binary_conv2d(a.binary_conv2d(signs, 64, 5), 5, 7, pads=(1, 1, 1, 1))
     small = a.binary_conv2d(signs, 64, 64, 5, pads=(2, 2, 2, 2))
-    report = to_tflite(a.model((64, 4, 4), grouped, odd, small)).report
+    report = to_tflite(a.artifact((64, 4, 4), grouped, odd, small)).report
     assert [choice.form for choice in report.choices] == [
         "2 x LceBconv2d",
         "LceBconv2d padded with +1, and an ADD that takes their sums off",
@@ -124,10 +124,10 @@ def test_no_file_has_groups_or_wrong_zero_padding() -> None:
 
 def test_what_choices_inside_of_others_cost_is_told_once() -> None:
     """Two groups with zero padding: each is a layer to float32, joined, then signs."""
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
     a.binary_conv2d(signs, 64, 80, pads=(1, 1, 1, 1), groups=2)
-    report = to_tflite(a.model((64, 4, 4), a.nodes[-1].output[0])).report
+    report = to_tflite(a.artifact((64, 4, 4), a.nodes[-1].output[0])).report
     outer, *inner = [c for c in report.choices if c.layer == a.nodes[-1].output[0]]
     assert outer.form == "2 x LceBconv2d"
     assert inner == []
@@ -144,9 +144,9 @@ def test_what_choices_inside_of_others_cost_is_told_once() -> None:
 
 
 def test_what_a_choice_inside_of_another_costs_is_told_there() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     a.binary_conv2d(a.sign("x"), 64, 64, 5, pads=(2, 2, 2, 2), groups=2)
-    report = to_tflite(a.model((64, 4, 4), a.nodes[-1].output[0])).report
+    report = to_tflite(a.artifact((64, 4, 4), a.nodes[-1].output[0])).report
     outer, *inner = [c for c in report.choices if c.layer == a.nodes[-1].output[0]]
     assert [c.extra_operators for c in (outer, *inner)] == [4, 2, 2]
     sums, packed = 4 * 4 * 32 * 4, 4 * 4 * 2 * 4
@@ -157,7 +157,7 @@ def test_what_a_choice_inside_of_another_costs_is_told_there() -> None:
 @pytest.mark.parametrize("batch", [1, 7])
 def test_thresholds_at_their_limits(batch: int) -> None:
     """Never (K + 1), always (-K), and all between, of either parity."""
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
     bits = a.binary_conv2d(signs, 9, 85)
     zeros = a.binary_conv2d(signs, 9, 85, pads=(1, 1, 1, 1))
@@ -165,14 +165,14 @@ def test_thresholds_at_their_limits(batch: int) -> None:
         limits = np.linspace(-81, 82, 85).round().astype(np.int32)
         index = [constant.name for constant in a.constants].index(node.input[2])
         a.constants[index] = numpy_helper.from_array(limits, node.input[2])
-    assert_equal_in_tflite(a.model((9, 5, 5), bits, zeros), normal((batch, 9, 5, 5)))
+    assert_equal_in_tflite(a.artifact((9, 5, 5), bits, zeros), normal((batch, 9, 5, 5)))
 
 
 def test_a_margin_that_two_layers_share_is_written_once() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     padded = a.pad_with_ones(a.sign("x"), 1, 1, 1, 1)
     outputs = [a.binary_conv2d(padded, 32, 32, stride=2) for _ in range(2)]
-    model = a.model((32, 6, 6), *outputs)
+    model = a.artifact((32, 6, 6), *outputs)
     report = to_tflite(model).report
     assert report.operators["PAD"] == 1
     costs = [(c.extra_operators, c.extra_activation_bytes) for c in report.choices[-2:]]
@@ -183,34 +183,34 @@ def test_a_margin_that_two_layers_share_is_written_once() -> None:
 @pytest.mark.parametrize("channels", [32, 33])
 @pytest.mark.parametrize("steps", [("Mul",), ("Add",), ("Mul", "Add")])
 def test_scale_and_bias_of_a_zero_padded_layer(channels: int, steps: tuple[str, ...]) -> None:
-    a = Artifact(channels)
+    a = ArtifactBuilder(channels)
     sums = a.binary_conv2d(a.sign("x"), channels, 7, pads=(1, 1, 1, 1), thresholds=False)
     result = a.add("Cast", sums, to=1)
     for kind in steps:
         result = a.add(kind, result, a.constant(a.rng.standard_normal((7, 1, 1)).astype("f")))
-    model = a.model((channels, 5, 6), result)
+    model = a.artifact((channels, 5, 6), result)
     assert "MUL" not in to_tflite(model).report.operators
     assert_equal_in_tflite(model, normal((2, channels, 5, 6)))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 6), (1, 5, 6), (1, 5, 1)])
 def test_a_scale_that_is_not_of_channels_stays_apart(shape: tuple[int, ...]) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     sums = a.binary_conv2d(a.sign("x"), 32, 6, 1, thresholds=False)
     scale = a.constant(a.rng.standard_normal(shape).astype("f"))
-    model = a.model((32, 5, 6), a.add("Mul", a.add("Cast", sums, to=1), scale))
+    model = a.artifact((32, 5, 6), a.add("Mul", a.add("Cast", sums, to=1), scale))
     assert to_tflite(model).report.operators["MUL"] == 1
     assert_equal_in_tflite(model, normal((2, 32, 5, 6)))
 
 
 def test_a_scale_goes_into_a_layer_only_where_no_sign_depends_on_it() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     first = a.binary_conv2d(a.sign("x"), 32, 32, thresholds=False)
     scale, bias = (a.constant(a.rng.standard_normal((32, 1, 1)).astype("f")) for _ in range(2))
     hidden = a.add("Add", a.add("Mul", a.add("Cast", first, to=1), scale), bias)
     last = a.binary_conv2d(a.sign(hidden), 32, 32, thresholds=False)
     scores = a.add("Add", a.add("Mul", a.add("Cast", last, to=1), scale), bias)
-    model = a.model((32, 6, 6), scores)
+    model = a.artifact((32, 6, 6), scores)
     operators = to_tflite(model).report.operators
     assert (operators["MUL"], operators["ADD"]) == (1, 1 + 1)  # and the ADD of 0 to the input
     assert_equal_in_tflite(model, normal((2, 32, 6, 6)))

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from tflite_runs import assert_equal_in_tflite, needs_lce, pixels
 from torch import nn
 
 from bnnkit import data
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import Mode
 from bnnkit.artifact.reference import Reference
 from bnnkit.engines.lce import Kernel, LarqComputeEngine
@@ -39,7 +39,7 @@ def artifact_of(
     images: NDArray[Any],
     *,
     mode: Mode = "deterministic",
-) -> onnx.ModelProto:
+) -> Artifact:
     """A network with batch norms of either sign, which have seen the images."""
     torch.manual_seed(0)
     zero_point = [120] * shape[0]
@@ -56,21 +56,19 @@ def artifact_of(
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def network(request: pytest.FixtureRequest) -> tuple[onnx.ModelProto, tuple[int, int, int]]:
+def network(request: pytest.FixtureRequest) -> tuple[Artifact, tuple[int, int, int]]:
     """An artifact and the shape of its images."""
     shape, options = NETWORKS[request.param]
     return artifact_of(request.param, shape, options, pixels((16, *shape))), shape
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-def test_signs_and_scores(
-    network: tuple[onnx.ModelProto, tuple[int, int, int]], batch: int
-) -> None:
+def test_signs_and_scores(network: tuple[Artifact, tuple[int, int, int]], batch: int) -> None:
     model, shape = network
     assert_equal_in_tflite(model, pixels((batch, *shape), seed=batch))
 
 
-def test_classes(network: tuple[onnx.ModelProto, tuple[int, int, int]]) -> None:
+def test_classes(network: tuple[Artifact, tuple[int, int, int]]) -> None:
     model, shape = network
     images = pixels((50, *shape), seed=3)
     expected = Reference(model).run(images)[0].argmax(axis=1)
@@ -93,7 +91,7 @@ def test_classes_of_mnist(kernel: Kernel) -> None:
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-3)
 
 
-def test_the_file(network: tuple[onnx.ModelProto, tuple[int, int, int]], tmp_path: Path) -> None:
+def test_the_file(network: tuple[Artifact, tuple[int, int, int]], tmp_path: Path) -> None:
     """The same bytes each time, about as many as in the artifact."""
     model, (channels, height, width) = network
     paths = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
@@ -104,4 +102,4 @@ def test_the_file(network: tuple[onnx.ModelProto, tuple[int, int, int]], tmp_pat
     assert reports[0].input_shape == (1, height, width, channels)
     assert reports[0].file_bytes == len(content)
     extra = sum(choice.extra_bytes for choice in reports[0].choices)
-    assert len(content) < model.ByteSize() + extra + 4000
+    assert len(content) < model.model.ByteSize() + extra + 4000

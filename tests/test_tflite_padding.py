@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
-import onnx
 import pytest
-from artifacts import Artifact
+from artifacts import ArtifactBuilder
 from onnx import TensorProto
 from tflite_runs import all_results, assert_equal_in_tflite, needs_lce, normal, pixels
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import to_tflite
@@ -20,7 +20,7 @@ pytestmark = needs_lce
 @pytest.mark.parametrize("dtype", [TensorProto.UINT8, TensorProto.FLOAT])
 @pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0, 0]])
 def test_maximum_and_padding_of_an_image(dtype: int, pads: list[int]) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     image = dtype == TensorProto.UINT8
     pooled = a.add("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], pads=pads)
     number = np.uint8(200) if image else np.float32(-1.5)
@@ -30,20 +30,20 @@ def test_maximum_and_padding_of_an_image(dtype: int, pads: list[int]) -> None:
     if image:
         outputs += [a.integer_conv2d(x, 3, 8) for x in (pooled, *padded)]
     images = (pixels if image else normal)((2, 3, 8, 7))
-    assert_equal_in_tflite(a.model((3, 8, 7), *outputs, dtype=dtype), images)
+    assert_equal_in_tflite(a.artifact((3, 8, 7), *outputs, dtype=dtype), images)
 
 
-def _padded(pads: Sequence[int], taken: Sequence[int]) -> onnx.ModelProto:
+def _padded(pads: Sequence[int], taken: Sequence[int]) -> Artifact:
     """Numbers and signs, padded with 2 and +1, behind a slice that takes some pixels off."""
     top, left, bottom, right = taken
-    a = Artifact()
+    a = ArtifactBuilder()
     limits = [a.constant(np.array(n)) for n in ((top, left), (8 - bottom, 7 - right), (2, 3))]
     around = a.constant(np.array([0, 0, *pads[:2], 0, 0, *pads[2:]]))
     outputs = []
     for x, two in (("x", np.float32(2)), (a.sign("x"), np.uint8(2))):
         inside = a.add("Slice", x, *limits) if any(taken) else x
         outputs.append(a.add("Pad", inside, around, a.constant(two)))
-    return a.model((33, 8, 7), *outputs)
+    return a.artifact((33, 8, 7), *outputs)
 
 
 PADS = [(-1, -2, -3, 0), (-1, 2, 0, -1), (3, -1, -2, 0), (0, 0, -7, -6)]
@@ -60,17 +60,17 @@ def test_pads_that_take_off(pads: tuple[int, int, int, int]) -> None:
 
 
 def test_pads_that_leave_nothing() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     pads = a.constant(np.array([0, 0, -2, 0, 0, 0, -2, 0]))
     with pytest.raises(UnsupportedError, match=r"Pad0 \(Pad\): the pads .* leave nothing"):
-        to_tflite(a.model((3, 4, 4), a.add("Pad", "x", pads)))
+        to_tflite(a.artifact((3, 4, 4), a.add("Pad", "x", pads)))
 
 
 def test_the_lowest_padding_of_signs_needs_whole_words() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     pads = a.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1]))
     padded = a.add("Pad", a.sign("x"), pads, a.constant(np.uint8(0)))
     bits = a.binary_conv2d(padded, 32, 8)
-    assert_equal_in_tflite(a.model((32, 4, 4), bits, padded), normal((2, 32, 4, 4)))
+    assert_equal_in_tflite(a.artifact((32, 4, 4), bits, padded), normal((2, 32, 4, 4)))
     with pytest.raises(UnsupportedError, match="multiple of 32"):
-        to_tflite(a.model((33, 4, 4), bits))
+        to_tflite(a.artifact((33, 4, 4), bits))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from artifacts import Artifact
+from artifacts import ArtifactBuilder
 from numpy.lib.stride_tricks import sliding_window_view
 from tflite_runs import all_results, assert_equal, assert_equal_in_tflite, needs_lce, normal
 
@@ -30,11 +30,11 @@ pytestmark = needs_lce
 )
 @pytest.mark.parametrize("size", [(6, 7), (7, 5)])
 def test_maximum(window: dict[str, object], size: tuple[int, int]) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
     bits, numbers = a.add("MaxPool", signs, **window), a.add("MaxPool", "x", **window)
     after = a.binary_conv2d(bits, 33, 8, 2)  # would see unused bits that are set
-    assert_equal_in_tflite(a.model((33, *size), bits, numbers, after), normal((2, 33, *size)))
+    assert_equal_in_tflite(a.artifact((33, *size), bits, numbers, after), normal((2, 33, *size)))
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (1, 3), (3, 1), (2, 3), (5, 1)])
@@ -43,7 +43,7 @@ def test_rectangular_pools(kernel: tuple[int, int], strides: tuple[int, int]) ->
     """By NumPy, as ONNX's reference cannot do all of them."""
     images, (top, left) = normal((2, 33, 7, 8)), (kernel[0] // 2, kernel[1] // 2)
     window = {"kernel_shape": kernel, "pads": (top, left) * 2, "strides": strides}
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
     outputs = [a.add("MaxPool", x, **window) for x in ("x", signs)]
     outputs.append(a.add("AveragePool", "x", count_include_pad=1, **window))
@@ -55,7 +55,7 @@ def test_rectangular_pools(kernel: tuple[int, int], strides: tuple[int, int]) ->
     )
     maximum = taps.max(axis=(4, 5, 6, 7))
     wanted = [maximum, np.where(maximum >= 0, 2, 0).astype(np.uint8), more.mean(axis=(4, 5, 6, 7))]
-    for found, right in zip(all_results(a.model((33, 7, 8), *outputs), images), cycle(wanted)):
+    for found, right in zip(all_results(a.artifact((33, 7, 8), *outputs), images), cycle(wanted)):
         assert_equal(found, right, f"{window}")
 
 
@@ -76,25 +76,25 @@ def test_averages_of_torch(form: dict[str, Any], counted: bool, size: tuple[int,
     pool = torch.nn.AvgPool2d(count_include_pad=counted, **form)
     images = normal((2, 5, *size))
     wanted = pool(torch.from_numpy(images)).numpy()
-    a = Artifact()
+    a = ArtifactBuilder()
     window = {"kernel_shape": form["kernel_size"], "strides": form["stride"]}
     window |= {"pads": form["padding"] * 2, "ceil_mode": int(form["ceil_mode"])}
     node = a.add("AveragePool", "x", count_include_pad=int(counted), **window)
-    model = a.model((5, *size), node)
+    model = a.artifact((5, *size), node)
     for found in all_results(model, images):
         assert_equal(found, wanted, f"{form}, {counted}")
 
 
 def test_ceil_mode_alone_is_one_operator() -> None:
     """Whether pads count does not matter where there are none."""
-    a = Artifact()
+    a = ArtifactBuilder()
     form = {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1}
-    report = to_tflite(a.model((3, 7, 7), a.add("AveragePool", "x", **form))).report
+    report = to_tflite(a.artifact((3, 7, 7), a.add("AveragePool", "x", **form))).report
     assert report.operators == {"AVERAGE_POOL_2D": 1}
 
 
 def test_averages_and_maxima_of_maps() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     pads = [1, 1, 1, 1]
     axes = a.constant(np.array([2, 3]))
     outputs = [
@@ -106,4 +106,4 @@ def test_averages_and_maxima_of_maps() -> None:
         a.add("ReduceMean", "x", axes, keepdims=0),
     ]
     outputs.append(a.gemm(a.add("Flatten", outputs[0]), 5, 3))
-    assert_equal_in_tflite(a.model((5, 6, 6), *outputs), normal((2, 5, 6, 6)))
+    assert_equal_in_tflite(a.artifact((5, 6, 6), *outputs), normal((2, 5, 6, 6)))

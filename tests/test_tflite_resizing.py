@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from artifacts import Artifact
+from artifacts import ArtifactBuilder
 from tflite_runs import all_results, assert_equal, assert_equal_in_tflite, needs_lce, normal
 from torch import nn
 from torch.nn import functional
@@ -26,13 +26,13 @@ def resized(
     **attributes: Any,
 ) -> Any:
     """A model with one Resize of a map (5, 6, 4)."""
-    a = Artifact()
+    a = ArtifactBuilder()
     given = ["", "", ""]
     if scales is not None:
         given[1] = a.constant(np.array([1, 1, *scales], np.float32))
     elif sizes is not None:
         given[2] = a.constant(np.array([2, 5, *sizes]))
-    return a.model((5, 6, 4), a.add("Resize", "x", *given, **attributes))
+    return a.artifact((5, 6, 4), a.add("Resize", "x", *given, **attributes))
 
 
 @pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
@@ -62,12 +62,12 @@ def test_the_nearest_pixel_is_that_of_onnxruntime_or_refused(
 ) -> None:
     """It computes in float32, which decides where a place is next to the middle of two pixels."""
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    a = Artifact()
+    a = ArtifactBuilder()
     scales = a.constant(np.array([1, 1, scale, 1], np.float32))
     form = {"nearest_mode": rounding, "coordinate_transformation_mode": mode}
-    model = a.model((1, before, 1), a.add("Resize", "x", "", scales, mode="nearest", **form))
+    model = a.artifact((1, before, 1), a.add("Resize", "x", "", scales, mode="nearest", **form))
     images = normal((1, 1, before, 1))
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    session = onnxruntime.InferenceSession(model.model.SerializeToString())
     (wanted,) = session.run(None, {"x": images})
     try:
         results = list(all_results(model, images))
@@ -154,7 +154,7 @@ def test_transposed_convolutions_of_torch(form: dict[str, Any]) -> None:
     images = normal((2, 4, 5, 3))
     with torch.no_grad():
         wanted = layer(torch.from_numpy(images)).numpy()
-    a = Artifact()
+    a = ArtifactBuilder()
     operands = [a.constant(parameter.detach().numpy()) for parameter in layer.parameters()]
     node = a.add(
         "ConvTranspose",
@@ -166,7 +166,7 @@ def test_transposed_convolutions_of_torch(form: dict[str, Any]) -> None:
         group=layer.groups,
         output_padding=layer.output_padding,
     )
-    for found in all_results(a.model((4, 5, 3), node), images):
+    for found in all_results(a.artifact((4, 5, 3), node), images):
         assert_equal(found, wanted, f"{form}")
 
 

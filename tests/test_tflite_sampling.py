@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from artifacts import QUANTILES, Array, Artifact, noisy_digits_like, noisy_real_like
+from artifacts import QUANTILES, Array, ArtifactBuilder, noisy_digits_like, noisy_real_like
 from click.testing import CliRunner
 from test_tflite_networks import artifact_of
 from tflite_runs import as_onnx, needs_lce, normal, open_file, pixels, to_nhwc
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.sample import TABLE_SIZE, Sample
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UnsupportedError
@@ -29,11 +30,11 @@ SAMPLES = [
 ]
 
 
-def assert_bits_of_the_contract(model: onnx.ModelProto, images: Array, sample: Sample) -> None:
+def assert_bits_of_the_contract(model: Artifact, images: Array, sample: Sample) -> None:
     """Both variants, in all kernels, give the signs of the runtime, and its scores within 1e-3."""
     runtime = Model(model)
     signs, scores = runtime.trace(images, sample=sample), runtime.run_sample(images, sample)
-    n_noisy = sum(node.op_type == "StochasticSign" for node in model.graph.node)
+    n_noisy = sum(node.op_type == "StochasticSign" for node in model.model.graph.node)
     for variant in VARIANTS:
         tflite = to_tflite(
             model, variant=variant, uniforms=GivenUniforms(), batch=len(images), traced=list(signs)
@@ -53,7 +54,7 @@ def assert_bits_of_the_contract(model: onnx.ModelProto, images: Array, sample: S
 @pytest.mark.parametrize("sample", SAMPLES)
 @pytest.mark.parametrize("make", [noisy_digits_like, noisy_real_like])
 def test_given_numbers_give_the_signs_of_the_contract(
-    make: Callable[[], tuple[onnx.ModelProto, Array]], sample: Sample
+    make: Callable[[], tuple[Artifact, Array]], sample: Sample
 ) -> None:
     model, images = make()
     assert_bits_of_the_contract(model, images[:4], sample)
@@ -74,14 +75,14 @@ def test_given_numbers_of_whole_networks(name: str, shape: tuple[int, int, int])
 @pytest.mark.parametrize("pads", [(1, 1, 1, 1), (0, 0, 2, 1)])
 def test_given_numbers_of_a_sign_of_a_flattened_map(pads: Pads) -> None:
     """Each feature is a channel, and its number has the place of its pixel."""
-    a = Artifact()
+    a = ArtifactBuilder()
     sums = a.binary_conv2d(a.sign("x"), 5, 3, pads=pads, thresholds=False)
     flat = a.add("Flatten", a.add("Cast", sums, to=onnx.TensorProto.FLOAT))
     height, width = 4 + pads[0] + pads[2] - 2, 3 + pads[1] + pads[3] - 2
     n = 3 * height * width
     law = a.rng.normal(0, 3, n), np.exp(a.rng.normal(1, 1, n))
     bits = a.stochastic_sign(flat, *law, channels=n, maps=False)
-    model = a.model((5, 4, 3), a.gemm(a.to_real(bits), n, 4))
+    model = a.artifact((5, 4, 3), a.gemm(a.to_real(bits), n, 4))
     given = to_tflite(model, uniforms=GivenUniforms()).report.uniform_inputs
     name = f"{bits}/uniform"
     assert given == (UniformInput(name=name, layer=0, shape=(n,), map=(3, height, width)),)
@@ -103,7 +104,7 @@ N_IMAGES, SIZE = 8, (64, 64)
 NUMBERS = np.array([-5.5, -2, -0.8, -0.3, 0, 0.1, 0.5, 0.9, 5.5], np.float32)
 
 
-def frequencies(model: onnx.ModelProto, images: Array, variant: Variant) -> Array:
+def frequencies(model: Artifact, images: Array, variant: Variant) -> Array:
     """How often the signs of each channel are +1, in the first run of seed 3."""
     tflite = to_tflite(model, variant=variant, uniforms=RandomUniforms(seed=3), batch=len(images))
     (value,) = tflite.outputs.values()
@@ -128,8 +129,8 @@ LAWS: dict[str, Callable[[Array], Array]] = {
 @pytest.mark.parametrize("noise", QUANTILES)
 def test_frequencies_of_signs_of_numbers(noise: str, variant: Variant) -> None:
     """P(+1) = F(a), over 32768 signs of each number."""
-    a = Artifact()
-    model = a.model((9, *SIZE), a.stochastic_sign("x", channels=9, noise=noise))
+    a = ArtifactBuilder()
+    model = a.artifact((9, *SIZE), a.stochastic_sign("x", channels=9, noise=noise))
     images = np.broadcast_to(NUMBERS.reshape(9, 1, 1), (N_IMAGES, 9, *SIZE))
     found = frequencies(model, images, variant)
     assert_frequent(found, LAWS[noise](NUMBERS.astype(np.float64)), N_IMAGES * SIZE[0] * SIZE[1])
@@ -140,27 +141,27 @@ def test_frequencies_of_signs_of_numbers(noise: str, variant: Variant) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_frequencies_of_signs_of_sums(variant: Variant) -> None:
     """P(+1) = F((sum - t) / r): all inputs are +1, so each channel has one sum."""
-    a = Artifact()
+    a = ArtifactBuilder()
     sums = a.binary_conv2d(a.sign("x"), 33, 40, 1, thresholds=False)
     images = np.ones((N_IMAGES, 33, *SIZE), np.float32)
-    (found_sums,) = np.asarray(Model(a.model((33, *SIZE), sums)).run(images[:1])).reshape(
+    (found_sums,) = np.asarray(Model(a.artifact((33, *SIZE), sums)).run(images[:1])).reshape(
         1, 40, -1
     )
     t, r = a.rng.normal(0, 5, 40).astype("f"), a.rng.uniform(2, 9, 40).astype("f")
     real = a.add("Cast", sums, to=onnx.TensorProto.FLOAT)
-    model = a.model((33, *SIZE), a.stochastic_sign(real, t, r, channels=40))
+    model = a.artifact((33, *SIZE), a.stochastic_sign(real, t, r, channels=40))
     found = frequencies(model, images, variant)
     expected = LAWS["logistic"]((found_sums[:, 0] - t.astype(np.float64)) / r)
     assert ((expected > 0.2) & (expected < 0.8)).sum() > 10
     assert_frequent(found, expected, N_IMAGES * SIZE[0] * SIZE[1])
 
 
-def two_layers() -> onnx.ModelProto:
+def two_layers() -> Artifact:
     """Two layers of fair coins."""
-    a = Artifact()
+    a = ArtifactBuilder()
     zero = a.add("Mul", "x", a.constant(np.zeros((8, 1, 1), np.float32)))
     bits = [a.stochastic_sign(zero, channels=8) for _ in range(2)]
-    return a.model((8, 64, 64), *bits)
+    return a.artifact((8, 64, 64), *bits)
 
 
 def runs_of(content: bytes, n: int) -> list[Array]:
@@ -214,7 +215,7 @@ def test_the_report_names_the_numbers() -> None:
 
 def test_draws_of_weights_have_no_form() -> None:
     model, _ = noisy_digits_like()
-    model.graph.node.add(op_type="WeightDraw", domain="bnnkit")
+    model.model.graph.node.add(op_type="WeightDraw", domain="bnnkit")
     with pytest.raises(UnsupportedError, match="without --sample-weights"):
         to_tflite(model)
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from artifacts import Artifact, digits_like, noisy_digits_like, noisy_real_like
+from artifacts import ArtifactBuilder, digits_like, noisy_digits_like, noisy_real_like
 from numpy.typing import NDArray
 from tflite_runs import as_onnx, assert_equal, normal, pixels, to_nhwc
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines import lce_child
@@ -63,7 +64,7 @@ def litert() -> Iterator[LiteRt]:
 
 
 def assert_equal_in_stock(
-    litert: LiteRt, model: onnx.ModelProto, images: Array, sample: Sample | None = None
+    litert: LiteRt, model: Artifact, images: Array, sample: Sample | None = None
 ) -> None:
     """All signs are the runtime's with noise, the reference's without; outputs within 1e-3."""
     outputs: Any
@@ -99,7 +100,7 @@ def test_a_small_network(litert: LiteRt) -> None:
 @pytest.mark.parametrize("groups", [1, 3, 6])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_paddings_and_groups(litert: LiteRt, groups: int, stride: int) -> None:
-    a = Artifact(groups)
+    a = ArtifactBuilder(groups)
     signs = a.sign("x")
     ones = a.pad_with_ones(signs, 1, 1, 1, 1)
     bits = a.binary_conv2d(ones, 6, 12, stride=stride, groups=groups)
@@ -107,7 +108,7 @@ def test_paddings_and_groups(litert: LiteRt, groups: int, stride: int) -> None:
     sums = a.binary_conv2d(ones, 6, 12, stride=stride, groups=groups, thresholds=False)
     apart = a.threshold(sums, a.rng.integers(-9, 9, (12, 1, 1)))
     pooled = a.add("MaxPool", bits, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
-    model = a.model((6, 7, 8), bits, zeros, sums, apart, pooled)
+    model = a.artifact((6, 7, 8), bits, zeros, sums, apart, pooled)
     assert_equal_in_stock(litert, model, normal((2, 6, 7, 8)))
 
 
@@ -123,7 +124,7 @@ def test_windows_with_gaps(
     litert: LiteRt, kernel: tuple[int, int], strides: tuple[int, int]
 ) -> None:
     around = (kernel[0] // 2, kernel[1] // 2) * 2
-    a = Artifact()
+    a = ArtifactBuilder()
     outputs = [a.binary_conv2d(a.sign("x"), 6, 6, kernel, pads=around, thresholds=False)]
     for groups in (1, 6):
         weight = a.rng.standard_normal((6, 6 // groups, *kernel)).astype(np.float32)
@@ -133,20 +134,20 @@ def test_windows_with_gaps(
         for attribute in node.attribute:
             if attribute.name == "strides":
                 attribute.ints[:] = strides
-    assert_equal_in_stock(litert, a.model((6, 6, 8), *outputs), normal((2, 6, 6, 8)))
+    assert_equal_in_stock(litert, a.artifact((6, 6, 8), *outputs), normal((2, 6, 6, 8)))
 
 
 def test_functions_and_slopes(litert: LiteRt) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     outputs = [a.add(kind, "x") for kind in ("Gelu", "Elu", "HardSigmoid", "Softplus")]
     outputs += [a.add("PRelu", "x", a.constant(np.full(n, 0.3, "f"))) for n in (1, (6, 1, 1))]
     zero = a.constant(np.float32(0))
     outputs.append(a.add("Where", a.add("Less", "x", zero), zero, "x"))
-    assert_equal_in_stock(litert, a.model((6, 7, 8), *outputs), normal((2, 6, 7, 8)))
+    assert_equal_in_stock(litert, a.artifact((6, 7, 8), *outputs), normal((2, 6, 7, 8)))
 
 
 def test_maps_of_other_sizes_and_orders(litert: LiteRt) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     signs = a.sign("x")
     scales = a.constant(np.array([1, 1, 2, 2], np.float32))
     outputs = [a.add("Resize", "x", "", scales, mode=mode) for mode in ("nearest", "linear")]
@@ -158,13 +159,13 @@ def test_maps_of_other_sizes_and_orders(litert: LiteRt) -> None:
         swapped = a.add("Transpose", split, perm=[0, 2, 1, 3, 4])
         outputs.append(a.add("Reshape", swapped, a.constant(np.array([0, 6, 7, 8]))))
         outputs.append(a.add("Concat", source, outputs[-1], axis=1))
-    assert_equal_in_stock(litert, a.model((6, 7, 8), *outputs), normal((2, 6, 7, 8)))
+    assert_equal_in_stock(litert, a.artifact((6, 7, 8), *outputs), normal((2, 6, 7, 8)))
 
 
 def test_an_image(litert: LiteRt) -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     pooled = a.add("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
-    model = a.model(
+    model = a.artifact(
         (3, 8, 7), pooled, a.integer_conv2d(pooled, 3, 8), dtype=onnx.TensorProto.UINT8
     )
     assert_equal_in_stock(litert, model, pixels((2, 3, 8, 7)))

@@ -9,7 +9,7 @@ from typing import Any
 import flatbuffers.encode
 import numpy as np
 import pytest
-from artifacts import Artifact, digits_like, noisy_digits_like
+from artifacts import ArtifactBuilder, digits_like, noisy_digits_like
 from flatbuffers import flexbuffers, number_types
 from onnx import helper
 from tflite_runs import VARIANTS, assert_equal_in_lce, needs_lce, normal, open_file, to_nhwc
@@ -53,10 +53,10 @@ def test_identifier_and_length() -> None:
 
 @needs_lce
 def test_the_schema_reads_what_was_written() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     padded = a.pad_with_ones(a.sign("x"), 1, 1, 1, 1)
     bits = a.binary_conv2d(padded, 40, 33, stride=2)
-    model = a.model((40, 6, 6), a.add("MaxPool", bits, kernel_shape=[2, 2], strides=[2, 2]))
+    model = a.artifact((40, 6, 6), a.add("MaxPool", bits, kernel_shape=[2, 2], strides=[2, 2]))
     _, found = read_by_schema(to_tflite(model, batch=3).content)
     assert found.version == 3
     assert len(found.buffers[0].data or ()) == 0
@@ -81,7 +81,7 @@ def test_the_schema_reads_what_was_written() -> None:
 def test_the_file_says_what_the_artifact_says(make: Any, variant: Variant) -> None:
     model, images = make()
     about = {"bnnkit.format": "1", "bnnkit.mode": "samples", "bnnkit.classes": '["\u00fc", "b"]'}
-    helper.set_model_props(model, {**about, "other": "x"})
+    helper.set_model_props(model.model, {**about, "other": "x"})
     content = to_tflite(model, variant=variant).content
     _, found = read_by_schema(content)
     (entry,) = found.metadata
@@ -189,7 +189,7 @@ def test_same_counts_as_tensorflow_does(n: int, kernel: int, stride: int, dilati
 )
 def test_same_is_what_lce_and_tflite_do(n: int, kernel: int, stride: int, dilation: int) -> None:
     """Layers that leave their pads to SAME give what the reference gives with these pads."""
-    a, size = Artifact(), (n, 4)
+    a, size = ArtifactBuilder(), (n, 4)
     window = Window(kernel=(kernel, 1), strides=(stride, stride), dilations=(dilation, dilation))
     pads = window.same_pads(size)
     form: dict[str, Any] = {"stride": stride, "dilation": dilation, "thresholds": False}
@@ -197,7 +197,7 @@ def test_same_is_what_lce_and_tflite_do(n: int, kernel: int, stride: int, dilati
     weight = a.constant(a.rng.standard_normal((5, 32, kernel, 1)).astype(np.float32))
     strides, dilations = [stride] * 2, [dilation] * 2
     zeros = a.add("Conv", "x", weight, pads=pads, strides=strides, dilations=dilations)
-    model = a.model((32, *size), ones, zeros)
+    model = a.artifact((32, *size), ones, zeros)
     operators = to_tflite(model).report.operators
     assert operators.get("PAD", 0) == int(window.has_gaps and any(pads))
     assert_equal_in_lce(model, normal((1, 32, *size)))

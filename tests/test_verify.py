@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from artifacts import QUANTILES, Array, Artifact, digits_like, noisy_digits_like
+from artifacts import QUANTILES, Array, ArtifactBuilder, digits_like, noisy_digits_like
 from onnx import TensorProto, numpy_helper
 from tflite_runs import needs_lce
 
 from bnnkit import data
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.artifact.operators.noise import draw
 from bnnkit.artifact.rounding import (
@@ -156,7 +156,7 @@ def test_signs_of_another_shape_are_another_network() -> None:
 
 @pytest.mark.parametrize("build", [digits_like, noisy_digits_like])
 def test_integer_networks_round_nowhere(
-    build: Callable[[], tuple[onnx.ModelProto, Array]],
+    build: Callable[[], tuple[Artifact, Array]],
 ) -> None:
     model, _ = build()
     assert signs_that_engines_may_round(model) == {}
@@ -164,7 +164,7 @@ def test_integer_networks_round_nowhere(
 
 
 def test_which_signs_hang_on_rounding() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     weight = a.constant(np.ones((3, 2, 1, 1), np.float32))
     exact = a.sign("x")
     scaled = a.add("Mul", "x", a.constant(np.float32(0.1)))
@@ -173,13 +173,13 @@ def test_which_signs_hang_on_rounding() -> None:
     rounded = a.sign(summed)
     pooled = a.add("MaxPool", rounded, kernel_shape=[2, 2])
     after = a.binary_conv2d(pooled, 3, 4)
-    model = a.model((2, 8, 8), exact, elementwise, after)
+    model = a.artifact((2, 8, 8), exact, elementwise, after)
     assert signs_that_engines_may_round(model) == {rounded: summed}
     assert signs_that_torch_may_round(model) == {exact, elementwise, rounded, pooled}
 
 
 def test_which_noisy_signs_hang_on_rounding() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     weight = a.constant(np.ones((3, 2, 1, 1), np.float32))
     summed = a.add("Conv", "x", weight)
     rounded = a.stochastic_sign(summed, channels=3)
@@ -188,16 +188,16 @@ def test_which_noisy_signs_hang_on_rounding() -> None:
     real = a.add("Cast", sums, to=TensorProto.FLOAT)
     scaled = a.add("Mul", real, a.constant(np.float32(0.3)))
     elementwise = a.stochastic_sign(scaled, channels=4)
-    model = a.model((2, 8, 8), exact, elementwise)
+    model = a.artifact((2, 8, 8), exact, elementwise)
     assert signs_that_engines_may_round(model) == {rounded: summed}
     assert signs_that_torch_may_round(model) == {rounded, elementwise}
 
 
 def test_the_margin_of_a_noisy_sign_is_its_distance_from_the_noise() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     weight = a.constant(np.ones((3, 2, 1, 1), np.float32))
     signs = a.stochastic_sign(a.add("Conv", "x", weight), 0.25, 0.5, channels=3)
-    model = a.model((2, 4, 4), signs)
+    model = a.artifact((2, 4, 4), signs)
     images = a.rng.standard_normal((5, 2, 4, 4)).astype(np.float32)
     total = images.sum(axis=1, keepdims=True).repeat(3, axis=1)
     run, sample = ReferenceRun(model), Sample(seed=3, index=1)
@@ -210,7 +210,7 @@ def test_the_margin_of_a_noisy_sign_is_its_distance_from_the_noise() -> None:
 
 def test_samples_of_a_stochastic_network_are_compared() -> None:
     model, images = noisy_digits_like()
-    model.functions.extend(function(name) for name in names())
+    model.model.functions.extend(function(name) for name in names())
     found = verify(model, images)
     assert found.is_equal
     assert len(found.samples) == SAMPLES * len(SEEDS)
@@ -225,7 +225,7 @@ def test_samples_of_a_stochastic_network_are_compared() -> None:
 def test_another_noise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bit that differs in a sample alone, in one engine."""
     model, images = noisy_digits_like()
-    model.functions.extend(function(name) for name in names())
+    model.model.functions.extend(function(name) for name in names())
     trace = Runtime.trace
 
     def another(self: Runtime, images: Array, sample: Sample | None = None) -> dict[str, Array]:
@@ -244,7 +244,7 @@ def test_another_noise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_engines_are_equal_on_a_network_without_checkpoint() -> None:
     model, images = digits_like()
-    model.functions.extend(function(name) for name in names())
+    model.model.functions.extend(function(name) for name in names())
     done: list[int] = []
     many = np.concatenate([images] * 10)
     found = verify(model, many, advance=done.append)
@@ -260,22 +260,22 @@ def test_engines_are_equal_on_a_network_without_checkpoint() -> None:
 
 
 def test_float_first_layer_is_excused_at_most_where_it_rounds() -> None:
-    a = Artifact(5)
+    a = ArtifactBuilder(5)
     weight = a.constant(a.rng.standard_normal((33, 3, 3, 3)).astype(np.float32))
     signs = a.sign(a.add("Conv", "x", weight))
     scores = a.gemm(a.to_real(a.add("Flatten", a.binary_conv2d(signs, 33, 8))), 8 * 6 * 6, 4)
-    model = a.model((3, 10, 10), scores, dtype=TensorProto.FLOAT, sizes={scores: (4,)})
-    model.functions.extend(function(name) for name in names())
+    model = a.artifact((3, 10, 10), scores, dtype=TensorProto.FLOAT, sizes={scores: (4,)})
+    model.model.functions.extend(function(name) for name in names())
     images = a.rng.standard_normal((40, 3, 10, 10)).astype(np.float32)
     assert verify(model, images).is_equal
 
 
 def test_which_signs_the_runtime_holds() -> None:
-    a = Artifact()
+    a = ArtifactBuilder()
     fused, held = (a.binary_conv2d(a.sign("x"), 2, 3) for _ in range(2))
     pooled = a.add("MaxPool", fused, kernel_shape=[2, 2], strides=[2, 2])
     wide = a.add("MaxPool", held, kernel_shape=[3, 3])
-    model = a.model((2, 8, 8), pooled, wide)
+    model = a.artifact((2, 8, 8), pooled, wide)
     signs = [node.output[0] for node in a.nodes if node.op_type == "Sign"]
     assert signs_in_memory(model) == {*signs, held, pooled, wide}
     assert signs_of_modules(model, [signs[0], "other"]) == {signs[0]}
@@ -289,7 +289,7 @@ def test_an_engine_that_traces_too_little_is_not_equal(
     monkeypatch: pytest.MonkeyPatch, engine: type[SamplingEngine], crippled: str, keeps: int
 ) -> None:
     model, images = digits_like()
-    model.functions.extend(function(name) for name in names())
+    model.model.functions.extend(function(name) for name in names())
     trace = engine.trace
 
     def less(self: SamplingEngine, images: Array, sample: Sample | None) -> dict[str, Array]:
@@ -347,8 +347,8 @@ def test_a_changed_threshold_is_found(digits_run: Path, digits_model: Path) -> N
     from bnnkit.training import load_checkpoint
 
     model, network = read(digits_model), load_checkpoint(digits_run).model
-    _, node, *_ = (n for n in model.graph.node if n.op_type == "StochasticSign")
-    constant = next(t for t in model.graph.initializer if t.name == node.input[1])
+    _, node, *_ = (n for n in model.model.graph.node if n.op_type == "StochasticSign")
+    constant = next(t for t in model.model.graph.initializer if t.name == node.input[1])
     thresholds = numpy_helper.to_array(constant).copy()
     thresholds[1] -= 8
     constant.CopyFrom(numpy_helper.from_array(thresholds, constant.name))
@@ -365,7 +365,7 @@ def test_a_changed_threshold_is_found(digits_run: Path, digits_model: Path) -> N
 
 def test_another_checkpoint_is_refused(digits_run: Path, digits_model: Path) -> None:
     model = read(digits_model)
-    for entry in model.metadata_props:
+    for entry in model.model.metadata_props:
         if entry.key == "bnnkit.checkpoint":
             entry.value = "0" * 64
     with pytest.raises(CheckpointError, match=r"expected sha256 000000000000\.\.\., got"):

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.export.tflite import Variant, to_tflite
 from bnnkit.export.tflite.values import Value
@@ -22,13 +22,13 @@ needs_lce = pytest.mark.skipif(
 )
 
 
-def assert_equal_in_tflite(model: onnx.ModelProto, images: NDArray[Any]) -> None:
+def assert_equal_in_tflite(model: Artifact, images: NDArray[Any]) -> None:
     """Both variants: all signs and integers are the reference's, real outputs within 1e-3."""
     assert_equal_in_lce(model, images)
     assert_equal_in_builtins(model, images)
 
 
-def assert_equal_in_lce(model: onnx.ModelProto, images: NDArray[Any]) -> None:
+def assert_equal_in_lce(model: Artifact, images: NDArray[Any]) -> None:
     """All signs and integers are the reference's, real outputs within 1e-3, in all kernels.
 
     By the engine of `bnnkit.engines.lce`, and by the interpreter with XNNPACK.
@@ -48,14 +48,12 @@ def assert_equal_in_lce(model: onnx.ModelProto, images: NDArray[Any]) -> None:
     assert_equal_by_xnnpack(model, images, "lce")
 
 
-def assert_equal_in_builtins(model: onnx.ModelProto, images: NDArray[Any]) -> None:
+def assert_equal_in_builtins(model: Artifact, images: NDArray[Any]) -> None:
     """The same of the file of builtin operators, by TFLite's own kernels and by XNNPACK's."""
     assert_equal_by_xnnpack(model, images, "builtin")
 
 
-def assert_equal_by_xnnpack(
-    model: onnx.ModelProto, images: NDArray[Any], variant: Variant
-) -> None:
+def assert_equal_by_xnnpack(model: Artifact, images: NDArray[Any], variant: Variant) -> None:
     """All signs and outputs of a file with XNNPACK, and of builtin operators without it too."""
     reference = Reference(model)
     signs, outputs = reference.trace(images), reference.run(images)
@@ -72,7 +70,7 @@ def assert_equal_by_xnnpack(
             assert_equal(as_onnx(value, result), right, f"{value}, {xnnpack=}")
 
 
-def all_results(model: onnx.ModelProto, images: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def all_results(model: Artifact, images: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """All outputs by each kernel and variant, with XNNPACK and without, one after another."""
     for variant in VARIANTS:
         tflite = to_tflite(model, variant=variant, batch=len(images))

@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.check import metadata
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import MODES
 from bnnkit.artifact.sample import check_seed
 from bnnkit.errors import ArtifactError
@@ -70,13 +69,13 @@ class CalibrationRecord:
         return json.dumps({**asdict(self.source), _STATISTICS: packed}, ensure_ascii=False)
 
 
-def read_calibration(model: onnx.ModelProto) -> CalibrationRecord | None:
+def read_calibration(artifact: Artifact) -> CalibrationRecord | None:
     """The record of an artifact; None where it was not calibrated.
 
     Raises:
         ArtifactError: The record is damaged.
     """
-    text = metadata(model).get(KEY)
+    text = artifact.metadata.get(KEY)
     if text is None:
         return None
     try:

@@ -4,10 +4,8 @@ import onnx
 
 from bnnkit.artifact.check_noise import check_sampling
 from bnnkit.artifact.format import DOMAIN, OLDEST_OPSET, VERSION
-from bnnkit.artifact.operators import is_sampled
+from bnnkit.artifact.metadata import metadata_of
 from bnnkit.errors import ArtifactError
-
-METADATA_PREFIX = f"{DOMAIN}."
 
 
 def check(model: onnx.ModelProto, path: str) -> None:
@@ -28,7 +26,7 @@ def check(model: onnx.ModelProto, path: str) -> None:
                 f"{path} uses opset {opset.version}, expected {OLDEST_OPSET} or newer:"
                 " export it again"
             )
-    if (version := metadata(model).get("format", str(VERSION))) != str(VERSION):
+    if (version := metadata_of(model).get("format", str(VERSION))) != str(VERSION):
         raise ArtifactError(
             f"{path} says that its format is {version!r}, this bnnkit reads {VERSION}:"
             " upgrade bnnkit"
@@ -41,17 +39,3 @@ def check(model: onnx.ModelProto, path: str) -> None:
         reason = " ".join(str(error).split())
         raise ArtifactError(f"{path} is not a valid ONNX model: {reason}") from error
     check_sampling(model, path)
-
-
-def metadata(model: onnx.ModelProto) -> dict[str, str]:
-    """What bnnkit wrote about the model, keys without the prefix "bnnkit."."""
-    return {
-        entry.key.removeprefix(METADATA_PREFIX): entry.value
-        for entry in model.metadata_props
-        if entry.key.startswith(METADATA_PREFIX)
-    }
-
-
-def is_stochastic(model: onnx.ModelProto) -> bool:
-    """Whether a file holds the noise of its signs or draws of its weights: it can be sampled."""
-    return any(is_sampled(node) for node in model.graph.node)

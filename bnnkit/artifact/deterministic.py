@@ -1,7 +1,7 @@
 """The deterministic network of a stochastic file, in the operators of a deterministic file.
 
-Plans, twins and converters of one network need not know of noise: they take this form, which gives
-the bits of the file with z = 0.
+Plans, rewrites and converters of one network need not know about noise: they take this form, which
+gives the bits of the file with z = 0.
 """
 
 from collections import Counter
@@ -13,7 +13,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from bnnkit.artifact.check import is_stochastic
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.operators import gives_sums, is_sampled
 from bnnkit.errors import ArtifactError
@@ -23,32 +22,37 @@ Array = NDArray[Any]
 _LARGEST_SUM = 2**24
 
 
-def deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same network with z = 0 and the likelier weights; signs keep their names.
+def is_stochastic(model: onnx.ModelProto) -> bool:
+    """Whether a file holds noise of its signs or draws of its weights."""
+    return any(is_sampled(node) for node in model.graph.node)
 
-    A sign of an integer sum becomes a threshold, inside of a binary convolution where it can; a
-    pool between the two moves behind the sign. Every other one becomes `Sign`, behind an `Add`
-    where t is not 0. The inputs that choose random numbers go.
+
+def derandomized(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The network of a stochastic file with z = 0 and its maximum-probability weights.
+
+    The sign of an integer sum becomes a threshold, fused into the binary convolution before it if
+    nothing else needs the sum; a pool between the two moves behind the sign. Every other sign
+    becomes `Sign`, after an `Add` unless t is 0. Signs keep their names. The inputs that choose
+    random numbers are removed.
 
     Args:
-        model: An artifact; it is not changed.
+        model: A stochastic artifact; it is not changed.
 
     Returns:
-        The model itself where it is deterministic already; else a new one, without functions, for
-        readers that know the operators.
+        A new model without functions, for readers that know the operators.
 
     Raises:
         ArtifactError: A threshold or a stored draw of weights is not a constant.
     """
-    return _Quiet(model).model() if is_stochastic(model) else model
+    return Derandomizer(model).model()
 
 
 def _is(node: onnx.NodeProto | None, *op_types: str, domain: str = DOMAIN) -> bool:
     return node is not None and node.domain == domain and node.op_type in op_types
 
 
-class _Quiet:
-    """The new graph while it is written.
+class Derandomizer:
+    """Builds the deterministic model.
 
     Args:
         model: The stochastic artifact.
@@ -63,16 +67,16 @@ class _Quiet:
         self._uses = Counter(name for node in graph.node for name in node.input)
         self._uses.update(value.name for value in graph.output)
         kept = (node for node in graph.node if not is_sampled(node))
-        # The limits, noises and draws go, so their names are free.
+        # Thresholds, tables and draws are removed, so their names are free.
         self._names = {*self._producers, *(name for node in kept for name in node.input)}
         self._new: dict[str, onnx.TensorProto] = {}
         self._weights: dict[str, str] = {}
 
     def model(self) -> onnx.ModelProto:
         """The deterministic artifact."""
-        quiet = onnx.ModelProto()
-        quiet.CopyFrom(self._source)
-        graph = quiet.graph
+        plain = onnx.ModelProto()
+        plain.CopyFrom(self._source)
+        graph = plain.graph
         nodes = [new for node in list(graph.node) for new in self._translated(node)]
         nodes = _alive(nodes, {value.name for value in graph.output})
         used = {name for node in nodes for name in node.input}
@@ -82,25 +86,25 @@ class _Quiet:
         _fill(graph.input, [v for v in graph.input if v.name not in self._constants])
         made = {name for node in nodes for name in node.output}
         _fill(graph.value_info, [v for name, v in self._types.items() if name in made])
-        _fill(quiet.functions, [])
-        for entry in quiet.metadata_props:
+        _fill(plain.functions, [])
+        for entry in plain.metadata_props:
             if entry.key == f"{DOMAIN}.mode":
                 entry.value = "deterministic"
-        return quiet
+        return plain
 
     def _translated(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         for index, name in enumerate(node.input):
             node.input[index] = self._weights.get(name, name)
         if _is(node, "WeightDraw"):
-            likelier = self._array(node, 0)[0]
-            self._weights[node.output[0]] = self._constant(node.input[0], likelier)
+            likeliest = self._array(node, 0)[0]
+            self._weights[node.output[0]] = self._constant(node.input[0], likeliest)
         elif _is(node, "StochasticSign"):
             yield from self._sign(node)
         else:
             yield node
 
     def _sign(self, sign: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """What stands for a `StochasticSign`."""
+        """The nodes that replace a `StochasticSign`."""
         value, pools = sign.input[0], list[onnx.NodeProto]()
         while (pool := self._pool(value)) is not None:
             pools.append(pool)
@@ -179,7 +183,7 @@ class _Quiet:
         return free
 
     def _tell_type(self, name: str, *, like: str, element: int = onnx.TensorProto.UINT8) -> None:
-        """Write down the shape of a new value, where that of a like one is known."""
+        """Record the type of a new value if that of a similar one is known."""
         known = self._types.get(like)
         if known is not None:
             told = onnx.ValueInfoProto()

@@ -1,7 +1,9 @@
 """An ONNX graph as plain data: nodes in order, constants as arrays, shapes without the batch."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """A network.
+    """A network. Nothing in it changes: its arrays are read-only too.
 
     Attributes:
         input: Name of the one input.
@@ -48,31 +50,38 @@ class Graph:
     input_shape: tuple[int, ...]
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
-    constants: dict[str, NDArray[Any]]
-    _readers: dict[str, list[Node]] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        for node in self.nodes:
-            for name in node.inputs:
-                self._readers.setdefault(name, []).append(node)
+    constants: Mapping[str, NDArray[Any]]
 
     @cached_property
-    def makers(self) -> dict[str, Node]:
+    def makers(self) -> Mapping[str, Node]:
         """The node that computes each value."""
         return {output: node for node in self.nodes for output in node.outputs}
 
-    def readers(self, name: str) -> list[Node]:
-        """Nodes that take the value as an input."""
-        return self._readers.get(name, [])
+    def readers(self, name: str) -> tuple[Node, ...]:
+        """Nodes that take the value as an input; a node that takes it twice is there twice."""
+        return self._readers.get(name, ())
+
+    @cached_property
+    def _readers(self) -> Mapping[str, tuple[Node, ...]]:
+        readers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                readers.setdefault(name, []).append(node)
+        return {name: tuple(nodes) for name, nodes in readers.items()}
 
     def sole_reader(self, name: str) -> Node | None:
         """The only node that needs the value, or None if there are more or it is an output."""
         readers = self.readers(name)
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
+    @cached_property
+    def without_constants(self) -> "Graph":
+        """The structure alone, for those who must not keep the arrays in memory."""
+        return replace(self, constants=MappingProxyType({}))
 
-def from_model(model: onnx.ModelProto) -> Graph:
-    """Read a graph.
+
+def graph_of(model: onnx.ModelProto) -> Graph:
+    """The graph of a model.
 
     Raises:
         ArtifactError: A constant is damaged.
@@ -100,7 +109,7 @@ def from_model(model: onnx.ModelProto) -> Graph:
         input_shape=shape,
         outputs=tuple(value.name for value in model.graph.output),
         nodes=tuple(nodes),
-        constants=constants,
+        constants=MappingProxyType(constants),
     )
 
 
@@ -119,9 +128,10 @@ def _node(proto: onnx.NodeProto, index: int) -> Node:
 
 def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
     try:
-        return onnx.numpy_helper.to_array(tensor)
+        array = onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError) as error:
         raise ArtifactError(f"the constant {tensor.name!r} is damaged: {error}") from error
+    return _read_only(array)
 
 
 def _constant(node: Node) -> NDArray[Any]:
@@ -129,7 +139,12 @@ def _constant(node: Node) -> NDArray[Any]:
     ((name, value),) = node.attributes.items()
     if isinstance(value, onnx.TensorProto):
         return _array(value)
-    return np.asarray(value, np.float32 if "float" in name else np.int64)
+    return _read_only(np.asarray(value, np.float32 if "float" in name else np.int64))
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
 
 
 def _type_of(value: onnx.ValueInfoProto) -> tuple[np.dtype[Any], tuple[int, ...]]:

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from bnnkit.artifact.check import is_stochastic
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import DOMAIN
-from bnnkit.artifact.operators import OPERATORS, gives_signs
-from bnnkit.artifact.operators.facts import moves_signs
+from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.operator import Operator
 from bnnkit.artifact.reference_pooling import MaxPool
 from bnnkit.artifact.sample import Sample
@@ -38,17 +37,13 @@ _NEW_OPERATORS: Final[tuple[type[OpRun], ...]] = (*map(_op_run, OPERATORS.values
 
 
 class Reference:
-    """Executes a model, one operator after the other.
+    """Executes a network, one operator after the other."""
 
-    Args:
-        model: An artifact, or any ONNX model.
-    """
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._input = model.graph.input[0].name
-        self._signs = signs_of(model)
-        self._is_stochastic = is_stochastic(model)
-        self._evaluator = ReferenceEvaluator(_without_bodies(model), new_ops=list(_NEW_OPERATORS))
+    def __init__(self, artifact: Artifact) -> None:
+        self._artifact = artifact
+        self._input = artifact.model.graph.input[0].name
+        bare = _without_bodies(artifact.model)
+        self._evaluator = ReferenceEvaluator(bare, new_ops=list(_NEW_OPERATORS))
 
     def run(self, images: Array, sample: Sample | None = None) -> list[Array]:
         """The model's outputs for images (N, ...).
@@ -65,10 +60,10 @@ class Reference:
     def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
         """Every value that is signs, by name: uint8, 0 is -1 and 2 is +1; the rest as in `run`."""
         values: Any = self._evaluator.run(None, self._feeds(images, sample), intermediate=True)
-        return {name: values[name] for name in self._signs}
+        return {name: values[name] for name in self._artifact.signs}
 
     def _feeds(self, images: Array, sample: Sample | None) -> dict[str, Any]:
-        if sample is not None and not self._is_stochastic:
+        if sample is not None and not self._artifact.is_stochastic:
             raise UsageError("the file is deterministic: run it without a sample")
         return {self._input: images, **sampling_feeds(sample)}
 
@@ -95,15 +90,3 @@ def _without_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
     del bare.functions[:]
     bare.functions.extend(others)
     return bare
-
-
-def signs_of(model: onnx.ModelProto) -> list[str]:
-    """Names of the values that are signs, in the order of the graph.
-
-    A standard operator that moves signs about, such as MaxPool, gives signs again.
-    """
-    signs: list[str] = []
-    for node in model.graph.node:
-        if gives_signs(node) or (moves_signs(node) and node.input[0] in signs):
-            signs.append(node.output[0])
-    return signs

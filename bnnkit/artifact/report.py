@@ -10,6 +10,7 @@ from typing import Final
 import onnx
 import onnx.shape_inference
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.graph_view import GraphView
 from bnnkit.artifact.layer_report import KINDS, Kind, Layer, layer_reports
@@ -55,16 +56,16 @@ class Report:
         return self.file_bytes <= self.ideal_bytes * (1 + ALLOWED_EXCESS) + ALLOWED_OVERHEAD_BYTES
 
 
-def report(model: onnx.ModelProto, file_size: int) -> Report:
+def report(artifact: Artifact, file_size: int) -> Report:
     """Report on an artifact.
 
     Args:
-        model: The artifact.
+        artifact: The artifact.
         file_size: The size of its file, in bytes.
 
     Shapes that the file lacks are inferred where ONNX can.
     """
-    graph = GraphView(_with_shapes(model).graph)
+    graph = GraphView(_with_shapes(artifact.model).graph)
     layers, counted = layer_reports(graph)
     draws = dict(_draws(graph))
     other = sum(size for name, size in graph.constant_bytes.items() if name not in counted)

@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.operators import gives_sums, is_sign_of_reals
 from bnnkit.artifact.operators.facts import is_exact
-from bnnkit.artifact.reference import signs_of
 
 _BEFORE_NOISE = {"Cast", "Identity", "MaxPool", "Mul"}
 """Not a fact about these operators, but the form in which the exporter writes a noisy sign of a
@@ -23,8 +23,9 @@ sum (export/passes/compare_with_noise.py): cast, pooled, multiplied by -1 or +1.
 sign by its exact law; it rounds the input of any other."""
 
 
-def signs_that_engines_may_round(model: onnx.ModelProto) -> dict[str, str]:
+def signs_that_engines_may_round(artifact: Artifact) -> dict[str, str]:
     """The signs of real numbers that were summed: name of the signs to name of the numbers."""
+    model = artifact.model
     computed = {value.name for value in model.graph.input}
     summed: set[str] = set()
     rounded = {}
@@ -40,9 +41,10 @@ def signs_that_engines_may_round(model: onnx.ModelProto) -> dict[str, str]:
     return rounded
 
 
-def signs_that_torch_may_round(model: onnx.ModelProto) -> set[str]:
+def signs_that_torch_may_round(artifact: Artifact) -> set[str]:
     """The signs of real numbers, pooled or reshaped or not."""
-    signs, integers = set(signs_of(model)), _integers(model)
+    model = artifact.model
+    signs, integers = set(artifact.signs), _integers(model)
     rounded: set[str] = set()
     for node in model.graph.node:
         moves_signs = node.domain != DOMAIN and node.output[0] in signs

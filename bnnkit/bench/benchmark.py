@@ -17,12 +17,10 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.check import is_stochastic
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.artifact.graph import from_model
 from bnnkit.bench.contestants import CONTESTANTS, open_contestant
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.errors import BnnkitError, UsageError
@@ -117,42 +115,40 @@ def ratio(other: Measurement, first: Measurement) -> Ratio:
 
 
 def benchmark(
-    model: onnx.ModelProto,
+    artifact: Artifact,
     *,
     engines: Sequence[str],
     threads: Sequence[int] = (1,),
     batches: Sequence[int] = (1,),
     seconds: float = 2.0,
     config: EnsembleConfig = DETERMINISTIC,
-    tflite: bytes | None = None,
 ) -> Benchmark:
     """Measure engines on random inputs.
 
     Args:
-        model: The artifact.
+        artifact: The artifact.
         engines: Out of `CONTESTANTS`.
         threads: Numbers of threads.
         batches: Numbers of images in a run.
         seconds: For each engine, batch size and number of threads, warm-up aside.
         config: The ensemble that engines with samples compute in each run.
-        tflite: The content of the .tflite file that became the artifact, which LCE runs as it is.
 
     Raises:
         UsageError: An engine is unknown, a number is not positive, no engine can be measured, or
             samples are asked of a deterministic file, or as many as images need.
     """
     _check(engines, [*threads, *batches, seconds])
-    if config.samples != 0 and not is_stochastic(model):
+    if config.samples != 0 and not artifact.is_stochastic:
         raise UsageError(f"the file is deterministic: expected 0 samples, got {config.samples}")
     if config.samples == "auto":
         raise UsageError("expected a number of samples, got 'auto': it depends on the images")
     measurements: list[Measurement] = []
     left_out: dict[str, str] = {}
     for n_threads in threads:
-        open_one = partial(open_contestant, model=model, threads=n_threads, tflite=tflite)
+        open_one = partial(open_contestant, artifact=artifact, threads=n_threads)
         opened = _open(engines, open_one, left_out)
         for batch in batches if opened else ():
-            images = random_images(model, batch)
+            images = random_images(artifact, batch)
             able = [e for e in opened if _can_run(e, images, config, left_out)]
             pairs = [(engine, n_threads) for engine in able]
             measurements += interleave(pairs, images, seconds, config) if pairs else []
@@ -163,9 +159,9 @@ def benchmark(
     return Benchmark(measurements=tuple(measurements), left_out=left_out)
 
 
-def random_images(model: onnx.ModelProto, n: int, seed: int = 0) -> Array:
-    """Inputs that a model takes, (N, *input_shape): any bytes, or standard normal numbers."""
-    graph, rng = from_model(model), np.random.default_rng(seed)
+def random_images(artifact: Artifact, n: int, seed: int = 0) -> Array:
+    """Inputs that an artifact takes, (N, *input_shape): any bytes, or standard normal numbers."""
+    graph, rng = artifact.graph, np.random.default_rng(seed)
     shape = (n, *graph.input_shape)
     if graph.input_dtype.kind in "iu":
         limits = np.iinfo(graph.input_dtype)

@@ -10,11 +10,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.deterministic import deterministic
-from bnnkit.artifact.graph import Graph, from_model
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.graph import Graph
 from bnnkit.artifact.operators import operator_of_kind
 from bnnkit.runtime.kernels.ceiling import Ceiling
 from bnnkit.runtime.memory import Memory
@@ -49,7 +48,7 @@ class StepTime:
 
 
 def step_times(
-    model: onnx.ModelProto, images: NDArray[Any], *, threads: int = 1, runs: int = 100
+    artifact: Artifact, images: NDArray[Any], *, threads: int = 1, runs: int = 100
 ) -> list[StepTime]:
     """Time each step of the runtime's plan, in order, within whole deterministic passes.
 
@@ -57,12 +56,12 @@ def step_times(
     it is about a microsecond, and times below that are noise.
 
     Args:
-        model: The artifact.
+        artifact: The artifact.
         images: (N, *input_shape), of the input's dtype; all of them in one pass.
         threads: For the steps that can use them.
         runs: Passes.
     """
-    plan = Plan(from_model(deterministic(model)))
+    plan = Plan(artifact.deterministic.graph)
     memory = Memory(plan.values, len(images), threads)
     np.copyto(memory.buffers[plan.graph.input], images)
     bound = [(step, Bound(memory, [step])) for step in plan.steps]

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import click
-import onnx
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.atomic import write_text
 from bnnkit.bench.benchmark import Benchmark, benchmark, random_images
@@ -16,7 +16,7 @@ from bnnkit.cli import options
 from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
 from bnnkit.cli.console import waiting, write
-from bnnkit.runtime.open_file import read_with_source
+from bnnkit.runtime.open_file import read
 
 DEFAULT_ENGINES = ("bnnkit", "onnxruntime", "onnxruntime-fp32")
 DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
@@ -97,19 +97,19 @@ def command(
     if json_file is not None:
         check_not_read(json_file, model)
         check_file(json_file)
-    network, tflite = read_with_source(model)
-    engines = engines or (DEFAULT_ENGINES if tflite is None else DEFAULT_ENGINES_TFLITE)
+    artifact = read(model)
+    is_tflite = artifact.tflite_source is not None
+    engines = engines or (DEFAULT_ENGINES_TFLITE if is_tflite else DEFAULT_ENGINES)
     with waiting("measuring"):
         measured = benchmark(
-            network,
+            artifact,
             engines=engines,
             threads=threads,
             batches=batches,
             seconds=seconds,
             config=config,
-            tflite=tflite,
         )
-        steps = _profile(network, threads[0], batches[0]) if profile else []
+        steps = _profile(artifact, threads[0], batches[0]) if profile else []
     print_benchmark(measured)
     if profile:
         print_step_times(steps, threads[0], batches[0])
@@ -118,8 +118,8 @@ def command(
         write(f"wrote {json_file}")
 
 
-def _profile(network: onnx.ModelProto, threads: int, batch: int) -> list[StepTime]:
-    return step_times(network, random_images(network, batch), threads=threads)
+def _profile(artifact: Artifact, threads: int, batch: int) -> list[StepTime]:
+    return step_times(artifact, random_images(artifact, batch), threads=threads)
 
 
 def _dump(measured: Benchmark, model: Path, steps: list[StepTime]) -> str:

@@ -7,13 +7,12 @@ import click
 
 from bnnkit import data
 from bnnkit.artifact.calibration_record import CalibrationSource, read_calibration
-from bnnkit.artifact.check import metadata
 from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_file, check_not_read
 from bnnkit.cli.console import print_json, progress, write
 from bnnkit.cli.evaluation_table import print_evaluations
-from bnnkit.engines import open_file
+from bnnkit.engines import open_read
 from bnnkit.errors import UsageError
 from bnnkit.evaluation import metrics
 from bnnkit.evaluation.cost_curve import draw_cost
@@ -142,10 +141,10 @@ class _Opened:
 def _opened(path: Path, threads: int) -> _Opened:
     if options.is_checkpoint(path):
         return _opened_checkpoint(path)
-    model = read(path)
-    trained_on = _TrainedOn(metadata(model).get("dataset"))
-    calibration = read_calibration(model)
-    network = open_file("bnnkit", path, threads=threads)
+    artifact = read(path)
+    trained_on = _TrainedOn(artifact.metadata.get("dataset"))
+    calibration = read_calibration(artifact)
+    network = open_read("bnnkit", path, artifact, threads=threads)
     source = None if calibration is None else calibration.source
     return _Opened(network, network.input_shape, trained_on, source)
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import onnx
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.calibration_record import KEY, read_calibration
-from bnnkit.artifact.check import metadata
 from bnnkit.artifact.report import report
 from bnnkit.cli import options
 from bnnkit.cli.console import print_json, waiting, write
@@ -32,12 +31,12 @@ def command(path: Path, as_json: bool) -> None:
         with waiting("exporting"):
             from bnnkit.deployment.export_checkpoint import checkpoint_artifact
 
-            model = checkpoint_artifact(path)
-        file_size = model.ByteSize()
+            artifact = checkpoint_artifact(path)
+        file_size = artifact.model.ByteSize()
     else:
-        model = read(path)
+        artifact = read(path)
         file_size = path.stat().st_size
-    about, found = _metadata(model), report(model, file_size)
+    about, found = _metadata(artifact), report(artifact, file_size)
     if as_json:
         print_json({"file": str(path), "metadata": about, **asdict(found)})
         return
@@ -47,13 +46,13 @@ def command(path: Path, as_json: bool) -> None:
     print_report(found)
 
 
-def _metadata(model: onnx.ModelProto) -> dict[str, Any]:
+def _metadata(artifact: Artifact) -> dict[str, Any]:
     """What the file says of itself, JSON values read, without the statistics of batch norms."""
     about: dict[str, Any] = {
         key: _parsed(value) if key in _JSON_VALUES else value
-        for key, value in metadata(model).items()
+        for key, value in artifact.metadata.items()
     }
-    calibration = read_calibration(model)
+    calibration = read_calibration(artifact)
     return about if calibration is None else {**about, KEY: asdict(calibration.source)}
 
 

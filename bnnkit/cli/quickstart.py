@@ -136,8 +136,7 @@ class _Tour:
         _say(f"bnnkit verify {self.run_folder} {self.model}")
         network, images = load_checkpoint(self.run_folder).model, self.dataset.x_test
         with progress("verifying", len(images)) as advance:
-            model = read(self.model)
-            verification = verify(model, images, network=network, advance=advance)
+            verification = verify(read(self.model), images, network=network, advance=advance)
         print_verification(verification, "the test part of digits")
         if not verification.is_equal:
             write("The engines differ: please report this, with the lines above.")
@@ -168,8 +167,9 @@ class _Tour:
         """The latency table."""
         _say(f"bnnkit bench {self.model} --batch {','.join(map(str, BATCHES))}")
         with waiting("measuring"):
-            model = read(self.model)
-            measured = benchmark(model, engines=ENGINES, batches=BATCHES, seconds=BENCH_SECONDS)
+            measured = benchmark(
+                read(self.model), engines=ENGINES, batches=BATCHES, seconds=BENCH_SECONDS
+            )
         print_benchmark(measured)
 
 

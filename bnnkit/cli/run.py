@@ -13,7 +13,7 @@ from bnnkit.cli.console import progress
 from bnnkit.engines import ENGINES, open_read
 from bnnkit.engines.engine import Engine
 from bnnkit.errors import UnsupportedError, UsageError
-from bnnkit.runtime.open_file import read_with_source
+from bnnkit.runtime.open_file import read
 
 BATCH = 256
 
@@ -78,9 +78,9 @@ def command(
         max_samples=max_samples,
     )
     check_not_read(output, model, inputs)
-    network, tflite = read_with_source(model)
+    artifact = read(model)
     try:
-        opened = open_read(engine, model, network, tflite, threads=threads)
+        opened = open_read(engine, model, artifact, threads=threads)
     except UnsupportedError as error_of_plan:
         if engine != "bnnkit":
             raise
@@ -91,7 +91,8 @@ def command(
     try:
         opened.check(images)
     except UsageError as error_of_images:
-        hint = "" if tflite is None else "; a .tflite file takes channels last, (N, H, W, C)"
+        is_tflite = artifact.tflite_source is not None
+        hint = "; a .tflite file takes channels last, (N, H, W, C)" if is_tflite else ""
         raise UsageError(f"{inputs}: {error_of_images}{hint}") from error_of_images
     if samples is None:
         arrays = _outputs(opened, images)

@@ -8,8 +8,7 @@ from bnnkit.cli import options
 from bnnkit.errors import UsageError
 
 if TYPE_CHECKING:
-    import onnx
-
+    from bnnkit.artifact.artifact import Artifact
     from bnnkit.artifact.format import Mode
     from bnnkit.export.tflite import TfliteReport, Variant
 
@@ -37,7 +36,7 @@ class TfliteFile:
     uniform_input: bool
     seed: int
 
-    def artifact(self, path: Path, *, calibrates: bool, draws: int) -> "onnx.ModelProto":
+    def artifact(self, path: Path, *, calibrates: bool, draws: int) -> "Artifact":
         """The artifact in a model file, with its noise or without.
 
         Args:
@@ -50,10 +49,7 @@ class TfliteFile:
             UsageError: An option needs a checkpoint, or the seed has no use; or the file is TFLite
                 already, or has no noise and shall be sampled.
         """
-        from bnnkit.artifact.check import is_stochastic
-        from bnnkit.artifact.deterministic import deterministic
-        from bnnkit.runtime.from_tflite import is_tflite
-        from bnnkit.runtime.open_file import read, read_bytes
+        from bnnkit.runtime.open_file import read
 
         given = {"--calibrate": calibrates, "--sample-weights": draws != 0}
         if names := " and ".join(name for name, is_given in given.items() if is_given):
@@ -63,22 +59,22 @@ class TfliteFile:
                 "--seed is of the random numbers that the file draws: give --mode samples, without"
                 " --uniform-input"
             )
-        if is_tflite(read_bytes(path)):
+        artifact = read(path)
+        if artifact.tflite_source is not None:
             raise UsageError(
                 f"{path} is a TFLite file already; expected a checkpoint, or an .onnx file that"
                 " bnnkit wrote"
             )
-        model = read(path)
         if self.mode == "deterministic":
-            return deterministic(model)
-        if not is_stochastic(model):
+            return artifact.deterministic
+        if not artifact.is_stochastic:
             raise UsageError(
                 f"--mode samples: {path} has no noise; expected a checkpoint, or a file that was"
                 " exported with its noise"
             )
-        return model
+        return artifact
 
-    def write(self, model: "onnx.ModelProto", path: Path) -> "TfliteReport":
+    def write(self, artifact: "Artifact", path: Path) -> "TfliteReport":
         """Write an artifact as a .tflite file.
 
         Raises:
@@ -87,4 +83,4 @@ class TfliteFile:
         from bnnkit.export.tflite import GivenUniforms, RandomUniforms, export_tflite
 
         uniforms = GivenUniforms() if self.uniform_input else RandomUniforms(self.seed)
-        return export_tflite(model, path, variant=self.variant, uniforms=uniforms)
+        return export_tflite(artifact, path, variant=self.variant, uniforms=uniforms)

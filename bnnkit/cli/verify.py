@@ -7,8 +7,6 @@ from typing import Any
 import click
 
 from bnnkit import data
-from bnnkit.artifact.check import metadata
-from bnnkit.artifact.graph import from_model
 from bnnkit.artifact.sample import check_samples
 from bnnkit.bench.benchmark import random_images
 from bnnkit.cli import options
@@ -18,7 +16,7 @@ from bnnkit.cli.group import CHECK_FAILED
 from bnnkit.cli.verification_table import print_verification
 from bnnkit.errors import UsageError
 from bnnkit.runtime.inputs import check_inputs
-from bnnkit.runtime.open_file import read_with_source
+from bnnkit.runtime.open_file import read
 from bnnkit.tflite.channels_last import as_model_takes
 from bnnkit.verification.verify import SAMPLES, SEEDS, check_pair, verify
 
@@ -84,18 +82,18 @@ def command(
     if len(paths) not in (1, 2):
         raise UsageError(f"expected [CKPT] MODEL, got {len(paths)} paths")
     *checkpoints, path = paths
-    model, tflite = read_with_source(path)
+    artifact = read(path)
     network: Any = None
     if checkpoints:
         from bnnkit.training import load_checkpoint
 
         network = load_checkpoint(checkpoints[0]).model  # first: a damaged file has another hash
-        check_pair(checkpoints[0], model, name=str(path))
-    name, inputs = _inputs(metadata(model).get("dataset"), source, data_dir)
+        check_pair(checkpoints[0], artifact, name=str(path))
+    name, inputs = _inputs(artifact.metadata.get("dataset"), source, data_dir)
     if inputs is None:
-        inputs = random_images(model, images or RANDOM_IMAGES)
+        inputs = random_images(artifact, images or RANDOM_IMAGES)
     try:
-        graph = from_model(model)
+        graph = artifact.graph
         inputs = as_model_takes(inputs, graph.input_shape)
         check_inputs(inputs, graph.input_shape, graph.input_dtype)
     except UsageError as error:
@@ -103,12 +101,11 @@ def command(
     inputs = inputs[:images]
     with progress("verifying", len(inputs)) as advance:
         verification = verify(
-            model,
+            artifact,
             inputs,
             network=network,
             samples=samples,
             with_lce=with_lce,
-            tflite=tflite,
             advance=advance,
         )
     if as_json:

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.calibration_record import CalibrationRecord, CalibrationSource
 from bnnkit.artifact.format import Mode
 from bnnkit.artifact.report import Report
@@ -83,7 +83,7 @@ class CheckpointExport:
         self._metadata = replace(self._metadata, accuracy=accuracy, calibration=record.to_json())
         return calibration
 
-    def artifact(self) -> onnx.ModelProto:
+    def artifact(self) -> Artifact:
         """The artifact.
 
         Raises:
@@ -128,7 +128,7 @@ def export_checkpoint(checkpoint: Path, output: Path, *, mode: Mode | None = Non
     return CheckpointExport(checkpoint, mode=mode).write(output)
 
 
-def checkpoint_artifact(checkpoint: Path, *, mode: Mode | None = None) -> onnx.ModelProto:
+def checkpoint_artifact(checkpoint: Path, *, mode: Mode | None = None) -> Artifact:
     """What `export_checkpoint` would write.
 
     Raises:

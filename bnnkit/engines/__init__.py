@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 import bnnkit
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.artifact.reference import Reference, signs_of
+from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.engines.lce import LarqComputeEngine
@@ -35,7 +35,7 @@ from bnnkit.errors import (
 )
 from bnnkit.runtime import Model
 from bnnkit.runtime.ensemble import Ensemble
-from bnnkit.runtime.open_file import read_with_source
+from bnnkit.runtime.open_file import read
 from bnnkit.runtime.threads import check_threads
 
 Array = NDArray[Any]
@@ -47,10 +47,10 @@ class Runtime(SamplingEngine):
     name = "bnnkit"
     version = bnnkit.__version__
 
-    def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
-        super().__init__(model)
-        self._model, self._threads = Model(model), threads
-        self._signs = set(signs_of(model))
+    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
+        super().__init__(artifact)
+        self._model, self._threads = Model(artifact), threads
+        self._signs = set(artifact.signs)
 
     def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
         """As `SamplingEngine.run`."""
@@ -81,10 +81,10 @@ class PlainReference(SamplingEngine):
     name = "reference"
     version = bnnkit.__version__
 
-    def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
-        super().__init__(model)
+    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
+        super().__init__(artifact)
         try:
-            self._reference = Reference(model)
+            self._reference = Reference(artifact)
         except NotImplementedError as error:
             reason = str(error).splitlines()[0]
             raise UnsupportedError(f"the reference cannot execute the model: {reason}") from error
@@ -102,34 +102,31 @@ class PlainReference(SamplingEngine):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-ENGINES: dict[str, Callable[[onnx.ModelProto, int], Engine]] = {
+ENGINES: dict[str, Callable[[Artifact, int], Engine]] = {
     engine.name: engine
     for engine in (Runtime, OnnxRuntime, FloatOnnxRuntime, LarqComputeEngine, PlainReference)
 }
 
 
-def open_engine(
-    name: str, model: onnx.ModelProto, *, threads: int = 1, tflite: bytes | None = None
-) -> Engine:
-    """An engine, ready to execute the model.
+def open_engine(name: str, artifact: Artifact, *, threads: int = 1) -> Engine:
+    """An engine, ready to execute the artifact.
 
     Args:
         name: A key of `ENGINES`.
-        model: The artifact.
+        artifact: What to execute. LCE runs the source of one that was read from a .tflite file.
         threads: The result is the same for every number; the reference always has one.
-        tflite: The content of the .tflite file that became the artifact, which LCE runs as it is.
 
     Raises:
         UsageError: There is no such engine, or no threads.
         MissingExtraError: Its package is not installed.
-        UnsupportedError: It cannot execute a part of the model.
+        UnsupportedError: It cannot execute a part of the artifact.
     """
     if name not in ENGINES:
         raise UsageError(f"expected an engine out of {', '.join(ENGINES)}, got {name!r}")
     check_threads(threads)
-    if name == LceOnFile.name and tflite is not None:
-        return LceOnFile(model, tflite, threads)
-    return ENGINES[name](model, threads)
+    if name == LceOnFile.name and artifact.tflite_source is not None:
+        return LceOnFile(artifact, threads)
+    return ENGINES[name](artifact, threads)
 
 
 def open_file(name: str, path: Path, *, threads: int = 1) -> Engine:
@@ -139,23 +136,20 @@ def open_file(name: str, path: Path, *, threads: int = 1) -> Engine:
         ArtifactError: The file is missing, damaged, no ONNX file, or of a newer format.
         UsageError, MissingExtraError, UnsupportedError: As `open_engine`.
     """
-    return open_read(name, path, *read_with_source(path), threads=threads)
+    return open_read(name, path, read(path), threads=threads)
 
 
-def open_read(
-    name: str, path: Path, model: onnx.ModelProto, tflite: bytes | None, *, threads: int = 1
-) -> Engine:
+def open_read(name: str, path: Path, artifact: Artifact, *, threads: int = 1) -> Engine:
     """The same for a file that has been read already.
 
     Args:
         name: As in `open_engine`.
         path: Of the file.
-        model: As `read_with_source` gives it; likewise tflite.
-        tflite: As above.
+        artifact: What was read from it.
         threads: As in `open_engine`.
     """
     try:
-        return open_engine(name, model, threads=threads, tflite=tflite)
+        return open_engine(name, artifact, threads=threads)
     except (UsageError, MissingExtraError):
         raise
     except BnnkitError as error:

@@ -6,12 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.check import is_stochastic
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.artifact.graph import from_model
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.runtime.ensemble import Ensemble, adaptive, fixed
@@ -25,7 +23,7 @@ class Engine(ABC):
     """Executes the deterministic pass of an artifact.
 
     Args:
-        model: The artifact.
+        artifact: What to execute.
 
     Attributes:
         name: A key of `engines.ENGINES`.
@@ -37,9 +35,9 @@ class Engine(ABC):
     name: str
     version: str
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._graph = from_model(model)
-        self._fixed_batch = fixed_batch(model)
+    def __init__(self, artifact: Artifact) -> None:
+        self._graph = artifact.graph.without_constants
+        self._fixed_batch = artifact.fixed_batch
         self.outputs = self._graph.outputs
         self.input_shape = self._graph.input_shape
 
@@ -105,9 +103,9 @@ class SamplingEngine(Engine):
         is_stochastic: Whether the file is one.
     """
 
-    def __init__(self, model: onnx.ModelProto) -> None:
-        super().__init__(model)
-        self.is_stochastic = is_stochastic(model)
+    def __init__(self, artifact: Artifact) -> None:
+        super().__init__(artifact)
+        self.is_stochastic = artifact.is_stochastic
 
     @abstractmethod
     def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
@@ -181,17 +179,3 @@ def ensemble_of_passes(
     if config.samples == "auto":
         return adaptive(draw, images, config.max_samples, config.error_rate)
     return fixed(draw, images, config.samples)
-
-
-def fixed_batch(model: onnx.ModelProto) -> int | None:
-    """How many images the file asks for in a run; None where the batch axis is free.
-
-    bnnkit's runtime takes any number all the same: its operators do not mix images.
-    """
-    constants = {tensor.name for tensor in model.graph.initializer}
-    (batch,) = (
-        value.type.tensor_type.shape.dim[0]
-        for value in model.graph.input
-        if value.name not in constants
-    )
-    return batch.dim_value if batch.HasField("dim_value") and batch.dim_value > 0 else None

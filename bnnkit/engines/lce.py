@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import unpack_signs
-from bnnkit.artifact.deterministic import deterministic
-from bnnkit.artifact.reference import signs_of
 from bnnkit.engines.engine import Engine
 from bnnkit.engines.lce_child import DISTRIBUTION, extension, load_wrapper
 from bnnkit.engines.lce_process import ProcessInterpreter
@@ -83,7 +81,7 @@ class LarqComputeEngine(Engine):
     A .tflite file has a fixed batch: the first run with another number of images converts again.
 
     Args:
-        model: The artifact.
+        artifact: What to execute.
         threads: As `Interpreter`.
         kernel: As `Interpreter`.
 
@@ -98,11 +96,10 @@ class LarqComputeEngine(Engine):
 
     name = "lce"
 
-    def __init__(
-        self, model: onnx.ModelProto, threads: int = 1, *, kernel: Kernel = FASTEST
-    ) -> None:
-        super().__init__(model)
-        self._model, self._threads, self._kernel = deterministic(model), threads, kernel
+    def __init__(self, artifact: Artifact, threads: int = 1, *, kernel: Kernel = FASTEST) -> None:
+        super().__init__(artifact)
+        self._artifact = artifact.deterministic
+        self._threads, self._kernel = threads, kernel
         self._opened: tuple[int, Tflite, Interpreter] = self._open(1)
         self._traced: tuple[int, Tflite, Interpreter] | None = None
         self.report = self._opened[1].report
@@ -142,11 +139,11 @@ class LarqComputeEngine(Engine):
 
     def _tracing(self, batch: int) -> tuple[int, Tflite, Interpreter]:
         if self._traced is None or self._traced[0] != batch:
-            self._traced = self._open(batch, signs_of(self._model))
+            self._traced = self._open(batch, self._artifact.signs)
         return self._traced
 
     def _open(self, batch: int, traced: Sequence[str] = ()) -> tuple[int, Tflite, Interpreter]:
-        tflite = to_tflite(self._model, batch=batch, traced=traced)
+        tflite = to_tflite(self._artifact, batch=batch, traced=traced)
         interpreter = Interpreter(tflite.content, threads=self._threads, kernel=self._kernel)
         return batch, tflite, interpreter
 

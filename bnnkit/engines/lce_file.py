@@ -4,12 +4,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.reference import signs_of
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.engines.engine import Engine
 from bnnkit.engines.lce import FASTEST, Interpreter, Kernel, unpack_words
+from bnnkit.errors import UsageError
 from bnnkit.tflite.outputs import packed_tensors, with_outputs
 from bnnkit.tflite.read import read
 
@@ -17,14 +17,13 @@ Array = NDArray[Any]
 
 
 class LceOnFile(Engine):
-    """LCE on the content of a .tflite file.
+    """LCE on the .tflite file that an artifact was read from.
 
     The file fixes its batch. Images that do not fill the last one are followed by the last image
     again, whose results are left out.
 
     Args:
-        model: The artifact that the file becomes.
-        content: Of the file.
+        artifact: One with a `tflite_source`.
         threads: As `Interpreter`.
         kernel: As `Interpreter`.
 
@@ -34,20 +33,18 @@ class LceOnFile(Engine):
 
     name = "lce"
 
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        content: bytes,
-        threads: int = 1,
-        *,
-        kernel: Kernel = FASTEST,
-    ) -> None:
-        super().__init__(model)
-        self._model, self._content = model, content
+    def __init__(self, artifact: Artifact, threads: int = 1, *, kernel: Kernel = FASTEST) -> None:
+        super().__init__(artifact)
+        if artifact.tflite_source is None:
+            raise UsageError(
+                "expected an artifact that was read from a .tflite file, got another one: open it"
+                " with LarqComputeEngine, which converts it"
+            )
+        self._artifact, self._content = artifact, artifact.tflite_source
         self._threads, self._kernel = threads, kernel
-        self._network = read(content)
+        self._network = read(self._content)
         self._batch = self._network.tensors[self._network.inputs[0]].shape[0]
-        self._interpreter = Interpreter(content, threads=threads, kernel=kernel)
+        self._interpreter = Interpreter(self._content, threads=threads, kernel=kernel)
         self.version = self._interpreter.version
 
     def run(self, images: Array) -> tuple[Array, ...]:
@@ -60,7 +57,7 @@ class LceOnFile(Engine):
         if not names:
             return {}
         results = self._in_batches(self._tracing, images)[-len(names) :]
-        channels = _channels_of_signs(self._model)
+        channels = _channels_of_signs(self._artifact)
         return {
             name: _to_onnx(unpack_words(words, channels[name]))
             for name, words in zip(names, results, strict=True)
@@ -74,7 +71,7 @@ class LceOnFile(Engine):
     @cached_property
     def _traced(self) -> dict[str, int]:
         """Packed tensors by the name of their signs, where their number of channels is known."""
-        known = _channels_of_signs(self._model)
+        known = _channels_of_signs(self._artifact)
         return {n: index for n, index in packed_tensors(self._network).items() if n in known}
 
     @cached_property
@@ -94,12 +91,12 @@ class LceOnFile(Engine):
         return [np.concatenate(outputs)[: len(images)] for outputs in pieces]
 
 
-def _channels_of_signs(model: onnx.ModelProto) -> dict[str, int]:
+def _channels_of_signs(artifact: Artifact) -> dict[str, int]:
     """The channels of the signs whose shape the artifact tells, by name."""
-    signs = set(signs_of(model))
+    signs, graph = set(artifact.signs), artifact.model.graph
     return {
         value.name: value.type.tensor_type.shape.dim[1].dim_value
-        for value in (*model.graph.value_info, *model.graph.output)
+        for value in (*graph.value_info, *graph.output)
         if value.name in signs
     }
 

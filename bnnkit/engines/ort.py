@@ -1,6 +1,7 @@
 """ONNX Runtime as an engine: on the artifact itself, or on a twin of it."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.operators import functions
-from bnnkit.artifact.reference import sampling_feeds, signs_of
+from bnnkit.artifact.reference import sampling_feeds
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.engines.ort_session import import_onnxruntime, open_session, reason, with_outputs
@@ -25,10 +27,11 @@ class OnnxRuntime(SamplingEngine):
 
     name = "onnxruntime"
 
-    def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
-        super().__init__(model)
+    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
+        super().__init__(artifact)
         self.version = str(import_onnxruntime().__version__)
-        self._signs, self._model, self._threads = signs_of(model), _with_bodies(model), threads
+        self._signs, self._threads = artifact.signs, threads
+        self._model = _with_bodies(artifact.model)
         self._session = open_session(self._model, threads)
 
     def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
@@ -47,7 +50,7 @@ class OnnxRuntime(SamplingEngine):
         return open_session(with_outputs(self._model, self._signs), self._threads)
 
     def _execute(
-        self, session: Any, names: list[str] | None, images: Array, sample: Sample | None
+        self, session: Any, names: Sequence[str] | None, images: Array, sample: Sample | None
     ) -> tuple[Array, ...]:
         parts = [
             execute(session, names, {self._graph.input: batch, **sampling_feeds(here)})
@@ -59,24 +62,26 @@ class OnnxRuntime(SamplingEngine):
 class OnnxRuntimeOnTwin(Engine):
     """ONNX Runtime on another form of the deterministic network."""
 
-    def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
-        super().__init__(model)
+    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
+        super().__init__(artifact)
         self.version = str(import_onnxruntime().__version__)
-        self._model, self._threads = model, threads
-        self._twin = self._form(model)
+        self._artifact, self._threads = artifact, threads
+        self._twin = self._form(artifact)
         self._session = open_session(self._twin, threads)
 
     def run(self, images: Array) -> tuple[Array, ...]:
         """As `Engine.run`."""
         return self._execute(self._session, None, images)
 
-    def _execute(self, session: Any, names: list[str] | None, images: Array) -> tuple[Array, ...]:
+    def _execute(
+        self, session: Any, names: Sequence[str] | None, images: Array
+    ) -> tuple[Array, ...]:
         """Outputs of a session, in as many runs as the file's batch asks for."""
         batches = self._batches(images)
         return _joined([execute(session, names, {self._graph.input: b}) for b in batches])
 
     @abstractmethod
-    def _form(self, model: onnx.ModelProto) -> onnx.ModelProto:
+    def _form(self, artifact: Artifact) -> onnx.ModelProto:
         """What is executed for the artifact."""
 
 
@@ -87,7 +92,7 @@ class FloatOnnxRuntime(OnnxRuntimeOnTwin):
 
     def trace(self, images: Array) -> dict[str, Array]:
         """As `Engine.trace`."""
-        signs = signs_of(self._model)
+        signs = self._artifact.signs
         if not signs:
             return {}
         values = self._execute(self._tracing_session, signs, images)
@@ -96,10 +101,10 @@ class FloatOnnxRuntime(OnnxRuntimeOnTwin):
 
     @cached_property
     def _tracing_session(self) -> Any:
-        return open_session(with_outputs(self._twin, signs_of(self._model)), self._threads)
+        return open_session(with_outputs(self._twin, self._artifact.signs), self._threads)
 
-    def _form(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        return float_twin(model)
+    def _form(self, artifact: Artifact) -> onnx.ModelProto:
+        return float_twin(artifact)
 
 
 def _with_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -115,7 +120,9 @@ def _with_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def execute(session: Any, names: list[str] | None, inputs: dict[str, Array]) -> tuple[Array, ...]:
+def execute(
+    session: Any, names: Sequence[str] | None, inputs: dict[str, Array]
+) -> tuple[Array, ...]:
     """Outputs of a session; all of them where no names are given.
 
     Raises:

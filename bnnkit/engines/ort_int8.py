@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.reference import signs_of
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.engines.ort import OnnxRuntimeOnTwin
 from bnnkit.engines.ort_session import open_session, with_outputs
 from bnnkit.engines.rewrites.qdq_int8 import IntegerTwin
@@ -78,9 +78,9 @@ class IntegerOnnxRuntime(OnnxRuntimeOnTwin):
 
     def trace(self, images: Array) -> dict[str, Array]:
         """As `Engine.trace`."""
-        twin = IntegerTwin(self._model)
+        twin = IntegerTwin(self._artifact)
         model = twin.model()
-        names = [name for name in signs_of(self._model) if name in twin.traced]
+        names = [name for name in self._artifact.signs if name in twin.traced]
         tensors = [twin.traced[name] for name in names]
         session = open_session(with_outputs(model, tensors), self._threads)
         values = self._execute(session, tensors, images) if tensors else ()
@@ -88,7 +88,7 @@ class IntegerOnnxRuntime(OnnxRuntimeOnTwin):
 
     @cached_property
     def _session_for_batches(self) -> Any:
-        return open_session(IntegerTwin(self._model).model(), self._threads)
+        return open_session(IntegerTwin(self._artifact).model(), self._threads)
 
-    def _form(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        return TwoBitTwin(model).model()
+    def _form(self, artifact: Artifact) -> onnx.ModelProto:
+        return TwoBitTwin(artifact).model()

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.reference import signs_of
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.engines.engine import Engine
 from bnnkit.engines.ort_session import with_outputs
 from bnnkit.engines.rewrites.one_bit import ONE_BIT, OneBitTwin, TracedOneBitTwin
@@ -28,13 +28,13 @@ Array = NDArray[Any]
 class OpenVino(Engine):
     """A twin of the artifact in OpenVINO."""
 
-    def __init__(self, model: onnx.ModelProto, threads: int = 1) -> None:
-        super().__init__(model)
+    def __init__(self, artifact: Artifact, threads: int = 1) -> None:
+        super().__init__(artifact)
         self._openvino = _openvino()
         self.version = str(self._openvino.get_version()).split("-")[0]
-        self._artifact, self._threads = model, threads
+        self._artifact, self._threads = artifact, threads
         self._core = self._openvino.Core()
-        self._proto = self._twin(model).model()
+        self._proto = self._twin(artifact).model()
         self._requests: dict[int, Any] = {}
         self._read(self._proto)  # refuses what it cannot read
 
@@ -51,7 +51,7 @@ class OpenVino(Engine):
         """As `Engine.trace`."""
         twin = self._tracing_twin(self._artifact)
         proto = twin.model()
-        names = [name for name in signs_of(self._artifact) if name in twin.traced]
+        names = [name for name in self._artifact.signs if name in twin.traced]
         extended = with_outputs(proto, [twin.traced[name] for name in names])
         compiled = self._compile(self._read(extended), len(images))
         results = compiled(images)
@@ -63,11 +63,11 @@ class OpenVino(Engine):
         return self._compile(self._read(self._proto), batch)
 
     @abstractmethod
-    def _twin(self, model: onnx.ModelProto) -> Twin:
+    def _twin(self, artifact: Artifact) -> Twin:
         """What is executed for the artifact."""
 
     @abstractmethod
-    def _tracing_twin(self, model: onnx.ModelProto) -> IntegerTwin | TracedOneBitTwin:
+    def _tracing_twin(self, artifact: Artifact) -> IntegerTwin | TracedOneBitTwin:
         """The same with tensors that hold signs."""
 
     def _prepare(self, model: Any) -> None:
@@ -102,8 +102,8 @@ class IntegerOpenVino(OpenVino):
 
     name = "openvino-int8"
 
-    def _twin(self, model: onnx.ModelProto) -> IntegerTwin:
-        return OpenVinoIntegerTwin(model)
+    def _twin(self, artifact: Artifact) -> IntegerTwin:
+        return OpenVinoIntegerTwin(artifact)
 
     _tracing_twin = _twin
 
@@ -113,11 +113,11 @@ class OneBitOpenVino(OpenVino):
 
     name = "openvino-1bit"
 
-    def _twin(self, model: onnx.ModelProto) -> OneBitTwin:
-        return OneBitTwin(model)
+    def _twin(self, artifact: Artifact) -> OneBitTwin:
+        return OneBitTwin(artifact)
 
-    def _tracing_twin(self, model: onnx.ModelProto) -> TracedOneBitTwin:
-        return TracedOneBitTwin(model)
+    def _tracing_twin(self, artifact: Artifact) -> TracedOneBitTwin:
+        return TracedOneBitTwin(artifact)
 
     def _prepare(self, model: Any) -> None:
         self._bits = list(self._replace(model))  # OpenVINO does not copy them

@@ -1,13 +1,11 @@
 """Everything that `verify` compares with the reference: torch, the engines, and LCE."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import onnx
 from numpy.typing import NDArray
 
-from bnnkit.artifact.check import is_stochastic
-from bnnkit.artifact.reference import signs_of
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.rounding import signs_that_torch_may_round
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines import open_engine
@@ -34,18 +32,17 @@ class Comparees:
     """What is compared, and what cannot be.
 
     Args:
-        model: The artifact.
+        artifact: The artifact.
         example: An image or more, by which engines tell which signs they give.
-        tflite: The content of the .tflite file that became the artifact.
 
     Attributes:
         compared: Each with its tally.
         left_out: Names, and why.
     """
 
-    def __init__(self, model: onnx.ModelProto, example: Array, tflite: bytes | None) -> None:
-        self._model, self._example, self._tflite = model, example, tflite
-        self._order = signs_of(model)
+    def __init__(self, artifact: Artifact, example: Array) -> None:
+        self._artifact, self._example = artifact, example
+        self._order = artifact.signs
         self.compared: list[Compared] = []
         self.left_out: dict[str, str] = {}
 
@@ -55,7 +52,7 @@ class Comparees:
             self.left_out["torch"] = "no checkpoint was given"
             return
         self.compared.append(self._torch(network))
-        if self._stores_draws:
+        if self._artifact.has_weight_draws:
             self.left_out["torch in samples"] = "the draws of the weights are in the model file"
 
     def add_engines(self) -> None:
@@ -67,7 +64,7 @@ class Comparees:
             self.left_out["onnxruntime"] = str(error)
         for threads in THREADS:
             name = f"bnnkit, {threads} thread{'s' * (threads > 1)}"
-            tally = Tally(name, self._order, signs_in_memory(self._model))
+            tally = Tally(name, self._order, signs_in_memory(self._artifact))
             self.compared.append((tally, self._evaluator("bnnkit", threads)))
 
     def add_lce(self) -> None:
@@ -91,18 +88,16 @@ class Comparees:
         from bnnkit.export import noisy_thresholds
         from bnnkit.verification.torch_trace import TorchTrace
 
-        model, stores_draws = self._model, self._stores_draws
-        from_tflite = self._tflite is not None
-        thresholds = None
-        if is_stochastic(model):
+        artifact, thresholds = self._artifact, None
+        if artifact.is_stochastic:
             thresholds = noisy_thresholds(network, torch.from_numpy(self._example))
-        trace = TorchTrace(network, signs_that_torch_may_round(model), thresholds)
-        ranks = _ranks(model, self._order)
+        trace = TorchTrace(network, signs_that_torch_may_round(artifact), thresholds)
+        ranks = _ranks(artifact)
 
         def evaluate(images: Array, sample: Sample | None) -> Evaluation | None:
-            if sample is not None and stores_draws:
+            if sample is not None and artifact.has_weight_draws:
                 return None
-            if not from_tflite:
+            if artifact.tflite_source is None:
                 return trace(images, sample)
             found = trace(as_network_takes(images), sample)
             # A .tflite file keeps the names of those tensors alone that it holds packed.
@@ -113,7 +108,7 @@ class Comparees:
                 real={name: _of_rank(found.real[name], ranks[name]) for name in found.real},
             )
 
-        return Tally("torch", self._order, signs_of_modules(model, trace.modules)), evaluate
+        return Tally("torch", self._order, signs_of_modules(artifact, trace.modules)), evaluate
 
     def _lce(self) -> Compared:
         """Its pass without noise, and of that no signs that only a stochastic file has."""
@@ -130,19 +125,14 @@ class Comparees:
         return Tally(name, self._order, order.intersection(engine.signs)), evaluate
 
     def _lce_engine(self) -> tuple[str, LarqComputeEngine | LceOnFile]:
-        if self._tflite is None:
-            return "lce", LarqComputeEngine(self._model)
+        if self._artifact.tflite_source is None:
+            return "lce", LarqComputeEngine(self._artifact)
         # The fast kernels correct zero padding behind a rounding: other last bits.
         kernel: Kernel = "reference"
-        return f"lce, {kernel} kernel", LceOnFile(self._model, self._tflite, kernel=kernel)
-
-    @property
-    def _stores_draws(self) -> bool:
-        """Whether samples have other weights than the network, which has the likelier ones."""
-        return any(node.op_type == "WeightDraw" for node in self._model.graph.node)
+        return f"lce, {kernel} kernel", LceOnFile(self._artifact, kernel=kernel)
 
     def _evaluator(self, name: str, threads: int) -> Evaluate:
-        engine = open_engine(name, self._model, threads=threads)
+        engine = open_engine(name, self._artifact, threads=threads)
         assert isinstance(engine, SamplingEngine)
 
         def evaluate(images: Array, sample: Sample | None) -> Evaluation:
@@ -153,10 +143,11 @@ class Comparees:
         return evaluate
 
 
-def _ranks(model: onnx.ModelProto, names: Sequence[str]) -> dict[str, int]:
-    """How many axes values have, where the artifact tells."""
-    told = (*model.graph.value_info, *model.graph.output)
-    return {v.name: len(v.type.tensor_type.shape.dim) for v in told if v.name in set(names)}
+def _ranks(artifact: Artifact) -> dict[str, int]:
+    """How many axes the signs have whose shapes the artifact holds."""
+    signs, graph = set(artifact.signs), artifact.model.graph
+    known = (*graph.value_info, *graph.output)
+    return {v.name: len(v.type.tensor_type.shape.dim) for v in known if v.name in signs}
 
 
 def _of_rank(x: Array, rank: int) -> Array:

@@ -8,29 +8,25 @@ convolution before.
 
 from collections.abc import Iterable
 
-import onnx
-
-from bnnkit.artifact.deterministic import deterministic
-from bnnkit.artifact.graph import from_model
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators import gives_signs
-from bnnkit.artifact.reference import signs_of
 from bnnkit.runtime.lowering.fused_pool import is_fused_pool
 
 
-def signs_of_modules(model: onnx.ModelProto, paths: Iterable[str]) -> frozenset[str]:
+def signs_of_modules(artifact: Artifact, paths: Iterable[str]) -> frozenset[str]:
     """The signs that `Sign` modules give, in every one of their calls.
 
     Args:
-        model: The artifact.
+        artifact: The artifact.
         paths: The modules, as in `named_modules`.
     """
     modules = set(paths)
-    return frozenset(name for name in signs_of(model) if name.partition("#")[0] in modules)
+    return frozenset(name for name in artifact.signs if name.partition("#")[0] in modules)
 
 
-def signs_in_memory(model: onnx.ModelProto) -> frozenset[str]:
+def signs_in_memory(artifact: Artifact) -> frozenset[str]:
     """The signs that the runtime holds in every pass, whatever it fuses."""
-    nodes = model.graph.node
+    nodes = artifact.model.graph.node
     made = {
         name
         for node in nodes
@@ -39,8 +35,8 @@ def signs_in_memory(model: onnx.ModelProto) -> frozenset[str]:
     }
     fused = {
         pool.inputs[0]
-        for graph in (from_model(model), from_model(deterministic(model)))
+        for graph in (artifact.graph, artifact.deterministic.graph)
         for pool in graph.nodes
         if is_fused_pool(graph, pool)
     }
-    return frozenset(made.intersection(signs_of(model)) - fused)
+    return frozenset(made.intersection(artifact.signs) - fused)

@@ -7,8 +7,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators.noise import draw
-from bnnkit.artifact.reference import Reference, signs_of
+from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.rounding import signs_that_engines_may_round
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines.ort_session import with_outputs
@@ -18,20 +19,17 @@ Array = NDArray[Any]
 
 
 class ReferenceRun:
-    """Passes of the reference.
+    """Passes of the reference over an artifact."""
 
-    Args:
-        model: The artifact.
-    """
-
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, artifact: Artifact) -> None:
+        model = artifact.model
         self._outputs = [value.name for value in model.graph.output]
-        self._signs = signs_of(model)
-        self._inputs = signs_that_engines_may_round(model)
+        self._signs = artifact.signs
+        self._inputs = signs_that_engines_may_round(artifact)
         self._limits = {sign: _Limit(model, sign) for sign in self._inputs}
         extended = with_outputs(model, [*self._signs, *self._inputs.values()])
         self._names = [value.name for value in extended.graph.output]
-        self._reference = Reference(extended)
+        self._reference = Reference(Artifact(extended))
 
     def __call__(self, images: Array, sample: Sample | None = None) -> Evaluation:
         """Evaluate images (N, ...), with the noise of a sample or without."""

@@ -18,18 +18,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.calibration_record import (
     CalibrationRecord,
     CalibrationSource,
     read_calibration,
 )
-from bnnkit.artifact.check import is_stochastic, metadata
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines import open_engine
-from bnnkit.engines.engine import fixed_batch
 from bnnkit.errors import CheckpointError
 from bnnkit.verification.candidates import Comparees
 from bnnkit.verification.comparison import Comparison
@@ -73,26 +71,24 @@ class Verification:
 
 
 def verify(
-    model: onnx.ModelProto,
+    artifact: Artifact,
     images: Array,
     *,
     network: "nn.Module | None" = None,
     samples: int = SAMPLES,
     with_lce: bool = False,
-    tflite: bytes | None = None,
     advance: Callable[[int], object] = lambda n_images: None,
 ) -> Verification:
     """Run images through all engines and compare.
 
     Args:
-        model: The artifact.
+        artifact: The artifact. If it was read from a .tflite file, Larq Compute Engine runs that
+            as it is, if it is installed, and torch gets the images as (N, C, H, W).
         images: (N, *input_shape), of the input's dtype.
         network: The torch network that it was exported from, in evaluation mode on the CPU; a
             copy is given the batch norms that the artifact was calibrated to.
         samples: Of a stochastic network: how many of each of the `SEEDS`.
         with_lce: Compare Larq Compute Engine too, in the deterministic pass.
-        tflite: The content of the .tflite file that became the artifact: LCE runs it as it is
-            where it is installed, and torch gets the images as (N, C, H, W).
         advance: Called with the number of images done since the last call.
 
     Raises:
@@ -101,20 +97,20 @@ def verify(
         MissingExtraError: LCE is asked for and not installed.
         ArtifactError: The calibration that the model tells is damaged.
     """
-    open_engine("bnnkit", model).check(images)
-    drawn = _samples(samples) if is_stochastic(model) else ()
-    calibration = None if network is None else read_calibration(model)
+    open_engine("bnnkit", artifact).check(images)
+    drawn = _samples(samples) if artifact.is_stochastic else ()
+    calibration = None if network is None else read_calibration(artifact)
     if network is not None and calibration is not None:
         network = _calibrated(network, calibration)
-    reference = ReferenceRun(model)
-    comparees = Comparees(model, images[:1], tflite)
+    reference = ReferenceRun(artifact)
+    comparees = Comparees(artifact, images[:1])
     comparees.add_torch(network)
     comparees.add_engines()
     if with_lce:
         comparees.add_lce()
-    elif tflite is not None:
+    elif artifact.tflite_source is not None:
         comparees.try_lce()
-    size = fixed_batch(model) or BATCH
+    size = artifact.fixed_batch or BATCH
     for start in range(0, len(images), size):
         batch = images[start : start + size]
         for sample in (None, *(replace(one, image_offset=start) for one in drawn)):
@@ -133,12 +129,12 @@ def verify(
     )
 
 
-def check_pair(checkpoint: Path, model: onnx.ModelProto, *, name: str = "the model") -> None:
-    """Refuse a model that does not say that it was exported from the checkpoint.
+def check_pair(checkpoint: Path, artifact: Artifact, *, name: str = "the model") -> None:
+    """Refuse an artifact that does not say that it was exported from the checkpoint.
 
     Args:
         checkpoint: A run's folder, or the checkpoint in it.
-        model: The artifact.
+        artifact: The artifact.
         name: Of its file, for messages.
 
     Raises:
@@ -146,7 +142,7 @@ def check_pair(checkpoint: Path, model: onnx.ModelProto, *, name: str = "the mod
     """
     from bnnkit.training import checkpoint_sha256
 
-    expected = metadata(model).get("checkpoint")
+    expected = artifact.metadata.get("checkpoint")
     found = checkpoint_sha256(checkpoint)
     if expected is None:
         raise CheckpointError(

@@ -8,6 +8,7 @@ from typing import Final
 import onnx
 import onnx_ir as ir
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
@@ -92,19 +93,19 @@ def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
     """
     model = read_source(source)
     artifact, differences = from_onnx(model)
-    content = artifact.SerializeToString(deterministic=True)
+    content = artifact.to_bytes()
     write_bytes(Path(output), content)
     return Conversion(
         artifact=report(artifact, len(content)),
         **vars(differences),
         standard_operators=dict(
-            sorted(Counter(n.op_type for n in artifact.graph.node if n.domain == "").items())
+            sorted(Counter(n.op_type for n in artifact.model.graph.node if n.domain == "").items())
         ),
         source_bytes=model.ByteSize(),
     )
 
 
-def from_onnx(source: onnx.ModelProto) -> tuple[onnx.ModelProto, Differences]:
+def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
     """The artifact of a network from elsewhere, and where it departs from the source.
 
     Raises:

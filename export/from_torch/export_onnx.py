@@ -9,6 +9,7 @@ from onnx_ir.passes import common
 from torch import Tensor, nn
 
 import bnnkit
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import DOMAIN, OPSET, VERSION, Mode
 from bnnkit.artifact.operators import OPERATORS, functions
 from bnnkit.artifact.report import Report, report
@@ -65,7 +66,7 @@ def export_onnx(
     artifact = from_torch(
         model, example, metadata=metadata, mode=mode, weight_draws=weight_draws, seed=seed
     )
-    content = artifact.SerializeToString(deterministic=True)
+    content = artifact.to_bytes()
     write_bytes(Path(path), content)
     return report(artifact, len(content))
 
@@ -78,7 +79,7 @@ def from_torch(
     mode: Mode | None = None,
     weight_draws: int = 0,
     seed: int = 0,
-) -> onnx.ModelProto:
+) -> Artifact:
     """The artifact of a model, as `export_onnx` writes it."""
     stochastic = NoiseModel(noises=noises_of(model), weight_draws=weight_draws, seed=seed)
     marked = marked_graph(model, example)
@@ -87,7 +88,7 @@ def from_torch(
     return sealed(marked, metadata or Metadata(), chosen)
 
 
-def sealed(model: ir.Model, metadata: Metadata, mode: Mode) -> onnx.ModelProto:
+def sealed(model: ir.Model, metadata: Metadata, mode: Mode) -> Artifact:
     """The artifact of a lowered model: with what it says of itself, and its functions."""
     model.metadata_props.clear()
     model.metadata_props.update(metadata_props(model.graph, metadata, mode))
@@ -95,7 +96,7 @@ def sealed(model: ir.Model, metadata: Metadata, mode: Mode) -> onnx.ModelProto:
     model.producer_name, model.producer_version = "bnnkit", bnnkit.__version__
     model.graph.name = "bnnkit"
     common.ClearMetadataAndDocStringPass()(model)
-    return with_functions(model)
+    return Artifact(with_functions(model))
 
 
 def _chosen_mode(mode: Mode | None, graph: ir.Graph, weight_draws: int) -> Mode:

@@ -8,6 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import unpack_weight
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.operators import operator_of_kind
@@ -73,13 +74,13 @@ class Source:
         return False
 
 
-def read(model: onnx.ModelProto) -> Source:
+def read(artifact: Artifact) -> Source:
     """Read an artifact.
 
     Raises:
         UnsupportedError: There is not exactly one input, or a free size behind the batch.
     """
-    graph = model.graph
+    graph = artifact.model.graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import onnx
-
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.tflite import lower, source
@@ -41,7 +40,7 @@ class Tflite:
 
 
 def export_tflite(
-    model: onnx.ModelProto,
+    artifact: Artifact,
     path: Path,
     *,
     variant: Variant = "lce",
@@ -56,8 +55,8 @@ def export_tflite(
     gives the same bytes.
 
     Args:
-        model: An artifact (docs/artifact.md). Of a stochastic one each run is a sample; for the
-            pass without noise give that of `bnnkit.artifact.deterministic`.
+        artifact: What to write. Of a stochastic one each run is a sample; for the pass without
+            noise give `artifact.deterministic`.
         path: The file, which is replaced as a whole or not at all.
         variant: "lce" for Larq Compute Engine, which multiplies bits; "builtin" for interpreters
             without it: a byte a binary weight.
@@ -75,13 +74,13 @@ def export_tflite(
         UnsupportedError: A node has no form in TFLite; the message names it.
         FileError: The file cannot be written.
     """
-    tflite = to_tflite(model, variant=variant, uniforms=uniforms, batch=batch)
+    tflite = to_tflite(artifact, variant=variant, uniforms=uniforms, batch=batch)
     write_bytes(path, tflite.content)
     return tflite.report
 
 
 def to_tflite(
-    model: onnx.ModelProto,
+    artifact: Artifact,
     *,
     variant: Variant = "lce",
     uniforms: Uniforms = RANDOM,
@@ -91,7 +90,7 @@ def to_tflite(
     """The file that `export_tflite` writes, with more outputs if some signs are to be traced.
 
     Args:
-        model: The artifact.
+        artifact: What to write.
         variant: As in `export_tflite`.
         uniforms: As in `export_tflite`.
         batch: Images in a run.
@@ -105,17 +104,17 @@ def to_tflite(
         raise UsageError(f"expected a batch of at least 1 image, got {batch}")
     if variant not in _FORMS:
         raise UsageError(f"expected a variant out of {', '.join(_FORMS)}, got {variant!r}")
-    if any(node.op_type == "WeightDraw" for node in model.graph.node):
+    if artifact.has_weight_draws:
         raise UnsupportedError(
             "expected an artifact without draws of its weights, which a .tflite file cannot choose"
             " among; export it without --sample-weights"
         )
-    builder = lower.lower(source.read(model), batch, _FORMS[variant], uniforms)
+    builder = lower.lower(source.read(artifact), batch, _FORMS[variant], uniforms)
     outputs = lower.outputs(builder)
     seen = {
         name: whole(builder, builder.values[name]) for name in traced if name in builder.values
     }
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    metadata = {entry.key: entry.value for entry in artifact.model.metadata_props}
     network = builder.network(outputs + [value.tensor for value in seen.values()], metadata)
     content = write(network)
     report = TfliteReport(
@@ -126,7 +125,7 @@ def to_tflite(
         choices=tuple(builder.choices),
         uniform_inputs=tuple(builder.uniform_inputs),
         file_bytes=len(content),
-        artifact_bytes=model.ByteSize(),
+        artifact_bytes=artifact.model.ByteSize(),
     )
     values = {name: builder.values[name] for name in builder.source.outputs}
     return Tflite(content, values, seen, report)

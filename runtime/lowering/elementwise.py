@@ -79,7 +79,7 @@ def _is_pixel_for(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
 def _with_numbers(builder: PlanBuilder, node: Node, source: str) -> tuple[Operation, ...]:
     """Operations with constants, one number a channel."""
     shape = builder.values[source].shape
-    found = {i: builder.graph.constants.get(n) for i, n in enumerate(node.inputs) if n != source}
+    found = {i: builder.constants.get(n) for i, n in enumerate(node.inputs) if n != source}
     numbers = {
         i: per_channel(c, shape[0], len(shape))
         for i, c in found.items()

@@ -162,16 +162,14 @@ def _shifted(builder: PlanBuilder, cast: Node) -> tuple[list[Node], int, tuple[i
 
 def _bounds(builder: PlanBuilder, clip: Node) -> list[float] | None:
     """Both bounds of a Clip, where they are constant numbers."""
-    found = [builder.graph.constants.get(name) for name in clip.inputs[1:]]
+    found = [builder.constants.get(name) for name in clip.inputs[1:]]
     numbers = [float(bound) for bound in found if bound is not None and bound.size == 1]
     return numbers if len(numbers) == 2 and numbers[0] <= numbers[1] else None
 
 
 def _single(builder: PlanBuilder, node: Node) -> float | None:
     """The constant operand of a node where it is a single number."""
-    found = [
-        builder.graph.constants[name] for name in node.inputs if name in builder.graph.constants
-    ]
+    found = [builder.constants[name] for name in node.inputs if name in builder.constants]
     return float(found[0].reshape(())) if len(found) == 1 and found[0].size == 1 else None
 
 
@@ -188,9 +186,7 @@ def _are_powers_of_two(numbers: Array) -> bool:
 
 def _number(builder: PlanBuilder, node: Node, channels: int, rank: int) -> Array | None:
     """The constant operand of a node where it is one float32 number a channel."""
-    found = [
-        builder.graph.constants[name] for name in node.inputs if name in builder.graph.constants
-    ]
+    found = [builder.constants[name] for name in node.inputs if name in builder.constants]
     if len(found) != 1 or found[0].dtype != np.float32 or found[0].ndim > rank + 1:
         return None
     return per_channel(found[0], channels, rank)

@@ -44,7 +44,7 @@ def lower_real_layer(builder: PlanBuilder, node: Node) -> bool:
     """Lower a Conv, Gemm or MatMul to the kernel; tell whether it has the right form."""
     if node.kind not in ("Conv", "Gemm", "MatMul"):
         return False
-    constants = builder.graph.constants
+    constants = builder.constants
     given = [name for name in node.inputs[1:] if name]
     if node.inputs[0] in constants or any(name not in constants for name in given):
         return False
@@ -78,7 +78,7 @@ def _weight(builder: PlanBuilder, node: Node) -> Array:
     name = node.inputs[1]
     if name in builder.binary_weights and has_512_bits():
         return builder.binary_weights[name]
-    return builder.graph.constants[name]
+    return builder.constants[name]
 
 
 def _is_dense(builder: PlanBuilder, node: Node, weight: Array, bias: Array) -> bool:

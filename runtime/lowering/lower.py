@@ -98,21 +98,21 @@ def _lower_marking(builder: PlanBuilder, node: Node, weights: int) -> None:
 @contextmanager
 def _marking(builder: PlanBuilder) -> Iterator[None]:
     """What is new afterwards depends on the draw of the noise."""
-    known = builder.values.keys() | builder.graph.constants.keys()
+    known = builder.values.keys() | builder.constants.keys()
     yield
-    builder.sampled |= (builder.values.keys() | builder.graph.constants.keys()) - known
+    builder.sampled |= (builder.values.keys() | builder.constants.keys()) - known
 
 
 def _lower_node(builder: PlanBuilder, node: Node) -> None:
     if node.kind == "bnnkit.BinaryWeight":
         weight = _binary_weight(builder, node)
         builder.binary_weights[node.outputs[0]] = weight
-        builder.graph.constants[node.outputs[0]] = weight.astype(np.float32)
+        builder.constants[node.outputs[0]] = weight.astype(np.float32)
     elif node.kind in BINARY:
         BINARY[node.kind](builder, node)
     elif not any(name in builder.values for name in node.inputs) and node.kind in OPERATORS:
-        inputs = arguments([builder.graph.constants.get(name) for name in node.inputs])
-        builder.graph.constants[node.outputs[0]] = OPERATORS[node.kind](node.attributes, *inputs)
+        inputs = arguments([builder.constants.get(name) for name in node.inputs])
+        builder.constants[node.outputs[0]] = OPERATORS[node.kind](node.attributes, *inputs)
     elif not any(lowers(builder, node) for lowers in WHERE_POSSIBLE):
         if node.kind not in OPERATORS:
             raise UnsupportedError(

@@ -76,7 +76,7 @@ def stochastic_sign(builder: PlanBuilder, node: Node) -> None:
 def weight_draw(builder: PlanBuilder, node: Node, weights: int) -> None:
     """A WeightDraw, for one of its draws: a constant."""
     rows = builder.constant(node, 0)
-    builder.graph.constants[node.outputs[0]] = rows[1 + weights % (len(rows) - 1)]
+    builder.constants[node.outputs[0]] = rows[1 + weights % (len(rows) - 1)]
     builder.sampled.add(node.outputs[0])
 
 

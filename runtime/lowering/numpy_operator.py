@@ -50,7 +50,7 @@ def _mixes_images(builder: PlanBuilder, node: Node, rank: int) -> bool:
         return bool(node.attributes.get("axis", -1) % rank == 0)
     if node.kind != "Slice" or len(node.inputs) < 5:
         return False
-    axes, steps = (builder.graph.constants.get(name) for name in node.inputs[3:5])
+    axes, steps = (builder.constants.get(name) for name in node.inputs[3:5])
     if steps is None:
         return False
     axes = np.arange(steps.size) if axes is None else axes
@@ -92,7 +92,7 @@ def _pads_with_signs(builder: PlanBuilder, node: Node) -> bool:
 def source_of(builder: PlanBuilder, name: str) -> Source:
     """An input of a node as a step takes it: a value, a constant, or None where it is left out."""
     if name not in builder.values:
-        return builder.graph.constants.get(name)
+        return builder.constants.get(name)
     return builder.signs(name) if builder.kind(name) == "signs" else name
 
 

@@ -29,6 +29,7 @@ class PlanBuilder:
 
     Attributes:
         graph: What is lowered.
+        constants: Those of the graph and those computed from them, by name.
         values: Of every name that has been computed.
         steps: In order.
         padded: Signs padded with +1 that have no buffer yet: name to source and pads.
@@ -41,6 +42,7 @@ class PlanBuilder:
     """
 
     graph: Graph
+    constants: dict[str, Array] = field(init=False)
     values: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     padded: dict[str, tuple[str, Pads]] = field(default_factory=dict)
@@ -50,6 +52,9 @@ class PlanBuilder:
     sampled: set[str] = field(default_factory=set)
     quantiles: dict[str, Quantiles] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.constants = dict(self.graph.constants)
 
     def add(self, step: Step, value: Value) -> None:
         """Append a step, whose target has this value."""
@@ -63,12 +68,12 @@ class PlanBuilder:
             UnsupportedError: The input is computed, not constant.
         """
         name = node.inputs[index]
-        if name not in self.graph.constants:
+        if name not in self.constants:
             raise UnsupportedError(
                 f"node {node.name!r} ({node.kind}): expected input {index} to be a constant,"
                 f" {name!r} is computed"
             )
-        return self.graph.constants[name]
+        return self.constants[name]
 
     def position(self, name: str) -> int:
         """The index of the step that computes a value, -1 for the input."""

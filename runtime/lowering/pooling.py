@@ -135,7 +135,7 @@ def _average(builder: PlanBuilder, node: Node, window: Window, *, is_vector: boo
 
 def _zero_pads(builder: PlanBuilder, node: Node) -> list[int] | None:
     """How many zeros are before and behind each axis of a map; None if it is padded otherwise."""
-    constants = builder.graph.constants
+    constants = builder.constants
     if len(node.inputs) < 2 or node.inputs[1] not in constants or any(node.inputs[3:]):
         return None
     value = constants.get(node.inputs[2]) if any(node.inputs[2:3]) else np.zeros(1)

@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 import onnx
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators.facts import MOVES_SIGNS_IN_ANY_FORM
 from bnnkit.engines.rewrites.rewrite import (
     PREFIX,
@@ -28,11 +29,11 @@ from bnnkit.engines.rewrites.rewrite import (
 )
 
 
-def float_twin(model: onnx.ModelProto) -> onnx.ModelProto:
+def float_twin(artifact: Artifact) -> onnx.ModelProto:
     """The float twin of an artifact.
 
     Args:
-        model: An artifact (docs/artifact.md).
+        artifact: Of a stochastic one the deterministic pass is rewritten.
 
     Returns:
         A model of standard operators alone, with the same inputs and outputs.
@@ -41,7 +42,7 @@ def float_twin(model: onnx.ModelProto) -> onnx.ModelProto:
         UnsupportedError: A node has no twin: an operator of the domain `bnnkit` that is not of
             version 1, or a standard one that does not take signs.
     """
-    return FloatTwin(model).model()
+    return FloatTwin(artifact).model()
 
 
 class FloatTwin(Twin):

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.engines.rewrites.float32 import FloatTwin
 from bnnkit.engines.rewrites.rewrite import PREFIX, Translation, unsupported_move, window
@@ -51,7 +52,7 @@ class OneBitTwin(FloatTwin):
 
     domains: ClassVar[Mapping[str, int]] = {OPENVINO: 1}
 
-    def __init__(self, artifact: onnx.ModelProto) -> None:
+    def __init__(self, artifact: Artifact) -> None:
         super().__init__(artifact)
         self._numbers: dict[str, Numbers] = {}
 
@@ -200,7 +201,7 @@ class TracedOneBitTwin(OneBitTwin):
         traced: Name of the tensor that holds signs as 0.0 and 1.0, by the artifact's name.
     """
 
-    def __init__(self, artifact: onnx.ModelProto) -> None:
+    def __init__(self, artifact: Artifact) -> None:
         super().__init__(artifact)
         self.traced: dict[str, str] = {}
 

@@ -22,6 +22,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators.facts import MOVES_SIGNS_IN_ANY_FORM
 from bnnkit.engines.rewrites.float32 import FloatTwin
 from bnnkit.engines.rewrites.rewrite import (
@@ -63,7 +64,7 @@ class IntegerTwin(FloatTwin):
         traced: Name of the tensor that holds signs in some form, by the artifact's name.
     """
 
-    def __init__(self, artifact: onnx.ModelProto) -> None:
+    def __init__(self, artifact: Artifact) -> None:
         super().__init__(artifact)
         self._held: dict[str, Signs] = {}
         self._padded: dict[str, tuple[str, Pads]] = {}

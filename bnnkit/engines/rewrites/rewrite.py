@@ -13,8 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import unpack_weight
-from bnnkit.artifact.deterministic import deterministic
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
 
@@ -42,7 +42,7 @@ class Twin:
     """A twin while it is made.
 
     Args:
-        artifact: A model as docs/artifact.md has it; of a stochastic one the deterministic pass.
+        artifact: Of a stochastic one the deterministic pass is rewritten.
 
     Attributes:
         translations: By the operator's name, without its domain.
@@ -54,9 +54,9 @@ class Twin:
     translations: ClassVar[Mapping[str, Translation]]
     domains: ClassVar[Mapping[str, int]] = {}
 
-    def __init__(self, artifact: onnx.ModelProto) -> None:
-        self._artifact = artifact = deterministic(artifact)
-        self._constants = dict(_constants(artifact.graph))
+    def __init__(self, artifact: Artifact) -> None:
+        self._artifact = artifact.deterministic.model
+        self._constants = dict(_constants(self._artifact.graph))
         self._new: dict[str, onnx.TensorProto] = {}
         self._nodes: list[onnx.NodeProto] = []
         self.signs: set[str] = set()

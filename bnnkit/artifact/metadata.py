@@ -1,0 +1,18 @@
+"""What an artifact says about itself: the entries of its metadata that bnnkit wrote."""
+
+from typing import Final
+
+import onnx
+
+from bnnkit.artifact.format import DOMAIN
+
+METADATA_PREFIX: Final = f"{DOMAIN}."
+
+
+def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
+    """The entries by key, without the prefix "bnnkit."."""
+    return {
+        entry.key.removeprefix(METADATA_PREFIX): entry.value
+        for entry in model.metadata_props
+        if entry.key.startswith(METADATA_PREFIX)
+    }
