@@ -54,9 +54,9 @@ def draw_layer(at, thread, threads):
 def generator_seconds(model: onnx.ModelProto, draws: int) -> float:
     """Seconds that the random numbers of so many samples of one image take, on one thread."""
     plan = Sampler(model).plan()
-    memory = Memory(plan.values, 1, 1, sampled=plan.sampled, draws=draws)
+    memory = Memory(plan.values, 1, 1, noise_dependent=plan.noise_dependent, rows=draws)
     images = np.zeros(draws, np.int64)
-    memory.draws.set(images, images, [Sample(index=index) for index in range(draws)])
+    memory.counters.set(images, images, [Sample(index=index) for index in range(draws)])
     kernel = compiled(draw_layer, KERNEL).ctypes
     records = [_record(memory, step, draws) for step in plan.steps if _is_noisy(step)]
     times: list[float] = []

@@ -1,4 +1,4 @@
-"""Averaging samples of the noise: as many as are asked for, or as many as an image needs."""
+"""Ensembles: average a fixed number of samples, or as many as each image needs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,39 +6,38 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.sample import samples_between
-from bnnkit.runtime.sampler import Drawing, Sampler
+from bnnkit.artifact.ensemble_config import EnsembleConfig
+from bnnkit.artifact.sample import Sample, samples_between
 from bnnkit.runtime.stopping import is_safe
 from bnnkit.runtime.uncertainty import entropy, mutual_information
-from bnnkit.runtime.values import Array
 
-LOOK = 2
-"""Samples between two looks at whether an image is safe: whole antithetic pairs."""
-Numbers = NDArray[np.int64]
-Drawer = Callable[[Numbers, int, int], NDArray[np.float32]]
-"""Probabilities of samples of images: `Draw`, or what does as it."""
+SAMPLES_PER_CHECK = 2
+"""Samples drawn between two checks whether an image may stop: whole antithetic pairs."""
+Integers = NDArray[np.int64]
+SampleFn = Callable[[Integers, Sequence[Sample]], NDArray[np.float32]]
+"""From positions of I images in a batch and S samples to class probabilities, (I, S, K)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
-    """What some samples of a network say, together.
+    """Class probabilities averaged over samples of the noise, and their uncertainty.
 
     Attributes:
-        probabilities: float32 (N, K), the mean of the samples' class probabilities.
-        entropy: (N,), of these probabilities, in nats: all of the uncertainty.
-        mutual_information: (N,), between class and noise, in nats: the part of the entropy that
-            is due to the sampling; 0 for the deterministic pass.
-        samples: (N,), how many samples were used; 0 for the deterministic pass.
+        probabilities: float32 (N, K), mean class probabilities.
+        entropy: float64 (N,), entropy of the mean probabilities in nats: the total uncertainty.
+        mutual_information: float64 (N,), mutual information of class and noise in nats: the part
+            of the entropy that is due to sampling. 0 for the deterministic pass.
+        samples: int64 (N,), number of samples used. 0 for the deterministic pass.
     """
 
     probabilities: NDArray[np.float32]
     entropy: NDArray[np.float64]
     mutual_information: NDArray[np.float64]
-    samples: Numbers
+    samples: Integers
 
     @classmethod
     def of_deterministic(cls, probabilities: NDArray[np.float32]) -> "Ensemble":
-        """That of the network without noise."""
+        """Build the result of the deterministic pass from its probabilities, (N, K)."""
         return cls(
             probabilities=probabilities,
             entropy=entropy(probabilities),
@@ -48,7 +47,7 @@ class Ensemble:
 
     @classmethod
     def of_samples(cls, probabilities: NDArray[np.float32]) -> "Ensemble":
-        """That of samples, (N, samples, K)."""
+        """Average the probabilities of samples, (N, S, K)."""
         images, samples, _ = probabilities.shape
         means = probabilities.mean(axis=1, dtype=np.float64)
         return cls(
@@ -60,7 +59,7 @@ class Ensemble:
 
     @classmethod
     def joined(cls, parts: Sequence["Ensemble"]) -> "Ensemble":
-        """Those of the parts of a batch as one."""
+        """Concatenate the results of parts of a batch."""
         return cls(
             probabilities=np.concatenate([part.probabilities for part in parts]),
             entropy=np.concatenate([part.entropy for part in parts]),
@@ -68,74 +67,48 @@ class Ensemble:
             samples=np.concatenate([part.samples for part in parts]),
         )
 
-    def reordered(self, order: Numbers) -> "Ensemble":
-        """Those of the images in another order."""
+    def reordered(self, order: Integers) -> "Ensemble":
+        """Return the results in another order of the images."""
         return Ensemble(**{name: part[order] for name, part in vars(self).items()})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draw:
-    """Gives class probabilities of draws: samples `first` to `last` of some images.
+def average(sample: SampleFn, images: int, config: EnsembleConfig) -> Ensemble:
+    """Average samples of the noise.
 
-    Attributes:
-        sampler: The network.
-        drawing: The images.
-        output: Name of the value whose softmax it is.
-        probabilities: From that value to probabilities.
-        seed: Of the generator.
-        antithetic: Whether samples share random numbers in pairs.
+    Args:
+        sample: Computes samples of some of the images.
+        images: N, number of images.
+        config: Which samples; at least one, or "auto".
     """
-
-    sampler: Sampler
-    drawing: Drawing
-    output: str
-    probabilities: Callable[[Array], NDArray[np.float32]]
-    seed: int
-    antithetic: bool
-
-    def __call__(self, images: Numbers, first: int, last: int) -> NDArray[np.float32]:
-        """Probabilities of samples of images at these places, (images, last - first, K)."""
-        samples = samples_between(first, last, self.seed, self.antithetic)
-        by_weights: dict[int, list[int]] = {}
-        for place, sample in enumerate(samples):
-            by_weights.setdefault(self.sampler.weights_of(sample.index), []).append(place)
-        found: list[NDArray[np.float32] | None] = [None] * len(samples)
-        for weights, places in by_weights.items():
-            drawn = self.drawing.run(
-                np.repeat(images, len(places)),
-                [samples[place] for place in places] * len(images),
-                weights,
-                (self.output,),
-            )[self.output]
-            p = self.probabilities(drawn).reshape(len(images), len(places), -1)
-            for index, place in enumerate(places):
-                found[place] = p[:, index]
-        return np.stack([p for p in found if p is not None], axis=1)
+    if config.samples == "auto":
+        return _average_until_safe(sample, images, config)
+    samples = samples_between(0, config.samples, config.seed, config.antithetic)
+    return Ensemble.of_samples(sample(np.arange(images), samples))
 
 
-def fixed(draw: Drawer, images: int, samples: int) -> Ensemble:
-    """So many samples of each of the images."""
-    return Ensemble.of_samples(draw(np.arange(images), 0, samples))
+def _average_until_safe(sample: SampleFn, images: int, config: EnsembleConfig) -> Ensemble:
+    """Draw samples of each image until its class is safe (stopping.py), at most max_samples."""
 
+    def draw(positions: Integers, first: int) -> NDArray[np.float32]:
+        last = min(first + SAMPLES_PER_CHECK, config.max_samples)
+        return sample(positions, samples_between(first, last, config.seed, config.antithetic))
 
-def adaptive(draw: Drawer, images: int, most: int, error: float) -> Ensemble:
-    """Samples of each image until its class is safe (stopping.py), at most so many."""
-    open_images = np.arange(images)
+    active = np.arange(images)
     used = np.zeros(images, np.int64)
-    taken = draw(open_images, 0, min(LOOK, most))
+    drawn = draw(active, 0)
     while True:
-        samples = taken.shape[1]
-        used[open_images] = samples
-        open_images = open_images[~is_safe(taken[open_images], most, error)]
-        if not len(open_images):
-            return _of_different_numbers(taken, used)
-        more = np.zeros((images, min(LOOK, most - samples), taken.shape[2]), np.float32)
-        more[open_images] = draw(open_images, samples, samples + more.shape[1])
-        taken = np.concatenate([taken, more], axis=1)
+        used[active] = drawn.shape[1]
+        active = active[~is_safe(drawn[active], config.max_samples, config.error_rate)]
+        if not len(active):
+            return _average_first(drawn, used)
+        found = draw(active, drawn.shape[1])
+        more = np.zeros((images, *found.shape[1:]), np.float32)
+        more[active] = found
+        drawn = np.concatenate([drawn, more], axis=1)
 
 
-def _of_different_numbers(taken: NDArray[np.float32], used: Numbers) -> Ensemble:
-    """The ensemble of the first `used` samples of each image."""
+def _average_first(drawn: NDArray[np.float32], used: Integers) -> Ensemble:
+    """Average the first `used[n]` of the samples, (N, S, K), of each image n."""
     groups = {samples: np.flatnonzero(used == samples) for samples in np.unique(used).tolist()}
-    parts = [Ensemble.of_samples(taken[here, :samples]) for samples, here in groups.items()]
+    parts = [Ensemble.of_samples(drawn[here, :samples]) for samples, here in groups.items()]
     return Ensemble.joined(parts).reordered(np.argsort(np.concatenate(list(groups.values()))))

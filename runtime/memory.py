@@ -1,4 +1,4 @@
-"""The memory of a plan for one batch size: buffers, and records that tell kernels of them."""
+"""The memory of a plan for one batch size: buffers, and the records that tell kernels of them."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
@@ -6,20 +6,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.runtime.draws import Draws
 from bnnkit.runtime.kernels.records import Map
+from bnnkit.runtime.philox_counters import PhiloxCounters
 from bnnkit.runtime.values import Array, Value
 
 
 class Memory:
-    """Buffers by value name. Whatever has been given an address lives as long as this object.
+    """Buffers by value name. Every array whose address was taken lives as long as this object.
 
     Attributes:
-        values: What the buffers mean.
-        batch: Images that they hold.
-        threads: How many will work on them.
-        draws: Of the noise; those values that depend on it have a row for each draw.
-        buffers: By value name.
+        values: Kind, shape and layout of each value.
+        batch: Number of images.
+        threads: Number of threads that will work on the buffers.
+        counters: Counters of the noise, one row for each pair of an image and a sample.
+        buffers: Arrays by value name.
     """
 
     def __init__(
@@ -28,61 +28,71 @@ class Memory:
         batch: int,
         threads: int,
         *,
-        sampled: Collection[str] = (),
-        draws: int = 0,
+        noise_dependent: Collection[str] = (),
+        rows: int = 0,
     ) -> None:
+        """Allocate buffers.
+
+        Args:
+            values: The values to store.
+            batch: Number of images.
+            threads: Number of threads.
+            noise_dependent: Names of values that depend on the noise. Their buffers have one entry
+                per row instead of one per image.
+            rows: Number of rows, each one sample of the noise for one image.
+        """
         self.values = values
         self.batch = batch
         self.threads = threads
-        self.draws = Draws.room_for(draws)
-        self._sampled = sampled
+        self.counters = PhiloxCounters.zeros(rows)
+        self._noise_dependent = noise_dependent
         self.buffers: dict[str, Array] = {
-            name: value.allocate(draws if name in sampled else batch)
+            name: value.allocate(rows if name in noise_dependent else batch)
             for name, value in values.items()
         }
         self._kept: list[Array] = []
         self._maps: dict[str, int] = {}
 
-    def first(self, draws: int) -> "Memory":
-        """The same buffers for fewer draws."""
-        part = Memory({}, self.batch, self.threads, sampled=self._sampled)
-        part.values, part.draws = self.values, self.draws.first(draws)
-        part.buffers = {name: self._first(name, draws) for name in self.buffers}
+    def first(self, rows: int) -> "Memory":
+        """Return the same buffers, with fewer rows."""
+        part = Memory({}, self.batch, self.threads, noise_dependent=self._noise_dependent)
+        part.values, part.counters = self.values, self.counters.first(rows)
+        part.buffers = {name: self._first(name, rows) for name in self.buffers}
         return part
 
-    def _first(self, name: str, draws: int) -> Array:
+    def _first(self, name: str, rows: int) -> Array:
         value, buffer = self.values[name], self.buffers[name]
-        if name not in self._sampled:
+        if name not in self._noise_dependent:
             return buffer
-        # A shape has no rows, and holds another number for each number of draws.
-        return value.allocate(draws) if value.kind == "shape" else buffer[:draws]
+        # A shape has no rows, and its numbers differ with the number of rows.
+        return value.allocate(rows) if value.kind == "shape" else buffer[:rows]
 
     @property
     def nbytes(self) -> int:
-        """Of all buffers."""
+        """Size of all buffers."""
         return sum(buffer.nbytes for buffer in self.buffers.values())
 
     def address(self, array: Array) -> int:
-        """Where an array lies; it is kept."""
+        """Return the address of an array and keep the array alive."""
         self._kept.append(array)
         return int(array.ctypes.data)
 
     def record(self, record: NamedTuple) -> int:
-        """Write a record to memory."""
+        """Store a kernel's record and return its address."""
         return self.address(np.array(record, np.int64))
 
     def map(self, name: str) -> int:
-        """The address of a value's Map."""
+        """Return the address of a Map that describes a value."""
         if name not in self._maps:
             self._maps[name] = self._write_map(name)
         return self._maps[name]
 
     def stored(self, name: str) -> NDArray[Any]:
-        """A value as it lies in memory, without its margin."""
+        """Return a view of a value as it is stored, without its margin."""
         return self.values[name].as_stored(self.buffers[name])
 
     def onnx(self, name: str) -> NDArray[Any]:
-        """A value in ONNX's layout, a view where that is possible."""
+        """Return a value in ONNX's layout, a view where possible."""
         return self.values[name].to_onnx(self.buffers[name])
 
     def _write_map(self, name: str) -> int:

@@ -1,100 +1,42 @@
-"""A plan: the steps of a network, and their memory for one batch size and number of threads."""
+"""A plan: the steps that compute a network, and the values that they pass on."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import cached_property
-from itertools import groupby
 
 import numpy as np
 
 from bnnkit.artifact.graph import Graph
+from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.lowering.lower import lower
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.steps.step import KernelCall, NumpyCall, Step
-from bnnkit.runtime.threads import Program, run_alone, thread_pool
 from bnnkit.runtime.values import Array, Value
 
 CHUNK_BYTES = 32 << 20
-"""Buffers for as many images as fit into about this much are enough to keep the cores busy."""
-
-
-class Bound:
-    """Steps with all their arguments fixed, in memory of their own. One caller at a time.
-
-    Attributes:
-        memory: Where the values are.
-        stages: Programs of compiled kernels, and calls of NumPy between them.
-        names: The nodes' names, one for each stage.
-    """
-
-    def __init__(self, memory: Memory, steps: Sequence[Step]) -> None:
-        self.memory = memory
-        bound = [(step, step.bind(memory)) for step in steps]
-        self.stages: list[Program | NumpyCall] = []
-        for native, calls in groupby(bound, lambda pair: isinstance(pair[1], KernelCall)):
-            found = [call for _, call in calls if call is not None]
-            if native:
-                self.stages.append(np.array(found, np.int64))
-            else:
-                self.stages += [call for call in found if not isinstance(call, KernelCall)]
-
-    @property
-    def nbytes(self) -> int:
-        """Of its memory."""
-        return self.memory.nbytes
-
-    def run(self) -> None:
-        """Compute all buffers from the input's; infinities and NaN are results, not warnings."""
-        with np.errstate(all="ignore"):
-            for stage in self.stages:
-                if not isinstance(stage, np.ndarray):
-                    stage()
-                elif self.memory.threads == 1:
-                    run_alone(stage)
-                else:
-                    thread_pool(self.memory.threads).run(stage)
-
-
-class SampledBound:
-    """A plan in memory for a batch and some draws of the noise. One caller at a time.
-
-    Attributes:
-        memory: Where the values are.
-        shared: What does not depend on the draw.
-    """
-
-    def __init__(self, plan: "Plan", batch: int, draws: int, threads: int) -> None:
-        self.memory = Memory(plan.values, batch, threads, sampled=plan.sampled, draws=draws)
-        self.shared = Bound(self.memory, [s for s in plan.steps if s.target not in plan.sampled])
-        self._steps = [step for step in plan.steps if step.target in plan.sampled]
-        self._drawn: dict[int, Bound] = {}
-
-    @property
-    def nbytes(self) -> int:
-        """Of its memory."""
-        return self.memory.nbytes
-
-    def drawn(self, draws: int) -> Bound:
-        """What depends on the draw, for the first so many rows of the memory."""
-        if draws not in self._drawn:
-            self._drawn[draws] = Bound(self.memory.first(draws), self._steps)
-        return self._drawn[draws]
+"""Size of the buffers of a chunk: enough images to keep the cores busy."""
 
 
 class Plan:
-    """What `lower` made of a graph; `bind` gives it memory."""
+    """The steps of a lowered graph. `bind` allocates their memory.
 
-    def __init__(self, graph: Graph, weights: int = 0) -> None:
-        """Lower the graph. The steps hold what they need of its constants, in another form.
+    Attributes:
+        graph: The graph, without its constants.
+        steps: In order.
+        noise_dependent: Names of the values that depend on the noise.
+        values: Kind, shape and layout of each value that is stored, by name.
+    """
+
+    def __init__(self, graph: Graph, weight_draw: int = 0) -> None:
+        """Lower a graph. The steps hold what they need of its constants, in another form.
 
         Args:
-            graph: What to compute.
-            weights: Which of the stored draws of the weights, where there are any.
+            graph: The network.
+            weight_draw: Index of the stored draw of the weights; 0 where none are stored.
         """
-        builder: PlanBuilder = lower(graph, weights)
+        builder: PlanBuilder = lower(graph, weight_draw)
         self.graph = graph.without_constants
         self.steps = builder.steps
-        self.sampled = frozenset(builder.sampled)
+        self.noise_dependent = frozenset(builder.noise_dependent)
         self._flattened = builder.flattened
         self.values: dict[str, Value] = {
             name: value
@@ -104,7 +46,7 @@ class Plan:
 
     @property
     def signs(self) -> tuple[str, ...]:
-        """Names of the signs that can be read, in the order of the graph."""
+        """Names of the signs that `read` can return, in the order of the graph."""
         names = [name for node in self.graph.nodes for name in node.outputs]
         sources = {name: self._flattened.get(name, name) for name in names}
         return tuple(
@@ -114,25 +56,25 @@ class Plan:
         )
 
     def read(self, name: str, memory: Memory) -> Array:
-        """A copy of a value as ONNX has it."""
+        """Copy a value to ONNX's layout."""
         if name in self._flattened:
             signs = memory.onnx(self._flattened[name])
             return signs.reshape(len(signs), -1)
         return np.array(memory.onnx(name), order="C")
 
-    def bind(self, batch: int, threads: int) -> Bound:
-        """Buffers and calls for a batch."""
-        return Bound(Memory(self.values, batch, threads), self.steps)
+    def bind(self, batch: int, threads: int) -> Executable:
+        """Allocate memory for a batch and bind the steps to it."""
+        return Executable(Memory(self.values, batch, threads), self.steps)
 
     @cached_property
     def chunk(self) -> int:
-        """Images that are computed together when a batch is large."""
+        """Largest number of images that are computed together."""
         return self._fitting(self.values.keys())
 
     @cached_property
-    def chunk_of_draws(self) -> int:
-        """Draws that are computed together, of one image or of several."""
-        return self._fitting(self.values.keys() & self.sampled)
+    def chunk_of_rows(self) -> int:
+        """Largest number of rows, pairs of an image and a sample, that are computed together."""
+        return self._fitting(self.values.keys() & self.noise_dependent)
 
     def _fitting(self, names: Collection[str]) -> int:
         per_row = sum(_bytes(self.values[name]) for name in names)

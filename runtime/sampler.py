@@ -1,8 +1,7 @@
-"""Passes of a stochastic network; what does not depend on the noise is computed once."""
+"""Sampled passes of a stochastic network: its plans, its memory, and batches of samples."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,137 +10,141 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.graph import Graph
 from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.buffer_pool import BufferPool
-from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.plan import Plan, SampledBound
+from bnnkit.runtime.plan import Plan
+from bnnkit.runtime.probabilities import probabilities
+from bnnkit.runtime.shared_state import SharedState
 from bnnkit.runtime.values import Array
 
-Numbers = NDArray[np.int64]
+Integers = NDArray[np.int64]
 
 
 class Sampler:
-    """A stochastic network, ready for draws of its noise.
+    """A stochastic network: one plan for each stored draw of its weights, and idle memory.
 
     Args:
-        artifact: A stochastic one.
+        artifact: A stochastic network, exported with --mode samples.
 
     Raises:
-        UnsupportedError: It has an operator that the runtime lacks.
-        ArtifactError: Its noise is damaged.
+        UnsupportedError: If it has an operator that the runtime lacks.
+        ArtifactError: If its noise is damaged.
     """
 
     def __init__(self, artifact: Artifact) -> None:
         self._graph: Graph | None = artifact.graph
-        self._n_weights = _stored_draws(artifact.graph)
+        self._n_weight_draws = _count_weight_draws(artifact.graph)
         self._plans: dict[int, Plan] = {}
-        self._pool: BufferPool[SampledBound] = BufferPool()
         self._lock = threading.Lock()
-        self.plan()  # so that what is wrong is said when the file is loaded
+        self.states: BufferPool[SharedState] = BufferPool()
+        self.plan()  # a damaged file is refused when it is loaded
 
-    def weights_of(self, sample: int) -> int:
-        """Which of the stored draws of the weights a sample uses."""
-        return sample % self._n_weights
+    def weight_draw(self, sample: Sample) -> int:
+        """Return the index of the stored draw of the weights that a sample uses."""
+        return sample.index % self._n_weight_draws
 
-    def plan(self, weights: int = 0) -> Plan:
-        """The plan for one of the stored draws of the weights; 0 where there are none."""
+    def plan(self, weight_draw: int = 0) -> Plan:
+        """Return the plan of a stored draw of the weights; 0 where none are stored."""
         with self._lock:
-            if self._graph is not None and weights not in self._plans:
-                self._plans[weights] = Plan(self._graph, weights)
-                if len(self._plans) == self._n_weights:
+            if self._graph is not None and weight_draw not in self._plans:
+                self._plans[weight_draw] = Plan(self._graph, weight_draw)
+                if len(self._plans) == self._n_weight_draws:
                     self._graph = None  # the plans hold what they need, in another form
-            return self._plans[weights]
-
-    def chunk(self) -> int:
-        """Images that are computed together when a batch is large."""
-        return self.plan().chunk
-
-    @contextmanager
-    def prepared(
-        self, images: Array, numbers: Numbers, threads: int, draws: int
-    ) -> "Iterator[Drawing]":
-        """Images ready to be drawn.
-
-        Args:
-            images: (N, *input_shape), N at most `chunk`.
-            numbers: (N,), by which the generator counts them.
-            threads: The result is the same bits for every number.
-            draws: How many will be asked for at a time, at most; more are done in parts.
-        """
-        draws = min(draws, self.plan().chunk_of_draws)
-        with ExitStack() as stack:
-
-            def bound(weights: int) -> tuple[Plan, SampledBound]:
-                plan, key = self.plan(weights), (weights, len(images), threads, draws)
-                sampling = self._pool.acquire(
-                    key, lambda: SampledBound(plan, len(images), draws, threads)
-                )
-                stack.callback(self._pool.release, key, sampling)
-                np.copyto(sampling.memory.buffers[plan.graph.input], images)
-                sampling.shared.run()
-                return plan, sampling
-
-            yield Drawing(numbers, draws, bound)
+            return self._plans[weight_draw]
 
 
-class Drawing:
-    """Some images whose shared part is computed, until the context ends.
+class SampleBatch:
+    """Samples of a batch of images, as a SampleFn (ensemble.py) or by the names of values.
+
+    Use it as a context manager: memory is taken at the first sample and given back at the end.
 
     Args:
-        numbers: (N,), of the images.
-        most: Draws of a pass.
-        bound: The plan and the memory for a stored draw of the weights, its shared part done.
+        sampler: The network.
+        images: (N, *input_shape), N at most `sampler.plan().chunk`.
+        numbers: (N,), image numbers in the generator's counters.
+        threads: Number of threads.
     """
 
-    def __init__(
-        self, numbers: Numbers, most: int, bound: Callable[[int], tuple[Plan, SampledBound]]
-    ) -> None:
-        self._numbers, self._most, self._bound = numbers, most, bound
-        self._ready: dict[int, tuple[Plan, SampledBound]] = {}
+    def __init__(self, sampler: Sampler, images: Array, numbers: Integers, threads: int) -> None:
+        self._sampler = sampler
+        self._images = images
+        self._numbers = numbers
+        self._threads = threads
+        self._states: dict[int, tuple[Hashable, SharedState]] = {}
 
-    def run(
-        self, images: Numbers, samples: Sequence[Sample], weights: int, names: Sequence[str]
-    ) -> dict[str, Array]:
-        """Values of some draws.
+    def __enter__(self) -> "SampleBatch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for key, state in self._states.values():
+            self._sampler.states.release(key, state)
+        self._states.clear()
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._images)
+
+    def __call__(self, images: Integers, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """Compute class probabilities.
 
         Args:
-            images: (D,): each draw's place in the batch.
-            samples: D, of one seed, that all use these weights.
-            weights: Which of the stored draws.
-            names: Of the values.
+            images: (I,), positions of images in the batch.
+            samples: S samples, all of one seed.
 
         Returns:
-            Each value, (D, ...).
+            float32 (I, S, K).
         """
-        if weights not in self._ready:
-            self._ready[weights] = self._bound(weights)
-        plan, sampling = self._ready[weights]
-        parts: list[dict[str, Array]] = []
-        for one in _passes(len(images), self._most):
-            here = images[one]
-            bound = sampling.drawn(len(here))
-            bound.memory.draws.set(here, self._numbers[here], samples[one])
-            bound.run()
-            parts.append({name: _rows(plan, name, bound.memory, here) for name in names})
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+        by_weight_draw: dict[int, list[int]] = {}
+        for index, sample in enumerate(samples):
+            by_weight_draw.setdefault(self._sampler.weight_draw(sample), []).append(index)
+        found: dict[int, NDArray[np.float32]] = {}
+        for weight_draw, indices in by_weight_draw.items():
+            graph = self._sampler.plan(weight_draw).graph
+            rows = np.repeat(images, len(indices))
+            row_samples = [samples[index] for index in indices] * len(images)
+            scores = self._compute(weight_draw, rows, row_samples, graph.outputs[:1])
+            p = probabilities(graph, scores[graph.outputs[0]])
+            p = p.reshape(len(images), len(indices), -1)
+            found.update((index, p[:, column]) for column, index in enumerate(indices))
+        return np.stack([found[index] for index in range(len(samples))], axis=1)
+
+    def values(self, sample: Sample, names: Sequence[str] | None) -> dict[str, Array]:
+        """Compute values of one sample of every image.
+
+        Args:
+            sample: The sample.
+            names: Names of the values; None for all signs.
+
+        Returns:
+            Each value in ONNX's layout, (N, ...).
+        """
+        n = len(self._images)
+        weight_draw = self._sampler.weight_draw(sample)
+        if names is None:
+            names = self._sampler.plan(weight_draw).signs
+        return self._compute(weight_draw, np.arange(n), [sample] * n, names)
+
+    def _compute(
+        self, weight_draw: int, rows: Integers, samples: Sequence[Sample], names: Sequence[str]
+    ) -> dict[str, Array]:
+        """Compute values of rows that all use the same draw of the weights."""
+        if weight_draw not in self._states:
+            self._states[weight_draw] = self._take_state(weight_draw, len(rows))
+        _, state = self._states[weight_draw]
+        return state.compute(rows, samples, names)
+
+    def _take_state(self, weight_draw: int, rows: int) -> tuple[Hashable, SharedState]:
+        """Take memory for up to `rows` rows from the pool and load the images."""
+        plan, n = self._sampler.plan(weight_draw), len(self._images)
+        rows = min(rows, plan.chunk_of_rows)
+        key = (weight_draw, n, self._threads, rows)
+        state = self._sampler.states.acquire(
+            key, lambda: SharedState(plan, n, rows, self._threads)
+        )
+        state.load(self._images, self._numbers)
+        return key, state
 
 
-def _rows(plan: Plan, name: str, memory: Memory, images: Numbers) -> Array:
-    """A value for each draw; one that is the same for all draws of an image has a row for each."""
-    value = plan.read(name, memory)
-    return value if name in plan.sampled else value[images]
-
-
-def _passes(count: int, most: int) -> Iterator[slice]:
-    """Whole passes, and what is left in powers of two, so that few sizes have to be bound."""
-    start = 0
-    while start < count:
-        left = count - start
-        size = most if left >= most else 1 << (left.bit_length() - 1)
-        yield slice(start, start + size)
-        start += size
-
-
-def _stored_draws(graph: Graph) -> int:
-    """How many draws of the weights the file stores; 1 if it has no draws."""
-    draws = {node.inputs[0] for node in graph.nodes if node.kind == "bnnkit.WeightDraw"}
-    sizes = [len(graph.constants[name]) - 1 for name in draws if name in graph.constants]
+def _count_weight_draws(graph: Graph) -> int:
+    """Count the stored draws of the weights; 1 where only the most probable ones are stored."""
+    names = {node.inputs[0] for node in graph.nodes if node.kind == "bnnkit.WeightDraw"}
+    sizes = [len(graph.constants[name]) - 1 for name in names if name in graph.constants]
     return max([1, *sizes])

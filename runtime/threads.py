@@ -24,9 +24,12 @@ Program = NDArray[np.int64]
 """(kernels, 2): addresses of kernels and records, see kernels/program.py."""
 
 
-def run_alone(program: Program) -> None:
-    """Run a program on the calling thread."""
-    entry(execute)(program.ctypes.data, len(program), 0, 1, 0)
+def run_program(program: Program, threads: int) -> None:
+    """Run a program on the calling thread and `threads` - 1 others."""
+    if threads == 1:
+        entry(execute)(program.ctypes.data, len(program), 0, 1, 0)
+    else:
+        thread_pool(threads).run(program)
 
 
 class ThreadPool:

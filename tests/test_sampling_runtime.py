@@ -17,9 +17,9 @@ from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.sample import MOST_SAMPLES, Sample
 from bnnkit.errors import ArtifactError, UnsupportedError, UsageError
-from bnnkit.runtime.draws import Draws
 from bnnkit.runtime.kernels.philox import ROUNDS
 from bnnkit.runtime.model import Model
+from bnnkit.runtime.philox_counters import PhiloxCounters
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.quantiles import Quantiles, line_of
@@ -134,7 +134,7 @@ def scores_of(runtime: Model, images: Array, sample: Sample) -> Array:
 def test_what_does_not_depend_on_the_noise_is_computed_once() -> None:
     model, _ = noisy_digits_like()
     plan = Plan(model.graph)
-    shared = [step for step in plan.steps if step.target not in plan.sampled]
+    shared = [step for step in plan.steps if step.target not in plan.noise_dependent]
     assert [step.name for step in shared] == ["IntegerConv2d0", "IntegerConv2d0"]
     assert len(plan.steps) > len(shared)
 
@@ -369,10 +369,11 @@ def test_samples_of_a_deterministic_file_are_refused() -> None:
 
 
 def test_the_kernels_have_the_keys_of_each_round() -> None:
-    draws = Draws.room_for(2)
+    counters = PhiloxCounters.zeros(2)
     images, numbers = np.array([1, 0]), np.array([8, 7])
-    draws.set(images, numbers, [Sample(seed=2**32 + 5, index=i, antithetic=True) for i in (2, 3)])
-    assert draws.keys.shape == (ROUNDS, 2)
-    assert draws.keys[0].tolist() == [5, 1]
-    assert draws.keys[1].tolist() == [5 + 0x9E3779B9, 1 + 0xBB67AE85]
-    assert draws.counters.tolist() == [[8, 1, 0], [7, 1, 4095]]
+    samples = [Sample(seed=2**32 + 5, index=index, antithetic=True) for index in (2, 3)]
+    counters.set(images, numbers, samples)
+    assert counters.keys.shape == (ROUNDS, 2)
+    assert counters.keys[0].tolist() == [5, 1]
+    assert counters.keys[1].tolist() == [5 + 0x9E3779B9, 1 + 0xBB67AE85]
+    assert counters.words.tolist() == [[8, 1, 0], [7, 1, 4095]]

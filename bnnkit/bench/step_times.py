@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.graph import Graph
 from bnnkit.artifact.operators import operator_of_kind
+from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.kernels.ceiling import Ceiling
 from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.plan import Bound, Plan
+from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.step import Step
 
@@ -64,9 +65,9 @@ def step_times(
     plan = Plan(artifact.deterministic.graph)
     memory = Memory(plan.values, len(images), threads)
     np.copyto(memory.buffers[plan.graph.input], images)
-    bound = [(step, Bound(memory, [step])) for step in plan.steps]
+    bound = [(step, Executable(memory, [step])) for step in plan.steps]
     steps = [(step, alone) for step, alone in bound if alone.stages]
-    whole = Bound(memory, plan.steps)
+    whole = Executable(memory, plan.steps)
     times, pass_us, ceiling = _passes([alone for _, alone in steps], _empty(memory), whole, runs)
     shapes = _binary_weights(plan.graph)
     return [
@@ -81,15 +82,15 @@ def step_times(
     ]
 
 
-def _empty(memory: Memory) -> Bound:
+def _empty(memory: Memory) -> Executable:
     """A program that does nothing, started as all others are."""
-    empty = Bound(memory, [])
+    empty = Executable(memory, [])
     empty.stages.append(np.empty((0, 2), np.int64))
     return empty
 
 
 def _passes(
-    steps: list[Bound], empty: Bound, whole: Bound, runs: int
+    steps: list[Executable], empty: Executable, whole: Executable, runs: int
 ) -> tuple[NDArray[np.float64], float, float]:
     """Median microseconds of each step and of a whole pass, and the ceiling of one thread."""
     ceiling = Ceiling()

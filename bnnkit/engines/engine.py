@@ -1,7 +1,7 @@
 """Something that executes an artifact; engines.py has those that there are."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
-from bnnkit.runtime.ensemble import Ensemble, adaptive, fixed
+from bnnkit.runtime.ensemble import Ensemble, average
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.probabilities import probabilities
 
@@ -170,12 +170,9 @@ def ensemble_of_passes(
         config: Which samples to average; at least one, or "auto": until no image needs another.
         image_offset: The number of the first image.
     """
-    first = Sample(seed=config.seed, image_offset=image_offset, antithetic=config.antithetic)
 
-    def draw(places: NDArray[np.int64], start: int, end: int) -> NDArray[np.float32]:
-        passes = [run(replace(first, index=index)) for index in range(start, end)]
-        return np.stack(passes, axis=1)[places]
+    def compute(positions: NDArray[np.int64], samples: Sequence[Sample]) -> NDArray[np.float32]:
+        passes = [run(replace(sample, image_offset=image_offset)) for sample in samples]
+        return np.stack(passes, axis=1)[positions]
 
-    if config.samples == "auto":
-        return adaptive(draw, images, config.max_samples, config.error_rate)
-    return fixed(draw, images, config.samples)
+    return average(compute, images, config)

@@ -96,7 +96,7 @@ def _sampled(builder: PlanBuilder, node: Node, cast: Node, channels: int) -> Epi
     sign = builder.graph.sole_reader(pool.outputs[0]) if pool else reader
     if sign is None or sign.kind != "bnnkit.StochasticSign":
         return None
-    if not any(name in builder.sampled for name in node.inputs):
+    if not any(name in builder.noise_dependent for name in node.inputs):
         if pool is not None:
             return None
         builder.done.add(cast.name)

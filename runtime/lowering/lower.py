@@ -18,7 +18,7 @@ from bnnkit.runtime.lowering.binary_layers import (
 from bnnkit.runtime.lowering.channels_last import lower_channels_last
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
 from bnnkit.runtime.lowering.float_layers import integer_layer, lower_real_layer
-from bnnkit.runtime.lowering.noise import stochastic_sign, weight_draw, with_repeats
+from bnnkit.runtime.lowering.noise import select_weight_draw, stochastic_sign, with_repeats
 from bnnkit.runtime.lowering.numpy_operator import operator
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.pooling import lower_pooling
@@ -44,12 +44,12 @@ WHERE_POSSIBLE: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
 """Lowerings to kernels that take some forms of an operator; NumPy takes the rest."""
 
 
-def lower(graph: Graph, weights: int = 0) -> PlanBuilder:
+def lower(graph: Graph, weight_draw: int = 0) -> PlanBuilder:
     """The steps of a network and what they pass on.
 
     Args:
         graph: What to lower.
-        weights: Which of the stored draws of the weights, where there are any.
+        weight_draw: Index of the stored draw of the weights; 0 where none are stored.
 
     Raises:
         UnsupportedError: An operator or an option is not known; the message names the node.
@@ -61,10 +61,10 @@ def lower(graph: Graph, weights: int = 0) -> PlanBuilder:
     for node in graph.nodes:
         if node.name not in builder.done:
             with _naming(node):
-                _lower_marking(builder, node, weights)
+                _lower_marking(builder, node, weight_draw)
     for name in graph.outputs:
         if builder.kind(name) == "signs":
-            with _marking(builder) if name in builder.sampled else nullcontext():
+            with _marking(builder) if name in builder.noise_dependent else nullcontext():
                 builder.signs(name)
     return builder
 
@@ -81,13 +81,13 @@ def _naming(node: Node) -> Iterator[None]:
         raise kind(f"node {node.name!r} ({node.kind}): {error}") from error
 
 
-def _lower_marking(builder: PlanBuilder, node: Node, weights: int) -> None:
+def _lower_marking(builder: PlanBuilder, node: Node, weight_draw: int) -> None:
     """Lower a node, and record what depends on the draw of the noise."""
     if node.kind == "bnnkit.WeightDraw":
-        weight_draw(builder, node, weights)
+        select_weight_draw(builder, node, weight_draw)
     elif node.kind == "bnnkit.StochasticSign":
         stochastic_sign(builder, node)
-    elif any(name in builder.sampled for name in node.inputs):
+    elif any(name in builder.noise_dependent for name in node.inputs):
         node = with_repeats(builder, node)
         with _marking(builder):
             _lower_node(builder, node)
@@ -100,7 +100,7 @@ def _marking(builder: PlanBuilder) -> Iterator[None]:
     """What is new afterwards depends on the draw of the noise."""
     known = builder.values.keys() | builder.constants.keys()
     yield
-    builder.sampled |= (builder.values.keys() | builder.constants.keys()) - known
+    builder.noise_dependent |= (builder.values.keys() | builder.constants.keys()) - known
 
 
 def _lower_node(builder: PlanBuilder, node: Node) -> None:

@@ -54,15 +54,15 @@ def stochastic_sign(builder: PlanBuilder, node: Node) -> None:
             f"node {node.name!r} ({node.kind}): expected maps (N, C, H, W) or vectors (N, F) of"
             f" numbers, got {value.kind} of shape (N, {', '.join(map(str, value.shape))})"
         )
-    is_shared = source not in builder.sampled
-    builder.sampled.add(node.outputs[0])
+    is_shared = source not in builder.noise_dependent
+    builder.noise_dependent.add(node.outputs[0])
     if value.kind == "image" or (value.kind == "real" and value.dtype != FLOAT):
         # Channels that are not contiguous, or numbers of another type.
         copy = CopyReal(name=node.name, source=source, target=f"{node.name}/stored")
         builder.add(copy, Value(kind="real", shape=value.shape))
         source = copy.target
         if not is_shared:
-            builder.sampled.add(source)
+            builder.noise_dependent.add(source)
     step = SampleSigns(
         name=node.name,
         source=source,
@@ -73,18 +73,18 @@ def stochastic_sign(builder: PlanBuilder, node: Node) -> None:
     builder.add(step, Value(kind="signs", shape=value.shape))
 
 
-def weight_draw(builder: PlanBuilder, node: Node, weights: int) -> None:
+def select_weight_draw(builder: PlanBuilder, node: Node, weight_draw: int) -> None:
     """A WeightDraw, for one of its draws: a constant."""
     rows = builder.constant(node, 0)
-    builder.constants[node.outputs[0]] = rows[1 + weights % (len(rows) - 1)]
-    builder.sampled.add(node.outputs[0])
+    builder.constants[node.outputs[0]] = rows[1 + weight_draw % (len(rows) - 1)]
+    builder.noise_dependent.add(node.outputs[0])
 
 
 def with_repeats(builder: PlanBuilder, node: Node) -> Node:
     """The node with all its inputs for each draw: those that it would read for each image."""
     inputs = tuple(
         _repeated(builder, name)
-        if name in builder.values and name not in builder.sampled
+        if name in builder.values and name not in builder.noise_dependent
         else name
         for name in node.inputs
     )
@@ -102,5 +102,5 @@ def _repeated(builder: PlanBuilder, name: str) -> str:
         source = builder.signs(name) if builder.kind(name) == "signs" else name
         step = Repeat(name=source, source=source, target=target)
         builder.add(step, replace(builder.values[source], margin=Margin()))
-        builder.sampled.add(target)
+        builder.noise_dependent.add(target)
     return target

@@ -36,7 +36,7 @@ class PlanBuilder:
         flattened: Signs (F,) that have no buffer yet: name to source, a map.
         done: Names of nodes that were lowered together with an earlier one.
         binary_weights: int8 signs of weights that meet real activations, as ONNX lays them out.
-        sampled: Names of values and constants that depend on the draw of the noise.
+        noise_dependent: Names of values and constants that depend on the noise.
         quantiles: Tables of noises, by the name of the constant.
         sums: Of sums that were only cast to reals: name of the reals to that of the sums.
     """
@@ -49,7 +49,7 @@ class PlanBuilder:
     flattened: dict[str, str] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     binary_weights: dict[str, Array] = field(default_factory=dict)
-    sampled: set[str] = field(default_factory=set)
+    noise_dependent: set[str] = field(default_factory=set)
     quantiles: dict[str, Quantiles] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
 

@@ -55,8 +55,8 @@ class NoisyThreshold:
     def bind(self, memory: Memory, columns: int) -> int:
         """The address of its record, for rows of so many signs."""
         record = NoisyThresholdRecord(
-            counters=memory.address(memory.draws.counters),
-            keys=memory.address(memory.draws.keys),
+            counters=memory.address(memory.counters.words),
+            keys=memory.address(memory.counters.keys),
             table=memory.address(self.quantiles.table),
             lines=memory.address(self.quantiles.lines),
             thresholds=memory.address(self._padded(self.thresholds, -np.inf)),
@@ -98,8 +98,8 @@ class SampleSigns:
     is_shared: bool
 
     def bind(self, memory: Memory) -> KernelCall:
-        draws = memory.draws
-        sources = draws.images if self.is_shared else np.arange(len(draws.images))
+        images = memory.counters.images
+        sources = images if self.is_shared else np.arange(len(images))
         _, _, columns = memory.values[self.target].map
         record = SamplingRecord(
             x=memory.map(self.source),
@@ -122,5 +122,6 @@ class Repeat:
     target: str
 
     def bind(self, memory: Memory) -> NumpyCall:
-        x, y, images = memory.stored(self.source), memory.stored(self.target), memory.draws.images
+        x, y = memory.stored(self.source), memory.stored(self.target)
+        images = memory.counters.images
         return lambda: np.copyto(y, x[images])
