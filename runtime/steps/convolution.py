@@ -1,4 +1,4 @@
-"""Convolution and dense layers: from packed signs, or from integers and reals held as float32."""
+"""Step of a convolution or a dense layer, with its epilogue."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -42,21 +42,21 @@ KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (FLOATS, "sums"): kernels.floats_to_sums,
     (FLOATS, "real"): kernels.floats_to_reals,
 }
-"""By the type of the weights and the kind of output."""
+"""Kernel by the dtype of the weights and the kind of output."""
 CACHE_LINE = 64
-"""Bytes."""
+"""Bytes of a cache line."""
 NO_LIMITS = (-(2**31), 2**31 - 1)
-"""Which no sum reaches."""
+"""Bounds that no sum reaches."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpilogueConstants:
-    """What turns an accumulator into an output.
+    """Constants that turn an accumulator into an output (kernels/epilogue.py).
 
     Attributes:
         table: (border cases, channels padded to vectors): limits, bases or thresholds.
-        scale: float32 (2, channels padded), scale and bias of real outputs.
-        limits: The least and the most that a sum of signs counts as, before it is scaled.
+        scale: float32 (2, padded channels), scale and bias of real outputs.
+        limits: Lower and upper bound to which sums of signs are clipped before scaling.
     """
 
     table: Array
@@ -66,17 +66,19 @@ class EpilogueConstants:
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """One group of a convolution. The target's kind says what is written: signs, sums or reals.
+    """One group of a convolution. The kind of the target selects signs, sums or reals as output.
 
     Attributes:
-        weights: As `weights.lanes` gives them.
-        channels: Output channels of the group.
-        elements: Input elements of a pixel that the group reads: words, nibbles or channels.
-        first_element: Where they start in the pixel.
-        first_channel: Where the group's output starts.
-        cases: int64, (OH, OW), the row of the table for each output pixel.
-        pools: Only the maximum over 2x2 windows is kept: of signs, or of the sums of noisy ones.
-        noise: Of stochastic signs.
+        window: Geometry of the kernel.
+        weights: In the layout of `weights.lanes`.
+        channels: Number of output channels of the group.
+        elements: Number of words, nibbles or channels that the group reads from a pixel.
+        first_element: Index of the first of them in the pixel.
+        first_channel: First output channel of the group.
+        constants: Constants of the epilogue.
+        cases: int64 (OH, OW), the table row of each output pixel.
+        pools: Whether 2x2 max-pooling follows: of the signs, or of the sums of stochastic signs.
+        noise: Thresholds and noise of stochastic signs.
     """
 
     name: str
@@ -107,7 +109,7 @@ class Convolution:
     def _with_noise(
         self, memory: Memory, record: ConvolutionRecord, noise: NoisyThreshold
     ) -> ConvolutionRecord:
-        """Sums go to a scratch, so a vector of channels has their size."""
+        """Complete the record for stochastic signs, whose int32 sums go to a scratch buffer."""
         lanes = LANES[self.weights.dtype]
         channels = max(wide(self.weights.dtype) * lanes, PARTS * NOISE_LANES)
         size = (2 if self.pools else 1) * record.columns * channels * 4
@@ -119,7 +121,7 @@ class Convolution:
     def _with_scratch(
         self, memory: Memory, record: ConvolutionRecord, size: int
     ) -> ConvolutionRecord:
-        size = -(-size // CACHE_LINE) * CACHE_LINE  # threads do not share a cache line
+        size = -(-size // CACHE_LINE) * CACHE_LINE  # threads must not share a cache line
         scratch = np.zeros(memory.threads * size, np.uint8)
         return record._replace(scratch=memory.address(scratch), scratch_thread=size)
 
@@ -160,7 +162,7 @@ class Convolution:
         return record if rows * columns > 1 else self._batch_as_columns(memory, record)
 
     def _batch_as_columns(self, memory: Memory, record: ConvolutionRecord) -> ConvolutionRecord:
-        """A tile of single pixels takes them from neighbouring images."""
+        """Lay out a batch of single pixels as columns, so that a tile spans several images."""
         return record._replace(
             images=1,
             columns=record.images,
@@ -170,13 +172,13 @@ class Convolution:
         )
 
     def _input(self, memory: Memory) -> dict[str, int]:
-        """The fields of the record that say where the taps are."""
+        """Return the fields of the record that locate the taps."""
         x, margin = as_map(memory.buffers[self.source]), memory.values[self.source].margin
         (height, width), (down, right) = self.window.size, self.window.stride
         top, left = self.window.padding
-        # Neighbouring columns follow each other where nothing lies between them.
+        # Kernel columns form one run if nothing lies between them in memory.
         is_run = self.window.dilation[1] == 1 and self.elements * x.itemsize == x.strides[2]
-        is_run = is_run and self.weights.dtype != OCTETS  # of which each pixel has a whole number
+        is_run = is_run and self.weights.dtype != OCTETS  # each pixel has a whole number of octets
         return {
             "x": int(x.ctypes.data)
             + (margin.top - top) * x.strides[1]

@@ -1,4 +1,4 @@
-"""Depthwise convolution of reals."""
+"""Step of a depthwise convolution of float32 maps."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,12 @@ from bnnkit.runtime.steps.window import Window
 
 @dataclass(frozen=True, kw_only=True)
 class Depthwise:
-    """A kernel for each channel.
+    """A depthwise convolution: each channel has its own kernel.
 
     Attributes:
-        weights: float32, as `weights.depthwise_lanes` gives them.
-        bias: float32, (channels padded to vectors,).
+        window: Geometry of the kernel.
+        weights: float32, in the layout of `weights.depthwise_lanes`.
+        bias: float32 (channels padded to whole vectors,).
     """
 
     name: str

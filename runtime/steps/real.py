@@ -1,4 +1,4 @@
-"""Steps of the real-valued parts: chains of operations, inputs of float layers, NumPy."""
+"""Steps on real values: chains of operations, inputs of float layers, pooling, NumPy operators."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from bnnkit.runtime.values import Array
 from bnnkit.runtime.weights import padded
 
 Source = str | Array | None
-"""The name of a value, a constant, or an input that is left out."""
+"""Name of a value, a constant, or None for an omitted input."""
 Operation = tuple[int, str | Array]
-"""What to do (kernels/reals.py), and with what: a map, or a number for each channel."""
+"""Operation code (kernels/reals.py), and its operand: name of a map, or one number per channel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """Elementwise operations on a map, and the signs of the result where they are wanted.
+    """A chain of elementwise operations on a map, optionally with the signs of the result.
 
     Attributes:
-        operations: At least one.
-        signs: Name of the signs, or None.
+        operations: At least one operation, in order.
+        signs: Name of the value that receives the signs, or None.
     """
 
     name: str
@@ -55,14 +55,14 @@ class Chain:
         return kernel_call(kernels.chain, memory, record)
 
     def _operand(self, memory: Memory, operand: str | Array) -> int:
-        """A map, or numbers; a map of one pixel is seen as one of equal pixels."""
+        """Return the address of an operand; a map of one pixel is broadcast."""
         if not isinstance(operand, str):
             return _numbers(memory, operand)
         (_, rows, columns), value = memory.values[self.source].map, memory.values[operand]
         if value.map[1:] == (rows, columns):
             return memory.map(operand)
         pixels = memory.stored(operand)
-        spread = Map(
+        broadcast = Map(
             data=int(pixels.ctypes.data),
             image=pixels.strides[0],
             row=0,
@@ -72,7 +72,7 @@ class Chain:
             columns=columns,
             depth=value.map[0],
         )
-        return memory.record(spread)
+        return memory.record(broadcast)
 
 
 def _numbers(memory: Memory, numbers: Array) -> int:
@@ -81,7 +81,11 @@ def _numbers(memory: Memory, numbers: Array) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Centre:
-    """Pixels less their zero point, as float32 or int16 with the margin that a layer wants."""
+    """Pixels minus their zero point, as float32 or int16 in NHWC, with the margin of a layer.
+
+    Attributes:
+        zero_point: float32 (C,), integers.
+    """
 
     name: str
     source: str
@@ -115,14 +119,14 @@ class Centre:
         return kernel_call(kernel, memory, record)
 
     def _in_numpy(self, memory: Memory, image: Array) -> NumpyCall:
-        """Pixels that do not follow each other, because a real-valued operator made them."""
+        """Subtract in NumPy, for pixels that are not uint8 or not contiguous."""
         out, zero_point = memory.onnx(self.target), self.zero_point[:, None, None]
         return lambda: np.copyto(out, image.astype(np.float32) - zero_point)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CopyReal:
-    """The same numbers as float32 in NHWC, with the margin that a convolution wants."""
+    """A copy in NHWC with the margin of a convolution, converted to the target's dtype."""
 
     name: str
     source: str
@@ -135,7 +139,7 @@ class CopyReal:
 
 @dataclass(frozen=True, kw_only=True)
 class FromChannelsLast:
-    """An input (N, H, W, C) of float32, with the margin that a convolution wants."""
+    """A copy of a float32 input (N, H, W, C) with the margin of a convolution."""
 
     name: str
     source: str
@@ -152,7 +156,7 @@ class FromChannelsLast:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolReals:
-    """Maximum or sum over windows of reals."""
+    """Max-pooling or sum-pooling of a float32 map."""
 
     name: str
     source: str
@@ -169,7 +173,13 @@ class PoolReals:
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceReals:
-    """A map as a part of a larger one, whose other numbers stay as they are: zero at first."""
+    """A copy of a map into part of a larger map, whose other elements keep their initial zeros.
+
+    Attributes:
+        first_channel: First channel of the copy.
+        top: First row of the copy, in pixels.
+        left: First column of the copy.
+    """
 
     name: str
     source: str
@@ -191,7 +201,13 @@ class PlaceReals:
 
 @dataclass(frozen=True, kw_only=True)
 class NumpyOperator:
-    """An operator in NumPy, on arrays in ONNX's own layout."""
+    """An operator computed by NumPy on arrays in ONNX's layout.
+
+    Attributes:
+        sources: Inputs in order.
+        function: Takes the attributes, then the inputs.
+        attributes: Attributes of the node.
+    """
 
     name: str
     sources: tuple[Source, ...]
@@ -207,11 +223,12 @@ class NumpyOperator:
             result = self.function(self.attributes, *arguments(arrays))
             if result.shape != out.shape:
                 raise UnsupportedError(
-                    f"node {self.name!r} gives {result.shape} for this batch, expected {out.shape}"
+                    f"node {self.name!r}: expected a result of shape {out.shape} for this batch,"
+                    f" got {result.shape}"
                 )
             np.copyto(out, result)
 
-        if memory.values[self.target].kind == "shape":  # known as soon as the batch is
+        if memory.values[self.target].kind == "shape":  # known once the batch size is
             run()
             return None
         return run

@@ -1,4 +1,4 @@
-"""Steps that make, move, pool and unpack signs."""
+"""Steps that pack, unpack, copy and pool signs."""
 
 from dataclasses import dataclass
 
@@ -23,10 +23,10 @@ from bnnkit.runtime.weights import padded
 
 @dataclass(frozen=True, kw_only=True)
 class PackSigns:
-    """Signs of reals or sums: +1 where value >= threshold.
+    """Packed signs of reals or sums: +1 where value >= threshold.
 
     Attributes:
-        thresholds: (C,), float32 or int32 as the source; zeros for the plain sign.
+        thresholds: (C,), float32 or int32 as the source; zeros for a plain sign.
     """
 
     name: str
@@ -44,7 +44,7 @@ class PackSigns:
 
 @dataclass(frozen=True, kw_only=True)
 class UnpackSigns:
-    """Signs as the real numbers -1.0 and +1.0."""
+    """Packed signs converted to float32 -1 and +1."""
 
     name: str
     source: str
@@ -57,7 +57,7 @@ class UnpackSigns:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSigns:
-    """Maximum over windows of signs."""
+    """Max-pooling of packed signs."""
 
     name: str
     source: str
@@ -72,7 +72,7 @@ class PoolSigns:
 
 @dataclass(frozen=True, kw_only=True)
 class AlignGroups:
-    """The channels of each group of a convolution at the start of a word."""
+    """A copy of packed signs in which the channels of each group start at a word."""
 
     name: str
     source: str
@@ -86,7 +86,7 @@ class AlignGroups:
 
 @dataclass(frozen=True, kw_only=True)
 class UnpackNibbles:
-    """Signs as the lookup kernels read them, with their margin."""
+    """Packed signs unpacked to the nibbles that table-lookup kernels read, margin included."""
 
     name: str
     source: str
@@ -100,7 +100,12 @@ class UnpackNibbles:
 
 @dataclass(frozen=True, kw_only=True)
 class CopySigns:
-    """The same signs at a place inside a larger map, whose other pixels stay +1."""
+    """A copy of packed signs inside a larger map, whose other pixels stay +1.
+
+    Attributes:
+        top: First row of the copy, in pixels.
+        left: First column of the copy.
+    """
 
     name: str
     source: str

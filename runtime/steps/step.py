@@ -1,4 +1,4 @@
-"""What every step of a plan can do."""
+"""The interface of a step, and the calls that binding a step gives."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -11,12 +11,12 @@ NumpyCall = Callable[[], None]
 
 
 class KernelCall(NamedTuple):
-    """A call of a compiled kernel, which any number of threads may share."""
+    """A call of a compiled kernel, whose work any number of threads can share."""
 
     kernel: int
-    """Address of the machine code."""
+    """Address of the kernel's machine code."""
     record: int
-    """Address of its record."""
+    """Address of its argument record."""
 
 
 class Step(Protocol):
@@ -24,19 +24,23 @@ class Step(Protocol):
 
     @property
     def name(self) -> str:
-        """The node's name, for messages and profiles."""
+        """Name of the graph's node, for messages and profiles."""
         ...
 
     @property
     def target(self) -> str:
-        """The value that the step computes."""
+        """Name of the value that the step computes."""
         ...
 
     def bind(self, memory: Memory) -> KernelCall | NumpyCall | None:
-        """The step with all its arguments fixed, or None where it is done by binding."""
+        """Fix all arguments to addresses in a memory.
+
+        Returns:
+            The call, or None if binding already computed the result.
+        """
         ...
 
 
 def kernel_call(kernel: Kernel, memory: Memory, record: NamedTuple) -> KernelCall:
-    """A call of a kernel with its record."""
+    """Compile a kernel, store its record in memory and return the call."""
     return KernelCall(address_of(kernel), memory.record(record))

@@ -1,4 +1,4 @@
-"""Stochastic signs, and what goes with the noise from the images to their draws."""
+"""Steps of stochastic signs, and the repetition of shared values for each sample."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,24 +16,24 @@ from bnnkit.runtime.quantiles import Quantiles
 from bnnkit.runtime.steps.step import KernelCall, NumpyCall, kernel_call
 
 Floats = NDArray[np.float32]
-_ROUNDING = 2.0**-21
-"""More than all roundings of t + r z together, as a share of |t| + r |z|..."""
-_SMALLEST = 2.0**-126
-"""... or, where that is too small for a share, more than the distance of two floats."""
+_RELATIVE_ERROR = 2.0**-21
+"""Bound on the rounding error of t + r z, relative to |t| + r |z|."""
+_ABSOLUTE_ERROR = 2.0**-126
+"""Bound on its rounding error where the result is subnormal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoisyThreshold:
-    """What decides stochastic signs: +1 where x >= t + r z.
+    """Thresholds and noise of stochastic signs: +1 where x >= t + r z.
 
     Attributes:
-        thresholds: t, (C,), finite.
-        scales: r, (C,), from 2^-64 to 2^64.
-        quantiles: Of z.
-        layer: Number of the sign in the network.
+        thresholds: t, float32 (C,), finite.
+        scales: r, float32 (C,), from 2^-64 to 2^64.
+        quantiles: Quantiles of z.
+        layer: Number of the stochastic sign in the network, a word of the generator's counter.
 
     Raises:
-        ArtifactError: A threshold or a scale is out of its range.
+        ArtifactError: If a threshold is not finite or a scale is out of range.
     """
 
     thresholds: Floats
@@ -49,11 +49,11 @@ class NoisyThreshold:
 
     @property
     def channels(self) -> int:
-        """C."""
+        """Number of channels C."""
         return len(self.thresholds)
 
     def bind(self, memory: Memory, columns: int) -> int:
-        """The address of its record, for rows of so many signs."""
+        """Write a NoisyThresholdRecord for rows of `columns` signs and return its address."""
         record = NoisyThresholdRecord(
             counters=memory.address(memory.counters.words),
             keys=memory.address(memory.counters.keys),
@@ -74,11 +74,11 @@ class NoisyThreshold:
         largest = np.abs(self.quantiles.table).max()
         with np.errstate(over="ignore"):
             size = np.abs(self.thresholds) + self.scales * largest
-            return np.asarray(size * _ROUNDING + _SMALLEST, np.float32)
+            return np.asarray(size * _RELATIVE_ERROR + _ABSOLUTE_ERROR, np.float32)
 
-    def _padded(self, numbers: Floats, behind: float) -> Floats:
-        """Whole words of channels; -inf makes signs +1, whose bits are clear."""
-        table = np.full(64 * n_words(self.channels), behind, np.float32)
+    def _padded(self, numbers: Floats, padding: float) -> Floats:
+        """Pad per-channel numbers to whole words; thresholds of -inf give +1, a clear bit."""
+        table = np.full(64 * n_words(self.channels), padding, np.float32)
         table[: self.channels] = numbers
         return table
 
@@ -88,7 +88,9 @@ class SampleSigns:
     """Stochastic signs of a map of reals or sums.
 
     Attributes:
-        is_shared: The source is the same for all draws of an image, so it has one for each image.
+        noise: Thresholds and noise.
+        is_shared: Whether the source does not depend on the noise, so that it has one entry per
+            image instead of one per row.
     """
 
     name: str
@@ -115,7 +117,7 @@ class SampleSigns:
 
 @dataclass(frozen=True, kw_only=True)
 class Repeat:
-    """What was computed once for an image, for each of its draws."""
+    """A value that was computed once per image, repeated for each of its samples."""
 
     name: str
     source: str

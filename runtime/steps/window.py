@@ -1,4 +1,4 @@
-"""A window that moves over a map: of a convolution or of a pooling."""
+"""The sliding window of a convolution or a pooling."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """How it moves; pairs are vertical and horizontal.
+    """Geometry of a sliding window, in pixels. Pairs are (vertical, horizontal).
 
     Attributes:
-        size: KH and KW.
-        stride: In pixels.
-        dilation: In pixels.
-        padding: Pixels before the first row and column, all that a margin must give.
-        output: Height and width of the result.
+        size: Kernel size (KH, KW).
+        stride: Distance of neighbouring windows.
+        dilation: Distance of neighbouring taps.
+        padding: Pixels before the first row and the first column.
+        output: Size of the result (OH, OW).
     """
 
     size: Pair
@@ -25,5 +25,5 @@ class Window:
 
     @property
     def fields(self) -> tuple[int, ...]:
-        """Size, stride, dilation and padding, as a kernel's record has them."""
+        """Size, stride, dilation and padding, in the order of PoolRecord and DepthwiseRecord."""
         return (*self.size, *self.stride, *self.dilation, *self.padding)
