@@ -1,4 +1,4 @@
-"""Arrays that start at a cache line, so that no load of a whole vector touches two of them."""
+"""Arrays aligned to cache lines, so that loads of whole vectors do not straddle two lines."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 LINE = 64
-"""Bytes of a cache line, and of the widest vector."""
+"""Bytes of a cache line, and of the widest vector register."""
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Zeros, with a vector's worth of memory behind them that kernels may read but do not use."""
+    """Allocate aligned zeros, followed by one vector of memory that kernels may read."""
     size = int(np.prod(shape)) * dtype.itemsize
     memory = np.zeros(size + 2 * LINE, np.uint8)
     start = -memory.ctypes.data % LINE
@@ -18,7 +18,7 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def copy(array: NDArray[Any]) -> NDArray[Any]:
-    """The same numbers."""
+    """Copy an array to aligned memory."""
     result = zeros(array.shape, array.dtype)
     result[...] = array
     return result

@@ -1,43 +1,43 @@
-"""Things that one caller uses at a time, kept for the next one."""
+"""A pool of idle objects with buffers, each of which is used by one caller at a time."""
 
 import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
-MOST_BYTES = 128 << 20
-"""Of all that is kept, or one thing."""
+MAX_BYTES = 128 << 20
+"""Limit on the size of a pool; the object released last is kept even if it is larger."""
 
 
 class Sized(Protocol):
-    """Something that takes memory."""
+    """An object that owns buffers."""
 
     @property
     def nbytes(self) -> int:
-        """How much."""
+        """Size of its buffers."""
 
 
 T = TypeVar("T", bound=Sized)
 
 
 class BufferPool(Generic[T]):
-    """Whatever nobody uses now, by what it is good for; each concurrent caller has its own."""
+    """Idle objects by key. Thread-safe; concurrent callers get different objects."""
 
     def __init__(self) -> None:
-        self._pool: list[tuple[Hashable, T]] = []  # the one that was used last at the end
+        self._pool: list[tuple[Hashable, T]] = []  # most recently used last
         self._lock = threading.Lock()
 
     def acquire(self, key: Hashable, make: Callable[[], T]) -> T:
-        """One that is idle, or a new one."""
+        """Take an idle object with this key out of the pool, or make one."""
         with self._lock:
             for index in reversed(range(len(self._pool))):
                 if self._pool[index][0] == key:
                     return self._pool.pop(index)[1]
         return make()
 
-    def release(self, key: Hashable, thing: T) -> None:
-        """Keep it; those that were not used for longest go when there is too much."""
+    def release(self, key: Hashable, item: T) -> None:
+        """Put an object back, evicting the least recently used ones beyond MAX_BYTES."""
         with self._lock:
-            self._pool.append((key, thing))
+            self._pool.append((key, item))
             size = sum(kept.nbytes for _, kept in self._pool)
-            while size > MOST_BYTES and len(self._pool) > 1:
+            while size > MAX_BYTES and len(self._pool) > 1:
                 size -= self._pool.pop(0)[1].nbytes

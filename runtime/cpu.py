@@ -1,7 +1,8 @@
-"""What the CPU can do, as far as it decides between kernels.
+"""CPU features that decide which kernels are used.
 
-The compiler is asked, not the CPU: it knows every family, and it obeys NUMBA_CPU_NAME and
-NUMBA_CPU_FEATURES, with which the tests try the kernels of other CPUs.
+The features are read from compiled code rather than from the CPU: the compiler knows every CPU
+family, and it obeys NUMBA_CPU_NAME and NUMBA_CPU_FEATURES, with which the tests emulate other
+CPUs.
 """
 
 import re
@@ -16,7 +17,7 @@ BinaryForm = Literal["popcount", "lookup"]
 
 @cache
 def _popcount_assembly() -> str:
-    """What the compiler makes of a popcount of eight words."""
+    """Compile a popcount of eight words to assembly."""
     words = ir.VectorType(ir.IntType(64), 8)
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(words, [words]), "popcount")
@@ -28,7 +29,7 @@ def _popcount_assembly() -> str:
 
 @cache
 def _pairs_assembly() -> str:
-    """What it makes of products of neighbouring int16 that are added to int32."""
+    """Compile the addition of products of int16 pairs to int32 into assembly."""
     shorts, ints = ir.VectorType(ir.IntType(16), 32), ir.VectorType(ir.IntType(32), 16)
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ints, [ints, shorts, shorts]), "pairs")
@@ -42,27 +43,29 @@ def _pairs_assembly() -> str:
 
 def _assembly(module: ir.Module) -> str:
     codegen = cpu_target.target_context.codegen()
-    machine = codegen._tm  # Numba has no public name for its target machine
+    machine = codegen._tm  # Numba has no public accessor for its target machine
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     return str(machine.emit_assembly(binding.parse_assembly(str(module))))
 
 
 def binary_form() -> BinaryForm:
-    """How this CPU multiplies signs fastest.
+    """Return the fastest form of binary multiplication on this CPU.
 
-    popcount: it counts the bits of a vector in one instruction (AVX-512 with VPOPCNTDQ), or has no
-    wide table lookup (ARM, whose cnt counts bytes; old x86). lookup: AVX2, and AVX-512 without
-    VPOPCNTDQ, where a popcount is itself two lookups and six more instructions.
+    Returns:
+        "popcount" if the CPU counts the bits of a vector in one instruction (AVX-512 with
+        VPOPCNTDQ), or has no wide table lookup (ARM, whose cnt counts bytes; old x86). "lookup" on
+        AVX2, and on AVX-512 without VPOPCNTDQ, where a popcount takes two lookups and six more
+        instructions.
     """
     is_wide_lookup = re.search(r"vpshufb.*[yz]mm", _popcount_assembly())
     return "lookup" if is_wide_lookup else "popcount"
 
 
 def has_512_bits() -> bool:
-    """Whether vectors have 512 bits, and there are 32 of them rather than 16."""
+    """Whether the CPU has 32 vector registers of 512 bits, rather than 16 narrower ones."""
     return "zmm" in _popcount_assembly()
 
 
 def adds_pairs() -> bool:
-    """Whether one instruction multiplies pairs of int16 and adds them (AVX-512 with VNNI)."""
+    """Whether one instruction multiplies int16 pairs and accumulates the sums (AVX-512 VNNI)."""
     return has_512_bits() and "vpdpwssd" in _pairs_assembly()

@@ -1,4 +1,4 @@
-"""What a network takes, checked once, before anything is computed."""
+"""Validation of a network's inputs."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from bnnkit.runtime.values import Array
 
 
 def check_inputs(inputs: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse inputs that a network does not take.
+    """Check type, shape and finiteness of inputs.
 
     Args:
-        inputs: What shall be (N, *shape), N at least 1, of that dtype, and finite.
-        shape: Of one input.
-        dtype: Its element type.
+        inputs: Expected to be (N, *shape) with N >= 1, of the given dtype, and finite.
+        shape: Shape of one input.
+        dtype: Element type.
 
     Raises:
-        UsageError: They are something else; the message says what.
+        UsageError: If the inputs differ from that.
     """
     expected = f"expected {dtype} of shape (N, {', '.join(map(str, shape))})"
     if not isinstance(inputs, np.ndarray):

@@ -1,6 +1,6 @@
 """A packed weight of the artifact, unpacked a few output channels at a time.
 
-A whole weight takes eight times its size as int8, and a program seldom gives memory back.
+A whole weight unpacked to int8 would take eight times its size at once.
 """
 
 from collections.abc import Iterator
@@ -13,17 +13,20 @@ from bnnkit.artifact.bits import check_packed_size
 from bnnkit.runtime.values import Array
 
 ROWS = 64
-"""Output channels at a time; eight of them start at a byte, whatever their length."""
+"""Output channels per chunk. A multiple of eight, so that each chunk starts at a byte."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackedWeight:
-    """Signs of a binary layer.
+    """Packed signs of the weights of a binary layer.
 
     Attributes:
-        packed: uint8, as docs/artifact.md says.
+        packed: uint8, packed as in docs/artifact.md.
         shape: (O, KH, KW, I / G).
-        is_chw: Rows lie as (I, KH, KW) in the file: a dense layer behind a map that was flattened.
+        is_chw: Whether rows are stored as (I, KH, KW): a dense layer behind a flattened map.
+
+    Raises:
+        ArtifactError: If the number of bytes does not match the shape.
     """
 
     packed: Array
@@ -34,7 +37,7 @@ class PackedWeight:
         check_packed_size(self.packed, self.shape)
 
     def chunks(self) -> Iterator[NDArray[np.int8]]:
-        """Signs of the next output channels: int8, (rows, KH, KW, I / G), values in {-1, +1}."""
+        """Yield the signs of up to ROWS output channels, int8 (rows, KH, KW, I / G)."""
         channels, height, width, inputs = self.shape
         taps = height * width * inputs
         for first in range(0, channels, ROWS):

@@ -1,4 +1,4 @@
-"""Class probabilities from what a network gives."""
+"""Class probabilities from the output of a network."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,23 +10,23 @@ from bnnkit.runtime.values import Array
 
 
 def probabilities(graph: Graph, scores: Array) -> NDArray[np.float32]:
-    """The softmax of a network's first output, or that output where it is probabilities already.
+    """Compute the softmax of a network's first output, unless it holds probabilities already.
 
     Args:
-        graph: Its last operator tells which.
+        graph: The network; its last operator decides whether a softmax is needed.
         scores: (N, K), the first output.
 
     Returns:
-        float32, (N, K), rows sum to 1.
+        float32 (N, K); rows sum to 1.
 
     Raises:
-        UsageError: The output is no scores of classes.
+        UsageError: If the output does not have the form (N, K).
     """
     last = _last_operator(graph, graph.outputs[0])
     if scores.ndim != 2:
         raise UsageError(
-            "expected scores (N, K) to make class probabilities of, this network gives"
-            f" {scores.shape}"
+            "expected scores (N, K) from which to compute class probabilities, got an output of"
+            f" shape {scores.shape}"
         )
     real = scores.astype(np.float32)
     if last == "Softmax":

@@ -1,8 +1,8 @@
-"""Our own pool: threads that wait for a program, run it together with the caller, and wait again.
+"""A thread pool whose workers execute programs together with the calling thread, the leader.
 
-Numba's threading layers are not used: one aborts under concurrent callers, the other dies after a
-fork. A thread spins out for work for about a millisecond before it sleeps, so that a network that
-is run in a loop does not pay for waking up.
+Numba's threading layers are not used: one aborts under concurrent callers, the other fails after a
+fork. A worker spins for about a millisecond before it sleeps, so that a network that runs in a loop
+does not pay for waking it up.
 """
 
 import os
@@ -16,12 +16,12 @@ from bnnkit.errors import UsageError
 from bnnkit.runtime.kernels.program import LINE, entry, execute, run_leader, run_worker
 
 SPIN_LIMIT = 300_000
-"""At the mailbox before a thread sleeps: about a millisecond."""
+"""Reads of the mailbox before a worker sleeps: about a millisecond."""
 WAKE_INTERVAL_S = 0.05
-"""A sleeping thread spins at the mailbox again, in case it fell asleep as a job came."""
+"""Seconds after which a sleeping worker reads the mailbox again, in case it missed a job."""
 MAX_THREADS = 256
 Program = NDArray[np.int64]
-"""(kernels, 2): addresses of kernels and records, see kernels/program.py."""
+"""int64 (kernels, 2): addresses of kernels and of their records (kernels/program.py)."""
 
 
 def run_program(program: Program, threads: int) -> None:
@@ -33,7 +33,7 @@ def run_program(program: Program, threads: int) -> None:
 
 
 class ThreadPool:
-    """The calling thread and `threads` - 1 others."""
+    """Workers 1 to `threads` - 1; the calling thread is thread 0."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
@@ -46,14 +46,14 @@ class ThreadPool:
             threading.Thread(target=self._work, args=(thread,), daemon=True).start()
 
     def run(self, program: Program) -> None:
-        """Run a program on all threads; callers take turns."""
+        """Run a program on all threads. Concurrent callers take turns."""
         with self._lock:
             mail = self._mailbox
             address = mail.ctypes.data
             mail[1, 0], mail[2, 0] = program.ctypes.data, len(program)
             for event in self._wake:
                 event.set()
-            # One call posts the job and does this thread's share: nothing can come between.
+            # One call both posts the job and executes this thread's share.
             self._run_leader(address, int(mail[0, 0]) + 1, self._threads)
 
     def _work(self, thread: int) -> Any:
@@ -71,7 +71,7 @@ _lock = threading.Lock()
 
 
 def thread_pool(threads: int) -> ThreadPool:
-    """The pool of so many threads; one a process, because threads do not survive a fork."""
+    """Return the pool with this number of threads, one per process: a fork stops its threads."""
     key = (os.getpid(), threads)
     with _lock:
         if key not in _pools:
@@ -79,21 +79,21 @@ def thread_pool(threads: int) -> ThreadPool:
         return _pools[key]
 
 
-def _forget_the_lock() -> None:
-    """In a child: its parent may have held the lock while it forked."""
+def _reset_after_fork() -> None:
+    """Reset in the child process: its parent may have held the lock during the fork."""
     global _lock
     _lock = threading.Lock()
     _pools.clear()
 
 
-os.register_at_fork(after_in_child=_forget_the_lock)
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def check_threads(threads: int) -> None:
-    """Refuse a number of threads that cannot be.
+    """Check a number of threads.
 
     Raises:
-        UsageError: It is not between 1 and MAX_THREADS.
+        UsageError: If it is not an integer from 1 to MAX_THREADS.
     """
     if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"expected 1 to {MAX_THREADS} threads, got {threads!r}")

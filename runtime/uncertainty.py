@@ -1,8 +1,8 @@
-"""How unsure an ensemble is, and how much of that is due to the sampling.
+"""Uncertainty of an ensemble: entropy and mutual information, in nats.
 
-The entropy of the mean probabilities is all of the uncertainty. The mean entropy of the samples is
-what a single sample has already; the difference is the mutual information between the class and
-the noise: large where each sample is sure and they contradict each other. All in nats.
+The entropy of the mean probabilities is the total uncertainty. The mean entropy of the samples is
+the part that a single sample has already. The difference is the mutual information of class and
+noise: it is large if each sample is certain but the samples contradict each other.
 
 References:
     N. Houlsby et al., Bayesian active learning for classification and preference learning, 2011,
@@ -20,26 +20,26 @@ Real = NDArray[np.float64]
 
 
 def entropy(probabilities: NDArray[Any]) -> Real:
-    """-sum_k p_k log p_k, with 0 log 0 = 0.
+    """Compute -sum_k p_k log p_k in nats, with 0 log 0 = 0.
 
     Args:
-        probabilities: (..., K), rows that sum to 1.
+        probabilities: (..., K); rows sum to 1.
 
     Returns:
-        (...), from 0 to log K.
+        float64 (...), from 0 to log K.
     """
     p = np.asarray(probabilities, np.float64)
     return np.asarray(-(p * np.log(np.where(p > 0, p, 1))).sum(axis=-1))
 
 
 def mutual_information(mean: NDArray[Any], mean_entropy: NDArray[Any]) -> Real:
-    """The part of the entropy that is due to the sampling.
+    """Compute the part of the entropy that is due to sampling, in nats.
 
     Args:
         mean: (N, K), mean probabilities of the samples.
-        mean_entropy: (N,), the mean of the samples' entropies.
+        mean_entropy: (N,), mean entropy of the samples.
 
     Returns:
-        entropy(mean) - mean_entropy, (N,), from 0 to log K.
+        float64 (N,), entropy(mean) - mean_entropy, from 0 to log K.
     """
-    return np.asarray(np.maximum(entropy(mean) - mean_entropy, 0))  # below 0 by rounding alone
+    return np.asarray(np.maximum(entropy(mean) - mean_entropy, 0))  # negative only by rounding

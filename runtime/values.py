@@ -1,18 +1,17 @@
-"""What flows between the steps of a plan, and how it lies in memory.
+"""Values that steps pass on, and their layout in memory.
 
     kind    meaning                         buffer
     image   the network's input             as given: (N, C, H, W) or (N, F)
-    signs   -1 and +1                       uint64 words, (N, H, W, words), packed as in bits.py
-    nibbles signs again                     uint8, (N, H, W, 16 words), as in kernels/lookup.py
-    sums    exact integers                  int32, (N, H, W, C)
-    real    float32 and others              (N, H, W, C) for a shape (C, H, W), else as in ONNX
-    codes   signs as uint8 0 and 2          as real
+    signs   -1 and +1                       uint64 (N, H, W, words), packed as in bits.py
+    nibbles signs, for table lookup         uint8 (N, H, W, 16 words), as in kernels/lookup.py
+    sums    exact integers                  int32 (N, H, W, C)
+    real    float32 or another type         (N, H, W, C) for a shape (C, H, W), else as in ONNX
+    codes   signs as uint8 0 (-1) and 2     as real
     shape   integers that describe shapes   as in ONNX, without a batch
 
-The channels of sums and reals are padded in memory to whole vectors, which the kernels write.
-Vectors (F,) of signs and sums are maps of one pixel. Around a map of signs or reals there may be a
-margin, so that a convolution finds its padding in memory: clear bits (+1) and zeros, which nobody
-overwrites.
+The channels of sums and reals are padded to whole vectors, which the kernels write. Vectors (F,)
+of signs and sums are maps of one pixel. A map of signs or reals may have a margin, from which a
+convolution reads its padding: clear bits (+1) or zeros, which no step overwrites.
 """
 
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ FLOAT = np.dtype(np.float32)
 
 @dataclass(kw_only=True)
 class Margin:
-    """Pixels around a map, as many as the reader with the widest padding needs."""
+    """Pixels around a map, as many as its reader with the widest padding needs."""
 
     top: int = 0
     left: int = 0
@@ -41,23 +40,22 @@ class Margin:
     right: int = 0
 
     def widen(self, top: int, left: int, bottom: int, right: int) -> None:
-        """Make room for one more reader."""
+        """Extend the margin for one more reader."""
         self.top, self.left = max(self.top, top), max(self.left, left)
         self.bottom, self.right = max(self.bottom, bottom), max(self.right, right)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """A value of the graph.
+    """Kind, shape and layout of a value of the graph.
 
     Attributes:
-        kind: See the table above.
-        shape: ONNX's, without the batch: (C, H, W), (F,), or any for reals.
+        kind: One of the kinds in the table above.
+        shape: ONNX's shape without the batch: (C, H, W), (F,), or any shape for reals.
         dtype: Element type of reals and images.
-        margin: Grows while the plan is made.
-        spare: Channels of memory behind the last, which a layer with groups may overwrite.
-        is_tight: Pixels follow each other without padding channels; no kernel writes such a map in
-            vectors.
+        margin: Margin around a map; it grows while the plan is built.
+        spare: Extra channels in memory, which a layer with groups may overwrite.
+        is_tight: Whether pixels have no padding channels; no kernel writes such a map in vectors.
     """
 
     kind: Kind
@@ -69,10 +67,10 @@ class Value:
 
     @property
     def map(self) -> tuple[int, int, int]:
-        """Channels, height and width; a vector is a map of one pixel.
+        """(C, H, W); a vector is a map of one pixel.
 
         Raises:
-            UnsupportedError: It is neither.
+            UnsupportedError: If the value is neither map nor vector.
         """
         if len(self.shape) not in (1, 3):
             raise UnsupportedError(
@@ -84,7 +82,7 @@ class Value:
         return channels, height, width
 
     def allocate(self, batch: int) -> Array:
-        """A buffer of zeros for this value and its margin."""
+        """Allocate a buffer of zeros for `batch` values, with the margin."""
         if self.kind == "shape":
             return np.zeros(self.shape, self.dtype)
         is_real = self.kind in ("real", "codes")
@@ -110,17 +108,17 @@ class Value:
         return aligned.zeros((*size, depth), self.dtype)[..., :channels]
 
     def interior(self, buffer: Array) -> Array:
-        """A map's buffer without margin and padding channels: (N, H, W, C, words or nibbles)."""
+        """Return a view of a map's buffer without margin and padding channels, (N, H, W, ...)."""
         channels, height, width = self.map
         inner = buffer[:, self.margin.top :, self.margin.left :][:, :height, :width]
         return inner if self.kind in ("signs", "nibbles") else inner[..., :channels]
 
     def as_stored(self, buffer: Array) -> Array:
-        """The value in NHWC where it is a map or a vector, else as it is."""
+        """Return a view of a map or vector in NHWC; other values as they are."""
         return self.interior(as_map(buffer)) if len(self.shape) in (1, 3) else buffer
 
     def to_onnx(self, buffer: Array) -> Array:
-        """The value as ONNX has it: (N, C, H, W) or (N, F); signs as uint8 0 and 2."""
+        """Return the value in ONNX's layout, (N, C, H, W) or (N, F); signs as uint8 0 and 2."""
         is_real = self.kind in ("real", "codes")
         if self.kind in ("image", "shape") or (is_real and len(self.shape) != 3):
             return buffer
@@ -132,5 +130,5 @@ class Value:
 
 
 def as_map(buffer: Array) -> Array:
-    """A buffer (N, F) as (N, 1, 1, F); one of four dimensions as it is."""
+    """Return a view of a buffer (N, F) as (N, 1, 1, F); a map as it is."""
     return buffer[:, None, None, :] if buffer.ndim == 2 else buffer

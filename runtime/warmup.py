@@ -1,4 +1,4 @@
-"""All kernels that this CPU uses, compiled ahead of time."""
+"""Compilation ahead of time of all kernels that this CPU uses."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ __all__ = ["cache_folder", "kernels_of_this_cpu", "warm_up"]
 
 
 def kernels_of_this_cpu() -> list[Kernel]:
-    """The kernels that networks need on this CPU; rare layers may compile one more."""
+    """Return the kernels that networks commonly need on this CPU."""
     unused: set[np.dtype[Any]] = {WORDS} if binary_form() == "lookup" else {NIBBLES}
     if not has_512_bits():
         unused.add(OCTETS)
@@ -43,7 +43,7 @@ def kernels_of_this_cpu() -> list[Kernel]:
 
 
 def warm_up() -> Iterator[str]:
-    """Compile what is not yet on disk; yields the name of each kernel when it is ready."""
+    """Compile kernels that are not in the disk cache; yields each name when it is ready."""
     for function in ENTRIES:
         entry(function)
         yield function.__name__

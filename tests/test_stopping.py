@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.errors import UsageError
-from bnnkit.runtime.stopping import SPREAD, is_safe, upper_tail
+from bnnkit.runtime.stopping import PRIOR_SCALE, is_safe, upper_tail
 
 Array = NDArray[np.float64]
 Population = Callable[[np.random.Generator, int, int], Array]
@@ -55,7 +55,7 @@ def _is_safe_by_definition(samples: Array, most: int, error: float) -> bool:
         lead = sum(leads) / m
         if m * lead > most - m:
             return 0.0
-        variance = (SPREAD**2 + sum((x - lead) ** 2 for x in leads)) / m
+        variance = (PRIOR_SCALE**2 + sum((x - lead) ** 2 for x in leads)) / m
         t = lead / math.sqrt(variance * (most - m) / (m * most))
         return float(upper_tail(np.array([t]), m)[0])
 
