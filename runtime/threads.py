@@ -1,7 +1,7 @@
 """A thread pool whose workers execute programs together with the calling thread, the leader.
 
 Numba's threading layers are not used: one aborts under concurrent callers, the other fails after a
-fork. A worker spins for about a millisecond before it sleeps, so that a network that runs in a loop
+fork. A worker spins for about a millisecond before it sleeps, so that a network run in a loop
 does not pay for waking it up.
 """
 
