@@ -87,7 +87,7 @@ def price(seconds: float) -> dict[str, Any]:
     measured = interleave(contestants, images, seconds)
     found = {m.engine: m for m in measured}
     whole = found[_named(SAMPLES[-1])]
-    generator_us = 1e6 * generator_seconds(model, SAMPLES[-1])
+    generator_us = 1e6 * generator_seconds(Artifact(model), SAMPLES[-1])
     ratios = {
         f"one float32 pass over {SAMPLES[-1]} samples": (found["onnxruntime-fp32"], whole),
         f"{SAMPLES[-1]} samples over one deterministic pass": (whole, found["bnnkit"]),
@@ -102,7 +102,7 @@ def price(seconds: float) -> dict[str, Any]:
         },
         "ratios": {name: asdict(ratio(*pair)) for name, pair in ratios.items()},
         "generator": {"us": generator_us, "share": generator_us / whole.median_us},
-        "noisy_signs": noisy_signs(model),
+        "noisy_signs": noisy_signs(Artifact(model)),
     }
 
 

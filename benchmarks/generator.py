@@ -4,10 +4,10 @@ import time
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnx
 from numba import njit
 from numpy.typing import NDArray
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.kernels.compiled import compiled
 from bnnkit.runtime.kernels.program import KERNEL
@@ -51,9 +51,9 @@ def draw_layer(at, thread, threads):
             pixel += 1
 
 
-def generator_seconds(model: onnx.ModelProto, draws: int) -> float:
+def generator_seconds(artifact: Artifact, draws: int) -> float:
     """Seconds that the random numbers of so many samples of one image take, on one thread."""
-    plan = Sampler(model).plan()
+    plan = Sampler(artifact).plan()
     memory = Memory(plan.values, 1, 1, noise_dependent=plan.noise_dependent, rows=draws)
     images = np.zeros(draws, np.int64)
     memory.counters.set(images, images, [Sample(index=index) for index in range(draws)])
@@ -68,9 +68,9 @@ def generator_seconds(model: onnx.ModelProto, draws: int) -> float:
     return float(np.median(times))
 
 
-def noisy_signs(model: onnx.ModelProto) -> int:
+def noisy_signs(artifact: Artifact) -> int:
     """Noisy signs of one sample of one image."""
-    plan = Sampler(model).plan()
+    plan = Sampler(artifact).plan()
     shapes: list[NDArray[Any] | tuple[int, ...]] = [
         plan.values[step.target].shape for step in plan.steps if _is_noisy(step)
     ]
