@@ -1,0 +1,86 @@
+"""Gumbel-softmax for two values: the sign with noise, relaxed to a tanh."""
+
+import torch
+from torch import Tensor
+
+from bnnkit.errors import UsageError
+from bnnkit.nn.estimators.estimator import Estimator, register_estimator
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.options import number
+from bnnkit.nn.straight_through import straight_through
+
+
+class _Relaxation(Estimator):
+    """x~ = tanh((a - z) / temperature), which goes to sign(a - z) as the temperature goes to 0."""
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        self.temperature = number(self.name, "temperature", temperature, above=0)
+
+    def jacobian(self, a: Tensor, noise: Noise) -> Tensor:
+        """The derivative of x~, where `a` stands for a - z."""
+        return (1 - torch.tanh(a / self.temperature).square()) / self.temperature
+
+    def check(self, noise: Noise) -> None:
+        """Refuse networks without noise, which have nothing to be relaxed.
+
+        Raises:
+            UsageError: The noise is "none".
+        """
+        if noise.name == "none":
+            raise UsageError(
+                f"expected signs with noise for {self.name}, got noise none; use the estimator "
+                "tanh, or noise logistic"
+            )
+
+
+@register_estimator
+class GumbelSoftmax(_Relaxation):
+    """`gumbel-softmax`: in training x~ = tanh((a - z) / temperature), and its exact gradient.
+
+    With the logistic noise it is the binary concrete distribution. Values are real in training,
+    +-1 in evaluation and in files: it optimises E[L(x~)], not E[L(x)], without bias. Large
+    temperatures have more bias, small ones more variance.
+
+    Args:
+        temperature: In units of a; in those of the logit 2a it is twice as much.
+
+    References:
+        Jang, Gu & Poole, Categorical Reparameterization with Gumbel-Softmax, ICLR 2017,
+        https://arxiv.org/abs/1611.01144; Maddison, Mnih & Teh, The Concrete Distribution, ICLR
+        2017, https://arxiv.org/abs/1611.00712.
+    """
+
+    name = "gumbel-softmax"
+
+    def propagate(self, a: Tensor, x: Tensor, z: Tensor | None, noise: Noise) -> Tensor:
+        """The relaxed sign in training."""
+        if z is None:
+            return super().propagate(a, x, z, noise)
+        return torch.tanh((a - z) / self.temperature).to(a.dtype)
+
+
+@register_estimator
+class StraightThroughGumbelSoftmax(_Relaxation):
+    """`st-gumbel-softmax`: forward x = sign(a - z), backward the derivative of x~ at this z.
+
+    The values are +-1 in training too, at the price of a bias at every temperature.
+
+    Args:
+        temperature: As of `gumbel-softmax`.
+
+    References:
+        Jang, Gu & Poole, ICLR 2017, section 2.2.
+    """
+
+    name = "st-gumbel-softmax"
+
+    def propagate(self, a: Tensor, x: Tensor, z: Tensor | None, noise: Noise) -> Tensor:
+        """The sign; the gradient depends on the noise that was drawn."""
+        if z is None:
+            return super().propagate(a, x, z, noise)
+        relaxed = torch.tanh((a - z) / self.temperature)
+        return straight_through(relaxed, x.to(relaxed.dtype), _identity).to(a.dtype)
+
+
+def _identity(relaxed: Tensor) -> float:
+    return 1.0

@@ -1,0 +1,49 @@
+"""Straight-through with the identity for a proxy, whole and clipped."""
+
+from torch import Tensor
+
+from bnnkit.nn.estimators.estimator import Estimator, register_estimator
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.options import number
+
+
+@register_estimator
+class IdentityStraightThrough(Estimator):
+    """`identity-st`: forward x = sign(a - z), backward dL/da = dL/dx.
+
+    It leaves out the factor 2F'(a) of `st`, and so adds a bias; the gradient of a saturated unit
+    does not vanish. For weights the same identity is sound: see the rule mirror-descent.
+
+    References:
+        Bengio, Leonard & Courville, Estimating or Propagating Gradients Through Stochastic
+        Neurons, 2013, https://arxiv.org/abs/1308.3432, equation 13.
+    """
+
+    name = "identity-st"
+
+    def jacobian(self, a: Tensor, noise: Noise) -> float:
+        """1."""
+        return 1.0
+
+
+@register_estimator
+class ClippedIdentity(Estimator):
+    """`clipped-identity`: forward x = sign(a - z), backward dL/da = dL/dx where |a| <= limit.
+
+    With limit 1 it is `st` where the noise is uniform, and Larq's `ste_sign` where it is none.
+
+    Args:
+        limit: Half the width of the window, in units of a.
+
+    References:
+        Hubara et al., Binarized Neural Networks, NeurIPS 2016, https://arxiv.org/abs/1602.02830.
+    """
+
+    name = "clipped-identity"
+
+    def __init__(self, limit: float = 1.0) -> None:
+        self.limit = number(self.name, "limit", limit, above=0)
+
+    def jacobian(self, a: Tensor, noise: Noise) -> Tensor:
+        """1 where |a| <= limit, else 0."""
+        return (a.abs() <= self.limit).to(a.dtype)

@@ -1,0 +1,25 @@
+"""A squared error that is multilinear in signs, so that `st` is unbiased for it."""
+
+from torch import Tensor
+
+
+def multilinear_squared_error(x: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    """|W x - y|^2 - sum_i x_i^2 |W_i|^2 + sum_i |W_i|^2, with W_i the columns of W.
+
+    For signs it equals |W x - y|^2; but as no x_i^2 is left, the straight-through estimator of its
+    gradient has no bias, while that of |W x - y|^2 has.
+
+    Args:
+        x: Signs, (N, n).
+        weight: W, (K, n).
+        target: y, (N, K) or (K,).
+
+    Returns:
+        (N,).
+
+    References:
+        Shekhovtsov & Yanush, GCPR 2021, Proposition B.3.
+    """
+    norms = weight.square().sum(0)
+    error = (x @ weight.T - target).square().sum(1)
+    return error - (x.square() - 1) @ norms

@@ -1,0 +1,65 @@
+"""The frame of estimators that take the loss: a draw of the signs, and a gradient to pass on."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bnnkit.errors import UsageError
+from bnnkit.nn.noise import Noise, get_noise
+from bnnkit.nn.straight_through import as_signs
+
+Loss = Callable[[Tensor], Tensor]
+"""From signs x, of the shape (N, ...) of the logits, values in {-1, +1}, to N losses, (N,)."""
+
+
+def noise_with_values(estimator: str, noise: str | Noise) -> Noise:
+    """The noise of that name.
+
+    Raises:
+        UsageError: It is unknown, or "none", whose signs are not drawn.
+    """
+    found = get_noise(noise)
+    if found.name == "none":
+        raise UsageError(
+            f"expected a noise for {estimator}, which averages over the values of the signs, got "
+            "none; use logistic"
+        )
+    return found
+
+
+def losses_of(estimator: str, loss: Loss, x: Tensor) -> Tensor:
+    """The losses of signs.
+
+    Raises:
+        UsageError: They are not one for each example.
+    """
+    losses = loss(x)
+    if losses.shape != x.shape[:1]:
+        raise UsageError(
+            f"expected the loss of {estimator} to return one number for each of {len(x)} "
+            f"examples, shape ({len(x)},), got shape {tuple(losses.shape)}; use reduction='none'"
+        )
+    return losses
+
+
+def drawn(a: Tensor, noise: Noise) -> Tensor:
+    """Signs sign(a - z), without gradient."""
+    return as_signs(a.detach() >= noise.sample(a), a.dtype)
+
+
+def score(a: Tensor, x: Tensor, noise: Noise) -> Tensor:
+    """The derivative of log P(x) by a, x F'(a) / F(a x), without gradient."""
+    a = a.detach()
+    return x * noise.pdf(a) / noise.cdf(a * x).clamp(min=torch.finfo(a.dtype).tiny)
+
+
+def for_each_unit(losses: Tensor, a: Tensor) -> Tensor:
+    """Numbers (N,) without gradient, shaped to broadcast over the units of a."""
+    return losses.detach().view(-1, *[1] * (a.dim() - 1))
+
+
+def with_gradient(losses: Tensor, a: Tensor, gradient: Tensor) -> Tensor:
+    """The losses (N,), with a given gradient in a, of the shape of a, beside their own."""
+    passed = (gradient.detach() * a).flatten(1).sum(1)
+    return losses + (passed - passed.detach())

@@ -1,0 +1,53 @@
+"""ZGR: a straight-through estimator that is unbiased for quadratic losses."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from bnnkit.errors import UsageError
+from bnnkit.nn.estimators.estimator import Estimator, check_density, register_estimator
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.straight_through import straight_through_at_value
+
+
+@register_estimator
+class Zgr(Estimator):
+    """`zgr`: forward x = sign(a - z), backward dL/da = F'(a) / P(x) dL/dx, P(x) = F(a x).
+
+    It is DARN(1/2) for binary variables: the score x F'(a) / P(x) times the linearisation
+    L(x) - L(0) = x dL/dx. On average over x the derivative is 2F'(a), that of `st`; it is
+    unbiased for losses that are quadratic in x, x_i^2 included. It has no temperature. With the
+    logistic noise the derivative is 2(1 - P(x)).
+
+    References:
+        Shekhovtsov, Cold Analysis of Rao-Blackwellized Straight-Through Gumbel-Softmax Gradient
+        Estimator, ICML 2023; Gregor et al., Deep AutoRegressive Networks, ICML 2014.
+    """
+
+    name = "zgr"
+
+    def jacobian(self, a: Tensor, noise: Noise) -> Tensor:
+        """That of the likelier value, which is the deterministic one."""
+        return self._derivative(a, torch.where(a >= 0, 1, -1), noise)
+
+    def propagate(self, a: Tensor, x: Tensor, z: Tensor | None, noise: Noise) -> Tensor:
+        """The sign; the gradient depends on the value that was drawn."""
+        return straight_through_at_value(a, x, partial(self._derivative, noise=noise))
+
+    def check(self, noise: Noise) -> None:
+        """Refuse networks without noise, and noises without density.
+
+        Raises:
+            UsageError: As it says.
+        """
+        if noise.name == "none":
+            raise UsageError(
+                "expected signs with noise for zgr, which averages over their values, got noise "
+                "none; use the estimator deterministic-st, or noise logistic"
+            )
+        check_density(self.name, noise)
+
+    @staticmethod
+    def _derivative(a: Tensor, x: Tensor, noise: Noise) -> Tensor:
+        return noise.pdf(a) / noise.cdf(a * x).clamp(min=torch.finfo(a.dtype).tiny)

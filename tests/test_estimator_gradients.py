@@ -1,0 +1,399 @@
+"""Estimators against their definitions: exact enumeration, finite differences, the paper's B."""
+
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+import bnnkit.nn as bnn
+from bnnkit.errors import UsageError
+from bnnkit.nn import estimators
+from bnnkit.nn.estimators import Estimator
+
+NOISES = ["logistic", "uniform", "triangular"]
+DOUBLE = torch.float64
+
+
+def all_signs(n: int) -> Tensor:
+    return torch.tensor(list(product((-1.0, 1.0), repeat=n)), dtype=DOUBLE)
+
+
+def probabilities(a: Tensor, noise: str, signs: Tensor) -> Tensor:
+    """Of every outcome (M, n), for logits (n,)."""
+    return bnn.get_noise(noise).cdf(a * signs).prod(1)
+
+
+def exact_gradient(loss: Callable[[Tensor], Tensor], a: Tensor, noise: str) -> Tensor:
+    """The derivative of the expected loss, by enumeration."""
+    a = a.detach().requires_grad_()
+    signs = all_signs(len(a))
+    (gradient,) = torch.autograd.grad((probabilities(a, noise, signs) * loss(signs)).sum(), a)
+    return gradient
+
+
+def mean_gradient(
+    estimator: str, loss: Callable[[Tensor], Tensor], a: Tensor, noise: str
+) -> Tensor:
+    """The expectation of a layer's estimate, over every outcome of the signs."""
+    signs = all_signs(len(a))
+    b = a.detach().expand_as(signs).clone().requires_grad_()
+    rule = estimators.get_estimator(estimator)
+    x = rule.propagate(b, signs, None, bnn.get_noise(noise))
+    (gradient,) = torch.autograd.grad(loss(x).sum(), b)
+    return probabilities(a.detach(), noise, signs) @ gradient
+
+
+A = torch.tensor([0.3, -0.8, 0.1], dtype=DOUBLE)
+W = torch.tensor([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]], dtype=DOUBLE)
+Y = torch.tensor([0.4, -0.2], dtype=DOUBLE)
+
+
+def linear(x: Tensor) -> Tensor:
+    return x @ torch.tensor([1.0, -2.0, 0.5], dtype=x.dtype)
+
+
+def multilinear(x: Tensor) -> Tensor:
+    x0, x1, x2 = x.unbind(1)
+    return 3 * x0 - x1 + 0.5 * x0 * x1 - 2 * x1 * x2 + x0 * x1 * x2
+
+
+def quadratic(x: Tensor) -> Tensor:
+    return (x @ W.T.to(x.dtype) - Y.to(x.dtype)).square().sum(1)
+
+
+def rugged(x: Tensor) -> Tensor:
+    """Neither multilinear nor quadratic."""
+    return torch.sin(3 * x @ W.T.to(x.dtype)).sum(1) + x.prod(1)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(
+    ("estimator", "loss"),
+    [
+        *(("st", linear), ("st", multilinear)),
+        *(("zgr", linear), ("zgr", multilinear), ("zgr", quadratic)),
+    ],
+)
+def test_where_an_estimator_is_unbiased(
+    estimator: str, loss: Callable[[Tensor], Tensor], noise: str
+) -> None:
+    torch.testing.assert_close(
+        mean_gradient(estimator, loss, A, noise), exact_gradient(loss, A, noise)
+    )
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_st_is_exact_for_a_linear_loss(noise: str) -> None:
+    """No variance: each draw gives the exact gradient."""
+    a = A.expand(20, 3).clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(linear(bnn.Sign(noise)(a)).sum(), a)
+    torch.testing.assert_close(gradient, exact_gradient(linear, A, noise).expand(20, 3))
+
+
+def test_proposition_b3_the_multilinear_correction_removes_the_bias() -> None:
+    def corrected(x: Tensor) -> Tensor:
+        return estimators.multilinear_squared_error(x, W, Y)
+
+    signs = all_signs(3)
+    torch.testing.assert_close(corrected(signs), quadratic(signs))
+    exact = exact_gradient(quadratic, A, "logistic")
+    torch.testing.assert_close(mean_gradient("st", corrected, A, "logistic"), exact)
+    assert (mean_gradient("st", quadratic, A, "logistic") - exact).norm() > 0.1 * exact.norm()
+
+
+def test_example_1_of_b2_the_square() -> None:
+    """L = x^2 has gradient 0; ST says 4F'(a)(2F(a) - 1), ZGR 0."""
+
+    def square(x: Tensor) -> Tensor:
+        return x[:, 0].square()
+
+    noise = bnn.get_noise("logistic")
+    for value in (-0.7, 0.4):
+        a = torch.tensor([value], dtype=DOUBLE)
+        expected = 4 * noise.pdf(a) * (2 * noise.cdf(a) - 1)
+        torch.testing.assert_close(mean_gradient("st", square, a, "logistic"), expected)
+        assert expected.sign() == a.sign()
+        zero = torch.zeros(1, dtype=DOUBLE)
+        torch.testing.assert_close(mean_gradient("zgr", square, a, "logistic"), zero)
+
+
+def test_example_2_of_b2_the_wrong_direction() -> None:
+    """L(x) = x - sin(2 pi x), as the paper has it: the estimate is opposite to the gradient."""
+
+    def wave(x: Tensor) -> Tensor:
+        return x[:, 0] - torch.sin(2 * torch.pi * x[:, 0])
+
+    a = torch.tensor([0.4], dtype=DOUBLE)
+    exact = exact_gradient(wave, a, "logistic")
+    assert exact > 0
+    estimate = mean_gradient("st", wave, a, "logistic")
+    torch.testing.assert_close(estimate, (1 - 2 * torch.pi) * exact)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_proposition_b1_invariance(noise: str) -> None:
+    """ST under sign(T(a) - T(z)) for T(a) = a^3 + a is ST under sign(a - z)."""
+    own = bnn.get_noise(noise)
+
+    class Transformed(bnn.Logistic):
+        name = "transformed"
+
+        def pdf(self, x: Tensor) -> Tensor:
+            a = inverse(x)
+            return own.pdf(a) / (3 * a.square() + 1)
+
+    def inverse(b: Tensor) -> Tensor:
+        a = b.clone()
+        for _ in range(60):
+            a = a - (a**3 + a - b) / (3 * a.square() + 1)
+        return a
+
+    a = torch.linspace(-0.9, 0.9, 7, dtype=DOUBLE).requires_grad_()
+    transformed = bnn.Sign(Transformed(), estimator="deterministic-st")(a**3 + a)
+    plain = bnn.Sign(own, estimator="deterministic-st")(a)
+    upstream = torch.randn(7, dtype=DOUBLE)
+    (left,) = torch.autograd.grad(transformed, a, upstream)
+    (right,) = torch.autograd.grad(plain, a, upstream)
+    torch.testing.assert_close(left, right)
+
+
+def test_proposition_b6_the_bias_falls_with_the_square_root_of_the_units() -> None:
+    """l(W x) with W of norm 1: the relative bias of ST falls as 1/sqrt(n); exact for n <= 12."""
+    torch.manual_seed(0)
+
+    def relative_bias(n: int) -> float:
+        biases = []
+        for _ in range(60):
+            weight = torch.randn(n, dtype=DOUBLE)
+            weight /= weight.norm()
+
+            def loss(x: Tensor, weight: Tensor = weight) -> Tensor:
+                return (x @ weight - 1).square()
+
+            a = 0.5 * torch.randn(n, dtype=DOUBLE)
+            exact = exact_gradient(loss, a, "logistic")
+            bias = mean_gradient("st", loss, a, "logistic") - exact
+            biases.append(float(bias.norm() / exact.norm()))
+        return sum(biases) / len(biases)
+
+    few, many = relative_bias(3), relative_bias(12)
+    assert 1.5 < few / many < 3, "four times the units should halve the bias"
+
+
+def sigmoid_swish(a: Tensor) -> Tensor:
+    s = torch.sigmoid(5 * a)
+    return 2 * s * (1 + 5 * a * (1 - s)) - 1
+
+
+def power(a: Tensor) -> Tensor:
+    """ReSTE's with its chord, constant outside of the limit."""
+    size = a.abs().clamp(max=1.5)
+    chord = 0.1 ** (1 / 3)
+    return a.sign() * torch.where(size <= 0.1, size * chord / 0.1, size ** (1 / 3))
+
+
+def cubic(a: Tensor) -> Tensor:
+    return a.sign() * (1 - (1 - a.abs() / 1.3).clamp(min=0) ** 3)
+
+
+PROXIES: list[tuple[Estimator, Callable[[Tensor], Tensor]]] = [
+    (estimators.IdentityStraightThrough(), lambda a: a),
+    (estimators.ClippedIdentity(), lambda a: a.clamp(-1, 1)),
+    (estimators.ClippedIdentity(0.7), lambda a: a.clamp(-0.7, 0.7)),
+    (estimators.ApproxSign(), lambda a: a.sign() * (1 - (1 - a.abs()).clamp(min=0) ** 2)),
+    (estimators.Polynomial(3, 1.3), cubic),
+    (estimators.Polynomial(1, 0.8), lambda a: (a / 0.8).clamp(-1, 1)),
+    (estimators.Tanh(), torch.tanh),
+    (estimators.Tanh(2.5), lambda a: torch.tanh(2.5 * a)),
+    (estimators.SwishSign(), sigmoid_swish),
+    (estimators.ReSte(), power),
+    (estimators.GumbelSoftmax(0.7), lambda a: torch.tanh(a / 0.7)),
+    (estimators.StraightThroughGumbelSoftmax(0.7), lambda a: torch.tanh(a / 0.7)),
+]
+
+
+def expected_sign(noise: str) -> Callable[[Tensor], Tensor]:
+    """E[sign(a - z)]."""
+    return lambda a: 2 * bnn.get_noise(noise).cdf(a) - 1
+
+
+PROXIES += [
+    (rule, expected_sign(noise))
+    for rule in (estimators.StraightThrough(), estimators.DeterministicStraightThrough())
+    for noise in NOISES
+]
+PROXY_NOISES = ["logistic"] * 12 + 2 * NOISES
+
+
+@pytest.mark.parametrize("index", range(len(PROXIES)))
+def test_the_derivative_is_that_of_the_function_it_stands_for(index: int) -> None:
+    """Central differences, away from kinks; h^2 times the third derivative is below 1e-6."""
+    estimator, function = PROXIES[index]
+    a, h = torch.linspace(-2.6, 2.6, 1000, dtype=DOUBLE), 1e-4
+    kinks = torch.tensor([0, 0.1, 0.7, 0.8, 1, 1.3, 1.5, 2], dtype=DOUBLE)
+    a = a[((a.abs()[:, None] - kinks).abs() > 2 * h).all(1)]
+    numeric = (function(a + h) - function(a - h)) / (2 * h)
+    jacobian = torch.as_tensor(estimator.jacobian(a, bnn.get_noise(PROXY_NOISES[index])))
+    torch.testing.assert_close(jacobian.expand_as(a).to(DOUBLE), numeric, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "noise"),
+    [("clipped-identity", "uniform"), ("tanh", "logistic"), ("approx-sign", None)],
+)
+def test_proxies_that_belong_to_noises(proxy: str, noise: str | None) -> None:
+    """Figure 1, c to e; ApproxSign is the triangular density at half its width."""
+    a = torch.linspace(-2.5, 2.5, 501)
+    own = bnn.get_noise(noise or "triangular")
+    expected = 2 * own.pdf(a) if noise else 4 * own.pdf(2 * a)
+    jacobian = estimators.get_estimator(proxy).jacobian(a, own)
+    torch.testing.assert_close(torch.as_tensor(jacobian), expected)
+
+
+def test_gumbel_softmax_is_relaxed_in_training_only() -> None:
+    torch.manual_seed(0)
+    a = torch.randn(200, requires_grad=True)
+    sign = bnn.Sign(estimator="gumbel-softmax", temperature=0.5)
+    assert ((sign(a) > -1) & (sign(a) < 1)).any()
+    assert set(sign.eval()(a).tolist()) == {-1.0, 1.0}
+    hard = bnn.Sign(estimator="st-gumbel-softmax", temperature=0.5)
+    torch.manual_seed(1)
+    x = hard(a)
+    torch.manual_seed(1)
+    relaxed = sign.train()(a)
+    assert torch.equal(x, torch.where(relaxed >= 0, 1.0, -1.0))
+    upstream = torch.randn(200)
+    gradients = [torch.autograd.grad(y, a, upstream)[0] for y in (x, relaxed)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_gumbel_softmax_goes_to_the_exact_gradient_of_its_relaxed_loss() -> None:
+    """The pathwise gradient of E[tanh((a - z)/T)^3], against a numeric integral over z."""
+    noise, temperature = bnn.get_noise("logistic"), 0.7
+    a = torch.tensor(0.3, dtype=DOUBLE, requires_grad=True)
+    z = torch.linspace(-12, 12, 20001, dtype=DOUBLE)
+    weight = noise.pdf(z) * (z[1] - z[0])
+    expected_loss = (torch.tanh((a - z) / temperature) ** 3 * weight).sum()
+    (exact,) = torch.autograd.grad(expected_loss, a)
+    b = a.detach().expand_as(z).clone().requires_grad_()
+    x = estimators.GumbelSoftmax(temperature).propagate(b, torch.zeros_like(b), z, noise)
+    (estimates,) = torch.autograd.grad((x**3).sum(), b)
+    torch.testing.assert_close((estimates * weight).sum(), exact)
+
+
+FUNCTIONS: dict[str, Callable[[Callable[[Tensor], Tensor], Tensor, str], Tensor]] = {
+    "reinforce": lambda f, a, n: estimators.reinforce(f, a, noise=n),
+    "reinforce, baseline": lambda f, a, n: estimators.reinforce(f, a, noise=n, baseline=1.5),
+    "reinforce, leave-one-out": lambda f, a, n: estimators.reinforce(f, a, noise=n, samples=3),
+    "arm": lambda f, a, n: estimators.arm(f, a, noise=n),
+    "arm, 3 samples": lambda f, a, n: estimators.arm(f, a, noise=n, samples=3),
+    "disarm": lambda f, a, n: estimators.disarm(f, a, noise=n),
+    "local expectations": lambda f, a, n: estimators.local_expectations(f, a, noise=n),
+}
+
+
+def estimates(name: str, noise: str, n: int = 40_000) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(4)
+    a = A.expand(n, 3).clone().requires_grad_()
+    losses = FUNCTIONS[name](rugged, a, noise)
+    (gradient,) = torch.autograd.grad(losses.sum(), a)
+    return losses, gradient
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_the_loss_are_unbiased(name: str, noise: str) -> None:
+    """|z| < 4.5 for each of 3 numbers in 21 cases: false alarm with P < 5e-4 in all."""
+    _, gradient = estimates(name, noise)
+    standard_error = gradient.std(0) / len(gradient) ** 0.5
+    z = (gradient.mean(0) - exact_gradient(rugged, A, noise)) / standard_error
+    assert z.abs().max() < 4.5
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_their_value_is_the_loss(name: str) -> None:
+    losses, _ = estimates(name, "logistic")
+    signs = all_signs(3)
+    expected = (probabilities(A, "logistic", signs) * rugged(signs)).sum()
+    z = (losses.mean() - expected) / losses.std() * len(losses) ** 0.5
+    assert z.abs() < 4
+
+
+def test_the_order_of_their_variances() -> None:
+    variance = {name: estimates(name, "logistic")[1].var(0).sum().item() for name in FUNCTIONS}
+    assert variance["local expectations"] < variance["disarm"] < variance["arm"]
+    assert variance["arm"] < variance["reinforce, baseline"]
+
+
+def test_more_samples_have_less_variance() -> None:
+    one, three = (estimates(name, "logistic")[1].var(0) for name in ("arm", "arm, 3 samples"))
+    torch.testing.assert_close(one / three, torch.full((3,), 3.0, dtype=DOUBLE), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_parameters_of_the_loss_get_their_usual_gradient(name: str) -> None:
+    torch.manual_seed(5)
+    a = torch.randn(6, 2, 3, requires_grad=True)
+    scale = torch.tensor(2.0, requires_grad=True)
+    losses = FUNCTIONS[name](lambda x: scale * x.square().flatten(1).sum(1), a, "logistic")
+    of_scale, of_a = torch.autograd.grad(losses.sum(), (scale, a))
+    assert of_scale == 36
+    assert of_a.shape == a.shape
+
+
+def test_code_0_1_has_half_the_gradient() -> None:
+    """z = (x + 1)/2, so that the factor 2 goes: dL/da = F'(a) dL/dz."""
+    a = A.clone().requires_grad_()
+    z = (bnn.Sign("logistic")(a) + 1) / 2
+    (gradient,) = torch.autograd.grad(z, a, torch.ones(3, dtype=DOUBLE))
+    torch.testing.assert_close(gradient, bnn.get_noise("logistic").pdf(A))
+
+
+def test_what_functions_of_the_loss_refuse() -> None:
+    a = torch.zeros(4, 2)
+    with pytest.raises(UsageError, match=r"one number for each of 4 examples.*reduction='none'"):
+        estimators.arm(lambda x: x.sum(), a)
+    with pytest.raises(UsageError, match=r"expected a noise for disarm.*use logistic"):
+        estimators.disarm(lambda x: x.sum(1), a, noise="none")
+    with pytest.raises(UsageError, match="samples of reinforce to be a positive int, got 0"):
+        estimators.reinforce(lambda x: x.sum(1), a, samples=0)
+    with pytest.raises(UsageError, match=r"baseline of shape \(\) or \(4,\), got \(2,\)"):
+        estimators.reinforce(lambda x: x.sum(1), a, baseline=torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"estimator": "gumbel-softmax", "temperature": -1}, "temperature .* above 0, got -1"),
+        ({"estimator": "gumbel-softmax", "noise": "none"}, "use the estimator tanh"),
+        ({"estimator": "zgr", "noise": "none"}, "use the estimator deterministic-st"),
+        ({"estimator": "reste", "power": 0.5}, "power of reste .* of at least 1, got 0.5"),
+        ({"estimator": "reste", "chord": 2}, "chord .* above 0 and of at most 1.5, got 2"),
+        ({"estimator": "tanh", "slope": "2"}, "to be a number above 0, got '2'"),
+        ({"estimator": "tanh", "slope": float("nan")}, "got nan"),
+        ({"estimator": estimators.Tanh(), "slope": 2}, "set them in its constructor"),
+    ],
+)
+def test_what_layers_refuse(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        bnn.Sign(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's
+@pytest.mark.parametrize("name", [n for n in estimators.ESTIMATORS.names if n != "psa"])
+def test_short_floats_and_compilation(name: str) -> None:
+    sign = bnn.Sign(estimator=name)
+    a = torch.randn(64, dtype=torch.bfloat16, requires_grad=True)
+    x = sign(a)
+    assert x.dtype == torch.bfloat16
+    x.sum().backward()
+    assert a.grad is not None
+    assert a.grad.isfinite().all()
+    torch.compiler.reset()  # or the cases are taken for one function that changes too often
+    compiled = torch.compile(sign, fullgraph=True, backend="aot_eager")
+    b = torch.randn(64, requires_grad=True)
+    compiled(b).sum().backward()
+    assert b.grad is not None
+    assert b.grad.isfinite().all()
