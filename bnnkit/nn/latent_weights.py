@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
+from bnnkit.nn.weight_rules import ScheduledRule
 
 
 def latent_weights(model: nn.Module) -> Iterator[tuple[BinaryWeight, nn.Parameter]]:
@@ -41,9 +42,8 @@ def set_progress(model: nn.Module, progress: float) -> None:
         progress: The share of the training that is done, from 0 to 1.
     """
     for weight, _ in latent_weights(model):
-        at = getattr(weight.rule, "progress", None)
-        if isinstance(at, torch.Tensor):
-            at.fill_(progress)
+        if isinstance(weight.rule, ScheduledRule):
+            weight.rule.progress.fill_(progress)
 
 
 def after_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -57,8 +57,9 @@ def after_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 def attach_rules(model: nn.Module, optimizer: torch.optim.Optimizer) -> RemovableHandle:
     """Let the weight rules of a model complete each step of an optimizer.
 
-    Rules that clip or shrink latent weights (`binary-connect`, `projected-gradient`,
-    `proxquant`) need it; to the others it does nothing.
+    Rules that clip, shrink or read latent weights after a step need it: `binary-connect`,
+    `projected-gradient`, `variational-bayes`, `proxquant`, `bayesbinn` and `bop`. To the others it
+    does nothing.
 
     Args:
         model: The model that is trained.

@@ -1,8 +1,17 @@
-"""Rules by which latent weights become binary ones, by name."""
+"""Rules by which latent weights become binary ones, by name; docs/estimators.md compares them."""
 
+from bnnkit.nn.weight_rules.adaste import AdaSte
+from bnnkit.nn.weight_rules.bayesbinn import BayesBiNN
 from bnnkit.nn.weight_rules.binary_connect import BinaryConnect
+from bnnkit.nn.weight_rules.bop import Bop
+from bnnkit.nn.weight_rules.mean_field import MirrorDescentSoftmax, MirrorDescentTanh
 from bnnkit.nn.weight_rules.mirror_descent import MirrorDescent
+from bnnkit.nn.weight_rules.projected_gradient import ProjectedGradient
+from bnnkit.nn.weight_rules.proxquant import ProxQuant
+from bnnkit.nn.weight_rules.recu import ReCu
+from bnnkit.nn.weight_rules.scheduled import ScheduledRule
 from bnnkit.nn.weight_rules.standardised import Standardised
+from bnnkit.nn.weight_rules.variational_bayes import VariationalBayes
 from bnnkit.nn.weight_rules.weight_rule import (
     WEIGHT_RULES,
     WeightRule,
@@ -12,9 +21,19 @@ from bnnkit.nn.weight_rules.weight_rule import (
 
 __all__ = [
     "WEIGHT_RULES",
+    "AdaSte",
+    "BayesBiNN",
     "BinaryConnect",
+    "Bop",
     "MirrorDescent",
+    "MirrorDescentSoftmax",
+    "MirrorDescentTanh",
+    "ProjectedGradient",
+    "ProxQuant",
+    "ReCu",
+    "ScheduledRule",
     "Standardised",
+    "VariationalBayes",
     "WeightRule",
     "get_weight_rule",
     "register_weight_rule",

@@ -29,21 +29,31 @@ class Standardised(WeightRule):
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
         """Signs."""
-        centred = self.deployed_latent(latent)
-        deviation = centred.square().mean(_within_channel(latent), keepdim=True).sqrt()
+        difference = centred(latent)
         # The sign is taken before the division, which may round to -0.
-        signs = as_signs(centred.detach() >= 0, latent.dtype)
-        return straight_through(centred / (deviation + _EPSILON), signs, _jacobian)
+        signs = as_signs(difference.detach() >= 0, latent.dtype)
+        return straight_through(difference / deviation(difference), signs, _identity)
 
     def deployed_latent(self, latent: Tensor) -> Tensor:
         """The latent weights minus their mean over each output channel."""
-        return latent - latent.mean(_within_channel(latent), keepdim=True)
+        return centred(latent)
+
+
+def centred(latent: Tensor) -> Tensor:
+    """Latent weights minus their mean over each output channel."""
+    return latent - latent.mean(_within_channel(latent), keepdim=True)
+
+
+def deviation(difference: Tensor) -> Tensor:
+    """The root of the mean square over each output channel, and not 0."""
+    square = difference.square().mean(_within_channel(difference), keepdim=True)
+    return square.sqrt() + _EPSILON
 
 
 def _within_channel(latent: Tensor) -> list[int]:
-    """The axes but the first; of a vector, none but that."""
+    """The axes but the first; of a vector, that."""
     return list(range(1, latent.dim())) or [0]
 
 
-def _jacobian(standardised: Tensor) -> float:
+def _identity(standardised: Tensor) -> float:
     return 1.0

@@ -1,0 +1,120 @@
+"""AdaSTE: an adaptive straight-through estimator from a bilevel problem."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.options import number
+from bnnkit.nn.weight_rules.scheduled import ScheduledRule, geometric
+from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
+
+_ZERO = 1e-6
+"""Latent weights that are nearer to 0 have no sign to be turned."""
+
+
+def inner_minimum(latent: Tensor, mu: Tensor, alpha: float) -> Tensor:
+    """s(t): the w in [-1, 1] with the least (w - t)^2 / 2 + mu/2 (1 + alpha - |w|)^2.
+
+    s(t) = clip((t + mu (1 + alpha) sign(t)) / (1 + mu), -1, 1): the sign of t where
+    |t| >= 1 - mu alpha, and everywhere once mu alpha >= 1.
+    """
+    sign = torch.where(latent >= 0, 1.0, -1.0).to(latent.dtype)
+    return ((latent + mu * (1 + alpha) * sign) / (1 + mu)).clamp(-1, 1)
+
+
+def slope(
+    latent: Tensor, gradient: Tensor, mu: Tensor, alpha: float, reach: float, most: float
+) -> Tensor:
+    """What dL/dw is multiplied with.
+
+    Where the loss pulls a latent weight t towards 0 and beyond (t dL/dw > 0), it is the finite
+    difference (s(t) - s(t - beta dL/dw)) / (beta dL/dw) for beta = reach |t / (dL/dw)|, at most
+    `most`; there t - beta dL/dw = (1 - reach) t, on the other side of the jump at 0. Elsewhere it
+    is the limit for beta to 0, the derivative of s.
+    """
+    size = latent.abs()
+    # s on the other side; at 0 itself, for reach 1, the limit from there.
+    other = inner_minimum((reach - 1) * size, mu, alpha)
+    difference = (inner_minimum(size, mu, alpha) + other) / (reach * size.clamp(min=_ZERO))
+    derivative = torch.where((size > 1 - mu * alpha) & (size > _ZERO), 0, 1 / (1 + mu))
+    pulled = (latent * gradient > 0) & (size > _ZERO)
+    return torch.where(pulled, difference.clamp(max=most), derivative)
+
+
+@register_weight_rule
+class AdaSte(ScheduledRule):
+    """`adaste`: forward w = s(eta), backward dL/deta = slope dL/dw with an adaptive slope.
+
+    The inner problem's minimum s is between the clipped identity (mu to 0) and the sign, which it
+    is exactly once mu alpha >= 1; see `inner_minimum`. The slope is the derivative of s, but where
+    the loss wants to turn the sign it is a finite difference across the jump, so that saturated
+    weights can come back; see `slope`. It optimises L(w) subject to w = argmin E(w; eta), by the
+    relaxed optimal-value reformulation.
+
+    While mu alpha < 1 weights in training may be between -1 and +1. The deployed ones are
+    sign(eta). The rule is symmetric: the authors' code has a wrong sign in the middle branch of
+    positive weights, which is not reproduced.
+
+    Args:
+        mu: Weight of the double well at the start; it grows geometrically to 1 / alpha.
+        alpha: How far the wells lie beyond +-1.
+        exact_from: The share of the training from which w is exactly the sign; the authors' is
+            0.27 of 700 epochs. 0 is without annealing.
+        reach: beta in units of |eta / (dL/dw)|, at least 1. The authors' code has 1 while it
+            anneals and 2 without annealing.
+        most_slope: Upper bound of the finite difference, as in the authors' code.
+
+    References:
+        Le, Hoier, Lin & Zach, AdaSTE: An Adaptive Straight-Through Estimator to Train Binary
+        Neural Networks, CVPR 2022, https://arxiv.org/abs/2112.02880.
+    """
+
+    name = "adaste"
+
+    def __init__(
+        self,
+        mu: float = 0.01,
+        alpha: float = 0.01,
+        exact_from: float = 0.27,
+        reach: float = 1.0,
+        most_slope: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.alpha = number(self.name, "alpha", alpha, above=0)
+        self.mu = number(self.name, "mu", mu, above=0, most=1 / self.alpha)
+        self.exact_from = number(self.name, "exact_from", exact_from, least=0, most=1)
+        self.reach = number(self.name, "reach", reach, least=1)
+        self.most_slope = number(self.name, "most_slope", most_slope, above=0)
+
+    def current_mu(self) -> Tensor:
+        """The weight of the double well now; mu alpha >= 1 from `exact_from` on."""
+        # With mu alpha a little less than 1, by rounding, w would not be a sign.
+        last = (1 + 1e-4) / self.alpha
+        if self.exact_from == 0:
+            return torch.full_like(self.progress, last)
+        return geometric(self.mu, last, self.progress / self.exact_from)
+
+    def forward(self, latent: Tensor, noise: Noise) -> Tensor:
+        """Minima of the inner problem."""
+        weight: Tensor = _AdaSte.apply(  # type: ignore[no-untyped-call]
+            latent, self.current_mu(), self.alpha, self.reach, self.most_slope
+        )
+        return weight
+
+
+class _AdaSte(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, latent: Tensor, mu: Tensor, alpha: float, reach: float, most: float
+    ) -> Tensor:
+        ctx.save_for_backward(latent, mu)
+        ctx.options = alpha, reach, most
+        return inner_minimum(latent, mu, alpha)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        latent, mu = ctx.saved_tensors
+        gradient = grads[0] * slope(latent, grads[0], mu, *ctx.options)
+        return gradient, None, None, None, None

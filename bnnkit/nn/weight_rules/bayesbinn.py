@@ -1,0 +1,68 @@
+"""BayesBiNN: the Bayesian learning rule for Bernoulli weights, with a relaxation."""
+
+import torch
+from torch import Tensor
+
+from bnnkit.errors import UsageError
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.options import count, number
+from bnnkit.nn.straight_through import straight_through_at_value
+from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
+
+_EPSILON = 1e-10
+
+
+@register_weight_rule
+class BayesBiNN(WeightRule):
+    """`bayesbinn`: forward w = tanh((eta - z) / T), backward dL/deta = s dL/dw, and decay.
+
+    s = (1 - w^2 + 1e-10) / (T (1 - tanh(eta)^2 + 1e-10)), and after each step
+    eta <- (1 - lr / N) eta. It is meant to optimise the variational bound of `variational-bayes`
+    by natural gradients, through Gumbel-softmax; the authors' step is lr / N. At the temperature
+    of their large experiments, 1e-10, w is +-1 and s is 1 / (1 - tanh(eta)^2): then it is an
+    identity straight-through step, enlarged for sure weights, and no longer Bayesian (Shekhovtsov
+    & Yanush, appendix A). The deployed weights are sign(eta).
+
+    Args:
+        temperature: T.
+        n_examples: N, the number of training examples, where the loss is a mean over examples.
+
+    References:
+        Meng, Bachmann & Khan, Training Binary Neural Networks using the Bayesian Learning Rule,
+        ICML 2020, https://arxiv.org/abs/2002.10778.
+    """
+
+    name = "bayesbinn"
+    default_noise = "logistic"
+
+    def __init__(self, temperature: float = 1e-10, n_examples: int = 50_000) -> None:
+        super().__init__()
+        self.temperature = number(self.name, "temperature", temperature, above=0)
+        self.n_examples = count(self.name, "n_examples", n_examples)
+
+    def forward(self, latent: Tensor, noise: Noise) -> Tensor:
+        """Relaxed signs."""
+        z = noise.sample(latent)
+        weight = torch.tanh((latent.detach() - z) / self.temperature).to(latent.dtype)
+        return straight_through_at_value(latent, weight, self._scale)
+
+    def _scale(self, latent: Tensor, weight: Tensor) -> Tensor:
+        spread = self.temperature * (1 - torch.tanh(latent).square() + _EPSILON)
+        return (1 - weight.square() + _EPSILON) / spread
+
+    @torch.no_grad()
+    def after_step(self, latent: Tensor, lr: float | Tensor) -> None:
+        """The decay towards the uniform prior."""
+        latent.mul_(1 - lr / self.n_examples)
+
+    def check(self, noise: Noise) -> None:
+        """Refuse noises but the logistic one, to whose natural parameters the rule belongs.
+
+        Raises:
+            UsageError: The noise is not logistic.
+        """
+        if noise.name != "logistic":
+            raise UsageError(
+                f"expected the weight noise logistic with the rule {self.name}, got "
+                f"{noise.name!r}; for it use the rule mirror-descent"
+            )

@@ -1,0 +1,70 @@
+"""Bop: weights that flip when the mean of their gradient says so for long enough."""
+
+import torch
+from torch import Tensor
+
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.options import number
+from bnnkit.nn.straight_through import as_signs, straight_through
+from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
+
+_NEARLY_ZERO = 1e-12
+"""A mean gradient that is none yet, but has a sign."""
+
+
+@register_weight_rule
+class Bop(WeightRule):
+    """`bop`: m <- (1 - gamma) m + gamma dL/dw, then w <- -w where |m| > tau and sign(m) = sign(w).
+
+    There are no latent weights in it, but eta = -(1 - gamma) m serves as one: a step of plain SGD
+    on it with learning rate gamma, followed by eta <- (1 - gamma) eta, is the update of m, and w
+    is the sign of eta, kept where |eta| is below the threshold. So use it with
+    `torch.optim.SGD(latent_parameters(model), lr=gamma)`, gamma = 1e-4, without momentum and
+    weight decay; other optimizers filter the gradient once more. The weights are kept beside eta.
+
+    Args:
+        threshold: tau.
+
+    References:
+        Helwegen et al., Latent Weights Do Not Exist, NeurIPS 2019,
+        https://arxiv.org/abs/1906.02107.
+    """
+
+    name = "bop"
+    weight: Tensor
+
+    def __init__(self, threshold: float = 1e-8) -> None:
+        super().__init__()
+        self.threshold = number(self.name, "threshold", threshold, least=0)
+        self.register_buffer("weight", torch.zeros(()))
+
+    def forward(self, latent: Tensor, noise: Noise) -> Tensor:
+        """The weights that are kept."""
+        return straight_through(latent, self.weight.to(latent.dtype), _identity)
+
+    def deployed_latent(self, latent: Tensor) -> Tensor:
+        """The weights that are kept."""
+        return self.weight.to(latent.dtype)
+
+    @torch.no_grad()
+    def after_step(self, latent: Tensor, lr: float | Tensor) -> None:
+        """Complete the mean, and flip weights."""
+        latent.mul_(1 - lr)
+        is_sure = latent.abs() > (1 - lr) * self.threshold
+        self.weight.copy_(torch.where(is_sure, as_signs(latent >= 0, latent.dtype), self.weight))
+
+    def initial(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
+        """A mean of 0 but for its sign, which is the weight."""
+        return self.initial_from(torch.randn(shape))
+
+    def initial_from(self, weight: Tensor) -> Tensor:
+        """A mean of 0 but for its sign, which is that of the weight."""
+        return as_signs(weight >= 0, weight.dtype) * _NEARLY_ZERO
+
+    def prepare(self, latent: Tensor) -> None:
+        """Keep the weights that the latent ones stand for."""
+        self.weight = as_signs(latent.detach() >= 0, latent.dtype)
+
+
+def _identity(latent: Tensor) -> float:
+    return 1.0

@@ -1,0 +1,81 @@
+"""Mirror descent on the mean of each weight, which is pressed to +-1 while training goes on."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.options import number
+from bnnkit.nn.straight_through import straight_through
+from bnnkit.nn.weight_rules.scheduled import ScheduledRule, geometric
+from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
+
+
+class _Annealed(ScheduledRule):
+    """The sharpness beta grows geometrically from `first_beta` to `last_beta`."""
+
+    def __init__(self, first_beta: float = 1.0, last_beta: float = 1000.0) -> None:
+        super().__init__()
+        self.first_beta = number(self.name, "first_beta", first_beta, above=0)
+        self.last_beta = number(self.name, "last_beta", last_beta, least=self.first_beta)
+
+    def current_beta(self) -> Tensor:
+        """The sharpness now."""
+        return geometric(self.first_beta, self.last_beta, self.progress)
+
+
+@register_weight_rule
+class MirrorDescentTanh(_Annealed):
+    """`md-tanh`: forward w = tanh(beta eta), backward dL/deta = dL/dw.
+
+    A step of gradient descent on eta is one of mirror descent in w, with the mirror map whose
+    gradient is artanh(w) / beta: it equals w <- (E - 1) / (E + 1), E = (1 + w) / (1 - w)
+    exp(-2 lr beta dL/dw), and is stable where that is not (the authors' MD-tanh-S). Weights in
+    training are between -1 and +1, and go to +-1 as beta grows; the deployed ones are sign(eta).
+
+    Args:
+        first_beta: At the start.
+        last_beta: At the end.
+
+    References:
+        Ajanthan et al., Mirror Descent View for Neural Network Quantization, AISTATS 2021,
+        https://arxiv.org/abs/1910.08237.
+    """
+
+    name = "md-tanh"
+
+    def forward(self, latent: Tensor, noise: Noise) -> Tensor:
+        """Means of the weights."""
+        mean = torch.tanh(self.current_beta() * latent.detach())
+        return straight_through(latent, mean.to(latent.dtype), partial(_constant, value=1.0))
+
+
+@register_weight_rule
+class MirrorDescentSoftmax(_Annealed):
+    """`md-softmax`: forward w = tanh(beta eta / 2), backward dL/deta = 2 dL/dw.
+
+    It is w = p - q for (p, q) = softmax(beta (u, v)) over {+1, -1}, and eta = u - v: a step in u
+    and v that passes by the softmax (the authors' MD-softmax-S) moves eta by twice dL/dw, and is
+    entropic mirror descent in p. Up to the step size it is `md-tanh`. Weights in training are
+    between -1 and +1; the deployed ones are sign(eta).
+
+    Args:
+        first_beta: At the start.
+        last_beta: At the end.
+
+    References:
+        Ajanthan et al., AISTATS 2021; proximal mean-field (PMF), their ICCV 2019 paper
+        https://arxiv.org/abs/1812.04353, has the softmax's own gradient instead.
+    """
+
+    name = "md-softmax"
+
+    def forward(self, latent: Tensor, noise: Noise) -> Tensor:
+        """Means of the weights."""
+        mean = torch.tanh(self.current_beta() * latent.detach() / 2)
+        return straight_through(latent, mean.to(latent.dtype), partial(_constant, value=2.0))
+
+
+def _constant(latent: Tensor, value: float) -> float:
+    return value

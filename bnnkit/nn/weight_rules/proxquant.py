@@ -1,0 +1,58 @@
+"""ProxQuant: a proximal step towards +-1 after each step of the optimizer."""
+
+import torch
+from torch import Tensor
+
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.options import number
+from bnnkit.nn.straight_through import as_signs
+from bnnkit.nn.weight_rules.scheduled import ScheduledRule
+from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
+
+
+def prox(latent: Tensor, strength: float | Tensor) -> Tensor:
+    """The v with the least (v - t)^2 / 2 + strength | |v| - 1 |: t, moved towards sign(t)."""
+    sign = as_signs(latent >= 0, latent.dtype)
+    distance = latent - sign
+    return sign + distance.sign() * (distance.abs() - strength).clamp(min=0)
+
+
+@register_weight_rule
+class ProxQuant(ScheduledRule):
+    """`proxquant`: forward w = eta, backward dL/deta = dL/dw, then eta <- prox(eta).
+
+    The prox is that of lr lambda | |eta| - 1 |, and lambda grows linearly with the training. It
+    optimises L(w) + lambda R(w) over real weights, until at `freeze_from` they become their signs
+    and stay; the rest of the training adapts the other parameters. The deployed ones are
+    sign(eta).
+
+    Args:
+        strength: lambda at `freeze_from`. The authors' is 1e-4 an epoch, for 200 epochs.
+        freeze_from: The share of the training from which weights are frozen.
+
+    References:
+        Bai, Wang & Liberty, ProxQuant, ICLR 2019, https://arxiv.org/abs/1810.00861.
+    """
+
+    name = "proxquant"
+
+    def __init__(self, strength: float = 0.02, freeze_from: float = 2 / 3) -> None:
+        super().__init__()
+        self.strength = number(self.name, "strength", strength, least=0)
+        self.freeze_from = number(self.name, "freeze_from", freeze_from, above=0, most=1)
+
+    def forward(self, latent: Tensor, noise: Noise) -> Tensor:
+        """Real weights; signs without gradient once they are frozen."""
+        signs = as_signs(latent.detach() >= 0, latent.dtype)
+        return torch.where(self._is_frozen(), signs, latent)
+
+    @torch.no_grad()
+    def after_step(self, latent: Tensor, lr: float | Tensor) -> None:
+        """The proximal step; frozen weights are put back."""
+        strength = self.strength * self.progress / self.freeze_from
+        # What momentum the optimizer has left must not turn a frozen weight.
+        strength = torch.where(self._is_frozen(), torch.inf, lr * strength)
+        latent.copy_(prox(latent, strength))
+
+    def _is_frozen(self) -> Tensor:
+        return self.progress >= self.freeze_from

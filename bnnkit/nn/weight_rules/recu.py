@@ -1,0 +1,61 @@
+"""ReCU: standardised latent weights whose tails are clamped."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from bnnkit.nn.noise import Noise
+from bnnkit.nn.options import number
+from bnnkit.nn.straight_through import as_signs, straight_through
+from bnnkit.nn.weight_rules.scheduled import ScheduledRule
+from bnnkit.nn.weight_rules.standardised import centred, deviation
+from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
+
+
+@register_weight_rule
+class ReCu(ScheduledRule):
+    """`recu`: forward w = sign(v), backward through v clamped to its quantiles 1 - tau and tau.
+
+    v = (eta - mean) / deviation of each output channel. The quantiles are those of a Laplace
+    distribution with the layer's mean of |v|: Q = -mean|v| log(2 - 2 tau). The gradient passes
+    unchanged where |v| <= Q, is 0 beyond, and goes from v to eta by the chain rule. So weights in
+    the tails, which would never flip, are moved by the standardisation alone. tau grows from
+    `first_tau` to `last_tau` as exp(progress) does. The deployed weights are sign(eta - mean).
+
+    Args:
+        first_tau: At the start, above 1/2.
+        last_tau: At the end, below 1.
+
+    References:
+        Xu et al., ReCU: Reviving the Dead Weights in Binary Neural Networks, ICCV 2021,
+        https://arxiv.org/abs/2103.12369, without its learned scales.
+    """
+
+    name = "recu"
+
+    def __init__(self, first_tau: float = 0.85, last_tau: float = 0.99) -> None:
+        super().__init__()
+        self.first_tau = number(self.name, "first_tau", first_tau, above=0.5, most=0.9999)
+        self.last_tau = number(self.name, "last_tau", last_tau, least=self.first_tau, most=0.9999)
+
+    def current_tau(self) -> Tensor:
+        """The share of the weights below the upper quantile, now."""
+        grown = (self.progress.exp() - 1) / (math.e - 1)
+        return self.first_tau + (self.last_tau - self.first_tau) * grown
+
+    def forward(self, latent: Tensor, noise: Noise) -> Tensor:
+        """Signs."""
+        difference = centred(latent)
+        v = difference / deviation(difference)
+        limit = -v.detach().abs().mean() * torch.log(2 - 2 * self.current_tau())
+        signs = as_signs(difference.detach() >= 0, latent.dtype)
+        return straight_through(torch.clamp(v, -limit, limit), signs, _identity)
+
+    def deployed_latent(self, latent: Tensor) -> Tensor:
+        """The latent weights minus their mean over each output channel."""
+        return centred(latent)
+
+
+def _identity(clamped: Tensor) -> float:
+    return 1.0

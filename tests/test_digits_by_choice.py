@@ -1,0 +1,39 @@
+"""Every estimator and every weight rule trains the network of `bnnkit quickstart`."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from bnnkit.cli.quickstart import CONFIG
+from bnnkit.nn.estimators import ESTIMATORS
+from bnnkit.nn.weight_rules import WEIGHT_RULES
+from bnnkit.training import load_checkpoint, train
+from bnnkit.training.config import parse_config
+
+OPTIONS: dict[str, list[str]] = {}
+
+
+def accuracy(out: Path, *overrides: str) -> float:
+    config = parse_config(CONFIG, [*overrides, "eval_every=30", "eval_samples_every=30"])
+    result = train(config, out, console=Console(file=StringIO()))
+    model = load_checkpoint(out).model
+    with torch.no_grad():
+        assert model(torch.zeros(1, 1, 8, 8, dtype=torch.uint8)).isfinite().all()
+    return result.accuracy
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("estimator", ESTIMATORS.names)
+def test_estimator(estimator: str, tmp_path: Path) -> None:
+    options = OPTIONS.get(estimator, [])
+    assert accuracy(tmp_path / "run", f"model.estimator={estimator}", *options) >= 0.9
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("rule", WEIGHT_RULES.names)
+def test_weight_rule(rule: str, tmp_path: Path) -> None:
+    overrides = ["model.weight_noise=null", f"model.weight_rule={rule}", *OPTIONS.get(rule, [])]
+    assert accuracy(tmp_path / "run", *overrides) >= 0.9
