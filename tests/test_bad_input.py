@@ -118,7 +118,7 @@ def _with_operator(model: Path, operator: str, domain: str, name: str) -> None:
     [
         ("Strange", "my.own", "my.own.Strange"),
         ("Ternary", "bnnkit", "bnnkit.Ternary"),
-        ("Atan", "", "Atan"),
+        ("Tan", "", "Tan"),
         ("NoSuchOperator", "", "NoSuchOperator"),
     ],
 )
@@ -367,7 +367,7 @@ def test_a_benchmark_that_could_not_be_written_is_not_made(
 def test_another_engine_is_advised_where_it_can_be_chosen(
     model: Path, images: Path, out: Path
 ) -> None:
-    _with_operator(model, "Atan", "", "head/strange")
+    _with_operator(model, "Tan", "", "head/strange")
     said = _fail("run", model, images, "-o", out)
     assert said.endswith("(try --engine onnxruntime)")
     assert said.count("onnxruntime") == 1

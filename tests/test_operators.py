@@ -78,6 +78,8 @@ INEXACT: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("ReduceMin", {}, [np.array([1])]),
     ("ReduceProd", {"keepdims": 0}, [np.array([3])]),
     ("Elu", {"alpha": 0.7}, []),
+    ("Atan", {}, []),
+    ("Softsign", {}, []),
     ("Softplus", {}, []),
     ("Softmax", {"axis": 1}, []),
     ("Softmax", {}, []),
@@ -345,7 +347,8 @@ def test_comparisons_and_logic(kind: str) -> None:
     a = ArtifactBuilder(2)
     truth = a.add(kind, "x", a.constant(np.float32(0)))
     other = a.add("Cast", "x", to=9)
-    outs = [truth, a.add("And", truth, other), a.add("Or", truth, other), a.add("Not", truth)]
+    outs = [truth, a.add("And", truth, other), a.add("Or", truth, other)]
+    outs += [a.add("Not", truth), a.add("Xor", truth, other)]
     x = numbers(a, *MAP)
     x[:, ::2] = [0.0, -0.0, 1.0, -1.0, 0.0, 2.0, -3.0]
     assert_close(a, x, *(a.add("Cast", out, to=1) for out in outs), exact=True)
@@ -354,7 +357,7 @@ def test_comparisons_and_logic(kind: str) -> None:
 def test_every_operator_is_tested() -> None:
     tested = {kind for kind, _, _ in ELEMENTWISE + INEXACT} | {
         *COMPARISONS,
-        *("And", "Or", "Not"),
+        *("And", "Or", "Not", "Xor"),
         "Sqrt",
         "Log",
         "Sign",

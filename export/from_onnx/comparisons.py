@@ -74,3 +74,5 @@ _FORMS: Final = {
     "Less": (False, True),
 }
 """Whether the constant bounds from below, and whether the comparison is strict."""
+COMPARISONS: Final = frozenset(_FORMS)
+"""The operators that compare by size."""

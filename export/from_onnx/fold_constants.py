@@ -9,12 +9,10 @@
 from typing import Any, Final
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx.reference import ReferenceEvaluator
 
-from bnnkit.artifact.format import OPSET
+from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.operators.facts import with_result
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_onnx.node_names import named
@@ -102,21 +100,9 @@ def _shape(node: ir.Node) -> list[NDArray[Any]] | None:
 
 
 def _computed(node: ir.Node) -> list[NDArray[Any]]:
-    given = {str(value.name): array(value) for value in node.inputs if value is not None}
-    proto = ir.to_proto(node)
-    inputs = [
-        onnx.helper.make_tensor_value_info(
-            name, onnx.helper.np_dtype_to_tensor_dtype(content.dtype), content.shape
-        )
-        for name, content in given.items()
-        if content is not None
-    ]
-    outputs = [onnx.ValueInfoProto(name=name) for name in proto.output]
-    graph = onnx.helper.make_graph([proto], "constants", inputs, outputs)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
+    contents = ((str(value.name), array(value)) for value in node.inputs if value is not None)
+    given = {name: content for name, content in contents if content is not None}
     try:
-        with np.errstate(all="ignore"):
-            results = ReferenceEvaluator(model).run(None, given)
-    except Exception as error:  # its errors have no common class
+        return fold_node(ir.to_proto(node), given)
+    except Exception as error:  # the reference's errors have no common class
         raise UnsupportedError(f"cannot compute {named(node)} of constants: {error}") from error
-    return [np.asarray(result) for result in results]

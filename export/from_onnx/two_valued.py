@@ -24,9 +24,8 @@ import onnx_ir as ir
 
 from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.export.analysis.monotone import step
-from bnnkit.export.from_onnx.comparisons import Comparison, at_least, comparison
+from bnnkit.export.from_onnx.comparisons import COMPARISONS, Comparison, at_least, comparison
 from bnnkit.export.from_onnx.elementwise import (
-    COMPARISONS,
     ROUNDINGS,
     evaluate,
     is_elementwise,
@@ -39,7 +38,9 @@ from bnnkit.export.graph import array, operand
 
 _MAX_OPERATORS: Final = 64
 _DECIDES: Final = ("Sign", "Equal", "Cast", "Where", *COMPARISONS, *ROUNDINGS)
+"""Operators in which a sign may be written: their result jumps. (Others need not be tried.)"""
 _SEES_ZERO: Final = ("Abs", "Cast", "Equal", "Relu", "Where", "Pow", *COMPARISONS)
+"""Operators behind a sign to which a 0 between -p and p would mean something of its own."""
 _SAMPLED: Final = 8.0
 """The largest x for which the rounding that is lost is measured: activations are normalised."""
 _N_SAMPLES: Final = 2000

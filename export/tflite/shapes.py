@@ -1,11 +1,9 @@
 """Shapes that the network computes, which are constants here, as the batch is fixed."""
 
-from typing import Any
-
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 
+from bnnkit.artifact.fold_node import fold_node
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 
@@ -28,6 +26,4 @@ def is_constant(builder: TfliteBuilder, node: Node) -> bool:
 def fold(builder: TfliteBuilder, node: Node) -> None:
     """Its output is a constant too."""
     proto = onnx.helper.make_node(node.kind, node.inputs, [node.output], **node.attributes)
-    feeds = {name: builder.source.constants[name] for name in node.inputs if name}
-    results: Any = ReferenceEvaluator(proto).run(None, feeds)
-    builder.source.constants[node.output] = results[0]
+    (builder.source.constants[node.output],) = fold_node(proto, builder.source.constants)

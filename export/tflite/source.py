@@ -3,15 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx.reference import ReferenceEvaluator
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.bits import unpack_weight
-from bnnkit.artifact.format import DOMAIN
-from bnnkit.artifact.operators import operator_of_kind
+from bnnkit.artifact.fold_node import fold_node
+from bnnkit.artifact.operators import operator_of, operator_of_kind
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
@@ -121,11 +118,11 @@ def _take(source: Source, proto: onnx.NodeProto) -> None:
 
 def _computed(source: Source, proto: onnx.NodeProto) -> dict[str, Array]:
     """What a node without any activation gives."""
-    if proto.domain == DOMAIN and proto.op_type == "BinaryWeight":
-        (attribute,) = proto.attribute
-        signs = unpack_weight(source.constants[proto.input[0]], tuple(attribute.ints))
-        weight = signs.transpose(0, 3, 1, 2) if signs.ndim == 4 else signs
-        return {proto.output[0]: weight.astype(np.float32)}
-    feeds = {name: source.constants[name] for name in proto.input if name}
-    results: Any = ReferenceEvaluator(proto).run(None, feeds)
-    return dict(zip(proto.output, results, strict=True))
+    operator = operator_of(proto)
+    if operator is None:
+        results = fold_node(proto, source.constants)
+    else:
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+        inputs = (source.constants[name] for name in proto.input)
+        results = list(operator.reference(*inputs, **attributes))
+    return dict(zip(filter(None, proto.output), results, strict=True))

@@ -1,4 +1,7 @@
-"""Real-valued operators of ONNX in NumPy, for the parts of a network that are not binary.
+"""Operators of ONNX in NumPy.
+
+The runtime runs the parts of a network that are not binary with them; the conversion of files from
+elsewhere evaluates their functions with them.
 
 Each function takes the attributes and the arrays of a node and follows the ONNX specification
 (https://onnx.ai/onnx/operators/), with one rounding an operation: an elementwise result is the

@@ -73,6 +73,7 @@ ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "Sum": lambda a, x, *xs: sum(xs, start=x),
     "Neg": lambda a, x: np.negative(x),
     "Abs": lambda a, x: np.abs(x),
+    "Atan": lambda a, x: np.arctan(x),
     "Ceil": lambda a, x: np.ceil(x),
     "Floor": lambda a, x: np.floor(x),
     "Round": lambda a, x: np.rint(x),  # ties to even
@@ -90,6 +91,7 @@ ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "Equal": lambda a, x, y: np.equal(x, y),
     "And": lambda a, x, y: np.logical_and(x, y),
     "Or": lambda a, x, y: np.logical_or(x, y),
+    "Xor": lambda a, x, y: np.logical_xor(x, y),
     "Not": lambda a, x: np.logical_not(x),
     "Erf": _erf,
     "Where": _where,
@@ -105,6 +107,7 @@ ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "HardSwish": _hard_swish,
     "Elu": _elu,
     "Softplus": _softplus,
+    "Softsign": lambda a, x: np.asarray(x / (1 + np.abs(x))),
     "Cast": _cast,
 }
 """Operators that treat each element alone, and so work in any memory layout."""
