@@ -16,7 +16,7 @@ def assert_equal(a: ArtifactBuilder, x: Array, *outputs: str, in_numpy: int = 1)
     """
     model = a.artifact(x.shape[1:], *outputs)
     kinds = [type(step).__name__ for step in Plan(model.graph).steps]
-    assert kinds.count("Operator") == in_numpy
+    assert kinds.count("NumpyOperator") == in_numpy
     for threads in (1, 2):
         got = Model(model).run(x, threads=threads)
         results = got if isinstance(got, tuple) else (got,)

@@ -144,7 +144,7 @@ def test_elementwise_operators_have_a_kernel(
     source = a.add("MaxPool", "x", kernel_shape=[1, 1])
     out = a.add(kind, source, *[a.constant(c) for c in constants], **attributes)
     steps = Plan(a.artifact(MAP, out).graph).steps
-    assert [type(step).__name__ for step in steps] == ["Operator", "Chain"]
+    assert [type(step).__name__ for step in steps] == ["NumpyOperator", "Chain"]
 
 
 @pytest.mark.parametrize("kind", ["Add", "Sub", "Mul"])
@@ -158,7 +158,7 @@ def test_two_maps_have_a_kernel(kind: str, swapped: bool) -> None:
     scaled = a.add("Mul", out, a.constant(CHANNELS))
     assert_close(a, numbers(a, *MAP), scaled, exact=True)
     steps = Plan(a.artifact(MAP, scaled).graph).steps
-    assert [type(step).__name__ for step in steps] == ["Operator", "Operator", "Chain"]
+    assert [type(step).__name__ for step in steps] == ["NumpyOperator", "NumpyOperator", "Chain"]
 
 
 @pytest.mark.parametrize(("kind", "attributes", "constants"), INEXACT)
@@ -212,7 +212,7 @@ def test_kernels_that_pool_and_join(channels: int) -> None:
     shape = (channels, 6, 7)
     assert_close(a, numbers(a, *shape), *outs)
     kinds = {type(step).__name__ for step in Plan(a.artifact(shape, *outs).graph).steps}
-    assert kinds == {"Operator", "PoolReals", "PlaceReals", "Chain"}
+    assert kinds == {"NumpyOperator", "PoolReals", "PlaceReals", "Chain"}
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
