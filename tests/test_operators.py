@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from artifacts import Array, ArtifactBuilder
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import pack_weight
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.standard import OPERATORS
@@ -18,11 +19,11 @@ TOLERANCE = 1e-5  # float32 sums of at most some hundred numbers, taken in anoth
 MAP = (5, 6, 7)
 
 
-def onnxruntime(model: Any, x: Array) -> list[Array]:
+def onnxruntime(artifact: Artifact, x: Array) -> list[Array]:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        artifact.to_bytes(), options, providers=["CPUExecutionProvider"]
     )
     return list(session.run(None, {"x": x}))
 
