@@ -1,4 +1,4 @@
-"""Crops and flips of a batch against a slow loop."""
+"""Crops, flips and blanked squares of a batch against a slow loop."""
 
 import math
 from typing import Any
@@ -7,8 +7,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from bnnkit.training.augment import CropFlip, random_shifts
+from bnnkit.training.augment import (
+    N_VIEWS,
+    UNCHANGED,
+    Shifts,
+    Views,
+    draw_squares,
+    draw_views,
+    random_shifts,
+)
 
 
 def _crop_flip_slowly(
@@ -24,32 +33,63 @@ def _crop_flip_slowly(
     return out
 
 
+def _view(down: Tensor, right: Tensor, flip: Tensor) -> Tensor:
+    return 81 * flip + 9 * (down + 4) + right + 4
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_crop_flip_equals_a_slow_loop(dtype: torch.dtype) -> None:
+def test_views_equal_a_slow_loop(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (9, 2, 6, 5), generator=generator).to(dtype)
+    index = torch.tensor([3, 3, 0, 1, 8, 7, 6, 2, 4])
     down, right = torch.arange(-4, 5), torch.arange(-4, 5).roll(3)
-    flip = torch.arange(9) % 2 == 0
+    flip = torch.arange(9) % 2
     fill = [7, 130]
-    want = _crop_flip_slowly(images.numpy(), fill, down.tolist(), right.tolist(), flip.tolist())
-    got = CropFlip(fill).apply(images, down, right, flip)
+    want = _crop_flip_slowly(
+        images[index].numpy(), fill, down.tolist(), right.tolist(), flip.tolist()
+    )
+    got = Views(images, fill)(index, _view(down, right, flip))
     assert got.dtype == dtype
     np.testing.assert_array_equal(got.numpy(), want)
 
 
-def test_crop_flip_without_zero_point_fills_with_0() -> None:
+def test_one_view_is_the_image_itself() -> None:
+    images = torch.randint(256, (4, 3, 5, 6), dtype=torch.uint8)
+    index = torch.tensor([2, 0])
+    assert torch.equal(Views(images, [1, 2, 3])(index, torch.full((2,), UNCHANGED)), images[index])
+
+
+def test_views_without_zero_point_are_filled_with_0() -> None:
     one, four = torch.ones(1, 1, 3, 3), torch.tensor([4])
-    assert CropFlip(None).apply(one, four, four, torch.tensor([False])).count_nonzero() == 0
+    view = _view(four, four, torch.tensor([0]))
+    assert Views(one, None)(torch.tensor([0]), view).count_nonzero() == 0
 
 
-def test_crop_flip_draws_alike_for_a_seed() -> None:
-    images = torch.randint(256, (64, 1, 8, 8), dtype=torch.uint8)
+@pytest.mark.parametrize("shifts", ["cropping", "uniform"])
+def test_views_are_drawn_alike_for_a_seed(shifts: Shifts) -> None:
+    device = torch.device("cpu")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        first = CropFlip([3])(images)
+        first = draw_views((100, 50), shifts, device)
+        assert not torch.equal(draw_views((100, 50), shifts, device), first)
         torch.manual_seed(1)
-        assert torch.equal(CropFlip([3])(images), first)
-        assert not torch.equal(CropFlip([3])(images), first)
+        assert torch.equal(draw_views((100, 50), shifts, device), first)
+    assert set(first.flatten().tolist()) == set(range(N_VIEWS))
+
+
+def test_squares_are_blanked() -> None:
+    images = torch.ones(3, 1, 6, 5, dtype=torch.uint8)
+    blank = torch.tensor([[3, 2, 2], [3, 0, 4], [2, 5, 1]])
+    unchanged = torch.full((3,), UNCHANGED)
+    got = Views(images, [9])(torch.arange(3), unchanged, blank)[:, 0]
+    want = np.ones((3, 6, 5))
+    want[0, 1:4, 1:4] = want[1, :2, 3:] = want[2, 4:6, 0:2] = 9
+    np.testing.assert_array_equal(got.numpy(), want)
+    views = Views(images, [9])
+    drawn = draw_squares((1000, 2), 3, views, torch.device("cpu"))
+    assert set(drawn[..., 0].flatten().tolist()) == {3}
+    assert set(drawn[..., 1].flatten().tolist()) == set(range(6))
+    assert set(drawn[..., 2].flatten().tolist()) == set(range(5))
 
 
 def test_random_shifts_have_the_distribution_of_padding_and_cropping() -> None:
@@ -60,6 +100,6 @@ def test_random_shifts_have_the_distribution_of_padding_and_cropping() -> None:
                 want[before - start + 4] += 1 / 25 / (before + after + 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
-        shifts = random_shifts(100_000, torch.device("cpu"))
+        shifts = random_shifts((100_000,), torch.device("cpu"))
     got = np.bincount(shifts.numpy() + 4, minlength=9) / 100_000
     np.testing.assert_allclose(got, want, atol=5 * 0.5 / math.sqrt(100_000))

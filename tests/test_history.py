@@ -31,7 +31,7 @@ def test_curves_are_a_picture(tmp_path: Path, n_epochs: int) -> None:
         {"epoch": e, "train_loss": 1 / e, "train_accuracy": 1 - 1 / (e + 1)}
         for e in range(1, n_epochs + 1)
     ]
-    records[-1] |= {"test_loss": 0.1, "test_accuracy": 0.9}
+    records[-1] |= {"validation_loss": 0.1, "validation_accuracy": 0.9}
     records.append({"epoch": n_epochs, "final": True, "test_loss": 0.1, "test_accuracy": 0.95})
     draw_curves(records, tmp_path / "curves.png", "made")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
@@ -44,13 +44,14 @@ def test_all_points_of_the_curves_are_seen(
     drawn = []
     monkeypatch.setattr(figure.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
     records: list[dict[str, Any]] = [
-        {"epoch": e, "train_loss": 9 / e, "test_loss": 1 + e % 7}
-        | {"train_accuracy": 1 - 0.9 / e, "test_accuracy": 0.5 if e == 1 else 0.9}
+        {"epoch": e, "train_loss": 9 / e, "validation_loss": 1 + e % 7}
+        | {"train_accuracy": 1 - 0.9 / e, "validation_accuracy": 0.5 if e == 1 else 0.9}
         for e in range(1, 41)
     ]
     records.append({"epoch": 40, "final": True, "test_loss": 0.1, "test_accuracy": 0.95})
     draw_curves(records, tmp_path / "curves.png", "made", training="training, noisy signs")
     for axes in drawn[0].axes:
+        assert [len(line.get_xdata()) for line in axes.lines[:4]] == [40, 0, 40, 1]
         low, high = axes.get_ylim()
         values = [y for line in axes.lines for y in line.get_ydata()]
         assert low < min(values) < max(values) < high

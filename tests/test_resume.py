@@ -22,7 +22,7 @@ from bnnkit.training.state import load_state, save_state
 
 ROOT = Path(__file__).parents[1]
 QUIET = Console(quiet=True)
-STEPS = 1438 // 96
+STEPS = 1295 // 96
 
 CONFIG = """
 data: {name: digits}
@@ -31,18 +31,21 @@ epochs: 4
 batch_size: 96
 augment: crop-flip
 weight_decay: 0.001
+latent: {optimizer: sgd, lr: 1}
+warmup: 0.5
 recalibrate: 2
 device: cpu
 """
 
-# Replaces a function of the loop by one that kills the process at its n-th call, as `kill -9`.
+# Replaces a function of the training by one that kills the process at its n-th call, as `kill -9`.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bnnkit.training import loop, load_config, train
+from bnnkit.training import loop, load_config, step, train
 
 config, out, name, n = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-original, calls = getattr(loop, name), 0
+place = step if name == "batch_totals" else loop
+original, calls = getattr(place, name), 0
 
 def killing(*args, **kwargs):
     global calls
@@ -51,7 +54,7 @@ def killing(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*args, **kwargs)
 
-setattr(loop, name, killing)
+setattr(place, name, killing)
 train(load_config(config), out)
 """
 
@@ -84,13 +87,14 @@ def _run_killed(config: Path, out: Path, function: str, call: int) -> None:
 def _numbers(out: Path) -> list[dict[str, Any]]:
     """All that a run noted, but for how long it took."""
     records = read_history(out / "metrics.jsonl")
-    return [{key: r[key] for key in r if key != "seconds"} for r in records]
+    times = ("seconds", "images_per_second")
+    return [{key: r[key] for key in r if key not in times} for r in records]
 
 
 def _assert_equal_runs(out: Path, uninterrupted: Path) -> None:
     assert _numbers(out) == _numbers(uninterrupted)
-    name = "checkpoint.safetensors"
-    assert (out / name).read_bytes() == (uninterrupted / name).read_bytes()
+    for name in ("checkpoint.safetensors", "best.safetensors"):
+        assert (out / name).read_bytes() == (uninterrupted / name).read_bytes()
     assert not (out / "state.safetensors").exists()
 
 
@@ -100,9 +104,16 @@ def _assert_equal_runs(out: Path, uninterrupted: Path) -> None:
         ("batch_totals", STEPS // 2, 0),
         ("batch_totals", 2 * STEPS + 5, 2),
         ("save_state", 3, 2),
-        ("save_checkpoint", 1, 4),
+        ("save_checkpoint", 1, 0),
+        ("draw_curves", 1, 4),
     ],
-    ids=["in the first epoch", "in the third", "between metrics and state", "at the end"],
+    ids=[
+        "in the first epoch",
+        "in the third",
+        "between metrics and state",
+        "at the first best",
+        "at the end",
+    ],
 )
 def test_killed_and_continued(
     tmp_path: Path, uninterrupted: Path, function: str, call: int, epochs_done: int
@@ -135,7 +146,7 @@ def _train_until(config: Config, out: Path, step: int, monkeypatch: pytest.Monke
         return batch_totals(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr("bnnkit.training.loop.batch_totals", stopping)
+        patched.setattr("bnnkit.training.step.batch_totals", stopping)
         with pytest.raises(_Stop):
             train(config, out, console=QUIET)
 
@@ -148,7 +159,7 @@ def _train_until(config: Config, out: Path, step: int, monkeypatch: pytest.Monke
 def test_stopped_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str]
 ) -> None:
-    config = parse_config(CONFIG, [*overrides, "model.name=mlp"])
+    config = parse_config(CONFIG, [*overrides, "model.name=mlp", "latent="])
     train(config, tmp_path / "straight", console=QUIET)
     for step in (2 * STEPS + 3, 2 * STEPS + 7):
         _train_until(config, tmp_path / "stopped", step, monkeypatch)
@@ -160,7 +171,7 @@ def test_ctrl_c_says_how_to_continue(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bnnkit.training.loop.batch_totals", interrupted)
+    monkeypatch.setattr("bnnkit.training.step.batch_totals", interrupted)
     with (tmp_path / "said").open("w") as file:
         console = Console(file=file)
         with pytest.raises(KeyboardInterrupt):
@@ -198,8 +209,8 @@ def test_a_state_comes_back(tmp_path: Path) -> None:
         adams[0].step()
     path = tmp_path / "state.safetensors"
     precision = {"scale": 65536.0, "_growth_tracker": 3}
-    save_state(path, 3, models[0], adams[0], precision)
-    assert load_state(path, models[1], adams[1]) == (3, precision)
+    save_state(path, 3, models[0], adams[:1], precision)
+    assert load_state(path, models[1], adams[1:]) == (3, precision)
     for name, tensor in models[0].state_dict().items():
         assert torch.equal(tensor, models[1].state_dict()[name])
     old, new = (adam.state_dict()["state"] for adam in adams)
@@ -207,7 +218,7 @@ def test_a_state_comes_back(tmp_path: Path) -> None:
     for index, entry in old.items():
         assert all(torch.equal(entry[key], new[index][key]) for key in entry)
     with pytest.raises(CheckpointError, match="does not fit this run's model"):
-        load_state(path, torch.nn.Sequential(torch.nn.Linear(3, 4)), adams[1])
+        load_state(path, torch.nn.Sequential(torch.nn.Linear(3, 4)), adams[1:])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bnnkit.training.randomness import epoch_batches, seed_epoch
-from bnnkit.training.schedule import learning_rate_factor
+from bnnkit.training.schedule import learning_rate_factor, warmup_factor
 
 
 def test_schedules() -> None:
@@ -18,7 +18,14 @@ def test_schedules() -> None:
     assert cosine[0] == 1
     assert cosine[250] == pytest.approx(0.5)
     assert all(a > b > 0 for a, b in pairwise(cosine))
+    linear = [learning_rate_factor("linear", epoch / 500) for epoch in epochs]
+    np.testing.assert_allclose(linear, 1 - epochs / 500)
     assert {learning_rate_factor("constant", epoch / 500) for epoch in epochs} == {1}
+
+
+def test_the_warm_up_rises_linearly_and_reaches_1() -> None:
+    assert [warmup_factor(step, 4) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    assert warmup_factor(0, 0) == 1
 
 
 def test_batches_are_a_permutation_that_changes_with_epoch_and_seed() -> None:

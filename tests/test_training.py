@@ -44,7 +44,9 @@ def _config(*overrides: str) -> Config:
 
 
 @pytest.mark.parametrize(
-    "overrides", [["recalibrate=0"], ["recalibrate=3", "precision=bf16-mixed"]]
+    "overrides",
+    [["recalibrate=0"], ["recalibrate=3", "precision=bf16-mixed"], ["validation=0"]],
+    ids=lambda overrides: overrides[0],
 )
 def test_a_run_writes_its_folder(tmp_path: Path, overrides: list[str]) -> None:
     config = _config("eval_every=2", "label_smoothing=0.1", "weight_decay=1e-4", *overrides)
@@ -52,17 +54,24 @@ def test_a_run_writes_its_folder(tmp_path: Path, overrides: list[str]) -> None:
     result = train(config, out, console=QUIET)
     assert {path.name for path in out.iterdir()} == {
         "config.yaml", "metrics.jsonl", "curves.png", "checkpoint.safetensors",
+        *(["best.safetensors"] if config.validation else []),
     }  # fmt: skip
     records = read_history(out / "metrics.jsonl")
     assert [record["epoch"] for record in records] == [1, 2, 3, 3]
-    assert ["test_accuracy" in record for record in records] == [False, True, True, True]
-    assert ("test_accuracy_before_recalibration" in records[-1]) == (config.recalibrate > 0)
+    is_validated = config.validation > 0
+    assert ["validation_accuracy" in record for record in records] == [
+        False, is_validated, is_validated, is_validated,
+    ]  # fmt: skip
+    assert ["test_accuracy" in record for record in records] == [False, False, False, True]
+    assert ("validation_accuracy_before_recalibration" in records[-1]) == (
+        config.recalibrate > 0 and is_validated
+    )
     assert training.load_config(out / "config.yaml") == config
     assert records[-1]["test_accuracy"] == result.accuracy > 0.8
     assert not result.was_finished
 
 
-KEYS = [f"test_{name}{suffix}" for suffix in ("", "_samples") for name in ("loss", "accuracy")]
+KEYS = [f"{name}{suffix}" for suffix in ("", "_samples") for name in ("loss", "accuracy")]
 
 
 @pytest.mark.parametrize(
@@ -78,14 +87,19 @@ def test_evaluations_are_of_the_ensemble_too(
 ) -> None:
     result = train(_config("epochs=5", "recalibrate=4", *overrides), tmp_path, console=QUIET)
     *epochs, final = read_history(tmp_path / "metrics.jsonl")
-    assert [r["epoch"] for r in epochs if "test_accuracy" in r] == [1, 2, 3, 4, 5]
+    assert [r["epoch"] for r in epochs if "validation_accuracy" in r] == [1, 2, 3, 4, 5]
     for suffix in ("accuracy", "loss"):
-        assert [r["epoch"] for r in epochs if f"test_{suffix}_samples" in r] == sampled
+        assert [r["epoch"] for r in epochs if f"validation_{suffix}_samples" in r] == sampled
     keys = KEYS if sampled else KEYS[:2]
-    assert {key for key in final if key.startswith("test")} == {
-        *keys, *(f"{key}_before_recalibration" for key in keys),
+    assert {key for key in final if key.startswith(("test", "validation"))} == {
+        *(f"test_{key}" for key in keys),
+        *(f"validation_{key}" for key in keys),
+        *(f"validation_{key}_before_recalibration" for key in keys),
     }  # fmt: skip
-    assert all(final[f"{key}_before_recalibration"] == epochs[-1][key] for key in keys)
+    for key in keys:
+        before = final[f"validation_{key}_before_recalibration"]
+        assert before == epochs[-1][f"validation_{key}"]
+    assert not any(key.startswith("test") for record in epochs for key in record)
     assert result.accuracy_samples == final.get("test_accuracy_samples")
 
 
@@ -146,24 +160,26 @@ def test_a_line_an_epoch_where_there_is_no_terminal(tmp_path: Path) -> None:
     lines = (tmp_path / "said").read_text().splitlines()
     assert len(lines) == 6
     assert lines[2].startswith("epoch 3/3  loss ")
-    assert all(word in lines[0] for word in ("accuracy", "test", "left"))
+    assert all(word in lines[0] for word in ("accuracy", "validation", "left"))
     final = read_history(tmp_path / "run" / "metrics.jsonl")[-1]
     assert again.was_finished
     assert again.accuracy == final["test_accuracy"]
     assert again.accuracy_samples == final["test_accuracy_samples"]
-    before, after = (
-        f"{100 * final[f'test_accuracy{suffix}']:.2f} %, "
-        f"{100 * final[f'test_accuracy_samples{suffix}']:.2f} % with 10 samples"
-        for suffix in ("_before_recalibration", "")
-    )
+    before, after, tested = (
+        f"{100 * final[f'{part}_accuracy{suffix}']:.2f} %, "
+        f"{100 * final[f'{part}_accuracy_samples{suffix}']:.2f} % with 10 samples"
+        for part, suffix in (
+            ("validation", "_before_recalibration"), ("validation", ""), ("test", ""),
+        )
+    )  # fmt: skip
     assert "samples" not in lines[0]
     assert "  samples " in lines[2]
     assert lines[3] == (
         "batch norms recalibrated, with noisy signs and deterministic weights: "
-        f"test {before} before; {after} after"
+        f"validation {before} before; {after} after"
     )
     folder = tmp_path / "run"
-    words = f"test accuracy, deterministic: {after}"
+    words = f"test accuracy, deterministic: {tested}"
     assert lines[4] == f"{words}; the run is in {folder}"
     assert lines[5] == f"{folder} holds this run, finished: {words}; nothing to do"
 
@@ -214,7 +230,7 @@ def test_a_folder_with_files_of_unknown_origin_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("overrides", "error", "message"),
     [
-        (["batch_size=5000"], ConfigError, "batch_size 5000 is more than the 1438 training"),
+        (["batch_size=5000"], ConfigError, "batch_size 5000 is more than the 1295 training"),
         (["device=cuda"], ConfigError, "torch finds no GPU here"),
         (["precision=16-mixed"], ConfigError, "precision 16-mixed needs a GPU"),
         (["devices=3"], ConfigError, "cannot be shared evenly by 3 processes"),
@@ -246,7 +262,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     def broken(*_: Any) -> torch.Tensor:
         return torch.tensor([math.nan, 0, 64], dtype=torch.float64)
 
-    monkeypatch.setattr("bnnkit.training.loop.batch_totals", broken)
+    monkeypatch.setattr("bnnkit.training.step.batch_totals", broken)
     with pytest.raises(UsageError, match=r"loss became nan in epoch 1; .* than lr=0.01"):
         train(_config(), tmp_path / "run", console=QUIET)
     assert not (tmp_path / "run" / "state.safetensors").exists()

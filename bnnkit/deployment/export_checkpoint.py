@@ -146,6 +146,6 @@ def _metadata(checkpoint: Path, about: CheckpointMetadata) -> Metadata:
     return Metadata(
         classes=about.classes,
         dataset=about.dataset,
-        accuracy=about.accuracy,
+        accuracy=about.accuracy if about.part == "test" else None,
         checkpoint=checkpoint_sha256(checkpoint),
     )

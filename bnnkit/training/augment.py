@@ -1,81 +1,132 @@
-"""Random crops and flips of a whole batch at once, on its device."""
+"""Views of images: moved by up to 4 pixels, mirrored, with a square blanked out."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
 
-_MAX_PADDING = 4
+MAX_SHIFT = 4
+_SHIFTS = 2 * MAX_SHIFT + 1
+N_VIEWS = 2 * _SHIFTS**2
+"""A view is a number: 81 * mirrored + 9 * (down + 4) + (right + 4), shifts from -4 to 4."""
+UNCHANGED = _SHIFTS * MAX_SHIFT + MAX_SHIFT
+"""The view that is the image itself."""
+
+Shifts = Literal["cropping", "uniform"]
 
 
-class CropFlip:
-    """Pads each side of an image by 0..4 pixels at random, crops it back, mirrors half of them.
+class Views:
+    """The 162 views of each of N images, made on their device.
 
-    With padding of l pixels on the left and r on the right, l and r uniform on 0..4, a window of
-    the old size starts at a uniform one of the l + r + 1 possible places; so an image moves by at
-    most 4 pixels, and by few more often than by many. Rows alike. The padding is the channel's
-    zero point (0 for real-valued images), which the first layer takes as zero.
-
-    Images: (N, C, H, W), any dtype; the same shape and dtype come out.
+    An image is first moved, then mirrored left to right. What comes in from outside has the
+    channel's zero point (0 for real-valued images), which the first layer takes as zero.
 
     Args:
+        images: (N, C, H, W), any dtype.
         zero_point: Of each channel, C values; None for real-valued images.
 
-    References:
-        Shekhovtsov & Yanush, GCPR 2021, appendix D.3, "Preprocessing".
+    Raises:
+        UsageError: The images have not 4 axes.
     """
 
-    def __init__(self, zero_point: Sequence[int] | None) -> None:
-        self.zero_point = zero_point
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Augmented images; the random numbers are from the device's default generator."""
-        n, device = len(images), images.device
-        flip = torch.randint(2, (n,), device=device).bool()
-        return self.apply(images, random_shifts(n, device), random_shifts(n, device), flip)
-
-    def apply(self, images: Tensor, down: Tensor, right: Tensor, flip: Tensor) -> Tensor:
-        """Move and mirror images as told.
-
-        Args:
-            images: (N, C, H, W).
-            down: Pixels by which each image moves down, int64 (N,), from -4 to 4.
-            right: Pixels by which it moves to the right, alike.
-            flip: Whether it is mirrored left to right, after it moved; bool (N,).
-
-        Raises:
-            UsageError: The input has not 4 axes.
-        """
+    def __init__(self, images: Tensor, zero_point: Sequence[int] | None) -> None:
         if images.ndim != 4:
             raise UsageError(
                 f"augment: expected images (N, C, H, W), got {tuple(images.shape)}; "
                 "use augment: none"
             )
-        n, _, height, width = images.shape
-        rows = torch.arange(height, device=images.device) - down[:, None] + _MAX_PADDING
-        columns = torch.arange(width, device=images.device).expand(n, width)
-        columns = torch.where(flip[:, None], width - 1 - columns, columns)
-        columns = columns - right[:, None] + _MAX_PADDING
-        index = torch.arange(n, device=images.device)[:, None, None]
-        # Channels last, so that one index fetches all channels of a pixel.
-        pixels = self._padded(images).permute(0, 2, 3, 1)
-        moved = pixels[index, rows[:, :, None], columns[:, None, :]]
-        return moved.permute(0, 3, 1, 2).contiguous()
+        self.size = images.shape[2:]
+        self.fill = _fill(images, zero_point)
+        self._padded = _padded(images, self.fill)
 
-    def _padded(self, images: Tensor) -> Tensor:
-        n, channels, height, width = images.shape
-        fill = [0] * channels if self.zero_point is None else list(self.zero_point)
-        border = images.new_tensor(fill).reshape(1, channels, 1, 1)
-        padded = border.repeat(n, 1, height + 2 * _MAX_PADDING, width + 2 * _MAX_PADDING)
-        padded[:, :, _MAX_PADDING:-_MAX_PADDING, _MAX_PADDING:-_MAX_PADDING] = images
-        return padded
+    def __call__(self, index: Tensor, view: Tensor, blank: Tensor | None = None) -> Tensor:
+        """The views of some images.
+
+        Args:
+            index: Of the images, int64 (B,).
+            view: Their views, int64 (B,).
+            blank: (side, row, column) of a square to blank in each, int64 (B, 3): its middle is
+                the pixel at that row and column, and it may reach over the border. None has none.
+
+        Returns:
+            (B, C, H, W), the dtype of the images; in memory the channels are last.
+        """
+        mirrored, shift = view.div(_SHIFTS**2, rounding_mode="floor") > 0, view % _SHIFTS**2
+        down = shift.div(_SHIFTS, rounding_mode="floor") - MAX_SHIFT
+        right = shift % _SHIFTS - MAX_SHIFT
+        height, width = self.size
+        rows = torch.arange(height, device=view.device) - down[:, None] + MAX_SHIFT
+        columns = torch.arange(width, device=view.device).expand(len(view), width)
+        columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
+        columns = columns - right[:, None] + MAX_SHIFT
+        # One index fetches all channels of a pixel.
+        pixels = self._padded[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+        if blank is not None:
+            pixels = torch.where(_square(blank, height, width)[..., None], self.fill, pixels)
+        return pixels.permute(0, 3, 1, 2)
 
 
-def random_shifts(n: int, device: torch.device) -> Tensor:
-    """How far n images move along one axis, int64 (n,), from -4 to 4."""
-    padding = torch.randint(_MAX_PADDING + 1, (2, n), device=device)
+def draw_views(shape: tuple[int, ...], shifts: Shifts, device: torch.device) -> Tensor:
+    """Random views, int64, from the device's default generator.
+
+    Args:
+        shape: Of the result.
+        shifts: "cropping": padding of l and r pixels on two sides, l and r uniform on 0..4, and a
+            window of the old size at a uniform one of the l + r + 1 places; so an image moves by
+            few pixels more often than by many (Shekhovtsov & Yanush, GCPR 2021, appendix D.3).
+            "uniform": all shifts from -4 to 4 are equally likely.
+        device: Where to.
+    """
+    if shifts == "uniform":
+        return torch.randint(N_VIEWS, shape, device=device)
+    mirrored = torch.randint(2, shape, device=device)
+    down, right = (random_shifts(shape, device) + MAX_SHIFT for _ in range(2))
+    return (mirrored * _SHIFTS + down) * _SHIFTS + right
+
+
+def random_shifts(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """How far images move along one axis by padding and cropping, int64, from -4 to 4."""
+    padding = torch.randint(MAX_SHIFT + 1, (2, *shape), device=device)
     # floor(u (l + r + 1)) with u in [0, 1): the window's start, from 0 to l + r.
-    start = (torch.rand(n, device=device) * (padding.sum(0) + 1)).long()
+    start = (torch.rand(shape, device=device) * (padding.sum(0) + 1)).long()
     return padding[0] - start
+
+
+def draw_squares(shape: tuple[int, ...], side: int, views: Views, device: torch.device) -> Tensor:
+    """Random squares to blank, int64 (*shape, 3), each with its middle anywhere in the image.
+
+    References:
+        DeVries & Taylor, Improved Regularization of Convolutional Neural Networks with Cutout,
+        2017, https://arxiv.org/abs/1708.04552.
+    """
+    middles = [torch.randint(length, shape, device=device) for length in views.size]
+    return torch.stack([torch.full(shape, side, device=device), *middles], dim=-1)
+
+
+def _square(blank: Tensor, height: int, width: int) -> Tensor:
+    """Which pixels lie in a square: bool (B, H, W)."""
+    side, row, column = blank.unbind(-1)
+    lines = []
+    for length, middle in ((height, row), (width, column)):
+        distance = torch.arange(length, device=blank.device) - middle[:, None]
+        first = -side.div(2, rounding_mode="floor")
+        lines.append((distance >= first[:, None]) & (distance < (first + side)[:, None]))
+    return lines[0][:, :, None] & lines[1][:, None, :]
+
+
+def _fill(images: Tensor, zero_point: Sequence[int] | None) -> Tensor:
+    values = [0] * images.shape[1] if zero_point is None else list(zero_point)
+    return images.new_tensor(values)
+
+
+def _padded(images: Tensor, fill: Tensor) -> Tensor:
+    """The images with a border, channels last: (N, H + 8, W + 8, C)."""
+    n, channels, height, width = images.shape
+    size = (n, height + 2 * MAX_SHIFT, width + 2 * MAX_SHIFT, channels)
+    padded = fill.expand(size).contiguous()
+    inside = slice(MAX_SHIFT, -MAX_SHIFT)
+    padded[:, inside, inside] = images.permute(0, 2, 3, 1)
+    return padded

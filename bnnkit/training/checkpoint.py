@@ -24,7 +24,8 @@ class CheckpointMetadata:
 
     Attributes:
         dataset: The data set's name.
-        accuracy: Of the deterministic network on the test data, a fraction.
+        accuracy: Of the deterministic network on a part of the data, a fraction.
+        part: Which part, "test" or "validation".
         classes: The classes' names.
         input_shape: (C, H, W) or (F,).
         input_dtype: "uint8" or "float32".
@@ -38,6 +39,7 @@ class CheckpointMetadata:
     input_shape: tuple[int, ...]
     input_dtype: str
     zero_point: tuple[int, ...] | None
+    part: str = "test"
     version: str = bnnkit.__version__
 
 
@@ -49,8 +51,8 @@ class Checkpoint(NamedTuple):
     metadata: CheckpointMetadata
 
 
-def describe(dataset: Dataset, accuracy: float) -> CheckpointMetadata:
-    """The metadata of a network that was trained on a data set."""
+def describe(dataset: Dataset, accuracy: float, part: str = "test") -> CheckpointMetadata:
+    """The metadata of a network that was trained on a data set and evaluated on a part of it."""
     return CheckpointMetadata(
         dataset=dataset.name,
         accuracy=accuracy,
@@ -58,6 +60,7 @@ def describe(dataset: Dataset, accuracy: float) -> CheckpointMetadata:
         input_shape=dataset.input_shape,
         input_dtype=str(dataset.x_train.dtype),
         zero_point=dataset.zero_point,
+        part=part,
     )
 
 
@@ -172,6 +175,7 @@ def _parse(path: Path, about: dict[str, Any]) -> tuple[Config, CheckpointMetadat
             input_shape=tuple(int(size) for size in about["input_shape"]),
             input_dtype=str(about["input_dtype"]),
             zero_point=None if zero_point is None else tuple(int(z) for z in zero_point),
+            part=str(about.get("part", "test")),
             version=str(about["version"]),
         )
         return parse_config(about["config"], source=str(path)), metadata

@@ -12,6 +12,11 @@ from bnnkit.artifact.sample import MOST_SAMPLES
 from bnnkit.errors import ConfigError, FileError
 
 _Count = Annotated[int, Field(ge=1)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
+_LearningRate = Annotated[float, Field(gt=0, le=1000)]
+_Decay = Annotated[float, Field(ge=0)]
+_Momentum = Annotated[float, Field(ge=0, lt=1)]
+OptimizerName = Literal["adam", "adamw", "sgd"]
 
 
 class _Section(pydantic.BaseModel):
@@ -47,6 +52,43 @@ class ModelConfig(_Section):
         return dict(self.model_extra or {})
 
 
+class LatentConfig(_Section):
+    """The optimizer of the latent weights; a key that is None is as for all other weights.
+
+    Attributes:
+        optimizer: As in `Config`.
+        lr: The learning rate at its highest; the schedule is the same.
+        weight_decay: As in `Config`.
+        momentum: As in `Config`.
+    """
+
+    optimizer: OptimizerName | None = None
+    lr: _LearningRate | None = None
+    weight_decay: _Decay | None = None
+    momentum: _Momentum | None = None
+
+
+class DistillationConfig(_Section):
+    """Training on the outputs of other networks.
+
+    The loss is weight * T^2 * KL(teachers || network), both softened by the temperature T, and
+    (1 - weight) * cross-entropy with the labels.
+
+    Attributes:
+        teachers: Run folders or checkpoints; the mean of their logits teaches.
+        temperature: T.
+        weight: Share of the teachers in the loss.
+
+    References:
+        Hinton, Vinyals & Dean, Distilling the Knowledge in a Neural Network, 2015,
+        https://arxiv.org/abs/1503.02531.
+    """
+
+    teachers: Annotated[list[str], Field(min_length=1)]
+    temperature: Annotated[float, Field(gt=0, le=1000)] = 4.0
+    weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
 class Config(_Section):
     """A training run.
 
@@ -57,26 +99,44 @@ class Config(_Section):
         epochs: Passes over the training data.
         batch_size: Examples in a step, of all devices together; an incomplete last batch of an
             epoch is left out.
-        optimizer: "adam", with torch's defaults.
-        lr: The learning rate at the start.
-        schedule: "cosine" to 0; "steps", a tenth from 60 % and a hundredth from 80 % of the
-            epochs on (the paper's 300 and 400 of 500); or "constant".
-        weight_decay: L2 penalty, in the gradient, of all weights and latent weights; not of
-            biases and batch norms.
+        validation: Share of the training examples that is held out and evaluated during the run;
+            the examples are the same in all runs. The test data are evaluated once, at the end.
+        keep: Which network the checkpoint holds: that of the "last" epoch, or the "best", of the
+            epoch with the highest accuracy on the validation examples.
+        optimizer: "adam" or "adamw" with torch's defaults, or "sgd" with Nesterov momentum.
+        lr: The learning rate at its highest.
+        momentum: Of "sgd".
+        weight_decay: Of all weights and latent weights, not of biases and batch norms: an L2
+            penalty in the gradient, or, with "adamw", decoupled from it.
+        latent: An optimizer of the latent weights alone.
+        warmup: Epochs in which the learning rate rises linearly from 0.
+        schedule: "cosine" or "linear" to 0; "steps", a tenth from 60 % and a hundredth from 80 %
+            of the epochs on (the paper's 300 and 400 of 500); or "constant".
+        clip_gradients: The largest norm of the gradient of all parameters together; longer ones
+            are scaled to it. None leaves all as they are.
         label_smoothing: Share of the target that is spread over all classes.
+        distillation: Teachers; None learns from the labels alone.
         augment: "crop-flip" shifts images by random padding and cropping, up to 4 pixels, and
-            mirrors half of them; "none".
-        recalibrate: Training batches from which the batch-norm statistics are estimated anew, in
+            mirrors half of them; "crop-flip-uniform" makes all shifts equally likely; "none".
+        cutout: Side of a square that is blanked at a random place of each image, in pixels; 0 has
+            none.
+        store_logits: Whether the finished network writes its logits of all views of all training
+            images beside the checkpoint, from which others are distilled. They are computed when
+            they are needed in any case.
+        recalibrate: Training batches from which the batch-norm statistics are re-estimated, in
             the mode of deployment, at the end; 0 keeps those of training.
         recalibrate_mode: How the network will be deployed: as an ensemble of "samples" of the
             noise or as one "deterministic" network; "auto" is samples where signs are noisy.
-        eval_every: Epochs between two evaluations of the deterministic network on the test data.
+        eval_every: Epochs between two evaluations of the deterministic network on the validation
+            examples.
         eval_samples: Of the noise, in evaluations of the ensemble; 0 has none.
         eval_samples_every: Epochs between two evaluations of the ensemble, which on a CPU cost
             about as much as an epoch; the last epoch and the finished network have one always.
         save_every: Epochs between two states from which a stopped run continues.
         precision: Of training; evaluation is in float32 always.
         compile: Whether to compile the network with torch.compile.
+        cuda_graph: Whether one GPU records a step once and replays it, which takes the work of
+            launching kernels off the CPU.
         device: "auto" is the GPU where there is one.
         devices: Devices on each machine; under torchrun, torchrun's numbers count.
         num_nodes: Machines; all must see the run folder.
@@ -87,12 +147,21 @@ class Config(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     epochs: _Count = 30
     batch_size: Annotated[int, Field(ge=2)] = 128
-    optimizer: Literal["adam"] = "adam"
-    lr: Annotated[float, Field(gt=0, le=1000)] = 0.01
-    schedule: Literal["cosine", "steps", "constant"] = "cosine"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augment: Literal["none", "crop-flip"] = "none"
+    validation: _Share = 0.1
+    keep: Literal["last", "best"] = "last"
+    optimizer: OptimizerName = "adam"
+    lr: _LearningRate = 0.01
+    momentum: _Momentum = 0.9
+    weight_decay: _Decay = 0.0
+    latent: LatentConfig | None = None
+    warmup: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["cosine", "linear", "steps", "constant"] = "cosine"
+    clip_gradients: Annotated[float, Field(gt=0)] | None = None
+    label_smoothing: _Share = 0.0
+    distillation: DistillationConfig | None = None
+    augment: Literal["none", "crop-flip", "crop-flip-uniform"] = "none"
+    cutout: Annotated[int, Field(ge=0)] = 0
+    store_logits: bool = False
     recalibrate: Annotated[int, Field(ge=0)] = 100
     recalibrate_mode: Literal["auto", "samples", "deterministic"] = "auto"
     eval_every: _Count = 1
@@ -101,13 +170,17 @@ class Config(_Section):
     save_every: _Count = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
+    cuda_graph: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: _Count = 1
     num_nodes: _Count = 1
 
 
 # Where a run computes, and how often it saves, may change between two parts of it.
-_PLACEMENT = {"data.dir", "save_every", "compile", "device", "devices", "num_nodes"}
+_PLACEMENT = {
+    "data.dir", "save_every", "compile", "cuda_graph", "device", "devices", "num_nodes",
+    "store_logits",
+}  # fmt: skip
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -176,7 +249,17 @@ def differences(old: Config, new: Config) -> list[str]:
     ]
 
 
-_SECTIONS = {"DataConfig": "digits", "ModelConfig": "convnet"}
+_SECTIONS = {
+    "DataConfig": "name: digits",
+    "ModelConfig": "name: convnet",
+    "LatentConfig": "optimizer: sgd, lr: 0.1",
+    "DistillationConfig": "teachers: [RUN], temperature: 4",
+}
+_SECTION_OF_KEY: dict[str, type[_Section]] = {
+    "data": DataConfig,
+    "latent": LatentConfig,
+    "distillation": DistillationConfig,
+}
 _KINDS = {
     "int_": "an integer",
     "float_": "a number",
@@ -223,7 +306,7 @@ def _explain(detail: Any) -> str:
     *sections, name = [str(part) for part in detail["loc"]]
     key = ".".join([*sections, name])
     if detail["type"] == "extra_forbidden":
-        section = DataConfig if sections == ["data"] else Config
+        section = _SECTION_OF_KEY[sections[0]] if sections else Config
         return f"unknown key {key}; valid keys: {', '.join(section.model_fields)}"
     return f"{key}: expected {_expected(detail)}, got {detail['input']!r}"
 
@@ -231,7 +314,7 @@ def _explain(detail: Any) -> str:
 def _expected(detail: Any) -> str:
     kind = detail["type"]
     if kind == "model_type":
-        return f"keys and values, such as {{name: {_SECTIONS[detail['ctx']['class_name']]}}}"
+        return f"keys and values, such as {{{_SECTIONS[detail['ctx']['class_name']]}}}"
     for prefix, words in _KINDS.items():
         if kind.startswith(prefix):
             return words

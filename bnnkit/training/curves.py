@@ -10,7 +10,7 @@ from bnnkit.training.history import Record
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_TRAIN, _TEST, _SAMPLES = "#8c97a8", "#2563eb", "#e8590c"
+_TRAIN, _VALIDATION, _SAMPLES = "#8c97a8", "#2563eb", "#e8590c"
 _INK, _GRID = "#1f2933", "#e4e7eb"
 _MOST_DOTS = 12
 
@@ -41,10 +41,10 @@ def draw_curves(
     loss, accuracy = figure.subplots(1, 2)
     curves = [
         _Curve("train_{}", _TRAIN, training),
-        _Curve("test_{}", _TEST, "test, deterministic"),
+        _Curve("{}_{}", _VALIDATION, "validation, deterministic"),
     ]
     if samples:
-        curves.append(_Curve("test_{}_samples", _SAMPLES, f"test, {samples} samples"))
+        curves.append(_Curve("{}_{}_samples", _SAMPLES, f"validation, {samples} samples"))
     _draw(loss, records, "loss", 1, curves)
     _draw(accuracy, records, "accuracy", 100, curves)
     loss.set_title("loss (nats)", loc="left", color=_INK, fontsize=11)
@@ -62,7 +62,10 @@ def draw_curves(
 
 
 class _Curve(NamedTuple):
-    """One line, and a diamond for the finished network; the key has a place for what is drawn."""
+    """One line, of training or validation, and a diamond for the finished network's test.
+
+    The key has places for the part of the data and for what is drawn.
+    """
 
     key: str
     color: str
@@ -74,14 +77,14 @@ def _draw(
 ) -> None:
     shown = []
     for curve in curves:
-        key = curve.key.format(name)
-        x, y = _points(records, key, scale, final=False)
+        key = curve.key.replace("train_{}", f"train_{name}")
+        x, y = _points(records, key.format("validation", name), scale, final=False)
         marker = "o" if len(x) <= _MOST_DOTS else ""
         axes.plot(x, y, color=curve.color, lw=1.8, marker=marker, ms=4, label=curve.label)
-        x, final = _points(records, key, scale, final=True)
+        x, final = _points(records, key.format("test", name), scale, final=True)
         axes.plot(x, final, "D", color=curve.color, ms=8, mec="white", zorder=5)
         shown += y + final
-    axes.plot([], [], "D", color=_INK, ms=8, mec="white", label="finished network")
+    axes.plot([], [], "D", color=_INK, ms=8, mec="white", label="finished network, test")
     _frame(axes, shown, records[-1]["epoch"])
 
 

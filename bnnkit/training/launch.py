@@ -36,6 +36,11 @@ def make_fabric(config: Config) -> Fabric:
     devices, num_nodes = _world(config)
     if config.precision == "16-mixed" and device == "cpu":
         raise ConfigError("precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+    if config.precision == "16-mixed" and (config.latent or config.clip_gradients):
+        raise ConfigError(
+            "precision 16-mixed scales the loss for one optimizer and unclipped gradients; "
+            "with latent or clip_gradients use bf16-mixed or 32-true"
+        )
     if device == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(f"expected {devices} GPUs, this machine has {torch.cuda.device_count()}")
     if config.batch_size % (devices * num_nodes):

@@ -2,33 +2,36 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bnnkit.artifact.format import Mode
 from bnnkit.data import Dataset
 from bnnkit.errors import CheckpointError, ConfigError, MissingExtraError, UsageError
 from bnnkit.nn import BinaryWeight, Sign, attach_rules, set_progress
 from bnnkit.nn.sign import has_noisy_signs
-from bnnkit.training.augment import CropFlip
+from bnnkit.training import safetensors_file
+from bnnkit.training.batches import Batches
 from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
 from bnnkit.training.config import Config
 from bnnkit.training.curves import draw_curves
-from bnnkit.training.evaluate import batch_totals
 from bnnkit.training.history import History, Record
 from bnnkit.training.launch import Fabric
+from bnnkit.training.losses import make_loss
+from bnnkit.training.optimizers import Optimizers
 from bnnkit.training.progress import Progress, accuracies, recalibration_line
-from bnnkit.training.randomness import epoch_batches, seed_epoch, seed_initial_weights
+from bnnkit.training.randomness import seed_epoch, seed_initial_weights
 from bnnkit.training.recalibrate import recalibrate
 from bnnkit.training.run_folder import RunFolder
-from bnnkit.training.schedule import learning_rate_factor
 from bnnkit.training.scores import Scores, means
 from bnnkit.training.state import load_state, save_state
+from bnnkit.training.step import RecordedStep, Step
+from bnnkit.training.validation import hold_out
+from bnnkit.training.view_logits import view_logits
 
 
 class Loop:
@@ -46,8 +49,9 @@ class Loop:
         console: Where to report.
 
     Raises:
-        ConfigError: The model cannot be built, or has no noise for what is asked of it.
-        CheckpointError: The state in the folder cannot be used.
+        ConfigError: The model cannot be built, or has no noise or latent weights where they are
+            asked for, or a teacher is for other data.
+        CheckpointError: The state in the folder, or a teacher, cannot be used.
         FileError: The folder cannot be written.
     """
 
@@ -56,20 +60,43 @@ class Loop:
     ) -> None:
         self.config, self.dataset, self.fabric = config, dataset, fabric
         self.folder, self.console = folder, console
-        self.x_train, self.y_train = (
-            torch.tensor(array, device=fabric.device)
-            for array in (dataset.x_train, dataset.y_train)
-        )
-        self.augment = CropFlip(dataset.zero_point) if config.augment == "crop-flip" else None
         seed_initial_weights(config.seed)
         self.network = build_model(config.model, dataset)
         self.mode = _mode(config, self.network)
-        self.scores = Scores(self.network, dataset, config.eval_samples, fabric)
-        self.adam = _adam(self.network, config, fabric.device)
-        attach_rules(self.network, self.adam)
+        loss = make_loss(config, dataset, fabric.device)
+        examples, held_out = hold_out(len(dataset.x_train), config.validation)
+        self.batches = Batches(
+            config,
+            dataset,
+            torch.from_numpy(examples),
+            fabric.device,
+            rank=fabric.global_rank,
+            processes=fabric.world_size,
+        )
+        self.validation, self.test = (
+            Scores(self.network, part, x, y, config.eval_samples, fabric)
+            for part, x, y in (
+                ("validation", dataset.x_train[held_out], dataset.y_train[held_out]),
+                ("test", dataset.x_test, dataset.y_test),
+            )
+        )
+        self._place_network()
+        self.optimizers = Optimizers(self.network, config)
+        for optimizer in self.optimizers.all:
+            attach_rules(self.network, optimizer)
         # Compiled or not, `model` trains the parameters of `network`.
         module = cast(nn.Module, torch.compile(self.network)) if config.compile else self.network
-        self.model, self.optimizer = fabric.setup(module, self.adam)
+        self.model, *optimizers = fabric.setup(module, *self.optimizers.all)
+        self.step = Step(
+            self.model,
+            self.optimizers,
+            optimizers,
+            self.batches,
+            loss,
+            fabric,
+            clip_gradients=config.clip_gradients,
+            compiled=config.compile,
+        )
         self.history = History(folder.metrics)
         self.done = self._restore()
 
@@ -77,24 +104,40 @@ class Loop:
         """All epochs that are left, and the end of the run.
 
         Returns:
-            Losses and accuracies of the finished network on the test data: those of the
-            deterministic one, test_loss and test_accuracy, and those of the ensemble, where there
-            is one, test_loss_samples and test_accuracy_samples.
+            Losses and accuracies of the finished network on the validation and the test data:
+            those of the deterministic one, such as test_loss and test_accuracy, and those of the
+            ensemble, where there is one, such as test_loss_samples and test_accuracy_samples.
 
         Raises:
             UsageError: The loss became infinite or NaN.
             FileError: A file cannot be written.
         """
-        epochs, steps = self.config.epochs, len(self.x_train) // self.config.batch_size
+        epochs, steps = self.config.epochs, self.batches.n_steps
+        train_step = self._train_step()
         with Progress(self.console, epochs=epochs, done=self.done, steps=steps) as progress:
-            scored: Record = {}
             for epoch in range(self.done + 1, epochs + 1):
-                trained = self._train_epoch(epoch, progress)
-                scored = self._evaluate(epoch)
-                progress.epoch_done(trained | scored)
-                self._save(epoch, trained | scored)
-        # A run that was stopped after its last epoch goes on here.
-        return self._finish(scored or self._evaluate(epochs))
+                record = self._train_epoch(epoch, train_step, progress)
+                record |= self._evaluate(epoch)
+                progress.epoch_done(record)
+                self._save(epoch, record)
+        return self._finish()
+
+    def _place_network(self) -> None:
+        """Move the network to the device; convolutions on a GPU are faster with channels last."""
+        self.network.to(self.fabric.device)
+        if self.fabric.device.type == "cuda":
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _train_step(self) -> Callable[[], None]:
+        """The step, recorded where there is one GPU and no loss scaling, which waits for it."""
+        config, fabric = self.config, self.fabric
+        is_recorded = (
+            config.cuda_graph
+            and fabric.device.type == "cuda"
+            and fabric.world_size == 1
+            and config.precision != "16-mixed"
+        )
+        return RecordedStep(self.step) if is_recorded else self.step
 
     def _restore(self) -> int:
         """Load the state, where there is one; returns the number of epochs done."""
@@ -111,66 +154,54 @@ class Loop:
 
     def _load_state(self) -> tuple[int, dict[str, Any]]:
         try:
-            return load_state(self.folder.state, self.network, self.adam)
+            return load_state(self.folder.state, self.network, self.optimizers.all)
         except CheckpointError as error:
             raise CheckpointError(
                 f"{error}; the run cannot be continued: delete {self.folder.state} to start it "
                 "again, or choose another folder"
             ) from error
 
-    def _train_epoch(self, epoch: int, progress: Progress) -> Record:
+    def _train_epoch(
+        self, epoch: int, train_step: Callable[[], None], progress: Progress
+    ) -> Record:
         start = time.monotonic()
         seed_epoch(self.config.seed, epoch, self.fabric.global_rank)
         self.model.train()
-        totals = torch.zeros(3, dtype=torch.float64, device=self.fabric.device)
-        batches = self._batches(epoch)
-        for step, index in enumerate(batches):
-            progressed = (epoch - 1 + step / len(batches)) / self.config.epochs
-            self._set_learning_rate(progressed)
-            set_progress(self.network, progressed)
-            totals += self._step(index[self.fabric.global_rank :: self.fabric.world_size])
-            progress.step(epoch, totals)
-        loss, accuracy = means(self.fabric, totals)
+        self.step.start_epoch(epoch)
+        n_steps = self.batches.n_steps
+        for step in range(n_steps):
+            done = (epoch - 1) * n_steps + step
+            self.optimizers.set_learning_rates(done, n_steps)
+            set_progress(self.network, done / (n_steps * self.config.epochs))
+            train_step()
+            progress.step(epoch, self.step.totals)
+        loss, accuracy = means(self.fabric, self.step.totals)
         if not math.isfinite(loss):
             raise UsageError(
                 f"the training loss became {loss} in epoch {epoch}; "
                 f"try a smaller learning rate than lr={self.config.lr}"
             )
         self._average_buffers()
+        seconds = time.monotonic() - start
+        lr, *lr_latent = self.optimizers.learning_rates()
         return {
             "epoch": epoch,
             "train_loss": loss,
             "train_accuracy": accuracy,
-            "lr": self.adam.param_groups[0]["lr"],
-            "seconds": round(time.monotonic() - start, 3),
+            "lr": lr,
+            **({"lr_latent": lr_latent[0]} if lr_latent else {}),
+            "seconds": round(seconds, 3),
+            "images_per_second": round(n_steps * self.config.batch_size / seconds),
         }
 
-    def _step(self, index: Tensor) -> Tensor:
-        x, y = self.x_train[index], self.y_train[index]
-        logits = self.model(self.augment(x) if self.augment else x)
-        loss = functional.cross_entropy(logits, y, label_smoothing=self.config.label_smoothing)
-        self.fabric.backward(loss)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return batch_totals(loss, logits, y)
-
-    def _batches(self, epoch: int) -> Tensor:
-        batches = epoch_batches(self.config.seed, epoch, len(self.x_train), self.config.batch_size)
-        return batches.to(self.fabric.device)
-
-    def _set_learning_rate(self, progress: float) -> None:
-        factor = learning_rate_factor(self.config.schedule, progress)
-        for group in self.adam.param_groups:
-            group["lr"] = self.config.lr * factor
-
     def _evaluate(self, epoch: int) -> Record:
-        """What is to be evaluated after an epoch."""
+        """What is to be evaluated after an epoch, on the validation examples."""
         is_last, config = epoch == self.config.epochs, self.config
         record: Record = {}
         if is_last or epoch % config.eval_every == 0:
-            record |= self.scores.deterministic()
+            record |= self.validation.deterministic()
         if is_last or epoch % config.eval_samples_every == 0:
-            record |= self.scores.ensemble()
+            record |= self.validation.ensemble()
         return record
 
     def _average_buffers(self) -> None:
@@ -187,43 +218,63 @@ class Loop:
         """The record first: what is written past the last state is dropped on continuing."""
         if not self.fabric.is_global_zero:
             return
+        self._save_best(record)
         self.history.append(record)
         if epoch % self.config.save_every == 0 or epoch == self.config.epochs:
             precision = self.fabric.strategy.precision.state_dict()
-            save_state(self.folder.state, epoch, self.network, self.adam, precision)
+            save_state(self.folder.state, epoch, self.network, self.optimizers.all, precision)
 
-    def _finish(self, trained: Record) -> Record:
-        """Recalibrate, evaluate, and write; the checkpoint last, because it says "finished".
+    def _save_best(self, record: Record) -> None:
+        before = [r["validation_accuracy"] for r in self.history.records if _is_validated(r)]
+        if _is_validated(record) and record["validation_accuracy"] > max(before, default=-1.0):
+            metadata = describe(self.dataset, record["validation_accuracy"], part="validation")
+            save_checkpoint(self.folder.best, self.network, self.config, metadata)
 
-        Args:
-            trained: The scores of the network as it was trained.
-        """
-        record: Record = {"epoch": self.config.epochs, "final": True} | trained
+    def _finish(self) -> Record:
+        """Recalibrate, evaluate, and write; the checkpoint last, because it says "finished"."""
+        self._take_best()
+        record: Record = {"epoch": self.config.epochs, "final": True} | self.validation.both()
         if self.config.recalibrate:
             recalibrate(self.network, self._calibration_inputs(), self.mode, seed=self.config.seed)
-            record |= {f"{key}_before_recalibration": trained[key] for key in trained}
-            record |= self._evaluate(self.config.epochs)
-            self.console.print(
-                recalibration_line(record, self.mode, self.scores.samples),
-                highlight=False,
-                soft_wrap=True,
-            )
+            before = {f"{key}_before_recalibration": record[key] for key in _scores_in(record)}
+            record |= before | self.validation.both()
+            self._report_recalibration(record)
+        record |= self.test.both()
         if self.fabric.is_global_zero:
             self.history.append(record)
             self._draw(record)
             metadata = describe(self.dataset, float(record["test_accuracy"]))
             save_checkpoint(self.folder.checkpoint, self.network, self.config, metadata)
+            self._store_logits()
             self.folder.state.unlink(missing_ok=True)
         self.fabric.barrier()
         return record
 
+    def _take_best(self) -> None:
+        """Go back to the best epoch, where that is what the checkpoint is to hold."""
+        if self.config.keep == "best":
+            self.fabric.barrier()  # the first process has written it
+            self.network.load_state_dict(safetensors_file.read(self.folder.best)[0])
+
+    def _store_logits(self) -> None:
+        if self.config.store_logits:
+            augmented = self.config.augment != "none"
+            device = self.fabric.device
+            view_logits(self.folder.path, self.dataset, augmented=augmented, device=device)
+
     def _calibration_inputs(self) -> Iterator[Tensor]:
         """Training inputs as they are deployed, not augmented; the same in every process."""
-        for index in self._batches(self.config.epochs + 1)[: self.config.recalibrate]:
-            yield self.x_train[index]
+        examples = self.batches.examples_of(self.config.epochs + 1)
+        for index in examples[: self.config.recalibrate].to(self.fabric.device):
+            yield self.batches.x[index]
+
+    def _report_recalibration(self, record: Record) -> None:
+        if _is_validated(record):
+            line = recalibration_line(record, self.mode, self.validation.samples)
+            self.console.print(line, highlight=False, soft_wrap=True)
 
     def _draw(self, record: Record) -> None:
-        samples = self.scores.samples
+        samples = self.test.samples
         title = f"{self.config.model.name} on {self.dataset.name}: {accuracies(record, samples)}"
         try:
             draw_curves(
@@ -235,6 +286,14 @@ class Loop:
             )
         except MissingExtraError as error:
             self.console.print(f"no curves.png: {error}", markup=False, soft_wrap=True)
+
+
+def _is_validated(record: Record) -> bool:
+    return "validation_accuracy" in record
+
+
+def _scores_in(record: Record) -> list[str]:
+    return [key for key in record if key.startswith("validation_")]
 
 
 def _mode(config: Config, network: nn.Module) -> Mode:
@@ -259,14 +318,3 @@ def _training(network: nn.Module) -> str:
         if any(isinstance(m, kind) and m.noise.name != "none" for m in modules)
     ]
     return f"training, {' and '.join(parts) or 'deterministic'}"
-
-
-def _adam(network: nn.Module, config: Config, device: torch.device) -> torch.optim.Optimizer:
-    """Adam; the weight decay leaves out biases and batch norms, which have one axis."""
-    weights = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.Adam(groups, lr=config.lr, fused=device.type == "cuda")

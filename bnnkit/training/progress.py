@@ -43,7 +43,7 @@ class Progress:
         self._task = self._bar.add_task(
             "", total=epochs * steps, completed=done * steps, epoch=f"{done}/{epochs}", numbers=""
         )
-        self._test = self._ensemble = ""
+        self._validation = self._ensemble = ""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -74,11 +74,13 @@ class Progress:
         """An epoch is done, and this is what is known of it."""
         epoch, loss, accuracy = record["epoch"], record["train_loss"], record["train_accuracy"]
         if not self._console.is_terminal:
-            self._test = self._ensemble = ""  # a line tells what is new, the bar what was last
-        if "test_accuracy" in record:
-            self._test = f"  test {_percent(record['test_accuracy'])}"
-        if "test_accuracy_samples" in record:
-            self._ensemble = f"  samples {_percent(record['test_accuracy_samples'])}"
+            self._validation = self._ensemble = (
+                ""  # a line tells what is new, the bar what was last
+            )
+        if "validation_accuracy" in record:
+            self._validation = f"  validation {_percent(record['validation_accuracy'])}"
+        if "validation_accuracy_samples" in record:
+            self._ensemble = f"  samples {_percent(record['validation_accuracy_samples'])}"
         if self._console.is_terminal:
             self._show(epoch, loss, accuracy)
             return
@@ -96,31 +98,33 @@ class Progress:
         self._bar.update(self._task, epoch=f"{epoch}/{self._epochs}", numbers=numbers)
 
     def _numbers(self, loss: float, accuracy: float) -> str:
-        return f"loss {loss:.3f}  accuracy {_percent(accuracy)}{self._test}{self._ensemble}"
+        trained = f"loss {loss:.3f}  accuracy {_percent(accuracy)}"
+        return f"{trained}{self._validation}{self._ensemble}"
 
 
-def accuracies(record: Record, samples: int, suffix: str = "") -> str:
+def accuracies(record: Record, samples: int, *, part: str = "test", suffix: str = "") -> str:
     """The accuracies of a record in words: "98.74 %, 99.06 % with 10 samples".
 
     Args:
-        record: With scores on the test data.
+        record: With scores.
         samples: In the ensemble; 0 has none.
+        part: Of the data, "test" or "validation".
         suffix: Of the record's keys.
     """
-    deterministic = f"{100 * record[f'test_accuracy{suffix}']:.2f} %"
+    deterministic = f"{100 * record[f'{part}_accuracy{suffix}']:.2f} %"
     if not samples:
         return deterministic
-    ensemble = 100 * record[f"test_accuracy_samples{suffix}"]
+    ensemble = 100 * record[f"{part}_accuracy_samples{suffix}"]
     return f"{deterministic}, {ensemble:.2f} % with {samples} samples"
 
 
 def recalibration_line(record: Record, mode: Mode, samples: int) -> str:
-    """What recalibration changed, for a person; the rest as in `accuracies`."""
+    """What recalibration changed on the validation examples; the rest as in `accuracies`."""
     signs = "noisy" if mode == "samples" else "deterministic"
-    before = accuracies(record, samples, "_before_recalibration")
+    before = accuracies(record, samples, part="validation", suffix="_before_recalibration")
     return (
         f"batch norms recalibrated, with {signs} signs and deterministic weights: "
-        f"test {before} before; {accuracies(record, samples)} after"
+        f"validation {before} before; {accuracies(record, samples, part='validation')} after"
     )
 
 

@@ -19,6 +19,7 @@ from bnnkit.training.loop import Loop
 from bnnkit.training.progress import accuracies
 from bnnkit.training.run_folder import RunFolder, Stage
 from bnnkit.training.run_lock import run_lock
+from bnnkit.training.validation import hold_out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +110,14 @@ def _launch(
 
 
 def _check(config: Config, dataset: Dataset) -> None:
-    if config.batch_size > len(dataset.x_train):
+    n_examples = len(hold_out(len(dataset.x_train), config.validation)[0])
+    if config.batch_size > n_examples:
         raise ConfigError(
-            f"batch_size {config.batch_size} is more than the {len(dataset.x_train)} "
+            f"batch_size {config.batch_size} is more than the {n_examples} "
             f"training examples of {dataset.name}; choose a smaller one"
         )
+    if config.keep == "best" and n_examples == len(dataset.x_train):
+        raise ConfigError("keep best needs validation examples; set validation, to 0.1 say")
     if config.augment != "none" and len(dataset.input_shape) != 3:
         raise ConfigError(
             f"augment {config.augment} is for images, {dataset.name} has inputs of shape "

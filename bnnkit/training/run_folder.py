@@ -25,6 +25,7 @@ class RunFolder:
         metrics: JSON lines; see `History`.
         curves: A picture of them.
         state: From which a stopped run continues; it is there until the run is finished.
+        best: The network of the epoch with the highest accuracy on the validation examples.
         checkpoint: The trained network; it is written last.
     """
 
@@ -34,6 +35,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.curves = self.path / "curves.png"
         self.state = self.path / "state.safetensors"
+        self.best = self.path / "best.safetensors"
         self.checkpoint = self.path / CHECKPOINT
 
     def stage(self, config: Config) -> Stage:

@@ -1,5 +1,6 @@
 """The state of an unfinished run: all that an epoch leaves to the next."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def save_state(
     path: Path,
     epoch: int,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     precision: dict[str, Any],
 ) -> None:
     """Write the state after an epoch, whole or not at all.
@@ -25,21 +26,22 @@ def save_state(
         path: The file.
         epoch: Epochs that are done.
         model: Its parameters and buffers are saved.
-        optimizer: Its state of each parameter is saved, by the parameter's name.
+        optimizers: Their state of each parameter is saved, by the parameter's name.
         precision: The state of the loss scaling, numbers; empty without it.
 
     Raises:
         FileError: The file cannot be written.
     """
     tensors = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= _optimizer_tensors(model, optimizer)
+    for optimizer in optimizers:
+        tensors |= _optimizer_tensors(model, optimizer)
     safetensors_file.write(path, tensors, {"epoch": epoch, "precision": precision})
 
 
 def load_state(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
 ) -> tuple[int, dict[str, Any]]:
-    """Continue from a state: fills the model and the optimizer.
+    """Continue from a state: fills the model and the optimizers.
 
     Returns:
         The number of epochs done, and the state of the loss scaling.
@@ -52,7 +54,9 @@ def load_state(
     expected = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
     safetensors_file.check_fit(path, own, expected, "this run's model")
     model.load_state_dict({name.removeprefix(_MODEL): tensor for name, tensor in own.items()})
-    _fill_optimizer(path, model, optimizer, tensors)
+    _check_names(path, model, tensors)
+    for optimizer in optimizers:
+        _fill_optimizer(model, optimizer, tensors)
     return int(about["epoch"]), dict(about["precision"])
 
 
@@ -62,22 +66,35 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
         f"{_OPTIMIZER}{key}.{names[index]}": torch.as_tensor(value)
         for index, entry in optimizer.state_dict()["state"].items()
         for key, value in entry.items()
+        if value is not None
     }
 
 
+def _check_names(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    known = dict(model.named_parameters())
+    for full_name in tensors:
+        if full_name.startswith(_OPTIMIZER) and _split(full_name)[1] not in known:
+            raise CheckpointError(f"{path} does not fit this run's model: it has {full_name}")
+
+
 def _fill_optimizer(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
     index_of = {name: index for index, name in enumerate(_names_in_order(model, optimizer))}
     state: dict[int, dict[str, Tensor]] = {}
     for full_name, tensor in tensors.items():
         if full_name.startswith(_OPTIMIZER):
-            key, name = full_name.removeprefix(_OPTIMIZER).split(".", 1)
-            if name not in index_of:
-                raise CheckpointError(f"{path} does not fit this run's model: it has {full_name}")
-            state.setdefault(index_of[name], {})[key] = tensor
+            key, name = _split(full_name)
+            if name in index_of:
+                state.setdefault(index_of[name], {})[key] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _split(full_name: str) -> tuple[str, str]:
+    """The key of an optimizer's state, and the parameter's name."""
+    key, name = full_name.removeprefix(_OPTIMIZER).split(".", 1)
+    return key, name
 
 
 def _names_in_order(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:

@@ -1,0 +1,104 @@
+"""The batches of an epoch: which examples, and which views of them, at each step."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bnnkit.data import Dataset
+from bnnkit.training.augment import UNCHANGED, Shifts, Views, draw_squares, draw_views
+from bnnkit.training.config import Config
+from bnnkit.training.randomness import epoch_batches
+
+_SHIFTS: dict[str, Shifts] = {"crop-flip": "cropping", "crop-flip-uniform": "uniform"}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of one process sees.
+
+    Attributes:
+        x: Inputs, (B, ...).
+        y: Class indices, int64 (B,).
+        index: Of the examples in the training part of the data set, int64 (B,).
+        view: Of each example, int64 (B,).
+    """
+
+    x: Tensor
+    y: Tensor
+    index: Tensor
+    view: Tensor
+
+
+class Batches:
+    """All batches, made on the device of the process.
+
+    Everything that is random about the inputs of an epoch is drawn when it starts, into tensors
+    whose place in memory stays, so that a recorded step can be replayed.
+
+    Args:
+        config: Of the run.
+        dataset: Its training part goes to the device as a whole.
+        examples: Those to train on, indices into the training part, int64 (M,).
+        device: Of this process.
+        rank: Of this process; each takes its share of every batch.
+        processes: How many there are.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        examples: Tensor,
+        device: torch.device,
+        *,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self._config, self._examples = config, examples
+        self._device, self._rank, self._processes = device, rank, processes
+        self.x = torch.tensor(dataset.x_train, device=device)
+        self.y = torch.tensor(dataset.y_train, device=device)
+        self.n_steps = len(examples) // config.batch_size
+        self.views = Views(self.x, dataset.zero_point) if _is_augmented(config) else None
+        shape = (self.n_steps, config.batch_size // processes)
+        self._index = torch.zeros(shape, dtype=torch.int64, device=device)
+        self._view = torch.full_like(self._index, UNCHANGED)
+        self._blank = torch.zeros((*shape, 3), dtype=torch.int64, device=device)
+        self.images_per_step = config.batch_size
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the order of the examples, and with torch's default generator their views."""
+        mine = self.examples_of(epoch)[:, self._rank :: self._processes]
+        self._index.copy_(mine)
+        shape = tuple(self._index.shape)
+        if self._config.augment != "none":
+            shifts = _SHIFTS[self._config.augment]
+            self._view.copy_(draw_views(shape, shifts, self._device))
+        if self._config.cutout and self.views is not None:
+            side = self._config.cutout
+            self._blank.copy_(draw_squares(shape, side, self.views, self._device))
+
+    def examples_of(self, epoch: int) -> Tensor:
+        """The examples of each step, of all processes together: int64 (steps, batch), on the CPU.
+
+        They are indices into the training part of the data set.
+        """
+        config = self._config
+        order = epoch_batches(config.seed, epoch, len(self._examples), config.batch_size)
+        return self._examples[order]
+
+    def at(self, step: Tensor) -> Batch:
+        """The batch of a step, int64 (1,), on the device: nothing waits for its value."""
+        index = self._index.index_select(0, step).squeeze(0)
+        view = self._view.index_select(0, step).squeeze(0)
+        if self.views is None:
+            return Batch(self.x[index], self.y[index], index, view)
+        blank = None
+        if self._config.cutout:
+            blank = self._blank.index_select(0, step).squeeze(0)
+        return Batch(self.views(index, view, blank), self.y[index], index, view)
+
+
+def _is_augmented(config: Config) -> bool:
+    return config.augment != "none" or config.cutout > 0

@@ -1,0 +1,118 @@
+"""The optimizers of a network: one for its latent weights, one for all other parameters."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnnkit.errors import ConfigError
+from bnnkit.nn import latent_parameters
+from bnnkit.training.config import Config, LatentConfig
+from bnnkit.training.schedule import learning_rate_factor, warmup_factor
+
+
+class Optimizers:
+    """All optimizers of a run, stepped together.
+
+    Without a section `latent` in the configuration there is one for all parameters.
+
+    Attributes:
+        all: torch's; their states are what a saved run continues from.
+        parameters: All that are trained.
+
+    Args:
+        network: On its device.
+        config: Of the run.
+
+    Raises:
+        ConfigError: The network has no latent weights to have an optimizer of their own.
+    """
+
+    def __init__(self, network: nn.Module, config: Config) -> None:
+        self._config = config
+        self.parameters = list(network.parameters())
+        latent = latent_parameters(network) if config.latent else []
+        if config.latent and not latent:
+            raise ConfigError(
+                f"latent: the model {config.model.name} has no binary weights; leave out latent"
+            )
+        own = {id(parameter) for parameter in latent}
+        others = [p for p in self.parameters if id(p) not in own]
+        self.all = [_optimizer(others, config)]
+        if config.latent:
+            self.all.append(_optimizer(latent, _as_config(config, config.latent)))
+        match_gradient_strides(self.parameters)
+
+    def set_learning_rates(self, step: int, steps_per_epoch: int) -> None:
+        """Set every learning rate for a step.
+
+        Args:
+            step: Steps of the whole run that are done.
+            steps_per_epoch: Of training.
+        """
+        config = self._config
+        progress = step / (steps_per_epoch * config.epochs)
+        factor = learning_rate_factor(config.schedule, progress)
+        factor *= warmup_factor(step, config.warmup * steps_per_epoch)
+        for optimizer in self.all:
+            for group in optimizer.param_groups:
+                _set(group, group["peak_lr"] * factor)
+
+    def learning_rates(self) -> list[float]:
+        """Of the real-valued weights, and of the latent ones where theirs is another."""
+        return [float(optimizer.param_groups[0]["lr"]) for optimizer in self.all]
+
+
+def match_gradient_strides(parameters: Iterable[nn.Parameter]) -> None:
+    """Give gradients of 1x1 convolutions the strides of their parameter.
+
+    Contiguous and channels-last memory are the same for such a kernel, and PyTorch may hand out
+    either one's strides; fused optimizers refuse a gradient whose strides are not the parameter's.
+    """
+    for parameter in parameters:
+        if parameter.dim() == 4 and parameter.shape[2:] == (1, 1):
+            with torch.no_grad():
+                parameter.set_(_canonical(parameter.detach()))  # type: ignore[call-overload]
+            parameter.register_hook(_canonical)  # type: ignore[no-untyped-call]
+
+
+def _canonical(tensor: Tensor) -> Tensor:
+    """The same values with the strides of contiguous memory, also along axes of length 1."""
+    return tensor.reshape(tensor.shape[:2]).view(tensor.shape)
+
+
+def _as_config(config: Config, latent: LatentConfig) -> Config:
+    """The run's configuration with the latent weights' own values in place of the others'."""
+    return config.model_copy(update=latent.model_dump(exclude_none=True))
+
+
+def _optimizer(parameters: Sequence[nn.Parameter], config: Config) -> torch.optim.Optimizer:
+    """The weight decay leaves out biases and batch norms, which have one axis."""
+    groups: list[dict[str, Any]] = [
+        {
+            "params": [p for p in parameters if p.dim() > 1],
+            "weight_decay": config.weight_decay,
+        },
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group | {"peak_lr": config.lr} for group in groups if group["params"]]
+    return _make(groups, config, on_gpu=parameters[0].is_cuda)
+
+
+def _make(groups: list[dict[str, Any]], config: Config, *, on_gpu: bool) -> torch.optim.Optimizer:
+    # On a GPU the learning rate is a tensor there: a recorded step reads it anew in each replay.
+    lr: Any = torch.tensor(config.lr, device="cuda") if on_gpu else config.lr
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=on_gpu
+        )
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=lr, fused=on_gpu, capturable=on_gpu)
+
+
+def _set(group: dict[str, Any], lr: float) -> None:
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(lr)
+    else:
+        group["lr"] = lr
