@@ -168,7 +168,7 @@ def test_what_cannot_teach(images: Path, teacher: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a teacher is named twice"):
         train(_config(images, twice), tmp_path / "run", console=QUIET)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
-        train(_config(images, "distillation={teachers: [no]}"), tmp_path / "no", console=QUIET)
+        train(_config(images, "distillation={teachers: [none]}"), tmp_path / "no", console=QUIET)
     digits = parse_config(TEXT, [f"distillation={{teachers: [{teacher}]}}"])
     with pytest.raises(
         ConfigError, match=r"is for inputs uint8 \(1, 8, 8\) and 3 classes, digits"
