@@ -29,18 +29,20 @@ def test_deterministic_straight_through(noise: str) -> None:
 def test_every_network_takes_an_estimator_and_a_rule(model: str) -> None:
     network = build(
         model,
-        input_shape=(1, 8, 8),
+        input_shape=(1, 16, 16),
         n_classes=2,
         zero_point=None,
         width=8,
         estimator="deterministic-st",
         weight_rule="binary-connect",
         weight_rule_options={"limit": 0.5},
+        **({"weights": "binary"} if model.endswith("-real") else {}),
     )
     signs = [m for m in network.modules() if isinstance(m, bnn.Sign)]
     rules = [m.rule for m in network.modules() if isinstance(m, bnn.BinaryWeight)]
-    assert signs
-    assert {sign.estimator.name for sign in signs} == {"deterministic-st"}
+    assert rules
+    wanted = set() if model.endswith("-real") else {"deterministic-st"}
+    assert {sign.estimator.name for sign in signs} == wanted
     assert [getattr(rule, "limit", None) for rule in rules] == [0.5] * len(rules)
 
 

@@ -9,16 +9,31 @@ from bnnkit.errors import ConfigError
 from bnnkit.models.binary_parts import BinaryOptions
 from bnnkit.models.convnet import ConvNet
 from bnnkit.models.mlp import Mlp
+from bnnkit.models.real_activations import RealResNet18, RealVgg16
 from bnnkit.models.resnet import ResNet18
 from bnnkit.models.vgg import Vgg
+from bnnkit.models.vgg_small import VggSmall
 
-__all__ = ["MODELS", "ConvNet", "Mlp", "ResNet18", "Vgg", "build"]
+__all__ = [
+    "MODELS",
+    "ConvNet",
+    "Mlp",
+    "RealResNet18",
+    "RealVgg16",
+    "ResNet18",
+    "Vgg",
+    "VggSmall",
+    "build",
+]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": Mlp,
     "convnet": ConvNet,
     "vgg": Vgg,
+    "vgg-small": VggSmall,
     "resnet18": ResNet18,
+    "resnet18-real": RealResNet18,
+    "vgg16-real": RealVgg16,
 }
 
 

@@ -16,6 +16,7 @@ class BinaryOptions(TypedDict, total=False):
         estimator_options: Of the estimator that is named.
         weight_rule: The rule of the weights, or its name; "mirror-descent" by default.
         weight_rule_options: Of the rule that is named.
+        padding_value: What convolutions pad with, "ones" by default, or "zeros".
     """
 
     noise: str | Noise
@@ -24,6 +25,7 @@ class BinaryOptions(TypedDict, total=False):
     estimator_options: Mapping[str, Any]
     weight_rule: str | WeightRule
     weight_rule_options: Mapping[str, Any]
+    padding_value: str
 
 
 class BinaryParts:
@@ -44,10 +46,18 @@ class BinaryParts:
             **self._options.get("estimator_options", {}),
         )
 
-    def conv(self, in_channels: int, out_channels: int, *, stride: int = 1) -> BinaryConv2d:
-        """A 3x3 convolution, padded by 1."""
+    def conv(
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: int = 1
+    ) -> BinaryConv2d:
+        """A convolution, padded by half its kernel."""
         return BinaryConv2d(
-            in_channels, out_channels, 3, stride=stride, padding=1, **self._weights()
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=kernel_size // 2,
+            padding_value=self._options.get("padding_value", "ones"),
+            **self._weights(),
         )
 
     def linear(self, in_features: int, out_features: int) -> BinaryLinear:

@@ -6,15 +6,19 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
-from bnnkit.models.first_layer import first_conv, image_shape
+from bnnkit.models.first_layer import ToAutocast, first_conv, image_shape
+from bnnkit.models.rprelu import ChannelShift, RPReLU
+
+SKIPS = ("pool", "conv")
+ACTIVATIONS = ("none", "rprelu")
 
 
 class BinaryResidual(nn.Module):
-    """y = skip(x) + batch_norm(conv(sign(x))), with a binary 3x3 convolution.
+    """y = activation(skip(x) + batch_norm(conv(sign(x)))), with a binary 3x3 convolution.
 
-    With stride 2, skip(x) is the 2x2 max pool of x; with twice the channels, x beside itself. So
-    the skip has no parameters and adds nothing up, and every engine gets the same bits from it.
+    Where neither channels nor size change, skip(x) is x.
 
     Input: (N, I, H, W), real-valued. Output: (N, O, H / stride, W / stride).
 
@@ -23,6 +27,11 @@ class BinaryResidual(nn.Module):
         out_channels: O, a multiple of I.
         stride: 1 or 2.
         binary: Makes the sign and the convolution.
+        skip: "pool": with stride 2, skip(x) is the 2x2 max pool of x; with twice the channels, x
+            beside itself. So the skip has no parameters and adds nothing up, and every engine
+            gets the same bits from it. "conv": the 2x2 average pool, a real-valued 1x1 convolution
+            and batch norm.
+        activation: "none", or "rprelu", with a learned shift before the sign as well.
     """
 
     def __init__(
@@ -31,20 +40,30 @@ class BinaryResidual(nn.Module):
         out_channels: int,
         stride: int,
         binary: BinaryParts,
+        *,
+        skip: str = "pool",
+        activation: str = "none",
     ) -> None:
         super().__init__()
+        is_active = activation == "rprelu"
+        self.shift = ChannelShift(in_channels) if is_active else nn.Identity()
         self.sign = binary.sign()
         self.conv = binary.conv(in_channels, out_channels, stride=stride)
         self.norm = nn.BatchNorm2d(out_channels)
-        self.pool = nn.MaxPool2d(stride) if stride > 1 else nn.Identity()
-        self.n_copies = out_channels // in_channels
+        self.n_copies = 1
+        if skip == "conv" and (in_channels != out_channels or stride > 1):
+            self.pool: nn.Module = _convolved(in_channels, out_channels, stride)
+        else:
+            self.pool = nn.MaxPool2d(stride) if stride > 1 else nn.Identity()
+            self.n_copies = out_channels // in_channels
+        self.activation = RPReLU(out_channels) if is_active else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """The sum of skip and convolution."""
         skip = self.pool(x)
         if self.n_copies > 1:
             skip = torch.cat([skip] * self.n_copies, dim=1)
-        total: Tensor = skip + self.norm(self.conv(self.sign(x)))
+        total: Tensor = self.activation(skip + self.norm(self.conv(self.sign(self.shift(x)))))
         return total
 
 
@@ -52,7 +71,7 @@ class ResNet18(nn.Module):
     """Bi-Real ResNet-18 for small images: 3x3 stem, 16 binary residuals, average pool, FC.
 
     Four stages of four residuals, with W, 2W, 4W, 8W channels; the later three stages begin with
-    stride 2. The stem and the last layer are not binary.
+    stride 2. The stem and the last layer are not binary, nor are the skips.
 
     Input: (N, C, H, W), uint8 where zero points are given, else float32. Output: (N, n_classes),
     logits.
@@ -62,7 +81,12 @@ class ResNet18(nn.Module):
         n_classes: Number of outputs.
         zero_point: Zero point of each input channel; None for real-valued inputs.
         width: W.
+        skip: "pool" or "conv", as in `BinaryResidual`.
+        activation: "none" or "rprelu", as in `BinaryResidual`; also behind the stem.
         options: Noises, estimator and weight rule; see `BinaryOptions`.
+
+    Raises:
+        UsageError: The skip or the activation is another one.
 
     References:
         Liu et al., Bi-Real Net, ECCV 2018, https://arxiv.org/abs/1808.00278.
@@ -75,20 +99,28 @@ class ResNet18(nn.Module):
         zero_point: Sequence[int] | None,
         *,
         width: int = 64,
+        skip: str = "pool",
+        activation: str = "none",
         **options: Unpack[BinaryOptions],
     ) -> None:
         super().__init__()
+        _check("a skip", skip, SKIPS)
+        _check("an activation", activation, ACTIVATIONS)
         binary = BinaryParts(**options)
         channels, _, _ = image_shape(input_shape, multiple_of=8)
 
         def stage(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
-            first = BinaryResidual(in_channels, out_channels, stride, binary)
-            rest = (BinaryResidual(out_channels, out_channels, 1, binary) for _ in range(3))
-            return [first, *rest]
+            sizes = [(in_channels, out_channels, stride), *[(out_channels, out_channels, 1)] * 3]
+            return [
+                BinaryResidual(*size, binary, skip=skip, activation=activation) for size in sizes
+            ]
 
         self.stem = nn.Sequential(
             first_conv(channels, width, 3, zero_point=zero_point), nn.BatchNorm2d(width)
         )
+        if activation == "rprelu":
+            self.stem.append(RPReLU(width))
+        self.stem.append(ToAutocast())
         self.residuals = nn.Sequential(
             *stage(width, width, 1),
             *stage(width, 2 * width, 2),
@@ -104,3 +136,14 @@ class ResNet18(nn.Module):
         features = self.flatten(self.pool(self.residuals(self.stem(x))))
         logits: Tensor = self.classifier(features)
         return logits
+
+
+def _convolved(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+    pools = [nn.AvgPool2d(stride)] if stride > 1 else []
+    conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+    return nn.Sequential(*pools, conv, nn.BatchNorm2d(out_channels))
+
+
+def _check(what: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UsageError(f"expected {what} out of {', '.join(known)}, got {value!r}")

@@ -1,12 +1,16 @@
 """The network of the paper's CIFAR-10 experiments."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Unpack
 
 from torch import Tensor, nn
 
+from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import first_conv, image_shape
+
+ORDERS = ("norm-pool", "pool-norm")
 
 
 class Vgg(nn.Module):
@@ -23,7 +27,12 @@ class Vgg(nn.Module):
         n_classes: Number of outputs.
         zero_point: Zero point of each input channel; None for real-valued inputs.
         width: W.
+        order: Of batch norm and max pool: "norm-pool", the paper's, or "pool-norm", which has
+            fewer values to normalise.
         options: Noises, estimator and weight rule; see `BinaryOptions`.
+
+    Raises:
+        UsageError: The order is another one.
 
     References:
         Shekhovtsov & Yanush, GCPR 2021, section 4 and appendix D.3.
@@ -36,18 +45,11 @@ class Vgg(nn.Module):
         zero_point: Sequence[int] | None,
         *,
         width: int = 128,
+        order: str = "norm-pool",
         **options: Unpack[BinaryOptions],
     ) -> None:
         super().__init__()
         binary = BinaryParts(**options)
-        channels, height, map_width = image_shape(input_shape)
-
-        def conv(in_channels: int, out_channels: int, *, pool: bool) -> Iterator[nn.Module]:
-            yield binary.conv(in_channels, out_channels)
-            yield nn.BatchNorm2d(out_channels)
-            if pool:
-                yield nn.MaxPool2d(2)
-            yield binary.sign()
 
         def dense(in_features: int, out_features: int) -> Iterator[nn.Module]:
             yield binary.linear(in_features, out_features)
@@ -55,16 +57,10 @@ class Vgg(nn.Module):
             yield binary.sign()
 
         self.features = nn.Sequential(
-            first_conv(channels, width, 3, zero_point=zero_point),
-            nn.BatchNorm2d(width),
+            *vgg_convolutions(input_shape, zero_point, width, order, binary),
             binary.sign(),
-            *conv(width, width, pool=True),
-            *conv(width, 2 * width, pool=False),
-            *conv(2 * width, 2 * width, pool=True),
-            *conv(2 * width, 4 * width, pool=False),
-            *conv(4 * width, 4 * width, pool=True),
             nn.Flatten(),
-            *dense(4 * width * (height // 8) * (map_width // 8), 8 * width),
+            *dense(vgg_features(input_shape, width), 8 * width),
             *dense(8 * width, 8 * width),
         )
         self.classifier = nn.Linear(8 * width, n_classes)
@@ -73,3 +69,41 @@ class Vgg(nn.Module):
         """Logits."""
         logits: Tensor = self.classifier(self.features(x))
         return logits
+
+
+def vgg_convolutions(
+    input_shape: Sequence[int],
+    zero_point: Sequence[int] | None,
+    width: int,
+    order: str,
+    binary: BinaryParts,
+) -> Iterator[nn.Module]:
+    """The six convolutions with batch norms, max pools and the signs between them.
+
+    The last batch norm has no sign yet. The arguments are those of `Vgg`.
+    """
+    channels, _, _ = image_shape(input_shape)
+    yield first_conv(channels, width, 3, zero_point=zero_point)
+    yield nn.BatchNorm2d(width)
+    sizes = [width, width, 2 * width, 2 * width, 4 * width, 4 * width]
+    for number, (in_channels, out_channels) in enumerate(pairwise(sizes)):
+        yield binary.sign()
+        yield binary.conv(in_channels, out_channels)
+        norm = nn.BatchNorm2d(out_channels)
+        yield from _pooled(norm, order) if number % 2 == 0 else [norm]
+
+
+def vgg_features(input_shape: Sequence[int], width: int) -> int:
+    """How many features `vgg_convolutions` give, flattened."""
+    _, height, map_width = image_shape(input_shape)
+    return 4 * width * (height // 8) * (map_width // 8)
+
+
+def _pooled(norm: nn.Module, order: str) -> list[nn.Module]:
+    makers: dict[str, Callable[[], list[nn.Module]]] = {
+        "norm-pool": lambda: [norm, nn.MaxPool2d(2)],
+        "pool-norm": lambda: [nn.MaxPool2d(2), norm],
+    }
+    if order not in makers:
+        raise UsageError(f"expected an order out of {', '.join(ORDERS)}, got {order!r}")
+    return makers[order]()

@@ -97,12 +97,15 @@ def _optimizer(parameters: Sequence[nn.Parameter], config: Config) -> torch.opti
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
     groups = [group | {"peak_lr": config.lr} for group in groups if group["params"]]
-    return _make(groups, config, on_gpu=parameters[0].is_cuda)
+    return _make(groups, config, parameters[0].device)
 
 
-def _make(groups: list[dict[str, Any]], config: Config, *, on_gpu: bool) -> torch.optim.Optimizer:
+def _make(
+    groups: list[dict[str, Any]], config: Config, device: torch.device
+) -> torch.optim.Optimizer:
+    on_gpu = device.type == "cuda"
     # On a GPU the learning rate is a tensor there: a recorded step reads it anew in each replay.
-    lr: Any = torch.tensor(config.lr, device="cuda") if on_gpu else config.lr
+    lr: Any = torch.tensor(config.lr, device=device) if on_gpu else config.lr
     if config.optimizer == "sgd":
         return torch.optim.SGD(
             groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=on_gpu

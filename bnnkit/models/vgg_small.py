@@ -1,0 +1,68 @@
+"""VGG-Small, the network of most papers on binary networks for CIFAR-10."""
+
+from collections.abc import Sequence
+from typing import Unpack
+
+from torch import Tensor, nn
+
+from bnnkit.errors import UsageError
+from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
+from bnnkit.models.vgg import vgg_convolutions, vgg_features
+
+FEATURES = ("signs", "real")
+
+
+class VggSmall(nn.Module):
+    """(2 x W C3)-MP2-(2 x 2W C3)-MP2-(2 x 4W C3)-MP2-FC: `Vgg` without its binary dense layers.
+
+    Input: (N, C, H, W), uint8 where zero points are given, else float32. Output: (N, n_classes),
+    logits.
+
+    Args:
+        input_shape: (C, H, W).
+        n_classes: Number of outputs.
+        zero_point: Zero point of each input channel; None for real-valued inputs.
+        width: W.
+        order: Of batch norm and max pool, as in `Vgg`.
+        features: What the last layer sees: "signs", or "real", the batch norm's values clipped to
+            [-1, 1].
+        feature_scale: The features are multiplied with it, and the last layer's weights start
+            that much larger, so that Adam learns them more slowly; one of 0.1 trains better.
+        options: Noises, estimator and weight rule; see `BinaryOptions`.
+
+    Raises:
+        UsageError: The order or the features are others.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        n_classes: int,
+        zero_point: Sequence[int] | None,
+        *,
+        width: int = 128,
+        order: str = "norm-pool",
+        features: str = "signs",
+        feature_scale: float = 1.0,
+        **options: Unpack[BinaryOptions],
+    ) -> None:
+        super().__init__()
+        if features not in FEATURES:
+            raise UsageError(f"expected features out of {', '.join(FEATURES)}, got {features!r}")
+        binary = BinaryParts(**options)
+        self.features = nn.Sequential(
+            *vgg_convolutions(input_shape, zero_point, width, order, binary),
+            binary.sign() if features == "signs" else nn.Hardtanh(),
+            nn.Flatten(),
+        )
+        self.feature_scale = feature_scale
+        self.classifier = nn.Linear(vgg_features(input_shape, width), n_classes)
+        self.classifier.weight.data /= feature_scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        features = self.features(x)
+        if self.feature_scale != 1:
+            features = features * self.feature_scale
+        logits: Tensor = self.classifier(features)
+        return logits
