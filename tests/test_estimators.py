@@ -84,7 +84,7 @@ class Discrete(bnn.Logistic):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"estimator": "gauss"}, "an estimator out of st, .*got 'gauss'; add your own"),
+        ({"estimator": "gauss"}, "an estimator out of approx-sign, .*got 'gauss'; add your own"),
         ({"estimator": "arm"}, r"several draws of one layer.*estimators\.arm with the loss"),
         ({"estimator": "adaste"}, "a rule for weights.*use weight_rule=adaste; in layers use st"),
         ({"noise": Discrete()}, "a noise with a density for st, .*use clipped-identity"),

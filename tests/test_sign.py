@@ -142,7 +142,9 @@ def test_integer_input_is_refused() -> None:
 
 
 def test_unknown_estimator_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"an estimator out of st, .*got 'gauss'; add your own"):
+    with pytest.raises(
+        UsageError, match=r"an estimator out of approx-sign, .*got 'gauss'; add your own"
+    ):
         Sign(estimator="gauss")
 
 

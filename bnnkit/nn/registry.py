@@ -34,8 +34,8 @@ class Registry(Generic[T]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of registration."""
-        return tuple(self._classes)
+        """All names, in the order of the alphabet."""
+        return tuple(sorted(self._classes))
 
     def register(self, member: C) -> C:
         """Add a class; a class decorator.
@@ -82,7 +82,7 @@ class Registry(Generic[T]):
         if isinstance(choice, str) and choice in self._elsewhere:
             return f"{choice!r} is not {self._kind}: {self._elsewhere[choice]}"
         return (
-            f"expected {self._kind} out of {', '.join(self._classes)}, got {choice!r}; "
+            f"expected {self._kind} out of {', '.join(self.names)}, got {choice!r}; "
             f"add your own with {self._register_with}"
         )
 
