@@ -16,7 +16,7 @@ from bnnkit.export.analysis import monotone
 from bnnkit.export.tflite.lower import LOWERINGS as TO_TFLITE
 from bnnkit.runtime import Model
 from bnnkit.runtime.lowering.fused_pool import is_fused_pool
-from bnnkit.runtime.lowering.lower import BINARY, lower
+from bnnkit.runtime.lowering.lower import LOWERINGS, lower
 from bnnkit.verification.coverage import signs_in_memory
 
 KERNELS = {"Conv"}
@@ -42,7 +42,8 @@ def test_elementwise_operators_are_those_that_treat_each_element_alone() -> None
 def test_each_operator_of_ours_is_in_its_three_places() -> None:
     """See operators/__init__.py."""
     ours = OPERATORS.keys() - IN_BODIES_ALONE
-    assert {name.removeprefix("bnnkit.") for name in BINARY} == ours - ELSEWHERE_IN_THE_RUNTIME, (
+    lowered = {name.removeprefix("bnnkit.") for name in LOWERINGS}
+    assert lowered == ours - ELSEWHERE_IN_THE_RUNTIME, (
         "give the operator a lowering in bnnkit/runtime/lowering/lower.py"
     )
     in_tflite = {name.removeprefix("bnnkit.") for name in TO_TFLITE if "." in name}

@@ -307,7 +307,7 @@ def test_a_shape_of_the_images_among_draws_is_refused_at_once() -> None:
     batch = a.add("Gather", a.add("Shape", "x"), a.constant(np.array([0])), axis=0)
     shape = a.add("Concat", batch, a.constant(np.array([-1])), axis=0)
     scores = a.gemm(a.add("Reshape", real, shape), 6 * 6, 3)
-    with pytest.raises(UnsupportedError, match="which may hold the batch"):
+    with pytest.raises(UnsupportedError, match="which may depend on the batch"):
         Model(a.artifact((6, 2, 3), scores, sizes={scores: (3,)}))
 
 

@@ -1,1 +1,1 @@
-"""From a graph to the steps that compute it; `lower` is the way in."""
+"""Lowering of a graph to the steps that compute it; `lower.lower` is the entry point."""

@@ -26,15 +26,15 @@ from bnnkit.runtime.steps.window import Window
 from bnnkit.runtime.values import Array, Kind, Margin, Value
 
 
-def binary_conv2d(builder: PlanBuilder, node: Node) -> None:
-    """BinaryConv2d, with what its kernel can do at once."""
+def lower_binary_conv2d(builder: PlanBuilder, node: Node) -> None:
+    """Lower a BinaryConv2d and the nodes behind it that its epilogue computes."""
     _binary_conv2d(
         builder, node, layer_epilogue(builder, node, node.attributes["weight_shape"][0], rank=3)
     )
 
 
-def binary_conv2d_threshold(builder: PlanBuilder, node: Node) -> None:
-    """BinaryConv2dThreshold, with the pooling behind it if it is a plain one."""
+def lower_binary_conv2d_threshold(builder: PlanBuilder, node: Node) -> None:
+    """Lower a BinaryConv2dThreshold, together with a 2x2 max-pooling behind it."""
     _binary_conv2d(builder, node, threshold_epilogue(builder, node, builder.constant(node, 2)))
 
 
@@ -43,14 +43,14 @@ def _binary_conv2d(builder: PlanBuilder, node: Node, epilogue: Epilogue) -> None
         packed=builder.constant(node, 1), shape=tuple(node.attributes["weight_shape"])
     )
     source, ones = builder.padded.get(node.inputs[0], (node.inputs[0], NO_PADS))
-    source = builder.signs(source)
+    source = builder.packed_signs(source)
     _add(builder, node, source, weight, ones, epilogue)
 
 
-def binary_linear(builder: PlanBuilder, node: Node) -> None:
-    """BinaryLinear: a convolution as large as the map that was flattened, 1x1 for a vector."""
+def lower_binary_linear(builder: PlanBuilder, node: Node) -> None:
+    """Lower a BinaryLinear: a convolution as large as the flattened map, 1x1 for a vector."""
     outputs, inputs = node.attributes["weight_shape"]
-    source = builder.signs(builder.flattened.get(node.inputs[0], node.inputs[0]))
+    source = builder.packed_signs(builder.flattened.get(node.inputs[0], node.inputs[0]))
     channels, height, width = builder.values[source].map
     check_inputs_of(node, inputs, channels * height * width)
     weight = PackedWeight(
@@ -69,21 +69,21 @@ def _add(
     ones: Pads,
     epilogue: Epilogue,
 ) -> None:
-    """Append the layer with weights (O, KH, KW, I/G) over a map that `ones` pads with +1."""
+    """Append a layer with weights (O, KH, KW, I/G) over a map padded with +1 by `ones`."""
     groups = node.attributes.get("group", 1)
     channels, height, width, inputs = packed.shape
     check_inputs_of(node, inputs * groups, builder.values[source].map[0])
     check_outputs_of(node, channels, groups, epilogue)
     size = (height, width)
     window, pads = window_of(node, builder.values[source], size, ones)
-    sums, cases = _sums_without_difference(builder.values[source], packed, window, pads, ones)
+    sums, cases = _base_sums(builder.values[source], packed, window, pads, ones)
     if groups > 1 and inputs % 64:
         source = _align_groups(builder, node, source, groups)
     builder.values[source].margin.widen(*pads)
 
     weight, elements, group_elements = _kernel_weight(packed)
     if weight.dtype == np.uint8:
-        source = _spread(builder, node, source)
+        source = _unpack_nibbles(builder, node, source)
     lanes = weights.LANES[weight.dtype]
 
     def constants(kind: Kind, part: slice) -> EpilogueConstants:
@@ -110,7 +110,7 @@ def _add(
 
 
 def _kernel_weight(packed: PackedWeight) -> tuple[Array, int, int]:
-    """Weights for this CPU's kernel, and what `Layer` calls elements and group_elements."""
+    """Return the weights for this CPU's kernel, and `elements` and `group_elements` of Layer."""
     _, height, width, inputs = packed.shape
     words = n_words(inputs)
     if binary_form() == "lookup" and height * width * inputs <= MOST_TAPS:
@@ -120,8 +120,11 @@ def _kernel_weight(packed: PackedWeight) -> tuple[Array, int, int]:
     return np.concatenate(rows), words, words
 
 
-def _spread(builder: PlanBuilder, node: Node, source: str) -> str:
-    """The nibbles of signs, made once for all layers that read them; they share a margin."""
+def _unpack_nibbles(builder: PlanBuilder, node: Node, source: str) -> str:
+    """Append the unpacking of signs to nibbles, once for all layers that read them.
+
+    Signs and nibbles share a margin.
+    """
     target = f"{source}/nibbles"
     if target not in builder.values:
         step = UnpackNibbles(name=node.name, source=source, target=target)
@@ -138,15 +141,15 @@ def _align_groups(builder: PlanBuilder, node: Node, source: str, groups: int) ->
     return step.target
 
 
-def _sums_without_difference(
+def _base_sums(
     source: Value, packed: PackedWeight, window: Window, pads: Pads, ones: Pads
 ) -> tuple[Array, Array]:
-    """The sum of each channel where no sign differs from its weight, by border case.
+    """Compute the sum of each channel if no sign differs from its weight, for each border case.
 
     Returns:
-        int64 (cases, O), and int64 (OH, OW), the case of each pixel.
+        int64 (cases, O), and int64 (OH, OW), the border case of each pixel.
     """
-    # Padding with +1 belongs to the map; only zeros are outside.
+    # Padding with +1 counts as part of the map: only zero padding is outside.
     rows, columns = (
         weights.border_cases(
             inputs=source.map[1 + i] + ones[i] + ones[i + 2],

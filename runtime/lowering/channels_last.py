@@ -1,4 +1,4 @@
-"""Lowering of an input that lies as (N, H, W, C), as those of TFLite files do."""
+"""Lowering of inputs in NHWC layout, as in TFLite files."""
 
 from bnnkit.artifact.graph import Node
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
@@ -9,7 +9,11 @@ TO_NCHW = (0, 3, 1, 2)
 
 
 def lower_channels_last(builder: PlanBuilder, node: Node) -> bool:
-    """Lower the Transpose of an input to NCHW: maps lie as it does; tell whether it was one."""
+    """Lower the Transpose of an NHWC input to NCHW, which is a copy since buffers are NHWC.
+
+    Returns:
+        Whether the node was such a Transpose.
+    """
     if node.kind != "Transpose" or tuple(node.attributes.get("perm", ())) != TO_NCHW:
         return False
     source, target = node.inputs[0], node.outputs[0]
@@ -17,7 +21,7 @@ def lower_channels_last(builder: PlanBuilder, node: Node) -> bool:
     if value is None or value.kind != "image" or value.dtype != FLOAT:
         return False
     height, width, channels = value.shape
-    # Kernels of other layers read vectors of channels.
+    # Kernels other than Conv read whole vectors of channels.
     is_tight = all(reader.kind == "Conv" for reader in builder.graph.readers(target))
     step = FromChannelsLast(name=node.name, source=source, target=target)
     builder.add(step, Value(kind="real", shape=(channels, height, width), is_tight=is_tight))

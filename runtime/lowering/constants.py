@@ -1,4 +1,4 @@
-"""Constants of elementwise operators, seen as one number for each channel."""
+"""Constant operands of elementwise operators as one number per channel."""
 
 import numpy as np
 
@@ -6,12 +6,15 @@ from bnnkit.runtime.values import Array
 
 
 def per_channel(constant: Array, channels: int, rank: int = 3) -> Array | None:
-    """A constant as (channels,), or None where it varies along another axis.
+    """Reshape a constant to (channels,).
 
     Args:
-        constant: Broadcast against (N, C, H, W), or (N, C).
+        constant: Broadcast against (N, C, H, W) or (N, C).
         channels: C.
-        rank: Axes without the batch, 3 or 1.
+        rank: Number of axes without the batch, 3 or 1.
+
+    Returns:
+        (channels,), or None if the constant varies along another axis.
     """
     full = constant.reshape((1,) * (rank + 1 - constant.ndim) + constant.shape)
     others = full.shape[:1] + full.shape[2:]

@@ -1,4 +1,4 @@
-"""Lowering of elementwise operators to chains, which a kernel works through."""
+"""Lowering of elementwise operators to chains that one kernel computes."""
 
 from dataclasses import replace
 
@@ -17,7 +17,11 @@ WITH_MAP = {"Add": reals.ADD_MAP, "Sub": reals.SUBTRACT_MAP, "Mul": reals.MULTIP
 
 
 def lower_elementwise(builder: PlanBuilder, node: Node) -> bool:
-    """Lower an elementwise operator to the kernel; tell whether that has a form of it."""
+    """Lower an elementwise operator to a chain, or to the end of an existing one.
+
+    Returns:
+        Whether the kernel supports this form of the operator.
+    """
     source, operations = _operations(builder, node)
     if not operations:
         return False
@@ -31,7 +35,7 @@ def lower_elementwise(builder: PlanBuilder, node: Node) -> bool:
 
 
 def _operations(builder: PlanBuilder, node: Node) -> tuple[str, tuple[Operation, ...]]:
-    """The map that the node starts from and what it does to it; nothing if the kernel cannot."""
+    """Return the map that a node modifies and the operations; none if the kernel lacks them."""
     names = [name for name in node.inputs if name in builder.values]
     if not names or not all(_is_map(builder, name) for name in names):
         return "", ()
@@ -58,26 +62,26 @@ def _with_map(
     if node.kind not in WITH_MAP or builder.kind(second) != "real":
         return "", ()
     if node.kind in COMMUTES and (
-        _is_pixel_for(*shapes)
-        # The map that was computed last can be continued where it is.
+        _broadcasts_to(*shapes)
+        # The chain that was computed last can be extended in place.
         or (shapes[0] == shapes[1] and builder.position(first) < builder.position(second))
     ):
         first, second = second, first
         shapes.reverse()
     if builder.kind(first) != "real" or not (
-        shapes[0] == shapes[1] or _is_pixel_for(*shapes[::-1])
+        shapes[0] == shapes[1] or _broadcasts_to(*shapes[::-1])
     ):
         return "", ()
     return first, ((WITH_MAP[node.kind], second),)
 
 
-def _is_pixel_for(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether a map has one pixel, for all of those of another."""
+def _broadcasts_to(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether a map has one pixel, which is broadcast to all pixels of another."""
     return len(shape) == 3 == len(other) and shape == (other[0], 1, 1) != other
 
 
 def _with_numbers(builder: PlanBuilder, node: Node, source: str) -> tuple[Operation, ...]:
-    """Operations with constants, one number a channel."""
+    """Return the operations of a node whose other operands have one number per channel."""
     shape = builder.values[source].shape
     found = {i: builder.constants.get(n) for i, n in enumerate(node.inputs) if n != source}
     numbers = {
@@ -91,7 +95,7 @@ def _with_numbers(builder: PlanBuilder, node: Node, source: str) -> tuple[Operat
 
 
 def _count(node: Node) -> int:
-    """Constants that the node has; those left out do not count."""
+    """Count the constants of a node, without omitted inputs."""
     return sum(1 for name in node.inputs if name) - 1
 
 
@@ -109,7 +113,7 @@ def _operations_with(
         bounds = [(reals.MAXIMUM, numbers.get(1)), (reals.MINIMUM, numbers.get(2))]
         return tuple((code, bound) for code, bound in bounds if bound is not None)
     if node.kind == "Sub" and 1 in numbers:
-        return ((reals.ADD, -numbers[1]),)  # the same bits
+        return ((reals.ADD, -numbers[1]),)  # bit-equal to the subtraction
     if node.kind in WITH_NUMBER and (1 in numbers or (node.kind in COMMUTES and numbers)):
         ((_, number),) = numbers.items()
         return ((WITH_NUMBER[node.kind], number),)
@@ -119,7 +123,11 @@ def _operations_with(
 def _extend(
     builder: PlanBuilder, node: Node, source: str, operations: tuple[Operation, ...]
 ) -> bool:
-    """Let the chain that made the source go on, if nothing else reads the source."""
+    """Append operations to the chain that computes the source, if nothing else reads it.
+
+    Returns:
+        Whether the chain was extended.
+    """
     position = builder.position(source)
     step = builder.steps[position] if position >= 0 else None
     if not isinstance(step, Chain) or step.signs or builder.graph.sole_reader(source) != node:

@@ -1,6 +1,7 @@
-"""What a kernel can do at once with its sums: a threshold and a maximum, or scale and bias.
+"""Epilogues: what the kernel of a layer computes from its sums before it stores them.
 
-The nodes that follow are lowered together with the layer, if nothing else reads what lies between.
+The nodes behind a layer (threshold, max-pooling, scale and bias, stochastic sign) are lowered
+together with it, provided that nothing else reads the values between them.
 """
 
 from dataclasses import dataclass, replace
@@ -18,22 +19,22 @@ from bnnkit.runtime.steps.stochastic import NoisyThreshold
 from bnnkit.runtime.values import Array, Kind
 
 FLOAT = 1
-"""ONNX's number for float32."""
+"""ONNX's code of float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epilogue:
-    """What a layer writes.
+    """The output of a layer, and how it is computed from the sums.
 
     Attributes:
-        name: The value.
-        kind: signs where thresholds are given, real where a scale is, else sums.
-        thresholds: (O,).
-        scale: float32 (2, O): scale and bias.
-        shift: Added to sums of signs before they are limited and scaled.
-        limits: The least and the most that a shifted sum counts as.
-        noise: Of stochastic signs.
-        pools: Only the maximum over 2x2 windows, of signs or of what stochastic ones compare.
+        name: Name of the value that is stored.
+        kind: "signs" with thresholds or noise, "real" with a scale, else "sums".
+        thresholds: (O,), +1 where the sum reaches the threshold.
+        scale: float32 (2, O), scale and bias.
+        shift: Integer added to sums of signs before they are clipped and scaled.
+        limits: Lower and upper bound to which the shifted sum is clipped.
+        noise: Thresholds and noise of stochastic signs.
+        pools: Whether 2x2 max-pooling follows: of the signs, or of the sums of stochastic signs.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Epilogue:
 
 
 def threshold_epilogue(builder: PlanBuilder, node: Node, thresholds: Array) -> Epilogue:
-    """The signs of a BinaryConv2dThreshold, or their maximum if that is all that is read."""
+    """Return the epilogue of a BinaryConv2dThreshold, including a max-pooling that it fuses."""
     epilogue = Epilogue(name=node.outputs[0], kind="signs", thresholds=thresholds.reshape(-1))
     reader = builder.graph.sole_reader(epilogue.name)
     if reader is not None and is_fused_pool(builder.graph, reader):
@@ -57,7 +58,7 @@ def threshold_epilogue(builder: PlanBuilder, node: Node, thresholds: Array) -> E
 
 
 def sums_or_threshold(builder: PlanBuilder, node: Node) -> Epilogue:
-    """The sums that the node gives, or the signs of a Threshold that is all that reads them."""
+    """Return an epilogue of sums, or of the signs of a Threshold that alone reads them."""
     reader = builder.graph.sole_reader(node.outputs[0])
     if reader is None or reader.kind != "bnnkit.Threshold":
         return Epilogue(name=node.outputs[0], kind="sums")
@@ -67,11 +68,11 @@ def sums_or_threshold(builder: PlanBuilder, node: Node) -> Epilogue:
 
 
 def layer_epilogue(builder: PlanBuilder, node: Node, channels: int, rank: int) -> Epilogue:
-    """As `sums_or_threshold`, or what a scale and a bias for each channel make of the sums.
+    """Return the epilogue of a layer of sums: noise, scale and bias, threshold, or none.
 
     Args:
-        builder: The nodes that are taken along become done.
-        node: Gives int32 sums.
+        builder: The nodes that the epilogue includes are marked as done.
+        node: A layer that gives int32 sums.
         channels: O.
         rank: 3 for maps (O, H, W), 1 for vectors (O,).
     """
@@ -86,10 +87,10 @@ def layer_epilogue(builder: PlanBuilder, node: Node, channels: int, rank: int) -
 
 
 def _sampled(builder: PlanBuilder, node: Node, cast: Node, channels: int) -> Epilogue | None:
-    """Stochastic signs of the sums, or of their maxima over 2x2 windows.
+    """Return the epilogue of stochastic signs of the sums, optionally after 2x2 max-pooling.
 
-    Only where the sums depend on the draw. Where they do not, they are computed once for all
-    draws, and their signs are steps of their own.
+    The signs are fused only if the sums depend on the noise. Otherwise the sums are computed once
+    for all samples, and the signs are a step of their own.
     """
     reader = builder.graph.sole_reader(cast.outputs[0])
     pool = reader if reader is not None and is_plain_pool(reader) else None
@@ -112,9 +113,10 @@ def _sampled(builder: PlanBuilder, node: Node, cast: Node, channels: int) -> Epi
 def _scaled(
     builder: PlanBuilder, node: Node, cast: Node, channels: int, rank: int
 ) -> Epilogue | None:
-    """Cast, Mul, Add with one number a channel: the form of a batch norm, behind a step or not.
+    """Return the epilogue of Cast, Mul, Add with one number per channel, such as a batch norm.
 
-    Between the Cast and the Mul, sums of signs may be limited and shifted, as in LCE's layers.
+    Between Cast and Mul, sums of signs may be clipped and shifted, as in layers of Larq Compute
+    Engine.
     """
     nodes, scale = [cast], np.ones(channels, np.float32)
     shift, limits = 0, NO_LIMITS
@@ -138,10 +140,10 @@ def _scaled(
 
 
 def _shifted(builder: PlanBuilder, cast: Node) -> tuple[list[Node], int, tuple[int, int]]:
-    """A Relu or a Clip, and the addition of a whole number, behind a Cast: all of them exact.
+    """Find a Relu or Clip and the addition of an integer behind a Cast, all of them exact.
 
     Returns:
-        The nodes, the number, and the limits of the sum after it is added.
+        The nodes, the integer, and the limits of the sum after the addition.
     """
     nodes, (least, most) = [], NO_LIMITS
     reader = builder.graph.sole_reader(cast.outputs[0])
@@ -161,31 +163,31 @@ def _shifted(builder: PlanBuilder, cast: Node) -> tuple[list[Node], int, tuple[i
 
 
 def _bounds(builder: PlanBuilder, clip: Node) -> list[float] | None:
-    """Both bounds of a Clip, where they are constant numbers."""
+    """Return both bounds of a Clip, or None if they are not constant numbers."""
     found = [builder.constants.get(name) for name in clip.inputs[1:]]
     numbers = [float(bound) for bound in found if bound is not None and bound.size == 1]
     return numbers if len(numbers) == 2 and numbers[0] <= numbers[1] else None
 
 
 def _single(builder: PlanBuilder, node: Node) -> float | None:
-    """The constant operand of a node where it is a single number."""
+    """Return the constant operand of a node, or None if it is not a single number."""
     found = [builder.constants[name] for name in node.inputs if name in builder.constants]
     return float(found[0].reshape(())) if len(found) == 1 and found[0].size == 1 else None
 
 
 def _is_whole(number: float) -> bool:
-    """Whether it is an integer with which integers of layers stay exact in float32."""
+    """Whether a number is an integer with which sums of layers stay exact in float32."""
     return abs(number) < 2**23 and number == int(number)
 
 
 def _are_powers_of_two(numbers: Array) -> bool:
-    """Whether multiplying by them is exact, so that two factors may become one."""
+    """Whether multiplication by the numbers is exact, so that two factors can be merged."""
     mantissa, exponent = np.frexp(numbers)
     return bool(np.all(np.abs(mantissa) == 0.5) and np.all(np.abs(exponent) < 64))
 
 
 def _number(builder: PlanBuilder, node: Node, channels: int, rank: int) -> Array | None:
-    """The constant operand of a node where it is one float32 number a channel."""
+    """Return the constant operand of a node as (channels,), or None if it has another form."""
     found = [builder.constants[name] for name in node.inputs if name in builder.constants]
     if len(found) != 1 or found[0].dtype != np.float32 or found[0].ndim > rank + 1:
         return None

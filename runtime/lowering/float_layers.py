@@ -1,4 +1,4 @@
-"""Lowering of layers whose inputs the kernels hold as float32: 8-bit images, and reals."""
+"""Lowering of layers whose inputs are 8-bit images or real numbers."""
 
 import numpy as np
 
@@ -21,8 +21,8 @@ from bnnkit.runtime.steps.real import Centre, CopyReal
 from bnnkit.runtime.values import FLOAT, Array, Kind, Value
 
 
-def integer_layer(builder: PlanBuilder, node: Node) -> None:
-    """IntegerConv2d and IntegerLinear: exact, because every partial sum is below 2^24."""
+def lower_integer_layer(builder: PlanBuilder, node: Node) -> None:
+    """Lower an IntegerConv2d or IntegerLinear: exact, as every partial sum is below 2^24."""
     image = builder.values[node.inputs[0]]
     weight = builder.constant(node, 1)
     dilations = node.attributes.get("dilations", (1, 1))
@@ -41,7 +41,11 @@ def integer_layer(builder: PlanBuilder, node: Node) -> None:
 
 
 def lower_real_layer(builder: PlanBuilder, node: Node) -> bool:
-    """Lower a Conv, Gemm or MatMul to the kernel; tell whether it has the right form."""
+    """Lower a Conv, Gemm or MatMul with constant weights.
+
+    Returns:
+        Whether the kernel supports this form of the operator.
+    """
     if node.kind not in ("Conv", "Gemm", "MatMul"):
         return False
     constants = builder.constants
@@ -71,9 +75,10 @@ def lower_real_layer(builder: PlanBuilder, node: Node) -> bool:
 
 
 def _weight(builder: PlanBuilder, node: Node) -> Array:
-    """The weights; int8 where they are signs that stay packed.
+    """Return the weights, int8 if they are signs that stay packed.
 
-    Without AVX-512, whose vectors hold sixteen sums to look up, float32 is faster.
+    Packed weights need AVX-512, whose vectors hold all sixteen sums of the lookup; elsewhere
+    float32 is faster.
     """
     name = node.inputs[1]
     if name in builder.binary_weights and has_512_bits():
@@ -82,7 +87,7 @@ def _weight(builder: PlanBuilder, node: Node) -> Array:
 
 
 def _is_dense(builder: PlanBuilder, node: Node, weight: Array, bias: Array) -> bool:
-    """Whether a Gemm or MatMul maps vectors to vectors: x W + b and nothing else."""
+    """Whether a Gemm or MatMul computes x W + b of vectors."""
     is_plain = node.attributes.get("alpha", 1.0) == node.attributes.get("beta", 1.0) == 1.0
     is_vector = len(builder.values[node.inputs[0]].shape) == 1 and weight.ndim == 2
     has_bias_row = bias.size == bias.shape[-1] if bias.ndim else True
@@ -90,14 +95,14 @@ def _is_dense(builder: PlanBuilder, node: Node, weight: Array, bias: Array) -> b
 
 
 def _is_depthwise(builder: PlanBuilder, node: Node, weight: Array) -> bool:
-    """Whether every channel of a map gives one channel."""
+    """Whether a convolution maps each channel to one channel."""
     channels = builder.values[node.inputs[0]].map[0]
     groups = node.attributes.get("group", 1)
     return weight.ndim == 4 and weight.shape[1] == 1 < groups == channels == len(weight)
 
 
 def _add_depthwise(builder: PlanBuilder, node: Node, weight: Array, bias: Array) -> None:
-    """Append a depthwise convolution, of weights (C, 1, KH, KW)."""
+    """Append a depthwise convolution with weights (C, 1, KH, KW)."""
     source = _float_input(builder, node)
     window, pads = window_of(node, builder.values[source], (weight.shape[2], weight.shape[3]))
     builder.values[source].margin.widen(*pads)
@@ -114,7 +119,7 @@ def _add_depthwise(builder: PlanBuilder, node: Node, weight: Array, bias: Array)
 
 
 def _float_input(builder: PlanBuilder, node: Node) -> str:
-    """The node's input as float32 in NHWC."""
+    """Return the name of the node's input as float32 in NHWC, copied if needed."""
     source = node.inputs[0]
     value = builder.values[source]
     if value.kind == "real" and value.dtype == FLOAT:
@@ -125,14 +130,14 @@ def _float_input(builder: PlanBuilder, node: Node) -> str:
 
 
 def _add(builder: PlanBuilder, node: Node, source: str, weight: Array, epilogue: Epilogue) -> None:
-    """Append the layer.
+    """Append a layer.
 
     Args:
-        builder: Grows.
-        node: Its window and groups.
-        source: What the kernel reads, as float32 in NHWC.
+        builder: The plan under construction.
+        node: The node with the window and the number of groups.
+        source: Name of the input, float32 or int16 in NHWC.
         weight: (O, I/G, KH, KW) or (O, I).
-        epilogue: What it writes.
+        epilogue: The output.
     """
     is_map = weight.ndim == 4
     weight = weight.reshape(*weight.shape, *(1,) * (4 - weight.ndim))
@@ -165,7 +170,7 @@ def _add(builder: PlanBuilder, node: Node, source: str, weight: Array, epilogue:
 
 
 def _kernel_weight(weight: Array) -> Array:
-    """Weights (O, KH, KW, I/G) as their kernel wants them: floats, octets of signs, or pairs."""
+    """Convert weights (O, KH, KW, I/G) to the form of their kernel: floats, octets or pairs."""
     if weight.dtype == np.int8:
         return weights.octets(weight)
     if weight.dtype == np.int16:

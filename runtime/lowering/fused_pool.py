@@ -1,4 +1,4 @@
-"""Which pools of signs a convolution computes itself: the signs before them are never stored."""
+"""Max-pooling that a convolution computes itself, so that the signs before it are never stored."""
 
 from bnnkit.artifact.graph import Graph, Node
 
@@ -6,8 +6,7 @@ from bnnkit.artifact.graph import Graph, Node
 def is_fused_pool(graph: Graph, node: Node) -> bool:
     """Whether a node is a pool that is lowered together with the BinaryConv2dThreshold before it.
 
-    The kernel has one form of it, `is_plain_pool`, without groups; nothing else may read the signs
-    before the pool.
+    The kernel supports `is_plain_pool` without groups, if nothing else reads the signs before it.
     """
     layer = graph.makers.get(node.inputs[0]) if node.inputs else None
     return (
@@ -20,7 +19,7 @@ def is_fused_pool(graph: Graph, node: Node) -> bool:
 
 
 def is_plain_pool(node: Node) -> bool:
-    """Whether a node is a MaxPool over 2x2 windows, 2 apart, without padding."""
+    """Whether a node is a MaxPool over 2x2 windows with stride 2 and no padding."""
     a = node.attributes
     return (
         node.kind == "MaxPool"

@@ -1,4 +1,4 @@
-"""What binary and float layers share: the window, groups, and what follows them at once."""
+"""Parts common to binary and float layers: window, groups, and the steps of a layer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ NO_PADS: Pads = (0, 0, 0, 0)
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """A layer as the kernel sees it.
+    """A layer in the terms of its kernel.
 
     Attributes:
-        source: Value that it reads.
-        window: The kernel's movement.
-        is_map: Whether it gives (O, H, W) rather than (O,).
-        groups: G.
-        weight: uint64 words or float32, (O, taps of a group).
-        elements: Words, nibbles or channels of a pixel that a group reads.
-        group_elements: From the start of one group to the next.
-        cases: (OH, OW), rows of the tables.
-        constants: Gives those of a slice of channels for a kind of output.
+        source: Name of the input.
+        window: Geometry of the kernel.
+        is_map: Whether the output is (O, H, W) rather than (O,).
+        groups: Number of groups G.
+        weight: (O, taps of a group), in the dtype of the kernel (weights.py).
+        elements: Number of words, nibbles or channels that a group reads from a pixel.
+        group_elements: Number of them from the start of one group to the next.
+        cases: int64 (OH, OW), the table row of each output pixel.
+        constants: Returns the epilogue's constants for a kind of output and a slice of channels.
     """
 
     source: str
@@ -51,13 +51,19 @@ class Layer:
 def window_of(
     node: Node, source: Value, size: tuple[int, int], ones: Pads = NO_PADS
 ) -> tuple[Window, Pads]:
-    """The kernel's movement, and all padding together.
+    """Compute the geometry of a layer's window.
 
     Args:
-        node: Its attributes strides, dilations and pads count.
+        node: The node with the attributes strides, dilations and pads.
         source: The map before any padding.
-        size: KH and KW.
-        ones: Padding that an earlier node asked for.
+        size: Kernel size (KH, KW).
+        ones: Padding with +1 by an earlier node.
+
+    Returns:
+        The window, and the sum of both paddings.
+
+    Raises:
+        UnsupportedError: If the kernel is larger than the padded input.
     """
     down, right = node.attributes.get("strides", (1, 1))
     vertical, horizontal = node.attributes.get("dilations", (1, 1))
@@ -81,7 +87,11 @@ def window_of(
 
 
 def check_inputs_of(node: Node, wanted: int, given: int) -> None:
-    """Refuse weights for another number of inputs than come: a kernel would read elsewhere."""
+    """Check the number of input channels of the weights.
+
+    Raises:
+        ArtifactError: If it differs from that of the input.
+    """
     if wanted != given:
         raise ArtifactError(
             f"node {node.name!r} ({node.kind}): expected weights for its {given} inputs,"
@@ -90,7 +100,11 @@ def check_inputs_of(node: Node, wanted: int, given: int) -> None:
 
 
 def check_outputs_of(node: Node, channels: int, groups: int, epilogue: Epilogue) -> None:
-    """Refuse channels that groups do not divide, and thresholds for another number of channels."""
+    """Check the number of output channels.
+
+    Raises:
+        ArtifactError: If the groups do not divide it, or the thresholds have another number.
+    """
     if channels % groups:
         raise ArtifactError(
             f"node {node.name!r} ({node.kind}): expected a multiple of {groups} output channels,"
@@ -104,9 +118,9 @@ def check_outputs_of(node: Node, channels: int, groups: int, epilogue: Epilogue)
 
 
 def add_layer(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue) -> None:
-    """Append the steps of a layer: one a group, and packing where a group cannot pack."""
+    """Append the steps of a layer: one per group, and the signs if the groups cannot pack them."""
     channels = len(layer.weight) // layer.groups
-    # A group's signs start at a byte and are written in whole vectors.
+    # The signs of a group are written in whole vectors that start at a byte.
     packs_later = epilogue.kind == "signs" and layer.groups > 1
     packs_later = packs_later and (channels % 64 != 0 or epilogue.noise is not None)
     target = f"{epilogue.name}/sums" if packs_later else epilogue.name

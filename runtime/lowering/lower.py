@@ -1,4 +1,4 @@
-"""The way through a graph: which lowering each node gets."""
+"""Lowering of a whole graph, node by node."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,48 +11,52 @@ from bnnkit.artifact.standard import OPERATORS, arguments
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.runtime.lowering import signs
 from bnnkit.runtime.lowering.binary_layers import (
-    binary_conv2d,
-    binary_conv2d_threshold,
-    binary_linear,
+    lower_binary_conv2d,
+    lower_binary_conv2d_threshold,
+    lower_binary_linear,
 )
 from bnnkit.runtime.lowering.channels_last import lower_channels_last
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
-from bnnkit.runtime.lowering.float_layers import integer_layer, lower_real_layer
-from bnnkit.runtime.lowering.noise import select_weight_draw, stochastic_sign, with_repeats
-from bnnkit.runtime.lowering.numpy_operator import operator
+from bnnkit.runtime.lowering.float_layers import lower_integer_layer, lower_real_layer
+from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_draw, repeat_inputs
+from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.pooling import lower_pooling
 from bnnkit.runtime.values import Array, Value
 
-BINARY: dict[str, Callable[[PlanBuilder, Node], None]] = {
-    "bnnkit.Sign": signs.sign,
-    "bnnkit.Threshold": signs.threshold,
-    "bnnkit.BinaryConv2d": binary_conv2d,
-    "bnnkit.BinaryConv2dThreshold": binary_conv2d_threshold,
-    "bnnkit.BinaryLinear": binary_linear,
-    "bnnkit.IntegerConv2d": integer_layer,
-    "bnnkit.IntegerLinear": integer_layer,
+LOWERINGS: dict[str, Callable[[PlanBuilder, Node], None]] = {
+    "bnnkit.Sign": signs.lower_sign,
+    "bnnkit.Threshold": signs.lower_threshold,
+    "bnnkit.BinaryConv2d": lower_binary_conv2d,
+    "bnnkit.BinaryConv2dThreshold": lower_binary_conv2d_threshold,
+    "bnnkit.BinaryLinear": lower_binary_linear,
+    "bnnkit.IntegerConv2d": lower_integer_layer,
+    "bnnkit.IntegerLinear": lower_integer_layer,
 }
 
-WHERE_POSSIBLE: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
-    signs.lower_move,
+PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
+    signs.lower_sign_move,
     lower_channels_last,
     lower_pooling,
     lower_real_layer,
     lower_elementwise,
 )
-"""Lowerings to kernels that take some forms of an operator; NumPy takes the rest."""
+"""Lowerings to kernels that support some forms of an operator; NumPy computes the rest.
+
+Each returns whether it lowered the node.
+"""
 
 
 def lower(graph: Graph, weight_draw: int = 0) -> PlanBuilder:
-    """The steps of a network and what they pass on.
+    """Lower a graph to steps.
 
     Args:
-        graph: What to lower.
+        graph: The network.
         weight_draw: Index of the stored draw of the weights; 0 where none are stored.
 
     Raises:
-        UnsupportedError: An operator or an option is not known; the message names the node.
+        UnsupportedError: If an operator or an option is unknown; the message names the node.
+        ArtifactError: If the file is inconsistent; the message names the node.
     """
     builder = PlanBuilder(graph=graph)
     builder.values[graph.input] = Value(
@@ -60,18 +64,22 @@ def lower(graph: Graph, weight_draw: int = 0) -> PlanBuilder:
     )
     for node in graph.nodes:
         if node.name not in builder.done:
-            with _naming(node):
-                _lower_marking(builder, node, weight_draw)
+            with _naming_node(node):
+                _lower(builder, node, weight_draw)
     for name in graph.outputs:
         if builder.kind(name) == "signs":
-            with _marking(builder) if name in builder.noise_dependent else nullcontext():
-                builder.signs(name)
+            with (
+                _recording_noise_dependence(builder)
+                if name in builder.noise_dependent
+                else nullcontext()
+            ):
+                builder.packed_signs(name)
     return builder
 
 
 @contextmanager
-def _naming(node: Node) -> Iterator[None]:
-    """Add the node to errors that do not name it."""
+def _naming_node(node: Node) -> Iterator[None]:
+    """Add the node's name to errors that lack it."""
     try:
         yield
     except BnnkitError as error:
@@ -81,23 +89,23 @@ def _naming(node: Node) -> Iterator[None]:
         raise kind(f"node {node.name!r} ({node.kind}): {error}") from error
 
 
-def _lower_marking(builder: PlanBuilder, node: Node, weight_draw: int) -> None:
-    """Lower a node, and record what depends on the draw of the noise."""
+def _lower(builder: PlanBuilder, node: Node, weight_draw: int) -> None:
+    """Lower a node and record which values depend on the noise."""
     if node.kind == "bnnkit.WeightDraw":
-        select_weight_draw(builder, node, weight_draw)
+        lower_weight_draw(builder, node, weight_draw)
     elif node.kind == "bnnkit.StochasticSign":
-        stochastic_sign(builder, node)
+        lower_stochastic_sign(builder, node)
     elif any(name in builder.noise_dependent for name in node.inputs):
-        node = with_repeats(builder, node)
-        with _marking(builder):
+        node = repeat_inputs(builder, node)
+        with _recording_noise_dependence(builder):
             _lower_node(builder, node)
     else:
         _lower_node(builder, node)
 
 
 @contextmanager
-def _marking(builder: PlanBuilder) -> Iterator[None]:
-    """What is new afterwards depends on the draw of the noise."""
+def _recording_noise_dependence(builder: PlanBuilder) -> Iterator[None]:
+    """Mark all values and constants added in this context as dependent on the noise."""
     known = builder.values.keys() | builder.constants.keys()
     yield
     builder.noise_dependent |= (builder.values.keys() | builder.constants.keys()) - known
@@ -108,21 +116,21 @@ def _lower_node(builder: PlanBuilder, node: Node) -> None:
         weight = _binary_weight(builder, node)
         builder.binary_weights[node.outputs[0]] = weight
         builder.constants[node.outputs[0]] = weight.astype(np.float32)
-    elif node.kind in BINARY:
-        BINARY[node.kind](builder, node)
+    elif node.kind in LOWERINGS:
+        LOWERINGS[node.kind](builder, node)
     elif not any(name in builder.values for name in node.inputs) and node.kind in OPERATORS:
         inputs = arguments([builder.constants.get(name) for name in node.inputs])
         builder.constants[node.outputs[0]] = OPERATORS[node.kind](node.attributes, *inputs)
-    elif not any(lowers(builder, node) for lowers in WHERE_POSSIBLE):
+    elif not any(lowers(builder, node) for lowers in PARTIAL_LOWERINGS):
         if node.kind not in OPERATORS:
             raise UnsupportedError(
                 f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
             )
-        operator(builder, node)
+        lower_to_numpy(builder, node)
 
 
 def _binary_weight(builder: PlanBuilder, node: Node) -> Array:
-    """Binary weights that meet real activations, as ONNX's Conv and Gemm take them."""
+    """Unpack binary weights for real activations, in the layout of ONNX's Conv and Gemm."""
     shape = tuple(node.attributes["weight_shape"])
     weight = unpack_weight(builder.constant(node, 0), shape)
     return weight.transpose(0, 3, 1, 2) if weight.ndim == 4 else weight

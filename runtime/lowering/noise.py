@@ -1,4 +1,4 @@
-"""Lowering of stochastic signs, and of what they share among their draws."""
+"""Lowering of stochastic signs, draws of the weights, and values shared by all samples."""
 
 from dataclasses import replace
 
@@ -14,10 +14,10 @@ from bnnkit.runtime.values import FLOAT, Array, Margin, Value
 
 
 def noisy_threshold(builder: PlanBuilder, node: Node, channels: int) -> NoisyThreshold:
-    """The noise of a StochasticSign.
+    """Return the thresholds and the noise of a StochasticSign.
 
     Raises:
-        ArtifactError: It has thresholds or scales for another number of channels.
+        ArtifactError: If thresholds or scales have another number of channels.
     """
     return NoisyThreshold(
         thresholds=_for_each_channel(builder, node, 1, channels),
@@ -38,15 +38,15 @@ def _for_each_channel(builder: PlanBuilder, node: Node, index: int, channels: in
 
 
 def _quantiles(builder: PlanBuilder, node: Node) -> Quantiles:
-    """One object for all signs with the same table, whose lines are then found once."""
+    """Return one Quantiles object per table, so that its approximation is computed once."""
     name = node.inputs[3]
     if name not in builder.quantiles:
         builder.quantiles[name] = Quantiles(np.ascontiguousarray(builder.constant(node, 3)))
     return builder.quantiles[name]
 
 
-def stochastic_sign(builder: PlanBuilder, node: Node) -> None:
-    """A StochasticSign that was not lowered with the layer before it."""
+def lower_stochastic_sign(builder: PlanBuilder, node: Node) -> None:
+    """Lower a StochasticSign that is not part of an epilogue."""
     source = builder.sums.get(node.inputs[0], node.inputs[0])
     value = builder.values[source]
     if len(value.shape) not in (1, 3) or value.kind in ("signs", "codes", "shape"):
@@ -57,7 +57,7 @@ def stochastic_sign(builder: PlanBuilder, node: Node) -> None:
     is_shared = source not in builder.noise_dependent
     builder.noise_dependent.add(node.outputs[0])
     if value.kind == "image" or (value.kind == "real" and value.dtype != FLOAT):
-        # Channels that are not contiguous, or numbers of another type.
+        # The kernel needs contiguous channels of float32.
         copy = CopyReal(name=node.name, source=source, target=f"{node.name}/stored")
         builder.add(copy, Value(kind="real", shape=value.shape))
         source = copy.target
@@ -73,17 +73,17 @@ def stochastic_sign(builder: PlanBuilder, node: Node) -> None:
     builder.add(step, Value(kind="signs", shape=value.shape))
 
 
-def select_weight_draw(builder: PlanBuilder, node: Node, weight_draw: int) -> None:
-    """A WeightDraw, for one of its draws: a constant."""
+def lower_weight_draw(builder: PlanBuilder, node: Node, weight_draw: int) -> None:
+    """Lower a WeightDraw to a constant, one of its stored draws."""
     rows = builder.constant(node, 0)
     builder.constants[node.outputs[0]] = rows[1 + weight_draw % (len(rows) - 1)]
     builder.noise_dependent.add(node.outputs[0])
 
 
-def with_repeats(builder: PlanBuilder, node: Node) -> Node:
-    """The node with all its inputs for each draw: those that it would read for each image."""
+def repeat_inputs(builder: PlanBuilder, node: Node) -> Node:
+    """Return the node with every input that does not depend on the noise repeated per sample."""
     inputs = tuple(
-        _repeated(builder, name)
+        _repeat(builder, name)
         if name in builder.values and name not in builder.noise_dependent
         else name
         for name in node.inputs
@@ -91,15 +91,16 @@ def with_repeats(builder: PlanBuilder, node: Node) -> Node:
     return replace(node, inputs=inputs)
 
 
-def _repeated(builder: PlanBuilder, name: str) -> str:
+def _repeat(builder: PlanBuilder, name: str) -> str:
     if builder.values[name].kind == "shape":
         raise UnsupportedError(
-            f"the shape {name!r}, which may hold the batch, is used where the noise of its samples"
-            " is too; export the network with shapes that do not depend on the batch"
+            f"the shape {name!r}, which may depend on the batch, is combined with values"
+            " that depend on the noise; export the network with shapes that do not depend on the"
+            " batch"
         )
-    target = f"{name}/drawn"
+    target = f"{name}/repeated"
     if target not in builder.values:
-        source = builder.signs(name) if builder.kind(name) == "signs" else name
+        source = builder.packed_signs(name) if builder.kind(name) == "signs" else name
         step = Repeat(name=source, source=source, target=target)
         builder.add(step, replace(builder.values[source], margin=Margin()))
         builder.noise_dependent.add(target)

@@ -1,4 +1,4 @@
-"""Lowering of operators to NumPy, where no kernel has a form of them."""
+"""Lowering of operators to NumPy, for those without a kernel."""
 
 from typing import Any
 
@@ -13,18 +13,18 @@ from bnnkit.runtime.steps.real import NumpyOperator, Source
 from bnnkit.runtime.values import Array, Kind, Value
 
 BATCH = 2
-"""Of the zeros with which an operator is tried out: one could be anything, two is a batch."""
+"""Batch size for shape inference. Not 1, which could be any axis."""
 DTYPES: dict[str, np.dtype[Any]] = {"signs": np.dtype(np.uint8), "sums": np.dtype(np.int32)}
 
 
-def operator(builder: PlanBuilder, node: Node) -> None:
-    """Append an operator in NumPy; the shape that it gives is learnt by running it on zeros.
+def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
+    """Append an operator computed by NumPy. Its shape is inferred by running it on zeros.
 
     Raises:
-        UnsupportedError: It cannot be run, or does not keep the batch.
+        UnsupportedError: If it fails, or its result does not have the batch as first axis.
     """
-    sources = tuple(source_of(builder, name) for name in node.inputs)
-    result = _try_out(builder, node, sources)
+    sources = tuple(input_of(builder, name) for name in node.inputs)
+    result = _run_on_zeros(builder, node, sources)
     if _mixes_images(builder, node, result.ndim):
         raise UnsupportedError(f"node {node.name!r} ({node.kind}) mixes the images of a batch")
     kind = _kind(builder, node)
@@ -45,7 +45,7 @@ def operator(builder: PlanBuilder, node: Node) -> None:
 
 
 def _mixes_images(builder: PlanBuilder, node: Node, rank: int) -> bool:
-    """Whether an operator keeps the number of images, but not each to itself."""
+    """Whether an operator keeps the batch size but combines or reorders its images."""
     if node.kind in ("Softmax", "LogSoftmax"):
         return bool(node.attributes.get("axis", -1) % rank == 0)
     if node.kind != "Slice" or len(node.inputs) < 5:
@@ -54,14 +54,14 @@ def _mixes_images(builder: PlanBuilder, node: Node, rank: int) -> bool:
     if steps is None:
         return False
     axes = np.arange(steps.size) if axes is None else axes
-    return bool(((axes % rank == 0) & (steps < 0)).any())  # the images in another order
+    return bool(((axes % rank == 0) & (steps < 0)).any())  # reverses the images
 
 
-def _try_out(builder: PlanBuilder, node: Node, sources: tuple[Source, ...]) -> Array:
-    samples = arguments([sample(builder, source) for source in sources])
+def _run_on_zeros(builder: PlanBuilder, node: Node, sources: tuple[Source, ...]) -> Array:
+    examples = arguments([example(builder, source) for source in sources])
     try:
-        with np.errstate(all="ignore"):  # the logarithm of zero is no one's mistake here
-            result: Array = OPERATORS[node.kind](node.attributes, *samples)
+        with np.errstate(all="ignore"):  # zeros are not the user's input
+            result: Array = OPERATORS[node.kind](node.attributes, *examples)
     except (ValueError, IndexError, TypeError, KeyError) as error:
         raise UnsupportedError(
             f"node {node.name!r} ({node.kind}) cannot be run: {error}"
@@ -70,7 +70,7 @@ def _try_out(builder: PlanBuilder, node: Node, sources: tuple[Source, ...]) -> A
 
 
 def _kind(builder: PlanBuilder, node: Node) -> Kind:
-    """Whether the result is signs again, or a shape, which is computed once for a batch."""
+    """Return the kind of the result; a shape is computed once per batch size."""
     kinds = [builder.kind(name) for name in node.inputs]
     if node.kind == "Shape" or all(kind in ("shape", None) for kind in kinds):
         return "shape"
@@ -89,22 +89,22 @@ def _pads_with_signs(builder: PlanBuilder, node: Node) -> bool:
     return len(node.inputs) < 3 or int(builder.constant(node, 2)) in (0, 2)
 
 
-def source_of(builder: PlanBuilder, name: str) -> Source:
-    """An input of a node as a step takes it: a value, a constant, or None where it is left out."""
+def input_of(builder: PlanBuilder, name: str) -> Source:
+    """Return an input for a step: name of a value, a constant, or None if it is omitted."""
     if name not in builder.values:
         return builder.constants.get(name)
-    return builder.signs(name) if builder.kind(name) == "signs" else name
+    return builder.packed_signs(name) if builder.kind(name) == "signs" else name
 
 
-def sample(builder: PlanBuilder, source: Source) -> Array | None:
-    """Zeros for a batch of BATCH; a shape is what it is for that batch."""
+def example(builder: PlanBuilder, source: Source) -> Array | None:
+    """Return zeros for a batch of BATCH; the actual numbers for a shape."""
     if not isinstance(source, str):
         return source
     value = builder.values[source]
     if value.kind == "shape":
         step = builder.steps[builder.position(source)]
-        assert isinstance(step, NumpyOperator)  # shapes come from no other step
-        samples = arguments([sample(builder, name) for name in step.sources])
-        shape: Array = step.function(step.attributes, *samples)
+        assert isinstance(step, NumpyOperator)  # no other step gives shapes
+        examples = arguments([example(builder, name) for name in step.sources])
+        shape: Array = step.function(step.attributes, *examples)
         return shape
     return np.zeros((BATCH, *value.shape), DTYPES.get(value.kind, value.dtype))

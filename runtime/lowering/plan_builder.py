@@ -1,8 +1,8 @@
-"""A plan while it is made: the values known so far, the steps so far, and what is put off.
+"""A plan under construction: its values and steps so far, and deferred operations.
 
-Two things are put off until a reader needs them, because most readers do not: padding signs with
-+1 (a convolution takes it from the margin) and flattening them (a dense layer reorders its weights
-instead).
+Two operations on signs are deferred until a reader needs their result, because most readers do
+not: padding with +1 (a convolution reads it from the margin) and flattening (a dense layer
+reorders its weights instead).
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from bnnkit.runtime.steps.step import Step
 from bnnkit.runtime.values import Array, Kind, Value
 
 Pads = tuple[int, int, int, int]
-"""Pixels at the top, left, bottom and right."""
+"""Padding in pixels: top, left, bottom, right."""
 
 
 @dataclass(kw_only=True)
@@ -28,17 +28,17 @@ class PlanBuilder:
     """The state of lowering.
 
     Attributes:
-        graph: What is lowered.
+        graph: The network.
         constants: Those of the graph and those computed from them, by name.
-        values: Of every name that has been computed.
-        steps: In order.
-        padded: Signs padded with +1 that have no buffer yet: name to source and pads.
-        flattened: Signs (F,) that have no buffer yet: name to source, a map.
-        done: Names of nodes that were lowered together with an earlier one.
-        binary_weights: int8 signs of weights that meet real activations, as ONNX lays them out.
+        values: Every value computed so far, by name.
+        steps: Steps in order.
+        padded: Deferred padding with +1: name to source and pads.
+        flattened: Deferred flattening: name of signs (F,) to their source, a map.
+        done: Names of nodes that were lowered together with an earlier node.
+        binary_weights: int8 signs of weights for real activations, in ONNX's layout, by name.
         noise_dependent: Names of values and constants that depend on the noise.
-        quantiles: Tables of noises, by the name of the constant.
-        sums: Of sums that were only cast to reals: name of the reals to that of the sums.
+        quantiles: Tables of quantiles, by the name of the constant.
+        sums: Sums that were only cast to reals: name of the reals to name of the sums.
     """
 
     graph: Graph
@@ -57,15 +57,15 @@ class PlanBuilder:
         self.constants = dict(self.graph.constants)
 
     def add(self, step: Step, value: Value) -> None:
-        """Append a step, whose target has this value."""
+        """Append a step that computes a value."""
         self.steps.append(step)
         self.values[step.target] = value
 
     def constant(self, node: Node, index: int) -> Array:
-        """The constant that is an input of the node.
+        """Return an input of a node that must be constant.
 
         Raises:
-            UnsupportedError: The input is computed, not constant.
+            UnsupportedError: If the input is computed.
         """
         name = node.inputs[index]
         if name not in self.constants:
@@ -76,25 +76,25 @@ class PlanBuilder:
         return self.constants[name]
 
     def position(self, name: str) -> int:
-        """The index of the step that computes a value, -1 for the input."""
+        """Return the index of the last step that computes a value; -1 for the input."""
         for index in reversed(range(len(self.steps))):
             if self.steps[index].target == name:
                 return index
         return -1
 
     def kind(self, name: str) -> Kind | None:
-        """The kind of a value, or None for a constant."""
+        """Return the kind of a value, or None for a constant."""
         return self.values[name].kind if name in self.values else None
 
-    def signs(self, name: str) -> str:
-        """The name under which signs lie packed in a buffer, which is made if need be.
+    def packed_signs(self, name: str) -> str:
+        """Return the name of a buffer with the packed signs, appending steps if needed.
 
         Raises:
-            UnsupportedError: The value is no signs.
+            UnsupportedError: If the value does not hold signs.
         """
         if name in self.padded:
             source, (top, left, _, _) = self.padded.pop(name)
-            source = self.signs(source)
+            source = self.packed_signs(source)
             self.steps.append(CopySigns(name=name, source=source, target=name, top=top, left=left))
         elif name in self.flattened:
             self._flatten(name, self.flattened.pop(name))
@@ -102,21 +102,21 @@ class PlanBuilder:
         if kind == "codes":
             return self._pack_codes(name)
         if kind != "signs":
-            raise UnsupportedError(f"the value {name!r} is expected to be signs, it is {kind}")
+            raise UnsupportedError(f"expected the value {name!r} to hold signs, got {kind}")
         return name
 
-    def packed(self, name: str) -> Value:
-        """What `signs` names."""
-        return self.values[self.signs(name)]
+    def packed_value(self, name: str) -> Value:
+        """Return the value that `packed_signs` names."""
+        return self.values[self.packed_signs(name)]
 
     def _pack_codes(self, name: str) -> str:
-        """Pack signs that an operator in NumPy has moved about."""
+        """Append the packing of signs that a NumPy operator has moved."""
         packed, value = f"{name}/packed", self.values[name]
         if packed not in self.values:
             if len(value.shape) not in (1, 3):
                 raise UnsupportedError(
-                    f"the signs {name!r} are expected to be maps (N, C, H, W) or vectors (N, F),"
-                    f" their shape is (N, {', '.join(map(str, value.shape))})"
+                    f"expected the signs {name!r} to be maps (N, C, H, W) or vectors (N, F),"
+                    f" got the shape (N, {', '.join(map(str, value.shape))})"
                 )
             real = f"{name}/real"
             cast = NumpyOperator(
@@ -129,8 +129,8 @@ class PlanBuilder:
         return packed
 
     def _flatten(self, name: str, source: str) -> None:
-        """Reorder signs from a map's order to ONNX's, by way of reals: rare, so simple."""
-        source = self.signs(source)
+        """Append the flattening of signs by way of reals. Rare, so simplicity counts."""
+        source = self.packed_signs(source)
         shape = self.values[source].shape
         real, flat = f"{name}/real", f"{name}/flat"
         self.add(
@@ -146,5 +146,5 @@ class PlanBuilder:
 
 
 def _from_codes(attributes: Attributes, codes: Array) -> Array:
-    """Codes 0 and 2 as -1.0 and +1.0."""
+    """Convert codes 0 and 2 to -1.0 and +1.0."""
     return np.subtract(codes, 1, dtype=np.float32)

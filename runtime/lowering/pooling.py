@@ -1,4 +1,4 @@
-"""Lowering of pooling, of signs and of reals, and of joining and padding maps."""
+"""Lowering of pooling, concatenation and zero padding of maps."""
 
 import numpy as np
 
@@ -13,7 +13,11 @@ from bnnkit.runtime.values import FLOAT, Value
 
 
 def lower_pooling(builder: PlanBuilder, node: Node) -> bool:
-    """Lower an operator that pools or joins maps to kernels; tell whether it was one."""
+    """Lower an operator that pools, concatenates or pads maps.
+
+    Returns:
+        Whether a kernel supports this form of the operator.
+    """
     if not node.inputs or node.inputs[0] not in builder.values:
         return False
     if node.kind == "MaxPool" and builder.kind(node.inputs[0]) == "signs":
@@ -24,7 +28,7 @@ def lower_pooling(builder: PlanBuilder, node: Node) -> bool:
         return False
     elif node.kind == "MaxPool":
         _max_pool(builder, node)
-    elif node.kind == "AveragePool" and _counts_all(node):
+    elif node.kind == "AveragePool" and _has_whole_windows(node):
         _average(builder, node, _window(builder, node), is_vector=False)
     elif node.kind == "GlobalAveragePool":
         _average(builder, node, _whole_map(builder, node), is_vector=False)
@@ -52,15 +56,15 @@ def _are_values(builder: PlanBuilder, node: Node) -> bool:
 
 
 def _axes(builder: PlanBuilder, node: Node) -> set[int]:
-    """The axes of a reduction, counted from the front."""
+    """Return the axes of a reduction as non-negative numbers."""
     found = node.attributes.get("axes", ())
     if len(node.inputs) > 1:
         found = builder.constant(node, 1).tolist()
     return {int(axis) % 4 for axis in found}
 
 
-def _counts_all(node: Node) -> bool:
-    """Whether every window of an average has as many pixels."""
+def _has_whole_windows(node: Node) -> bool:
+    """Whether every window of an average has the same number of pixels."""
     return not any(explicit_pads(node.attributes)) and not node.attributes.get("ceil_mode", 0)
 
 
@@ -91,7 +95,7 @@ def _whole_map(builder: PlanBuilder, node: Node) -> Window:
 
 
 def _max_pool_of_signs(builder: PlanBuilder, node: Node) -> None:
-    source = builder.signs(node.inputs[0])
+    source = builder.packed_signs(node.inputs[0])
     window = _window(builder, node)
     step = PoolSigns(name=node.name, source=source, target=node.outputs[0], window=window)
     channels = builder.values[source].map[0]
@@ -112,7 +116,7 @@ def _max_pool(builder: PlanBuilder, node: Node) -> None:
 
 
 def _average(builder: PlanBuilder, node: Node, window: Window, *, is_vector: bool) -> None:
-    """A sum over windows, divided by their size."""
+    """Append average pooling: a sum over windows, divided by their size."""
     channels = builder.values[node.inputs[0]].map[0]
     total = PoolReals(
         name=node.name,
@@ -134,7 +138,7 @@ def _average(builder: PlanBuilder, node: Node, window: Window, *, is_vector: boo
 
 
 def _zero_pads(builder: PlanBuilder, node: Node) -> list[int] | None:
-    """How many zeros are before and behind each axis of a map; None if it is padded otherwise."""
+    """Return ONNX's pads of a map, or None if a Pad does anything but add zeros around it."""
     constants = builder.constants
     if len(node.inputs) < 2 or node.inputs[1] not in constants or any(node.inputs[3:]):
         return None
@@ -147,7 +151,7 @@ def _zero_pads(builder: PlanBuilder, node: Node) -> list[int] | None:
 
 
 def _pad(builder: PlanBuilder, node: Node, pads: list[int]) -> None:
-    """The map in a larger one, which is zero elsewhere."""
+    """Append a copy of the map into a larger map of zeros."""
     (channels, height, width), source = builder.values[node.inputs[0]].map, node.inputs[0]
     shape = (channels + pads[1] + pads[5], height + pads[2] + pads[6], width + pads[3] + pads[7])
     step = PlaceReals(
@@ -162,7 +166,7 @@ def _pad(builder: PlanBuilder, node: Node, pads: list[int]) -> None:
 
 
 def _concat(builder: PlanBuilder, node: Node) -> None:
-    """Maps one behind the other in the channels of one."""
+    """Append copies of the maps into consecutive channels of one map."""
     parts = [builder.values[name].map for name in node.inputs]
     channels = sum(part[0] for part in parts)
     value = Value(kind="real", shape=(channels, *parts[0][1:]))

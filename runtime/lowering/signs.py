@@ -1,4 +1,4 @@
-"""Lowering of what makes, moves and pools signs."""
+"""Lowering of operators that compute, move and convert signs."""
 
 from dataclasses import replace
 
@@ -8,15 +8,15 @@ from bnnkit.artifact.graph import Node
 from bnnkit.artifact.standard import OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.lowering.numpy_operator import BATCH, sample, source_of
+from bnnkit.runtime.lowering.numpy_operator import BATCH, example, input_of
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.steps.real import Chain, CopyReal, NumpyOperator
 from bnnkit.runtime.steps.signs import PackSigns, UnpackSigns
 from bnnkit.runtime.values import FLOAT, Array, Value
 
 
-def sign(builder: PlanBuilder, node: Node) -> None:
-    """Sign: +1 where x >= 0. A chain that made x gives its signs too."""
+def lower_sign(builder: PlanBuilder, node: Node) -> None:
+    """Lower a Sign, +1 where x >= 0. A chain that computes x can compute its signs too."""
     position = builder.position(node.inputs[0])
     step = builder.steps[position] if position >= 0 else None
     if isinstance(step, Chain) and step.signs is None:
@@ -32,7 +32,7 @@ def sign(builder: PlanBuilder, node: Node) -> None:
 
 
 def _sign_in_numpy(builder: PlanBuilder, node: Node, value: Value) -> None:
-    """Signs of other shapes than maps and vectors, which something will reshape."""
+    """Append a Sign of a shape that is neither map nor vector, as codes, to be reshaped later."""
     step = NumpyOperator(
         name=node.name,
         sources=(node.inputs[0],),
@@ -44,12 +44,12 @@ def _sign_in_numpy(builder: PlanBuilder, node: Node, value: Value) -> None:
 
 
 def _codes_of(attributes: Attributes, x: Array) -> Array:
-    """Codes 2 and 0 for +1 and -1."""
+    """Return the signs of x as codes, 2 for +1 and 0 for -1."""
     return np.where(x < 0, 0, 2).astype(np.uint8)
 
 
-def threshold(builder: PlanBuilder, node: Node) -> None:
-    """A Threshold that was not lowered with the layer before it."""
+def lower_threshold(builder: PlanBuilder, node: Node) -> None:
+    """Lower a Threshold that is not part of an epilogue."""
     _pack(builder, node, builder.constant(node, 1).reshape(-1))
 
 
@@ -69,7 +69,7 @@ def _pack(builder: PlanBuilder, node: Node, thresholds: Array) -> None:
     is_integer = value.kind == "sums" or value.dtype == np.int32
     dtype = np.dtype(np.int32) if is_integer else FLOAT
     if value.kind == "image" or (value.kind == "real" and value.dtype != dtype):
-        # Channels that are not contiguous, or numbers of another type.
+        # The kernel needs contiguous channels of the right type.
         copy = CopyReal(name=node.name, source=source, target=f"{node.name}/stored")
         builder.add(copy, Value(kind="real", shape=value.shape, dtype=dtype))
         source = copy.target
@@ -78,14 +78,18 @@ def _pack(builder: PlanBuilder, node: Node, thresholds: Array) -> None:
     builder.add(step, Value(kind="signs", shape=value.shape))
 
 
-def lower_move(builder: PlanBuilder, node: Node) -> bool:
-    """Lower an operator that moves packed signs; tell whether it was one."""
+def lower_sign_move(builder: PlanBuilder, node: Node) -> bool:
+    """Lower an operator that pads, flattens or dequantizes packed signs.
+
+    Returns:
+        Whether the node was such an operator.
+    """
     if not node.inputs or builder.kind(node.inputs[0]) != "signs":
         return False
     if node.kind == "Pad" and _pads_with_ones(builder, node):
-        _pad(builder, node)
+        _defer_padding(builder, node)
     elif node.kind in ("Flatten", "Reshape") and _flattens(builder, node):
-        _flatten(builder, node)
+        _defer_flattening(builder, node)
     elif node.kind == "DequantizeLinear" and _dequantizes_signs(builder, node):
         _dequantize(builder, node)
     else:
@@ -103,11 +107,11 @@ def _pads_with_ones(builder: PlanBuilder, node: Node) -> bool:
     return bool(is_spatial and has_ones)
 
 
-def _pad(builder: PlanBuilder, node: Node) -> None:
-    """Padding with +1, put off: a convolution takes it from the margin."""
+def _defer_padding(builder: PlanBuilder, node: Node) -> None:
+    """Defer padding with +1, which a convolution reads from the margin."""
     _, _, top, left, _, _, bottom, right = builder.constant(node, 1).tolist()
     source, target = node.inputs[0], node.outputs[0]
-    source = builder.signs(source)
+    source = builder.packed_signs(source)
     channels, height, width = builder.values[source].map
     shape = (channels, height + top + bottom, width + left + right)
     builder.values[target] = Value(kind="signs", shape=shape)
@@ -118,29 +122,29 @@ def _flattens(builder: PlanBuilder, node: Node) -> bool:
     """Whether a Flatten or Reshape of signs turns (N, C, H, W) into (N, C * H * W)."""
     if node.kind == "Flatten":
         return int(node.attributes.get("axis", 1)) == 1
-    shape = sample(builder, source_of(builder, node.inputs[1]))
+    shape = example(builder, input_of(builder, node.inputs[1]))
     features = int(np.prod(builder.values[node.inputs[0]].shape))
     keeps_batch = shape is not None and len(shape) == 2 and shape[0] in (-1, 0, BATCH)
     return shape is not None and keeps_batch and shape[1] in (-1, features)
 
 
-def _flatten(builder: PlanBuilder, node: Node) -> None:
-    """Flattening, put off: a dense layer reorders its weights instead."""
+def _defer_flattening(builder: PlanBuilder, node: Node) -> None:
+    """Defer flattening, since a dense layer reorders its weights instead."""
     source, target = node.inputs[0], node.outputs[0]
-    source = builder.signs(source)
+    source = builder.packed_signs(source)
     features = int(np.prod(builder.values[source].shape))
     builder.values[target] = Value(kind="signs", shape=(features,))
     builder.flattened[target] = source
 
 
 def _dequantize(builder: PlanBuilder, node: Node) -> None:
-    """DequantizeLinear(signs, 1, 1): the real numbers -1 and +1."""
+    """Append DequantizeLinear(signs, 1, 1): the real numbers -1 and +1."""
     source, target = node.inputs[0], node.outputs[0]
     if source not in builder.flattened:
-        value = Value(kind="real", shape=builder.packed(source).shape)
+        value = Value(kind="real", shape=builder.packed_value(source).shape)
         builder.add(UnpackSigns(name=node.name, source=source, target=target), value)
         return
-    source = builder.signs(builder.flattened[source])
+    source = builder.packed_signs(builder.flattened[source])
     shape, real = builder.values[source].shape, f"{node.name}/map"
     builder.add(
         UnpackSigns(name=node.name, source=source, target=real), Value(kind="real", shape=shape)
@@ -156,7 +160,7 @@ def _dequantize(builder: PlanBuilder, node: Node) -> None:
 
 
 def _dequantizes_signs(builder: PlanBuilder, node: Node) -> bool:
-    """Whether the node's scale and zero point are those of signs."""
+    """Whether scale and zero point of a DequantizeLinear are 1, as for signs."""
     scale, zero = (
         builder.constant(node, 1),
         builder.constant(node, 2) if len(node.inputs) > 2 else 0,
