@@ -53,18 +53,18 @@ class _Map:
         width, kind = self._byte(end - 1), self._byte(end - 2)
         if kind >> 2 != _MAP or width not in _WIDTHS:
             raise ArtifactError("the options are not a map")
-        values = self._behind(end - 2 - width, width)
+        values = self._target(end - 2 - width, width)
         width = _WIDTHS[kind & 3]
         count = self._number(values - width, width)
         if count > _MOST_KEYS:
             raise ArtifactError(f"the options are a map of {count} keys")
-        keys = self._behind(values - 3 * width, width)
+        keys = self._target(values - 3 * width, width)
         key_width = self._number(values - 2 * width, width)
         if key_width not in _WIDTHS:
             raise ArtifactError("the options are damaged")
         options = {}
         for i in range(count):
-            name = self._key(self._behind(keys + i * key_width, key_width))
+            name = self._key(self._target(keys + i * key_width, key_width))
             options[name] = self._value(
                 values + i * width, width, self._byte(values + count * width + i)
             )
@@ -72,13 +72,13 @@ class _Map:
 
     def _value(self, position: int, width: int, kind: int) -> int:
         if kind >> 2 in (_INDIRECT_INT, _INDIRECT_UINT):
-            position, width = self._behind(position, width), _WIDTHS[kind & 3]
+            position, width = self._target(position, width), _WIDTHS[kind & 3]
             kind = (kind >> 2) - _INDIRECT_INT + _INT << 2
         if kind >> 2 not in (_INT, _UINT, _BOOL):
             raise ArtifactError(f"the options hold a value of type {kind >> 2}, not an integer")
         return self._number(position, width, signed=kind >> 2 == _INT)
 
-    def _behind(self, position: int, width: int) -> int:
+    def _target(self, position: int, width: int) -> int:
         """The position that the offset at a position refers to; offsets point backwards."""
         return position - self._number(position, width)
 

@@ -1,4 +1,4 @@
-"""Files of TFLite and Larq Compute Engine as artifacts in memory."""
+"""Translates files of TFLite and Larq Compute Engine to artifacts in memory."""
 
 from bnnkit.runtime.from_tflite.from_tflite import from_tflite, is_tflite
 

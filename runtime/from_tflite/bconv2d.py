@@ -1,12 +1,12 @@
-"""LceBconv2d, the binary convolution of Larq Compute Engine, as bnnkit's.
+"""Translates LceBconv2d, the binary convolution of Larq Compute Engine.
 
-With K the taps of an output and popcount the number of signs that differ from the weights, the
-exact sum is K - 2 * popcount. LCE clamps the sum by the activation, then multiplies and adds:
+Let K be the number of taps of an output, and popcount the number of signs that differ from the
+weights. The exact sum is K - 2 * popcount. LCE clamps it by the activation, then scales it:
 
     y = -2 * popcount * multiplier + (bias + K * multiplier),
 
-each operation rounded to float32 and the last term computed in float64 before; the nodes are just
-these, so that every engine gives LCE's own bits.
+Each operation is rounded to float32, except that bias + K * multiplier is computed in float64. The
+nodes repeat these operations one by one, so every engine gives LCE's bits.
 
 References:
     https://docs.larq.dev/compute-engine/operators/ and the sources of version 0.16.0.
@@ -34,7 +34,7 @@ from bnnkit.tflite.window import Pads, Window
 Array = NDArray[Any]
 
 _ONE = 2
-"""+1 as a code."""
+"""The code of the sign +1."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,9 +44,9 @@ class _Layer:
     Attributes:
         weight: int8, (O, KH, KW, I / G), values in {-1, +1}.
         groups: G.
-        window: Where it looks.
+        window: With its pads.
         pad_value: What SAME pads with, 0 or 1.
-        activation: On the sums.
+        activation: Applied to the sums.
     """
 
     weight: NDArray[np.int8]
@@ -57,12 +57,12 @@ class _Layer:
 
     @property
     def taps(self) -> int:
-        """K."""
+        """K, the number of products that an output sums up."""
         return prod(self.weight.shape[1:])
 
 
 def bconv2d(builder: OnnxBuilder, operator: Operator) -> None:
-    """LceBconv2d: float32, int8 or packed."""
+    """Translate LceBconv2d with float32, int8 or packed output."""
     value = input_signs(builder, operator)
     batch, height, width, _ = map_of(value)
     layer = _layer(builder, operator, value)
@@ -121,10 +121,10 @@ def _layer(builder: OnnxBuilder, operator: Operator, value: Value) -> _Layer:
 
 
 def _clamp_of(activation: Activation) -> Activation:
-    """An activation that LCE can clamp sums by.
+    """Returns an activation unchanged if LCE can clamp sums by it.
 
     Raises:
-        UnsupportedError: It is another, such as TANH.
+        UnsupportedError: LCE cannot, as with TANH.
     """
     if activation != Activation.NONE:
         limits_of(activation)
@@ -132,7 +132,7 @@ def _clamp_of(activation: Activation) -> Activation:
 
 
 def _thresholds(builder: OnnxBuilder, operator: Operator, layer: _Layer) -> NDArray[np.int32]:
-    """Of sums: popcount <= t  <=>  sum >= K - 2 t; t may be any int32."""
+    """Thresholds on sums: popcount <= t  <=>  sum >= K - 2 t. The file's t may be any int32."""
     found = builder.constant_of(operator, 4)
     if found.shape != (len(layer.weight),) or found.dtype != np.int32:
         raise ArtifactError(f"expected a threshold for each of {len(layer.weight)} channels")
@@ -143,7 +143,7 @@ def _thresholds(builder: OnnxBuilder, operator: Operator, layer: _Layer) -> NDAr
 def _scaled(
     builder: OnnxBuilder, operator: Operator, layer: _Layer, sums: str, shape: Shape
 ) -> None:
-    """Sums through the activation, the multiplier and the bias."""
+    """Apply the activation, the multiplier and the bias to the sums."""
     numbers = [builder.constant_of(operator, index) for index in (2, 3)]
     for array in numbers:
         if array.shape != (len(layer.weight),) or array.dtype != np.float32:
@@ -175,12 +175,12 @@ def _padded_with_ones(builder: OnnxBuilder, name: str, pads: Pads) -> str:
 
 
 def _column(numbers: Array) -> NDArray[np.float32]:
-    """A number for each channel, (O, 1, 1)."""
+    """Numbers (O,) as (O, 1, 1), one for each channel of a map."""
     return numbers.astype(np.float32)[:, None, None]
 
 
 def unpack_words(words: NDArray[np.int32], channels: int) -> NDArray[np.int8]:
-    """Signs packed in words of 32 bits along the last axis: int8, (..., channels)."""
+    """Unpack signs from words of 32 bits along the last axis; int8, (..., channels)."""
     as_bytes = np.ascontiguousarray(words.astype("<i4", copy=False)).view(np.uint8)
     bits = np.unpackbits(as_bytes, axis=-1, count=channels, bitorder="little")
     signs: NDArray[np.int8] = 1 - 2 * bits.astype(np.int8)

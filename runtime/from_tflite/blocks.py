@@ -1,4 +1,4 @@
-"""Operators that change how many axes or channels there are."""
+"""Translates operators that change the number of axes or channels."""
 
 from dataclasses import replace
 
@@ -16,14 +16,14 @@ from bnnkit.tflite.options import BlockOptions, PackOptions, UnpackOptions
 
 
 def pack(builder: OnnxBuilder, operator: Operator) -> None:
-    """PACK: computed values side by side along a new axis behind the batch."""
+    """Translate PACK: stack computed values along a new axis other than the batch."""
     values = [builder.value(operator, index) for index in range(max(len(operator.inputs), 1))]
     rank = len(values[0].shape) + 1
     axis = operator.options_as(PackOptions).axis
     if len({value.shape for value in values}) != 1 or len({v.kind for v in values}) != 1:
-        raise UnsupportedError("expected values of one shape and one kind")
+        raise UnsupportedError("expected values of the same shape and kind")
     if not -rank <= axis < rank or axis % rank == 0:
-        raise UnsupportedError(f"expected an axis behind the batch, got {axis}")
+        raise UnsupportedError(f"expected an axis other than the batch, got {axis}")
     axis %= rank
     for place in operator.inputs:
         builder.refuse_packed(place)
@@ -36,12 +36,12 @@ def pack(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def unpack(builder: OnnxBuilder, operator: Operator) -> None:
-    """UNPACK: each element along an axis behind the batch as a value of its own."""
+    """Translate UNPACK: split an axis other than the batch into its elements."""
     value, axis = builder.value(operator), operator.options_as(UnpackOptions).axis
     rank, count = len(value.shape), len(operator.outputs)
     builder.refuse_packed(operator.inputs[0])
     if not -rank <= axis < rank or axis % rank == 0:
-        raise UnsupportedError(f"expected an axis behind the batch, got {axis}")
+        raise UnsupportedError(f"expected an axis other than the batch, got {axis}")
     axis %= rank
     if value.shape[axis] != count:
         raise ArtifactError(f"expected {count} elements of {value.shape} along axis {axis}")
@@ -52,12 +52,14 @@ def unpack(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def depth_to_space(builder: OnnxBuilder, operator: Operator) -> None:
-    """DEPTH_TO_SPACE: the channels of a pixel become a block of pixels, row by row."""
+    """Translate DEPTH_TO_SPACE: the channels of a pixel become a block of pixels, row by row."""
     value, block = builder.value(operator), operator.options_as(BlockOptions).block_size
     builder.refuse_packed(operator.inputs[0])
     batch, height, width, channels = map_of(value)
     if block < 1 or channels % block**2:
-        raise ArtifactError(f"{channels} channels are no blocks of {block} x {block} pixels")
+        raise ArtifactError(
+            f"{channels} channels cannot become blocks of {block} x {block} pixels"
+        )
     depth = channels // block**2
     inner = builder.constant([0, block, block, depth, height, width], np.int64)
     name = builder.emit("Reshape", [value.name, inner])
@@ -71,12 +73,14 @@ def depth_to_space(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def space_to_depth(builder: OnnxBuilder, operator: Operator) -> None:
-    """SPACE_TO_DEPTH: a block of pixels becomes the channels of one."""
+    """Translate SPACE_TO_DEPTH: a block of pixels becomes the channels of one pixel."""
     value, block = builder.value(operator), operator.options_as(BlockOptions).block_size
     builder.refuse_packed(operator.inputs[0])
     batch, height, width, channels = map_of(value)
     if block < 1 or height % block or width % block:
-        raise ArtifactError(f"a map {(height, width)} is no blocks of {block} x {block} pixels")
+        raise ArtifactError(
+            f"a map {(height, width)} does not consist of blocks of {block} x {block} pixels"
+        )
     rows, columns = height // block, width // block
     inner = builder.constant([0, channels, rows, block, columns, block], np.int64)
     name = builder.emit("Reshape", [value.name, inner])

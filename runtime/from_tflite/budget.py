@@ -1,7 +1,7 @@
-"""How large what a file asks for may become, so that a small file takes little memory and time.
+"""Limits of memory and time, so that a small hostile file cannot take much of either.
 
-Everything is counted for one image, because the batch is free. The limits grow with the file and
-its input: the largest networks of larq-zoo keep within a third of them.
+Everything is counted for one image, because the batch is free. The limits grow with the size of
+the file and of its input. The largest networks of larq-zoo use less than a third of them.
 """
 
 from math import prod
@@ -10,30 +10,31 @@ from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.tflite.network import Network
 
 _CONSTANT_GROWTH = 16
-"""How many bytes of constants one byte of the file may become."""
+"""Bytes of constants for each byte of the file."""
 _CONSTANT_GRACE = 1 << 24
 _INPUT_GRACE, _VALUE_GRACE = 1 << 21, 1 << 22
 _VALUE_BYTE, _VALUE_INPUT = 8, 4
-"""How many numbers a value may have more for each byte of the file and number of the input."""
+"""Numbers that a value may have in addition for each byte of the file, and for each number of the
+input."""
 _TOTAL_GRACE = 1 << 24
 _TOTAL_BYTE, _TOTAL_INPUT = 64, 16
-"""The same of all values together, those between the nodes of one operator among them."""
+"""The same for all values together, including those between the nodes of one operator."""
 MOST_NUMBERS = 1 << 29
-"""Of all values, whatever the size of the file."""
+"""Limit for all values together, however large the file is."""
 _WORK_GRACE = 1 << 29
 _WORK_BYTE, _WORK_INPUT = 1 << 13, 1 << 10
-"""The same of products, and of numbers in windows of a pooling."""
+"""The same for products, and for the numbers in windows of a pooling."""
 
 
 class Budget:
-    """What is left of what a file may take.
+    """What a file may still take.
 
     Args:
-        network: Its inputs count.
-        file_bytes: The size of its file.
+        network: The network in the file.
+        file_bytes: The size of the file.
 
     Raises:
-        UnsupportedError: Its inputs are larger than the file explains.
+        UnsupportedError: The inputs are too large for a file of this size.
     """
 
     def __init__(self, network: Network, file_bytes: int) -> None:
@@ -51,27 +52,27 @@ class Budget:
         """Count the bytes of a constant.
 
         Raises:
-            ArtifactError: They are more than a file of this size explains.
+            ArtifactError: The constants are too large for a file of this size.
         """
         self._constants -= size
         if self._constants < 0:
             raise ArtifactError("the constants are read too often for a file of its size")
 
     def spend_values(self, numbers: int, count: int = 1) -> None:
-        """Count values of so many numbers for an image.
+        """Count `count` values of so many numbers for an image.
 
         Raises:
-            UnsupportedError: One is, or all are, larger than the input and the file explain.
+            UnsupportedError: One value, or all of them, are too large for this file and input.
         """
         self._total -= numbers * count
         if numbers > self._largest or self._total < 0:
             raise _too_large(numbers)
 
     def spend_work(self, products: int) -> None:
-        """Count products, or numbers that a pooling looks at, for an image.
+        """Count products, or numbers in windows of a pooling, for an image.
 
         Raises:
-            UnsupportedError: They are more than the input and the file explain.
+            UnsupportedError: There are too many for this file and input.
         """
         self._work -= products
         if self._work < 0:

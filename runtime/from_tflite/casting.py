@@ -1,4 +1,4 @@
-"""Operators that give numbers of another type: QUANTIZE, DEQUANTIZE, CAST and ARG_MAX."""
+"""Translates operators that change the type of numbers: QUANTIZE, DEQUANTIZE, CAST, ARG_MAX."""
 
 import numpy as np
 import onnx
@@ -13,13 +13,13 @@ from bnnkit.tflite.schema import DTYPES, Builtin, TensorType
 
 
 def convert(builder: OnnxBuilder, operator: Operator) -> None:
-    """QUANTIZE and DEQUANTIZE of computed values."""
+    """Translate QUANTIZE and DEQUANTIZE of computed values."""
     value = builder.value(operator)
     give_real(builder, operator, _converted(builder, value), value.shape)
 
 
 def cast(builder: OnnxBuilder, operator: Operator) -> None:
-    """CAST of numbers without a scale."""
+    """Translate CAST of numbers without a scale."""
     value, tensor = builder.value(operator), builder.tensor(operator.output)
     if value.kind == "signs" and not builder.is_packed(operator.inputs[0]):
         name = builder.emit("Cast", [value.name], to=onnx.TensorProto.FLOAT)
@@ -41,7 +41,7 @@ def cast(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def _cast_to_bool(builder: OnnxBuilder, operator: Operator, value: Value) -> None:
-    """Whether numbers are not 0."""
+    """Convert numbers to bools: true if they are not 0."""
     size = builder.emit("Abs", [builder.emit("Sign", [real(builder, value)])])
     name = builder.emit("Sub", [size, builder.constant(0.5)])
     name = builder.emit_binary("Sign", [name])
@@ -49,14 +49,14 @@ def _cast_to_bool(builder: OnnxBuilder, operator: Operator, value: Value) -> Non
 
 
 def arg_max(builder: OnnxBuilder, operator: Operator) -> None:
-    """ARG_MAX and ARG_MIN along an axis behind the batch: the first of equal ones."""
+    """Translate ARG_MAX and ARG_MIN along an axis other than the batch; the first index wins."""
     value, tensor = builder.value(operator), builder.tensor(operator.output)
     found = builder.whole_numbers(operator, 1).reshape(-1).tolist()
     rank = len(value.shape)
     if len(found) != 1 or not -rank <= found[0] < rank or found[0] % rank == 0:
-        raise UnsupportedError(f"expected an axis behind the batch, got {found}")
+        raise UnsupportedError(f"expected an axis other than the batch, got {found}")
     if tensor.type not in (TensorType.INT32, TensorType.INT64):
-        raise UnsupportedError(f"expected whole numbers as the result, got {tensor.type.name}")
+        raise UnsupportedError(f"expected integers as the result, got {tensor.type.name}")
     axis, name = found[0] % rank, real(builder, value)
     if operator.code == Builtin.ARG_MIN:
         name = builder.emit("Neg", [name])
@@ -69,7 +69,7 @@ def arg_max(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def _converted(builder: OnnxBuilder, value: Value) -> str:
-    """Real numbers, by a node even where there is nothing to do."""
+    """The value as real numbers, with a node of its own even if nothing has to be done."""
     if value.kind == "quantized":
         return real(builder, value)
     return builder.emit("Identity", [real(builder, value)])

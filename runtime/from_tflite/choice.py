@@ -1,4 +1,4 @@
-"""Bools, which are held as signs: comparisons, logic, and what is chosen by them."""
+"""Translates operators on bools, which are stored as signs: comparisons, logic, SELECT."""
 
 import numpy as np
 import onnx
@@ -16,11 +16,11 @@ _LOGIC = {Builtin.LOGICAL_AND: "Min", Builtin.LOGICAL_OR: "Max"}
 
 
 def compare(builder: OnnxBuilder, operator: Operator) -> None:
-    """Two operands: >=, <=, >, <, = and not =.
+    """Translate a comparison of two operands: >=, <=, >, <, == or !=.
 
     bnnkit's Sign says whether a number is at least 0. The difference of two finite numbers is 0
-    only where they are equal, because underflow is gradual, and ONNX's Sign of it is -1, 0 or 1.
-    Equal infinities, and NaN, have the difference NaN: of these the result is not TFLite's.
+    only if they are equal, because underflow is gradual. ONNX's Sign of it is -1, 0 or 1. The
+    difference of equal infinities, or of NaN, is NaN: there the result differs from TFLite's.
     """
     operands, shape = operands_of(builder, operator)
     code = operator.builtin
@@ -38,23 +38,23 @@ def compare(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def logic(builder: OnnxBuilder, operator: Operator) -> None:
-    """LOGICAL_AND and LOGICAL_OR of computed bools of one shape."""
+    """Translate LOGICAL_AND and LOGICAL_OR of computed bools of the same shape."""
     values = [builder.value(operator, index) for index in range(2)]
     if values[0].shape != values[1].shape or {value.kind for value in values} != {"signs"}:
-        raise UnsupportedError("expected two computed bools of one shape")
+        raise UnsupportedError("expected two computed bools of the same shape")
     numbers = [as_real(builder, value) for value in values]
     name = builder.emit(_LOGIC[operator.builtin], numbers)
     _give(builder, operator, name, values[0].shape)
 
 
 def logical_not(builder: OnnxBuilder, operator: Operator) -> None:
-    """LOGICAL_NOT."""
+    """Translate LOGICAL_NOT."""
     value = input_signs(builder, operator)
     _give(builder, operator, builder.emit("Neg", [as_real(builder, value)]), value.shape)
 
 
 def _give(builder: OnnxBuilder, operator: Operator, name: str, shape: tuple[int, ...]) -> None:
-    """Whether numbers are at least 0, as bools."""
+    """Make the bools "number is at least 0" the output."""
     if builder.tensor(operator.output).type != TensorType.BOOL:
         raise UnsupportedError("expected bools as the result")
     name = builder.emit_binary("Sign", [name])
@@ -62,10 +62,10 @@ def _give(builder: OnnxBuilder, operator: Operator, name: str, shape: tuple[int,
 
 
 def select(builder: OnnxBuilder, operator: Operator) -> None:
-    """SELECT and SELECT_V2.
+    """Translate SELECT and SELECT_V2.
 
-    Between two constant numbers it is sign * (a - b) / 2 + (a + b) / 2, where that is exact, which
-    keeps binary layers binary.
+    A choice between two constant numbers becomes sign * (a - b) / 2 + (a + b) / 2 if that is
+    exact. This keeps binary layers binary.
     """
     value = input_signs(builder, operator)
     builder.refuse_packed(operator.inputs[0])
@@ -83,7 +83,7 @@ def select(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def _two_numbers(builder: OnnxBuilder, operator: Operator) -> tuple[np.float32, np.float32] | None:
-    """Half the difference of the two that are chosen between, and their mean; None if not so."""
+    """Half the difference of two constant choices, and their mean; None if they do not qualify."""
     places = operator.inputs[1:3]
     if len(places) != 2 or not all(place >= 0 and builder.is_constant(place) for place in places):
         return None
@@ -96,7 +96,7 @@ def _two_numbers(builder: OnnxBuilder, operator: Operator) -> tuple[np.float32, 
 
 
 def _choose(builder: OnnxBuilder, operator: Operator, value: Value) -> None:
-    """One of two operands for each bool; there are as many bools as results."""
+    """Choose one of two operands by each bool; there have to be as many bools as results."""
     places = operator.inputs[1:3]
     if len(places) != 2 or min(places) < 0:
         raise UnsupportedError("expected two operands to choose between")

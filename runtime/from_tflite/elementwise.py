@@ -1,4 +1,4 @@
-"""Operators on each number alone, and softmax."""
+"""Translates elementwise operators and softmax."""
 
 import math
 from typing import Any
@@ -55,7 +55,7 @@ _CLIPPED = {
 
 
 def binary(builder: OnnxBuilder, operator: Operator) -> None:
-    """Two operands, of which one may be constant; the smaller one is repeated."""
+    """Translate an operator on two operands, one of which may be constant; shapes broadcast."""
     operands, shape = operands_of(builder, operator)
     code = operator.builtin
     name = builder.emit(BINARY[code], operands)
@@ -72,35 +72,35 @@ def fused_activation(operator: Operator) -> Activation:
 
 
 def unary(builder: OnnxBuilder, operator: Operator) -> None:
-    """One operand."""
+    """Translate an operator on one operand."""
     value = builder.value(operator)
     name = builder.emit(UNARY[operator.builtin], [real(builder, value)])
     give_real(builder, operator, name, value.shape)
 
 
 def clipped(builder: OnnxBuilder, operator: Operator) -> None:
-    """RELU6 and RELU_N1_TO_1, which other operators have as an activation too."""
+    """Translate RELU6 and RELU_N1_TO_1, which other operators have as an activation too."""
     value = builder.value(operator)
     activation = _CLIPPED[operator.builtin]
     give_real(builder, operator, real(builder, value), value.shape, activation)
 
 
 def leaky_relu(builder: OnnxBuilder, operator: Operator) -> None:
-    """LEAKY_RELU."""
+    """Translate LEAKY_RELU."""
     value, alpha = builder.value(operator), operator.options_as(LeakyReluOptions).alpha
     name = builder.emit("LeakyRelu", [real(builder, value)], alpha=alpha)
     give_real(builder, operator, name, value.shape)
 
 
 def p_relu(builder: OnnxBuilder, operator: Operator) -> None:
-    """PRELU with constant slopes."""
+    """Translate PRELU with constant slopes."""
     operands, shape = operands_of(builder, operator)
     builder.constant_of(operator, 1)
     give_real(builder, operator, builder.emit("PRelu", operands), shape)
 
 
 def softmax(builder: OnnxBuilder, operator: Operator) -> None:
-    """SOFTMAX and LOG_SOFTMAX over the last axis."""
+    """Translate SOFTMAX and LOG_SOFTMAX over the last axis."""
     value = vectors_of(builder, operator)
     name = real(builder, value)
     axis = 1 if value.is_map else len(value.shape) - 1
@@ -119,44 +119,44 @@ def operands_of(builder: OnnxBuilder, operator: Operator) -> tuple[list[str], Sh
     """Both operands as real numbers, and the shape of the result.
 
     Raises:
-        UnsupportedError: There are not two, both are constant, or their shapes do not fit.
+        UnsupportedError: There are not two, both are constant, or their shapes do not broadcast.
     """
     if len(operator.inputs) != 2:
         raise UnsupportedError(f"expected two inputs, got {len(operator.inputs)}")
     are_constant = [builder.is_constant(place) for place in operator.inputs if place >= 0]
     if len(are_constant) != 2 or all(are_constant):
-        raise UnsupportedError("expected two inputs, of which one is computed")
+        raise UnsupportedError("expected two inputs, at least one of them computed")
     shapes = [builder.tensor(place).shape for place in operator.inputs]
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError as error:
-        raise UnsupportedError(f"the shapes {shapes} do not fit each other") from error
+        raise UnsupportedError(f"the shapes {shapes} do not broadcast") from error
     return [operand_of(builder, place, len(shape)) for place in operator.inputs], shape
 
 
 def operand_of(builder: OnnxBuilder, place: int, rank: int) -> str:
-    """An operand as real numbers, computed or not, beside one of as many axes."""
+    """Name of an operand as real numbers of as many axes, whether computed or constant."""
     if builder.is_constant(place):
         return _constant(builder, place, rank)
     return _stretched(builder, builder.value_of(place), rank)
 
 
 def _stretched(builder: OnnxBuilder, value: Value, rank: int) -> str:
-    """A computed operand with as many axes as the other.
+    """Name of a computed operand with as many axes as the other one.
 
-    TFLite's converter leaves out the axes of a vector (1, C) that meets a map (1, H, W, C). With a
-    free batch they are needed: (N, C, 1, 1).
+    TFLite's converter leaves out axes if a vector (1, C) is combined with a map (1, H, W, C). With
+    a free batch they are needed: (N, C, 1, 1).
     """
     name, missing = real(builder, value), rank - len(value.shape)
     if missing == 0:
         return name
     if builder.batch != 1 or (rank, missing) != (4, 2):
-        raise UnsupportedError(f"the shape {value.shape} does not fit one of {rank} axes")
+        raise UnsupportedError(f"the shape {value.shape} does not broadcast to one of {rank} axes")
     return builder.emit("Unsqueeze", [name, builder.constant([2, 3], np.int64)])
 
 
 def _constant(builder: OnnxBuilder, place: int, rank: int) -> str:
-    """A constant operand; of a map as (C, 1, 1) or (1, C, H, W)."""
+    """Name of a constant operand; for a map it has the shape (C, 1, 1) or (1, C, H, W)."""
     array: NDArray[Any] = real_constant(builder, place)
     if array.size == 1:
         return builder.constant(array.reshape(()))

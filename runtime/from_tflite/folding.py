@@ -1,6 +1,7 @@
-"""Operators whose inputs are all known before the image is: their results are constants too.
+"""Folds operators whose inputs are all constant.
 
-LCE's converter leaves them in a file where weights are large or made of others, as in XNOR-Net.
+LCE's converter leaves such operators in a file if weights are large or computed from other
+weights, as in XNOR-Net.
 """
 
 from collections.abc import Callable
@@ -42,10 +43,14 @@ _UNARY: dict[Builtin, Callable[[Array], Array]] = {
 
 
 def fold(builder: OnnxBuilder, operator: Operator) -> bool:
-    """Compute an operator whose inputs are constant; tell whether it was one.
+    """Compute an operator if its inputs are constant.
+
+    Returns:
+        Whether they were, so that nothing is left to translate.
 
     Raises:
         ArtifactError: The result has another shape than the file says, or is too large.
+        UnsupportedError: The result would have to be rounded, or has another type.
     """
     function = FOLDS.get(operator.code)
     places = [place for place in operator.inputs if place >= 0]
@@ -56,7 +61,7 @@ def fold(builder: OnnxBuilder, operator: Operator) -> bool:
         return False
     tensor = builder.tensor(operator.output)
     if tensor.type != TensorType.FLOAT32 and operator.code in _REAL:
-        raise UnsupportedError("expected constants to become float32")
+        raise UnsupportedError("expected a float32 result of constants")
     if operator.code in _BINARY and _is_scaled(builder, operator):
         raise UnsupportedError("expected constants that stand for themselves, or float32 of them")
     builder.budget.spend_constants(prod(tensor.shape) * np.dtype(DTYPES[tensor.type]).itemsize)
@@ -68,7 +73,7 @@ def fold(builder: OnnxBuilder, operator: Operator) -> bool:
 
 
 def _is_scaled(builder: OnnxBuilder, operator: Operator) -> bool:
-    """Whether a result is whole numbers, and it or an operand has a scale: it would be rounded."""
+    """Whether the result is integers and has or depends on a scale, so that it is rounded."""
     tensors = [builder.tensor(place) for place in (*operator.inputs, operator.output)]
     is_real = builder.tensor(operator.output).type == TensorType.FLOAT32
     return not is_real and any(tensor.quantization is not None for tensor in tensors)
@@ -81,7 +86,7 @@ def _input(builder: OnnxBuilder, operator: Operator, index: int = 0) -> Array:
 
 
 def _operand(builder: OnnxBuilder, operator: Operator, index: int) -> Array:
-    """The same, or whole numbers that stand for themselves, such as sizes."""
+    """A constant input as real numbers, or as integers that stand for themselves, such as sizes."""
     array, tensor = builder.constant_of(operator, index), builder.tensor(operator.inputs[index])
     if array.dtype.kind == "i" and tensor.quantization is None:
         if operator.code == Builtin.DIV:
@@ -100,7 +105,7 @@ def _binary(builder: OnnxBuilder, operator: Operator) -> Array:
     try:
         shape = np.broadcast_shapes(*(array.shape for array in operands))
     except ValueError as error:
-        raise ArtifactError("the shapes of the constants do not fit each other") from error
+        raise ArtifactError("the shapes of the constants do not broadcast") from error
     if shape != target:
         raise ArtifactError(f"expected a constant of shape {shape}, got {target}")
     result = _BINARY[operator.builtin](*operands)
@@ -138,7 +143,7 @@ def _reshaped(builder: OnnxBuilder, operator: Operator) -> Array:
 
 
 def _words(builder: OnnxBuilder, operator: Operator) -> Array:
-    """LceQuantize."""
+    """LceQuantize: signs packed in words."""
     array = _input(builder, operator)
     if array.ndim == 0:
         raise ArtifactError("expected numbers with an axis of channels")
@@ -147,7 +152,7 @@ def _words(builder: OnnxBuilder, operator: Operator) -> Array:
 
 
 def _signs(builder: OnnxBuilder, operator: Operator) -> Array:
-    """LceDequantize to float32."""
+    """LceDequantize: packed signs as float32."""
     words, shape = builder.constant_of(operator, 0), builder.tensor(operator.output).shape
     if words.dtype != np.int32 or words.ndim == 0 or not shape:
         raise ArtifactError("expected packed signs")
@@ -171,7 +176,7 @@ def _packed(builder: OnnxBuilder, operator: Operator) -> Array:
     arrays = [builder.constant_of(operator, index) for index in range(len(operator.inputs))]
     axis, rank = operator.options_as(PackOptions).axis, arrays[0].ndim + 1
     if len({array.shape for array in arrays}) != 1 or not -rank <= axis < rank:
-        raise ArtifactError("expected constants of one shape")
+        raise ArtifactError("expected constants of the same shape")
     return np.stack(arrays, axis=axis)
 
 
@@ -184,7 +189,7 @@ def _cut(builder: OnnxBuilder, operator: Operator) -> Array:
     ]
     shape, cut = builder.tensor(operator.output).shape, array[tuple(cuts)]
     if cut.size != prod(shape):
-        raise ArtifactError(f"the part {cut.shape} is not of the shape {shape}")
+        raise ArtifactError(f"expected a slice of shape {shape}, got {cut.shape}")
     return cut.reshape(shape)
 
 
@@ -206,4 +211,4 @@ FOLDS: dict[Builtin | str, _Fold] = {
     "LceDequantize": _signs,
 }
 _REAL = _UNARY.keys() | _REDUCTIONS.keys() | {"LceDequantize"}
-"""What gives real numbers; so do those of two operands, but of shapes too."""
+"""Operators whose results are real numbers. Those of _BINARY also compute shapes."""

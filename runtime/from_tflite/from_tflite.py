@@ -1,4 +1,4 @@
-"""The bytes of a .tflite file to an artifact in memory."""
+"""Translates the bytes of a .tflite file to an artifact in memory."""
 
 import json
 from typing import Final
@@ -23,31 +23,31 @@ __all__ = ["from_tflite", "is_tflite"]
 _OPSET: Final = 21
 _IR_VERSION: Final = 10
 _OWN: Final = "bnnkit "
-"""What the description of a file of bnnkit's exporter begins with."""
+"""Start of the description in files that bnnkit wrote."""
 _RESTATED: Final = frozenset(
     f"{DOMAIN}.{key}" for key in ("format", "mode", "input", "signs", "source")
 )
 """Properties that the artifact of a file states itself."""
 _MOST_NAMED: Final = 4
-"""Of inputs, or of the operators that bnnkit lacks."""
+"""Most inputs or operators that a message names."""
 
 
 def from_tflite(content: bytes) -> onnx.ModelProto:
-    """The network of a TFLite file as an artifact (docs/artifact.md).
+    """The network in a TFLite file as an artifact (docs/artifact.md).
 
-    The input and the outputs are as in the file, maps (N, H, W, C), but the batch is free. Signs
-    are the values that have the names of the file's packed tensors, with dots for slashes.
+    The input and the outputs are those of the file, with maps (N, H, W, C), but the batch is free.
+    Signs have the names of the file's packed tensors, with dots instead of slashes.
 
     Args:
-        content: Of a file that LCE's converter, bnnkit or another has written.
+        content: Of a file written by LCE's converter, bnnkit or another program.
 
     Returns:
         The artifact, without functions for other engines.
 
     Raises:
         ArtifactError: The file is damaged; the message says what is wrong.
-        UnsupportedError: It has a part that bnnkit lacks; the message names the operator by its
-            index in the file.
+        UnsupportedError: The file has a part that bnnkit lacks; the message names the operator by
+            its index in the file.
     """
     network = read(content)
     _check_inputs(network)
@@ -67,10 +67,10 @@ def from_tflite(content: bytes) -> onnx.ModelProto:
 
 
 def _check_inputs(network: Network) -> None:
-    """Refuse several inputs, and the noise of bnnkit's own files, which comes in two ways.
+    """Check that there is one input, and no noise as in sampled files of bnnkit.
 
     Raises:
-        UnsupportedError: So.
+        UnsupportedError: There are several inputs, or noise.
     """
     draws = any(operator.code == Builtin.RANDOM_UNIFORM for operator in network.operators)
     is_own = network.description.startswith(_OWN)
@@ -88,10 +88,10 @@ def _check_inputs(network: Network) -> None:
 
 
 def _check_known(network: Network) -> None:
-    """Refuse a network with operators that bnnkit lacks, all of them at once.
+    """Check that bnnkit has all operators.
 
     Raises:
-        UnsupportedError: So.
+        UnsupportedError: Some are missing; the message names them all.
     """
     lacking: dict[str, list[int]] = {}
     for index, operator in enumerate(network.operators):
@@ -112,18 +112,18 @@ def _check_known(network: Network) -> None:
 
 
 def _translation(operator: Operator) -> Translation:
-    """What becomes of an operator of which an input is computed.
+    """The translation of an operator with computed inputs.
 
     Raises:
-        UnsupportedError: bnnkit knows it for constants only.
+        UnsupportedError: bnnkit has this operator for constants only.
     """
     if operator.code not in TRANSLATIONS:
-        raise UnsupportedError("bnnkit knows this operator for constants only")
+        raise UnsupportedError("bnnkit has this operator for constants only")
     return TRANSLATIONS[operator.code]
 
 
 def _translate(builder: OnnxBuilder, index: int, operator: Operator) -> None:
-    """Add one operator; errors name it.
+    """Translate one operator; errors name it.
 
     Raises:
         ArtifactError, UnsupportedError: As `from_tflite`.
@@ -131,7 +131,7 @@ def _translate(builder: OnnxBuilder, index: int, operator: Operator) -> None:
     here = f"operator {index} ({operator.name})"
     builder.begin(f"{index}.{operator.name}")
     try:
-        with np.errstate(all="ignore"):  # infinities and NaN are constants like others
+        with np.errstate(all="ignore"):  # constants may be infinite or NaN
             if not fold(builder, operator):
                 _translation(operator)(builder, operator)
     except BnnkitError as error:

@@ -1,4 +1,4 @@
-"""Functions of each number alone, or of each vector, that take several nodes."""
+"""Translates elementwise functions and normalisations that take several nodes."""
 
 import math
 
@@ -12,25 +12,25 @@ from bnnkit.tflite.network import Operator
 from bnnkit.tflite.options import ActivationOptions, GeluOptions
 
 _LEAST_NORM = 1e-6
-"""What TFLite divides by at least."""
+"""The smallest length that TFLite divides by."""
 
 
 def square(builder: OnnxBuilder, operator: Operator) -> None:
-    """SQUARE."""
+    """Translate SQUARE."""
     value = builder.value(operator)
     name = real(builder, value)
     give_real(builder, operator, builder.emit("Mul", [name, name]), value.shape)
 
 
 def rsqrt(builder: OnnxBuilder, operator: Operator) -> None:
-    """RSQRT."""
+    """Translate RSQRT."""
     value = builder.value(operator)
     root = builder.emit("Sqrt", [real(builder, value)])
     give_real(builder, operator, builder.emit("Div", [builder.constant(1.0), root]), value.shape)
 
 
 def gelu(builder: OnnxBuilder, operator: Operator) -> None:
-    """GELU: x times the normal distribution's probability of less than x, or its tanh form."""
+    """Translate GELU: x times the normal distribution function of x, or an approximation."""
     value = builder.value(operator)
     name = real(builder, value)
     if operator.options_as(GeluOptions).approximate:
@@ -47,7 +47,7 @@ def gelu(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def l2_normalization(builder: OnnxBuilder, operator: Operator) -> None:
-    """L2_NORMALIZATION: vectors along the last axis, divided by their length."""
+    """Translate L2_NORMALIZATION: divide vectors along the last axis by their length."""
     value = vectors_of(builder, operator)
     rank, name = len(value.shape), real(builder, value)
     squares = builder.emit("Mul", [name, name])
@@ -60,10 +60,10 @@ def l2_normalization(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def add_n(builder: OnnxBuilder, operator: Operator) -> None:
-    """ADD_N: a sum of computed values of one shape, from the first to the last."""
+    """Translate ADD_N: the sum of computed values of the same shape, in their order."""
     values = [builder.value(operator, index) for index in range(len(operator.inputs))]
     if len(values) < 2 or len({value.shape for value in values}) != 1:
-        raise UnsupportedError("expected two or more values of one shape")
+        raise UnsupportedError("expected two or more values of the same shape")
     name = real(builder, values[0])
     for value in values[1:]:
         name = builder.emit("Add", [name, real(builder, value)])

@@ -1,4 +1,4 @@
-"""Operators that pick elements along axes, by indices that are known before the image is."""
+"""Translates operators that pick elements along axes by constant indices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,12 +26,12 @@ Indices = NDArray[np.int64]
 
 
 def take(builder: OnnxBuilder, value: Value, indices: Mapping[int, Indices]) -> Value:
-    """Elements of a value, in any order and as often as is wanted.
+    """Pick elements of a value, in any order and any number of times.
 
     Args:
         builder: Gets the nodes.
-        value: From which.
-        indices: By the axis, as in TFLite; axes that are left out stay whole.
+        value: The value to pick from.
+        indices: By the axis, as in TFLite; other axes stay whole.
     """
     shape, name = list(value.shape), value.name
     for axis, chosen in indices.items():
@@ -53,18 +53,18 @@ def _give(
 
 
 def gather(builder: OnnxBuilder, operator: Operator) -> None:
-    """GATHER with constant indices, one or a row of them, along an axis behind the batch."""
+    """Translate GATHER with one or more constant indices along an axis other than the batch."""
     value, options = builder.value(operator), operator.options_as(GatherOptions)
     rank, found = len(value.shape), builder.whole_numbers(operator, 1)
     axis = options.axis
     if options.batch_dims or found.ndim > 1:
-        raise UnsupportedError("expected a row of indices without a batch of its own")
+        raise UnsupportedError("expected a vector of indices, without batch dimensions")
     if not -rank <= axis < rank or axis % rank == 0:
-        raise UnsupportedError(f"expected an axis behind the batch, got {axis}")
+        raise UnsupportedError(f"expected an axis other than the batch, got {axis}")
     axis %= rank
     indices = found.reshape(-1)
     if indices.size == 0 or indices.min() < 0 or indices.max() >= value.shape[axis]:
-        raise ArtifactError(f"the indices are not inside {value.shape} along axis {axis}")
+        raise ArtifactError(f"the indices are out of bounds of {value.shape} along axis {axis}")
     builder.refuse_packed(operator.inputs[0])
     taken = take(builder, value, {axis: indices})
     if found.ndim == 0:
@@ -73,7 +73,7 @@ def gather(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def tile(builder: OnnxBuilder, operator: Operator) -> None:
-    """TILE: the whole value, several times along each axis behind the batch."""
+    """Translate TILE: repeat the whole value along axes other than the batch."""
     value, times = builder.value(operator), builder.whole_numbers(operator, 1).reshape(-1)
     sizes = [count * size for count, size in zip(times.tolist(), value.shape, strict=False)]
     _check_sizes(builder, operator, value.shape, sizes)
@@ -86,38 +86,40 @@ def tile(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def broadcast_to(builder: OnnxBuilder, operator: Operator) -> None:
-    """BROADCAST_TO: axes of one element, repeated."""
+    """Translate BROADCAST_TO: repeat axes of one element."""
     value, target = builder.value(operator), builder.tensor(operator.output).shape
     _check_sizes(builder, operator, value.shape, target)
     indices = {}
     for axis, (size, wanted) in enumerate(zip(value.shape, target, strict=True)):
         if size not in (1, wanted):
-            raise ArtifactError(f"the shape {value.shape} cannot be repeated to {target}")
+            raise ArtifactError(f"the shape {value.shape} does not broadcast to {target}")
         if size != wanted:
             indices[axis] = np.zeros(wanted, np.int64)
     _give(builder, operator, value, indices)
 
 
 def reverse(builder: OnnxBuilder, operator: Operator) -> None:
-    """REVERSE_V2 along axes behind the batch."""
+    """Translate REVERSE_V2 along axes other than the batch."""
     value, axes = builder.value(operator), builder.whole_numbers(operator, 1).reshape(-1).tolist()
     rank = len(value.shape)
     if any(not -rank <= axis < rank or axis % rank == 0 for axis in axes):
-        raise UnsupportedError(f"expected axes behind the batch, got {axes}")
+        raise UnsupportedError(f"expected axes other than the batch, got {axes}")
     indices = {axis % rank: np.arange(value.shape[axis])[::-1].copy() for axis in axes}
     _give(builder, operator, value, indices)
 
 
 def mirror_pad(builder: OnnxBuilder, operator: Operator) -> None:
-    """MIRROR_PAD: the border is mirrored, with or without its outermost elements twice."""
+    """Translate MIRROR_PAD, which pads with a mirror image of the border."""
     value, widths = builder.value(operator), builder.whole_numbers(operator, 1)
     mode = _MODES[operator.options_as(MirrorPadOptions).mode]
     rank = len(value.shape)
     if widths.shape != (rank, 2) or widths[0].any():
-        raise UnsupportedError(f"expected widths behind the batch, got {widths.tolist()}")
+        raise UnsupportedError(
+            f"expected padding of axes other than the batch, got {widths.tolist()}"
+        )
     most = [size - (mode == "reflect") for size in value.shape]
     if (widths < 0).any() or (widths.max(axis=1) > most).any():
-        raise ArtifactError(f"widths {widths.tolist()} cannot be mirrored from {value.shape}")
+        raise ArtifactError(f"the padding {widths.tolist()} exceeds the shape {value.shape}")
     indices = {
         axis: np.pad(np.arange(value.shape[axis]), widths[axis].tolist(), mode=mode)
         for axis in range(1, rank)
@@ -129,7 +131,7 @@ def mirror_pad(builder: OnnxBuilder, operator: Operator) -> None:
 def _check_sizes(
     builder: OnnxBuilder, operator: Operator, shape: Shape, sizes: Sequence[int]
 ) -> None:
-    """As many axes, the batch as it is, the shape that the file says, and not too large."""
+    """Check that the shape of a result keeps the batch, is the file's, and within the budget."""
     target = builder.tensor(operator.output).shape
     if len(target) != len(shape) or target[:1] != shape[:1]:
         raise UnsupportedError(f"expected {shape} with the same batch and axes, got {target}")

@@ -1,4 +1,4 @@
-"""The input and the outputs of a TFLite network, as the file has them but with a free batch."""
+"""The input and the outputs of the artifact: those of the file, but with a free batch."""
 
 from math import prod
 
@@ -16,16 +16,16 @@ from bnnkit.tflite.schema import DTYPES, TensorType
 
 _BATCH = "N"
 _OUTPUT_NODES = 3
-"""That make an output of a value, at most."""
+"""Most nodes that turn a value into an output."""
 _WORD_NODES = 9
-"""That make words of signs; some of their results are of 64 bits."""
+"""Values of that size that packing signs takes; those of 64 bits count twice."""
 
 
 def give_input(builder: OnnxBuilder, place: int) -> onnx.ValueInfoProto:
-    """The input, which becomes a value of the artifact.
+    """Add the input of the file.
 
     Raises:
-        UnsupportedError: It has a type that no operator takes.
+        UnsupportedError: No operator takes inputs of its type.
     """
     tensor, name = builder.tensor(place), builder.unique(builder.tensor(place).name or "input")
     given = _info(name, tensor)
@@ -46,7 +46,7 @@ def give_input(builder: OnnxBuilder, place: int) -> onnx.ValueInfoProto:
 
 
 def give_output(builder: OnnxBuilder, place: int) -> onnx.ValueInfoProto:
-    """An output, in the file's own type and layout."""
+    """Add an output, in the type and layout of the file."""
     value, tensor = builder.given(place), builder.tensor(place)
     builder.budget.spend_values(prod(value.shape[1:]), _OUTPUT_NODES)
     name, rank = value.name, len(value.shape)
@@ -63,9 +63,9 @@ def give_output(builder: OnnxBuilder, place: int) -> onnx.ValueInfoProto:
 
 
 def _named(builder: OnnxBuilder, place: int, name: str) -> str:
-    """A value that is an output of the network, under the tensor's name if it is free."""
+    """Name of a value that becomes an output; that of the tensor, if it is still free."""
     if name in builder.named_outputs:
-        builder.named_outputs.remove(name)  # a value is an output once
+        builder.named_outputs.remove(name)  # the name serves one output only
         return name
     if not builder.nodes or builder.nodes[-1].output[0] != name or builder.is_read(name):
         builder.emit("Identity", [name])
@@ -73,7 +73,7 @@ def _named(builder: OnnxBuilder, place: int, name: str) -> str:
 
 
 def _words(builder: OnnxBuilder, value: Value) -> str:
-    """Signs packed in words of 32 bits, as the file has them."""
+    """Name of signs packed in words of 32 bits, as in the file."""
     *outer, channels = value.shape
     words, rank = n_words(channels), len(value.shape)
     builder.budget.spend_values(prod(outer[1:]) * words * WORD_BITS, _WORD_NODES)

@@ -1,4 +1,4 @@
-"""CONCATENATION: computed values, constants among them, and the words of packed signs."""
+"""Translates CONCATENATION of computed values, of constants with them, and of packed signs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +23,12 @@ from bnnkit.tflite.schema import Activation
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Part:
-    """What is joined.
+    """One of the inputs.
 
     Attributes:
-        shape: As in TFLite; of signs with channels, not words.
-        value: Where it is computed.
-        constant: Where it is not; real numbers.
+        shape: As in TFLite, but with channels instead of words for signs.
+        value: The input, if it is computed.
+        constant: The input as real numbers, if it is constant.
     """
 
     shape: Shape
@@ -37,19 +37,19 @@ class _Part:
 
 
 def concatenation(builder: OnnxBuilder, operator: Operator) -> None:
-    """CONCATENATION along an axis behind the batch.
+    """Translate CONCATENATION along an axis other than the batch.
 
     Raises:
-        UnsupportedError: Nothing is computed, kinds differ, or the axis is that of the batch.
+        UnsupportedError: No input is computed, kinds differ, or the axis is the batch.
         ArtifactError: The shapes do not fit.
     """
     parts = [_part(builder, place) for place in operator.inputs if place >= 0]
     if not parts or len(parts) != len(operator.inputs):
-        raise ArtifactError("expected inputs, none of them left out")
+        raise ArtifactError("expected one or more inputs, none of them left out")
     options, rank = operator.options_as(ConcatenationOptions), len(parts[0].shape)
     axis = options.axis
     if not -rank <= axis < rank or axis % rank == 0:
-        raise UnsupportedError(f"expected an axis behind the batch, got {axis}")
+        raise UnsupportedError(f"expected an axis other than the batch, got {axis}")
     axis %= rank
     shapes = [part.shape for part in parts]
     outer = {(*shape[1:axis], *shape[axis + 1 :]) for shape in shapes}
@@ -88,7 +88,11 @@ def _part(builder: OnnxBuilder, place: int) -> _Part:
 
 
 def _reals(builder: OnnxBuilder, parts: Sequence[_Part], axis: int) -> str:
-    """Constants cannot be joined where the batch is free: they are added where zeros make room."""
+    """Join real numbers.
+
+    A constant cannot be concatenated with a value of a free batch. Instead the values are padded
+    with zeros in its place, and the constant is added.
+    """
     rank = len(parts[0].shape)
     names: list[str] = []
     rooms: list[list[int]] = []
@@ -120,7 +124,7 @@ def _reals(builder: OnnxBuilder, parts: Sequence[_Part], axis: int) -> str:
 
 
 def _padded(builder: OnnxBuilder, name: str, rank: int, axis: int, room: Sequence[int]) -> str:
-    """Zeros before and behind along an axis."""
+    """Pad with zeros before and after along an axis."""
     if not any(room):
         return name
     widths = np.zeros((2, rank), np.int64)
@@ -133,7 +137,7 @@ def _padded(builder: OnnxBuilder, name: str, rank: int, axis: int, room: Sequenc
 def _give_moved(
     builder: OnnxBuilder, operator: Operator, values: Sequence[Value], axis: int
 ) -> None:
-    """Signs and plain numbers; packed signs of all but the last part must fill their words."""
+    """Join signs or plain numbers; packed signs fill the words of all but the last part."""
     rank = len(values[0].shape)
     is_packed = builder.is_packed(operator.inputs[0])
     if any(builder.is_packed(place) != is_packed for place in operator.inputs):

@@ -1,8 +1,8 @@
-"""Convolutions and dense layers of float32 and of quantized numbers.
+"""Translates convolutions and dense layers of float32 and of quantized numbers.
 
-A quantized layer is computed on whole numbers, which float32 holds exactly, and its sums are
-scaled as TensorFlow Lite scales them. It multiplies by fixed-point numbers of 31 bits, so where a
-product lies very near a half the two may differ by one.
+A quantized layer is computed on integers, which float32 holds exactly, and its sums are scaled as
+in TensorFlow Lite. As TensorFlow Lite multiplies by fixed-point numbers of 31 bits, results may
+differ by one if a product is very close to a half.
 """
 
 from collections.abc import Callable
@@ -32,13 +32,13 @@ Array = NDArray[Any]
 
 
 def conv_2d(builder: OnnxBuilder, operator: Operator) -> None:
-    """CONV_2D: filter (O, KH, KW, I / G)."""
+    """Translate CONV_2D with the filter (O, KH, KW, I / G)."""
     weight, scales = weight_of(builder, operator, 0, rank=4)
     _convolution(builder, operator, weight, scales, operator.options_as(Conv2DOptions))
 
 
 def depthwise_conv_2d(builder: OnnxBuilder, operator: Operator) -> None:
-    """DEPTHWISE_CONV_2D: filter (1, KH, KW, O), output o looks at input o div (O / I)."""
+    """Translate DEPTHWISE_CONV_2D; filter (1, KH, KW, O), output o has the input o div (O / I)."""
     weight, scales = weight_of(builder, operator, 3, rank=4)
     if weight.shape[0] != 1:
         raise ArtifactError(f"expected a filter (1, KH, KW, O), got {weight.shape}")
@@ -53,7 +53,7 @@ def _convolution(
     scales: Array,
     options: Conv2DOptions | DepthwiseConv2DOptions,
 ) -> None:
-    """A convolution with weights (O, KH, KW, I / G)."""
+    """Emit a convolution with weights (O, KH, KW, I / G)."""
     value = layer_input(builder, operator)
     if len(value.shape) != 4:
         raise UnsupportedError(f"expected a map (N, H, W, C), got the shape {value.shape}")
@@ -85,7 +85,7 @@ def _convolution(
 
 
 def fully_connected(builder: OnnxBuilder, operator: Operator) -> None:
-    """FULLY_CONNECTED: weights (O, I) on vectors, or on each pixel of a map."""
+    """Translate FULLY_CONNECTED with weights (O, I), on vectors or on each pixel of a map."""
     options = operator.options_as(FullyConnectedOptions)
     if options.weights_format is not WeightsFormat.DEFAULT:
         raise UnsupportedError("expected weights in the default format")
@@ -125,10 +125,10 @@ def fully_connected(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def layer_input(builder: OnnxBuilder, operator: Operator) -> Value:
-    """What a layer reads.
+    """The input of a layer.
 
     Raises:
-        UnsupportedError: It is neither real nor quantized, or the output is the other of the two.
+        UnsupportedError: Input and output are not both real or both quantized.
     """
     value = builder.value(operator)
     if value.kind not in ("real", "quantized"):
@@ -142,17 +142,22 @@ def layer_input(builder: OnnxBuilder, operator: Operator) -> Value:
 def weight_of(
     builder: OnnxBuilder, operator: Operator, axis: int, *, rank: int
 ) -> tuple[Array, Array]:
-    """Weights as whole numbers and their scales, (O,) or one; real ones have the scale 1.
+    """Weights as float32, and their scales.
 
     Args:
         builder: Has the constants.
         operator: Its second input is the weights.
-        axis: Of the outputs.
-        rank: How many axes there must be.
+        axis: The axis of the outputs.
+        rank: The number of axes that the weights must have.
+
+    Returns:
+        The weights, as integers if they are quantized, and one scale or one for each output. Real
+        weights have the scale 1.
 
     Raises:
-        ArtifactError: There are others, or none is left.
-        UnsupportedError: They are computed, or their scales are of another kind.
+        ArtifactError: The weights have another number of axes, or are empty.
+        UnsupportedError: The weights are computed, or have scales along another axis or varying
+            zero points.
     """
     place = operator.inputs[1] if builder.is_given(operator, 1) else -1
     array = builder.constant_of(operator, 1)
@@ -162,7 +167,7 @@ def weight_of(
         return real_constant(builder, place), np.ones(1)
     quantization = builder.tensor(place).quantization
     if array.dtype.kind not in "iu" or quantization is None:
-        raise UnsupportedError("expected whole weights with a scale for a quantized input")
+        raise UnsupportedError("expected integer weights with a scale for a quantized input")
     if len(quantization.scale) > 1 and quantization.axis != axis:
         raise UnsupportedError(f"expected scales along axis {axis}, got {quantization.axis}")
     if len(quantization.scale) == 1 or not any(quantization.zero_point):
@@ -172,7 +177,7 @@ def weight_of(
 
 
 def bias_of(builder: OnnxBuilder, operator: Operator, outputs: int) -> Array | None:
-    """(O,), float32, or int32 in units of the sums; None where there is none."""
+    """The bias (O,) as float32, in units of the sums; None if there is none."""
     if not builder.is_given(operator, 2):
         return None
     bias = builder.constant_of(operator, 2)
@@ -191,17 +196,17 @@ def give_sums(
     scales: Array,
     rounded: Callable[[OnnxBuilder, str], str] = halves_up,
 ) -> None:
-    """The sums of a layer become its output.
+    """Make the output of a layer from its sums.
 
     Args:
         builder: Gets the nodes.
         operator: The layer.
-        name: Of the sums.
-        shape: Of the output.
-        activation: That is fused.
-        value: What the layer reads.
-        scales: Of the weights, one or one for each channel.
-        rounded: How the scaled sums of a quantized layer are rounded for the second time.
+        name: Name of the sums.
+        shape: Shape of the output.
+        activation: The fused activation.
+        value: The input of the layer.
+        scales: Scales of the weights, one or one for each channel.
+        rounded: Rounds the scaled sums of a quantized layer for the second time.
     """
     if value.kind == "real":
         give_real(builder, operator, name, shape, activation)
@@ -220,15 +225,15 @@ def give_sums(
 def _scaled(
     builder: OnnxBuilder, name: str, factors: Array, rounded: Callable[[OnnxBuilder, str], str]
 ) -> str:
-    """Whole sums times factors, rounded twice as TensorFlow Lite's layers are.
+    """Multiply integer sums by factors, rounding twice as TensorFlow Lite's layers do.
 
-    A factor is m 2^e with m in [1/2, 1). The product with m is rounded, and once more when it is
-    shifted by e; where e is positive the sum is shifted before, and nothing is rounded again.
+    A factor is m 2^e with m in [1/2, 1). The product with m is rounded, and is rounded again when
+    it is shifted by e. If e is positive, the sum is shifted first and only rounded once.
     """
     mantissas, exponents = np.frexp(factors)
-    before, behind = np.maximum(exponents, 0), np.minimum(exponents, 0)
+    before, after = np.maximum(exponents, 0), np.minimum(exponents, 0)
     name = builder.emit("Mul", [name, builder.constant(np.ldexp(mantissas, before))])
     name = halves_up(builder, name)
-    if not behind.any():
+    if not after.any():
         return name
-    return rounded(builder, builder.emit("Mul", [name, builder.constant(np.ldexp(1.0, behind))]))
+    return rounded(builder, builder.emit("Mul", [name, builder.constant(np.ldexp(1.0, after))]))

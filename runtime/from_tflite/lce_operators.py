@@ -1,4 +1,4 @@
-"""Larq Compute Engine's operators but for the convolution, as bnnkit's.
+"""Translates the operators of Larq Compute Engine, except for the convolution (bconv2d.py).
 
 References:
     https://docs.larq.dev/compute-engine/operators/ and the sources of version 0.16.0.
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 def quantize(builder: OnnxBuilder, operator: Operator) -> None:
-    """LceQuantize: the signs of numbers, +1 where x >= 0; true is +1."""
+    """Translate LceQuantize: signs of numbers, +1 if x >= 0, or of bools, +1 if true."""
     value = builder.value(operator)
     if value.kind == "plain":
         raise UnsupportedError("expected float32, int8 with a scale, or bool")
@@ -39,7 +39,7 @@ def quantize(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def dequantize(builder: OnnxBuilder, operator: Operator) -> None:
-    """LceDequantize: signs as -1 and +1, the channels as the output has them."""
+    """Translate LceDequantize: signs as -1 and +1, with the channels that the output has."""
     value = input_signs(builder, operator)
     tensor = builder.tensor(operator.output)
     channels = tensor.shape[-1] if tensor.shape else 0
@@ -59,7 +59,7 @@ def dequantize(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def with_channels(builder: OnnxBuilder, value: Value, channels: int) -> Value:
-    """Signs with as many channels, in the same words: unused bits are +1, or are left out."""
+    """Signs with another number of channels in the same words; unused bits are +1."""
     rank, given = len(value.shape), value.shape[-1]
     if channels == given:
         return value
@@ -80,13 +80,13 @@ def with_channels(builder: OnnxBuilder, value: Value, channels: int) -> Value:
 
 
 def as_real(builder: OnnxBuilder, value: Value) -> str:
-    """Signs as -1.0 and +1.0."""
+    """Name of signs as the numbers -1.0 and +1.0."""
     one = builder.constant(1.0), builder.constant(1, np.uint8)
     return builder.emit("DequantizeLinear", [value.name, *one])
 
 
 def max_pool(builder: OnnxBuilder, operator: Operator) -> None:
-    """LceBMaxPool2d: the sign of the maximum of a window, which SAME clips at the border."""
+    """Translate LceBMaxPool2d: maxima of signs, in windows that SAME clips at the border."""
     value = input_signs(builder, operator)
     options = operator.options_as(LceBMaxPool2dOptions)
     batch, height, width, channels = map_of(value)
@@ -103,10 +103,10 @@ def max_pool(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def input_signs(builder: OnnxBuilder, operator: Operator) -> Value:
-    """The first input, which must be packed signs.
+    """The first input of an operator on signs, or on bools, which are stored as signs.
 
     Raises:
-        UnsupportedError: It is something else.
+        UnsupportedError: The input is of another kind.
     """
     value = builder.value(operator)
     if value.kind != "signs":
@@ -115,10 +115,10 @@ def input_signs(builder: OnnxBuilder, operator: Operator) -> Value:
 
 
 def map_of(value: Value) -> tuple[int, int, int, int]:
-    """Batch, height, width and channels.
+    """Batch, height, width and channels of a map.
 
     Raises:
-        UnsupportedError: It is no map.
+        UnsupportedError: The value is not a map.
     """
     if len(value.shape) != 4:
         raise UnsupportedError(f"expected a map (N, H, W, C), got the shape {value.shape}")

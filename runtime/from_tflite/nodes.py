@@ -13,17 +13,17 @@ from bnnkit.runtime.from_tflite.values import NCHW_TO_NHWC, NHWC_TO_NCHW
 
 
 class Nodes:
-    """What has been emitted so far.
+    """The nodes and constants so far.
 
     Args:
-        budget: Pays for the constants.
+        budget: Is charged for constants.
 
     Attributes:
-        budget: As above.
+        budget: Limits what the file may take.
         nodes: In an order in which they can be executed.
         initializers: Constants.
         value_infos: Types and shapes by the name of the value.
-        emitted: How many nodes the present operator has.
+        emitted: Number of nodes of the present operator.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -36,13 +36,13 @@ class Nodes:
         self._prefix = ""
 
     def begin(self, prefix: str) -> None:
-        """What comes now belongs to another operator, whose nodes have a prefix."""
+        """Begin another operator; the names of its nodes begin with the prefix."""
         self._prefix, self.emitted = prefix, 0
 
     def emit(
         self, kind: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any
     ) -> str:
-        """A new node; gives the name of its output."""
+        """Add a node; returns the name of its output."""
         suffix = f"/{self.emitted}" if self.emitted else ""
         self.emitted += 1
         output = self.unique(f"{self._prefix}/{kind}{suffix}")
@@ -58,11 +58,11 @@ class Nodes:
         return output
 
     def emit_binary(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """A new node of the domain bnnkit."""
+        """Add a node of bnnkit's own domain; returns the name of its output."""
         return self.emit(kind, inputs, domain=DOMAIN, **attributes)
 
     def constant(self, array: Any, dtype: Any = np.float32) -> str:
-        """A constant; gives its name."""
+        """Add a constant; returns its name."""
         array = np.array(array, dtype, order="C")
         self.budget.spend_constants(array.nbytes)
         name = self.unique(f"{self._prefix}/constant")
@@ -70,18 +70,18 @@ class Nodes:
         return name
 
     def rename_last(self, name: str) -> str:
-        """The result of the last node gets another name; gives it as it is then."""
+        """Rename the output of the last node; returns the new name, made unique."""
         found = self.unique(name)
         self.nodes[-1].output[0] = found
         return found
 
     def note_shape(self, name: str, shape: Sequence[int], dtype: Any) -> None:
-        """What a value is, for reports: ONNX cannot infer it behind an operator of bnnkit.
+        """Note the type and shape of a value, which ONNX cannot infer after operators of bnnkit.
 
         Args:
-            name: Of the value.
+            name: Name of the value.
             shape: As in TFLite.
-            dtype: Of its elements.
+            dtype: Type of the elements.
         """
         order = NHWC_TO_NCHW if len(shape) == 4 else range(len(shape))
         sizes: list[str | int | None] = ["N", *[shape[axis] for axis in order][1:]]
@@ -89,15 +89,15 @@ class Nodes:
         self.value_infos[name] = helper.make_tensor_value_info(name, kind, sizes)
 
     def to_nchw(self, name: str, rank: int) -> str:
-        """A value that lies as TFLite has it, as the artifact wants it."""
+        """Name of a value of TFLite's layout in the layout of the artifact."""
         return self.emit("Transpose", [name], perm=list(NHWC_TO_NCHW)) if rank == 4 else name
 
     def to_nhwc(self, name: str, rank: int) -> str:
-        """The other way round."""
+        """Name of a value of the artifact's layout in the layout of TFLite."""
         return self.emit("Transpose", [name], perm=list(NCHW_TO_NHWC)) if rank == 4 else name
 
     def unique(self, name: str) -> str:
-        """A name that no other value has."""
+        """The name, with a number appended if another value has it."""
         found, count = name, 1
         while found in self._names:
             count += 1

@@ -1,7 +1,7 @@
-"""Numbers of the file, float or quantized, as real numbers, and back.
+"""Converts between numbers of the file, real or quantized, and numbers of the artifact.
 
-A quantized tensor is held as float32 that are whole numbers less the zero point, so sums of
-products are exact below 2^24, and what is rounded is rounded once.
+A quantized tensor is stored as float32 numbers, its integers minus the zero point. So sums of
+products are exact below 2^24, and every rounding is explicit.
 """
 
 from typing import Any
@@ -19,38 +19,44 @@ Array = NDArray[Any]
 
 QUANTIZED = (TensorType.INT8, TensorType.UINT8, TensorType.INT16)
 _AWAY_FROM_ZERO = 1 + 2.0**-23
-"""Times a number that lies halfway between two whole ones, the one further from zero is nearer."""
+"""Factor that moves numbers halfway between two integers just past the middle, away from zero."""
 
 _LIMITS = {Activation.RELU: (0, None), Activation.RELU_N1_TO_1: (-1, 1), Activation.RELU6: (0, 6)}
 
 
 def real(builder: OnnxBuilder, value: Value) -> str:
-    """The name of the numbers as float32.
+    """Name of the value as real numbers.
 
     Raises:
-        UnsupportedError: They are signs, or whole numbers without a scale.
+        UnsupportedError: The value is signs, or integers without a scale.
     """
     if value.kind == "quantized":
         return builder.emit("Mul", [value.name, builder.constant(value.scale)])
     if value.kind != "real":
-        raise UnsupportedError(f"expected numbers with a meaning, got {value.kind}")
+        raise UnsupportedError(f"expected float32, or integers with a scale, got {value.kind}")
     return value.name
 
 
 def vectors_of(builder: OnnxBuilder, operator: Operator) -> Value:
-    """The first input, whose last axis is not the batch.
+    """The first input of an operator on the last axis, which must not be the batch.
 
     Raises:
-        UnsupportedError: It is.
+        UnsupportedError: The input has no axis other than the batch.
     """
     value = builder.value(operator)
     if len(value.shape) < 2:
-        raise UnsupportedError(f"expected an axis behind the batch, got the shape {value.shape}")
+        raise UnsupportedError(
+            f"expected an axis other than the batch, got the shape {value.shape}"
+        )
     return value
 
 
 def real_constant(builder: OnnxBuilder, place: int) -> NDArray[np.float32]:
-    """A constant tensor as real numbers, float32."""
+    """A constant tensor as real numbers.
+
+    Raises:
+        UnsupportedError: It consists of integers without a scale.
+    """
     array, quantization = builder.array(place), builder.tensor(place).quantization
     if array.dtype.kind == "f":
         return array.astype(np.float32)
@@ -67,10 +73,10 @@ def real_constant(builder: OnnxBuilder, place: int) -> NDArray[np.float32]:
 
 
 def for_one_image(array: Array) -> Array:
-    """A constant (N, ...) as (1, ...): the batch is free.
+    """A constant (N, ...) as (1, ...), because the batch is free.
 
     Raises:
-        UnsupportedError: It is another for each image.
+        UnsupportedError: It differs between the images of the batch.
     """
     if array.ndim == 0 or len(array) < 2:
         return array
@@ -80,10 +86,10 @@ def for_one_image(array: Array) -> Array:
 
 
 def activated(builder: OnnxBuilder, name: str, activation: Activation) -> str:
-    """What a fused activation makes of real numbers.
+    """Apply a fused activation to real numbers.
 
     Raises:
-        UnsupportedError: It is not known.
+        UnsupportedError: bnnkit lacks this activation.
     """
     if activation == Activation.NONE:
         return name
@@ -96,10 +102,10 @@ def activated(builder: OnnxBuilder, name: str, activation: Activation) -> str:
 
 
 def limits_of(activation: Activation) -> tuple[float, float | None]:
-    """Between which numbers an activation clips; None is no limit.
+    """Lower and upper limit of an activation that clips; None is no limit.
 
     Raises:
-        UnsupportedError: It is another.
+        UnsupportedError: The activation does not clip.
     """
     if activation not in _LIMITS:
         raise UnsupportedError(f"unknown fused activation {activation.name}")
@@ -113,10 +119,10 @@ def give_real(
     shape: Shape,
     activation: Activation = Activation.NONE,
 ) -> None:
-    """Real numbers are an operator's output: as they are, or quantized.
+    """Make real numbers an operator's output, quantized if the tensor is.
 
     Raises:
-        UnsupportedError: The tensor is of another type.
+        UnsupportedError: The tensor is neither float32 nor quantized.
     """
     tensor = builder.tensor(operator.output)
     name = activated(builder, name, activation)
@@ -129,30 +135,30 @@ def give_real(
 
 
 def check_moved(builder: OnnxBuilder, place: int, output: int) -> None:
-    """Refuse elements that would not mean the same in another tensor.
+    """Check that elements of one tensor mean the same in another.
 
     Raises:
         UnsupportedError: The tensors have different types or scales.
     """
     source, target = (builder.tensor(index) for index in (place, output))
     if source.type != target.type:
-        raise UnsupportedError(f"expected {source.type.name} to stay so, got {target.type.name}")
+        raise UnsupportedError(f"expected a result of {source.type.name}, got {target.type.name}")
     is_quantized = builder.value_of(place).kind == "quantized"
     if is_quantized and source.quantization != target.quantization:
-        raise UnsupportedError("expected input and output of one scale")
+        raise UnsupportedError("expected input and output of the same scale")
 
 
 def give_moved(builder: OnnxBuilder, place: int, output: int, value: Value) -> None:
-    """A moved value is an operator's output, which must mean the same as the input.
+    """Make a value whose elements were only moved an operator's output.
 
     Args:
         builder: Gets the value.
-        place: The tensor that has been moved.
-        output: The tensor that the value is.
-        value: What has come of it.
+        place: The tensor whose elements were moved.
+        output: The tensor that the value becomes.
+        value: The moved elements.
 
     Raises:
-        UnsupportedError: The output has another type or scale.
+        UnsupportedError: The output has another type or scale than the input.
     """
     check_moved(builder, place, output)
     builder.give(output, value)
@@ -165,25 +171,26 @@ def give_rounded(
     shape: Shape,
     clip: tuple[float, float] | None = None,
 ) -> None:
-    """Multiples of the output's scale are rounded and clipped to what its type can hold.
+    """Round numbers to an operator's quantized output, and clip them to the range of its type.
 
     Args:
         builder: Gets the nodes.
-        operator: Its output is quantized.
-        name: What is rounded, halves away from zero; without the zero point.
-        shape: Of the output.
-        clip: Narrower limits, of an activation, in the same units.
+        operator: The operator.
+        name: Numbers in units of the output's scale, without the zero point. Halves are rounded
+            away from zero.
+        shape: Shape of the output.
+        clip: Limits of an activation in the same units.
     """
     give_whole(builder, operator, halves_away(builder, name), shape, clip)
 
 
 def halves_up(builder: OnnxBuilder, name: str) -> str:
-    """Whole numbers next to others; of a half, the greater one."""
+    """Round to integers, halves up."""
     return builder.emit("Floor", [builder.emit("Add", [name, builder.constant(0.5)])])
 
 
 def halves_away(builder: OnnxBuilder, name: str) -> str:
-    """Whole numbers next to others; of a half, the one further from zero."""
+    """Round to integers, halves away from zero."""
     return builder.emit("Round", [builder.emit("Mul", [name, builder.constant(_AWAY_FROM_ZERO)])])
 
 
@@ -194,7 +201,7 @@ def give_whole(
     shape: Shape,
     clip: tuple[float, float] | None = None,
 ) -> None:
-    """Whole numbers, as `give_rounded` has them, are clipped to what the output can hold."""
+    """Make integers an operator's quantized output; arguments as for `give_rounded`."""
     tensor = builder.tensor(operator.output)
     scale, zero_point = scale_of(tensor)
     bounds = np.iinfo(DTYPES[tensor.type])
@@ -207,10 +214,10 @@ def give_whole(
 
 
 def fixed_point(builder: OnnxBuilder, name: str, factor: float) -> str:
-    """Whole numbers times a factor, as TensorFlow Lite multiplies: what is left is not rounded.
+    """Multiply integers by a factor as TensorFlow Lite does; the result is still to be rounded.
 
-    The factor is m 2^e with m in [1/2, 1); the product with m is rounded before the shift by e, so
-    that the shifted number is rounded once more. That shows where e is small, as in a mean.
+    The factor is m 2^e with m in [1/2, 1). The product with m is rounded before it is shifted by
+    e, so the result is rounded twice. This matters if e is small, as in a mean.
     """
     mantissa, exponent = np.frexp(factor)
     product = builder.emit("Mul", [name, builder.constant(mantissa)])
@@ -222,12 +229,12 @@ def scale_of(tensor: Tensor) -> tuple[float, int]:
     """Scale and zero point of a quantized tensor.
 
     Raises:
-        UnsupportedError: It has none, or one for each channel.
+        UnsupportedError: The tensor is not quantized, or has a scale for each channel.
     """
     found = tensor.quantization
     if tensor.type not in QUANTIZED or found is None or len(found.scale) != 1:
         raise UnsupportedError(
-            f"the tensor {tensor.name!r} is {tensor.type.name}, expected float32, or whole numbers"
+            f"the tensor {tensor.name!r} is {tensor.type.name}, expected float32, or integers"
             " of at most 16 bits with one scale"
         )
     return found.scale[0], found.zero_point[0]

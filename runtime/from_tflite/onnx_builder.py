@@ -1,4 +1,4 @@
-"""An artifact that is made of a TFLite network: what the file's tensors are in it."""
+"""An artifact under construction from a TFLite network, and what the tensors are in it."""
 
 from dataclasses import replace
 from math import prod
@@ -18,16 +18,16 @@ Array = NDArray[Any]
 
 
 class OnnxBuilder(Nodes):
-    """Nodes so far, and the values and constants that the tensors of the file have become.
+    """The nodes so far, and the values and constants that the tensors of the file have become.
 
     Args:
-        network: What is translated.
-        file_bytes: The size of its file, to which the size of the artifact is held.
+        network: The network that is translated.
+        file_bytes: The size of its file, which limits the size of the artifact.
 
     Attributes:
-        network: As above.
-        batch: Of the file.
-        named_outputs: Values that have the name of the output of the file that they are.
+        network: The network that is translated.
+        batch: The batch size of the file.
+        named_outputs: Values that already have the name of the file's output that they are.
     """
 
     def __init__(self, network: Network, file_bytes: int) -> None:
@@ -43,11 +43,11 @@ class OnnxBuilder(Nodes):
         return self.network.tensors[index]
 
     def value(self, operator: Operator, index: int = 0) -> Value:
-        """An input of an operator that is computed.
+        """The value of an operator's input.
 
         Raises:
-            UnsupportedError: It is constant, or left out.
-            ArtifactError: Nothing has computed it yet.
+            UnsupportedError: The input is constant, or left out.
+            ArtifactError: No operator has computed it yet.
         """
         place = self._input(operator, index)
         if self.is_constant(place):
@@ -55,10 +55,10 @@ class OnnxBuilder(Nodes):
         return self.value_of(place)
 
     def value_of(self, place: int) -> Value:
-        """A tensor that is computed.
+        """The value of a tensor.
 
         Raises:
-            ArtifactError: Nothing has computed it yet.
+            ArtifactError: No operator has computed it yet.
         """
         if place not in self._values:
             name = self.tensor(place).name
@@ -66,10 +66,10 @@ class OnnxBuilder(Nodes):
         return self._values[place]
 
     def constant_of(self, operator: Operator, index: int) -> Array:
-        """An input of an operator that is constant, as the file has it.
+        """The constant that is an operator's input, as stored in the file.
 
         Raises:
-            UnsupportedError: It is computed, or left out.
+            UnsupportedError: The input is computed, or left out.
         """
         place = self._input(operator, index)
         if not self.is_constant(place):
@@ -77,19 +77,19 @@ class OnnxBuilder(Nodes):
         return self.array(place)
 
     def whole_numbers(self, operator: Operator, index: int) -> NDArray[np.int64]:
-        """A constant input that counts or chooses: axes, sizes, indices.
+        """A constant input of axes, sizes or indices, as int64.
 
         Raises:
-            ArtifactError: Its numbers are not whole.
-            UnsupportedError: It is computed, or left out.
+            ArtifactError: It does not consist of integers.
+            UnsupportedError: The input is computed, or left out.
         """
         found = self.constant_of(operator, index)
         if found.dtype.kind not in "iu" and found.size:
-            raise ArtifactError(f"expected input {index} of whole numbers, got {found.dtype}")
+            raise ArtifactError(f"expected input {index} of integers, got {found.dtype}")
         return found.astype(np.int64)
 
     def array(self, place: int) -> Array:
-        """A constant tensor, as the file has it."""
+        """A constant tensor, as stored in the file."""
         if place not in self._constants:
             tensor = self.tensor(place)
             array = np.zeros(tensor.shape) if 0 in tensor.shape else tensor.array()
@@ -97,42 +97,42 @@ class OnnxBuilder(Nodes):
         return self._constants[place]
 
     def fold(self, place: int, array: Array) -> None:
-        """A tensor turns out to be constant."""
+        """Note that a tensor is a constant."""
         self.budget.spend_constants(array.nbytes)
         self._constants[place] = array
 
     def is_constant(self, place: int) -> bool:
-        """Whether a tensor is known before the image is."""
+        """Whether a tensor does not depend on the input."""
         if place in self._constants:
             return True
         tensor = self.tensor(place)
         return place not in self._values and (bool(tensor.data) or 0 in tensor.shape)
 
     def is_given(self, operator: Operator, index: int) -> bool:
-        """Whether an operator has an input."""
+        """Whether an operator has this input, and it is not left out."""
         return index < len(operator.inputs) and operator.inputs[index] != ABSENT
 
     def is_packed(self, place: int) -> bool:
-        """Whether a tensor that is computed is words of signs: its last axis counts words."""
+        """Whether a value's tensor holds packed signs: its last axis counts words."""
         return self.value_of(place).kind == "signs" and self.tensor(place).type != TensorType.BOOL
 
     def refuse_packed(self, place: int) -> None:
-        """Raise an UnsupportedError if a tensor is words of signs."""
+        """Raise an UnsupportedError if a tensor holds packed signs."""
         if self.is_packed(place):
             raise UnsupportedError("expected numbers or bools, got packed signs")
 
     def in_file_order(self, value: Value) -> str:
-        """Numbers in the order that TFLite has them in, in whatever shape."""
+        """Name of the value with its numbers in TFLite's order; the shape may differ."""
         one_pixel = value.is_map and value.shape[1] == value.shape[2] == 1
         if not value.is_map or one_pixel or value.shape[3] == 1:
             return value.name
         return self.to_nhwc(value.name, 4)
 
     def give(self, place: int, value: Value) -> None:
-        """A tensor is computed; the value gets its name.
+        """Make a value the content of a tensor, and give it the tensor's name.
 
         Raises:
-            ArtifactError: It is there already, or the file says another shape or type.
+            ArtifactError: The tensor is already computed, or has another shape in the file.
             UnsupportedError: Its first axis is not the batch, or it is too large.
         """
         tensor = self.tensor(place)
@@ -159,7 +159,7 @@ class OnnxBuilder(Nodes):
             )
 
     def _named_as(self, place: int, value: Value) -> Value:
-        """The value, which the last node has made, under the name of its tensor."""
+        """Rename the value to its tensor if the last node computes it."""
         if self.nodes[-1].output[0] != value.name:
             return value
         name = self.rename_last((self.tensor(place).name or f"tensor{place}").replace("/", "."))
@@ -168,22 +168,22 @@ class OnnxBuilder(Nodes):
         return replace(value, name=name)
 
     def given(self, place: int) -> Value:
-        """The value of a tensor, for the outputs.
+        """The value of an output of the network.
 
         Raises:
-            ArtifactError: Nothing computes it.
+            ArtifactError: No operator computes it.
         """
         if place not in self._values:
             raise ArtifactError(f"the output {self.tensor(place).name!r} is not computed")
         return self._values[place]
 
     def give_input(self, place: int, value: Value) -> None:
-        """The input of the network is a value."""
+        """Make a value the input of the network."""
         self.budget.spend_values(prod(value.shape[1:]))
         self._values[place] = value
 
     def is_read(self, name: str) -> bool:
-        """Whether a tensor of the file is the value of that name."""
+        """Whether the value of that name is a tensor of the file."""
         return any(value.name == name for value in self._values.values())
 
     def _input(self, operator: Operator, index: int) -> int:
@@ -193,7 +193,7 @@ class OnnxBuilder(Nodes):
 
 
 def _stored_shape(value: Value, kind: TensorType) -> tuple[int, ...]:
-    """The shape that a value has in the file: signs in words, but where they are bools."""
+    """The shape of a value in the file, where signs are words unless they are bools."""
     if value.kind != "signs" or kind == TensorType.BOOL:
         return value.shape
     return (*value.shape[:-1], n_words(value.shape[-1]))

@@ -1,4 +1,4 @@
-"""Pooling and reductions."""
+"""Translates pooling and reductions."""
 
 from math import prod
 
@@ -23,7 +23,7 @@ _REDUCTIONS = {
 
 
 def pool_2d(builder: OnnxBuilder, operator: Operator) -> None:
-    """MAX_POOL_2D and AVERAGE_POOL_2D; an average counts the pixels inside the map only."""
+    """Translate MAX_POOL_2D and AVERAGE_POOL_2D; an average only counts pixels inside the map."""
     value, options = builder.value(operator), operator.options_as(Pool2DOptions)
     if not value.is_map:
         raise UnsupportedError(f"expected a map (N, H, W, C), got the shape {value.shape}")
@@ -45,7 +45,7 @@ def pool_2d(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def reduce(builder: OnnxBuilder, operator: Operator) -> None:
-    """MEAN, SUM and the like over constant axes behind the batch."""
+    """Translate MEAN, SUM and other reductions over constant axes other than the batch."""
     value, rank = builder.value(operator), len(builder.value(operator).shape)
     found = builder.whole_numbers(operator, 1).reshape(-1).tolist()
     if any(not -rank <= axis < rank for axis in found):
@@ -53,7 +53,7 @@ def reduce(builder: OnnxBuilder, operator: Operator) -> None:
     axes = sorted({axis % rank for axis in found})
     keeps = operator.options_as(ReducerOptions).keep_dims
     if not axes or 0 in axes:
-        raise UnsupportedError(f"expected axes behind the batch, got {found}")
+        raise UnsupportedError(f"expected axes other than the batch, got {found}")
     shape = tuple(
         1 if i in axes else size for i, size in enumerate(value.shape) if keeps or i not in axes
     )
@@ -61,7 +61,7 @@ def reduce(builder: OnnxBuilder, operator: Operator) -> None:
     name = value.name if is_fixed_point else real(builder, value)
     inner = [axis_of(axis, rank) for axis in axes]
     if rank == 4 and not keeps and axes in ([1], [2], [1, 3], [2, 3]) and prod(shape) > 1:
-        name, inner = builder.to_nhwc(name, 4), axes  # what is left has no channels in front
+        name, inner = builder.to_nhwc(name, 4), axes  # the result has no channels to put first
     constant = builder.constant(np.sort(inner), np.int64)
     kind = "ReduceSum" if is_fixed_point else _REDUCTIONS[operator.builtin]
     name = builder.emit(kind, [name, constant], keepdims=int(keeps))

@@ -1,4 +1,4 @@
-"""RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR, one axis after the other.
+"""Translates RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR, one axis after the other.
 
 References:
     tensorflow/lite/kernels/internal/reference: resize_nearest_neighbor.h, resize_bilinear.h.
@@ -19,13 +19,13 @@ from bnnkit.tflite.network import Operator
 from bnnkit.tflite.options import ResizeBilinearOptions, ResizeNearestNeighborOptions
 
 _MOST = 1 << 15
-"""Rows or columns."""
+"""Largest number of rows or columns."""
 
 Positions = NDArray[np.float32]
 
 
 def resize_nearest(builder: OnnxBuilder, operator: Operator) -> None:
-    """RESIZE_NEAREST_NEIGHBOR."""
+    """Translate RESIZE_NEAREST_NEIGHBOR."""
     value, options = builder.value(operator), operator.options_as(ResizeNearestNeighborOptions)
     builder.refuse_packed(operator.inputs[0])
     corners, half = options.align_corners, options.half_pixel_centers
@@ -34,7 +34,7 @@ def resize_nearest(builder: OnnxBuilder, operator: Operator) -> None:
         given = value.shape[axis]
         offset = np.float32(0.5 if half else 0)
         places = (np.arange(size, dtype=np.float32) + offset) * _scale(given, size, corners)
-        # std::round: halves away from zero, and no place is negative.
+        # As std::round: halves go away from zero. No place is negative.
         whole = np.floor(places.astype(np.float64) + 0.5) if corners else np.floor(places)
         indices[axis] = np.clip(whole, 0, given - 1).astype(np.int64)
     taken = take(builder, value, indices)
@@ -42,7 +42,7 @@ def resize_nearest(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def resize_bilinear(builder: OnnxBuilder, operator: Operator) -> None:
-    """RESIZE_BILINEAR."""
+    """Translate RESIZE_BILINEAR."""
     value, options = builder.value(operator), operator.options_as(ResizeBilinearOptions)
     sizes = _sizes(builder, operator, value)
     value = replace(value, name=real(builder, value))
@@ -56,22 +56,22 @@ def resize_bilinear(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def _between(builder: OnnxBuilder, value: Value, axis: int, places: Positions) -> Value:
-    """Values at places between elements of an axis, 1 or 2."""
+    """Interpolate at places between the elements of an axis, 1 or 2."""
     given = value.shape[axis]
     low = np.clip(np.floor(places), 0, given - 1)
     high = np.clip(np.ceil(places), 0, given - 1)
     share = (places - low).reshape((-1, 1) if axis == 1 else (1, -1))
     before = take(builder, value, {axis: low.astype(np.int64)})
-    behind = take(builder, value, {axis: high.astype(np.int64)})
+    after = take(builder, value, {axis: high.astype(np.int64)})
     parts = [
         builder.emit("Mul", [part.name, builder.constant(weight)])
-        for part, weight in ((before, 1 - share), (behind, share))
+        for part, weight in ((before, 1 - share), (after, share))
     ]
     return replace(before, name=builder.emit("Add", parts))
 
 
 def _scale(given: int, size: int, corners: bool) -> np.float32:
-    """How far apart two elements of the result are."""
+    """Distance of two elements of the result, in elements of the input."""
     if corners and size > 1:
         return np.float32(given - 1) / np.float32(size - 1)
     return np.float32(given) / np.float32(size)

@@ -1,4 +1,4 @@
-"""Operators that move numbers and signs about."""
+"""Translates RESHAPE, TRANSPOSE, PAD and the like."""
 
 from dataclasses import replace
 from math import prod
@@ -20,11 +20,11 @@ from bnnkit.runtime.from_tflite.values import (
 from bnnkit.tflite.network import Operator
 
 _CODES = {0: 2, -1: 0}
-"""What padding with a word means for its signs, as codes."""
+"""Code of the signs in a word that is used for padding."""
 
 
 def reshape(builder: OnnxBuilder, operator: Operator) -> None:
-    """RESHAPE, SQUEEZE and EXPAND_DIMS, to the shape that the file gives the output."""
+    """Translate RESHAPE, SQUEEZE and EXPAND_DIMS, to the shape of the output in the file."""
     value, shape = builder.value(operator), builder.tensor(operator.output).shape
     if builder.is_packed(operator.inputs[0]):
         value = with_channels(builder, value, whole_words(value))
@@ -33,10 +33,10 @@ def reshape(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def reshaped(builder: OnnxBuilder, value: Value, shape: Shape) -> Value:
-    """The same numbers, in the order of the file, in another shape.
+    """The same elements, in the order of the file, in another shape.
 
     Raises:
-        UnsupportedError: It does not fit, or has another batch.
+        UnsupportedError: The shape has another number of elements, or another batch.
     """
     if prod(shape) != prod(value.shape) or not shape or shape[0] != value.shape[0]:
         raise UnsupportedError(
@@ -52,7 +52,7 @@ def reshaped(builder: OnnxBuilder, value: Value, shape: Shape) -> Value:
 
 
 def transpose(builder: OnnxBuilder, operator: Operator) -> None:
-    """TRANSPOSE, with the batch in front, and the words of packed signs behind."""
+    """Translate TRANSPOSE that keeps the batch first, and words of packed signs last."""
     value, perm = builder.value(operator), builder.whole_numbers(operator, 1).reshape(-1).tolist()
     rank = len(value.shape)
     if sorted(perm) != list(range(rank)) or perm[0] != 0:
@@ -70,11 +70,13 @@ def transpose(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def pad(builder: OnnxBuilder, operator: Operator) -> None:
-    """PAD and PADV2; packed signs are padded with words of +1 or of -1."""
+    """Translate PAD and PADV2; packed signs are padded with words of +1 or of -1."""
     value, widths = builder.value(operator), builder.whole_numbers(operator, 1)
     rank = len(value.shape)
     if widths.shape != (rank, 2) or (widths < 0).any() or widths[0].any():
-        raise UnsupportedError(f"expected widths behind the batch, got {widths.tolist()}")
+        raise UnsupportedError(
+            f"expected padding of axes other than the batch, got {widths.tolist()}"
+        )
     if value.kind == "signs" and not builder.is_packed(operator.inputs[0]):
         raise UnsupportedError("expected numbers or packed signs to pad, got bools")
     fill = _fill(builder, operator, value)
@@ -90,7 +92,7 @@ def pad(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def _fill(builder: OnnxBuilder, operator: Operator, value: Value) -> str:
-    """The number to pad with, as the value has its numbers."""
+    """Name of the number to pad with, in the units of the value."""
     given = builder.constant_of(operator, 2).reshape(-1) if builder.is_given(operator, 2) else None
     if given is not None and given.size != 1:
         raise ArtifactError(f"expected one number to pad with, got {given.size}")
@@ -107,5 +109,5 @@ def _fill(builder: OnnxBuilder, operator: Operator, value: Value) -> str:
         _, zero_point = scale_of(builder.tensor(operator.inputs[0]))
         return builder.constant(float(given[0]) - zero_point)
     if value.kind == "plain":
-        raise UnsupportedError("expected numbers with a meaning, got plain whole ones")
+        raise UnsupportedError("expected float32, or integers with a scale, got integers without")
     return builder.constant(0.0 if given is None else float(given[0]))

@@ -1,4 +1,4 @@
-"""Operators that take parts of a value."""
+"""Translates SPLIT, SPLIT_V, SLICE and STRIDED_SLICE."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from bnnkit.tflite.options import StridedSliceOptions
 
 
 def split(builder: OnnxBuilder, operator: Operator) -> None:
-    """SPLIT: equal parts along an axis; its inputs are the axis and the value."""
+    """Translate SPLIT into equal parts along an axis; its inputs are the axis and the value."""
     value = builder.value(operator, 1)
     axis, count = _axis(builder, operator, 0, value), len(operator.outputs)
     shape = builder.tensor(operator.inputs[1]).shape
@@ -32,10 +32,10 @@ def split(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def split_v(builder: OnnxBuilder, operator: Operator) -> None:
-    """SPLIT_V: parts of given sizes."""
+    """Translate SPLIT_V into parts of given sizes."""
     value, sizes = builder.value(operator), builder.whole_numbers(operator, 1).reshape(-1).tolist()
     axis, shape = _axis(builder, operator, 2, value), builder.tensor(operator.inputs[0]).shape
-    if -1 in sizes:  # once, what is left
+    if -1 in sizes:  # stands for the rest, at most once
         sizes[sizes.index(-1)] = shape[axis] - sum(sizes) - 1
     if len(sizes) != len(operator.outputs) or min(sizes) < 0 or sum(sizes) != shape[axis]:
         raise UnsupportedError(f"the sizes {sizes} do not fit {shape} along axis {axis}")
@@ -49,7 +49,7 @@ def _split(
     axis: int,
     sizes: Sequence[int],
 ) -> None:
-    """Parts of a tensor, of sizes in the file's own units."""
+    """Split a tensor; sizes are in elements of the tensor, which are words for packed signs."""
     value, shape = builder.value_of(source), builder.tensor(source).shape
     start = 0
     for place, size in zip(operator.outputs, sizes, strict=True):
@@ -60,10 +60,10 @@ def _split(
 
 
 def strided_slice(builder: OnnxBuilder, operator: Operator) -> None:
-    """STRIDED_SLICE; of packed signs, in words.
+    """Translate STRIDED_SLICE; packed signs are sliced by words.
 
     Raises:
-        UnsupportedError: The ends are offsets, the batch is cut, or words are left out between.
+        UnsupportedError: The ends are offsets, the batch is sliced, or words are skipped.
     """
     value = builder.value(operator)
     ranges = ranges_of(builder, operator, builder.tensor(operator.inputs[0]).shape)
@@ -77,11 +77,13 @@ def strided_slice(builder: OnnxBuilder, operator: Operator) -> None:
 def ranges_of(
     builder: OnnxBuilder, operator: Operator, shape: Shape
 ) -> list[tuple[int, int, int]]:
-    """Start, end and step of a STRIDED_SLICE along each axis; an end of -1 is before the first.
+    """Start, end and step of a STRIDED_SLICE along each axis.
+
+    An end of -1 stands for the place before the first element.
 
     Raises:
         UnsupportedError: The ends are offsets.
-        ArtifactError: They do not fit each other or the shape.
+        ArtifactError: The numbers do not fit each other or the shape.
     """
     options = operator.options_as(StridedSliceOptions)
     begin, end, strides = (
@@ -97,12 +99,12 @@ def ranges_of(
 def _ranges(
     given: Sequence[tuple[int, int, int]], shape: Shape, options: StridedSliceOptions
 ) -> list[tuple[int, int, int]]:
-    """As `ranges_of`.
+    """Start, end and step along each axis, as `ranges_of` returns them.
 
     Args:
         given: Begin, end and stride in the order of the file, where an ellipsis stands for
             several axes and a new axis for none.
-        shape: What is cut.
+        shape: Shape of the tensor.
         options: The masks.
     """
     no_begin, no_end, one = options.begin_mask, options.end_mask, options.shrink_axis_mask
@@ -134,7 +136,7 @@ def _ranges(
 
 
 def slice_(builder: OnnxBuilder, operator: Operator) -> None:
-    """SLICE: begin and size; -1 is all that is left."""
+    """Translate SLICE, given by begin and size; a size of -1 reaches to the end."""
     value = builder.value(operator)
     begin, size = (builder.whole_numbers(operator, index).reshape(-1).tolist() for index in (1, 2))
     shape = builder.tensor(operator.inputs[0]).shape
@@ -143,7 +145,9 @@ def slice_(builder: OnnxBuilder, operator: Operator) -> None:
     ends = [n if s == -1 else b + s for b, s, n in zip(begin, size, shape, strict=True)]
     for b, e, n in zip(begin, ends, shape, strict=True):
         if not 0 <= b <= e <= n:
-            raise ArtifactError(f"the part from {begin} of size {size} is not inside {shape}")
+            raise ArtifactError(
+                f"the slice from {begin} of size {size} is out of bounds of {shape}"
+            )
     ranges = [(b, e, 1) for b, e in zip(begin, ends, strict=True)]
     cut = _cut(builder, operator.inputs[0], value, ranges)
     give_moved(builder, operator.inputs[0], operator.output, cut)
@@ -152,28 +156,33 @@ def slice_(builder: OnnxBuilder, operator: Operator) -> None:
 def _cut(
     builder: OnnxBuilder, source: int, value: Value, ranges: Sequence[tuple[int, int, int]]
 ) -> Value:
-    """A part of a value.
+    """A slice of a value.
 
     Args:
         builder: Gets the node.
-        source: The tensor that is cut.
-        value: What it is.
-        ranges: Start, end and step along each axis, in words where the tensor is packed.
+        source: The tensor that is sliced.
+        value: The value of the tensor.
+        ranges: Start, end and step along each axis, in words if the tensor is packed.
+
+    Raises:
+        UnsupportedError: The batch is sliced, words are skipped, or nothing is left.
     """
     rank, ranges = len(value.shape), list(ranges)
     if builder.is_packed(source):
         start, end, step = ranges[-1]
         if step != 1:
-            raise UnsupportedError("expected the words of packed signs to follow each other")
+            raise UnsupportedError(
+                "expected a slice of packed signs without a step along the words"
+            )
         ranges[-1] = start * WORD_BITS, min(end * WORD_BITS, value.shape[-1]), 1
     sizes = tuple(-((s - e) // step) for s, e, step in ranges)
     if min(sizes) < 1 or ranges[0] != (0, value.shape[0], 1):
-        raise UnsupportedError(f"expected a part with the whole batch, got the shape {sizes}")
+        raise UnsupportedError(f"expected a slice with the whole batch, got the shape {sizes}")
     order = list(NHWC_TO_NCHW) if rank == 4 else list(range(rank))
     inner = [axis for axis in order[1:] if ranges[axis] != (0, value.shape[axis], 1)]
     if not inner:
         return replace(value, name=builder.emit("Identity", [value.name]))
-    # ONNX counts -1 from the end: what lies before the first element is further down.
+    # In ONNX, -1 is the last element, so the place before the first one is -1 - size.
     cuts = [
         (start, -1 - value.shape[axis] if end < 0 else end, axis_of(axis, rank), step)
         for axis, (start, end, step) in enumerate(ranges)
@@ -184,7 +193,7 @@ def _cut(
 
 
 def _unpacked(builder: OnnxBuilder, source: int, shape: Shape, value: Value) -> Shape:
-    """A shape in words as one in channels, those of the value."""
+    """A shape in the file with the channels of the value instead of words."""
     if not builder.is_packed(source):
         return shape
     if not shape or shape[-1] != n_words(value.shape[-1]):
@@ -196,5 +205,5 @@ def _axis(builder: OnnxBuilder, operator: Operator, index: int, value: Value) ->
     found = builder.whole_numbers(operator, index).reshape(-1)
     rank = len(value.shape)
     if found.size != 1 or not -rank <= int(found[0]) < rank or int(found[0]) % rank == 0:
-        raise UnsupportedError(f"expected an axis behind the batch, got {found.tolist()}")
+        raise UnsupportedError(f"expected an axis other than the batch, got {found.tolist()}")
     return int(found[0]) % rank

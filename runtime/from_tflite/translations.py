@@ -1,4 +1,4 @@
-"""What becomes of each operator of which an input is computed; folding.py has the others."""
+"""The translation of each operator with computed inputs; folding.py has those of constants."""
 
 from collections.abc import Callable
 from typing import Final

@@ -1,9 +1,9 @@
-"""TRANSPOSE_CONV as a convolution of a map with zeros between its pixels.
+"""Translates TRANSPOSE_CONV to a convolution of a map with zeros between its pixels.
 
-    out[o] = sum over k of in[y] weight[k], where y stride + k - before = o,
+    out[o] = sum over k of in[y] weight[k], where y stride + k - before = o.
 
-so with the kernel reversed it is a convolution of the map in which pixel y lies at y stride. The
-converter gives the shape of the result, from which the padding follows as in TensorFlow Lite.
+So it is a convolution, with the kernel reversed, of the map in which pixel y is at y stride. The
+file states the shape of the result, from which the padding follows as in TensorFlow Lite.
 """
 
 from dataclasses import replace
@@ -22,8 +22,8 @@ from bnnkit.tflite.options import TransposeConvOptions
 
 
 def transpose_conv(builder: OnnxBuilder, operator: Operator) -> None:
-    """TRANSPOSE_CONV: shape of the result, filter (O, KH, KW, I), map, and perhaps a bias."""
-    # The inputs of a layer are a map, a filter and a bias.
+    """Translate TRANSPOSE_CONV; inputs: output shape, filter (O, KH, KW, I), map, and bias."""
+    # Other layers have the inputs map, filter and bias.
     places = operator.inputs
     layer = replace(operator, inputs=(*places[2:3], *places[1:2], *places[3:4]))
     options, value = operator.options_as(TransposeConvOptions), layer_input(builder, layer)
@@ -51,10 +51,10 @@ def transpose_conv(builder: OnnxBuilder, operator: Operator) -> None:
     pads = window.pads
     before = [kernel - 1 - pad for kernel, pad in zip(window.kernel, pads[:2], strict=True)]
     padded = [target[1 + i] + window.kernel[i] - 1 for i in range(2)]
-    behind = [padded[i] - spread[i] - before[i] for i in range(2)]
+    after = [padded[i] - spread[i] - before[i] for i in range(2)]
     builder.budget.spend_values(channels * prod(padded), 2)
-    if min(behind) < 0:
-        ends = [spread[i] + min(behind[i], 0) for i in range(2)]
+    if min(after) < 0:
+        ends = [spread[i] + min(after[i], 0) for i in range(2)]
         cut = [builder.constant(numbers, np.int64) for numbers in ([0, 0], ends, [2, 3])]
         name = builder.emit("Slice", [name, *cut])
     flipped = weight[:, ::-1, ::-1].transpose(0, 3, 1, 2)
@@ -64,7 +64,7 @@ def transpose_conv(builder: OnnxBuilder, operator: Operator) -> None:
         [name, builder.constant(flipped), *([] if bias is None else [builder.constant(bias)])],
         kernel_shape=list(window.kernel),
         strides=[1, 1],
-        pads=[*before, *(max(more, 0) for more in behind)],
+        pads=[*before, *(max(more, 0) for more in after)],
         dilations=[1, 1],
         group=1,
     )
@@ -83,7 +83,7 @@ def transpose_conv(builder: OnnxBuilder, operator: Operator) -> None:
 def _spread(
     builder: OnnxBuilder, name: str, shape: tuple[int, int, int], strides: tuple[int, int]
 ) -> str:
-    """A map (N, C, H, W) with zeros behind each pixel, below and at the right."""
+    """A map (N, C, H, W) with zeros after each pixel, below and to the right."""
     if strides == (1, 1):
         return name
     channels, height, width = shape
