@@ -215,7 +215,7 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
     "axes that are no whole numbers": (
         unaligned(Builtin.MEAN, (1, 32), [1.0, 2.0]),
         ArtifactError,
-        r"operator 0 \(MEAN\): expected input 1 of whole numbers, got float32",
+        r"operator 0 \(MEAN\): expected input 1 of integers, got float32",
     ),
     "weights of too few axes": (
         unaligned(Builtin.CONV_2D, SHAPE, np.ones((4, 32))),
@@ -228,7 +228,7 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
             [operator(Builtin.FILL, 0, 1, 2)],
         ),
         UnsupportedError,
-        r"operator 0 \(FILL\): bnnkit knows this operator for constants only",
+        r"operator 0 \(FILL\): bnnkit has this operator for constants only",
     ),
     "vast shape without elements": (
         network([real("x"), real("c", (0, 1 << 30, 1 << 30)), real("y")], []),
@@ -246,7 +246,7 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
     "over its own batch": (
         network([real("x", (4,)), real("y", (4,))], [operator(Builtin.SOFTMAX, 0, 1)]),
         UnsupportedError,
-        "an axis behind the batch",
+        "an axis other than the batch",
     ),
     "many copies of a constant": (
         network(

@@ -22,7 +22,7 @@ from bnnkit.runtime import Model
 from bnnkit.tflite.schema import TensorType
 
 TINY = float(np.finfo(np.float32).smallest_normal)
-BYTE = "builtin operators have no layer of bits: a byte a weight"
+BYTE = "builtin operators have no binary layer: one byte a weight"
 
 
 @needs_lce
@@ -144,7 +144,7 @@ def test_the_same_bytes_each_time() -> None:
 
 
 def test_no_such_variant() -> None:
-    with pytest.raises(UsageError, match="expected a variant out of lce, builtin, got 'ort'"):
+    with pytest.raises(UsageError, match="expected a variant among lce, builtin, got 'ort'"):
         to_tflite(digits_like()[0], variant="ort")  # type: ignore[arg-type]
 
 

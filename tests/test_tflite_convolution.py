@@ -110,8 +110,8 @@ def test_no_file_has_groups_or_wrong_zero_padding() -> None:
     report = to_tflite(a.artifact((64, 4, 4), grouped, odd, small)).report
     assert [choice.form for choice in report.choices] == [
         "2 x LceBconv2d",
-        "LceBconv2d padded with +1, and an ADD that takes their sums off",
-        "LceBconv2d padded with +1, and an ADD that takes their sums off",
+        "LceBconv2d padded with +1, and an ADD that subtracts their sums",
+        "LceBconv2d padded with +1, and an ADD that subtracts their sums",
     ]
     assert [choice.extra_bytes for choice in report.choices] == [0, 2 * 2 * 7 * 4, 4 * 4 * 64 * 4]
     assert [choice.extra_operators for choice in report.choices] == [4, 2, 2]

@@ -1,4 +1,4 @@
-"""The artifact to a .tflite file, without TensorFlow."""
+"""Exports artifacts to .tflite files, without TensorFlow."""
 
 from bnnkit.export.tflite.report import Choice, TfliteReport, UniformInput, Variant
 from bnnkit.export.tflite.to_tflite import Tflite, export_tflite, to_tflite

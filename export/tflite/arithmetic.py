@@ -1,4 +1,4 @@
-"""Builtin operators that several layers need, each on tensors."""
+"""Emits builtin operators that several layers need."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,37 +14,37 @@ from bnnkit.tflite.window import Pads
 
 
 def spread_shape(builder: TfliteBuilder, *tensors: int) -> tuple[int, ...]:
-    """The shape of tensors that are spread along axes of size 1."""
+    """The shape of tensors that broadcast along axes of size 1."""
     return np.broadcast_shapes(*map(builder.shape, tensors))
 
 
 def elementwise(builder: TfliteBuilder, code: Builtin, left: int, right: int) -> int:
-    """An operator on two tensors that may be spread along axes of size 1."""
+    """Emit an operator on two tensors, which may broadcast along axes of size 1."""
     return builder.emit(code, [left, right], spread_shape(builder, left, right))
 
 
 def add(builder: TfliteBuilder, tensor: int, numbers: NDArray[Any]) -> int:
-    """The tensor and a constant, one rounding."""
+    """Add a constant to a tensor, with one rounding."""
     constant = builder.constant(numbers.astype(np.float32))
     return elementwise(builder, Builtin.ADD, tensor, constant)
 
 
 def scale(builder: TfliteBuilder, tensor: int, numbers: NDArray[Any]) -> int:
-    """The tensor times a constant, one rounding."""
+    """Multiply a tensor by a constant, with one rounding."""
     constant = builder.constant(numbers.astype(np.float32))
     return elementwise(builder, Builtin.MUL, tensor, constant)
 
 
 def at_least(builder: TfliteBuilder, left: int, right: int) -> int:
-    """BOOL: where left >= right, of tensors that may be spread along axes of size 1."""
+    """Compare left >= right, as BOOL; the tensors may broadcast along axes of size 1."""
     shape = spread_shape(builder, left, right)
     return builder.emit(Builtin.GREATER_EQUAL, [left, right], shape, kind=TensorType.BOOL)
 
 
 def apply_epilogue(builder: TfliteBuilder, sums: int, epilogue: Epilogue) -> int:
-    """What follows exact sums, as operators of its own.
+    """Apply an epilogue to exact sums, by separate operators.
 
-    The difference of a sum and a threshold has the right sign: rounding never changes that.
+    Rounding never changes the sign of the difference of a sum and a threshold.
     """
     if isinstance(epilogue, Thresholds):
         return builder.signs.of_reals(builder, add(builder, sums, minus(epilogue.values)))
@@ -54,7 +54,7 @@ def apply_epilogue(builder: TfliteBuilder, sums: int, epilogue: Epilogue) -> int
 
 
 def pad(builder: TfliteBuilder, tensor: int, pads: Pads, value: float | None = None) -> int:
-    """Pixels around a map (N, H, W, C): of zeros, or of `value`, in the type of the map."""
+    """Pad a map (N, H, W, C) with zeros, or with `value`, in the type of the map."""
     top, left, bottom, right = pads
     widths = np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
     batch, height, width, channels = builder.shape(tensor)
@@ -67,7 +67,7 @@ def pad(builder: TfliteBuilder, tensor: int, pads: Pads, value: float | None = N
 
 
 def reshape(builder: TfliteBuilder, tensor: int, shape: Sequence[int]) -> int:
-    """The same elements in another shape."""
+    """Reshape a tensor, unless it already has the shape."""
     if tuple(shape) == builder.shape(tensor):
         return tensor
     inputs = [tensor, builder.integers(*shape)]
@@ -76,14 +76,14 @@ def reshape(builder: TfliteBuilder, tensor: int, shape: Sequence[int]) -> int:
 
 
 def transpose(builder: TfliteBuilder, tensor: int, order: Sequence[int]) -> int:
-    """The axes in another order."""
+    """Transpose a tensor."""
     shape = [builder.shape(tensor)[axis] for axis in order]
     inputs, kind = [tensor, builder.integers(*order)], builder.type(tensor)
     return builder.emit(Builtin.TRANSPOSE, inputs, shape, kind=kind)
 
 
 def cut(builder: TfliteBuilder, tensor: int, ranges: dict[int, range]) -> int:
-    """Some of the elements along some axes; the steps are positive."""
+    """Slice a tensor by ranges of some axes, with positive steps."""
     sizes = builder.shape(tensor)
     whole = [ranges.get(axis, range(size)) for axis, size in enumerate(sizes)]
     shape = [len(part) for part in whole]
@@ -100,12 +100,12 @@ def cut(builder: TfliteBuilder, tensor: int, ranges: dict[int, range]) -> int:
 
 
 def channels(builder: TfliteBuilder, tensor: int, start: int, stop: int) -> int:
-    """Some of the last axis of a map."""
+    """Slice the last axis of a tensor."""
     return cut(builder, tensor, {len(builder.shape(tensor)) - 1: range(start, stop)})
 
 
 def concatenate(builder: TfliteBuilder, tensors: Sequence[int], axis: int) -> int:
-    """Tensors behind one another."""
+    """Concatenate tensors along an axis."""
     shape = list(builder.shape(tensors[0]))
     shape[axis] = sum(builder.shape(tensor)[axis] for tensor in tensors)
     return builder.emit(

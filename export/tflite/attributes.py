@@ -1,4 +1,4 @@
-"""Attributes of ONNX's nodes as windows."""
+"""The window that a node's attributes describe."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,14 @@ from bnnkit.tflite.window import Pads, Window
 
 
 def conv_window(node: Node, kernel: Sequence[int]) -> Window:
-    """The window of a convolution or a pooling with that kernel.
+    """The window of a convolution or a pooling.
+
+    Args:
+        node: Has the strides, dilations and pads.
+        kernel: Height and width of the window.
 
     Raises:
-        UnsupportedError: It is not one of maps, or its pads are left to the engine.
+        UnsupportedError: The window has not two axes, or its pads are left to the engine.
     """
     if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
         raise UnsupportedError("expected pads, got auto_pad")

@@ -1,4 +1,4 @@
-"""BinaryConv2d, BinaryConv2dThreshold and BinaryLinear, with what follows them."""
+"""Lowers BinaryConv2d, BinaryConv2dThreshold and BinaryLinear, with the nodes after them."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from bnnkit.tflite.window import Window
 
 
 def binary_conv2d(builder: TfliteBuilder, node: Node) -> None:
-    """A convolution of signs, its sums compared, scaled, or as they are."""
+    """Lower a convolution of signs with its epilogue."""
     weight = _weight(builder, node)
     window = conv_window(node, weight.shape[1:3])
     if node.kind == "bnnkit.BinaryConv2dThreshold":
@@ -35,10 +35,10 @@ def binary_conv2d(builder: TfliteBuilder, node: Node) -> None:
 
 
 def binary_linear(builder: TfliteBuilder, node: Node) -> None:
-    """A dense layer, as a convolution with one output pixel.
+    """Lower a dense layer to a convolution with one output pixel.
 
-    The input is a map (C, H, W), of one pixel or flattened; its features stand in that order in
-    the weight, which TFLite wants as (H, W, C).
+    The input is a map (C, H, W), of one pixel or flattened. The weight has its features in that
+    order, but TFLite needs them in the order (H, W, C).
     """
     x = builder.value(node)
     _, (channels, height, width) = as_map(builder, x)
@@ -53,10 +53,10 @@ def binary_linear(builder: TfliteBuilder, node: Node) -> None:
 
 
 def epilogue_of(builder: TfliteBuilder, node: Node, outputs: int) -> tuple[Epilogue, str]:
-    """What of the next nodes goes into the layer, and the name of the value that it then gives.
+    """The epilogue of a layer, made from the next nodes, and the name of its result.
 
-    A scale and a bias do only where no sign depends on them: LCE rounds them otherwise than the
-    artifact, which can turn a sign over.
+    A scale and a bias are only included if no sign depends on them: LCE rounds them differently
+    from the artifact, which could flip a sign.
     """
     reader = builder.source.sole_reader(node.output)
     if reader is not None and reader.kind == "bnnkit.Threshold":
@@ -69,7 +69,7 @@ def epilogue_of(builder: TfliteBuilder, node: Node, outputs: int) -> tuple[Epilo
 
 
 def _affine(builder: TfliteBuilder, node: Node, outputs: int) -> tuple[Scaled, str]:
-    """A Cast, then a Mul, an Add, or both, with a number for each channel."""
+    """The epilogue of a Cast and a Mul, an Add, or both, with a number for each channel."""
     epilogue, name = sums(outputs), node.output
     for kind in ("Cast", "Mul", "Add"):
         reader = builder.source.sole_reader(name)
@@ -91,7 +91,7 @@ def _affine(builder: TfliteBuilder, node: Node, outputs: int) -> tuple[Scaled, s
 def _per_channel(
     builder: TfliteBuilder, node: Node, layer: Node, outputs: int
 ) -> NDArray[Any] | None:
-    """The constant operand of a node where it is one number, or one for each channel."""
+    """The constant operand of a node as (O,), if it is one number or one for each channel."""
     constants = [builder.source.constants.get(name) for name in node.inputs]
     found = next((numbers for numbers in constants if numbers is not None), None)
     n_axes = 2 if layer.kind == "bnnkit.BinaryLinear" else 4

@@ -1,14 +1,15 @@
-"""Binary convolutions by builtin operators, with weights of a byte each.
+"""Emits binary convolutions by builtin operators, with one byte a weight.
 
-To signs, int8: the weights are -2 and +2, the bias 1 - 2t, and all scales are 1, so the int32
-accumulator is 2 (sum - t) + 1. That is odd: at least +1 where sum >= t, and at most -1 elsewhere.
-Requantization by 1 leaves it as it is, in fixed point (the multiplier is 2^30 with a shift by 1)
-and through float32 (rounding keeps a sign and takes nothing of magnitude 1 or more below 1), and
-the fused RELU_N1_TO_1 clamps it to -1 or +1. No accumulator comes near 2^31, as sums are below
-2^23.
+If the result is signs (int8): the weights are -2 and +2, the bias is 1 - 2t, and all scales are 1,
+so the int32 accumulator is 2 (sum - t) + 1. It is odd: at least +1 if sum >= t, and at most -1
+otherwise. Requantization by 1 does not change it, neither in fixed point (the multiplier is 2^30
+with a shift by 1) nor through float32 (rounding keeps the sign, and magnitudes of at least 1 stay
+so). The fused RELU_N1_TO_1 then clamps it to -1 or +1. As sums are below 2^23, the accumulator
+cannot overflow.
 
-To numbers, float32: TFLite gives no int32 sums. The weights lie as int8 behind a DEQUANTIZE, which
-an interpreter does once; every partial sum is an integer below 2^24, so the sums are exact.
+If the result is numbers (float32): TFLite has no layer with int32 results. The weights are stored
+as int8 with a DEQUANTIZE, which an interpreter runs once. Every partial sum is an integer below
+2^24, so the sums are exact.
 """
 
 from typing import Any
@@ -35,14 +36,14 @@ def convolve(
     epilogue: Epilogue,
     n_groups: int,
 ) -> int:
-    """A convolution of int8 signs.
+    """Emit a convolution of int8 signs.
 
     Args:
         builder: Gets the operators.
         x: Signs; a margin of +1 becomes a PADV2 before the layer.
         weight: (O, KH, KW, I / groups), values in {-1, +1}.
-        window: Of the convolution; its pads are zeros, which are what TFLite pads with.
-        epilogue: What comes of the sums: signs as int8, or numbers.
+        window: Window of the convolution; its pads are zeros, as in TFLite.
+        epilogue: Turns the sums into signs (int8) or numbers (float32).
         n_groups: Groups of input and of output channels.
     """
     form = "int8" if isinstance(epilogue, Thresholds) else "float32, its weights behind DEQUANTIZE"
@@ -50,7 +51,7 @@ def convolve(
         form += ", behind a PADV2"
     with builder.choosing(
         f"convolution of {form}",
-        "builtin operators have no layer of bits: a byte a weight",
+        "builtin operators have no binary layer: one byte a weight",
         plain=plain_convolution(builder, x, weight, window, epilogue),
         extra_bytes=weight.size - weight.size // 8,
     ):

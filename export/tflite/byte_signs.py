@@ -1,4 +1,4 @@
-"""Signs as bytes, for interpreters that have TFLite's builtin operators only."""
+"""Signs as bytes, for interpreters that only have TFLite's builtin operators."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class ByteSigns:
     def of_reals(
         self, builder: TfliteBuilder, tensor: int, *, may_be_minus_zero: bool = False
     ) -> int:
-        """GREATER_EQUAL, for which -0.0 is 0 everywhere."""
+        """GREATER_EQUAL, which takes -0.0 for 0 in every interpreter."""
         zero = builder.constant(np.zeros(1, np.float32))
         return self.of_truths(builder, arithmetic.at_least(builder, tensor, zero))
 
@@ -38,11 +38,11 @@ class ByteSigns:
         return builder.emit(Builtin.DEQUANTIZE, [tensor], shape)
 
     def to_elements(self, builder: TfliteBuilder, tensor: int, channels: int) -> int:
-        """They are."""
+        """Returns the tensor unchanged: each sign already is an element."""
         return tensor
 
     def of_elements(self, builder: TfliteBuilder, tensor: int) -> int:
-        """They are."""
+        """Returns the tensor unchanged."""
         return tensor
 
     def max_pool(
@@ -60,5 +60,5 @@ class ByteSigns:
         epilogue: Epilogue,
         n_groups: int,
     ) -> int:
-        """CONV_2D or DEPTHWISE_CONV_2D, of int8 to signs and of float32 to sums."""
+        """CONV_2D or DEPTHWISE_CONV_2D, of int8 if the result is signs, else of float32."""
         return byte_convolution.convolve(builder, x, weight, window, epilogue, n_groups)

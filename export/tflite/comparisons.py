@@ -1,4 +1,4 @@
-"""Comparisons, and Where."""
+"""Lowers comparisons and Where."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ COMPARISONS: Final = {
 
 
 def compare(builder: TfliteBuilder, node: Node) -> None:
-    """GREATER and others, of two real values, or of a value and a constant."""
+    """Lower a comparison of two real values, or of a value and a constant."""
     (left, right), like = operands(builder, node, "real", "real")
     shape = arithmetic.spread_shape(builder, left, right)
     tensor = builder.emit(COMPARISONS[node.kind], [left, right], shape, kind=TensorType.BOOL)
@@ -25,7 +25,7 @@ def compare(builder: TfliteBuilder, node: Node) -> None:
 
 
 def where(builder: TfliteBuilder, node: Node) -> None:
-    """SELECT_V2 between real numbers."""
+    """Lower Where to SELECT_V2 of real numbers."""
     tensors, like = operands(builder, node, "truth", "real", "real")
     shape = arithmetic.spread_shape(builder, *tensors)
     tensor = builder.emit(Builtin.SELECT_V2, tensors, shape)

@@ -1,4 +1,4 @@
-"""Convolutions of maps of float32, or of int8 with the scale 1, by builtin operators."""
+"""Emits convolutions of float32 maps, or of int8 maps with the scale 1, by builtins."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,10 +18,10 @@ class Taps:
     """The constants of a convolution.
 
     Attributes:
-        weight: float32 or int8, (O, KH, KW, I / groups); int8 is stored as such, and meets maps of
-            float32 behind a DEQUANTIZE.
+        weight: float32 or int8, (O, KH, KW, I / groups); int8 is stored as it is, and a DEQUANTIZE
+            follows if the map is float32.
         bias: (O,), float32 for maps of float32, int32 for maps of int8.
-        activation: Of the result.
+        activation: Applied to the result.
     """
 
     weight: NDArray[Any]
@@ -30,25 +30,25 @@ class Taps:
 
     @classmethod
     def real(cls, weight: NDArray[Any], bias: NDArray[Any]) -> Self:
-        """Of float32."""
+        """Weight and bias as float32."""
         return cls(weight.astype(np.float32), bias.astype(np.float32))
 
     def part(self, channels: slice) -> Self:
-        """For some of the output channels."""
+        """The constants of some of the output channels."""
         return type(self)(self.weight[channels], self.bias[channels], self.activation)
 
 
 def convolve(
     builder: TfliteBuilder, tensor: int, taps: Taps, window: Window, n_groups: int
 ) -> int:
-    """CONV_2D, or DEPTHWISE_CONV_2D, with a PAD where its own padding would not be the same.
+    """Emit CONV_2D or DEPTHWISE_CONV_2D, after a PAD if TFLite's padding is not the same.
 
-    XNNPACK errs with SAME where a window is smaller than the step to the next one.
+    XNNPACK gives wrong results with SAME if a window is smaller than the stride.
 
     Args:
         builder: Gets the operators.
         tensor: (N, H, W, I), float32 or int8; the result is of the same type.
-        taps: The weight and what follows.
+        taps: Weight, bias and activation.
         window: Its pads are zeros.
         n_groups: Groups of input and of output channels.
     """
@@ -122,7 +122,7 @@ def _group_by_group(
     padding: Padding,
     n_groups: int,
 ) -> int:
-    """Not every interpreter has a CONV_2D with groups."""
+    """Emit a CONV_2D for each group, because not every interpreter has one with groups."""
     inputs, outputs = taps.weight.shape[-1], len(taps.weight) // n_groups
     parts = []
     for group in range(n_groups):

@@ -1,4 +1,4 @@
-"""Operators that treat each element alone, in whatever layout it lies."""
+"""Lowers elementwise operators, which work in any layout."""
 
 from dataclasses import replace
 from typing import Final
@@ -36,7 +36,7 @@ UNARY: Final = {
 
 
 def binary(builder: TfliteBuilder, node: Node) -> None:
-    """ADD and others, on two values or on a value and a constant: one rounding, as in ONNX."""
+    """Lower an operator on two values, or on a value and a constant: one rounding, as in ONNX."""
     tensors, like = operands(builder, node, "real", "real")
     tensor = arithmetic.elementwise(builder, BINARY[node.kind], *tensors)
     minus_zero = _may_be_minus_zero(builder, node)
@@ -44,7 +44,7 @@ def binary(builder: TfliteBuilder, node: Node) -> None:
 
 
 def _may_be_minus_zero(builder: TfliteBuilder, node: Node) -> bool:
-    """A sum is -0.0 only if both are; of the others it is not known."""
+    """Whether a result can be -0.0: a sum only if both operands can, others are not analysed."""
     if node.kind != "Add":
         return True
     return all(
@@ -61,7 +61,7 @@ def has_minus_zero(numbers: Array) -> bool:
 
 
 def unary(builder: TfliteBuilder, node: Node) -> None:
-    """An operator on one value."""
+    """Lower an operator on one value."""
     x = builder.value(node)
     _check_real(node, x)
     tensor = builder.emit(UNARY[node.kind], [x.tensor], builder.shape(x.tensor))
@@ -69,7 +69,7 @@ def unary(builder: TfliteBuilder, node: Node) -> None:
 
 
 def leaky_relu(builder: TfliteBuilder, node: Node) -> None:
-    """LEAKY_RELU."""
+    """Lower LeakyRelu to LEAKY_RELU."""
     x = builder.value(node)
     _check_real(node, x)
     options = LeakyReluOptions(alpha=node.attributes.get("alpha", 0.01))
@@ -79,10 +79,10 @@ def leaky_relu(builder: TfliteBuilder, node: Node) -> None:
 
 
 def p_relu(builder: TfliteBuilder, node: Node) -> None:
-    """PRELU: x, or slope * x where x < 0.
+    """Lower PRelu to PRELU: x, or slope * x if x < 0.
 
-    XNNPACK reads a slope for each channel without asking how many there are, so one slope is
-    written as often as there are channels.
+    XNNPACK reads a slope for each channel without a check of their number, so a single slope is
+    repeated for all channels.
     """
     x = builder.value(node)
     _check_real(node, x)
@@ -94,7 +94,7 @@ def p_relu(builder: TfliteBuilder, node: Node) -> None:
 
 
 def clip(builder: TfliteBuilder, node: Node) -> None:
-    """MAXIMUM and MINIMUM, as far as there are limits."""
+    """Lower Clip to MAXIMUM and MINIMUM, depending on its limits."""
     x = builder.value(node)
     _check_real(node, x)
     tensor = x.tensor
@@ -108,7 +108,7 @@ def clip(builder: TfliteBuilder, node: Node) -> None:
 
 
 def batch_normalization(builder: TfliteBuilder, node: Node) -> None:
-    """A scale and a shift, in ONNX's order of roundings."""
+    """Lower BatchNormalization to MUL and ADD, rounded in the same order as in ONNX."""
     x = builder.value(node)
     _check_real(node, x)
     scale, bias, mean, variance = (builder.constant_of(node, index) for index in range(1, 5))
@@ -124,7 +124,7 @@ def batch_normalization(builder: TfliteBuilder, node: Node) -> None:
 
 
 def softmax(builder: TfliteBuilder, node: Node) -> None:
-    """SOFTMAX or LOG_SOFTMAX over the channels."""
+    """Lower Softmax and LogSoftmax over the channels."""
     x = builder.value(node)
     _check_real(node, x)
     n_axes = 1 + len(x.shape)

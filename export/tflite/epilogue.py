@@ -1,4 +1,4 @@
-"""What a binary layer does with its sums before it gives them on."""
+"""What a binary layer does with its sums: compare them with thresholds, or scale them."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Thresholds:
-    """Signs: +1 where sum >= threshold.
+    """Signs: +1 if sum >= threshold.
 
     Attributes:
         values: int64, (O,).
@@ -18,14 +18,14 @@ class Thresholds:
     values: NDArray[np.int64]
 
     def on_popcounts(self, n_taps: int) -> NDArray[np.int32]:
-        """The same in LCE's units: -1 where the number of differing bits is above the result.
+        """LCE's thresholds: the sign is -1 if the number of differing bits is above them.
 
         sum = K - 2 * popcount, so sum >= t  <=>  popcount <= floor((K - t) / 2).
         """
         return ((n_taps - self.values) // 2).astype(np.int32)
 
     def part(self, channels: slice) -> Self:
-        """For some of the output channels."""
+        """The epilogue of some of the output channels."""
         return type(self)(self.values[channels])
 
 
@@ -42,7 +42,7 @@ class Scaled:
     bias: NDArray[np.float32]
 
     def part(self, channels: slice) -> Self:
-        """For some of the output channels."""
+        """The epilogue of some of the output channels."""
         return type(self)(self.scale[channels], self.bias[channels])
 
 
@@ -50,17 +50,17 @@ Epilogue = Thresholds | Scaled
 
 
 def sums(outputs: int) -> Scaled:
-    """The sums themselves."""
+    """The epilogue that leaves sums as they are."""
     return Scaled(np.ones(outputs, np.float32), np.zeros(outputs, np.float32))
 
 
 def minus(numbers: NDArray[Any]) -> NDArray[np.float32]:
-    """The negative numbers, without a -0.0."""
+    """The negated numbers, with 0.0 in place of -0.0."""
     return (0 - numbers).astype(np.float32)
 
 
 def as_numbers(epilogue: Epilogue) -> Scaled:
-    """Thresholds as a bias: numbers whose sign is the sign that the thresholds give."""
+    """The epilogue with thresholds as a bias, so that numbers have the signs of the thresholds."""
     if isinstance(epilogue, Scaled):
         return epilogue
     return replace(sums(len(epilogue.values)), bias=minus(epilogue.values))

@@ -1,4 +1,4 @@
-"""Conv of real numbers."""
+"""Lowers Conv of real numbers."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 
 
 def conv(builder: TfliteBuilder, node: Node) -> None:
-    """CONV_2D or DEPTHWISE_CONV_2D."""
+    """Lower Conv to CONV_2D or DEPTHWISE_CONV_2D."""
     x, weight = builder.value(node), builder.constant_of(node, 1)
     if x.kind != "real" or len(x.shape) != 3:
         raise UnsupportedError("expected a map of real numbers")

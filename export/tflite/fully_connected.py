@@ -1,4 +1,4 @@
-"""Dense layers of float32: FULLY_CONNECTED."""
+"""Lowers dense layers of float32 to FULLY_CONNECTED."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ from bnnkit.tflite.schema import Builtin
 def fully_connected(
     builder: TfliteBuilder, tensor: int, weight: NDArray[Any], bias: NDArray[Any]
 ) -> int:
-    """FULLY_CONNECTED: weight @ x + bias.
+    """Emit FULLY_CONNECTED: weight @ x + bias.
 
     Args:
         builder: Gets the operator.
-        tensor: (N, I), or a map (N, H, W, C) that is taken as a vector.
-        weight: (O, I), in the order of the tensor.
+        tensor: (N, I), or a map (N, H, W, C), which TFLite flattens.
+        weight: (O, I), with inputs in the order of the tensor.
         bias: (O,).
     """
     inputs = [builder.constant(numbers.astype(np.float32)) for numbers in (weight, bias)]
@@ -30,7 +30,7 @@ def fully_connected(
 
 
 def in_order_of(x: Value, weight: NDArray[Any]) -> NDArray[Any]:
-    """Rows (O, C * H * W) of a dense layer in the order (H, W, C) of a flattened map."""
+    """A weight (O, C * H * W) in the order (H, W, C) if its input is a flattened map."""
     if x.map is None:
         return weight
     maps = weight.reshape(-1, *x.map)
@@ -38,7 +38,7 @@ def in_order_of(x: Value, weight: NDArray[Any]) -> NDArray[Any]:
 
 
 def gemm(builder: TfliteBuilder, node: Node) -> None:
-    """Gemm with a constant weight."""
+    """Lower Gemm with a constant weight."""
     if node.attributes.get("transA", 0):
         raise UnsupportedError("expected transA = 0")
     weight = builder.constant_of(node, 1) * np.float32(node.attributes.get("alpha", 1.0))
@@ -51,7 +51,7 @@ def gemm(builder: TfliteBuilder, node: Node) -> None:
 
 
 def mat_mul(builder: TfliteBuilder, node: Node) -> None:
-    """MatMul of vectors with a constant matrix (I, O)."""
+    """Lower MatMul of vectors with a constant matrix (I, O)."""
     rows = builder.constant_of(node, 1).T
     _dense(builder, node, rows, np.zeros(len(rows), np.float32))
 

@@ -1,4 +1,4 @@
-"""Functions of each real number that TFLite has in another form than ONNX, or not at all."""
+"""Lowers elementwise functions that TFLite has in another form than ONNX, or lacks."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from bnnkit.tflite.schema import Builtin
 
 
 def gelu(builder: TfliteBuilder, node: Node) -> None:
-    """GELU: x times the normal distribution's F(x), or its approximation by tanh."""
+    """Lower Gelu: x times the normal distribution function of x, or its approximation by tanh."""
     options = GeluOptions(approximate=node.attributes.get("approximate", b"none") == b"tanh")
 
     def form(x: int) -> int:
@@ -24,7 +24,7 @@ def gelu(builder: TfliteBuilder, node: Node) -> None:
 
 
 def elu(builder: TfliteBuilder, node: Node) -> None:
-    """max(x, 0) + alpha (exp(min(x, 0)) - 1); ELU is that with alpha = 1."""
+    """Lower Elu: max(x, 0) + alpha (exp(min(x, 0)) - 1); TFLite's ELU has alpha = 1."""
     alpha = node.attributes.get("alpha", 1.0)
 
     def form(x: int) -> int:
@@ -40,7 +40,7 @@ def elu(builder: TfliteBuilder, node: Node) -> None:
 
 
 def hard_sigmoid(builder: TfliteBuilder, node: Node) -> None:
-    """max(0, min(1, alpha x + beta)), one rounding each."""
+    """Lower HardSigmoid: max(0, min(1, alpha x + beta)), rounded after each operation."""
     alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
 
     def form(x: int) -> int:
@@ -53,7 +53,7 @@ def hard_sigmoid(builder: TfliteBuilder, node: Node) -> None:
 
 
 def softplus(builder: TfliteBuilder, node: Node) -> None:
-    """log(1 + exp(x)), as max(x, 0) + log(1 + exp(-|x|)), in which nothing overflows."""
+    """Lower Softplus: log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), which cannot overflow."""
 
     def form(x: int) -> int:
         minus_size = _unary(builder, Builtin.NEG, _unary(builder, Builtin.ABS, x))
@@ -65,7 +65,7 @@ def softplus(builder: TfliteBuilder, node: Node) -> None:
 
 
 def power(builder: TfliteBuilder, node: Node) -> None:
-    """POW, but x x for the exponent 2."""
+    """Lower Pow to POW, or to x * x if the exponent is 2."""
     exponent = builder.source.constants.get(node.inputs[1])
     if exponent is not None and exponent.size == 1 and exponent.item() == 2:
         _give(builder, node, lambda x: arithmetic.elementwise(builder, Builtin.MUL, x, x))

@@ -1,4 +1,4 @@
-"""The uniform numbers that make a .tflite file draw the artifact's random bits."""
+"""Uniform numbers with which a .tflite file draws the same random bits as the artifact."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ from bnnkit.export.tflite import UniformInput
 
 
 def uniforms(inputs: Iterable[UniformInput], batch: int, sample: Sample) -> list[NDArray[Any]]:
-    """What to feed to a file with `GivenUniforms`, besides the images.
+    """Inputs of a file with `GivenUniforms`, in addition to the images.
 
     Args:
         inputs: `TfliteReport.uniform_inputs` of the file; `bnnkit export --json` prints them too,
@@ -23,7 +23,7 @@ def uniforms(inputs: Iterable[UniformInput], batch: int, sample: Sample) -> list
 
     Returns:
         An array for each input, float32 (N, H, W, C): (i + 1/2) / 4096 for the index i of the
-        quantile, which float32 holds exactly.
+        quantile, which is exact in float32.
     """
     return [_uniforms(entry, batch, sample) for entry in inputs]
 

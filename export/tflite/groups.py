@@ -1,8 +1,7 @@
-"""Binary convolutions of packed signs, in groups of channels or not.
+"""Emits binary convolutions of packed signs, with or without groups of channels.
 
-LCE's default kernel refuses them, so none is written: where the groups lie in words of their own,
-each is a convolution of its own, and elsewhere the layer is a float convolution of -1.0 and +1.0,
-whose sums are the same integers.
+LCE's default kernel refuses groups. If every group fills whole words, each becomes a convolution.
+Otherwise the layer becomes a float convolution of -1.0 and +1.0, whose sums are the same integers.
 """
 
 from dataclasses import replace
@@ -30,14 +29,14 @@ def convolve(
     epilogue: Epilogue,
     n_groups: int,
 ) -> int:
-    """A convolution in groups.
+    """Emit a binary convolution.
 
     Args:
         builder: Gets the operators.
         x: Signs.
         weight: (O, KH, KW, I / groups), values in {-1, +1}.
-        window: Of the convolution; its pads are zeros.
-        epilogue: What comes of the sums.
+        window: Window of the convolution; its pads are zeros.
+        epilogue: Applied to the sums.
         n_groups: Groups of input and of output channels.
     """
     if n_groups == 1 and window.pads == NO_PADS:
@@ -59,14 +58,14 @@ def _group_by_group(
 ) -> int:
     outputs, channels = len(weight) // n_groups, weight.shape[-1]
     words = channels // LCE_WORD_BITS
-    # Packed outputs stand behind one another only where they fill their words.
+    # Packed outputs can only be concatenated if they fill their words.
     packs_late = isinstance(epilogue, Thresholds) and outputs % LCE_WORD_BITS > 0
     each = as_numbers(epilogue) if packs_late else epilogue
     tensor, (_, height, width) = as_map(builder, x)
     parts = []
     with builder.choosing(
         f"{n_groups} x LceBconv2d",
-        "LCE's default kernel refuses groups: slices of the words, and a concatenation",
+        "LCE's default kernel refuses groups: a slice for each, and a concatenation",
         plain=plain_convolution(builder, x, weight, window, epilogue),
     ):
         for group in range(n_groups):

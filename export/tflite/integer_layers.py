@@ -1,4 +1,4 @@
-"""IntegerConv2d and IntegerLinear: the first layer, in float32 that holds its integers exactly."""
+"""Lowers IntegerConv2d and IntegerLinear to float32 layers, which are exact on their integers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,11 +20,11 @@ from bnnkit.tflite.options import CastOptions
 from bnnkit.tflite.schema import Builtin, TensorType
 
 _EXACT = 2**24
-"""Integers up to it are float32 numbers."""
+"""Integers up to this are exact in float32."""
 
 
 def integer_conv2d(builder: TfliteBuilder, node: Node) -> None:
-    """CAST, SUB of the zero point, CONV_2D: pixels that equal the zero point pad with zeros."""
+    """Lower to CAST, SUB of the zero point, and CONV_2D, whose zero padding then is exact."""
     x, weight = builder.value(node), builder.constant_of(node, 1)
     window = conv_window(node, weight.shape[2:])
     kernel = weight.transpose(0, 2, 3, 1)
@@ -40,7 +40,7 @@ def integer_conv2d(builder: TfliteBuilder, node: Node) -> None:
 
 
 def integer_linear(builder: TfliteBuilder, node: Node) -> None:
-    """CAST, SUB of the zero point, FULLY_CONNECTED."""
+    """Lower to CAST, SUB of the zero point, and FULLY_CONNECTED."""
     x, weight = builder.value(node), builder.constant_of(node, 1)
     columns = in_order_of(x, weight)
 
@@ -52,7 +52,7 @@ def integer_linear(builder: TfliteBuilder, node: Node) -> None:
 
 
 def _centred(builder: TfliteBuilder, node: Node, x: Value) -> int:
-    """The image as float32, less its zero point."""
+    """Emit the image as float32, minus its zero point."""
     numbers = builder.emit(
         Builtin.CAST,
         [x.tensor],
@@ -73,7 +73,7 @@ def _give(
     shape: tuple[int, ...],
     pixels: Map | None,
 ) -> None:
-    """The sums, or their signs: `layer` makes the sums with a bias."""
+    """Give the sums, or their signs; `layer` emits the sums with a bias."""
     weight = builder.constant_of(node, 1)
     reader = builder.source.sole_reader(node.output)
     to_signs = reader is not None and reader.kind == "bnnkit.Threshold"
@@ -99,13 +99,13 @@ def _give_signs(
     shape: tuple[int, ...],
     pixels: Map | None,
 ) -> None:
-    """The signs of the reader, a `Threshold`: the threshold is the bias where that is exact."""
+    """Give the signs of the reader, a `Threshold`; the threshold becomes the bias if exact."""
     builder.absorbed.add(reader.output)
     values = builder.constant_of(reader, 1).astype(np.int64).reshape(-1)
     if (_bounds(builder, node) + abs(values)).max() <= _EXACT:
         numbers = layer(minus(values))
     else:
-        # With the threshold as bias, a partial sum might need rounding.
+        # With the threshold as bias, a partial sum might be rounded.
         sums = layer(np.zeros(shape[0]))
         numbers = arithmetic.add(builder, sums, minus(values))
     if pixels is None:
@@ -116,7 +116,7 @@ def _give_signs(
 
 
 def _bounds(builder: TfliteBuilder, node: Node) -> NDArray[np.int64]:
-    """What no partial sum of an output channel exceeds, (O,)."""
+    """Upper bound of the partial sums of each output channel, (O,)."""
     weight, zero_point = (
         builder.constant_of(node, 1),
         builder.constant_of(node, 2).astype(np.int64),

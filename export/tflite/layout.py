@@ -1,4 +1,4 @@
-"""Values in the layout that a reader wants; the table of layouts is in values.py."""
+"""Converts values to the layout that an operator needs; values.py has the table of layouts."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from bnnkit.tflite.window import NO_PADS
 
 
 def settled(builder: TfliteBuilder, value: Value) -> Value:
-    """A value without a margin: its +1 are in memory."""
+    """The value with its margin of +1 written to memory."""
     if value.margin == NO_PADS or value.map is None:
         return value
     key = (value.tensor, value.margin)
@@ -33,7 +33,7 @@ def as_map(builder: TfliteBuilder, value: Value) -> tuple[int, Map]:
     """A map or a vector as (N, H, W, C): the tensor, and (C, H, W).
 
     Raises:
-        UnsupportedError: It is neither.
+        UnsupportedError: The value is neither.
     """
     if value.map is not None:
         return value.tensor, value.map
@@ -44,7 +44,7 @@ def as_map(builder: TfliteBuilder, value: Value) -> tuple[int, Map]:
 
 
 def as_onnx(builder: TfliteBuilder, value: Value) -> int:
-    """The tensor in ONNX's order of the axes, and of the elements of a flattened map."""
+    """The tensor with axes, and elements of a flattened map, in ONNX's order."""
     if value.map is None:
         return value.tensor
     channels, height, width = value.map
@@ -55,7 +55,7 @@ def as_onnx(builder: TfliteBuilder, value: Value) -> int:
 
 
 def places(value: Value) -> dict[int, int] | None:
-    """Where ONNX's axes behind the batch lie in the tensor; None where elements lie otherwise."""
+    """The tensor's axis for each of ONNX's axes; None if elements are in another order."""
     if value.map is None:
         return {axis: axis for axis in range(1, 1 + len(value.shape))}
     if len(value.shape) == 3:
@@ -64,7 +64,7 @@ def places(value: Value) -> dict[int, int] | None:
 
 
 def elements(builder: TfliteBuilder, value: Value) -> int:
-    """The tensor in ONNX's layout, signs as elements of their own."""
+    """The tensor in ONNX's layout, with one element for each sign."""
     value = settled(builder, value)
     if value.kind != "signs" or value.map is None:
         return as_onnx(builder, value)
@@ -73,7 +73,7 @@ def elements(builder: TfliteBuilder, value: Value) -> int:
 
 
 def of_elements(builder: TfliteBuilder, value: Value, tensor: int, shape: Sequence[int]) -> Value:
-    """A value like another one, of a tensor as `elements` gives, (N, *shape)."""
+    """A value of the same kind for a tensor (N, *shape) as `elements` returns it."""
     pixels = (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
     if value.kind == "signs" and len(shape) == 1:
         pixels = (shape[0], 1, 1)
@@ -85,7 +85,7 @@ def of_elements(builder: TfliteBuilder, value: Value, tensor: int, shape: Sequen
 
 
 def reshaped(builder: TfliteBuilder, value: Value, shape: Sequence[int]) -> Value:
-    """The same elements in another shape behind the batch; a flattened map stays where it is."""
+    """The value in another shape; a flattened map keeps its tensor."""
     value = settled(builder, value)
     if tuple(shape) == value.shape:
         return value
@@ -96,7 +96,7 @@ def reshaped(builder: TfliteBuilder, value: Value, shape: Sequence[int]) -> Valu
 
 
 def whole(builder: TfliteBuilder, value: Value) -> Value:
-    """A value as an output of the file has it: in memory, and signs packed as maps."""
+    """A value as an output of the file: without a margin, and signs as a map."""
     value = settled(builder, value)
     if value.kind != "signs" or value.map is not None:
         return value
@@ -106,7 +106,7 @@ def whole(builder: TfliteBuilder, value: Value) -> Value:
 
 
 def _to_nhwc(builder: TfliteBuilder, tensor: int, pixels: Map) -> int:
-    """A map (N, C, H, W), or what has its elements in that order, as (N, H, W, C)."""
+    """Transpose a map (N, C, H, W), or a tensor with elements in that order, to (N, H, W, C)."""
     channels, height, width = pixels
     if channels == 1 or height * width == 1:
         return arithmetic.reshape(builder, tensor, (builder.batch, height, width, channels))
@@ -115,17 +115,17 @@ def _to_nhwc(builder: TfliteBuilder, tensor: int, pixels: Map) -> int:
 
 
 def plain(builder: TfliteBuilder, value: Value) -> Value:
-    """A value whose tensor is as in ONNX."""
+    """The value with its tensor in ONNX's layout."""
     return replace(value, tensor=as_onnx(builder, value), map=None)
 
 
 def real(value: Value, tensor: int, **changes: Any) -> Value:
-    """A real value like another one."""
+    """A copy of a value for a tensor of real numbers, with changes."""
     return replace(value, kind="real", tensor=tensor, **changes)
 
 
 def constant_beside(value: Value, numbers: NDArray[Any]) -> NDArray[Any]:
-    """A constant operand, which ONNX spreads over a value, in the layout of the value.
+    """A constant that ONNX broadcasts with a value, in the layout of the value.
 
     Raises:
         UnsupportedError: It has more axes than the value, or differs within the batch.
@@ -134,7 +134,7 @@ def constant_beside(value: Value, numbers: NDArray[Any]) -> NDArray[Any]:
     full = numbers.reshape((1,) * (n_axes - numbers.ndim) + numbers.shape)
     if full.ndim != n_axes or full.shape[0] != 1:
         raise UnsupportedError(
-            f"a constant of shape {numbers.shape} does not spread over (N, *{value.shape})"
+            f"a constant of shape {numbers.shape} does not broadcast to (N, *{value.shape})"
         )
     if value.map is None:
         return full

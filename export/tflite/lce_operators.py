@@ -1,4 +1,4 @@
-"""Larq Compute Engine's operators.
+"""Emits the operators of Larq Compute Engine.
 
 References:
     https://docs.larq.dev/compute-engine/operators/ and the sources of version 0.16.0.
@@ -20,20 +20,20 @@ from bnnkit.tflite.window import Window
 
 
 def pack_words(signs: NDArray[Any]) -> NDArray[np.int32]:
-    """Signs packed as in bits.py, but in words of 32 bits: int32, (..., ceil(C / 32))."""
+    """Pack signs as in bits.py, but in words of 32 bits: int32, (..., ceil(C / 32))."""
     words = pack_signs(signs).astype("<u8", copy=False).view("<i4")
     return words[..., : n_words(signs.shape[-1])].astype(np.int32)
 
 
 def quantize(builder: TfliteBuilder, tensor: int) -> int:
-    """Signs of numbers, +1 where x >= 0: LceQuantize."""
+    """Emit LceQuantize: signs of numbers, +1 if x >= 0."""
     *outer, channels = builder.shape(tensor)
     shape = (*outer, n_words(channels))
     return builder.emit("LceQuantize", [tensor], shape, kind=TensorType.INT32)
 
 
 def dequantize(builder: TfliteBuilder, tensor: int, channels: int) -> int:
-    """Signs as -1.0 and +1.0: LceDequantize."""
+    """Emit LceDequantize: signs as -1.0 and +1.0."""
     return builder.emit("LceDequantize", [tensor], (*builder.shape(tensor)[:-1], channels))
 
 
@@ -47,14 +47,14 @@ def bconv2d(
     padding: Padding = Padding.VALID,
     pad_value: int = 0,
 ) -> int:
-    """LceBconv2d of one group.
+    """Emit LceBconv2d of one group.
 
     Args:
         builder: Gets the operator.
         tensor: Signs, (N, H, W, words).
         weight: (O, KH, KW, I), values in {-1, +1}.
-        window: Its pads are not looked at.
-        epilogue: Thresholds give signs, a scale float32.
+        window: Its pads are ignored.
+        epilogue: Thresholds for signs, or a scale and a bias for float32.
         padding: SAME or VALID.
         pad_value: What SAME pads with.
     """
@@ -82,7 +82,7 @@ def bconv2d(
 
 
 def bmaxpool2d(builder: TfliteBuilder, tensor: int, window: Window, padding: Padding) -> int:
-    """LceBMaxPool2d: the sign of the maximum of a window, which SAME clips at the border."""
+    """Emit LceBMaxPool2d: maxima of signs, in windows that SAME clips at the border."""
     batch, height, width, words = builder.shape(tensor)
     size = window.padded(padding, (height, width)).output((height, width))
     shape, kind = (batch, *size, words), TensorType.INT32

@@ -1,4 +1,4 @@
-"""An artifact to a TFLite network, node by node."""
+"""Lowers an artifact to a TFLite network, node by node."""
 
 from collections.abc import Callable
 from typing import Final
@@ -35,7 +35,7 @@ from bnnkit.tflite.options import CastOptions
 from bnnkit.tflite.schema import Builtin, TensorType
 
 Lowering = Callable[[TfliteBuilder, Node], None]
-"""Emits what a node is in TFLite, and gives its value."""
+"""Emits the operators of a node, and notes its value."""
 
 LOWERINGS: Final[dict[str, Lowering]] = {
     "bnnkit.BinaryConv2d": binary_layers.binary_conv2d,
@@ -88,14 +88,14 @@ LOWERINGS: Final[dict[str, Lowering]] = {
     **dict.fromkeys(elementwise.BINARY, elementwise.binary),
     **dict.fromkeys(elementwise.UNARY, elementwise.unary),
 }
-"""By the kind of node."""
+"""The lowering of each kind of node."""
 
 
 def lower(source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> TfliteBuilder:
-    """Emit all nodes; the first tensor is the image.
+    """Lower all nodes; the first tensor is the image.
 
     Raises:
-        UnsupportedError: A node has no form in TFLite; the message names it.
+        UnsupportedError: A node cannot be lowered; the message names it.
     """
     builder = TfliteBuilder(source, batch, signs, uniforms)
     builder.give(source.input, _image(builder))
@@ -106,7 +106,7 @@ def lower(source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> Tf
             shapes.fold(builder, node)
             continue
         if node.kind not in LOWERINGS:
-            raise UnsupportedError(f"{node.name}: TFLite export does not know {node.kind}")
+            raise UnsupportedError(f"{node.name}: TFLite export lacks {node.kind}")
         builder.begin(node.output)
         try:
             LOWERINGS[node.kind](builder, node)
@@ -116,7 +116,7 @@ def lower(source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> Tf
 
 
 def outputs(builder: TfliteBuilder) -> list[int]:
-    """The tensors of the network's outputs: sums as int32, maps as NHWC."""
+    """Emit the outputs of the network, with sums as int32 and maps as NHWC; returns tensors."""
     return [_output(builder, name) for name in builder.source.outputs]
 
 

@@ -1,4 +1,4 @@
-"""Binary convolutions of maps with a margin of +1, or with none: LCE's own case."""
+"""Emits binary convolutions of maps with a margin of +1, or without one, as LCE has them."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ from bnnkit.tflite.window import NO_PADS, Window
 def convolve(
     builder: TfliteBuilder, x: Value, weight: NDArray[Any], window: Window, epilogue: Epilogue
 ) -> int:
-    """LceBconv2d; the margin is its padding SAME where that is the same, else a PAD before it.
+    """Emit LceBconv2d; the margin becomes its padding SAME if equal, else a PAD before it.
 
     Args:
         builder: Gets the operators.
         x: Signs.
         weight: (O, KH, KW, I), values in {-1, +1}.
-        window: Its pads are not looked at: those of ones are the margin of `x`.
-        epilogue: What comes of the sums.
+        window: Its pads are ignored; those of +1 are the margin of `x`.
+        epilogue: Applied to the sums.
     """
     tensor, (_, height, width) = as_map(builder, x)
     if x.margin != NO_PADS and window.with_pads(x.margin).is_same((height, width)):

@@ -1,4 +1,4 @@
-"""Several values and constants, which ONNX spreads along axes of size 1, in one layout."""
+"""Brings operands that broadcast into the same layout."""
 
 import math
 from dataclasses import replace
@@ -13,15 +13,15 @@ from bnnkit.export.tflite.values import Kind, Value
 
 
 def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int], Value]:
-    """The tensors of a node's inputs, and a value in whose layout they lie.
+    """The tensors of a node's inputs in the same layout, and a value that has this layout.
 
     Args:
-        builder: Gets the operators that they need.
+        builder: Gets the operators that convert layouts.
         node: At least one of its inputs is computed; constants are float32.
-        kinds: Of each of its inputs.
+        kinds: The kind that each input must have.
 
     Raises:
-        UnsupportedError: An input is of another kind, or they have not as many axes.
+        UnsupportedError: An input is of another kind, or the numbers of axes differ.
     """
     if len(node.inputs) != len(kinds):
         raise UnsupportedError(f"expected {len(kinds)} inputs, got {len(node.inputs)}")
@@ -34,7 +34,7 @@ def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int
         elif kind != "real":
             raise UnsupportedError(f"expected {_WORDS[kind]} that are not constant")
     if len({len(value.shape) for value in values.values()}) > 1:
-        raise UnsupportedError("expected values of as many axes")
+        raise UnsupportedError("expected values with the same number of axes")
     if not _lie_alike(builder, node, list(values.values())):
         values = {name: layout.plain(builder, value) for name, value in values.items()}
     first, *_ = values.values()
@@ -49,11 +49,11 @@ def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int
     return tensors, first
 
 
-_WORDS: dict[Kind, str] = {"real": "real numbers", "truth": "truths"}
+_WORDS: dict[Kind, str] = {"real": "real numbers", "truth": "bools"}
 
 
 def spread(builder: TfliteBuilder, like: Value, tensor: int, kind: Kind = "real") -> Value:
-    """What comes of operands in the layout of `like`, spread or not."""
+    """The value of an operator's result, whose operands have the layout of `like`."""
     stored, shape, pixels = builder.shape(tensor), like.shape, like.map
     if len(shape) == 3:
         shape = pixels = (stored[3], stored[1], stored[2])
@@ -63,7 +63,7 @@ def spread(builder: TfliteBuilder, like: Value, tensor: int, kind: Kind = "real"
 
 
 def _lie_alike(builder: TfliteBuilder, node: Node, values: list[Value]) -> bool:
-    """Whether the elements that meet are in the same places, or TFLite spreads them so."""
+    """Whether elements that belong together are in the same places, or TFLite broadcasts them."""
     first, *others = values
     if len(first.shape) == 3:
         return True

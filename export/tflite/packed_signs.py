@@ -12,7 +12,7 @@ from bnnkit.export.tflite.values import LCE_WORD_BITS, Value
 from bnnkit.tflite.schema import Padding
 from bnnkit.tflite.window import Window
 
-_APART: Final = f"signs move singly, not in words of {LCE_WORD_BITS} channels: as float32"
+_APART: Final = f"signs move one by one, not in words of {LCE_WORD_BITS} channels: as float32"
 
 
 class PackedSigns:
@@ -24,15 +24,15 @@ class PackedSigns:
     def of_reals(
         self, builder: TfliteBuilder, tensor: int, *, may_be_minus_zero: bool = False
     ) -> int:
-        """LceQuantize; behind an ADD of 0 where -0.0 can come, which is -1 on ARM."""
+        """LceQuantize; after an ADD of 0 if -0.0 may occur, which LCE takes for -1 on ARM."""
         if may_be_minus_zero:
-            reason = "-0.0 can come, which LCE takes for -1 on ARM"
+            reason = "-0.0 may occur, which LCE takes for -1 on ARM"
             with builder.choosing("ADD of 0 + LceQuantize", reason):
                 tensor = arithmetic.add(builder, tensor, np.zeros(1))
         return lce_operators.quantize(builder, tensor)
 
     def of_truths(self, builder: TfliteBuilder, tensor: int) -> int:
-        """LceQuantize takes them too."""
+        """LceQuantize, which also takes bools."""
         return lce_operators.quantize(builder, tensor)
 
     def to_numbers(self, builder: TfliteBuilder, tensor: int, channels: int) -> int:
@@ -64,5 +64,5 @@ class PackedSigns:
         epilogue: Epilogue,
         n_groups: int,
     ) -> int:
-        """LceBconv2d, in the forms that LCE's kernels get right."""
+        """LceBconv2d, in forms for which all of LCE's kernels are right."""
         return groups.convolve(builder, x, weight, window, epilogue, n_groups)

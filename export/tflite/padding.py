@@ -1,4 +1,4 @@
-"""Pad: pixels around a map."""
+"""Lowers Pad of maps."""
 
 from dataclasses import replace
 
@@ -10,15 +10,15 @@ from bnnkit.export.tflite.values import Value
 from bnnkit.tflite.window import Pads
 
 _PLUS = 2
-"""The signs' code of +1; that of -1 is 0."""
+"""The code of the sign +1; that of -1 is 0."""
 _MINUS = -1
-"""As a sign of int8, and as a word of signs."""
+"""-1 as a sign of int8, and as a word of 32 signs."""
 
 
 def pad(builder: TfliteBuilder, node: Node) -> None:
-    """A margin of +1, which the next layer may pad by itself; or PAD or PADV2.
+    """Lower Pad to PAD or PADV2, or to a margin of +1, which the next layer may pad by itself.
 
-    Negative pads take off what is there.
+    Negative pads crop the map.
     """
     x, pads = _cropped(builder, builder.value(node), _pads(builder, node))
     value = builder.constant_of(node, 2).item() if len(node.inputs) > 2 and node.inputs[2] else 0
@@ -40,7 +40,7 @@ def pad(builder: TfliteBuilder, node: Node) -> None:
 
 
 def _cropped(builder: TfliteBuilder, x: Value, pads: Pads) -> tuple[Value, Pads]:
-    """A map without what negative pads take off, and the pads that are left."""
+    """The map cropped by negative pads, and the pads that are left."""
     if min(pads) >= 0:
         return x, pads
     x = layout.settled(builder, x)

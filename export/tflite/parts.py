@@ -1,4 +1,4 @@
-"""Parts of values: Slice, Split and Concat."""
+"""Lowers Slice, Split and Concat."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ _BATCH = "expected other axes than the batch"
 
 
 def slice_(builder: TfliteBuilder, node: Node) -> None:
-    """STRIDED_SLICE."""
+    """Lower Slice to STRIDED_SLICE."""
     x = layout.settled(builder, builder.value(node))
     starts, ends = (builder.constant_of(node, index).tolist() for index in (1, 2))
     axes: Sequence[Any] = range(len(starts))
@@ -35,7 +35,7 @@ def slice_(builder: TfliteBuilder, node: Node) -> None:
 
 
 def split(builder: TfliteBuilder, node: Node) -> None:
-    """One part of a Split; each is a node (source.py)."""
+    """Lower one part of a Split; each part is a node (source.py)."""
     x = layout.settled(builder, builder.value(node))
     axis = node.attributes.get("axis", 0) % (1 + len(x.shape))
     if axis == 0:
@@ -51,7 +51,7 @@ def split(builder: TfliteBuilder, node: Node) -> None:
 
 
 def _taken(builder: TfliteBuilder, x: Value, ranges: dict[int, range]) -> Value:
-    """Some of a value along its axes, whose numbers are ONNX's."""
+    """Slice a value by ranges of ONNX's axes."""
     shape = [len(ranges.get(axis, range(n))) for axis, n in enumerate(x.shape, start=1)]
     if min(shape) < 1:
         raise UnsupportedError(f"nothing of the shape (N, *{x.shape}) is left")
@@ -73,12 +73,12 @@ def _taken(builder: TfliteBuilder, x: Value, ranges: dict[int, range]) -> Value:
 
 
 def _unit(builder: TfliteBuilder, x: Value) -> int:
-    """Channels that an element of the tensor holds."""
+    """Number of channels that an element of the tensor holds."""
     return builder.signs.channel_unit if x.kind == "signs" and x.map is not None else 1
 
 
 def _words(channels: range, n_channels: int, unit: int) -> range | None:
-    """The words of some channels; None where other channels share them."""
+    """The words of some channels; None if other channels share these words."""
     if unit == 1:
         return channels
     fills = channels.stop % unit == 0 or channels.stop == n_channels
@@ -88,7 +88,7 @@ def _words(channels: range, n_channels: int, unit: int) -> range | None:
 
 
 def _map(x: Value, shape: Sequence[int]) -> Map | None:
-    """Of a part, or of parts, that lie like a value."""
+    """The map of a part, or of joined parts, in the layout of a value."""
     if x.map is None:
         return None
     channels, height, width = (*shape, 1, 1)[:3]
@@ -96,14 +96,14 @@ def _map(x: Value, shape: Sequence[int]) -> Map | None:
 
 
 def concat(builder: TfliteBuilder, node: Node) -> None:
-    """CONCATENATION; packed signs along the channels where they fill their words."""
+    """Lower Concat; signs stay packed along the channels if they fill their words."""
     values = [layout.settled(builder, builder.value(node, i)) for i in range(len(node.inputs))]
     first = values[0]
     axis = node.attributes["axis"] % (1 + len(first.shape))
     if axis == 0:
         raise UnsupportedError(_BATCH)
     if len({value.kind for value in values}) > 1:
-        raise UnsupportedError("expected values of one kind")
+        raise UnsupportedError("expected values of the same kind")
     shape = list(first.shape)
     shape[axis - 1] = sum(value.shape[axis - 1] for value in values)
     minus_zero = any(value.may_be_minus_zero for value in values)

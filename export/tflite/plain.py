@@ -1,4 +1,4 @@
-"""What a layer costs in its usual form, beside which the report sets what others cost."""
+"""The cost of a layer in its usual form, with which the report compares other forms."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from bnnkit.tflite.window import Pair, Window
 
 
 def plain_layer(builder: TfliteBuilder, outputs: int, size: Pair, *, to_signs: bool) -> Cost:
-    """One operator of LCE, to packed signs or to float32, of that many channels."""
+    """The cost of one operator of LCE, to packed signs or to float32, with that many channels."""
     depth = n_words(outputs) if to_signs else outputs
     kind = TensorType.INT32 if to_signs else TensorType.FLOAT32
     return Cost(1, builder.bytes_of((builder.batch, *size, depth), kind))
@@ -22,7 +22,7 @@ def plain_layer(builder: TfliteBuilder, outputs: int, size: Pair, *, to_signs: b
 def plain_convolution(
     builder: TfliteBuilder, x: Value, weight: NDArray[Any], window: Window, epilogue: Epilogue
 ) -> Cost:
-    """One LceBconv2d with the weight (O, KH, KW, I), and with the padding that it needs."""
+    """The cost of one LceBconv2d with the weight (O, KH, KW, I)."""
     _, height, width = x.map or (0, 1, 1)
     top, left, bottom, right = x.margin
     size = window.output((height + top + bottom, width + left + right))

@@ -1,4 +1,4 @@
-"""Pooling by the builtin operators of TFLite."""
+"""Emits pooling by builtin operators."""
 
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.tflite.options import Pool2DOptions
@@ -9,7 +9,7 @@ from bnnkit.tflite.window import Window
 def pool_2d(
     builder: TfliteBuilder, code: Builtin, tensor: int, window: Window, padding: Padding
 ) -> int:
-    """MAX_POOL_2D or AVERAGE_POOL_2D.
+    """Emit MAX_POOL_2D or AVERAGE_POOL_2D.
 
     Args:
         builder: Gets the operator.

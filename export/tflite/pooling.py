@@ -1,4 +1,4 @@
-"""Pooling of maps, of signs and of numbers."""
+"""Lowers pooling of maps of signs and of numbers."""
 
 import math
 from dataclasses import replace
@@ -24,13 +24,13 @@ _LEAST: Final[dict[Kind, float | None]] = {
     "sum": _LOWEST,
     "real": _LOWEST,
 }
-"""What a maximum never takes. Of signs it is one of int8, or a word of 32 -1s: a maximum takes
-none of its bits, and those of the map that are unused stay clear. Of an image it is 0, which `pad`
-has without a value."""
+"""Padding that never is a maximum. For signs it is -1 as int8, or a word of 32 signs -1: a maximum
+takes none of its bits, and the unused bits of the map stay clear. For an image it is 0, with which
+`pad` pads by default."""
 
 
 def max_pool(builder: TfliteBuilder, node: Node) -> None:
-    """A pool of signs, or MAX_POOL_2D; pads that are not TFLite's SAME are put before it."""
+    """Lower MaxPool to a pool of signs or MAX_POOL_2D, after padding if TFLite's SAME differs."""
     x = layout.settled(builder, builder.value(node))
     tensor, (channels, *_), window = *layout.as_map(builder, x), _window(node, x)
     size, padding = (x.shape[1], x.shape[2]), Padding.VALID
@@ -48,9 +48,10 @@ def max_pool(builder: TfliteBuilder, node: Node) -> None:
 
 
 def average_pool(builder: TfliteBuilder, node: Node) -> None:
-    """AVERAGE_POOL_2D: it does not count what SAME pads; pads that count stand before it.
+    """Lower AveragePool to AVERAGE_POOL_2D, which does not count the pads of SAME.
 
-    Other pads do not count by a factor behind it, for each output.
+    Pads that count are emitted before it. Other pads, which do not count, are emitted before it
+    too, and a factor for each output after it corrects the average.
     """
     x = builder.value(node)
     if x.kind != "real":
@@ -76,10 +77,10 @@ def average_pool(builder: TfliteBuilder, node: Node) -> None:
 
 
 def _shares(window: Window, size: Pair) -> NDArray[np.float32]:
-    """Pixels of a window over those of them that lie in the map, (OH, OW, 1).
+    """Pixels of a window divided by its pixels inside the map, (OH, OW, 1).
 
     Raises:
-        UnsupportedError: A window lies outside of it.
+        UnsupportedError: A window has no pixel inside the map.
     """
     inside = []
     for axis, count in enumerate(window.output(size)):
@@ -94,10 +95,10 @@ def _shares(window: Window, size: Pair) -> NDArray[np.float32]:
 
 
 def _window(node: Node, x: Value) -> Window:
-    """The window, with the pads behind the map that ceil_mode needs.
+    """The window, with the additional pads that ceil_mode needs.
 
     Raises:
-        UnsupportedError: It is dilated, or the input is no map.
+        UnsupportedError: The window is dilated, or the input is not a map.
     """
     window = conv_window(node, node.attributes["kernel_shape"])
     if window.dilations != (1, 1) or len(x.shape) != 3:
@@ -115,9 +116,9 @@ def _window(node: Node, x: Value) -> Window:
 
 
 def _missing(span: int, end: int, extent: int, stride: int) -> int:
-    """Pixels behind the padded span that a last, partial window needs.
+    """Pixels that a last, partial window needs after the padded span.
 
-    There is none where it would start behind the end of the map.
+    There is no such window if it would start after the end of the map.
     """
     count = -(-(span - extent) // stride)
     return max(count * stride + extent - span, 0) if count * stride < end else 0

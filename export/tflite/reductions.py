@@ -1,4 +1,4 @@
-"""Means, sums and maxima along axes."""
+"""Lowers means, sums and maxima along axes."""
 
 import math
 from typing import Final
@@ -20,7 +20,7 @@ _CODES: Final = {
 
 
 def reduce(builder: TfliteBuilder, node: Node) -> None:
-    """MEAN, SUM or REDUCE_MAX, over height and width or over axes that are named."""
+    """Lower to MEAN, SUM or REDUCE_MAX, over height and width or over given axes."""
     x = builder.value(node)
     if x.kind != "real":
         raise UnsupportedError(f"expected real numbers, got {x.kind}")

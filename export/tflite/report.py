@@ -1,32 +1,32 @@
-"""What an export to TFLite chose, and what it costs."""
+"""The report of an export to TFLite: what it chose for each layer, and what that costs."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
 
 Variant = Literal["lce", "builtin"]
-"""Operators of Larq Compute Engine and TFLite's own, or these alone."""
+"""Operators of Larq Compute Engine and builtin ones, or builtin operators alone."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a part of a network takes.
+    """The cost of a part of a network.
 
     Attributes:
-        operators: How many.
-        activation_bytes: Of the tensors that they make, for one image.
+        operators: Number of operators.
+        activation_bytes: Size of their outputs for one image.
     """
 
     operators: int = 0
     activation_bytes: int = 0
 
     def __add__(self, other: Self) -> Self:
-        """Both."""
+        """The cost of both parts."""
         return type(self)(
             self.operators + other.operators, self.activation_bytes + other.activation_bytes
         )
 
     def __sub__(self, other: Self) -> Self:
-        """How much more it takes than the other one."""
+        """The additional cost compared with the other part."""
         return type(self)(
             self.operators - other.operators, self.activation_bytes - other.activation_bytes
         )
@@ -34,17 +34,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class Choice:
-    """One layer that has no operator of its own in the file's variant.
+    """The form of a layer for which the file's variant has no operator of its own.
+
+    The usual form, with which costs are compared, is one operator of LCE if there is one.
 
     Attributes:
         layer: Name of its value in the artifact.
-        form: What stands in the file for it.
-        reason: Why.
-        extra_bytes: Of constants that the usual form would not need.
-        extra_operators: More than in the usual form, which is one operator of LCE where there is
-            one.
-        extra_activation_bytes: Of the tensors that they make, for one image, more than in the
-            usual form.
+        form: The operators in the file.
+        reason: Why this form is needed.
+        extra_bytes: Size of constants that the usual form does not need.
+        extra_operators: Operators that the usual form does not need.
+        extra_activation_bytes: Additional size of the operators' outputs for one image.
     """
 
     layer: str
@@ -60,9 +60,9 @@ class UniformInput:
     """An input of a sampling file: uniform numbers, one for each noisy sign of a layer.
 
     Attributes:
-        name: Of the input, float32 (N, H, W, C).
-        layer: The number of the noisy sign (docs/artifact.md, Sampling).
-        shape: Of the signs in the artifact, without the batch.
+        name: Name of the input, float32 (N, H, W, C).
+        layer: Number of the noisy sign (docs/artifact.md, Sampling).
+        shape: Shape of the signs in the artifact, without the batch.
         map: (C, H, W).
     """
 
@@ -74,17 +74,17 @@ class UniformInput:
 
 @dataclass(frozen=True)
 class TfliteReport:
-    """What is in the file; `dataclasses.asdict` makes it JSON.
+    """The content of a file; `dataclasses.asdict` converts it for JSON.
 
     Attributes:
-        variant: Which operators there may be.
-        batch: Images in a run; it is fixed.
-        input_shape: With the batch, NHWC.
-        operators: How many of each there are.
+        variant: Which operators the file may have.
+        batch: Number of images in a run, which is fixed.
+        input_shape: NHWC, with the batch.
+        operators: Number of operators by name.
         choices: In the order of the graph.
-        uniform_inputs: The inputs of the file behind the image, in their order.
-        file_bytes: The whole file.
-        artifact_bytes: The artifact it was made of, for comparison.
+        uniform_inputs: Inputs of the file after the image, in their order.
+        file_bytes: Size of the file.
+        artifact_bytes: Size of the artifact that it was made from, for comparison.
     """
 
     variant: Variant

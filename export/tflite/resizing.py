@@ -1,4 +1,4 @@
-"""Resize of maps."""
+"""Lowers Resize of maps."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -28,11 +28,11 @@ _BILINEAR: Final = {
     b"half_pixel": (False, True),
     b"pytorch_half_pixel": (False, True),
 }
-"""What each way to count coordinates is in RESIZE_BILINEAR: align_corners, half_pixel_centers."""
+"""align_corners and half_pixel_centers of RESIZE_BILINEAR for each coordinate transformation."""
 
 
 def resize(builder: TfliteBuilder, node: Node) -> None:
-    """GATHER of rows and of columns for the nearest pixel, RESIZE_BILINEAR for linear."""
+    """Lower to a GATHER of rows and one of columns (nearest), or to RESIZE_BILINEAR (linear)."""
     x = builder.value(node)
     if x.kind != "real" or len(x.shape) != 3:
         raise UnsupportedError(f"expected a map of real numbers, got {x.kind} (N, *{x.shape})")
@@ -57,7 +57,7 @@ def _target(builder: TfliteBuilder, node: Node, x: Value) -> tuple[list[float], 
     """Scales and sizes of height and width.
 
     Raises:
-        UnsupportedError: Other axes change too, or the sizes keep a ratio.
+        UnsupportedError: Other axes change too, or the aspect ratio is to be kept.
     """
     given = [bool(name) for name in (*node.inputs, "", "", "")]
     axes = [int(axis) % 4 for axis in node.attributes.get("axes", range(4))]
@@ -67,21 +67,21 @@ def _target(builder: TfliteBuilder, node: Node, x: Value) -> tuple[list[float], 
     if given[3]:
         wanted = builder.constant_of(node, 3).tolist()
         sizes = dict(enumerate(whole)) | dict(zip(axes, map(int, wanted), strict=True))
-        # torch may write the batch that it saw.
+        # torch may write the batch of its trace.
         factors |= {axis: sizes[axis] / whole[axis] for axis in axes if axis > 0}
     else:
         factors |= dict(zip(axes, builder.constant_of(node, 2).tolist(), strict=True))
         sizes = {axis: _size(whole[axis], factors[axis]) for axis in range(4)}
     if factors[0] != 1 or factors[1] != 1 or policy != b"stretch":
-        raise UnsupportedError("expected other sizes of height and width alone")
+        raise UnsupportedError("expected only height and width to change")
     return [factors[2], factors[3]], [sizes[2], sizes[3]]
 
 
 def _size(before: int, factor: float) -> int:
-    """Of a scaled axis.
+    """The size of a scaled axis.
 
     Raises:
-        UnsupportedError: Engines that multiply in float32 and in float64 come to different sizes.
+        UnsupportedError: Engines that multiply in float32 and in float64 get different sizes.
     """
     size = int(before * factor)
     if size != int(np.float32(before) * np.float32(factor)):
@@ -92,10 +92,10 @@ def _size(before: int, factor: float) -> int:
 def _gather(
     builder: TfliteBuilder, node: Node, tensor: int, axis: int, size: int, scale: float
 ) -> int:
-    """The nearest rows, or columns.
+    """Emit a GATHER of the nearest rows, or columns.
 
     Raises:
-        UnsupportedError: Which they are hangs on whether places are float32, as in ONNX Runtime.
+        UnsupportedError: Computing places in float32, as ONNX Runtime does, gives others.
     """
     rounding = node.attributes.get("nearest_mode", b"round_prefer_floor")
     stored = list(builder.shape(tensor))
@@ -117,7 +117,7 @@ def _gather(
 def _coordinates(
     node: Node, before: int, size: int, scale: float, dtype: type[np.floating[Any]]
 ) -> NDArray[Any]:
-    """Where the outputs lie among the inputs of an axis, each step rounded to a type."""
+    """Coordinates of the outputs in the inputs of an axis, each step rounded to a type."""
     places: NDArray[Any] = np.arange(size, dtype=dtype)
     mode, half = _mode(node), dtype(0.5)
     if mode == b"asymmetric":
@@ -130,15 +130,18 @@ def _coordinates(
 
 
 def _check(node: Node, x: Value, scales: list[float], sizes: list[int]) -> None:
-    """Refuse what engines count otherwise than one another, or TFLite than ONNX.
+    """Check that engines, and ONNX and TFLite, agree on the coordinates.
 
-    TFLite's scale is that of the sizes, which ONNX may have rounded.
+    TFLite computes the scale from the sizes, which ONNX may have rounded.
+
+    Raises:
+        UnsupportedError: They do not agree.
     """
     mode, linear = _mode(node), node.attributes.get("mode") == b"linear"
     for before, size, scale in zip(x.shape[1:], sizes, scales, strict=True):
         is_whole = bool(np.isclose(before * scale, size, rtol=1e-6, atol=0))
         if not is_whole and (linear or mode == b"align_corners"):
-            raise UnsupportedError(f"expected a scale that makes whole pixels of {before}")
+            raise UnsupportedError(f"expected a scale that gives {before} pixels a whole size")
         if mode == b"pytorch_half_pixel" and size == 1 < before:
             raise UnsupportedError("expected more than one pixel for pytorch_half_pixel")
 

@@ -1,4 +1,4 @@
-"""Shapes that the network computes, which are constants here, as the batch is fixed."""
+"""Folds shapes that the network computes: they are constants because the batch is fixed."""
 
 import numpy as np
 import onnx
@@ -9,14 +9,14 @@ from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 
 
 def shape(builder: TfliteBuilder, node: Node) -> None:
-    """A constant."""
+    """Lower Shape to a constant."""
     whole = (builder.batch, *builder.value(node).shape)
     start, end = node.attributes.get("start", 0), node.attributes.get("end")
     builder.source.constants[node.output] = np.array(whole[start:end], np.int64)
 
 
 def is_constant(builder: TfliteBuilder, node: Node) -> bool:
-    """Whether all inputs of a node of the standard domain, with one output, are constants."""
+    """Whether a node of ONNX's own operators with one output has constant inputs only."""
     constants = builder.source.constants
     if "." in node.kind or node.kind == "Split":
         return False
@@ -24,6 +24,6 @@ def is_constant(builder: TfliteBuilder, node: Node) -> bool:
 
 
 def fold(builder: TfliteBuilder, node: Node) -> None:
-    """Its output is a constant too."""
+    """Compute the constant output of a node with constant inputs."""
     proto = onnx.helper.make_node(node.kind, node.inputs, [node.output], **node.attributes)
     (builder.source.constants[node.output],) = fold_node(proto, builder.source.constants)

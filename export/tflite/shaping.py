@@ -1,4 +1,4 @@
-"""Operators that move elements about."""
+"""Lowers Reshape, Transpose, Cast and the like."""
 
 import math
 from dataclasses import replace
@@ -18,15 +18,15 @@ _BATCH: Final = "expected the batch to stay the first axis"
 
 
 def identity(builder: TfliteBuilder, node: Node) -> None:
-    """Nothing."""
+    """Lower Identity and Dropout to nothing."""
     builder.give(node.output, builder.value(node))
 
 
 def cast(builder: TfliteBuilder, node: Node) -> None:
-    """Sums are numbers already; an image becomes numbers."""
+    """Lower Cast of an image to CAST; sums already are float32."""
     x, target = builder.value(node), node.attributes["to"]
     if target != onnx.TensorProto.FLOAT or x.kind == "signs":
-        raise UnsupportedError("expected one from a sum or an image to float")
+        raise UnsupportedError("expected a Cast of a sum or an image to float")
     tensor = x.tensor
     if x.kind == "image":
         options = CastOptions(in_data_type=TensorType.UINT8, out_data_type=TensorType.FLOAT32)
@@ -35,7 +35,7 @@ def cast(builder: TfliteBuilder, node: Node) -> None:
 
 
 def flatten(builder: TfliteBuilder, node: Node) -> None:
-    """A map stays a map; who reads the vector orders its weights."""
+    """Lower Flatten to nothing: a map stays a map, and its reader reorders its weights."""
     x = builder.value(node)
     if node.attributes.get("axis", 1) != 1:
         raise UnsupportedError("expected axis = 1")
@@ -43,7 +43,7 @@ def flatten(builder: TfliteBuilder, node: Node) -> None:
 
 
 def reshape(builder: TfliteBuilder, node: Node) -> None:
-    """To another shape behind the batch."""
+    """Lower Reshape that keeps the batch."""
     x, wanted = builder.value(node), builder.constant_of(node, 1).tolist()
     whole = (builder.batch, *x.shape, *(-1 for _ in wanted))
     sizes = [whole[i] if n == 0 else int(n) for i, n in enumerate(wanted)]
@@ -57,7 +57,7 @@ def reshape(builder: TfliteBuilder, node: Node) -> None:
 
 
 def squeeze(builder: TfliteBuilder, node: Node) -> None:
-    """Axes of size 1 less: those named, or all behind the batch."""
+    """Lower Squeeze: remove given axes, or all axes of size 1 except the batch."""
     x = builder.value(node)
     n_axes = 1 + len(x.shape)
     given = builder.constant_of(node, 1).tolist() if len(node.inputs) > 1 else None
@@ -71,7 +71,7 @@ def squeeze(builder: TfliteBuilder, node: Node) -> None:
 
 
 def unsqueeze(builder: TfliteBuilder, node: Node) -> None:
-    """Axes of size 1 more."""
+    """Lower Unsqueeze: add axes of size 1."""
     x = builder.value(node)
     axes = builder.constant_of(node, 1).tolist()
     shape = np.expand_dims(np.empty((0, *x.shape)), tuple(axes)).shape[1:]
@@ -79,7 +79,7 @@ def unsqueeze(builder: TfliteBuilder, node: Node) -> None:
 
 
 def transpose(builder: TfliteBuilder, node: Node) -> None:
-    """TRANSPOSE, not of packed signs: XNNPACK gives up a whole file with one of int32."""
+    """Lower Transpose, unpacking signs: XNNPACK rejects a file with a TRANSPOSE of int32."""
     x = layout.settled(builder, builder.value(node))
     n_axes = 1 + len(x.shape)
     order = [int(axis) for axis in node.attributes.get("perm", reversed(range(n_axes)))]

@@ -1,4 +1,4 @@
-"""How signs lie in the tensors of a TFLite file, and the operators that work on them."""
+"""How tensors of a TFLite file store signs, and the operators that work on them."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,37 +14,37 @@ if TYPE_CHECKING:
 
 
 class SignForm(Protocol):
-    """What a file's variant makes of signs; -1 pads a map with -1 in each."""
+    """The form of signs in a variant of the file; -1 as padding stands for signs -1 in each."""
 
     @property
     def channel_unit(self) -> int:
-        """Channels that an element holds: only whole ones stand behind one another."""
+        """Channels that an element holds; only whole elements can be concatenated or sliced."""
 
     @property
     def plus(self) -> float | None:
-        """What pads a map with +1; None for zeros."""
+        """The padding that stands for +1; None for zeros."""
 
     def of_reals(
         self, builder: "TfliteBuilder", tensor: int, *, may_be_minus_zero: bool = False
     ) -> int:
-        """The signs of numbers (N, H, W, C): +1 where x >= 0."""
+        """Emit the signs of numbers (N, H, W, C): +1 if x >= 0."""
 
     def of_truths(self, builder: "TfliteBuilder", tensor: int) -> int:
-        """Signs: +1 where a BOOL (N, H, W, C) is true."""
+        """Emit the signs of bools (N, H, W, C): +1 if true."""
 
     def to_numbers(self, builder: "TfliteBuilder", tensor: int, channels: int) -> int:
-        """Signs as -1.0 and +1.0."""
+        """Emit signs as -1.0 and +1.0."""
 
     def to_elements(self, builder: "TfliteBuilder", tensor: int, channels: int) -> int:
-        """Signs (N, H, W, C), each an element of its own, -1 or +1."""
+        """Emit signs (N, H, W, C) with one element for each, -1 or +1."""
 
     def of_elements(self, builder: "TfliteBuilder", tensor: int) -> int:
-        """The signs of such elements (N, H, W, C)."""
+        """Emit the signs of such elements (N, H, W, C)."""
 
     def max_pool(
         self, builder: "TfliteBuilder", tensor: int, window: Window, padding: Padding
     ) -> int:
-        """The sign of the maximum of a window, which SAME clips at the border."""
+        """Emit maxima of signs, in windows that SAME clips at the border."""
 
     def convolve(
         self,
@@ -55,4 +55,4 @@ class SignForm(Protocol):
         epilogue: Epilogue,
         n_groups: int,
     ) -> int:
-        """A convolution of signs with weights (O, KH, KW, I / groups); its pads are zeros."""
+        """Emit a convolution of signs with weights (O, KH, KW, I / groups); its pads are zeros."""

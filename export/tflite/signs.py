@@ -1,4 +1,4 @@
-"""Where numbers become signs, and signs numbers."""
+"""Lowers Sign, Threshold and DequantizeLinear, which convert between numbers and signs."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from bnnkit.tflite.schema import TensorType
 
 
 def sign(builder: TfliteBuilder, node: Node) -> None:
-    """+1 where x >= 0."""
+    """Lower Sign: +1 if x >= 0."""
     x = builder.value(node)
     tensor, pixels = layout.as_map(builder, x)
     result = builder.signs.of_reals(builder, tensor, may_be_minus_zero=x.may_be_minus_zero)
@@ -22,7 +22,7 @@ def sign(builder: TfliteBuilder, node: Node) -> None:
 
 
 def threshold(builder: TfliteBuilder, node: Node) -> None:
-    """Of sums that others need as well: a difference, and its signs."""
+    """Lower Threshold of sums that other nodes need too: a difference, and its signs."""
     x = builder.value(node)
     tensor, pixels = layout.as_map(builder, x)
     values = layout.constant_beside(replace(x, map=pixels), builder.constant_of(node, 1))
@@ -32,7 +32,7 @@ def threshold(builder: TfliteBuilder, node: Node) -> None:
 
 
 def dequantize_linear(builder: TfliteBuilder, node: Node) -> None:
-    """-1.0 and +1.0, and a scale if there is one."""
+    """Lower DequantizeLinear of signs: -1.0 and +1.0, times a scale."""
     x = layout.settled(builder, builder.value(node))
     step = builder.constant_of(node, 1)
     zero_point = builder.constant_of(node, 2) if len(node.inputs) > 2 else np.uint8(0)

@@ -1,4 +1,4 @@
-"""An artifact as the exporter reads it: nodes in order, constants as arrays, who reads what."""
+"""An artifact as the exporter sees it: nodes in order, constants as arrays, readers of values."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,12 +19,12 @@ class Node:
     """One operator.
 
     Attributes:
-        kind: Its type, with the domain where it is not the standard one: "Conv", "bnnkit.Sign".
+        kind: Its type, with the domain if it is not ONNX's own: "Conv", "bnnkit.Sign".
         name: For messages.
-        inputs: Names of values; an empty one is an input left out.
+        inputs: Names of values; empty for an input that is left out.
         output: Name of its value.
-        attributes: By name. A Split has a node for each of its outputs, with the number `part`
-            and how many there are, `n_parts`.
+        attributes: By name. A Split has a node for each output, with the additional attributes
+            `part` (index of the output) and `n_parts` (their number).
     """
 
     kind: str
@@ -36,14 +36,14 @@ class Node:
 
 @dataclass
 class Source:
-    """A graph whose constant parts are computed.
+    """A graph in which constants are already computed.
 
     Attributes:
         input: Name of the image.
         input_type: ONNX's number of its element type.
         input_shape: Without the batch.
-        outputs: Names.
-        nodes: In the order of execution, without those that are constants.
+        outputs: Names of the outputs.
+        nodes: In the order of execution, without constant ones.
         constants: By name.
     """
 
@@ -55,12 +55,12 @@ class Source:
     constants: dict[str, Array] = field(default_factory=dict)
 
     def sole_reader(self, name: str) -> Node | None:
-        """The only node that needs a value; None if there are more or it is an output."""
+        """The only reader of a value; None if there are several, or it is an output."""
         readers = [node for node in self.nodes if name in node.inputs]
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
     def reaches_sign(self, name: str) -> bool:
-        """Whether a sign somewhere behind it depends on a value."""
+        """Whether a later sign depends on a value."""
         reached = {name}
         for node in self.nodes:
             if reached.intersection(node.inputs):
@@ -75,7 +75,7 @@ def read(artifact: Artifact) -> Source:
     """Read an artifact.
 
     Raises:
-        UnsupportedError: There is not exactly one input, or a free size behind the batch.
+        UnsupportedError: There is not exactly one input, or a size other than the batch is free.
     """
     graph = artifact.model.graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -117,7 +117,7 @@ def _take(source: Source, proto: onnx.NodeProto) -> None:
 
 
 def _computed(source: Source, proto: onnx.NodeProto) -> dict[str, Array]:
-    """What a node without any activation gives."""
+    """The outputs of a node with constant inputs, by name."""
     operator = operator_of(proto)
     if operator is None:
         results = fold_node(proto, source.constants)

@@ -1,4 +1,4 @@
-"""StochasticSign: signs of numbers and noise (docs/artifact.md, Sampling)."""
+"""Lowers StochasticSign: signs of numbers with noise (docs/artifact.md, Sampling)."""
 
 from typing import Final
 
@@ -15,13 +15,14 @@ from bnnkit.tflite.options import CastOptions, GatherOptions
 from bnnkit.tflite.schema import Builtin, TensorType
 
 _TABLE: Final = 3
-"""The input that is the table of quantiles."""
+"""Index of the input with the table of quantiles."""
 
 
 def stochastic_sign(builder: TfliteBuilder, node: Node) -> None:
-    """+1 where x >= t + r z, two roundings, for z = table[floor(4096 u)] and u in [0, 1).
+    """Lower StochasticSign: +1 if x >= t + r z, with two roundings.
 
-    4096 u is exact, so u = (i + 1/2) / 4096 gives quantile i.
+    Here z = table[floor(4096 u)] and u is in [0, 1). As 4096 u is exact, u = (i + 1/2) / 4096
+    gives quantile i.
     """
     x, table = builder.value(node), builder.constant_of(node, _TABLE).astype(np.float32)
     if x.kind != "real":
@@ -36,7 +37,7 @@ def stochastic_sign(builder: TfliteBuilder, node: Node) -> None:
     )
     with builder.choosing(
         f"{builder.uniforms.name} + GATHER + GREATER_EQUAL",
-        "TFLite has no noisy sign: its noise is looked up, and added to a threshold",
+        "TFLite has no noisy sign: the noise is looked up in a table and added to a threshold",
         plain=plain_layer(builder, pixels[0], (pixels[1], pixels[2]), to_signs=True),
     ):
         limit = _quantiles(builder, builder.uniforms.draw(builder, sign), table)
@@ -49,7 +50,7 @@ def stochastic_sign(builder: TfliteBuilder, node: Node) -> None:
 
 
 def _quantiles(builder: TfliteBuilder, uniforms: int, table: Array) -> int:
-    """CAST, which rounds towards zero, and GATHER."""
+    """Emit CAST, which rounds towards zero, and GATHER."""
     shape = builder.shape(uniforms)
     counts = arithmetic.scale(builder, uniforms, np.array([len(table)]))
     options = CastOptions(in_data_type=TensorType.FLOAT32, out_data_type=TensorType.INT32)

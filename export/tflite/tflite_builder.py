@@ -38,19 +38,20 @@ _TYPES: Final = {dtype: kind for kind, dtype in DTYPES.items()}
 
 
 class TfliteBuilder:
-    """Tensors and operators so far, and which values of the artifact they hold.
+    """The tensors and operators so far, and the values of the artifact that they hold.
 
     Attributes:
         source: The artifact.
-        batch: Images in a run.
-        signs: How signs lie in tensors.
-        uniforms: Where random numbers come from.
-        inputs: Tensors that are given: the image, then random numbers.
-        uniform_inputs: What is known of the latter.
-        values: By name.
+        batch: Number of images in a run.
+        signs: How tensors store signs.
+        uniforms: Source of random numbers.
+        inputs: Inputs of the network: the image, then random numbers.
+        uniform_inputs: Descriptions of the inputs of random numbers.
+        values: Values of the artifact by name.
         choices: For the report.
-        absorbed: Outputs of nodes that an earlier one has taken along.
-        padded: Maps of signs with a margin of +1, by the tensor without it and the margin.
+        absorbed: Outputs of nodes that were fused into an earlier one.
+        padded: Maps of signs with a margin of +1 in memory, by the tensor without the margin and
+            the margin.
     """
 
     def __init__(self, source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> None:
@@ -68,14 +69,14 @@ class TfliteBuilder:
         self._cost = self._noted = NOTHING
 
     def begin(self, layer: str) -> None:
-        """What comes now belongs to this value of the artifact."""
+        """Begin the operators of another value of the artifact."""
         self._layer = layer
 
     def value(self, node: Node, index: int = 0) -> Value:
-        """An input of a node that is computed.
+        """The value of a node's input.
 
         Raises:
-            UnsupportedError: It is constant.
+            UnsupportedError: The input is constant.
         """
         name = node.inputs[index]
         if name not in self.values:
@@ -83,10 +84,10 @@ class TfliteBuilder:
         return self.values[name]
 
     def constant_of(self, node: Node, index: int) -> Array:
-        """An input of a node that is constant.
+        """The constant that is a node's input.
 
         Raises:
-            UnsupportedError: It is computed.
+            UnsupportedError: The input is computed.
         """
         name = node.inputs[index]
         if name not in self.source.constants:
@@ -94,7 +95,7 @@ class TfliteBuilder:
         return self.source.constants[name]
 
     def give(self, name: str, value: Value) -> None:
-        """A value of the artifact is ready."""
+        """Note a value of the artifact, and give its name to its tensor."""
         self.values[name] = value
         tensor = self._tensors[value.tensor]
         if tensor.name.startswith(f"{self._layer}/"):
@@ -104,16 +105,16 @@ class TfliteBuilder:
     def choosing(
         self, form: str, reason: str, *, plain: Cost = NOTHING, extra_bytes: int = 0
     ) -> Iterator[None]:
-        """Note for the report how the current layer is written, by the operators made inside.
+        """Report the operators emitted inside as the form of the current layer.
 
-        What they cost more than the usual form goes into the report, without the parts of it that
-        choices inside of this one note themselves.
+        The report states their additional cost compared with the usual form, without the cost of
+        choices that are nested in this one.
 
         Args:
-            form: What stands in the file.
-            reason: Why.
-            plain: What the usual form costs.
-            extra_bytes: Of constants that it would not need.
+            form: The operators.
+            reason: Why this form is needed.
+            plain: Cost of the usual form.
+            extra_bytes: Size of constants that the usual form does not need.
         """
         place, before = len(self.choices), self._cost - self._noted
         yield
@@ -123,34 +124,34 @@ class TfliteBuilder:
         self.choices.insert(place, Choice(self._layer, form, reason, *costs))
 
     def bytes_of(self, shape: Sequence[int], kind: TensorType) -> int:
-        """For one image, of a tensor (N, ...)."""
+        """Size of a tensor (N, ...) for one image."""
         return math.prod(shape[1:]) * DTYPES[kind].itemsize
 
     def tensor(self, name: str, kind: TensorType, shape: Sequence[int]) -> int:
-        """A new tensor."""
+        """Add a tensor; returns its index."""
         quantization = _UNIT_SCALE if kind is TensorType.INT8 else None
         tensor = Tensor(name=name, type=kind, shape=tuple(shape), quantization=quantization)
         self._tensors.append(tensor)
         return len(self._tensors) - 1
 
     def add_input(self, name: str, kind: TensorType, shape: Sequence[int]) -> int:
-        """A new tensor that is given to the network."""
+        """Add an input of the network; returns its index."""
         self.inputs.append(self.tensor(name, kind, shape))
         return self.inputs[-1]
 
     def shape(self, tensor: int) -> tuple[int, ...]:
-        """Of a tensor, with the batch."""
+        """The shape of a tensor, with the batch."""
         return self._tensors[tensor].shape
 
     def type(self, tensor: int) -> TensorType:
-        """Of a tensor's elements."""
+        """The type of a tensor's elements."""
         return self._tensors[tensor].type
 
     def constant(self, array: Array, *, has_scale: bool = False) -> int:
-        """A tensor with this content, of a type in `DTYPES`; equal ones are stored once.
+        """A constant tensor; equal constants are stored once.
 
         Args:
-            array: The content.
+            array: The content, of a type in `DTYPES`.
             has_scale: Whether it has the scale 1, as the bias of a layer of int8; int8 always has.
         """
         quantization = _UNIT_SCALE if has_scale or array.dtype == np.int8 else None
@@ -171,7 +172,7 @@ class TfliteBuilder:
         return self._constants[key]
 
     def integers(self, *numbers: int) -> int:
-        """A constant vector of int32: axes, shapes."""
+        """A constant vector of int32, such as axes or a shape."""
         return self.constant(np.array(numbers, np.int32))
 
     def emit(
@@ -183,10 +184,10 @@ class TfliteBuilder:
         kind: TensorType = TensorType.FLOAT32,
         options: Options | None = None,
     ) -> int:
-        """A new operator; gives its output, a tensor of that type and shape."""
+        """Add an operator; returns its output, a tensor of that type and shape."""
         operator_name = code if isinstance(code, str) else code.name
         output = self.tensor(f"{self._layer}/{operator_name}", kind, shape)
-        # What a constant becomes is as large for any batch.
+        # What a constant becomes does not grow with the batch.
         is_fixed = code is Builtin.DEQUANTIZE and self._tensors[inputs[0]].data
         size = self.bytes_of((1, *shape) if is_fixed else shape, kind)
         self._cost += Cost(1, size)

@@ -1,4 +1,4 @@
-"""MODEL.onnx to MODEL.tflite."""
+"""Exports an artifact to a .tflite file."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ class Tflite:
     Attributes:
         content: The file.
         outputs: The artifact's outputs, in the order of the file's.
-        traced: Signs that are further outputs, in that order.
-        report: What each choice cost.
+        traced: Signs that are additional outputs, in their order.
+        report: Operators, choices and costs.
     """
 
     content: bytes
@@ -49,29 +49,29 @@ def export_tflite(
 ) -> TfliteReport:
     """Write an artifact as a .tflite file.
 
-    Images are NHWC, uint8 or float32 as the artifact's; scores are as the artifact's. All signs
-    are those of the artifact, bit for bit, in each of LCE's kernels, and in the variant "builtin"
-    in every TFLite interpreter; TFLite takes real numbers below 2^-126 for 0. The same artifact
-    gives the same bytes.
+    Images are NHWC, uint8 or float32 as in the artifact. Scores are those of the artifact. All
+    signs equal those of the artifact bit for bit, in each of LCE's kernels, and for the variant
+    "builtin" in every TFLite interpreter. TFLite flushes real numbers below 2^-126 to 0. The same
+    artifact always gives the same bytes.
 
     Args:
-        artifact: What to write. Of a stochastic one each run is a sample; for the pass without
-            noise give `artifact.deterministic`.
-        path: The file, which is replaced as a whole or not at all.
-        variant: "lce" for Larq Compute Engine, which multiplies bits; "builtin" for interpreters
-            without it: a byte a binary weight.
+        artifact: What to write. If it is stochastic, each run is a sample; for a pass without
+            noise, use `artifact.deterministic`.
+        path: The file, which is replaced atomically.
+        variant: "lce" for Larq Compute Engine, with one bit a binary weight; "builtin" for any
+            interpreter, with one byte a binary weight.
         uniforms: Where the random numbers of noisy signs come from. `GivenUniforms` makes them
             inputs: with those of `bnnkit.export.tflite.given_uniforms` the signs are the
             artifact's.
             `RandomUniforms` gives signs that are +1 as often as the artifact's.
-        batch: Images in a run; a .tflite file has a fixed number.
+        batch: Number of images in a run, which is fixed in a .tflite file.
 
     Returns:
-        The operators, and what is not written as one plain operator, why, and what it costs.
+        The operators, and for each layer that is not one operator its form, reason and cost.
 
     Raises:
-        UsageError: The batch is not positive, or there is no such variant.
-        UnsupportedError: A node has no form in TFLite; the message names it.
+        UsageError: The batch is not positive, or the variant is unknown.
+        UnsupportedError: A node cannot be lowered; the message names it.
         FileError: The file cannot be written.
     """
     tflite = to_tflite(artifact, variant=variant, uniforms=uniforms, batch=batch)
@@ -87,15 +87,15 @@ def to_tflite(
     batch: int = 1,
     traced: Sequence[str] = (),
 ) -> Tflite:
-    """The file that `export_tflite` writes, with more outputs if some signs are to be traced.
+    """The file that `export_tflite` writes, with additional outputs for signs to be traced.
 
     Args:
         artifact: What to write.
         variant: As in `export_tflite`.
         uniforms: As in `export_tflite`.
-        batch: Images in a run.
-        traced: Names of signs. Those that do not exist in the file, as the two operators around
-            them have become one, are left out.
+        batch: As in `export_tflite`.
+        traced: Names of signs. Signs that are not in the file, because the operators around them
+            were fused, are left out.
 
     Raises:
         UsageError, UnsupportedError: As `export_tflite`.
@@ -103,10 +103,10 @@ def to_tflite(
     if batch < 1:
         raise UsageError(f"expected a batch of at least 1 image, got {batch}")
     if variant not in _FORMS:
-        raise UsageError(f"expected a variant out of {', '.join(_FORMS)}, got {variant!r}")
+        raise UsageError(f"expected a variant among {', '.join(_FORMS)}, got {variant!r}")
     if artifact.has_weight_draws:
         raise UnsupportedError(
-            "expected an artifact without draws of its weights, which a .tflite file cannot choose"
+            "expected an artifact without sampled weights, which a .tflite file cannot choose"
             " among; export it without --sample-weights"
         )
     builder = lower.lower(source.read(artifact), batch, _FORMS[variant], uniforms)

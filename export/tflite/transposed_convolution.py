@@ -1,4 +1,4 @@
-"""ConvTranspose of real numbers."""
+"""Lowers ConvTranspose of real numbers."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from bnnkit.tflite.window import Pair, Window
 
 
 def conv_transpose(builder: TfliteBuilder, node: Node) -> None:
-    """TRANSPOSE_CONV of the whole result, of which a slice takes off the pads."""
+    """Lower to TRANSPOSE_CONV without pads, and a slice that removes them from its result."""
     x, weight = builder.value(node), builder.constant_of(node, 1)
     if x.kind != "real" or len(x.shape) != 3:
         raise UnsupportedError("expected a map of real numbers")
@@ -48,10 +48,10 @@ def conv_transpose(builder: TfliteBuilder, node: Node) -> None:
 
 
 def _ranges(window: Window, size: Pair, more: Pair) -> tuple[dict[int, range], Pair]:
-    """What of the whole result is the output, by axis, and the size of the whole result.
+    """The ranges of the full result that are the output, by axis, and the size of the full result.
 
     Raises:
-        UnsupportedError: Nothing is left, or more is added than between two pixels.
+        UnsupportedError: Nothing is left, or output_padding reaches the stride.
     """
     ranges, whole = {}, []
     for axis in range(2):
@@ -66,7 +66,7 @@ def _ranges(window: Window, size: Pair, more: Pair) -> tuple[dict[int, range], P
 
 
 def _spread(weight: NDArray[Any], window: Window) -> NDArray[Any]:
-    """A kernel (I, O, KH, KW) with zeros in the gaps of its dilation, which TFLite has not."""
+    """A kernel (I, O, KH, KW) with zeros in place of its dilation, which TFLite lacks."""
     full = np.zeros((*weight.shape[:2], *window.extent), weight.dtype)
     full[:, :, :: window.dilations[0], :: window.dilations[1]] = weight
     return full

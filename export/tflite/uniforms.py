@@ -1,4 +1,4 @@
-"""Where the uniform random numbers of noisy signs come from."""
+"""Sources of the uniform random numbers of noisy signs."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
@@ -19,22 +19,22 @@ class Uniforms(Protocol):
 
     @property
     def name(self) -> str:
-        """For the report."""
+        """Name for the report."""
 
     def draw(self, builder: "TfliteBuilder", sign: UniformInput) -> int:
-        """A tensor (N, H, W, C), float32: a number for each noisy sign of a layer."""
+        """Emit a float32 tensor (N, H, W, C) with a number for each noisy sign of a layer."""
 
 
 @dataclass(frozen=True)
 class RandomUniforms:
-    """RANDOM_UNIFORM: the interpreter's own numbers, others in each run.
+    """RANDOM_UNIFORM: numbers that the interpreter draws, different in each run.
 
     Attributes:
-        seed: Every interpreter repeats the numbers of a seed, from its first run on; with 0 each
-            draws its own. From 0 to 2^64 - 1.
+        seed: From 0 to 2^64 - 1. With the same seed, every interpreter draws the same sequence of
+            numbers from its first run on; with 0 it chooses a seed.
 
     Raises:
-        UsageError: The seed is not one.
+        UsageError: The seed is out of range.
     """
 
     seed: int = 0
@@ -45,7 +45,7 @@ class RandomUniforms:
             raise UsageError(f"expected a seed from 0 to 2^64 - 1, got {self.seed}")
 
     def draw(self, builder: "TfliteBuilder", sign: UniformInput) -> int:
-        """The operator; no two layers have the same numbers."""
+        """Emit the operator; layers have different numbers."""
         channels, height, width = sign.map
         shape = (builder.batch, height, width, channels)
         options = _options(self.seed, sign.layer + 1 if self.seed else 0)
@@ -62,12 +62,12 @@ def _options(seed: int, second_seed: int) -> RandomOptions:
 
 @dataclass(frozen=True)
 class GivenUniforms:
-    """Inputs of the file: whoever runs it chooses the numbers."""
+    """Additional inputs of the file, so that its user supplies the numbers."""
 
     name: ClassVar[str] = "input of random numbers"
 
     def draw(self, builder: "TfliteBuilder", sign: UniformInput) -> int:
-        """A further input of the network."""
+        """Add an input to the network."""
         channels, height, width = sign.map
         builder.uniform_inputs.append(sign)
         shape = (builder.batch, height, width, channels)
@@ -75,4 +75,4 @@ class GivenUniforms:
 
 
 RANDOM: Final = RandomUniforms()
-"""Without a seed."""
+"""RANDOM_UNIFORM without a seed."""

@@ -1,4 +1,4 @@
-"""Binary convolutions with zeros around the map, which packed signs cannot hold."""
+"""Emits binary convolutions with zero padding, which packed signs cannot represent."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,18 +21,18 @@ from bnnkit.tflite.window import Pair, Window
 def convolve(
     builder: TfliteBuilder, x: Value, weight: NDArray[Any], window: Window, epilogue: Epilogue
 ) -> int:
-    """A convolution whose window has pads, of zeros, in one of two exact forms.
+    """Emit a convolution with zero padding, in one of two exact forms.
 
-    LCE pads with zeros only where it gives float32, so thresholds become its bias, and LceQuantize
-    follows. Where its kernels refuse, or err, the map is padded with +1, and what these add to the
-    sums is taken off again.
+    LCE only pads with zeros if the result is float32, so thresholds become its bias, and
+    LceQuantize follows. If its kernels refuse the layer, or are wrong, the map is padded with +1,
+    and the contribution of these pixels is subtracted from the sums.
 
     Args:
         builder: Gets the operators.
         x: Signs.
         weight: (O, KH, KW, I), values in {-1, +1}.
-        window: Of the convolution.
-        epilogue: What comes of the sums.
+        window: Window of the convolution.
+        epilogue: Applied to the sums.
     """
     plain = plain_convolution(builder, x, weight, window, epilogue)
     x = settled(builder, x)
@@ -49,10 +49,10 @@ def convolve(
 
 
 def is_exact_in_lce(window: Window, size: Pair, channels: int) -> bool:
-    """Whether all kernels of LCE 0.16 pad this layer with zeros, and rightly.
+    """Whether all kernels of LCE 0.16 pad this layer with zeros correctly.
 
-    The default and the indirect kernel err on maps that are smaller than the window, the reference
-    kernel on odd channels, where half the bits of an outside pixel are no integer.
+    The default and the indirect kernel are wrong for maps smaller than the window. The reference
+    kernel is wrong for odd channels, as half the bits of an outside pixel is not an integer.
     """
     fits = all(n >= extent for n, extent in zip(size, window.extent, strict=True))
     return window.is_same(size) and fits and channels % 2 == 0
@@ -66,13 +66,13 @@ def _corrected(
     epilogue: Epilogue,
     plain: Cost,
 ) -> int:
-    """Padding with +1, less what the outside pixels add: the weights of the taps on them."""
+    """Emit a convolution padded with +1, and an ADD that subtracts the weights on the padding."""
     _, (_, height, width) = as_map(builder, x)
     scaled = as_numbers(epilogue)
     excess = outside_sums(weight, window, (height, width))
     correction = (scaled.bias - excess * scaled.scale).astype(np.float32)
     with builder.choosing(
-        "LceBconv2d padded with +1, and an ADD that takes their sums off",
+        "LceBconv2d padded with +1, and an ADD that subtracts their sums",
         f"LCE cannot pad the window {window.kernel}, stride {window.strides}, pads {window.pads}"
         " of this map with zeros",
         plain=plain,
@@ -86,7 +86,7 @@ def _corrected(
 
 
 def outside_sums(weight: NDArray[Any], window: Window, size: Pair) -> NDArray[np.float32]:
-    """For each output the sum of the weights that lie outside of the map, (1, OH, OW, O)."""
+    """Sum of the weights on pixels outside the map, for each output, (1, OH, OW, O)."""
     top, left, bottom, right = window.pads
     outside = np.pad(np.zeros(size), ((top, bottom), (left, right)), constant_values=1)
     rows, columns = window.output(size)

@@ -86,7 +86,7 @@ def _input(builder: OnnxBuilder, operator: Operator, index: int = 0) -> Array:
 
 
 def _operand(builder: OnnxBuilder, operator: Operator, index: int) -> Array:
-    """A constant input as real numbers, or as integers that stand for themselves, such as sizes."""
+    """A constant input as real numbers, or as integers if they have no scale, as sizes do."""
     array, tensor = builder.constant_of(operator, index), builder.tensor(operator.inputs[index])
     if array.dtype.kind == "i" and tensor.quantization is None:
         if operator.code == Builtin.DIV:
