@@ -10,9 +10,9 @@ from flatbuffers import flexbuffers
 import bnnkit.runtime as rt
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.runtime.from_tflite import from_tflite
-from bnnkit.tflite.flatbuffer import Buffer
 from bnnkit.tflite.flexbuffer import read_map
 from bnnkit.tflite.network import Network, Operator, Tensor
+from bnnkit.tflite.read_flatbuffer import Buffer
 from bnnkit.tflite.schema import Builtin, TensorType
 from bnnkit.tflite.slots import ModelSlot, OperatorSlot, SubGraphSlot
 from bnnkit.tflite.write import write

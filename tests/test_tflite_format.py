@@ -17,12 +17,12 @@ from bnnkit.export.tflite import Variant, to_tflite
 from bnnkit.runtime.from_tflite.folding import FOLDS
 from bnnkit.runtime.from_tflite.translations import TRANSLATIONS
 from bnnkit.tflite.fields import Field, Options, fields_of
-from bnnkit.tflite.flatbuffer import Buffer
 from bnnkit.tflite.lce_options import LceBMaxPool2dOptions, LceOptions, from_map
 from bnnkit.tflite.network import Network, Operator, Quantization, Tensor
 from bnnkit.tflite.operators import BUILTINS, CUSTOM, UnknownOptions, options_kind
 from bnnkit.tflite.options import Pool2DOptions, SoftmaxOptions
 from bnnkit.tflite.read import read
+from bnnkit.tflite.read_flatbuffer import Buffer
 from bnnkit.tflite.schema import Builtin, TensorType
 from bnnkit.tflite.slots import ModelSlot, OperatorCodeSlot, OperatorSlot, SubGraphSlot
 from bnnkit.tflite.write import write

@@ -91,9 +91,9 @@ def test_what_is_refused() -> None:
     truth = a.add("Greater", "x", a.constant(np.float32(0)))
     constant = a.constant(np.zeros((3, 4, 4), np.bool_))
     for name, said in (
-        (a.add("Where", "x", "x", "x"), "expected truths, got real"),
-        (a.add("Where", constant, "x", "x"), "expected truths that are not constant"),
-        (a.add("Add", truth, "x"), "expected real numbers, got truth"),
+        (a.add("Where", "x", "x", "x"), "expected bools, got real"),
+        (a.add("Where", constant, "x", "x"), "expected bools that are not constant"),
+        (a.add("Add", truth, "x"), "expected real numbers, got bool"),
         (a.add("Elu", a.sign("x")), "expected real numbers, got signs"),
     ):
         model = a.artifact((3, 4, 4), name)

@@ -12,7 +12,7 @@ from lce_files import FILES
 from numpy.typing import NDArray
 
 from bnnkit.runtime.from_tflite import from_tflite
-from bnnkit.tflite.flatbuffer import Buffer, Table
+from bnnkit.tflite.read_flatbuffer import Buffer, Table
 from bnnkit.tflite.slots import OperatorSlot
 
 Random = np.random.Generator

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.export.tflite import Variant, to_tflite
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 
 VARIANTS: tuple[Variant, ...] = ("lce", "builtin")
 
@@ -110,7 +110,7 @@ def to_nhwc(images: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1) if images.ndim == 4 else images)
 
 
-def as_onnx(value: Value, result: NDArray[Any]) -> NDArray[Any]:
+def as_onnx(value: TfliteValue, result: NDArray[Any]) -> NDArray[Any]:
     """What the interpreter gives for a value, as the artifact has it."""
     if value.kind == "signs":
         assert value.map is not None

@@ -15,7 +15,7 @@ from bnnkit.engines.lce_child import DISTRIBUTION, extension, load_wrapper
 from bnnkit.engines.lce_process import ProcessInterpreter
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
 from bnnkit.export.tflite import Tflite, to_tflite
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 
 Array = NDArray[Any]
 Kernel = Literal["default", "indirect", "reference"]
@@ -152,7 +152,7 @@ def _to_nhwc(images: Array) -> Array:
     return images.transpose(0, 2, 3, 1) if images.ndim == 4 else images
 
 
-def _to_onnx(value: Value, result: Array) -> Array:
+def _to_onnx(value: TfliteValue, result: Array) -> Array:
     """What the interpreter gives for a value, as the artifact has it."""
     if value.kind == "signs" and value.map is not None:
         result = unpack_words(result, value.map[0])

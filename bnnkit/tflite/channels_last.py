@@ -1,4 +1,4 @@
-"""Images of a data set for models that take them with their channels last, as TFLite files do."""
+"""Layout of images for models with channels last, as TFLite files have them."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ Array = NDArray[Any]
 
 
 def as_model_takes(images: Array, shape: tuple[int, ...]) -> Array:
-    """Images in a model's own layout.
+    """Images in the layout of a model.
 
     Args:
-        images: As data sets have them: (N, C, H, W), or (N, F).
-        shape: What the model takes, without the batch.
+        images: Images of a data set, (N, C, H, W) or (N, F).
+        shape: Shape of the model's input, without the batch.
 
     Returns:
-        (N, H, W, C) where the shape is (H, W, C), else the images as they are.
+        (N, H, W, C) if the shape is (H, W, C), else the images unchanged.
     """
     if images.ndim != 4 or images.shape[1:] == shape:
         return images
@@ -27,5 +27,5 @@ def as_model_takes(images: Array, shape: tuple[int, ...]) -> Array:
 
 
 def as_network_takes(images: Array) -> Array:
-    """The way back: (N, H, W, C) as (N, C, H, W); vectors as they are."""
+    """Images (N, H, W, C) as (N, C, H, W); vectors are returned unchanged."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if images.ndim == 4 else images

@@ -32,8 +32,8 @@ class Field:
         scalar: Its type.
         default: Its value if the file does not state it.
         values: The enumeration that its value belongs to, if it does to one.
-        always: Whether the writer states even the default. It does for the fields that the first
-            readers of the operator knew, and leaves out later additions that are not used.
+        always: Whether the writer states the field even if it has its default, so that a reader
+            need not know the default. Other fields are left out then.
     """
 
     slot: int

@@ -4,8 +4,8 @@ import struct
 from collections.abc import Sequence
 
 from bnnkit.errors import ArtifactError
-from bnnkit.tflite.flatbuffer import Buffer
 from bnnkit.tflite.network import Network
+from bnnkit.tflite.read_flatbuffer import Buffer
 from bnnkit.tflite.schema import Builtin, TensorType
 from bnnkit.tflite.slots import ModelSlot, SubGraphSlot
 

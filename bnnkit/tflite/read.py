@@ -1,12 +1,12 @@
-"""The bytes of a .tflite file to a network."""
+"""Reads a network from the bytes of a .tflite file."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite, prod
 
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
-from bnnkit.tflite.flatbuffer import Buffer, Table
 from bnnkit.tflite.network import ABSENT, Network, Operator, Quantization, Tensor
+from bnnkit.tflite.read_flatbuffer import Buffer, Table
 from bnnkit.tflite.read_options import builtin_options, custom_options
 from bnnkit.tflite.schema import IDENTIFIER, VERSION, Builtin, TensorType
 from bnnkit.tflite.slots import (

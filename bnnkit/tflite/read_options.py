@@ -1,12 +1,12 @@
-"""The options of an operator, from its part of a file to named fields."""
+"""Reads the options of an operator into named fields."""
 
 from typing import Any, Final
 
 from bnnkit.errors import ArtifactError
 from bnnkit.tflite.fields import Field, Options, Scalar, fields_of, member_of
-from bnnkit.tflite.flatbuffer import Table
 from bnnkit.tflite.lce_options import from_map
 from bnnkit.tflite.operators import BUILTINS, CUSTOM, UnknownOptions
+from bnnkit.tflite.read_flatbuffer import Table
 from bnnkit.tflite.schema import Builtin
 
 _CODES: Final[dict[Scalar, str]] = {
@@ -16,7 +16,7 @@ _CODES: Final[dict[Scalar, str]] = {
     "Int32": "i",
     "Int64": "q",
 }
-"""The module struct's codes of the types."""
+"""Codes of the types in the module struct."""
 
 
 def builtin_options(code: Builtin, number: int, table: Table | None) -> Options | None:
@@ -25,7 +25,7 @@ def builtin_options(code: Builtin, number: int, table: Table | None) -> Options 
     Args:
         code: The operator.
         number: Number of the table in the union BuiltinOptions.
-        table: What the file has.
+        table: The table; None if the file leaves it out.
 
     Returns:
         None for an operator without options.
@@ -48,11 +48,11 @@ def builtin_options(code: Builtin, number: int, table: Table | None) -> Options 
 
 
 def custom_options(name: str, data: bytes) -> tuple[Options | None, bytes]:
-    """The options of a custom operator by name, and those that are not known as they are.
+    """The options of a custom operator, and the bytes of options that bnnkit does not know.
 
     Raises:
-        ArtifactError: They are damaged, or an option is missing.
-        UnsupportedError: There is an unknown option, or one has an unknown value.
+        ArtifactError: The options are damaged, or one is missing.
+        UnsupportedError: An option is unknown, or has an unknown value.
     """
     kind = CUSTOM.get(name)
     return (None, data) if kind is None else (from_map(kind, data), b"")

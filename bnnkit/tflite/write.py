@@ -1,4 +1,4 @@
-"""A network to the bytes of a .tflite file."""
+"""Writes a network to the bytes of a .tflite file."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,16 @@ from bnnkit.tflite.slots import (
     SubGraphSlot,
     TensorSlot,
 )
-from bnnkit.tflite.tables import Builder, Slots, content, ints, offset, table, tables, text
+from bnnkit.tflite.write_flatbuffer import (
+    Builder,
+    Slots,
+    content,
+    ints,
+    offset,
+    table,
+    tables,
+    text,
+)
 from bnnkit.tflite.write_options import custom_bytes, options_table, write_table
 
 _LAST_OLD_CODE = 126

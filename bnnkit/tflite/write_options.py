@@ -1,4 +1,4 @@
-"""The options of an operator, from named fields to its part of a file."""
+"""Writes the options of an operator, given by named fields."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from bnnkit.tflite.flexbuffer import write_map
 from bnnkit.tflite.lce_options import LceOptions, to_map
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.operators import BUILTINS, OptionsTable, UnknownOptions, options_kind
-from bnnkit.tflite.tables import Builder, Slots, ints, table
+from bnnkit.tflite.write_flatbuffer import Builder, Slots, ints, table
 
 
 def options_table(operator: Operator) -> int:
@@ -45,7 +45,7 @@ def write_table(builder: Builder, options: Options | None) -> int:
 
 
 def custom_bytes(operator: Operator) -> bytes:
-    """The options of a custom operator as the file has them."""
+    """The bytes of a custom operator's options; empty if it has none."""
     if isinstance(operator.options, LceOptions):
         return write_map(to_map(operator.options))
     return operator.custom_options

@@ -13,14 +13,14 @@ from bnnkit.tflite.schema import Builtin, TensorType
 from bnnkit.tflite.window import Pads
 
 
-def spread_shape(builder: TfliteBuilder, *tensors: int) -> tuple[int, ...]:
+def broadcast_shape(builder: TfliteBuilder, *tensors: int) -> tuple[int, ...]:
     """The shape of tensors that broadcast along axes of size 1."""
     return np.broadcast_shapes(*map(builder.shape, tensors))
 
 
 def elementwise(builder: TfliteBuilder, code: Builtin, left: int, right: int) -> int:
     """Emit an operator on two tensors, which may broadcast along axes of size 1."""
-    return builder.emit(code, [left, right], spread_shape(builder, left, right))
+    return builder.emit(code, [left, right], broadcast_shape(builder, left, right))
 
 
 def add(builder: TfliteBuilder, tensor: int, numbers: NDArray[Any]) -> int:
@@ -35,9 +35,9 @@ def scale(builder: TfliteBuilder, tensor: int, numbers: NDArray[Any]) -> int:
     return elementwise(builder, Builtin.MUL, tensor, constant)
 
 
-def at_least(builder: TfliteBuilder, left: int, right: int) -> int:
+def greater_equal(builder: TfliteBuilder, left: int, right: int) -> int:
     """Compare left >= right, as BOOL; the tensors may broadcast along axes of size 1."""
-    shape = spread_shape(builder, left, right)
+    shape = broadcast_shape(builder, left, right)
     return builder.emit(Builtin.GREATER_EQUAL, [left, right], shape, kind=TensorType.BOOL)
 
 
@@ -82,7 +82,7 @@ def transpose(builder: TfliteBuilder, tensor: int, order: Sequence[int]) -> int:
     return builder.emit(Builtin.TRANSPOSE, inputs, shape, kind=kind)
 
 
-def cut(builder: TfliteBuilder, tensor: int, ranges: dict[int, range]) -> int:
+def strided_slice(builder: TfliteBuilder, tensor: int, ranges: dict[int, range]) -> int:
     """Slice a tensor by ranges of some axes, with positive steps."""
     sizes = builder.shape(tensor)
     whole = [ranges.get(axis, range(size)) for axis, size in enumerate(sizes)]
@@ -99,9 +99,9 @@ def cut(builder: TfliteBuilder, tensor: int, ranges: dict[int, range]) -> int:
     )
 
 
-def channels(builder: TfliteBuilder, tensor: int, start: int, stop: int) -> int:
+def slice_channels(builder: TfliteBuilder, tensor: int, start: int, stop: int) -> int:
     """Slice the last axis of a tensor."""
-    return cut(builder, tensor, {len(builder.shape(tensor)) - 1: range(start, stop)})
+    return strided_slice(builder, tensor, {len(builder.shape(tensor)) - 1: range(start, stop)})
 
 
 def concatenate(builder: TfliteBuilder, tensors: Sequence[int], axis: int) -> int:

@@ -11,7 +11,7 @@ from bnnkit.export.tflite.epilogue import Epilogue, Scaled, Thresholds, sums
 from bnnkit.export.tflite.layout import as_map
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.window import Window
 
 
@@ -114,7 +114,7 @@ def _value(
     epilogue: Epilogue,
     *,
     is_sum: bool,
-) -> Value:
+) -> TfliteValue:
     if isinstance(epilogue, Thresholds):
-        return Value(kind="signs", tensor=tensor, shape=shape, map=layout)
-    return Value(kind="sum" if is_sum else "real", tensor=tensor, shape=shape, map=layout)
+        return TfliteValue(kind="signs", tensor=tensor, shape=shape, map=layout)
+    return TfliteValue(kind="sum" if is_sum else "real", tensor=tensor, shape=shape, map=layout)

@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 from bnnkit.export.tflite import arithmetic, convolution
 from bnnkit.export.tflite.convolution import Taps
 from bnnkit.export.tflite.epilogue import Epilogue, Thresholds
-from bnnkit.export.tflite.layout import as_map, settled
+from bnnkit.export.tflite.layout import as_map, materialized
 from bnnkit.export.tflite.plain import plain_convolution
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.schema import Activation, Builtin
 from bnnkit.tflite.window import NO_PADS, Window
 
 
 def convolve(
     builder: TfliteBuilder,
-    x: Value,
+    x: TfliteValue,
     weight: NDArray[Any],
     window: Window,
     epilogue: Epilogue,
@@ -60,13 +60,13 @@ def convolve(
 
 def _emit(
     builder: TfliteBuilder,
-    x: Value,
+    x: TfliteValue,
     weight: NDArray[Any],
     window: Window,
     epilogue: Epilogue,
     n_groups: int,
 ) -> int:
-    tensor, _ = as_map(builder, settled(builder, x))
+    tensor, _ = as_map(builder, materialized(builder, x))
     if isinstance(epilogue, Thresholds):
         bias = (1 - 2 * epilogue.values).astype(np.int32)
         taps = Taps((2 * weight).astype(np.int8), bias, Activation.RELU_N1_TO_1)

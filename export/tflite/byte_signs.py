@@ -9,7 +9,7 @@ from bnnkit.export.tflite import arithmetic, byte_convolution
 from bnnkit.export.tflite.epilogue import Epilogue
 from bnnkit.export.tflite.pool_2d import pool_2d
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.schema import Builtin, Padding, TensorType
 from bnnkit.tflite.window import Window
 
@@ -25,9 +25,9 @@ class ByteSigns:
     ) -> int:
         """GREATER_EQUAL, which takes -0.0 for 0 in every interpreter."""
         zero = builder.constant(np.zeros(1, np.float32))
-        return self.of_truths(builder, arithmetic.at_least(builder, tensor, zero))
+        return self.of_bools(builder, arithmetic.greater_equal(builder, tensor, zero))
 
-    def of_truths(self, builder: TfliteBuilder, tensor: int) -> int:
+    def of_bools(self, builder: TfliteBuilder, tensor: int) -> int:
         """SELECT_V2."""
         inputs = [tensor, *(builder.constant(np.array([sign], np.int8)) for sign in (1, -1))]
         return builder.emit(Builtin.SELECT_V2, inputs, builder.shape(tensor), kind=TensorType.INT8)
@@ -54,7 +54,7 @@ class ByteSigns:
     def convolve(
         self,
         builder: TfliteBuilder,
-        x: Value,
+        x: TfliteValue,
         weight: NDArray[Any],
         window: Window,
         epilogue: Epilogue,

@@ -3,7 +3,7 @@
 from typing import Final
 
 from bnnkit.export.tflite import arithmetic
-from bnnkit.export.tflite.operands import operands, spread
+from bnnkit.export.tflite.operands import operands, result_like
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.tflite.schema import Builtin, TensorType
@@ -19,14 +19,14 @@ COMPARISONS: Final = {
 def compare(builder: TfliteBuilder, node: Node) -> None:
     """Lower a comparison of two real values, or of a value and a constant."""
     (left, right), like = operands(builder, node, "real", "real")
-    shape = arithmetic.spread_shape(builder, left, right)
+    shape = arithmetic.broadcast_shape(builder, left, right)
     tensor = builder.emit(COMPARISONS[node.kind], [left, right], shape, kind=TensorType.BOOL)
-    builder.give(node.output, spread(builder, like, tensor, "truth"))
+    builder.give(node.output, result_like(builder, like, tensor, "bool"))
 
 
 def where(builder: TfliteBuilder, node: Node) -> None:
     """Lower Where to SELECT_V2 of real numbers."""
-    tensors, like = operands(builder, node, "truth", "real", "real")
-    shape = arithmetic.spread_shape(builder, *tensors)
+    tensors, like = operands(builder, node, "bool", "real", "real")
+    shape = arithmetic.broadcast_shape(builder, *tensors)
     tensor = builder.emit(Builtin.SELECT_V2, tensors, shape)
-    builder.give(node.output, spread(builder, like, tensor))
+    builder.give(node.output, result_like(builder, like, tensor))

@@ -126,7 +126,7 @@ def _group_by_group(
     inputs, outputs = taps.weight.shape[-1], len(taps.weight) // n_groups
     parts = []
     for group in range(n_groups):
-        part = arithmetic.channels(builder, tensor, group * inputs, (group + 1) * inputs)
+        part = arithmetic.slice_channels(builder, tensor, group * inputs, (group + 1) * inputs)
         mine = taps.part(slice(group * outputs, (group + 1) * outputs))
         parts.append(_emit(builder, part, mine, window, padding, is_depthwise=False))
     return arithmetic.concatenate(builder, parts, axis=3)

@@ -7,10 +7,10 @@ import numpy as np
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout
-from bnnkit.export.tflite.operands import operands, spread
+from bnnkit.export.tflite.operands import operands, result_like
 from bnnkit.export.tflite.source import Array, Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.options import LeakyReluOptions, SoftmaxOptions
 from bnnkit.tflite.schema import Builtin
 
@@ -40,7 +40,9 @@ def binary(builder: TfliteBuilder, node: Node) -> None:
     tensors, like = operands(builder, node, "real", "real")
     tensor = arithmetic.elementwise(builder, BINARY[node.kind], *tensors)
     minus_zero = _may_be_minus_zero(builder, node)
-    builder.give(node.output, replace(spread(builder, like, tensor), may_be_minus_zero=minus_zero))
+    builder.give(
+        node.output, replace(result_like(builder, like, tensor), may_be_minus_zero=minus_zero)
+    )
 
 
 def _may_be_minus_zero(builder: TfliteBuilder, node: Node) -> bool:
@@ -140,6 +142,6 @@ def softmax(builder: TfliteBuilder, node: Node) -> None:
     builder.give(node.output, layout.real(x, result, map=pixels))
 
 
-def _check_real(node: Node, x: Value) -> None:
+def _check_real(node: Node, x: TfliteValue) -> None:
     if x.kind != "real":
         raise UnsupportedError(f"expected real numbers, got {x.kind}")

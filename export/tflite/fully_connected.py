@@ -9,7 +9,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import layout
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.schema import Builtin
 
 
@@ -29,7 +29,7 @@ def fully_connected(
     return builder.emit(Builtin.FULLY_CONNECTED, [tensor, *inputs], shape)
 
 
-def in_order_of(x: Value, weight: NDArray[Any]) -> NDArray[Any]:
+def in_order_of(x: TfliteValue, weight: NDArray[Any]) -> NDArray[Any]:
     """A weight (O, C * H * W) in the order (H, W, C) if its input is a flattened map."""
     if x.map is None:
         return weight

@@ -6,7 +6,7 @@ import numpy as np
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout
-from bnnkit.export.tflite.operands import operands, spread
+from bnnkit.export.tflite.operands import operands, result_like
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.tflite.options import GeluOptions
@@ -71,9 +71,9 @@ def power(builder: TfliteBuilder, node: Node) -> None:
         _give(builder, node, lambda x: arithmetic.elementwise(builder, Builtin.MUL, x, x))
         return
     tensors, like = operands(builder, node, "real", "real")
-    shape = arithmetic.spread_shape(builder, *tensors)
+    shape = arithmetic.broadcast_shape(builder, *tensors)
     tensor = builder.emit(Builtin.POW, tensors, shape)
-    builder.give(node.output, spread(builder, like, tensor))
+    builder.give(node.output, result_like(builder, like, tensor))
 
 
 def _unary(builder: TfliteBuilder, code: Builtin, tensor: int) -> int:

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from bnnkit.export.tflite import arithmetic, convolution, one_padding, zero_padding
 from bnnkit.export.tflite.convolution import Taps
 from bnnkit.export.tflite.epilogue import Epilogue, Thresholds, as_numbers
-from bnnkit.export.tflite.layout import as_map, settled
+from bnnkit.export.tflite.layout import as_map, materialized
 from bnnkit.export.tflite.lce_operators import dequantize, quantize
 from bnnkit.export.tflite.plain import plain_convolution
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import LCE_WORD_BITS, Value
+from bnnkit.export.tflite.values import LCE_WORD_BITS, TfliteValue
 from bnnkit.tflite.window import NO_PADS, Window
 
 
 def convolve(
     builder: TfliteBuilder,
-    x: Value,
+    x: TfliteValue,
     weight: NDArray[Any],
     window: Window,
     epilogue: Epilogue,
@@ -50,7 +50,7 @@ def convolve(
 
 def _group_by_group(
     builder: TfliteBuilder,
-    x: Value,
+    x: TfliteValue,
     weight: NDArray[Any],
     window: Window,
     epilogue: Epilogue,
@@ -70,7 +70,7 @@ def _group_by_group(
     ):
         for group in range(n_groups):
             mine = slice(group * outputs, (group + 1) * outputs)
-            part = arithmetic.channels(builder, tensor, group * words, (group + 1) * words)
+            part = arithmetic.slice_channels(builder, tensor, group * words, (group + 1) * words)
             signs = replace(x, tensor=part, map=(channels, height, width))
             parts.append(convolve(builder, signs, weight[mine], window, each.part(mine), 1))
         result = arithmetic.concatenate(builder, parts, axis=3)
@@ -79,7 +79,7 @@ def _group_by_group(
 
 def _in_float(
     builder: TfliteBuilder,
-    x: Value,
+    x: TfliteValue,
     weight: NDArray[Any],
     window: Window,
     epilogue: Epilogue,
@@ -91,7 +91,7 @@ def _in_float(
         plain=plain_convolution(builder, x, weight, window, epilogue),
         extra_bytes=weight.size * 4 - weight.size // 8,
     ):
-        x = settled(builder, x)
+        x = materialized(builder, x)
         tensor, (channels, _, _) = as_map(builder, x)
         numbers = dequantize(builder, tensor, channels)
         taps = Taps.real(weight, np.zeros(len(weight)))

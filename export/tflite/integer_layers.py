@@ -15,7 +15,7 @@ from bnnkit.export.tflite.layout import constant_beside
 from bnnkit.export.tflite.plain import plain_layer
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Map, Value
+from bnnkit.export.tflite.values import Map, TfliteValue
 from bnnkit.tflite.options import CastOptions
 from bnnkit.tflite.schema import Builtin, TensorType
 
@@ -51,7 +51,7 @@ def integer_linear(builder: TfliteBuilder, node: Node) -> None:
     _give(builder, node, layer, (len(weight),), None)
 
 
-def _centred(builder: TfliteBuilder, node: Node, x: Value) -> int:
+def _centred(builder: TfliteBuilder, node: Node, x: TfliteValue) -> int:
     """Emit the image as float32, minus its zero point."""
     numbers = builder.emit(
         Builtin.CAST,
@@ -88,7 +88,9 @@ def _give(
             _give_signs(builder, node, reader, layer, shape, pixels)
         else:
             sums = layer(np.zeros(len(weight)))
-            builder.give(node.output, Value(kind="sum", tensor=sums, shape=shape, map=pixels))
+            builder.give(
+                node.output, TfliteValue(kind="sum", tensor=sums, shape=shape, map=pixels)
+            )
 
 
 def _give_signs(
@@ -112,7 +114,7 @@ def _give_signs(
         pixels = (shape[0], 1, 1)
         numbers = arithmetic.reshape(builder, numbers, (builder.batch, 1, 1, shape[0]))
     signs = builder.signs.of_reals(builder, numbers)
-    builder.give(reader.output, Value(kind="signs", tensor=signs, shape=shape, map=pixels))
+    builder.give(reader.output, TfliteValue(kind="signs", tensor=signs, shape=shape, map=pixels))
 
 
 def _bounds(builder: TfliteBuilder, node: Node) -> NDArray[np.int64]:

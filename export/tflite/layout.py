@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Map, Value
+from bnnkit.export.tflite.values import Map, TfliteValue
 from bnnkit.tflite.window import NO_PADS
 
 
-def settled(builder: TfliteBuilder, value: Value) -> Value:
+def materialized(builder: TfliteBuilder, value: TfliteValue) -> TfliteValue:
     """The value with its margin of +1 written to memory."""
     if value.margin == NO_PADS or value.map is None:
         return value
@@ -29,7 +29,7 @@ def settled(builder: TfliteBuilder, value: Value) -> Value:
     return replace(value, tensor=builder.padded[key], map=whole, margin=NO_PADS)
 
 
-def as_map(builder: TfliteBuilder, value: Value) -> tuple[int, Map]:
+def as_map(builder: TfliteBuilder, value: TfliteValue) -> tuple[int, Map]:
     """A map or a vector as (N, H, W, C): the tensor, and (C, H, W).
 
     Raises:
@@ -43,7 +43,7 @@ def as_map(builder: TfliteBuilder, value: Value) -> tuple[int, Map]:
     return arithmetic.reshape(builder, value.tensor, (builder.batch, 1, 1, value.shape[0])), pixel
 
 
-def as_onnx(builder: TfliteBuilder, value: Value) -> int:
+def as_onnx(builder: TfliteBuilder, value: TfliteValue) -> int:
     """The tensor with axes, and elements of a flattened map, in ONNX's order."""
     if value.map is None:
         return value.tensor
@@ -54,7 +54,7 @@ def as_onnx(builder: TfliteBuilder, value: Value) -> int:
     return arithmetic.reshape(builder, tensor, (builder.batch, *value.shape))
 
 
-def places(value: Value) -> dict[int, int] | None:
+def stored_axes(value: TfliteValue) -> dict[int, int] | None:
     """The tensor's axis for each of ONNX's axes; None if elements are in another order."""
     if value.map is None:
         return {axis: axis for axis in range(1, 1 + len(value.shape))}
@@ -63,16 +63,18 @@ def places(value: Value) -> dict[int, int] | None:
     return {1: 3} if value.map[1:] == (1, 1) else None
 
 
-def elements(builder: TfliteBuilder, value: Value) -> int:
+def elements(builder: TfliteBuilder, value: TfliteValue) -> int:
     """The tensor in ONNX's layout, with one element for each sign."""
-    value = settled(builder, value)
+    value = materialized(builder, value)
     if value.kind != "signs" or value.map is None:
         return as_onnx(builder, value)
     tensor = builder.signs.to_elements(builder, value.tensor, value.map[0])
     return as_onnx(builder, replace(value, tensor=tensor))
 
 
-def of_elements(builder: TfliteBuilder, value: Value, tensor: int, shape: Sequence[int]) -> Value:
+def of_elements(
+    builder: TfliteBuilder, value: TfliteValue, tensor: int, shape: Sequence[int]
+) -> TfliteValue:
     """A value of the same kind for a tensor (N, *shape) as `elements` returns it."""
     pixels = (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
     if value.kind == "signs" and len(shape) == 1:
@@ -84,9 +86,9 @@ def of_elements(builder: TfliteBuilder, value: Value, tensor: int, shape: Sequen
     return replace(value, tensor=tensor, shape=tuple(shape), map=pixels, margin=NO_PADS)
 
 
-def reshaped(builder: TfliteBuilder, value: Value, shape: Sequence[int]) -> Value:
+def reshaped(builder: TfliteBuilder, value: TfliteValue, shape: Sequence[int]) -> TfliteValue:
     """The value in another shape; a flattened map keeps its tensor."""
-    value = settled(builder, value)
+    value = materialized(builder, value)
     if tuple(shape) == value.shape:
         return value
     if value.map is not None and (len(shape) == 1 or tuple(shape) == value.map):
@@ -95,9 +97,9 @@ def reshaped(builder: TfliteBuilder, value: Value, shape: Sequence[int]) -> Valu
     return of_elements(builder, value, tensor, shape)
 
 
-def whole(builder: TfliteBuilder, value: Value) -> Value:
+def as_output(builder: TfliteBuilder, value: TfliteValue) -> TfliteValue:
     """A value as an output of the file: without a margin, and signs as a map."""
-    value = settled(builder, value)
+    value = materialized(builder, value)
     if value.kind != "signs" or value.map is not None:
         return value
     pixel = (math.prod(value.shape), 1, 1)
@@ -114,17 +116,17 @@ def _to_nhwc(builder: TfliteBuilder, tensor: int, pixels: Map) -> int:
     return arithmetic.transpose(builder, tensor, (0, 2, 3, 1))
 
 
-def plain(builder: TfliteBuilder, value: Value) -> Value:
+def in_onnx_layout(builder: TfliteBuilder, value: TfliteValue) -> TfliteValue:
     """The value with its tensor in ONNX's layout."""
     return replace(value, tensor=as_onnx(builder, value), map=None)
 
 
-def real(value: Value, tensor: int, **changes: Any) -> Value:
+def real(value: TfliteValue, tensor: int, **changes: Any) -> TfliteValue:
     """A copy of a value for a tensor of real numbers, with changes."""
     return replace(value, kind="real", tensor=tensor, **changes)
 
 
-def constant_beside(value: Value, numbers: NDArray[Any]) -> NDArray[Any]:
+def constant_beside(value: TfliteValue, numbers: NDArray[Any]) -> NDArray[Any]:
     """A constant that ONNX broadcasts with a value, in the layout of the value.
 
     Raises:

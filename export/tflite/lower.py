@@ -30,7 +30,7 @@ from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.source import Node, Source
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.uniforms import Uniforms
-from bnnkit.export.tflite.values import Map, Value
+from bnnkit.export.tflite.values import Map, TfliteValue
 from bnnkit.tflite.options import CastOptions
 from bnnkit.tflite.schema import Builtin, TensorType
 
@@ -120,7 +120,7 @@ def outputs(builder: TfliteBuilder) -> list[int]:
     return [_output(builder, name) for name in builder.source.outputs]
 
 
-def _image(builder: TfliteBuilder) -> Value:
+def _image(builder: TfliteBuilder) -> TfliteValue:
     source = builder.source
     types = {onnx.TensorProto.UINT8: "image", onnx.TensorProto.FLOAT: "real"}
     if source.input_type not in types:
@@ -130,7 +130,7 @@ def _image(builder: TfliteBuilder) -> Value:
     shape, pixels = source.input_shape, _map_of(source.input_shape)
     stored = shape if pixels is None else (pixels[1], pixels[2], pixels[0])
     tensor = builder.add_input(source.input, element, (builder.batch, *stored))
-    return Value(
+    return TfliteValue(
         kind="image" if image else "real",
         tensor=tensor,
         shape=shape,
@@ -147,7 +147,7 @@ def _output(builder: TfliteBuilder, name: str) -> int:
     if name not in builder.values:
         raise UnsupportedError(f"the output {name!r} does not depend on the input")
     builder.begin(name)
-    value = layout.whole(builder, builder.values[name])
+    value = layout.as_output(builder, builder.values[name])
     builder.give(name, value)
     tensor = value.tensor
     if value.kind != "signs" and len(value.shape) == 1:

@@ -5,17 +5,21 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bnnkit.export.tflite.epilogue import Epilogue
-from bnnkit.export.tflite.layout import as_map, settled
+from bnnkit.export.tflite.layout import as_map, materialized
 from bnnkit.export.tflite.lce_operators import bconv2d
 from bnnkit.export.tflite.plain import plain_convolution
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.schema import Padding
 from bnnkit.tflite.window import NO_PADS, Window
 
 
 def convolve(
-    builder: TfliteBuilder, x: Value, weight: NDArray[Any], window: Window, epilogue: Epilogue
+    builder: TfliteBuilder,
+    x: TfliteValue,
+    weight: NDArray[Any],
+    window: Window,
+    epilogue: Epilogue,
 ) -> int:
     """Emit LceBconv2d; the margin becomes its padding SAME if equal, else a PAD before it.
 
@@ -39,4 +43,4 @@ def convolve(
         f"{reason}: one copy of the packed map",
         plain=plain_convolution(builder, x, weight, window, epilogue),
     ):
-        return bconv2d(builder, settled(builder, x).tensor, weight, window, epilogue)
+        return bconv2d(builder, materialized(builder, x).tensor, weight, window, epilogue)

@@ -9,10 +9,10 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import layout
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Kind, Value
+from bnnkit.export.tflite.values import Kind, TfliteValue
 
 
-def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int], Value]:
+def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int], TfliteValue]:
     """The tensors of a node's inputs in the same layout, and a value that has this layout.
 
     Args:
@@ -25,7 +25,7 @@ def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int
     """
     if len(node.inputs) != len(kinds):
         raise UnsupportedError(f"expected {len(kinds)} inputs, got {len(node.inputs)}")
-    values: dict[str, Value] = {}
+    values: dict[str, TfliteValue] = {}
     for name, kind in zip(node.inputs, kinds, strict=True):
         if name in builder.values:
             values[name] = builder.values[name]
@@ -36,7 +36,7 @@ def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int
     if len({len(value.shape) for value in values.values()}) > 1:
         raise UnsupportedError("expected values with the same number of axes")
     if not _lie_alike(builder, node, list(values.values())):
-        values = {name: layout.plain(builder, value) for name, value in values.items()}
+        values = {name: layout.in_onnx_layout(builder, value) for name, value in values.items()}
     first, *_ = values.values()
     tensors = [
         values[name].tensor
@@ -49,10 +49,12 @@ def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int
     return tensors, first
 
 
-_WORDS: dict[Kind, str] = {"real": "real numbers", "truth": "bools"}
+_WORDS: dict[Kind, str] = {"real": "real numbers", "bool": "bools"}
 
 
-def spread(builder: TfliteBuilder, like: Value, tensor: int, kind: Kind = "real") -> Value:
+def result_like(
+    builder: TfliteBuilder, like: TfliteValue, tensor: int, kind: Kind = "real"
+) -> TfliteValue:
     """The value of an operator's result, whose operands have the layout of `like`."""
     stored, shape, pixels = builder.shape(tensor), like.shape, like.map
     if len(shape) == 3:
@@ -62,7 +64,7 @@ def spread(builder: TfliteBuilder, like: Value, tensor: int, kind: Kind = "real"
     return replace(like, kind=kind, tensor=tensor, shape=shape, map=pixels, may_be_minus_zero=True)
 
 
-def _lie_alike(builder: TfliteBuilder, node: Node, values: list[Value]) -> bool:
+def _lie_alike(builder: TfliteBuilder, node: Node, values: list[TfliteValue]) -> bool:
     """Whether elements that belong together are in the same places, or TFLite broadcasts them."""
     first, *others = values
     if len(first.shape) == 3:

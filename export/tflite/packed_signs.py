@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bnnkit.export.tflite import arithmetic, groups, lce_operators
 from bnnkit.export.tflite.epilogue import Epilogue
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import LCE_WORD_BITS, Value
+from bnnkit.export.tflite.values import LCE_WORD_BITS, TfliteValue
 from bnnkit.tflite.schema import Padding
 from bnnkit.tflite.window import Window
 
@@ -31,7 +31,7 @@ class PackedSigns:
                 tensor = arithmetic.add(builder, tensor, np.zeros(1))
         return lce_operators.quantize(builder, tensor)
 
-    def of_truths(self, builder: TfliteBuilder, tensor: int) -> int:
+    def of_bools(self, builder: TfliteBuilder, tensor: int) -> int:
         """LceQuantize, which also takes bools."""
         return lce_operators.quantize(builder, tensor)
 
@@ -58,7 +58,7 @@ class PackedSigns:
     def convolve(
         self,
         builder: TfliteBuilder,
-        x: Value,
+        x: TfliteValue,
         weight: NDArray[Any],
         window: Window,
         epilogue: Epilogue,

@@ -6,7 +6,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.window import Pads
 
 _PLUS = 2
@@ -28,7 +28,7 @@ def pad(builder: TfliteBuilder, node: Node) -> None:
         top, left, bottom, right = (a + b for a, b in zip(x.margin, pads, strict=True))
         builder.give(node.output, replace(x, shape=shape, margin=(top, left, bottom, right)))
         return
-    x = layout.settled(builder, x)
+    x = layout.materialized(builder, x)
     if x.kind == "signs" and (value != 0 or channels % builder.signs.channel_unit):
         raise UnsupportedError(
             f"signs can be padded with +1, and where their channels are a"
@@ -39,18 +39,18 @@ def pad(builder: TfliteBuilder, node: Node) -> None:
     builder.give(node.output, replace(x, tensor=tensor, shape=shape, map=shape))
 
 
-def _cropped(builder: TfliteBuilder, x: Value, pads: Pads) -> tuple[Value, Pads]:
+def _cropped(builder: TfliteBuilder, x: TfliteValue, pads: Pads) -> tuple[TfliteValue, Pads]:
     """The map cropped by negative pads, and the pads that are left."""
     if min(pads) >= 0:
         return x, pads
-    x = layout.settled(builder, x)
+    x = layout.materialized(builder, x)
     channels, height, width = x.shape
     top, left, bottom, right = (max(-n, 0) for n in pads)
     rows, columns = range(top, height - bottom), range(left, width - right)
     if not (rows and columns):
         raise UnsupportedError(f"the pads {pads} leave nothing of a map of {height} x {width}")
     shape = (channels, len(rows), len(columns))
-    tensor = arithmetic.cut(builder, x.tensor, {1: rows, 2: columns})
+    tensor = arithmetic.strided_slice(builder, x.tensor, {1: rows, 2: columns})
     top, left, bottom, right = (max(n, 0) for n in pads)
     return replace(x, tensor=tensor, shape=shape, map=shape), (top, left, bottom, right)
 

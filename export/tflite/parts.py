@@ -8,14 +8,14 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Map, Value
+from bnnkit.export.tflite.values import Map, TfliteValue
 
 _BATCH = "expected other axes than the batch"
 
 
 def slice_(builder: TfliteBuilder, node: Node) -> None:
     """Lower Slice to STRIDED_SLICE."""
-    x = layout.settled(builder, builder.value(node))
+    x = layout.materialized(builder, builder.value(node))
     starts, ends = (builder.constant_of(node, index).tolist() for index in (1, 2))
     axes: Sequence[Any] = range(len(starts))
     if len(node.inputs) > 3 and node.inputs[3]:
@@ -36,7 +36,7 @@ def slice_(builder: TfliteBuilder, node: Node) -> None:
 
 def split(builder: TfliteBuilder, node: Node) -> None:
     """Lower one part of a Split; each part is a node (source.py)."""
-    x = layout.settled(builder, builder.value(node))
+    x = layout.materialized(builder, builder.value(node))
     axis = node.attributes.get("axis", 0) % (1 + len(x.shape))
     if axis == 0:
         raise UnsupportedError(_BATCH)
@@ -50,14 +50,14 @@ def split(builder: TfliteBuilder, node: Node) -> None:
     builder.give(node.output, _taken(builder, x, {axis: taken}))
 
 
-def _taken(builder: TfliteBuilder, x: Value, ranges: dict[int, range]) -> Value:
+def _taken(builder: TfliteBuilder, x: TfliteValue, ranges: dict[int, range]) -> TfliteValue:
     """Slice a value by ranges of ONNX's axes."""
     shape = [len(ranges.get(axis, range(n))) for axis, n in enumerate(x.shape, start=1)]
     if min(shape) < 1:
         raise UnsupportedError(f"nothing of the shape (N, *{x.shape}) is left")
-    where = layout.places(x)
+    where = layout.stored_axes(x)
     if where is None:
-        tensor = arithmetic.cut(builder, layout.elements(builder, x), ranges)
+        tensor = arithmetic.strided_slice(builder, layout.elements(builder, x), ranges)
         return layout.of_elements(builder, x, tensor, shape)
     unit, stored, tensor = _unit(builder, x), dict(ranges), x.tensor
     words = _words(ranges[1], x.shape[0], unit) if 1 in ranges else None
@@ -66,13 +66,15 @@ def _taken(builder: TfliteBuilder, x: Value, ranges: dict[int, range]) -> Value:
         stored[1] = words
     if apart:
         tensor = builder.signs.to_elements(builder, tensor, x.shape[0])
-    tensor = arithmetic.cut(builder, tensor, {where[axis]: r for axis, r in stored.items()})
+    tensor = arithmetic.strided_slice(
+        builder, tensor, {where[axis]: r for axis, r in stored.items()}
+    )
     if apart:
         tensor = builder.signs.of_elements(builder, tensor)
     return replace(x, tensor=tensor, shape=tuple(shape), map=_map(x, shape))
 
 
-def _unit(builder: TfliteBuilder, x: Value) -> int:
+def _unit(builder: TfliteBuilder, x: TfliteValue) -> int:
     """Number of channels that an element of the tensor holds."""
     return builder.signs.channel_unit if x.kind == "signs" and x.map is not None else 1
 
@@ -87,7 +89,7 @@ def _words(channels: range, n_channels: int, unit: int) -> range | None:
     return range(channels.start // unit, -(-channels.stop // unit))
 
 
-def _map(x: Value, shape: Sequence[int]) -> Map | None:
+def _map(x: TfliteValue, shape: Sequence[int]) -> Map | None:
     """The map of a part, or of joined parts, in the layout of a value."""
     if x.map is None:
         return None
@@ -97,7 +99,9 @@ def _map(x: Value, shape: Sequence[int]) -> Map | None:
 
 def concat(builder: TfliteBuilder, node: Node) -> None:
     """Lower Concat; signs stay packed along the channels if they fill their words."""
-    values = [layout.settled(builder, builder.value(node, i)) for i in range(len(node.inputs))]
+    values = [
+        layout.materialized(builder, builder.value(node, i)) for i in range(len(node.inputs))
+    ]
     first = values[0]
     axis = node.attributes["axis"] % (1 + len(first.shape))
     if axis == 0:
@@ -108,8 +112,8 @@ def concat(builder: TfliteBuilder, node: Node) -> None:
     shape[axis - 1] = sum(value.shape[axis - 1] for value in values)
     minus_zero = any(value.may_be_minus_zero for value in values)
     like = replace(first, may_be_minus_zero=minus_zero)
-    where = layout.places(first)
-    if where is None or any(layout.places(value) != where for value in values):
+    where = layout.stored_axes(first)
+    if where is None or any(layout.stored_axes(value) != where for value in values):
         tensors = [layout.elements(builder, value) for value in values]
         tensor = arithmetic.concatenate(builder, tensors, axis)
         builder.give(node.output, layout.of_elements(builder, like, tensor, shape))

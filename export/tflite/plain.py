@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from bnnkit.export.tflite.epilogue import Epilogue, Thresholds
 from bnnkit.export.tflite.report import Cost
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value, n_words
+from bnnkit.export.tflite.values import TfliteValue, n_words
 from bnnkit.tflite.schema import TensorType
 from bnnkit.tflite.window import Pair, Window
 
@@ -20,7 +20,11 @@ def plain_layer(builder: TfliteBuilder, outputs: int, size: Pair, *, to_signs: b
 
 
 def plain_convolution(
-    builder: TfliteBuilder, x: Value, weight: NDArray[Any], window: Window, epilogue: Epilogue
+    builder: TfliteBuilder,
+    x: TfliteValue,
+    weight: NDArray[Any],
+    window: Window,
+    epilogue: Epilogue,
 ) -> Cost:
     """The cost of one LceBconv2d with the weight (O, KH, KW, I)."""
     _, height, width = x.map or (0, 1, 1)

@@ -13,7 +13,7 @@ from bnnkit.export.tflite.attributes import conv_window
 from bnnkit.export.tflite.pool_2d import pool_2d
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Kind, Value
+from bnnkit.export.tflite.values import Kind, TfliteValue
 from bnnkit.tflite.schema import Builtin, Padding
 from bnnkit.tflite.window import NO_PADS, Pair, Window
 
@@ -31,7 +31,7 @@ takes none of its bits, and the unused bits of the map stay clear. For an image 
 
 def max_pool(builder: TfliteBuilder, node: Node) -> None:
     """Lower MaxPool to a pool of signs or MAX_POOL_2D, after padding if TFLite's SAME differs."""
-    x = layout.settled(builder, builder.value(node))
+    x = layout.materialized(builder, builder.value(node))
     tensor, (channels, *_), window = *layout.as_map(builder, x), _window(node, x)
     size, padding = (x.shape[1], x.shape[2]), Padding.VALID
     output = window.output(size)
@@ -94,7 +94,7 @@ def _shares(window: Window, size: Pair) -> NDArray[np.float32]:
     return shares[..., None]
 
 
-def _window(node: Node, x: Value) -> Window:
+def _window(node: Node, x: TfliteValue) -> Window:
     """The window, with the additional pads that ceil_mode needs.
 
     Raises:

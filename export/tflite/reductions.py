@@ -24,9 +24,9 @@ def reduce(builder: TfliteBuilder, node: Node) -> None:
     x = builder.value(node)
     if x.kind != "real":
         raise UnsupportedError(f"expected real numbers, got {x.kind}")
-    where = layout.places(x)
+    where = layout.stored_axes(x)
     if where is None:
-        x, where = layout.plain(builder, x), {1: 1}
+        x, where = layout.in_onnx_layout(builder, x), {1: 1}
     axes = _axes(builder, node, 1 + len(x.shape))
     stored = [*builder.shape(x.tensor)]
     for axis in axes:

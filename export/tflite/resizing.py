@@ -10,7 +10,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import layout
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.options import GatherOptions, ResizeBilinearOptions
 from bnnkit.tflite.schema import Builtin
 
@@ -53,7 +53,7 @@ def resize(builder: TfliteBuilder, node: Node) -> None:
     builder.give(node.output, layout.real(x, tensor, shape=shape, map=shape))
 
 
-def _target(builder: TfliteBuilder, node: Node, x: Value) -> tuple[list[float], list[int]]:
+def _target(builder: TfliteBuilder, node: Node, x: TfliteValue) -> tuple[list[float], list[int]]:
     """Scales and sizes of height and width.
 
     Raises:
@@ -129,7 +129,7 @@ def _coordinates(
     return places
 
 
-def _check(node: Node, x: Value, scales: list[float], sizes: list[int]) -> None:
+def _check(node: Node, x: TfliteValue, scales: list[float], sizes: list[int]) -> None:
     """Check that engines, and ONNX and TFLite, agree on the coordinates.
 
     TFLite computes the scale from the sizes, which ONNX may have rounded.
@@ -146,7 +146,7 @@ def _check(node: Node, x: Value, scales: list[float], sizes: list[int]) -> None:
             raise UnsupportedError("expected more than one pixel for pytorch_half_pixel")
 
 
-def _bilinear(builder: TfliteBuilder, node: Node, x: Value, sizes: list[int]) -> int:
+def _bilinear(builder: TfliteBuilder, node: Node, x: TfliteValue, sizes: list[int]) -> int:
     align_corners, half_pixel_centers = _BILINEAR[_mode(node)]
     options = ResizeBilinearOptions(
         align_corners=align_corners, half_pixel_centers=half_pixel_centers

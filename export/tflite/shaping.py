@@ -80,13 +80,13 @@ def unsqueeze(builder: TfliteBuilder, node: Node) -> None:
 
 def transpose(builder: TfliteBuilder, node: Node) -> None:
     """Lower Transpose, unpacking signs: XNNPACK rejects a file with a TRANSPOSE of int32."""
-    x = layout.settled(builder, builder.value(node))
+    x = layout.materialized(builder, builder.value(node))
     n_axes = 1 + len(x.shape)
     order = [int(axis) for axis in node.attributes.get("perm", reversed(range(n_axes)))]
     if order[0] != 0:
         raise UnsupportedError(_BATCH)
     shape = tuple(x.shape[axis - 1] for axis in order[1:])
-    where = layout.places(x)
+    where = layout.stored_axes(x)
     if where is None or len(shape) != 3:
         tensor = arithmetic.transpose(builder, layout.elements(builder, x), order)
         builder.give(node.output, layout.of_elements(builder, x, tensor, shape))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from bnnkit.export.tflite.epilogue import Epilogue
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.schema import Padding
 from bnnkit.tflite.window import Window
 
@@ -29,7 +29,7 @@ class SignForm(Protocol):
     ) -> int:
         """Emit the signs of numbers (N, H, W, C): +1 if x >= 0."""
 
-    def of_truths(self, builder: "TfliteBuilder", tensor: int) -> int:
+    def of_bools(self, builder: "TfliteBuilder", tensor: int) -> int:
         """Emit the signs of bools (N, H, W, C): +1 if true."""
 
     def to_numbers(self, builder: "TfliteBuilder", tensor: int, channels: int) -> int:
@@ -49,7 +49,7 @@ class SignForm(Protocol):
     def convolve(
         self,
         builder: "TfliteBuilder",
-        x: Value,
+        x: TfliteValue,
         weight: NDArray[Any],
         window: Window,
         epilogue: Epilogue,

@@ -9,7 +9,7 @@ from bnnkit.export.tflite import arithmetic, layout
 from bnnkit.export.tflite.epilogue import minus
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.schema import TensorType
 
 
@@ -18,7 +18,7 @@ def sign(builder: TfliteBuilder, node: Node) -> None:
     x = builder.value(node)
     tensor, pixels = layout.as_map(builder, x)
     result = builder.signs.of_reals(builder, tensor, may_be_minus_zero=x.may_be_minus_zero)
-    builder.give(node.output, Value(kind="signs", tensor=result, shape=x.shape, map=pixels))
+    builder.give(node.output, TfliteValue(kind="signs", tensor=result, shape=x.shape, map=pixels))
 
 
 def threshold(builder: TfliteBuilder, node: Node) -> None:
@@ -28,12 +28,12 @@ def threshold(builder: TfliteBuilder, node: Node) -> None:
     values = layout.constant_beside(replace(x, map=pixels), builder.constant_of(node, 1))
     difference = arithmetic.add(builder, tensor, minus(values.astype(np.int64)))
     result = builder.signs.of_reals(builder, difference)
-    builder.give(node.output, Value(kind="signs", tensor=result, shape=x.shape, map=pixels))
+    builder.give(node.output, TfliteValue(kind="signs", tensor=result, shape=x.shape, map=pixels))
 
 
 def dequantize_linear(builder: TfliteBuilder, node: Node) -> None:
     """Lower DequantizeLinear of signs: -1.0 and +1.0, times a scale."""
-    x = layout.settled(builder, builder.value(node))
+    x = layout.materialized(builder, builder.value(node))
     step = builder.constant_of(node, 1)
     zero_point = builder.constant_of(node, 2) if len(node.inputs) > 2 else np.uint8(0)
     if x.kind != "signs" or np.any(zero_point != 1) or step.size != 1:

@@ -10,7 +10,7 @@ from bnnkit.export.tflite.plain import plain_layer
 from bnnkit.export.tflite.report import UniformInput
 from bnnkit.export.tflite.source import Array, Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.options import CastOptions, GatherOptions
 from bnnkit.tflite.schema import Builtin, TensorType
 
@@ -31,7 +31,7 @@ def stochastic_sign(builder: TfliteBuilder, node: Node) -> None:
     sign = UniformInput(
         name=f"{node.output}/uniform", layer=node.attributes["layer"], shape=x.shape, map=pixels
     )
-    place = Value(kind="real", tensor=tensor, shape=x.shape, map=pixels)
+    place = TfliteValue(kind="real", tensor=tensor, shape=x.shape, map=pixels)
     threshold, scale = (
         layout.constant_beside(place, builder.constant_of(node, index)) for index in (1, 2)
     )
@@ -45,8 +45,8 @@ def stochastic_sign(builder: TfliteBuilder, node: Node) -> None:
             limit = arithmetic.scale(builder, limit, scale)
         if threshold.any():
             limit = arithmetic.add(builder, limit, threshold)
-        result = builder.signs.of_truths(builder, arithmetic.at_least(builder, tensor, limit))
-    builder.give(node.output, Value(kind="signs", tensor=result, shape=x.shape, map=pixels))
+        result = builder.signs.of_bools(builder, arithmetic.greater_equal(builder, tensor, limit))
+    builder.give(node.output, TfliteValue(kind="signs", tensor=result, shape=x.shape, map=pixels))
 
 
 def _quantiles(builder: TfliteBuilder, uniforms: int, table: Array) -> int:

@@ -15,7 +15,7 @@ from bnnkit.export.tflite.report import Choice, Cost, UniformInput
 from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.source import Node, Source
 from bnnkit.export.tflite.uniforms import Uniforms
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.fields import Options
 from bnnkit.tflite.metadata import to_entries
 from bnnkit.tflite.network import Network, Operator, Quantization, Tensor
@@ -58,7 +58,7 @@ class TfliteBuilder:
         self.source, self.batch, self.signs, self.uniforms = source, batch, signs, uniforms
         self.inputs: list[int] = []
         self.uniform_inputs: list[UniformInput] = []
-        self.values: dict[str, Value] = {}
+        self.values: dict[str, TfliteValue] = {}
         self.choices: list[Choice] = []
         self.absorbed: set[str] = set()
         self.padded: dict[tuple[int, Pads], int] = {}
@@ -72,7 +72,7 @@ class TfliteBuilder:
         """Begin the operators of another value of the artifact."""
         self._layer = layer
 
-    def value(self, node: Node, index: int = 0) -> Value:
+    def value(self, node: Node, index: int = 0) -> TfliteValue:
         """The value of a node's input.
 
         Raises:
@@ -94,7 +94,7 @@ class TfliteBuilder:
             raise UnsupportedError(f"input {index} must be constant")
         return self.source.constants[name]
 
-    def give(self, name: str, value: Value) -> None:
+    def give(self, name: str, value: TfliteValue) -> None:
         """Note a value of the artifact, and give its name to its tensor."""
         self.values[name] = value
         tensor = self._tensors[value.tensor]

@@ -11,12 +11,12 @@ from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.tflite import lower, source
 from bnnkit.export.tflite.byte_signs import ByteSigns
-from bnnkit.export.tflite.layout import whole
+from bnnkit.export.tflite.layout import as_output
 from bnnkit.export.tflite.packed_signs import PackedSigns
 from bnnkit.export.tflite.report import TfliteReport, Variant
 from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.uniforms import RANDOM, Uniforms
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.write import write
 
 _FORMS: Final[dict[Variant, SignForm]] = {"lce": PackedSigns(), "builtin": ByteSigns()}
@@ -34,8 +34,8 @@ class Tflite:
     """
 
     content: bytes
-    outputs: dict[str, Value]
-    traced: dict[str, Value]
+    outputs: dict[str, TfliteValue]
+    traced: dict[str, TfliteValue]
     report: TfliteReport
 
 
@@ -112,7 +112,7 @@ def to_tflite(
     builder = lower.lower(source.read(artifact), batch, _FORMS[variant], uniforms)
     outputs = lower.outputs(builder)
     seen = {
-        name: whole(builder, builder.values[name]) for name in traced if name in builder.values
+        name: as_output(builder, builder.values[name]) for name in traced if name in builder.values
     }
     metadata = {entry.key: entry.value for entry in artifact.model.metadata_props}
     network = builder.network(outputs + [value.tensor for value in seen.values()], metadata)

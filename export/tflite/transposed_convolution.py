@@ -26,19 +26,19 @@ def conv_transpose(builder: TfliteBuilder, node: Node) -> None:
     more = node.attributes.get("output_padding", (0, 0))
     ranges, sizes = _ranges(window, (x.shape[1], x.shape[2]), (more[0], more[1]))
     inputs, parts = x.shape[0] // n_groups, []
-    kernel = _spread(weight, window)
+    kernel = _dilated(weight, window)
     options = TransposeConvOptions(
         padding=Padding.VALID, stride_w=window.strides[1], stride_h=window.strides[0]
     )
     for group in range(n_groups):
         mine = slice(group * inputs, (group + 1) * inputs)
-        part = arithmetic.channels(builder, x.tensor, mine.start, mine.stop)
+        part = arithmetic.slice_channels(builder, x.tensor, mine.start, mine.stop)
         stored = builder.constant(kernel[mine].transpose(1, 2, 3, 0).astype(np.float32))
         shape = (builder.batch, *sizes, weight.shape[1])
         operands = [builder.integers(*shape), stored, part]
         parts.append(builder.emit(Builtin.TRANSPOSE_CONV, operands, shape, options=options))
     tensor = parts[0] if n_groups == 1 else arithmetic.concatenate(builder, parts, axis=3)
-    tensor = arithmetic.cut(builder, tensor, ranges)
+    tensor = arithmetic.strided_slice(builder, tensor, ranges)
     if len(node.inputs) > 2 and node.inputs[2]:
         tensor = arithmetic.add(builder, tensor, builder.constant_of(node, 2))
     _, height, width, channels = builder.shape(tensor)
@@ -65,7 +65,7 @@ def _ranges(window: Window, size: Pair, more: Pair) -> tuple[dict[int, range], P
     return ranges, (whole[0], whole[1])
 
 
-def _spread(weight: NDArray[Any], window: Window) -> NDArray[Any]:
+def _dilated(weight: NDArray[Any], window: Window) -> NDArray[Any]:
     """A kernel (I, O, KH, KW) with zeros in place of its dilation, which TFLite lacks."""
     full = np.zeros((*weight.shape[:2], *window.extent), weight.dtype)
     full[:, :, :: window.dilations[0], :: window.dilations[1]] = weight

@@ -7,7 +7,7 @@
 |       | -1 and +1 in the variant of builtin operators                                 |
 | sum   | float32, which is exact for integers below 2^24                               |
 | real  | float32                                                                       |
-| truth | BOOL                                                                          |
+| bool  | BOOL                                                                          |
 
 A map (C, H, W) is stored as (N, H, W, C). A vector (F,) is stored as (N, F), or as the map that it
 was before it was flattened; then its reader reorders its weights. Vectors of signs are stored as
@@ -20,7 +20,7 @@ from typing import Literal
 
 from bnnkit.tflite.window import NO_PADS, Pads
 
-Kind = Literal["image", "signs", "sum", "real", "truth"]
+Kind = Literal["image", "signs", "sum", "real", "bool"]
 Map = tuple[int, int, int]
 
 LCE_WORD_BITS = 32
@@ -32,7 +32,7 @@ def n_words(channels: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value:
+class TfliteValue:
     """A value of the artifact.
 
     Attributes:

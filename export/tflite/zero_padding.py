@@ -8,18 +8,22 @@ from numpy.typing import NDArray
 
 from bnnkit.export.tflite import arithmetic, one_padding
 from bnnkit.export.tflite.epilogue import Epilogue, Thresholds, as_numbers
-from bnnkit.export.tflite.layout import as_map, settled
+from bnnkit.export.tflite.layout import as_map, materialized
 from bnnkit.export.tflite.lce_operators import bconv2d, quantize
 from bnnkit.export.tflite.plain import plain_convolution
 from bnnkit.export.tflite.report import Cost
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
-from bnnkit.export.tflite.values import Value
+from bnnkit.export.tflite.values import TfliteValue
 from bnnkit.tflite.schema import Padding
 from bnnkit.tflite.window import Pair, Window
 
 
 def convolve(
-    builder: TfliteBuilder, x: Value, weight: NDArray[Any], window: Window, epilogue: Epilogue
+    builder: TfliteBuilder,
+    x: TfliteValue,
+    weight: NDArray[Any],
+    window: Window,
+    epilogue: Epilogue,
 ) -> int:
     """Emit a convolution with zero padding, in one of two exact forms.
 
@@ -35,7 +39,7 @@ def convolve(
         epilogue: Applied to the sums.
     """
     plain = plain_convolution(builder, x, weight, window, epilogue)
-    x = settled(builder, x)
+    x = materialized(builder, x)
     tensor, (channels, height, width) = as_map(builder, x)
     size, scaled = (height, width), as_numbers(epilogue)
     if not is_exact_in_lce(window, size, channels):
@@ -60,7 +64,7 @@ def is_exact_in_lce(window: Window, size: Pair, channels: int) -> bool:
 
 def _corrected(
     builder: TfliteBuilder,
-    x: Value,
+    x: TfliteValue,
     weight: NDArray[Any],
     window: Window,
     epilogue: Epilogue,

@@ -24,7 +24,7 @@ from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.from_tflite.lce_operators import input_signs, map_of
 from bnnkit.runtime.from_tflite.numbers import activated, give_rounded, limits_of, scale_of
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
-from bnnkit.runtime.from_tflite.values import WORD_BITS, Shape, Value, n_words
+from bnnkit.runtime.from_tflite.values import WORD_BITS, OnnxValue, Shape, n_words
 from bnnkit.runtime.from_tflite.window import spend, window_on
 from bnnkit.tflite.lce_options import LceBconv2dOptions
 from bnnkit.tflite.network import Operator
@@ -82,14 +82,14 @@ def bconv2d(builder: OnnxBuilder, operator: Operator) -> None:
     if builder.tensor(operator.output).type == TensorType.INT32:
         inputs.append(builder.constant(_thresholds(builder, operator, layer), np.int32))
         name = builder.emit_binary("BinaryConv2dThreshold", inputs, **attributes)
-        builder.give(operator.output, Value(name=name, kind="signs", shape=shape))
+        builder.give(operator.output, OnnxValue(name=name, kind="signs", shape=shape))
         return
     sums = builder.emit_binary("BinaryConv2d", inputs, **attributes)
     builder.note_shape(sums, shape, np.int32)
     _scaled(builder, operator, layer, sums, shape)
 
 
-def _layer(builder: OnnxBuilder, operator: Operator, value: Value) -> _Layer:
+def _layer(builder: OnnxBuilder, operator: Operator, value: OnnxValue) -> _Layer:
     options = operator.options_as(LceBconv2dOptions)
     _, height, width, channels = map_of(value)
     words = builder.constant_of(operator, 1)
@@ -162,7 +162,7 @@ def _scaled(
     name = builder.emit("Mul", [name, builder.constant(_column(multiplier))])
     name = builder.emit("Add", [name, builder.constant(_column(bias))])
     if tensor.type == TensorType.FLOAT32:
-        builder.give(operator.output, Value(name=name, kind="real", shape=shape))
+        builder.give(operator.output, OnnxValue(name=name, kind="real", shape=shape))
         return
     centred = builder.emit("Sub", [name, builder.constant(zero_point)])
     give_rounded(builder, operator, centred, shape)

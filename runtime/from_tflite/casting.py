@@ -7,7 +7,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.from_tflite.numbers import QUANTIZED, give_real, real
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.shaping import reshaped
-from bnnkit.runtime.from_tflite.values import Value, axis_of
+from bnnkit.runtime.from_tflite.values import OnnxValue, axis_of
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.schema import DTYPES, Builtin, TensorType
 
@@ -24,7 +24,7 @@ def cast(builder: OnnxBuilder, operator: Operator) -> None:
     if value.kind == "signs" and not builder.is_packed(operator.inputs[0]):
         name = builder.emit("Cast", [value.name], to=onnx.TensorProto.FLOAT)
         name = builder.emit("Mul", [name, builder.constant(0.5)])
-        value = Value(name=name, kind="real", shape=value.shape)
+        value = OnnxValue(name=name, kind="real", shape=value.shape)
     if tensor.type == TensorType.BOOL:
         _cast_to_bool(builder, operator, value)
         return
@@ -33,19 +33,19 @@ def cast(builder: OnnxBuilder, operator: Operator) -> None:
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES[tensor.type]))
     name = builder.emit("Cast", [value.name], to=kind)
     if tensor.type == TensorType.FLOAT32:
-        builder.give(operator.output, Value(name=name, kind="real", shape=value.shape))
+        builder.give(operator.output, OnnxValue(name=name, kind="real", shape=value.shape))
     elif tensor.type not in QUANTIZED or tensor.quantization is None:
-        builder.give(operator.output, Value(name=name, kind="plain", shape=value.shape))
+        builder.give(operator.output, OnnxValue(name=name, kind="plain", shape=value.shape))
     else:
         raise UnsupportedError("expected numbers without a scale as the result")
 
 
-def _cast_to_bool(builder: OnnxBuilder, operator: Operator, value: Value) -> None:
+def _cast_to_bool(builder: OnnxBuilder, operator: Operator, value: OnnxValue) -> None:
     """Convert numbers to bools: true if they are not 0."""
     size = builder.emit("Abs", [builder.emit("Sign", [real(builder, value)])])
     name = builder.emit("Sub", [size, builder.constant(0.5)])
     name = builder.emit_binary("Sign", [name])
-    builder.give(operator.output, Value(name=name, kind="signs", shape=value.shape))
+    builder.give(operator.output, OnnxValue(name=name, kind="signs", shape=value.shape))
 
 
 def arg_max(builder: OnnxBuilder, operator: Operator) -> None:
@@ -63,12 +63,14 @@ def arg_max(builder: OnnxBuilder, operator: Operator) -> None:
     name = builder.emit("ArgMax", [name], axis=axis_of(axis, rank), keepdims=1)
     kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(DTYPES[tensor.type]))
     name = builder.emit("Cast", [name], to=kind)
-    best = Value(name=name, kind="plain", shape=(*value.shape[:axis], 1, *value.shape[axis + 1 :]))
+    best = OnnxValue(
+        name=name, kind="plain", shape=(*value.shape[:axis], 1, *value.shape[axis + 1 :])
+    )
     shape = (*value.shape[:axis], *value.shape[axis + 1 :])
     builder.give(operator.output, reshaped(builder, best, shape))
 
 
-def _converted(builder: OnnxBuilder, value: Value) -> str:
+def _converted(builder: OnnxBuilder, value: OnnxValue) -> str:
     """The value as real numbers, with a node of its own even if nothing has to be done."""
     if value.kind == "quantized":
         return real(builder, value)

@@ -15,7 +15,7 @@ from bnnkit.runtime.from_tflite.numbers import (
     vectors_of,
 )
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
-from bnnkit.runtime.from_tflite.values import NHWC_TO_NCHW, Shape, Value
+from bnnkit.runtime.from_tflite.values import NHWC_TO_NCHW, OnnxValue, Shape
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.options import ActivationOptions, LeakyReluOptions, SoftmaxOptions
 from bnnkit.tflite.schema import Activation, Builtin
@@ -141,7 +141,7 @@ def operand_of(builder: OnnxBuilder, place: int, rank: int) -> str:
     return _stretched(builder, builder.value_of(place), rank)
 
 
-def _stretched(builder: OnnxBuilder, value: Value, rank: int) -> str:
+def _stretched(builder: OnnxBuilder, value: OnnxValue, rank: int) -> str:
     """Name of a computed operand with as many axes as the other one.
 
     TFLite's converter leaves out axes if a vector (1, C) is combined with a map (1, H, W, C). With

@@ -12,7 +12,7 @@ from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.from_tflite.numbers import give_moved
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.shaping import reshaped
-from bnnkit.runtime.from_tflite.values import Shape, Value, axis_of
+from bnnkit.runtime.from_tflite.values import OnnxValue, Shape, axis_of
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.options import GatherOptions, MirrorPadOptions
 from bnnkit.tflite.schema import MirrorPadMode
@@ -25,7 +25,7 @@ _MODES: Final[dict[MirrorPadMode, Literal["reflect", "symmetric"]]] = {
 Indices = NDArray[np.int64]
 
 
-def take(builder: OnnxBuilder, value: Value, indices: Mapping[int, Indices]) -> Value:
+def take(builder: OnnxBuilder, value: OnnxValue, indices: Mapping[int, Indices]) -> OnnxValue:
     """Pick elements of a value, in any order and any number of times.
 
     Args:
@@ -45,7 +45,7 @@ def take(builder: OnnxBuilder, value: Value, indices: Mapping[int, Indices]) -> 
 
 
 def _give(
-    builder: OnnxBuilder, operator: Operator, value: Value, indices: Mapping[int, Indices]
+    builder: OnnxBuilder, operator: Operator, value: OnnxValue, indices: Mapping[int, Indices]
 ) -> None:
     builder.refuse_packed(operator.inputs[0])
     taken = take(builder, value, indices)

@@ -10,7 +10,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.from_tflite.lce_operators import as_real
 from bnnkit.runtime.from_tflite.numbers import QUANTIZED, scale_of
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
-from bnnkit.runtime.from_tflite.values import WORD_BITS, Kind, Value, axis_of, n_words
+from bnnkit.runtime.from_tflite.values import WORD_BITS, Kind, OnnxValue, axis_of, n_words
 from bnnkit.tflite.network import Tensor
 from bnnkit.tflite.schema import DTYPES, TensorType
 
@@ -41,7 +41,7 @@ def give_input(builder: OnnxBuilder, place: int) -> onnx.ValueInfoProto:
         inner = builder.emit("Sub", [inner, builder.constant(zero_point)])
     elif tensor.type not in (*QUANTIZED, TensorType.INT32):
         raise UnsupportedError(f"expected an input of float32 or bytes, got {tensor.type.name}")
-    builder.give_input(place, Value(name=inner, kind=kind, shape=tensor.shape, scale=scale))
+    builder.give_input(place, OnnxValue(name=inner, kind=kind, shape=tensor.shape, scale=scale))
     return given
 
 
@@ -72,7 +72,7 @@ def _named(builder: OnnxBuilder, place: int, name: str) -> str:
     return builder.rename_last(builder.tensor(place).name or "output")
 
 
-def _words(builder: OnnxBuilder, value: Value) -> str:
+def _words(builder: OnnxBuilder, value: OnnxValue) -> str:
     """Name of signs packed in words of 32 bits, as in the file."""
     *outer, channels = value.shape
     words, rank = n_words(channels), len(value.shape)

@@ -15,7 +15,7 @@ from bnnkit.runtime.from_tflite.numbers import (
     real_constant,
 )
 from bnnkit.runtime.from_tflite.onnx_builder import Array, OnnxBuilder
-from bnnkit.runtime.from_tflite.values import NHWC_TO_NCHW, Shape, Value, axis_of, whole_words
+from bnnkit.runtime.from_tflite.values import NHWC_TO_NCHW, OnnxValue, Shape, axis_of, whole_words
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.options import ConcatenationOptions
 from bnnkit.tflite.schema import Activation
@@ -32,7 +32,7 @@ class _Part:
     """
 
     shape: Shape
-    value: Value | None
+    value: OnnxValue | None
     constant: Array | None
 
 
@@ -135,7 +135,7 @@ def _padded(builder: OnnxBuilder, name: str, rank: int, axis: int, room: Sequenc
 
 
 def _give_moved(
-    builder: OnnxBuilder, operator: Operator, values: Sequence[Value], axis: int
+    builder: OnnxBuilder, operator: Operator, values: Sequence[OnnxValue], axis: int
 ) -> None:
     """Join signs or plain numbers; packed signs fill the words of all but the last part."""
     rank = len(values[0].shape)

@@ -22,7 +22,7 @@ from bnnkit.runtime.from_tflite.numbers import (
     scale_of,
 )
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
-from bnnkit.runtime.from_tflite.values import Shape, Value
+from bnnkit.runtime.from_tflite.values import OnnxValue, Shape
 from bnnkit.runtime.from_tflite.window import attributes, spend, window_on
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.options import Conv2DOptions, DepthwiseConv2DOptions, FullyConnectedOptions
@@ -124,7 +124,7 @@ def fully_connected(builder: OnnxBuilder, operator: Operator) -> None:
     give_sums(builder, operator, name, shape, options.fused_activation_function, value, scales)
 
 
-def layer_input(builder: OnnxBuilder, operator: Operator) -> Value:
+def layer_input(builder: OnnxBuilder, operator: Operator) -> OnnxValue:
     """The input of a layer.
 
     Raises:
@@ -192,7 +192,7 @@ def give_sums(
     name: str,
     shape: Shape,
     activation: Activation,
-    value: Value,
+    value: OnnxValue,
     scales: Array,
     rounded: Callable[[OnnxBuilder, str], str] = halves_up,
 ) -> None:

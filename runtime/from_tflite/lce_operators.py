@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.from_tflite.numbers import give_rounded, scale_of
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
-from bnnkit.runtime.from_tflite.values import Value, axis_of, n_words
+from bnnkit.runtime.from_tflite.values import OnnxValue, axis_of, n_words
 from bnnkit.runtime.from_tflite.window import POOLED, attributes, spend, window_on
 from bnnkit.tflite.lce_options import LceBMaxPool2dOptions
 from bnnkit.tflite.network import Operator
@@ -35,7 +35,7 @@ def quantize(builder: OnnxBuilder, operator: Operator) -> None:
         raise UnsupportedError("expected numbers, got packed signs")
     else:
         name = builder.emit("Identity", [name])
-    builder.give(operator.output, Value(name=name, kind="signs", shape=value.shape))
+    builder.give(operator.output, OnnxValue(name=name, kind="signs", shape=value.shape))
 
 
 def dequantize(builder: OnnxBuilder, operator: Operator) -> None:
@@ -47,18 +47,18 @@ def dequantize(builder: OnnxBuilder, operator: Operator) -> None:
         value = with_channels(builder, value, channels)
     if tensor.type == TensorType.BOOL:
         name = builder.emit("Identity", [value.name])
-        builder.give(operator.output, Value(name=name, kind="signs", shape=value.shape))
+        builder.give(operator.output, OnnxValue(name=name, kind="signs", shape=value.shape))
         return
     numbers = as_real(builder, value)
     if tensor.type == TensorType.FLOAT32:
-        builder.give(operator.output, Value(name=numbers, kind="real", shape=value.shape))
+        builder.give(operator.output, OnnxValue(name=numbers, kind="real", shape=value.shape))
         return
     scale, _ = scale_of(tensor)
     steps = builder.emit("Div", [numbers, builder.constant(scale)])
     give_rounded(builder, operator, steps, value.shape)
 
 
-def with_channels(builder: OnnxBuilder, value: Value, channels: int) -> Value:
+def with_channels(builder: OnnxBuilder, value: OnnxValue, channels: int) -> OnnxValue:
     """Signs with another number of channels in the same words; unused bits are +1."""
     rank, given = len(value.shape), value.shape[-1]
     if channels == given:
@@ -79,7 +79,7 @@ def with_channels(builder: OnnxBuilder, value: Value, channels: int) -> Value:
     return replace(value, name=name, shape=(*value.shape[:-1], channels))
 
 
-def as_real(builder: OnnxBuilder, value: Value) -> str:
+def as_real(builder: OnnxBuilder, value: OnnxValue) -> str:
     """Name of signs as the numbers -1.0 and +1.0."""
     one = builder.constant(1.0), builder.constant(1, np.uint8)
     return builder.emit("DequantizeLinear", [value.name, *one])
@@ -99,10 +99,10 @@ def max_pool(builder: OnnxBuilder, operator: Operator) -> None:
     spend(builder.budget, window, value.shape, POOLED * channels * prod(window.kernel))
     name = builder.emit("MaxPool", [value.name], **attributes(window))
     shape = (batch, *window.output((height, width)), channels)
-    builder.give(operator.output, Value(name=name, kind="signs", shape=shape))
+    builder.give(operator.output, OnnxValue(name=name, kind="signs", shape=shape))
 
 
-def input_signs(builder: OnnxBuilder, operator: Operator) -> Value:
+def input_signs(builder: OnnxBuilder, operator: Operator) -> OnnxValue:
     """The first input of an operator on signs, or on bools, which are stored as signs.
 
     Raises:
@@ -114,7 +114,7 @@ def input_signs(builder: OnnxBuilder, operator: Operator) -> Value:
     return value
 
 
-def map_of(value: Value) -> tuple[int, int, int, int]:
+def map_of(value: OnnxValue) -> tuple[int, int, int, int]:
     """Batch, height, width and channels of a map.
 
     Raises:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
-from bnnkit.runtime.from_tflite.values import Shape, Value
+from bnnkit.runtime.from_tflite.values import OnnxValue, Shape
 from bnnkit.tflite.network import Operator, Tensor
 from bnnkit.tflite.schema import DTYPES, Activation, TensorType
 
@@ -24,7 +24,7 @@ _AWAY_FROM_ZERO = 1 + 2.0**-23
 _LIMITS = {Activation.RELU: (0, None), Activation.RELU_N1_TO_1: (-1, 1), Activation.RELU6: (0, 6)}
 
 
-def real(builder: OnnxBuilder, value: Value) -> str:
+def real(builder: OnnxBuilder, value: OnnxValue) -> str:
     """Name of the value as real numbers.
 
     Raises:
@@ -37,7 +37,7 @@ def real(builder: OnnxBuilder, value: Value) -> str:
     return value.name
 
 
-def vectors_of(builder: OnnxBuilder, operator: Operator) -> Value:
+def vectors_of(builder: OnnxBuilder, operator: Operator) -> OnnxValue:
     """The first input of an operator on the last axis, which must not be the batch.
 
     Raises:
@@ -127,7 +127,7 @@ def give_real(
     tensor = builder.tensor(operator.output)
     name = activated(builder, name, activation)
     if tensor.type == TensorType.FLOAT32:
-        builder.give(operator.output, Value(name=name, kind="real", shape=shape))
+        builder.give(operator.output, OnnxValue(name=name, kind="real", shape=shape))
         return
     scale, _ = scale_of(tensor)
     divided = builder.emit("Div", [name, builder.constant(scale)])
@@ -148,7 +148,7 @@ def check_moved(builder: OnnxBuilder, place: int, output: int) -> None:
         raise UnsupportedError("expected input and output of the same scale")
 
 
-def give_moved(builder: OnnxBuilder, place: int, output: int, value: Value) -> None:
+def give_moved(builder: OnnxBuilder, place: int, output: int, value: OnnxValue) -> None:
     """Make a value whose elements were only moved an operator's output.
 
     Args:
@@ -209,7 +209,7 @@ def give_whole(
     if clip is not None:
         low, high = max(low, clip[0]), min(high, clip[1])
     clipped = builder.emit("Clip", [name, builder.constant(low), builder.constant(high)])
-    value = Value(name=clipped, kind="quantized", shape=shape, scale=scale)
+    value = OnnxValue(name=clipped, kind="quantized", shape=shape, scale=scale)
     builder.give(operator.output, value)
 
 

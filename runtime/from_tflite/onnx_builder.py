@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.from_tflite.budget import Budget
 from bnnkit.runtime.from_tflite.nodes import Nodes
-from bnnkit.runtime.from_tflite.values import Value, n_words
+from bnnkit.runtime.from_tflite.values import OnnxValue, n_words
 from bnnkit.tflite.network import ABSENT, Network, Operator, Tensor
 from bnnkit.tflite.schema import TensorType
 
@@ -35,14 +35,14 @@ class OnnxBuilder(Nodes):
         self.network = network
         self.batch = network.tensors[network.inputs[0]].shape[0]
         self.named_outputs: set[str] = set()
-        self._values: dict[int, Value] = {}
+        self._values: dict[int, OnnxValue] = {}
         self._constants: dict[int, Array] = {}
 
     def tensor(self, index: int) -> Tensor:
         """A tensor of the file."""
         return self.network.tensors[index]
 
-    def value(self, operator: Operator, index: int = 0) -> Value:
+    def value(self, operator: Operator, index: int = 0) -> OnnxValue:
         """The value of an operator's input.
 
         Raises:
@@ -54,7 +54,7 @@ class OnnxBuilder(Nodes):
             raise UnsupportedError(f"input {index} is constant, expected a computed one")
         return self.value_of(place)
 
-    def value_of(self, place: int) -> Value:
+    def value_of(self, place: int) -> OnnxValue:
         """The value of a tensor.
 
         Raises:
@@ -121,14 +121,14 @@ class OnnxBuilder(Nodes):
         if self.is_packed(place):
             raise UnsupportedError("expected numbers or bools, got packed signs")
 
-    def in_file_order(self, value: Value) -> str:
+    def in_file_order(self, value: OnnxValue) -> str:
         """Name of the value with its numbers in TFLite's order; the shape may differ."""
         one_pixel = value.is_map and value.shape[1] == value.shape[2] == 1
         if not value.is_map or one_pixel or value.shape[3] == 1:
             return value.name
         return self.to_nhwc(value.name, 4)
 
-    def give(self, place: int, value: Value) -> None:
+    def give(self, place: int, value: OnnxValue) -> None:
         """Make a value the content of a tensor, and give it the tensor's name.
 
         Raises:
@@ -158,7 +158,7 @@ class OnnxBuilder(Nodes):
                 value.name, value.shape, np.uint8 if value.kind == "signs" else np.float32
             )
 
-    def _named_as(self, place: int, value: Value) -> Value:
+    def _named_as(self, place: int, value: OnnxValue) -> OnnxValue:
         """Rename the value to its tensor if the last node computes it."""
         if self.nodes[-1].output[0] != value.name:
             return value
@@ -167,7 +167,7 @@ class OnnxBuilder(Nodes):
             self.named_outputs.add(name)
         return replace(value, name=name)
 
-    def given(self, place: int) -> Value:
+    def given(self, place: int) -> OnnxValue:
         """The value of an output of the network.
 
         Raises:
@@ -177,7 +177,7 @@ class OnnxBuilder(Nodes):
             raise ArtifactError(f"the output {self.tensor(place).name!r} is not computed")
         return self._values[place]
 
-    def give_input(self, place: int, value: Value) -> None:
+    def give_input(self, place: int, value: OnnxValue) -> None:
         """Make a value the input of the network."""
         self.budget.spend_values(prod(value.shape[1:]))
         self._values[place] = value
@@ -192,7 +192,7 @@ class OnnxBuilder(Nodes):
         return operator.inputs[index]
 
 
-def _stored_shape(value: Value, kind: TensorType) -> tuple[int, ...]:
+def _stored_shape(value: OnnxValue, kind: TensorType) -> tuple[int, ...]:
     """The shape of a value in the file, where signs are words unless they are bools."""
     if value.kind != "signs" or kind == TensorType.BOOL:
         return value.shape

@@ -14,7 +14,7 @@ from bnnkit.runtime.from_tflite.gathering import take
 from bnnkit.runtime.from_tflite.lce_operators import map_of
 from bnnkit.runtime.from_tflite.numbers import give_moved, give_real, real
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
-from bnnkit.runtime.from_tflite.values import Value
+from bnnkit.runtime.from_tflite.values import OnnxValue
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.options import ResizeBilinearOptions, ResizeNearestNeighborOptions
 
@@ -55,7 +55,7 @@ def resize_bilinear(builder: OnnxBuilder, operator: Operator) -> None:
     give_real(builder, operator, value.name, value.shape)
 
 
-def _between(builder: OnnxBuilder, value: Value, axis: int, places: Positions) -> Value:
+def _between(builder: OnnxBuilder, value: OnnxValue, axis: int, places: Positions) -> OnnxValue:
     """Interpolate at places between the elements of an axis, 1 or 2."""
     given = value.shape[axis]
     low = np.clip(np.floor(places), 0, given - 1)
@@ -77,7 +77,7 @@ def _scale(given: int, size: int, corners: bool) -> np.float32:
     return np.float32(given) / np.float32(size)
 
 
-def _sizes(builder: OnnxBuilder, operator: Operator, value: Value) -> tuple[int, int]:
+def _sizes(builder: OnnxBuilder, operator: Operator, value: OnnxValue) -> tuple[int, int]:
     map_of(value)
     sizes = builder.whole_numbers(operator, 1).reshape(-1).tolist()
     if len(sizes) != 2 or not all(0 < size <= _MOST for size in sizes):

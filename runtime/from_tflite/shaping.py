@@ -12,8 +12,8 @@ from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.values import (
     NHWC_TO_NCHW,
     WORD_BITS,
+    OnnxValue,
     Shape,
-    Value,
     axis_of,
     whole_words,
 )
@@ -32,7 +32,7 @@ def reshape(builder: OnnxBuilder, operator: Operator) -> None:
     give_moved(builder, operator.inputs[0], operator.output, reshaped(builder, value, shape))
 
 
-def reshaped(builder: OnnxBuilder, value: Value, shape: Shape) -> Value:
+def reshaped(builder: OnnxBuilder, value: OnnxValue, shape: Shape) -> OnnxValue:
     """The same elements, in the order of the file, in another shape.
 
     Raises:
@@ -91,7 +91,7 @@ def pad(builder: OnnxBuilder, operator: Operator) -> None:
     )
 
 
-def _fill(builder: OnnxBuilder, operator: Operator, value: Value) -> str:
+def _fill(builder: OnnxBuilder, operator: Operator, value: OnnxValue) -> str:
     """Name of the number to pad with, in the units of the value."""
     given = builder.constant_of(operator, 2).reshape(-1) if builder.is_given(operator, 2) else None
     if given is not None and given.size != 1:

@@ -12,8 +12,8 @@ from bnnkit.runtime.from_tflite.shaping import reshaped
 from bnnkit.runtime.from_tflite.values import (
     NHWC_TO_NCHW,
     WORD_BITS,
+    OnnxValue,
     Shape,
-    Value,
     axis_of,
     n_words,
 )
@@ -154,8 +154,8 @@ def slice_(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def _cut(
-    builder: OnnxBuilder, source: int, value: Value, ranges: Sequence[tuple[int, int, int]]
-) -> Value:
+    builder: OnnxBuilder, source: int, value: OnnxValue, ranges: Sequence[tuple[int, int, int]]
+) -> OnnxValue:
     """A slice of a value.
 
     Args:
@@ -192,7 +192,7 @@ def _cut(
     return replace(value, name=builder.emit("Slice", [value.name, *constants]), shape=sizes)
 
 
-def _unpacked(builder: OnnxBuilder, source: int, shape: Shape, value: Value) -> Shape:
+def _unpacked(builder: OnnxBuilder, source: int, shape: Shape, value: OnnxValue) -> Shape:
     """A shape in the file with the channels of the value instead of words."""
     if not builder.is_packed(source):
         return shape
@@ -201,7 +201,7 @@ def _unpacked(builder: OnnxBuilder, source: int, shape: Shape, value: Value) -> 
     return (*shape[:-1], value.shape[-1])
 
 
-def _axis(builder: OnnxBuilder, operator: Operator, index: int, value: Value) -> int:
+def _axis(builder: OnnxBuilder, operator: Operator, index: int, value: OnnxValue) -> int:
     found = builder.whole_numbers(operator, index).reshape(-1)
     rank = len(value.shape)
     if found.size != 1 or not -rank <= int(found[0]) < rank or int(found[0]) % rank == 0:

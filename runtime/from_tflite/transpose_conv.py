@@ -46,7 +46,7 @@ def transpose_conv(builder: OnnxBuilder, operator: Operator) -> None:
     if window.output((target[1], target[2])) != (height, width):
         raise ArtifactError(f"the map {(height, width)} does not become {target[1:3]}")
     builder.budget.spend_work(target[1] * target[2] * weight.size)
-    name = _spread(builder, value.name, (channels, height, width), window.strides)
+    name = _interleaved(builder, value.name, (channels, height, width), window.strides)
     spread = [height * window.strides[0], width * window.strides[1]]
     pads = window.pads
     before = [kernel - 1 - pad for kernel, pad in zip(window.kernel, pads[:2], strict=True)]
@@ -80,7 +80,7 @@ def transpose_conv(builder: OnnxBuilder, operator: Operator) -> None:
     )
 
 
-def _spread(
+def _interleaved(
     builder: OnnxBuilder, name: str, shape: tuple[int, int, int], strides: tuple[int, int]
 ) -> str:
     """A map (N, C, H, W) with zeros after each pixel, below and to the right."""

@@ -25,7 +25,7 @@ NCHW_TO_NHWC = (0, 2, 3, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value:
+class OnnxValue:
     """A value of the artifact.
 
     Attributes:
@@ -51,7 +51,7 @@ def n_words(channels: int) -> int:
     return -(-channels // WORD_BITS)
 
 
-def whole_words(value: Value) -> int:
+def whole_words(value: OnnxValue) -> int:
     """Number of channels, rounded up to whole words."""
     return n_words(value.shape[-1]) * WORD_BITS
 

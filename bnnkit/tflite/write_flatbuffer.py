@@ -1,4 +1,4 @@
-"""Tables and vectors of a FlatBuffer, written by the package flatbuffers."""
+"""FlatBuffers, written by the package flatbuffers: tables, and vectors of what bnnkit needs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

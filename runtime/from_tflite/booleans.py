@@ -8,7 +8,7 @@ from bnnkit.runtime.from_tflite.elementwise import operand_of, operands_of
 from bnnkit.runtime.from_tflite.lce_operators import as_real, input_signs
 from bnnkit.runtime.from_tflite.numbers import give_real, real_constant
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
-from bnnkit.runtime.from_tflite.values import Value
+from bnnkit.runtime.from_tflite.values import OnnxValue
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.schema import Builtin, TensorType
 
@@ -58,7 +58,7 @@ def _give(builder: OnnxBuilder, operator: Operator, name: str, shape: tuple[int,
     if builder.tensor(operator.output).type != TensorType.BOOL:
         raise UnsupportedError("expected bools as the result")
     name = builder.emit_binary("Sign", [name])
-    builder.give(operator.output, Value(name=name, kind="signs", shape=shape))
+    builder.give(operator.output, OnnxValue(name=name, kind="signs", shape=shape))
 
 
 def select(builder: OnnxBuilder, operator: Operator) -> None:
@@ -95,7 +95,7 @@ def _two_numbers(builder: OnnxBuilder, operator: Operator) -> tuple[np.float32, 
     return (half, middle) if (middle + half, middle - half) == (a, b) else None
 
 
-def _choose(builder: OnnxBuilder, operator: Operator, value: Value) -> None:
+def _choose(builder: OnnxBuilder, operator: Operator, value: OnnxValue) -> None:
     """Choose one of two operands by each bool; there have to be as many bools as results."""
     places = operator.inputs[1:3]
     if len(places) != 2 or min(places) < 0:
