@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
-from bnnkit.export.from_torch.export_onnx import with_functions
+from bnnkit.export.assemble import with_functions
 from bnnkit.export.passes.commute_sign import move_behind_signs
 from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record, sign_record
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from bnnkit.artifact.bits import pack_weight
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.find_thresholds import find_thresholds
-from bnnkit.export.from_torch.export_onnx import with_functions
+from bnnkit.export.assemble import with_functions
 from bnnkit.export.graph import constant as content_of
 from bnnkit.export.graph import set_module_path
 from bnnkit.export.passes.clean_up import remove_dead

@@ -13,13 +13,14 @@ from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError
+from bnnkit.export.assemble import assemble
 from bnnkit.export.from_onnx.conv1d_to_conv2d import conv1d_to_conv2d
-from bnnkit.export.from_onnx.differences import LostRounding
+from bnnkit.export.from_onnx.differences import Differences
 from bnnkit.export.from_onnx.fold_constants import fold_constants
 from bnnkit.export.from_onnx.free_batch_axis import free_batch
 from bnnkit.export.from_onnx.inline_branches import inline_branches
 from bnnkit.export.from_onnx.mark_signs import mark_signs
-from bnnkit.export.from_onnx.mark_weights import TernaryWeights, mark_weights
+from bnnkit.export.from_onnx.mark_weights import mark_weights
 from bnnkit.export.from_onnx.masked_assignments import lower_masked_assignments
 from bnnkit.export.from_onnx.module_paths import set_module_paths
 from bnnkit.export.from_onnx.move_scales import move_scales
@@ -28,33 +29,13 @@ from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.from_onnx.prevent_fusion import prevent_fusion
 from bnnkit.export.from_onnx.qonnx_quantizers import lower_quantizers
 from bnnkit.export.from_onnx.read_source import batch_of, opened, read_source, with_shapes
-from bnnkit.export.from_onnx.rounding_ties import RoundingTie, rounding_ties
-from bnnkit.export.from_onnx.sign_of_zero import RemappedZero, remapped_signs
+from bnnkit.export.from_onnx.rounding_ties import rounding_ties
+from bnnkit.export.from_onnx.sign_of_zero import remapped_signs
 from bnnkit.export.from_onnx.split_batch_norms import check_inference, split_batch_norms
-from bnnkit.export.from_torch.export_onnx import sealed
 from bnnkit.export.graph import nodes
 from bnnkit.export.metadata import Metadata
-from bnnkit.export.passes import check_operators, passes
-from bnnkit.export.passes.fold_thresholds import fold_thresholds
-
-
-@dataclass(frozen=True)
-class Differences:
-    """Where an artifact is not its source to the last bit.
-
-    Attributes:
-        remapped: Signs that give +1 for a 0 for which the source gives 0.
-        ties: Signs that are +1 for sums that the source rounds either way.
-        rounded_signs: Signs of a straight-through estimator whose rounding is gone.
-        rounded_weights: Layers of weights that are +-s up to rounding.
-        weights_with_zeros: Layers of weights that are +-s or 0, and two binary layers here; exact.
-    """
-
-    remapped: tuple[RemappedZero, ...]
-    ties: tuple[RoundingTie, ...]
-    rounded_signs: tuple[LostRounding, ...]
-    rounded_weights: tuple[LostRounding, ...]
-    weights_with_zeros: tuple[TernaryWeights, ...]
+from bnnkit.export.passes.graph_pass import graph_pass, run_passes
+from bnnkit.export.passes.lower import check_operators, layer_passes, threshold_passes
 
 
 @dataclass(frozen=True)
@@ -120,28 +101,27 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
     move_scales(graph)
     _check_binary(graph)
     is_rounded = any(part.deviation > 0 for part in (*signs.rounded, *weights.rounded))
-    remapped: tuple[RemappedZero, ...] = ()
-    undecided: tuple[RoundingTie, ...] = ()
-    for run in passes(None):
-        if run is fold_thresholds:
-            remapped = remapped_signs(graph, signs.remapped)
-            undecided = rounding_ties(graph, is_rounded=is_rounded)
-        run(graph)
-    prevent_fusion(graph)
+    run_passes(model, *layer_passes())
+    remapped = remapped_signs(graph, signs.remapped)
+    undecided = rounding_ties(graph, is_rounded=is_rounded)
+    run_passes(model, *threshold_passes(), graph_pass(prevent_fusion))
     check_operators(graph)
     differences = Differences(
         remapped, undecided, signs.rounded, weights.rounded, weights.with_zeros
     )
-    return sealed(model, Metadata(), "deterministic"), differences
+    return assemble(model, Metadata(), "deterministic"), differences
 
 
 def _plain(source: onnx.ModelProto) -> ir.Model:
     """The network in standard operators, without constant parts, with a free batch."""
     model = opened(source)
-    check_inference(model.graph)
-    set_module_paths(model.graph)
-    lower_quantizers(model.graph)
-    lower_masked_assignments(model.graph)
+    run_passes(
+        model,
+        graph_pass(check_inference),
+        graph_pass(set_module_paths),
+        graph_pass(lower_quantizers),
+        graph_pass(lower_masked_assignments),
+    )
     batch = batch_of(model)
     model = with_shapes(model, batch)
     fold_constants(model.graph)

@@ -1,9 +1,13 @@
-"""What depends on constants alone is computed, and what changes no value goes.
+"""Constant folding: values that depend on constants alone are computed at conversion.
 
-1. An operator of constants becomes its result, a constant; so does `Shape`, as all shapes are
-   known here.
-2. `CastLike(x, y)` is the `Cast` of x to the type of y.
-3. `Identity`, `Dropout` and a `Cast` of float32 to float32 go.
+1. An operator whose inputs are all constants is replaced by its result. So is `Shape`, as all
+   shapes are known here.
+2. `CastLike(x, y)` becomes a `Cast` of x to the type of y.
+3. `Identity`, `Dropout` in inference, and a `Cast` from float32 to float32 are removed.
+
+onnxscript's `fold_constants` is not used, as it gives other artifacts: it leaves operators with
+several outputs (`Split` of weights), loses the module of a `CastLike`, and removes each `Reshape`
+and `Concat` that changes nothing.
 """
 
 from typing import Any, Final

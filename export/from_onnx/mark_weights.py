@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.from_onnx.auto_pad import set_pads
-from bnnkit.export.from_onnx.differences import LostRounding
+from bnnkit.export.from_onnx.differences import LostRounding, TernaryWeights
 from bnnkit.export.from_onnx.move_scales import is_of_signs, new_weight_scale
 from bnnkit.export.graph import (
     add_constant,
@@ -58,21 +58,6 @@ class Scales:
     sizes: Array
     deviation: float
     n_zeros: int
-
-
-@dataclass(frozen=True)
-class TernaryWeights:
-    """A layer of which some weights are 0: two binary layers (rule 5).
-
-    Attributes:
-        name: Of the layer.
-        n_zeros: How many.
-        n_weights: How many weights it has.
-    """
-
-    name: str
-    n_zeros: int
-    n_weights: int
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ sum of 0 is 0, and its sign +1.
 2. Nothing of this where the source's sums are exact: its scales are powers of two.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -20,27 +18,13 @@ from numpy.typing import NDArray
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.analysis.integer_sums import largest_sums, thresholds_of
 from bnnkit.export.analysis.monotone import IDENTITY, Step
+from bnnkit.export.from_onnx.differences import RoundingTie
 from bnnkit.export.from_onnx.move_scales import is_weight_scale
 from bnnkit.export.from_onnx.sign_of_zero import chain_to_sum, has_any_parity
 from bnnkit.export.graph import constant, module_path, nodes
 from bnnkit.export.passes.lower_signs import sign_record
 
 _ERRORS = 4 * 2.0**-24
-
-
-@dataclass(frozen=True)
-class RoundingTie:
-    """A sign that is +1 for sums that the source rounds either way.
-
-    Attributes:
-        name: Of the signs in the artifact.
-        layer: That gives the sum.
-        channels: How many of its output channels have such a sum.
-    """
-
-    name: str
-    layer: str
-    channels: int
 
 
 def rounding_ties(graph: ir.Graph, *, is_rounded: bool) -> tuple[RoundingTie, ...]:

@@ -7,7 +7,6 @@ values of f is one of them, so pools change nothing.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -17,23 +16,11 @@ from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.analysis.find_thresholds import Thresholds
 from bnnkit.export.analysis.integer_sums import largest_sums, sum_layer, thresholds_of
 from bnnkit.export.analysis.monotone import Step, step
+from bnnkit.export.from_onnx.differences import RemappedZero
 from bnnkit.export.graph import nodes, operand, produced_by
 from bnnkit.export.passes.lower_signs import sign_record
 
 _LEAST = float(np.nextafter(np.float32(0), np.float32(1)))
-
-
-@dataclass(frozen=True)
-class RemappedZero:
-    """A `Sign` of the source whose input can be 0: 0 there, +1 in the artifact.
-
-    Attributes:
-        name: Of the signs in the artifact.
-        input: What it is the sign of: "an integer sum" or "a real value".
-    """
-
-    name: str
-    input: str
 
 
 def remapped_signs(graph: ir.Graph, paths: Collection[str]) -> tuple[RemappedZero, ...]:

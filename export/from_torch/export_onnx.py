@@ -3,26 +3,21 @@
 from pathlib import Path
 from typing import get_args
 
-import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common
 from torch import Tensor, nn
 
-import bnnkit
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import DOMAIN, OPSET, VERSION, Mode
-from bnnkit.artifact.operators import OPERATORS, functions
+from bnnkit.artifact.format import DOMAIN, Mode
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UsageError
+from bnnkit.export.assemble import assemble
 from bnnkit.export.from_torch.marked_graph import marked_graph
 from bnnkit.export.graph import nodes
-from bnnkit.export.metadata import Metadata, metadata_props
-from bnnkit.export.passes import lower
+from bnnkit.export.metadata import Metadata
+from bnnkit.export.passes.lower import lower
 from bnnkit.export.passes.lower_signs import is_noisy
 from bnnkit.export.passes.noise_model import NoiseModel, noises_of
-
-IR_VERSION = 10
 
 
 def export_onnx(
@@ -81,22 +76,11 @@ def from_torch(
     seed: int = 0,
 ) -> Artifact:
     """The artifact of a model, as `export_onnx` writes it."""
-    stochastic = NoiseModel(noises=noises_of(model), weight_draws=weight_draws, seed=seed)
+    noise_model = NoiseModel(noises=noises_of(model), weight_draws=weight_draws, seed=seed)
     marked = marked_graph(model, example)
     chosen = _chosen_mode(mode, marked.graph, weight_draws)
-    lower(marked.graph, stochastic if chosen == "samples" else None)
-    return sealed(marked, metadata or Metadata(), chosen)
-
-
-def sealed(model: ir.Model, metadata: Metadata, mode: Mode) -> Artifact:
-    """The artifact of a lowered model: with what it says of itself, and its functions."""
-    model.metadata_props.clear()
-    model.metadata_props.update(metadata_props(model.graph, metadata, mode))
-    model.ir_version = IR_VERSION
-    model.producer_name, model.producer_version = "bnnkit", bnnkit.__version__
-    model.graph.name = "bnnkit"
-    common.ClearMetadataAndDocStringPass()(model)
-    return Artifact(with_functions(model))
+    lower(marked, noise_model if chosen == "samples" else None)
+    return assemble(marked, metadata or Metadata(), chosen)
 
 
 def _chosen_mode(mode: Mode | None, graph: ir.Graph, weight_draws: int) -> Mode:
@@ -120,16 +104,3 @@ def _chosen_mode(mode: Mode | None, graph: ir.Graph, weight_draws: int) -> Mode:
             " 0 draws"
         )
     return chosen
-
-
-def with_functions(model: ir.Model) -> onnx.ModelProto:
-    """The model, with the operator sets and the functions of bnnkit that it uses."""
-    used = {node.op_type for node in model.graph.all_nodes() if node.domain == DOMAIN}
-    used |= {needed for name in used for needed in OPERATORS[name].needs}
-    model.opset_imports.clear()
-    model.opset_imports[""] = OPSET
-    if used:
-        model.opset_imports[DOMAIN] = VERSION
-    proto = ir.to_proto(model)
-    proto.functions.extend(functions.function(name) for name in functions.names() if name in used)
-    return proto

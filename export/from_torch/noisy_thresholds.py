@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.from_torch.marked_graph import marked_graph
 from bnnkit.export.graph import nodes
-from bnnkit.export.passes import lower
 from bnnkit.export.passes.compare_with_noise import noisy_thresholds_of
+from bnnkit.export.passes.lower import lower
 from bnnkit.export.passes.noise_model import NoiseModel, noises_of
 from bnnkit.nn.noisy_threshold import NoisyThreshold
 
@@ -30,10 +30,10 @@ def noisy_thresholds(model: nn.Module, example: Tensor) -> dict[int, NoisyThresh
         UsageError: As `export_onnx`.
         UnsupportedError: As `export_onnx`.
     """
-    graph = marked_graph(model, example).graph
-    lower(graph, NoiseModel(noises=noises_of(model)))
+    marked = marked_graph(model, example)
+    lower(marked, NoiseModel(noises=noises_of(model)))
     found: dict[int, NoisyThreshold] = {}
-    for sign in nodes(graph, "StochasticSign", domain=DOMAIN):
+    for sign in nodes(marked.graph, "StochasticSign", domain=DOMAIN):
         thresholds = noisy_thresholds_of(sign)
         if thresholds is not None:
             found[sign.attributes["layer"].as_int()] = NoisyThreshold(

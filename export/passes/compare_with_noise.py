@@ -75,7 +75,7 @@ class _Chain:
         return side
 
 
-def compare_with_noise(graph: ir.Graph, stochastic: NoiseModel) -> None:
+def compare_with_noise(graph: ir.Graph, noise_model: NoiseModel) -> None:
     """Run the pass.
 
     Raises:
@@ -89,7 +89,7 @@ def compare_with_noise(graph: ir.Graph, stochastic: NoiseModel) -> None:
         limits = _limits_of_a_real_sign(sign) if chain is None else _compare(graph, sign, chain)
         noise = _noise(sign)
         if noise not in tables:
-            tables[noise] = add_constant(graph, f"noise.{noise}", stochastic.table(noise))
+            tables[noise] = add_constant(graph, f"noise.{noise}", noise_model.table(noise))
         _complete(graph, sign, limits, tables[noise])
 
 

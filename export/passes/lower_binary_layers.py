@@ -45,18 +45,18 @@ MAX_FAN_IN: Final = 2**23 - 1
 """Largest number of weights of an output channel; sums and thresholds then stay below 2^24."""
 
 
-def lower_binary_layers(graph: ir.Graph, stochastic: NoiseModel | None = None) -> None:
+def lower_binary_layers(graph: ir.Graph, noise_model: NoiseModel | None = None) -> None:
     """Run the pass.
 
     Args:
         graph: Is changed.
-        stochastic: Tells how many draws of the weights are to be kept.
+        noise_model: Tells how many draws of the weights are to be kept.
 
     Raises:
         UnsupportedError: Latent weights are not constants, hold NaN, or are neither of a linear
             map nor of a two-dimensional convolution; or an output sums up 2^23 products or more.
     """
-    weights = _PackedWeights(graph, stochastic or NoiseModel())
+    weights = _PackedWeights(graph, noise_model or NoiseModel())
     for node in nodes(graph, "Conv"):
         _lower_convolution(graph, node, weights)
     for node in nodes(graph, "Gemm", "MatMul"):
@@ -69,9 +69,9 @@ def lower_binary_layers(graph: ir.Graph, stochastic: NoiseModel | None = None) -
 class _PackedWeights:
     """The packed weights of the marks."""
 
-    def __init__(self, graph: ir.Graph, stochastic: NoiseModel) -> None:
+    def __init__(self, graph: ir.Graph, noise_model: NoiseModel) -> None:
         self._graph = graph
-        self._stochastic = stochastic
+        self._noise_model = noise_model
         self._packed: dict[ir.Value, tuple[ir.Value, tuple[int, ...]]] = {}
 
     def of(self, mark: ir.Node, layer: ir.Node) -> tuple[ir.Value, tuple[int, ...]]:
@@ -87,9 +87,9 @@ class _PackedWeights:
 
     def _add_draws(self, mark: ir.Node, packed: ir.Value) -> None:
         noise = mark.attributes["noise"].as_string()
-        if self._stochastic.weight_draws and noise != "none":
+        if self._noise_model.weight_draws and noise != "none":
             number = len(self._packed)
-            draws = self._stochastic.draw_weights(constant(mark, 0), noise, number)
+            draws = self._noise_model.draw_weights(constant(mark, 0), noise, number)
             set_draws(packed, np.stack([pack_weight(_channels_last(draw)) for draw in draws]))
 
 
