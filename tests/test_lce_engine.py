@@ -176,4 +176,4 @@ def test_damaged_metadata_of_a_file_is_refused(digits_run: Path, tmp_path: Path)
     path.write_bytes(path.read_bytes().replace(b'{"bnnkit.', b'["bnnkit.'))
     result = CliRunner().invoke(bnnkit_command, ["info", str(path)])
     assert result.exit_code == 2
-    assert "metadata of bnnkit is damaged" in result.output
+    assert "bnnkit's metadata in the TFLite file is damaged" in result.output

@@ -214,5 +214,5 @@ def test_constants_with_a_scale_are_not_added_up(code: Builtin) -> None:
     total = net.add(code, operands, net.value((4,), np.int8, 2.0))
     real = net.add(Builtin.DEQUANTIZE, [total], net.value((4,)))
     out = net.add(Builtin.ADD, [net.input, real], net.value((1, 4)))
-    with pytest.raises(UnsupportedError, match="constants that stand for themselves"):
+    with pytest.raises(UnsupportedError, match="expected constants without a scale"):
         from_tflite(net.content(out))

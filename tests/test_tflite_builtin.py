@@ -69,7 +69,7 @@ def network() -> tuple[Artifact, list[Choice]]:
     grouped = a.binary_conv2d(padded, 32, 64, 1, groups=2)
     sums = a.binary_conv2d(grouped, 64, 8, thresholds=False)
     sizes = [40 * 32 * 9, 16 * 64, 64 * 8 * 9]
-    forms = ["int8, behind a PADV2", "int8", "float32, its weights behind DEQUANTIZE"]
+    forms = ["int8, after a PADV2", "int8", "float32, its weights from a DEQUANTIZE"]
     costs = [
         (1, 8 * 8 * 40 + 9 * 32 - 9 * 4),  # the padded map, the result, less packed
         (4, 9 * 32 + 9 * 64 + 9 * 64 - 9 * 2 * 4),  # slices, results, all, less packed

@@ -32,9 +32,9 @@ def from_entries(entries: Mapping[str, bytes]) -> dict[str, str]:
     try:
         found = json.loads(entries[TFLITE_METADATA])
     except (ValueError, RecursionError) as error:
-        raise ArtifactError("the TFLite file's metadata of bnnkit is damaged") from error
+        raise ArtifactError("bnnkit's metadata in the TFLite file is damaged") from error
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise ArtifactError("the TFLite file's metadata of bnnkit is damaged")
+        raise ArtifactError("bnnkit's metadata in the TFLite file is damaged")
     return _own(found)
 
 

@@ -94,7 +94,7 @@ def _code(table: Table) -> Builtin | str:
 
 def _data(table: Table) -> bytes:
     if table.number(BufferSlot.OFFSET, "Q") > 1:
-        raise UnsupportedError("the TFLite file keeps constants behind its tables (over 2 GB)")
+        raise UnsupportedError("the TFLite file stores constants outside its tables (over 2 GB)")
     return table.raw(BufferSlot.DATA)
 
 

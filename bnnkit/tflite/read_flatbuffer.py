@@ -62,7 +62,7 @@ class Buffer:
         """
         self._left -= size
         if self._left < 0:
-            raise ArtifactError("the TFLite file is damaged: its parts lie over each other")
+            raise ArtifactError("the TFLite file is damaged: its parts overlap")
 
     def root(self) -> "Table":
         """The root table."""

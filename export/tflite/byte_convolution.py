@@ -46,9 +46,9 @@ def convolve(
         epilogue: Turns the sums into signs (int8) or numbers (float32).
         n_groups: Groups of input and of output channels.
     """
-    form = "int8" if isinstance(epilogue, Thresholds) else "float32, its weights behind DEQUANTIZE"
+    form = "int8" if isinstance(epilogue, Thresholds) else "float32, its weights from a DEQUANTIZE"
     if x.margin != NO_PADS:
-        form += ", behind a PADV2"
+        form += ", after a PADV2"
     with builder.choosing(
         f"convolution of {form}",
         "builtin operators have no binary layer: one byte a weight",

@@ -63,7 +63,7 @@ def fold(builder: OnnxBuilder, operator: Operator) -> bool:
     if tensor.type != TensorType.FLOAT32 and operator.code in _REAL:
         raise UnsupportedError("expected a float32 result of constants")
     if operator.code in _BINARY and _is_scaled(builder, operator):
-        raise UnsupportedError("expected constants that stand for themselves, or float32 of them")
+        raise UnsupportedError("expected constants without a scale, or a float32 result")
     builder.budget.spend_constants(prod(tensor.shape) * np.dtype(DTYPES[tensor.type]).itemsize)
     result = np.asarray(function(builder, operator))
     if result.shape != tensor.shape:

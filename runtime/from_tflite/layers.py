@@ -1,4 +1,4 @@
-"""Translates convolutions and dense layers of float32 and of quantized numbers.
+"""What convolutions and dense layers share: input, weights, bias, and output from sums.
 
 A quantized layer is computed on integers, which float32 holds exactly, and its sums are scaled as
 in TensorFlow Lite. As TensorFlow Lite multiplies by fixed-point numbers of 31 bits, results may
@@ -6,7 +6,6 @@ differ by one if a product is very close to a half.
 """
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -23,105 +22,10 @@ from bnnkit.runtime.from_tflite.numbers import (
 )
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
 from bnnkit.runtime.from_tflite.values import OnnxValue, Shape
-from bnnkit.runtime.from_tflite.window import attributes, spend, window_on
 from bnnkit.tflite.network import Operator
-from bnnkit.tflite.options import Conv2DOptions, DepthwiseConv2DOptions, FullyConnectedOptions
-from bnnkit.tflite.schema import Activation, TensorType, WeightsFormat
+from bnnkit.tflite.schema import Activation, TensorType
 
 Array = NDArray[Any]
-
-
-def conv_2d(builder: OnnxBuilder, operator: Operator) -> None:
-    """Translate CONV_2D with the filter (O, KH, KW, I / G)."""
-    weight, scales = weight_of(builder, operator, 0, rank=4)
-    _convolution(builder, operator, weight, scales, operator.options_as(Conv2DOptions))
-
-
-def depthwise_conv_2d(builder: OnnxBuilder, operator: Operator) -> None:
-    """Translate DEPTHWISE_CONV_2D; filter (1, KH, KW, O), output o has the input o div (O / I)."""
-    weight, scales = weight_of(builder, operator, 3, rank=4)
-    if weight.shape[0] != 1:
-        raise ArtifactError(f"expected a filter (1, KH, KW, O), got {weight.shape}")
-    weight = weight.transpose(3, 1, 2, 0)
-    _convolution(builder, operator, weight, scales, operator.options_as(DepthwiseConv2DOptions))
-
-
-def _convolution(
-    builder: OnnxBuilder,
-    operator: Operator,
-    weight: Array,
-    scales: Array,
-    options: Conv2DOptions | DepthwiseConv2DOptions,
-) -> None:
-    """Emit a convolution with weights (O, KH, KW, I / G)."""
-    value = layer_input(builder, operator)
-    if len(value.shape) != 4:
-        raise UnsupportedError(f"expected a map (N, H, W, C), got the shape {value.shape}")
-    batch, height, width, channels = value.shape
-    outputs, rows, columns, inputs = weight.shape
-    groups = channels // inputs
-    if groups < 1 or groups * inputs != channels or outputs % groups:
-        raise ArtifactError(f"the filter {weight.shape} does not fit {channels} input channels")
-    dilations = (options.dilation_h_factor, options.dilation_w_factor)
-    window = window_on(
-        (height, width),
-        kernel=(rows, columns),
-        strides=(options.stride_h, options.stride_w),
-        dilations=dilations,
-        padding=options.padding,
-    )
-    spend(builder.budget, window, value.shape, weight.size)
-    constant = builder.constant(weight.transpose(0, 3, 1, 2))
-    bias = bias_of(builder, operator, outputs)
-    name = builder.emit(
-        "Conv",
-        [value.name, constant, *([] if bias is None else [builder.constant(bias)])],
-        **attributes(window),
-        dilations=list(dilations),
-        group=groups,
-    )
-    shape = (batch, *window.output((height, width)), outputs)
-    give_sums(builder, operator, name, shape, options.fused_activation_function, value, scales)
-
-
-def fully_connected(builder: OnnxBuilder, operator: Operator) -> None:
-    """Translate FULLY_CONNECTED with weights (O, I), on vectors or on each pixel of a map."""
-    options = operator.options_as(FullyConnectedOptions)
-    if options.weights_format is not WeightsFormat.DEFAULT:
-        raise UnsupportedError("expected weights in the default format")
-    value = layer_input(builder, operator)
-    weight, scales = weight_of(builder, operator, 0, rank=2)
-    outputs, inputs = weight.shape
-    bias = bias_of(builder, operator, outputs)
-    bias = np.zeros(outputs, np.float32) if bias is None else bias
-    if value.is_map and value.shape[3] == inputs and prod(value.shape[1:3]) > 1:
-        if not options.keep_num_dims:
-            raise UnsupportedError(f"the input {value.shape} would mix pixels with the batch")
-        builder.budget.spend_work(prod(value.shape[1:3]) * weight.size)
-        weight, shape = weight[:, :, None, None], (*value.shape[:3], outputs)
-        name = builder.emit("Conv", [value.name, builder.constant(weight), builder.constant(bias)])
-    elif len(value.shape) == 3 and value.shape[2] == inputs and value.shape[1] > 1:
-        if not options.keep_num_dims:
-            raise UnsupportedError(f"the input {value.shape} would mix vectors with the batch")
-        builder.budget.spend_work(value.shape[1] * weight.size)
-        shape = (*value.shape[:2], outputs)
-        name = builder.emit("MatMul", [value.name, builder.constant(weight.T)])
-        name = builder.emit("Add", [name, builder.constant(bias)])
-    else:
-        if prod(value.shape[1:]) != inputs:
-            raise UnsupportedError(f"weights {weight.shape} do not fit the input {value.shape}")
-        ones = (1,) * (len(value.shape) - 2) if options.keep_num_dims else ()
-        shape = (value.shape[0], *ones, outputs)
-        flat = builder.emit("Flatten", [builder.in_file_order(value)])
-        name = builder.emit(
-            "Gemm", [flat, builder.constant(weight), builder.constant(bias)], transB=1
-        )
-        if ones:
-            axes = builder.constant(np.arange(len(ones)) + 2, np.int64)
-            name = builder.emit("Unsqueeze", [name, axes])
-            if len(ones) == 1:
-                name = builder.emit("Transpose", [name], perm=[0, 2, 1])
-    give_sums(builder, operator, name, shape, options.fused_activation_function, value, scales)
 
 
 def layer_input(builder: OnnxBuilder, operator: Operator) -> OnnxValue:
