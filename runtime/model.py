@@ -25,6 +25,7 @@ from bnnkit.runtime.open_file import read
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.sampler import SampleBatch, Sampler
+from bnnkit.runtime.shared_weights import SharedWeights
 from bnnkit.runtime.threads import check_threads
 from bnnkit.runtime.values import Array
 
@@ -63,8 +64,9 @@ class Model:
     def __init__(self, artifact: Artifact) -> None:
         self.metadata = artifact.metadata
         self.is_stochastic = artifact.is_stochastic
-        self._sampler = Sampler(artifact) if self.is_stochastic else None
-        self._plan = Plan(artifact.deterministic.graph)
+        shared = SharedWeights()
+        self._sampler = Sampler(artifact, shared) if self.is_stochastic else None
+        self._plan = Plan(artifact.deterministic.graph, shared=shared)
         self.graph: Graph = self._plan.graph
         self._pool: BufferPool[Executable] = BufferPool()
 

@@ -10,6 +10,7 @@ from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.lowering.lower import lower
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.shared_weights import SharedWeights
 from bnnkit.runtime.values import Array, Value
 
 CHUNK_BYTES = 32 << 20
@@ -26,14 +27,17 @@ class Plan:
         values: Kind, shape and layout of each value that is stored, by name.
     """
 
-    def __init__(self, graph: Graph, weight_draw: int = 0) -> None:
+    def __init__(
+        self, graph: Graph, weight_draw: int = 0, shared: SharedWeights | None = None
+    ) -> None:
         """Lower a graph. The steps hold what they need of its constants, in another form.
 
         Args:
             graph: The network.
             weight_draw: Index of the stored draw of the weights; 0 where none are stored.
+            shared: Weights of the network's other plans, which this one does not copy.
         """
-        builder: PlanBuilder = lower(graph, weight_draw)
+        builder: PlanBuilder = lower(graph, weight_draw, shared)
         self.graph = graph.without_constants
         self.steps = builder.steps
         self.noise_dependent = frozenset(builder.noise_dependent)

@@ -13,6 +13,7 @@ from bnnkit.runtime.buffer_pool import BufferPool
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.shared_state import SharedState
+from bnnkit.runtime.shared_weights import SharedWeights
 from bnnkit.runtime.values import Array
 
 Integers = NDArray[np.int64]
@@ -23,16 +24,18 @@ class Sampler:
 
     Args:
         artifact: A stochastic network, exported with --mode samples.
+        shared: Weights of all plans of the network.
 
     Raises:
         UnsupportedError: If it has an operator that the runtime lacks.
         ArtifactError: If its noise is damaged.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, shared: SharedWeights) -> None:
         self._graph: Graph | None = artifact.graph
         self._n_weight_draws = _count_weight_draws(artifact.graph)
         self._plans: dict[int, Plan] = {}
+        self._shared = shared
         self._lock = threading.Lock()
         self.states: BufferPool[SharedState] = BufferPool()
         self.plan()  # a damaged file is refused when it is loaded
@@ -45,7 +48,7 @@ class Sampler:
         """Return the plan of a stored draw of the weights; 0 where none are stored."""
         with self._lock:
             if self._graph is not None and weight_draw not in self._plans:
-                self._plans[weight_draw] = Plan(self._graph, weight_draw)
+                self._plans[weight_draw] = Plan(self._graph, weight_draw, self._shared)
                 if len(self._plans) == self._n_weight_draws:
                     self._graph = None  # the plans hold what they need, in another form
             return self._plans[weight_draw]

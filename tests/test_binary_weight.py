@@ -51,7 +51,7 @@ def test_estimator_is_the_derivative_in_the_probabilities() -> None:
     (exact,) = torch.autograd.grad(expected_loss, theta)
     mean_estimate = torch.zeros_like(latent)
     for signs in outcomes:
-        # The likelier value of such latent weights is the outcome.
+        # The maximum-probability value of such latent weights is the outcome.
         eta = signs.clone().requires_grad_()
         (estimate,) = torch.autograd.grad(loss(BinaryWeight().eval()(eta)), eta)
         mean_estimate += probability(theta, signs).detach() * estimate
@@ -59,7 +59,7 @@ def test_estimator_is_the_derivative_in_the_probabilities() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-def test_evaluation_takes_the_likelier_value(dtype: torch.dtype) -> None:
+def test_evaluation_takes_the_maximum_probability_value(dtype: torch.dtype) -> None:
     w = BinaryWeight().eval()(torch.tensor([0.0, -0.0, 1e-4, -1e-4, 9.0, -9.0], dtype=dtype))
     assert w.dtype == dtype
     assert w.tolist() == [1, 1, 1, -1, 1, -1]

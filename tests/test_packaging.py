@@ -39,7 +39,7 @@ ROOMS: dict[str, Room] = {
         "the command line, one file a command",
         {"verification", "bench", "deployment", "evaluation", "engines", "runtime", "export"}
         | {"artifact", "tflite", "data", "training"},
-        {"click", "rich", "numpy", "onnx", "torch"},
+        {"click", "rich", "numpy", "torch"},
     ),
     "verification": Room(
         "whether every engine computes the same bits",

@@ -213,8 +213,8 @@ def test_each_sample_has_its_stored_draw_of_the_weights() -> None:
         found.append(scores_of(runtime, x, sample))
     np.testing.assert_array_equal(found[0], found[3])
     assert (found[0] != found[1]).any()
-    likelier = reference.run(x)[0]
-    np.testing.assert_allclose(runtime.run(x), likelier, atol=1e-5)
+    most_probable = reference.run(x)[0]
+    np.testing.assert_allclose(runtime.run(x), most_probable, atol=1e-5)
     mean = np.mean([probabilities(runtime.graph, found[i % 3]) for i in range(5)], axis=0)
     np.testing.assert_allclose(runtime.predict(x, samples=5), mean, atol=1e-6)
 

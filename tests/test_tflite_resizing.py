@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.export.tflite import to_tflite
@@ -24,8 +25,8 @@ def resized(
     scales: tuple[float, float] | None = None,
     sizes: tuple[int, int] | None = None,
     **attributes: Any,
-) -> Any:
-    """A model with one Resize of a map (5, 6, 4)."""
+) -> Artifact:
+    """An artifact with one Resize of a map (5, 6, 4)."""
     a = ArtifactBuilder()
     given = ["", "", ""]
     if scales is not None:

@@ -74,9 +74,9 @@ if TYPE_CHECKING:
     default=0,
     show_default=True,
     metavar="M",
-    help="Draws of the noisy weights to store; sample i takes draw i mod M. 0 keeps the likelier "
-    "value of each weight for all samples, to which the trained batch norms belong; --calibrate "
-    "fits them to the draws.",
+    help="Draws of the noisy weights to store; sample i takes draw i mod M. 0 keeps the "
+    "maximum-probability value of each weight for all samples, to which the trained batch norms "
+    "belong; --calibrate fits them to the draws.",
 )
 @click.option(
     "--seed",

@@ -100,11 +100,11 @@ def calibrate(
     seed: int = 0,
     advance: Advance = lambda n_images: None,
 ) -> Calibration:
-    """Estimate every batch norm anew, in place, in the mode of deployment.
+    """Re-estimate every batch norm in place, in the mode of deployment.
 
-    In training they are gathered under sampled weights, whose sums vary more than those of the
-    likelier weights, which are deployed unless draws are stored. It takes as many threads as torch
-    does.
+    In training the statistics are gathered under sampled weights, whose sums vary more than those
+    of the maximum-probability weights, which are deployed unless draws are stored. Uses as many
+    threads as torch does.
 
     Args:
         network: On the CPU; takes the inputs of the data.

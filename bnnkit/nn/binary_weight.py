@@ -13,8 +13,8 @@ from bnnkit.nn.weight_rules import WeightRule, get_weight_rule
 class BinaryWeight(nn.Module):
     """Weights by the rule in training; the signs that the rule deploys in evaluation.
 
-    By default the rule is mirror descent: w ~ 2 Bernoulli(F(eta)) - 1 in training, the likelier
-    value in evaluation, and dL/deta = 2 dL/dw.
+    By default the rule is mirror descent: w ~ 2 Bernoulli(F(eta)) - 1 in training, the
+    maximum-probability value in evaluation, and dL/deta = 2 dL/dw.
 
     Input eta: any shape, any floating-point dtype. Output w: same shape and dtype, +1 and -1
     (between them in training where the rule says so). The module has no parameters; it also

@@ -1,4 +1,4 @@
-"""The deterministic network: z = 0 in every sign, the likelier value of every weight."""
+"""The deterministic network: z = 0 in every sign, maximum-probability weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

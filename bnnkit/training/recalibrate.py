@@ -12,7 +12,7 @@ from bnnkit.artifact.sample import Sample
 from bnnkit.nn import BinaryWeight, sampling
 from bnnkit.nn.evaluating import evaluating
 
-Weights = Literal["likelier", "drawn"]
+Weights = Literal["maximum-probability", "drawn"]
 
 
 def recalibrate(
@@ -20,14 +20,14 @@ def recalibrate(
     batches: Iterable[Tensor],
     mode: Mode,
     *,
-    weights: Weights = "likelier",
+    weights: Weights = "maximum-probability",
     seed: int = 0,
 ) -> None:
-    """Estimate the statistics of every batch norm anew, in place, in the mode of deployment.
+    """Re-estimate the statistics of every batch norm in place, in the mode of deployment.
 
     In training they are gathered under sampled weights, whose sums vary more than those of the
-    network that is deployed, which has the likelier value of every weight unless draws of them are
-    stored. The new mean and variance are plain averages over the batches.
+    deployed network, which has maximum-probability weights unless draws of them are stored. The
+    new mean and variance are plain averages over the batches.
 
     Args:
         model: In any mode, which it keeps.

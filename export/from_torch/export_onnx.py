@@ -45,8 +45,8 @@ def export_onnx(
         metadata: What the file shall say about itself.
         mode: "samples": the noise of the signs goes into the file, which runs deterministic or
             sampled; "deterministic": z = 0. None: "samples" where a sign has a noise.
-        weight_draws: M draws of every noisy weight, which go into the file beside its likelier
-            value, in mode "samples"; 0 for none.
+        weight_draws: M draws of every noisy weight, which go into the file beside its
+            maximum-probability value, in mode "samples"; 0 for none.
         seed: Of these draws, from 0 to 2^64 - 1.
 
     Returns:

@@ -20,8 +20,8 @@ class NoiseModel:
 
     Attributes:
         noises: The noises of its modules, by name.
-        weight_draws: M, the number of stored draws of the weights; 0 for the likelier values
-            alone.
+        weight_draws: M, the number of stored draws of the weights; 0 for the maximum-probability
+            weights alone.
         seed: Of these draws.
 
     Raises:

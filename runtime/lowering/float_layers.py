@@ -107,12 +107,13 @@ def _add_depthwise(builder: PlanBuilder, node: Node, weight: Array, bias: Array)
     window, pads = window_of(node, builder.values[source], (weight.shape[2], weight.shape[3]))
     builder.values[source].margin.widen(*pads)
     (padded_bias,) = weights.scales(bias[None].astype(np.float32), 16)
+    lanes = weights.depthwise_lanes(weight[:, 0].astype(np.float32))
     step = Depthwise(
         name=node.name,
         source=source,
         target=node.outputs[0],
         window=window,
-        weights=weights.depthwise_lanes(weight[:, 0].astype(np.float32)),
+        weights=builder.kernel_weights.shared(lanes),
         bias=padded_bias,
     )
     builder.add(step, Value(kind="real", shape=(len(weight), *window.output)))

@@ -136,7 +136,7 @@ def add_layer(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue
             source=layer.source,
             target=target,
             window=layer.window,
-            weights=weights.lanes(layer.weight[part]),
+            weights=builder.kernel_weights.shared(weights.lanes(layer.weight[part])),
             channels=channels,
             elements=layer.elements,
             first_element=group * layer.group_elements,

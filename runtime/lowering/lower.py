@@ -22,6 +22,7 @@ from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_dr
 from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.pooling import lower_pooling
+from bnnkit.runtime.shared_weights import SharedWeights
 from bnnkit.runtime.values import Array, Value
 
 LOWERINGS: dict[str, Callable[[PlanBuilder, Node], None]] = {
@@ -47,18 +48,19 @@ Each returns whether it lowered the node.
 """
 
 
-def lower(graph: Graph, weight_draw: int = 0) -> PlanBuilder:
+def lower(graph: Graph, weight_draw: int = 0, shared: SharedWeights | None = None) -> PlanBuilder:
     """Lower a graph to steps.
 
     Args:
         graph: The network.
         weight_draw: Index of the stored draw of the weights; 0 where none are stored.
+        shared: Weights of the network's other plans; None if there are none.
 
     Raises:
         UnsupportedError: If an operator or an option is unknown; the message names the node.
         ArtifactError: If the file is inconsistent; the message names the node.
     """
-    builder = PlanBuilder(graph=graph)
+    builder = PlanBuilder(graph=graph, kernel_weights=shared or SharedWeights())
     builder.values[graph.input] = Value(
         kind="image", shape=graph.input_shape, dtype=graph.input_dtype
     )

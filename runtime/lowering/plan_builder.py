@@ -14,6 +14,7 @@ from bnnkit.artifact.standard import OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.quantiles import Quantiles
+from bnnkit.runtime.shared_weights import SharedWeights
 from bnnkit.runtime.steps.real import NumpyOperator
 from bnnkit.runtime.steps.signs import CopySigns, PackSigns, UnpackSigns
 from bnnkit.runtime.steps.step import Step
@@ -29,6 +30,7 @@ class PlanBuilder:
 
     Attributes:
         graph: The network.
+        kernel_weights: Weights of this plan and of the network's other plans.
         constants: Those of the graph and those computed from them, by name.
         values: Every value computed so far, by name.
         steps: Steps in order.
@@ -42,6 +44,7 @@ class PlanBuilder:
     """
 
     graph: Graph
+    kernel_weights: SharedWeights = field(default_factory=SharedWeights)
     constants: dict[str, Array] = field(init=False)
     values: dict[str, Value] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)

@@ -34,7 +34,7 @@ class MirrorDescent(WeightRule):
         return _signs(latent, noise.sample(latent))
 
     def deployed_weight(self, latent: Tensor) -> Tensor:
-        """The likelier signs; the gradient is that of training."""
+        """The maximum-probability signs; the gradient is that of training."""
         return _signs(latent, 0)
 
     def initial(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
