@@ -10,10 +10,10 @@ from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.sample import Sample, samples_between
 from bnnkit.runtime.stopping import is_safe
 from bnnkit.runtime.uncertainty import entropy, mutual_information
+from bnnkit.runtime.values import Integers
 
 SAMPLES_PER_CHECK = 2
 """Samples drawn between two checks whether an image may stop: whole antithetic pairs."""
-Integers = NDArray[np.int64]
 SampleFn = Callable[[Integers, Sequence[Sample]], NDArray[np.float32]]
 """From positions of I images in a batch and S samples to class probabilities, (I, S, K)."""
 

@@ -29,8 +29,6 @@ from bnnkit.runtime.shared_weights import SharedWeights
 from bnnkit.runtime.threads import check_threads
 from bnnkit.runtime.values import Array
 
-Integers = NDArray[np.int64]
-
 
 def load(path: Path | str) -> "Model":
     """Load a MODEL.onnx, or a .tflite file of Larq Compute Engine, and plan its execution.

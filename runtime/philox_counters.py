@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.kernels.philox import ROUNDS, round_keys
-
-Integers = NDArray[np.int64]
+from bnnkit.runtime.values import Integers
 
 
 @dataclass(frozen=True, kw_only=True)

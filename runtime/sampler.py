@@ -14,9 +14,7 @@ from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.shared_state import SharedState
 from bnnkit.runtime.shared_weights import SharedWeights
-from bnnkit.runtime.values import Array
-
-Integers = NDArray[np.int64]
+from bnnkit.runtime.values import Array, Integers
 
 
 class Sampler:

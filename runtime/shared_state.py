@@ -3,15 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.plan import Plan
-from bnnkit.runtime.values import Array
-
-Integers = NDArray[np.int64]
+from bnnkit.runtime.values import Array, Integers
 
 
 class SharedState:

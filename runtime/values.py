@@ -27,6 +27,7 @@ from bnnkit.runtime.weights import padded_channels
 
 Kind = Literal["image", "signs", "nibbles", "sums", "real", "codes", "shape"]
 Array = NDArray[Any]
+Integers = NDArray[np.int64]
 FLOAT = np.dtype(np.float32)
 
 
