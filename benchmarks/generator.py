@@ -15,6 +15,7 @@ from bnnkit.runtime.kernels.records import PIXELS, NoisyThresholdRecord, read
 from bnnkit.runtime.kernels.stochastic import LANES, PARTS, draw_indices, index_buffer
 from bnnkit.runtime.memory import Memory
 from bnnkit.runtime.sampler import Sampler
+from bnnkit.runtime.shared_weights import SharedWeights
 from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.stochastic import SampleSigns
 
@@ -53,7 +54,7 @@ def draw_layer(at, thread, threads):
 
 def generator_seconds(artifact: Artifact, draws: int) -> float:
     """Seconds that the random numbers of so many samples of one image take, on one thread."""
-    plan = Sampler(artifact).plan()
+    plan = Sampler(artifact, SharedWeights()).plan()
     memory = Memory(plan.values, 1, 1, noise_dependent=plan.noise_dependent, rows=draws)
     images = np.zeros(draws, np.int64)
     memory.counters.set(images, images, [Sample(index=index) for index in range(draws)])
@@ -70,7 +71,7 @@ def generator_seconds(artifact: Artifact, draws: int) -> float:
 
 def noisy_signs(artifact: Artifact) -> int:
     """Noisy signs of one sample of one image."""
-    plan = Sampler(artifact).plan()
+    plan = Sampler(artifact, SharedWeights()).plan()
     shapes: list[NDArray[Any] | tuple[int, ...]] = [
         plan.values[step.target].shape for step in plan.steps if _is_noisy(step)
     ]

@@ -1,4 +1,4 @@
-"""Weights that several plans of one network have in common, held in memory once."""
+"""Weights that several plans of one network have in common, stored once."""
 
 import hashlib
 from typing import Any
@@ -7,20 +7,20 @@ from bnnkit.runtime.values import Array
 
 
 class SharedWeights:
-    """Weights as kernels read them, by their content.
+    """Weights in the layout of the kernels, by their content.
 
-    The deterministic plan of a stochastic network and the plan of each stored draw of its weights
-    are lowered apart; most of their weights are equal.
+    A stochastic network has a deterministic plan and one plan per stored draw of its weights. They
+    are lowered separately, but most of their weights are equal.
     """
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Array] = {}
 
     def shared(self, weights: Array) -> Array:
-        """The weights themselves, or equal ones that an earlier plan holds.
+        """Return equal weights of an earlier plan, or else the given ones, which are kept.
 
         Args:
-            weights: As `weights.lanes` gives them: contiguous, and not changed from now on.
+            weights: Contiguous, in the layout of `weights.lanes`; they must not change afterwards.
         """
         key = (weights.dtype, weights.shape, hashlib.sha256(weights.data).digest())
         return self._known.setdefault(key, weights)
