@@ -1,7 +1,6 @@
 """What all tests share: the same random numbers in every run, a checkpoint and its model file."""
 
 import sys
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +20,21 @@ def seeded() -> None:
 
 
 @pytest.fixture(autouse=True)
-def torchlib_is_read_once() -> None:
-    """Keep the operators that torch's exporter knows: it parses their sources in every export.
+def exports_are_kept() -> None:
+    """Ask torch's exporter once for each network."""
+    if "torch" in sys.modules:
+        from exporter_cache import export
 
-    That is a quarter of an export. They do not change, since no test registers its own.
-    """
-    registration = sys.modules.get("torch.onnx._internal.exporter._registration")
-    if registration is not None and not hasattr(registration.ONNXRegistry, "kept"):
-        read_once = cache(registration.ONNXRegistry.from_torchlib)
-        registration.ONNXRegistry.from_torchlib = staticmethod(read_once)
-        registration.ONNXRegistry.kept = True
+        sys.modules["torch"].onnx.export = export
+
+
+@pytest.fixture
+def fresh_exports(exports_are_kept: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask torch's exporter in every export."""
+    import torch
+    from exporter_cache import ask_torch
+
+    monkeypatch.setattr(torch.onnx, "export", ask_torch)
 
 
 @pytest.fixture(scope="session")

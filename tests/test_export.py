@@ -305,6 +305,7 @@ def test_the_vgg_file_is_near_its_ideal_size(tmp_path: Path) -> None:
     assert result.is_near_ideal_size
 
 
+@pytest.mark.usefixtures("fresh_exports")
 def test_the_same_model_gives_the_same_bytes_and_is_not_changed(tmp_path: Path) -> None:
     torch.manual_seed(7)
     model = build("mlp", input_shape=(1, 8, 8), n_classes=3, zero_point=[9], width=16, depth=2)
@@ -415,6 +416,7 @@ def test_what_cannot_be_exported_is_said_in_one_line(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("fresh_exports")
 def test_the_exporter_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     export_onnx(nn.Linear(4, 2), torch.zeros(1, 4), tmp_path / "m.onnx")
     assert capfd.readouterr() == ("", "")

@@ -1,0 +1,64 @@
+"""Torch's exporter, asked once for each network in a test process: each call takes seconds.
+
+A network that is equal in its classes, attributes and tensors gives the same graph, so the tests
+get a copy of the one made before. The fixture `fresh_exports` turns that off.
+"""
+
+import pickle
+from functools import cache
+from hashlib import sha256
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+import torch
+from torch import nn
+
+ask_torch = torch.onnx.export
+_kept: dict[bytes, onnx.ModelProto] = {}
+
+
+def export(model: nn.Module, arguments: tuple[Any, ...], **options: Any) -> Any:
+    """As `torch.onnx.export`; of a network that was exported before, only the `model`."""
+    _read_operators_once()
+    try:
+        key = _key(model, arguments, options)
+    except (pickle.PicklingError, AttributeError, TypeError, RuntimeError):
+        return ask_torch(model, arguments, **options)  # it has a local class, or no values
+    if key in _kept:
+        return SimpleNamespace(model=ir.serde.deserialize_model(_kept[key]))
+    program = ask_torch(model, arguments, **options)
+    assert program is not None
+    _kept[key] = ir.serde.serialize_model(program.model)
+    return program
+
+
+def _key(model: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> bytes:
+    stream = BytesIO()
+    _Pickler(stream).dump((model, arguments))
+    return sha256(stream.getvalue() + repr(options).encode()).digest()
+
+
+class _Pickler(pickle.Pickler):
+    """Writes a tensor as its values, and its number, by which shared ones are told apart."""
+
+    def __init__(self, stream: BytesIO) -> None:
+        super().__init__(stream)
+        self._numbers: dict[int, int] = {}
+
+    def persistent_id(self, value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return None
+        number = self._numbers.setdefault(id(value), len(self._numbers))
+        content = value.detach().numpy().tobytes()
+        return number, type(value).__name__, str(value.dtype), tuple(value.shape), content
+
+
+@cache
+def _read_operators_once() -> None:
+    """Torch's exporter parses the sources of all its operators in every call: a quarter of it."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    ONNXRegistry.from_torchlib = staticmethod(cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign, assignment]
