@@ -133,7 +133,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["mlp", "convnet", pytest.param("vgg", marks=pytest.mark.slow)])
 def test_chains_of_integer_layers_are_equal_at_every_sign(name: str) -> None:
     torch.manual_seed(1)
     shape, options = MODELS[name]
@@ -189,6 +189,7 @@ def chains(draw: st.DrawFn) -> nn.Sequential:
 
 
 # Each example is an export of a second or two, so nothing is spent on shrinking.
+@pytest.mark.exhaustive
 @settings(max_examples=7, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(model=chains(), seed=st.integers(0, 99))
 def test_random_chains_are_equal_at_every_sign(model: nn.Sequential, seed: int) -> None:

@@ -30,6 +30,7 @@ device: cpu
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MNIST.is_dir(), reason=f"MNIST is not in {MNIST}")
 def test_every_engine_gives_torchs_bits_on_all_test_images(tmp_path: Path) -> None:
     mnist = data.load("mnist", MNIST)

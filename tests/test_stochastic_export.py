@@ -141,7 +141,12 @@ MODELS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "noise"), [("mlp", "uniform"), ("convnet", "triangular"), ("vgg", "logistic")]
+    ("name", "noise"),
+    [
+        ("mlp", "uniform"),
+        ("convnet", "triangular"),
+        pytest.param("vgg", "logistic", marks=pytest.mark.slow),
+    ],
 )
 def test_chains_of_integer_layers_draw_the_signs_of_torch(name: str, noise: str) -> None:
     torch.manual_seed(1)
@@ -193,6 +198,7 @@ def chains(draw: st.DrawFn) -> nn.Sequential:
 
 
 # Each example is several exports, so nothing is spent on shrinking.
+@pytest.mark.exhaustive
 @settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(model=chains(), seed=st.integers(0, 99))
 def test_random_chains_draw_the_signs_of_torch(model: nn.Sequential, seed: int) -> None:

@@ -122,6 +122,7 @@ def test_bytes_count_themselves(network: tuple[Artifact, list[Choice]]) -> None:
     assert {op.builtinOptions.fusedActivationFunction for op in to_signs} == {2}
 
 
+@pytest.mark.slow
 @needs_lce
 @pytest.mark.skipif(not MNIST.is_dir(), reason=f"needs the MNIST files in {MNIST}")
 def test_classes_of_mnist() -> None:

@@ -55,7 +55,13 @@ def artifact_of(
     return from_torch(model.eval(), batch, mode=mode)
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+LARGE = {"vgg", "resnet18"}
+PARAMETERS = [
+    pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in NETWORKS
+]
+
+
+@pytest.fixture(scope="module", params=PARAMETERS)
 def network(request: pytest.FixtureRequest) -> tuple[Artifact, tuple[int, int, int]]:
     """An artifact and the shape of its images."""
     shape, options = NETWORKS[request.param]
@@ -76,6 +82,7 @@ def test_classes(network: tuple[Artifact, tuple[int, int, int]]) -> None:
     np.testing.assert_array_equal(scores.argmax(axis=1), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MNIST.is_dir(), reason=f"needs the MNIST files in {MNIST}")
 @pytest.mark.parametrize("kernel", ["default", "indirect", "reference"])
 def test_classes_of_mnist(kernel: Kernel) -> None:

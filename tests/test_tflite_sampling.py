@@ -62,7 +62,12 @@ def test_given_numbers_give_the_signs_of_the_contract(
 
 @needs_lce
 @pytest.mark.parametrize(
-    ("name", "shape"), [("vgg", (3, 32, 32)), ("resnet18", (3, 32, 32)), ("mlp", (1, 8, 8))]
+    ("name", "shape"),
+    [
+        ("mlp", (1, 8, 8)),
+        pytest.param("vgg", (3, 32, 32), marks=pytest.mark.slow),
+        pytest.param("resnet18", (3, 32, 32), marks=pytest.mark.slow),
+    ],
 )
 def test_given_numbers_of_whole_networks(name: str, shape: tuple[int, int, int]) -> None:
     options = {} if name == "mlp" else {"width": 8}

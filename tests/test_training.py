@@ -323,6 +323,7 @@ def test_libraries_are_quiet_only_inside() -> None:
         warnings.warn_explicit("chatter", UserWarning, "fabric.py", 1, module="lightning_fabric.x")
 
 
+@pytest.mark.slow
 def test_two_processes_share_every_batch(tmp_path: Path) -> None:
     if not torch.distributed.is_available():
         pytest.skip("this torch has no torch.distributed")
