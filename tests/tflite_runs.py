@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.reference import Reference
 from bnnkit.export.tflite import Variant, to_tflite
 from bnnkit.export.tflite.values import TfliteValue
+from bnnkit.verification.comparison import Evaluation
+from bnnkit.verification.reference_run import ReferenceRun
 
 VARIANTS: tuple[Variant, ...] = ("lce", "builtin")
 
@@ -24,8 +25,9 @@ needs_lce = pytest.mark.skipif(
 
 def assert_equal_in_tflite(model: Artifact, images: NDArray[Any]) -> None:
     """Both variants: all signs and integers are the reference's, real outputs within 1e-3."""
-    assert_equal_in_lce(model, images)
-    assert_equal_in_builtins(model, images)
+    expected = ReferenceRun(model)(images)
+    _assert_equal_in_lce(model, images, expected)
+    _assert_equal_by_xnnpack(model, images, "builtin", expected)
 
 
 def assert_equal_in_lce(model: Artifact, images: NDArray[Any]) -> None:
@@ -33,19 +35,23 @@ def assert_equal_in_lce(model: Artifact, images: NDArray[Any]) -> None:
 
     By the engine of `bnnkit.engines.lce`, and by the interpreter with XNNPACK.
     """
+    _assert_equal_in_lce(model, images, ReferenceRun(model)(images))
+
+
+def _assert_equal_in_lce(
+    model: Artifact, images: NDArray[Any], expected: Evaluation
+) -> None:
     from bnnkit.engines.lce import KERNELS, LarqComputeEngine
 
-    reference = Reference(model)
-    signs, outputs = reference.trace(images), reference.run(images)
     for kernel in KERNELS:
         engine = LarqComputeEngine(model, kernel=kernel)
         traced = engine.trace(images)
-        assert traced.keys() == signs.keys()
+        assert traced.keys() == expected.signs.keys()
         for name, found in traced.items():
-            assert_equal(found, signs[name], f"{name}, {kernel}")
-        for found, expected in zip(engine.run(images), outputs, strict=True):
-            assert_equal(found, expected, kernel)
-    assert_equal_by_xnnpack(model, images, "lce")
+            assert_equal(found, expected.signs[name], f"{name}, {kernel}")
+        for found, right in zip(engine.run(images), expected.outputs, strict=True):
+            assert_equal(found, right, kernel)
+    _assert_equal_by_xnnpack(model, images, "lce", expected)
 
 
 def assert_equal_in_builtins(model: Artifact, images: NDArray[Any]) -> None:
@@ -55,18 +61,23 @@ def assert_equal_in_builtins(model: Artifact, images: NDArray[Any]) -> None:
 
 def assert_equal_by_xnnpack(model: Artifact, images: NDArray[Any], variant: Variant) -> None:
     """All signs and outputs of a file with XNNPACK, and of builtin operators without it too."""
-    reference = Reference(model)
-    signs, outputs = reference.trace(images), reference.run(images)
+    _assert_equal_by_xnnpack(model, images, variant, ReferenceRun(model)(images))
+
+
+def _assert_equal_by_xnnpack(
+    model: Artifact, images: NDArray[Any], variant: Variant, expected: Evaluation
+) -> None:
+    signs = expected.signs
     tflite = to_tflite(model, variant=variant, batch=len(images), traced=tuple(signs))
     is_lce = any(name.startswith("Lce") for name in tflite.report.operators)
     assert not (is_lce and variant == "builtin")
     assert tflite.traced.keys() == signs.keys()
     values = [*tflite.outputs.values(), *tflite.traced.values()]
-    expected = [*outputs, *(signs[name] for name in tflite.traced)]
+    all_right = [*expected.outputs, *(signs[name] for name in tflite.traced)]
     for xnnpack in (False, True) if variant == "builtin" else (True,):
         engine = open_file(tflite.content, kernel="indirect", xnnpack=xnnpack)
         results = engine.predict([to_nhwc(images)])
-        for value, result, right in zip(values, results, expected, strict=True):
+        for value, result, right in zip(values, results, all_right, strict=True):
             assert_equal(as_onnx(value, result), right, f"{value}, {xnnpack=}")
 
 
