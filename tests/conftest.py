@@ -1,9 +1,10 @@
-"""What all tests share: the same random numbers in every run, a checkpoint and its model file."""
+"""What all tests share: the same random numbers in every run, a checkpoint, small model files."""
 
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import settings
 
@@ -69,3 +70,35 @@ def digits_model(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     path = tmp_path_factory.mktemp("model") / "digits.onnx"
     export_checkpoint(digits_run, path)
     return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A sound model that takes uint8 (N, 1, 8, 8)."""
+    from artifacts import digits_like
+
+    from bnnkit.artifact.operators.functions import function, names
+
+    path = tmp_path / "model.onnx"
+    network, _ = digits_like()
+    network.model.functions.extend(function(name) for name in names())
+    onnx.save(network.model, path)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Sound inputs for it."""
+    from artifacts import digits_like
+
+    path = tmp_path / "images.npy"
+    np.save(path, digits_like()[1])
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where a result would go, in a folder of its own."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder / "out.npy"

@@ -1,76 +1,19 @@
 """What is wrong is said in one line, with exit code 2, and nothing is written."""
 
-import os
-import resource
-import shutil
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from artifacts import ArtifactBuilder, digits_like
-from click.testing import CliRunner
+from artifacts import ArtifactBuilder
+from command_line import fail, is_empty
 from numpy.typing import NDArray
 from onnx import helper
-from stopped_export import EXPORTING, HALF_WRITTEN, stopped_export
 
-from bnnkit.artifact.operators.functions import function, names
-from bnnkit.atomic import write_text
-from bnnkit.cli.group import COMMANDS, bnnkit_command
+from bnnkit.artifact.operators.functions import function
 from bnnkit.engines import ENGINES
-
-
-def _fail(*arguments: object) -> str:
-    """The one line of a command that fails, without the command's name."""
-    given = [str(argument) for argument in arguments]
-    result = CliRunner().invoke(bnnkit_command, given)
-    assert result.exit_code == 2, (result.output, result.exception)
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    return _line(result.stderr, given[0] if given[0] in COMMANDS else "")
-
-
-def _line(errors: str, command: str) -> str:
-    place = f"bnnkit {command}".strip() + ": "
-    assert errors.startswith(place)
-    assert errors.endswith("\n")
-    assert errors.count("\n") == 1
-    return errors.removeprefix(place).rstrip("\n")
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A sound model that takes uint8 (N, 1, 8, 8)."""
-    path = tmp_path / "model.onnx"
-    network, _ = digits_like()
-    network.model.functions.extend(function(name) for name in names())
-    onnx.save(network.model, path)
-    return path
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """Sound inputs for it."""
-    path = tmp_path / "images.npy"
-    np.save(path, digits_like()[1])
-    return path
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """Where a result would go, in a folder of its own."""
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder / "out.npy"
-
-
-def _empty(out: Path) -> bool:
-    return not list(out.parent.iterdir())
-
 
 NOT_MODELS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda content: b"", "not an ONNX file"),
@@ -88,16 +31,16 @@ def test_no_model_file(command: str, kind: str, model: Path, images: Path, out: 
     change, expected = NOT_MODELS[kind]
     model.write_bytes(change(model.read_bytes()))
     rest = [images, "-o", out] if command == "run" else []
-    said = _fail(command, model, *rest)
+    said = fail(command, model, *rest)
     assert str(model) in said
     assert expected in said
-    assert _empty(out)
+    assert is_empty(out.parent)
 
 
 @pytest.mark.parametrize("command", ["run", "eval", "verify", "bench", "info"])
 def test_missing_model(command: str, tmp_path: Path, images: Path, out: Path) -> None:
     rest = [images, "-o", out] if command == "run" else []
-    said = _fail(command, tmp_path / "none.onnx", *rest)
+    said = fail(command, tmp_path / "none.onnx", *rest)
     assert said == f"cannot read {tmp_path / 'none.onnx'}: No such file or directory"
 
 
@@ -128,10 +71,10 @@ def test_operator_that_the_runtime_lacks(
 ) -> None:
     _with_operator(model, operator, domain, "head/strange")
     rest = [images, "-o", out] if command == "run" else ["--data", "digits"]
-    said = _fail(command, model, *rest)
+    said = fail(command, model, *rest)
     assert shown in said
     assert "head/strange" in said
-    assert _empty(out)
+    assert is_empty(out.parent)
 
 
 @pytest.mark.parametrize("command", ["run", "info", "bench"])
@@ -142,7 +85,7 @@ def test_newer_format(command: str, model: Path, images: Path, out: Path) -> Non
             opset.version = 2
     onnx.save(network, model)
     rest = [images, "-o", out] if command == "run" else []
-    said = _fail(command, model, *rest)
+    said = fail(command, model, *rest)
     assert "format version 2, this bnnkit reads up to 1: upgrade bnnkit" in said
 
 
@@ -153,8 +96,8 @@ def test_damaged_weights(engine: str, model: Path, images: Path, out: Path) -> N
     weight = next(t for t in network.graph.initializer if t.name == node.input[1])
     weight.CopyFrom(onnx.numpy_helper.from_array(np.zeros(3, np.uint8), weight.name))
     onnx.save(network, model)
-    _fail("run", model, images, "-o", out, "--engine", engine)
-    assert _empty(out)
+    fail("run", model, images, "-o", out, "--engine", engine)
+    assert is_empty(out.parent)
 
 
 def _object_array(path: Path) -> None:
@@ -189,10 +132,10 @@ def test_no_array_file(command: str, kind: str, model: Path, images: Path, out: 
     make, expected = NOT_ARRAYS[kind]
     make(images)
     rest = [images, "-o", out] if command == "run" else ["--data", images]
-    said = _fail(command, model, *rest)
+    said = fail(command, model, *rest)
     assert str(images) in said
     assert expected in said
-    assert _empty(out)
+    assert is_empty(out.parent)
 
 
 @pytest.mark.parametrize(
@@ -211,10 +154,10 @@ def test_wrong_inputs(
     engine: str, array: NDArray[Any], got: str, model: Path, images: Path, out: Path
 ) -> None:
     np.save(images, array)
-    said = _fail("run", model, images, "-o", out, "--engine", engine)
+    said = fail("run", model, images, "-o", out, "--engine", engine)
     assert said.startswith(f"{images}: expected uint8 of shape (N, 1, 8, 8)")
     assert said.endswith(got)
-    assert _empty(out)
+    assert is_empty(out.parent)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -230,11 +173,11 @@ def test_nan_is_named_with_its_place(
     array = np.zeros((700, 2, 3, 3), np.float32)
     array[600, 1, 2, 0] = value
     np.save(images, array)
-    said = _fail("run", tmp_path / "m.onnx", images, "-o", out, "--engine", engine)
+    said = fail("run", tmp_path / "m.onnx", images, "-o", out, "--engine", engine)
     assert said.endswith(
         f"expected finite numbers, got {value} in the input at index [600, 1, 2, 0]"
     )
-    assert _empty(out)
+    assert is_empty(out.parent)
 
 
 @pytest.mark.parametrize(
@@ -259,67 +202,14 @@ def test_bad_configuration(
 ) -> None:
     config, run = tmp_path / "config.yaml", tmp_path / "run"
     config.write_text(content)
-    assert expected in _fail("train", config, *overrides, "--out", run)
+    assert expected in fail("train", config, *overrides, "--out", run)
     assert not (run / "checkpoint.safetensors").exists()
 
 
 def test_missing_configuration(tmp_path: Path) -> None:
-    said = _fail("train", tmp_path / "none.yaml", "--out", tmp_path / "run")
+    said = fail("train", tmp_path / "none.yaml", "--out", tmp_path / "run")
     assert "No such file or directory" in said
     assert list(tmp_path.iterdir()) == []
-
-
-NOT_CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: path.unlink(), "no such checkpoint"),
-    "empty": (lambda path: path.write_bytes(b""), "truncated or no safetensors file"),
-    "text": (lambda path: path.write_text("hello\n" * 9), "truncated or no safetensors file"),
-    "half": (
-        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-        "truncated or no safetensors file",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", NOT_CHECKPOINTS)
-@pytest.mark.parametrize("command", ["export", "eval", "verify", "info"])
-def test_no_checkpoint(
-    command: str, kind: str, digits_run: Path, model: Path, out: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "checkpoint.safetensors"
-    path.write_bytes((digits_run / "checkpoint.safetensors").read_bytes())
-    make, expected = NOT_CHECKPOINTS[kind]
-    make(path)
-    rest = {"export": ["-o", str(out)], "verify": [str(model)]}.get(command, [])
-    said = _fail(command, path, *rest)
-    assert str(path) in said
-    assert expected in said
-    assert _empty(out)
-
-
-def test_checkpoint_of_another_model(digits_run: Path, tmp_path: Path, out: Path) -> None:
-    import safetensors
-    import safetensors.torch
-
-    source = digits_run / "checkpoint.safetensors"
-    with safetensors.safe_open(source, framework="pt") as file:
-        about = {
-            key: text.replace("width: 8", "width: 16") for key, text in file.metadata().items()
-        }
-    path = tmp_path / "checkpoint.safetensors"
-    safetensors.torch.save_file(safetensors.torch.load_file(source), path, about)
-    said = _fail("export", path, "-o", out.with_suffix(".onnx"))
-    assert "does not fit the model convnet" in said
-    assert _empty(out)
-
-
-def test_model_of_another_checkpoint(digits_run: Path, digits_model: Path, tmp_path: Path) -> None:
-    network = onnx.load(digits_model)
-    for entry in network.metadata_props:
-        if entry.key == "bnnkit.checkpoint":
-            entry.value = "f" * 64
-    onnx.save(network, tmp_path / "other.onnx")
-    said = _fail("verify", digits_run, tmp_path / "other.onnx")
-    assert "is not the checkpoint that the model was exported from" in said
 
 
 def test_data_of_another_shape(digits_run: Path, digits_model: Path, tmp_path: Path) -> None:
@@ -327,29 +217,14 @@ def test_data_of_another_shape(digits_run: Path, digits_model: Path, tmp_path: P
     data = tmp_path / "data.npz"
     np.savez(data, x=rng.integers(0, 256, (20, 3, 8, 8)).astype(np.uint8), y=np.arange(20) % 10)
     for path in (digits_model, digits_run):
-        assert "(N, 1, 8, 8)" in _fail("eval", path, "--data", data)
-    assert "(N, 1, 8, 8)" in _fail("verify", digits_model, "--data", data)
+        assert "(N, 1, 8, 8)" in fail("eval", path, "--data", data)
+    assert "(N, 1, 8, 8)" in fail("verify", digits_model, "--data", data)
 
 
 def test_an_array_without_axes(model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "scalar.npy", np.uint8(3))
-    said = _fail("verify", model, "--data", tmp_path / "scalar.npy")
+    said = fail("verify", model, "--data", tmp_path / "scalar.npy")
     assert said.startswith(f"{tmp_path / 'scalar.npy'}: expected uint8 of shape (N, 1, 8, 8)")
-
-
-@pytest.mark.parametrize("content", [b"", b"\x10garbage", None], ids=["empty", "text", "half"])
-def test_a_damaged_checkpoint_is_said_to_be_one(
-    content: bytes | None, digits_run: Path, digits_model: Path, tmp_path: Path
-) -> None:
-    whole = (digits_run / "checkpoint.safetensors").read_bytes()
-    path = tmp_path / "checkpoint.safetensors"
-    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    assert "is truncated or no safetensors file" in _fail("verify", path, digits_model)
-
-
-def test_a_model_of_no_checkpoint(digits_run: Path, model: Path) -> None:
-    said = _fail("verify", digits_run, model)
-    assert said.startswith(f"{model} does not say which checkpoint it was made from")
 
 
 def test_a_benchmark_that_could_not_be_written_is_not_made(
@@ -358,27 +233,25 @@ def test_a_benchmark_that_could_not_be_written_is_not_made(
     from bnnkit.cli import bench
 
     monkeypatch.delattr(bench, "benchmark")
-    assert "it is a folder" in _fail("bench", model, "--json", tmp_path)
-    assert "there is no folder" in _fail("bench", model, "--json", tmp_path / "no" / "x.json")
+    assert "it is a folder" in fail("bench", model, "--json", tmp_path)
+    assert "there is no folder" in fail("bench", model, "--json", tmp_path / "no" / "x.json")
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
-    assert "cannot be written to" in _fail("bench", model, "--json", tmp_path / "x.json")
+    assert "cannot be written to" in fail("bench", model, "--json", tmp_path / "x.json")
 
 
 def test_another_engine_is_advised_where_it_can_be_chosen(
     model: Path, images: Path, out: Path
 ) -> None:
     _with_operator(model, "Tan", "", "head/strange")
-    said = _fail("run", model, images, "-o", out)
+    said = fail("run", model, images, "-o", out)
     assert said.endswith("(try --engine onnxruntime)")
     assert said.count("onnxruntime") == 1
-    assert "--engine" not in _fail("verify", model)
+    assert "--engine" not in fail("verify", model)
 
 
 def test_unknown_data(digits_model: Path) -> None:
-    assert "unknown data set 'imagenet'" in _fail("eval", digits_model, "--data", "imagenet")
-    assert "--data-dir DIR" in _fail(
-        "eval", digits_model, "--data", "mnist", "--data-dir", "/none"
-    )
+    assert "unknown data set 'imagenet'" in fail("eval", digits_model, "--data", "imagenet")
+    assert "--data-dir DIR" in fail("eval", digits_model, "--data", "mnist", "--data-dir", "/none")
 
 
 @pytest.mark.parametrize(
@@ -437,124 +310,5 @@ def test_wrong_use(
     arguments: list[str], expected: str, model: Path, images: Path, out: Path
 ) -> None:
     paths = {"MODEL": model, "IMAGES": images, "OUT": out}
-    assert expected in _fail(*(paths.get(argument, argument) for argument in arguments))
-    assert _empty(out)
-
-
-def _outputs(digits_run: Path, model: Path, images: Path, out: Path) -> list[list[object]]:
-    """Every command that writes a file."""
-    quick = ["--engines", "bnnkit", "--seconds", "0.01"]
-    return [
-        ["export", digits_run, "-o", out],
-        ["run", model, images, "-o", out],
-        ["bench", model, *quick, "--json", out],
-        ["eval", model, "--data", "digits", "--plot", out],
-    ]
-
-
-@pytest.mark.parametrize("which", range(4))
-@pytest.mark.parametrize("place", ["/sys", "missing"])
-def test_folder_that_cannot_be_written(
-    place: str, which: int, digits_run: Path, digits_model: Path, model: Path, images: Path
-) -> None:
-    if place == "/sys" and not Path("/sys").is_dir():
-        pytest.skip("no /sys, the folder in which not even root may write")
-    folder = Path(place) if place == "/sys" else model.parent / "missing"
-    name = {0: "m.onnx", 1: "out.npy", 2: "bench.json", 3: "plot.png"}[which]
-    arguments = _outputs(digits_run, digits_model, images, folder / name)[which]
-    given = [str(argument) for argument in arguments]
-    result = CliRunner().invoke(bnnkit_command, given)
-    assert result.exit_code == 2
-    assert f"cannot write {folder / name}: " in _line(result.stderr, given[0])
-
-
-@contextmanager
-def _file_size_limit(size_bytes: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.parametrize("which", range(2))
-def test_full_disk_leaves_the_old_file(
-    which: int, digits_run: Path, digits_model: Path, images: Path, out: Path
-) -> None:
-    """A limit on the size of files acts as a full disk: the write fails in the middle."""
-    many = np.zeros((2000, 1, 8, 8), np.uint8)
-    np.save(images, many)
-    old = out.with_name({0: "m.onnx", 1: "out.npy"}[which])
-    old.write_text("old")
-    arguments = [str(a) for a in _outputs(digits_run, digits_model, images, old)[which]]
-    with _file_size_limit(2000):
-        result = CliRunner().invoke(bnnkit_command, arguments)
-    assert result.exit_code == 2, result.stderr
-    assert "cannot write" in _line(result.stderr, arguments[0])
-    assert old.read_text() == "old"
-    assert list(out.parent.iterdir()) == [old]
-
-
-INTERRUPTED = (signal.SIGINT, 130, "bnnkit export: interrupted\n")
-TERMINATED = (signal.SIGTERM, 143, "bnnkit export: terminated\n")
-
-
-@pytest.mark.parametrize(
-    ("point", "number", "code", "said"),
-    [
-        (EXPORTING, *TERMINATED),
-        pytest.param(EXPORTING, *INTERRUPTED, marks=pytest.mark.exhaustive),
-        pytest.param(HALF_WRITTEN, *TERMINATED, marks=pytest.mark.exhaustive),
-        pytest.param(HALF_WRITTEN, *INTERRUPTED, marks=pytest.mark.exhaustive),
-    ],
-)
-def test_a_stopped_export_leaves_the_old_file(
-    point: str, number: int, code: int, said: str, digits_run: Path, out: Path
-) -> None:
-    path = out.with_suffix(".onnx")
-    path.write_text("old")
-    returned, errors, before = stopped_export(digits_run, path, point=point, signal=number)
-    assert len(before) == 1 + (point == HALF_WRITTEN)
-    assert (returned, errors) == (code, said)
-    assert path.read_text() == "old"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_what_a_command_reads_is_not_written_over(
-    digits_run: Path, model: Path, images: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(digits_run, run)
-    (run / "config.yaml").write_text("a file of the run")
-    for output in (run / "checkpoint.safetensors", run / "config.yaml"):
-        before = output.read_bytes()
-        for source in (run, run / "checkpoint.safetensors"):
-            assert "the command reads it" in _fail("export", source, "-o", output)
-        assert output.read_bytes() == before
-    before = images.read_bytes()
-    assert "the command reads it" in _fail("run", model, images, "-o", images)
-    assert images.read_bytes() == before
-    before = model.read_bytes()
-    assert "the command reads it" in _fail("convert", model, "-o", model)
-    assert "the command reads it" in _fail("bench", model, "--json", model)
-    assert model.read_bytes() == before
-    (run / "curves.png").write_text("a file of the run")
-    assert "the command reads it" in _fail("eval", run, "--plot", run / "curves.png")
-    assert (run / "curves.png").read_text() == "a file of the run"
-
-
-def test_a_device_is_not_replaced(digits_run: Path, tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    assert "it is no regular file" in _fail("export", digits_run, "-o", pipe)
-    assert pipe.is_fifo()
-
-
-def test_a_link_keeps_pointing(tmp_path: Path) -> None:
-    target, link = tmp_path / "target.txt", tmp_path / "link.txt"
-    target.write_text("old")
-    link.symlink_to(target)
-    write_text(link, "new")
-    assert link.is_symlink()
-    assert target.read_text() == "new"
+    assert expected in fail(*(paths.get(argument, argument) for argument in arguments))
+    assert is_empty(out.parent)

@@ -16,43 +16,18 @@ import torch
 from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from randomised import images_of, randomise
 from torch import Tensor, nn
 from torch.nn import functional
 
 import bnnkit.nn as bnn
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.report import report
-from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export import Metadata, export_onnx
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.models import build
 from bnnkit.runtime import Model, load
 from bnnkit.verification.coverage import signs_in_memory
-
-
-def randomise(model: nn.Module, images: Tensor, seed: int) -> None:
-    """Fit batch norms to the images; then negative, zero and tiny scales, and ties with sums."""
-    generator = torch.Generator().manual_seed(seed)
-    norms = [
-        module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
-    ]
-    for norm in norms:
-        norm.momentum = 1.0
-    model.train()(images)
-    model.eval()
-    with torch.no_grad():
-        for norm in norms:
-            channels = norm.num_features
-            kind = torch.randint(0, 6, (channels,), generator=generator)
-            scale = torch.randn(channels, generator=generator)
-            norm.weight.copy_(
-                torch.where(kind == 0, 0.0, torch.where(kind == 1, scale * 1e-6, scale))
-            )
-            norm.bias.copy_(
-                torch.where(kind == 2, 0.0, torch.randn(channels, generator=generator) * 0.3)
-            )
-            mean = norm.get_buffer("running_mean")
-            mean.copy_(torch.where(kind == 2, mean.round(), mean))
 
 
 def torch_signs(model: nn.Module, images: Tensor) -> dict[str, NDArray[np.uint8]]:
@@ -118,12 +93,6 @@ def metadata(artifact: Artifact) -> dict[str, str]:
 
 def operators(artifact: Artifact) -> list[str]:
     return [node.op_type for node in artifact.model.graph.node]
-
-
-def images_of(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randint(
-        0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
-    )
 
 
 MODELS = {
@@ -381,68 +350,10 @@ def test_a_model_without_binary_parts_exports_as_plain_onnx() -> None:
     )
 
 
-class Unknown(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = torch.special.bessel_j0(x)
-        return y
-
-
-class Branch(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x if x.sum() > 0 else -x
-
-
-class FixedBatch(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.view(2, -1)
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (Unknown(), "bessel_j0"),
-        (Branch(), r"data-dependent.*test_export.py, line"),
-        (FixedBatch(), "batch as first axis"),
-        (nn.Linear(5, 2), "torch cannot export this model"),
-        (nn.BatchNorm1d(4, track_running_stats=False), "statistics of the batch at hand"),
-    ],
-)
-def test_what_cannot_be_exported_is_said_in_one_line(
-    model: nn.Module, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(UnsupportedError, match=message) as raised:
-        export_onnx(model, torch.zeros(3, 4), tmp_path / "m.onnx")
-    assert "\n" not in str(raised.value)
-    assert list(tmp_path.iterdir()) == []
-    assert capfd.readouterr() == ("", "")
-
-
 @pytest.mark.usefixtures("fresh_exports")
 def test_the_exporter_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     export_onnx(nn.Linear(4, 2), torch.zeros(1, 4), tmp_path / "m.onnx")
     assert capfd.readouterr() == ("", "")
-
-
-def test_wrong_examples_and_places() -> None:
-    with pytest.raises(UsageError, match="uint8 or float32"):
-        from_torch(nn.Linear(4, 2), torch.zeros(1, 4, dtype=torch.float64))
-    with pytest.raises(UsageError, match="uint8 or float32"):
-        from_torch(nn.Linear(4, 2), torch.zeros(4))
-    with pytest.raises(UsageError, match=r"\.cpu\(\)"):
-        from_torch(nn.Linear(4, 2, device="meta"), torch.zeros(1, 4))
-    with pytest.raises(FileError, match="cannot write"):
-        export_onnx(nn.Linear(4, 2), torch.zeros(1, 4), Path("/nowhere/m.onnx"))
-
-
-def test_nan_in_a_batch_norm_is_named() -> None:
-    model = nn.Sequential(
-        bnn.IntegerConv2d(1, 4, 3, zero_point=[9]), nn.BatchNorm2d(4), bnn.Sign()
-    )
-    model[1].get_buffer("running_var")[2] = float("nan")
-    with pytest.raises(
-        UnsupportedError, match=r"finite parameters and statistics of 1 \(BatchNormalization\)"
-    ):
-        from_torch(model, images_of(1, 1, 4, 4))
 
 
 def test_the_package_is_light_and_says_what_is_missing() -> None:

@@ -1,25 +1,27 @@
 """Stochastic artifacts: the noise of every engine is that of torch, and z = 0 the old network."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnx.checker
-import onnx.helper
-import onnxruntime as ort
 import pytest
 import torch
 from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from onnx import numpy_helper
+from randomised import images_of, randomise
+from stochastic_runs import (
+    SAMPLES,
+    assert_quiet,
+    assert_same_draws,
+    assert_same_signs,
+    in_onnxruntime,
+    names_of,
+)
 from torch import Tensor, nn
 
 import bnnkit.nn as bnn
-from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.reference import Reference, sampling_feeds
+from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export import export_onnx, noisy_thresholds
@@ -29,109 +31,6 @@ from bnnkit.models import build
 from bnnkit.nn.noise import Logistic, Noise, Uniform
 from bnnkit.nn.quantile_table import quantile_table
 from bnnkit.verification.torch_trace import TorchTrace
-
-Array = NDArray[Any]
-
-SAMPLES = [
-    Sample(seed=3, index=0),
-    Sample(seed=2**64 - 1, index=9, image_offset=5),
-    Sample(seed=7, index=4, antithetic=True),
-    Sample(seed=7, index=5, antithetic=True),
-]
-
-
-def images_of(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-
-
-def randomise(model: nn.Module, images: Tensor, seed: int) -> None:
-    """Fit batch norms to the images; then negative, zero and tiny scales, and ties with sums."""
-    generator = torch.Generator().manual_seed(seed)
-    norms = [
-        module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
-    ]
-    for norm in norms:
-        norm.momentum = 1.0
-    model.train()(images)
-    model.eval()
-    with torch.no_grad():
-        for norm in norms:
-            channels = norm.num_features
-            kind = torch.randint(0, 6, (channels,), generator=generator)
-            scale = torch.randn(channels, generator=generator)
-            tiny = torch.where(kind == 1, scale * 1e-6, scale)
-            norm.weight.copy_(torch.where(kind == 0, 0.0, tiny))
-            shift = torch.randn(channels, generator=generator) * 0.3
-            norm.bias.copy_(torch.where(kind == 2, 0.0, shift))
-            mean = norm.get_buffer("running_mean")
-            mean.copy_(torch.where(kind == 2, mean.round(), mean))
-
-
-def names_of(artifact: Artifact) -> list[str]:
-    """The signs that modules give."""
-    about = artifact.metadata
-    assert about["mode"] == "samples"
-    return [entry["name"] for entry in json.loads(about["signs"])]
-
-
-def in_onnxruntime(model: Artifact, images: Array, sample: Sample | None) -> dict[str, Array]:
-    """Every value that is signs, by name."""
-    extended = onnx.ModelProto()
-    extended.CopyFrom(model.model)
-    names = names_of(model)
-    extended.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in names
-    )
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # it warns of inputs with a default
-    session = ort.InferenceSession(
-        extended.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    feeds = {model.model.graph.input[0].name: images}
-    if sample is not None:
-        feeds |= sampling_feeds(sample)
-    return dict(zip(names, session.run(names, feeds), strict=True))
-
-
-def assert_same_signs(model: nn.Module, images: Tensor) -> Artifact:
-    """Torch, ONNX Runtime and the reference draw the same signs; z = 0 is the old network."""
-    artifact = assert_same_draws(model, images)
-    assert_quiet(model, artifact, images)
-    return artifact
-
-
-def assert_same_draws(model: nn.Module, images: Tensor) -> Artifact:
-    """Torch, ONNX Runtime and the reference draw the same signs."""
-    model.eval()
-    artifact = from_torch(model, images[:1])
-    onnx.checker.check_model(artifact.model, full_check=True)
-    reference = Reference(artifact)
-    trained = TorchTrace(model, thresholds=noisy_thresholds(model, images))
-    for sample in SAMPLES:
-        want = reference.trace(images.numpy(), sample)
-        for found in (
-            in_onnxruntime(artifact, images.numpy(), sample),
-            trained(images.numpy(), sample).signs,
-        ):
-            for name in names_of(artifact):
-                np.testing.assert_array_equal(found[name], want[name], err_msg=name)
-    return artifact
-
-
-def assert_quiet(model: nn.Module, artifact: Artifact, images: Tensor) -> None:
-    """Without a sample, and made deterministic, it gives the bits of the deterministic file."""
-    plain = from_torch(model, images, mode="deterministic")
-    with np.errstate(invalid="ignore"):  # ONNX's reference pads integers with NaN
-        want, quiet, reshaped = (
-            Reference(file).trace(images.numpy())
-            for file in (plain, artifact, artifact.deterministic)
-        )
-    for found in (quiet, reshaped, in_onnxruntime(artifact, images.numpy(), None)):
-        for name in names_of(artifact):
-            np.testing.assert_array_equal(found[name], want[name], err_msg=name)
-
 
 MODELS = {
     "mlp": ((1, 8, 8), {"width": 65, "depth": 3}),

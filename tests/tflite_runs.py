@@ -38,9 +38,7 @@ def assert_equal_in_lce(model: Artifact, images: NDArray[Any]) -> None:
     _assert_equal_in_lce(model, images, ReferenceRun(model)(images))
 
 
-def _assert_equal_in_lce(
-    model: Artifact, images: NDArray[Any], expected: Evaluation
-) -> None:
+def _assert_equal_in_lce(model: Artifact, images: NDArray[Any], expected: Evaluation) -> None:
     from bnnkit.engines.lce import KERNELS, LarqComputeEngine
 
     for kernel in KERNELS:

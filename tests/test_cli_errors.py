@@ -1,0 +1,99 @@
+"""How the command line ends when something is wrong or missing: one line, and its exit code."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from artifacts import ArtifactBuilder
+from click.testing import Result
+from command_line import run
+
+from bnnkit.cli import group
+
+
+def _fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Result:
+    """Run a command that raises an error."""
+
+    @click.command("info")
+    def command() -> None:
+        raise error
+
+    monkeypatch.setattr(group.LazyGroup, "get_command", lambda *arguments: command)
+    return run("info")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "bnnkit info: interrupted"),
+        (MemoryError(), 2, "bnnkit info: not enough memory"),
+        (
+            OSError(28, "No space left on device", "f"),
+            2,
+            "bnnkit info: f: No space left on device",
+        ),
+        (click.UsageError("two\nlines"), 2, "bnnkit info: two lines"),
+    ],
+)
+def test_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, line: str
+) -> None:
+    result = _fail_with(monkeypatch, error)
+    assert (result.exit_code, result.stderr, result.stdout) == (code, f"{line}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("package", "extra"),
+    [("torch", "train"), ("onnxruntime", "ort"), ("onnx_ir", "export"), ("matplotlib", "plot")],
+)
+def test_a_missing_extra_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, package: str, extra: str
+) -> None:
+    result = _fail_with(monkeypatch, ModuleNotFoundError(name=package))
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"bnnkit info: what uses {package} needs more packages: pip install 'bnnkit[{extra}]'\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["bnnkit.nothing", "torch.nothing"])
+def test_a_missing_module_of_ours_shows(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    result = _fail_with(monkeypatch, ModuleNotFoundError(name=name))
+    assert isinstance(result.exception, ModuleNotFoundError)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["export", "RUN", "-o", "m.onnx"], ["eval", "RUN"], ["eval", "MODEL"]]
+)
+def test_without_torch(digits_run: Path, digits_model: Path, arguments: list[str]) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from bnnkit.cli.group import bnnkit_command\n"
+        "bnnkit_command.main(sys.argv[1:], 'bnnkit')"
+    )
+    paths = {"RUN": str(digits_run), "MODEL": str(digits_model)}
+    filled = [paths.get(part, part) for part in arguments]
+    done = subprocess.run([sys.executable, "-c", code, *filled], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert re.fullmatch(
+        rf"bnnkit {arguments[0]}: .*pip install 'bnnkit\[(train|export)\]'\n", done.stderr
+    )
+
+
+def test_a_model_that_mixes_images_is_not_run(tmp_path: Path) -> None:
+    a = ArtifactBuilder(0)
+    out = a.add("ReduceMean", "x", a.constant(np.array([0])), keepdims=1)
+    onnx.save(a.artifact((12,), out, sizes={out: (12,)}).model, tmp_path / "mean.onnx")
+    np.save(tmp_path / "x.npy", np.ones((300, 12), np.float32))
+    paths = [str(tmp_path / name) for name in ("mean.onnx", "x.npy", "out.npy")]
+    arguments = ["run", *paths[:2], "-o", paths[2], "--engine", "reference"]
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "the model mixes images" in result.output
+    assert not Path(paths[2]).exists()
