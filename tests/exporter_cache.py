@@ -61,4 +61,4 @@ def _read_operators_once() -> None:
     """Torch's exporter parses the sources of all its operators in every call: a quarter of it."""
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-    ONNXRegistry.from_torchlib = staticmethod(cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign, assignment]
+    ONNXRegistry.from_torchlib = staticmethod(cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign]

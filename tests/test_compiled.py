@@ -87,6 +87,7 @@ def test_damaged_files_are_made_again(filled: tuple[Path, str], suffix: str, dam
     assert run_in(folder) == (0, result)
 
 
+@pytest.mark.slow
 def test_another_cpu_has_its_own_code(filled: tuple[Path, str]) -> None:
     folder, result = filled
     before = set(folder.glob("kernels/*"))

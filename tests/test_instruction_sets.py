@@ -32,7 +32,7 @@ def test_the_kernels_of_a_cpu_family(family: str, tmp_path: Path) -> None:
     }
     chosen = ["test_convolution.py", "test_operators.py"]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "", *chosen],
         cwd=TESTS,
         env=environment,
         capture_output=True,

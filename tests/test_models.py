@@ -338,7 +338,13 @@ def test_images_that_the_resnet_cannot_halve() -> None:
         small("resnet18", shape=(1, 28, 28))
 
 
-@EVERY
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mlp", "convnet"),
+        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("vgg", "resnet18")),
+    ],
+)
 def test_export_marks_every_sign_and_binary_layer(name: str) -> None:
     model = small(name, shape=(3, 16, 16), zero_point=(1, 2, 3))
     marks = exported_marks(model, images(2, 3, 16, 16))
@@ -352,7 +358,9 @@ def test_export_marks_every_sign_and_binary_layer(name: str) -> None:
     assert marks[0].operator in ("IntegerConv2d", "IntegerLinear")
 
 
-@pytest.mark.parametrize(("name", "epochs"), [("mlp", 8), ("convnet", 25)])
+@pytest.mark.parametrize(
+    ("name", "epochs"), [("mlp", 8), pytest.param("convnet", 25, marks=pytest.mark.slow)]
+)
 def test_digits_are_learned(name: str, epochs: int) -> None:
     torch.manual_seed(0)
     data = load("digits")
