@@ -101,18 +101,16 @@ def _assert_equal_runs(out: Path, uninterrupted: Path) -> None:
 @pytest.mark.parametrize(
     ("function", "call", "epochs_done"),
     [
-        ("batch_totals", STEPS // 2, 0),
-        ("batch_totals", 2 * STEPS + 5, 2),
-        ("save_state", 3, 2),
-        ("save_checkpoint", 1, 0),
-        ("draw_curves", 1, 4),
-    ],
-    ids=[
-        "in the first epoch",
-        "in the third",
-        "between metrics and state",
-        "at the first best",
-        "at the end",
+        pytest.param("save_state", 3, 2, id="between metrics and state"),
+        *(
+            pytest.param(*case, id=when, marks=pytest.mark.exhaustive)
+            for when, case in {
+                "in the first epoch": ("batch_totals", STEPS // 2, 0),
+                "in the third": ("batch_totals", 2 * STEPS + 5, 2),
+                "at the first best": ("save_checkpoint", 1, 0),
+                "at the end": ("draw_curves", 1, 4),
+            }.items()
+        ),
     ],
 )
 def test_killed_and_continued(
