@@ -23,7 +23,10 @@ from bnnkit.training.config import parse_config
 from bnnkit.verification.torch_trace import TorchTrace
 
 MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
-SEEDS = (0, 1, 2**32 - 1, 2**32, 2**64 - 1)
+SEEDS = (
+    2**32 - 1,
+    *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in (0, 1, 2**32, 2**64 - 1)),
+)
 SAMPLES = range(10)
 N_IMAGES = 64
 N_TRAINED_ON = 3000
