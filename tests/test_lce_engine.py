@@ -17,7 +17,7 @@ from bnnkit.cli.group import bnnkit_command
 from bnnkit.engines import open_file
 from bnnkit.engines.lce import KERNELS, Interpreter, LarqComputeEngine
 from bnnkit.engines.lce_file import LceOnFile
-from bnnkit.errors import MissingExtraError
+from bnnkit.errors import MissingExtraError, UsageError
 from bnnkit.export.tflite import to_tflite
 from bnnkit.runtime.open_file import read as read_artifact
 from bnnkit.tflite.outputs import packed_tensors, with_outputs
@@ -177,3 +177,8 @@ def test_damaged_metadata_of_a_file_is_refused(digits_run: Path, tmp_path: Path)
     result = CliRunner().invoke(bnnkit_command, ["info", str(path)])
     assert result.exit_code == 2
     assert "bnnkit's metadata in the TFLite file is damaged" in result.output
+
+
+def test_an_artifact_without_a_tflite_file_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"that was read from a \.tflite file, got another one"):
+        LceOnFile(digits_like()[0])

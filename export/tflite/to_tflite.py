@@ -55,8 +55,9 @@ def export_tflite(
     artifact always gives the same bytes.
 
     Args:
-        artifact: What to write. If it is stochastic, each run is a sample; for a pass without
-            noise, use `artifact.deterministic`.
+        artifact: What to write, such as `bnnkit.runtime.open_file.read("model.onnx")` or
+            `Artifact(model)` of an ONNX model. If it is stochastic, each run is a sample; for a
+            pass without noise, use `artifact.deterministic`.
         path: The file, which is replaced atomically.
         variant: "lce" for Larq Compute Engine, with one bit a binary weight; "builtin" for any
             interpreter, with one byte a binary weight.
