@@ -1,4 +1,4 @@
-"""Reading and editing an onnx_ir graph: constants, consumers, new nodes, the module of a node."""
+"""Helpers to read and edit an onnx_ir graph: constants, consumers, new nodes, module paths."""
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
 
-# Torch's exporter writes the path from the model to the operation here:
+# The key under which torch's exporter stores the path from the model to the operation:
 # ['', 'features', 'features.3', 'conv2d'].
 _SCOPES: Final = "pkg.torch.onnx.name_scopes"
 
 
 def array(value: ir.Value | None) -> NDArray[Any] | None:
-    """The content of an initializer or of a `Constant` node; None for any other value."""
+    """The content of a constant, that is an initializer or a `Constant` node; else None."""
     if value is None:
         return None
     tensor = ir.convenience.get_const_tensor(value)
@@ -25,7 +25,7 @@ def array(value: ir.Value | None) -> NDArray[Any] | None:
 
 
 def operand(node: ir.Node, index: int) -> ir.Value:
-    """An input that the operator cannot do without."""
+    """A required input of an operator."""
     value = node.inputs[index]
     if value is None:
         raise ValueError(f"{label(node)} lacks its input {index}")
@@ -33,10 +33,10 @@ def operand(node: ir.Node, index: int) -> ir.Value:
 
 
 def constant(node: ir.Node, index: int) -> NDArray[Any]:
-    """The content of an input that has to be constant.
+    """The content of an input that must be constant.
 
     Raises:
-        UnsupportedError: It is computed.
+        UnsupportedError: The input is computed.
     """
     content = array(operand(node, index))
     if content is None:
@@ -47,7 +47,7 @@ def constant(node: ir.Node, index: int) -> NDArray[Any]:
 
 
 def add_constant(graph: ir.Graph, name: str, content: NDArray[Any]) -> ir.Value:
-    """A new initializer; its name is `name`, or `name#2` and so on where that is taken."""
+    """Adds an initializer named `name`, or `name#2`, `name#3` and so on if that is taken."""
     free, number = name, 2
     while free in graph.initializers:
         free, number = f"{name}#{number}", number + 1
@@ -62,7 +62,7 @@ def add_constant(graph: ir.Graph, name: str, content: NDArray[Any]) -> ir.Value:
 
 
 def shared_constant(graph: ir.Graph, name: str, content: NDArray[Any]) -> ir.Value:
-    """The initializer of that name, which all that ask for it share; made at the first call."""
+    """The initializer of that name; added by the first call, and shared by later ones."""
     return graph.initializers.get(name) or add_constant(graph, name, content)
 
 
@@ -73,7 +73,7 @@ def module_path(node: ir.Node) -> str:
 
 
 def set_module_path(node: ir.Node, path: str) -> None:
-    """Say that the node comes from the torch module at `path`."""
+    """Record that the node comes from the torch module at `path`."""
     node.metadata_props[_SCOPES] = repr(["", path, node.op_type])
 
 
@@ -83,7 +83,7 @@ def parameter_name(node: ir.Node, name: str) -> str:
 
 
 def label(node: ir.Node) -> str:
-    """The node in an error message: the module it comes from, and its operator."""
+    """Describes the node in an error message: its module and its operator."""
     return f"{module_path(node) or 'the model'} ({node.op_type})"
 
 
@@ -97,7 +97,7 @@ def new_node(
     domain: str = "",
     attributes: Mapping[str, Any] | None = None,
 ) -> ir.Node:
-    """A node with one output, of the same module as `source`; it is in no graph yet."""
+    """Makes a node with one output and the module of `source`; it is not in a graph yet."""
     node = ir.node(op_type, inputs, attributes or {}, domain=domain)
     set_module_path(node, module_path(source))
     node.outputs[0].type = ir.TensorType(dtype)
@@ -113,7 +113,7 @@ def real_node(
     domain: str = "",
     attributes: Mapping[str, Any] | None = None,
 ) -> ir.Node:
-    """A `new_node` that gives float32."""
+    """As `new_node`, with a float32 output."""
     real = ir.DataType.FLOAT
     return new_node(
         op_type,
@@ -127,14 +127,14 @@ def real_node(
 
 
 def cast_to_real(total: ir.Value, source: ir.Node) -> ir.Node:
-    """A new node that casts an integer sum below 2^24 to float32, which is exact."""
+    """Makes a node that casts an integer sum to float32; exact, as sums are below 2^24."""
     to = {"to": ir.DataType.FLOAT}
     dtype = ir.DataType.FLOAT
     return new_node("Cast", [total], source=source, dtype=dtype, shape=total.shape, attributes=to)
 
 
 def replace(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> None:
-    """Put nodes in the place of `old`; the last one's output is all that `old`'s was."""
+    """Replaces `old` by new nodes; the output of the last one takes the place of `old`'s."""
     graph.insert_before(old, new)
     new[-1].outputs[0].meta.update(old.outputs[0].meta)
     old.outputs[0].replace_all_uses_with(new[-1].outputs[0], replace_graph_outputs=True)
@@ -142,34 +142,34 @@ def replace(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> None:
 
 
 def rank(value: ir.Value) -> int:
-    """The number of axes of a value; -1 where the exporter did not write it down."""
+    """The number of axes of a value; -1 if its shape is not known."""
     return -1 if value.shape is None else value.shape.rank()
 
 
 def channel_column(numbers: NDArray[Any], value: ir.Value) -> NDArray[Any]:
-    """One number for each channel, (C,), in the shape that goes along axis 1 of a value."""
+    """Reshapes numbers (C,) to broadcast along axis 1 of a value."""
     return numbers.reshape(-1, *[1] * (rank(value) - 2))
 
 
 def only_consumer(value: ir.Value) -> ir.Node | None:
-    """The one user of a value; None where it has several uses or is an output of the graph."""
+    """The only user of a value; None if it has several uses or is an output of the graph."""
     uses = list(value.uses())
     return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
 
 
 def nodes(graph: ir.Graph, *op_types: str, domain: str = "") -> Iterator[ir.Node]:
-    """The nodes of some operators, in the order of the graph as it is now."""
+    """The nodes with these operators, in graph order; the graph may change meanwhile."""
     for node in list(graph):
         if node.domain == domain and node.op_type in op_types:
             yield node
 
 
 def produced_by(value: ir.Value | None, op_type: str, domain: str = "") -> ir.Node | None:
-    """The producer of a value where it is a node of that operator."""
+    """The producer of a value if it has that operator; else None."""
     node = value.producer() if value is not None else None
     return node if node is not None and (node.domain, node.op_type) == (domain, op_type) else None
 
 
 def mark_behind(value: ir.Value | None, op_type: str) -> ir.Node | None:
-    """The producer of a value where it is that mark (an operator of the domain `bnnkit`)."""
+    """The producer of a value if it is that mark, an operator of the domain `bnnkit`."""
     return produced_by(value, op_type, DOMAIN)

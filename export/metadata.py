@@ -1,4 +1,4 @@
-"""What an artifact says about itself: the entries of `metadata_props` (docs/artifact.md)."""
+"""The metadata of an artifact: the entries of `metadata_props` (docs/artifact.md)."""
 
 import json
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What the exporter cannot see in the network itself; everything is optional.
+    """Metadata that the network itself does not contain; all of it is optional.
 
     Attributes:
         classes: The names of the classes, in the order of the scores.
-        dataset: What the network was trained on.
-        accuracy: Its deterministic test accuracy, a fraction.
+        dataset: The name of the data set that the network was trained on.
+        accuracy: The deterministic test accuracy, a fraction.
         checkpoint: The sha256 of the checkpoint file, in hexadecimal.
-        calibration: The statistics of its batch norms, where they are not the checkpoint's: JSON,
-            as `CalibrationRecord.to_json` gives.
+        calibration: How the statistics of the batch norms were re-estimated, as JSON from
+            `CalibrationRecord.to_json`; None if they are those of the checkpoint.
     """
 
     classes: Sequence[str] = ()
@@ -36,7 +36,7 @@ class Metadata:
 
 
 def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str, str]:
-    """The entries for a lowered graph."""
+    """The metadata entries for a lowered graph."""
     entries = {
         "bnnkit.format": str(FORMAT),
         "bnnkit.version": bnnkit.__version__,
@@ -74,7 +74,7 @@ def _input(graph: ir.Graph) -> dict[str, object]:
 
 
 def _zero_point(graph: ir.Graph) -> list[int] | None:
-    """That of the first integer layer; one number where it is the same everywhere."""
+    """The zero point of the first integer layer; one number if all channels have the same."""
     for node in nodes(graph, "IntegerConv2d", "IntegerLinear", domain=DOMAIN):
         content = array(node.inputs[2])
         if content is not None:

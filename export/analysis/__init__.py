@@ -1,1 +1,1 @@
-"""What the passes must know of a graph: integer sums, monotone functions, thresholds."""
+"""Analyses of a graph that the passes use: integer sums, monotone functions, thresholds."""

@@ -1,8 +1,8 @@
-"""From an affine function of an integer sum to the limit that a stochastic sign compares it with.
+"""The threshold t + r z that a stochastic sign compares an integer sum with.
 
-The input of the sign is a = alpha c + beta with alpha >= 0, and the sign +1 iff a >= z, that is
-c >= t + r z with r = 1 / alpha and t = -beta / alpha. Where the sign is of no sum, t = 0 and
-r = 1.
+The input of the sign is an affine function of the sum c, a = alpha c + beta with alpha >= 0. The
+sign is +1 iff a >= z, which is c >= t + r z with r = 1 / alpha and t = -beta / alpha. A sign of a
+real number has t = 0 and r = 1.
 """
 
 from dataclasses import dataclass
@@ -15,19 +15,20 @@ from bnnkit.artifact.format import LARGEST_SCALE, SMALLEST_SCALE
 from bnnkit.export.analysis.monotone import Affine
 
 SMALLEST_SLOPE: Final = 2.0**-40
-"""Below it no sum below 2^24 moves a by more than 2^-16: alpha counts as 0, a as beta."""
+"""A smaller alpha counts as 0: no sum below 2^24 then changes a by more than 2^-16."""
 _LARGEST_LIMIT: Final = 2.0**100
 
 
 @dataclass(frozen=True)
 class NoisyThresholds:
-    """The limit t + r z of each channel.
+    """The threshold t + r z of each channel.
 
     Attributes:
         threshold: t, float32 (O,).
         noise_scale: r, float32 (O,), in [2^-64, 2^64].
         per_unit: 1 / alpha, float64 (O,); 0 where alpha counts as 0.
-        at_zero: -beta / alpha, float64 (O,), so c = a * per_unit + at_zero; 0 alike.
+        at_zero: -beta / alpha, float64 (O,), so that c = a * per_unit + at_zero; 0 where alpha
+            counts as 0.
     """
 
     threshold: NDArray[np.float32]
@@ -39,16 +40,16 @@ class NoisyThresholds:
 def find_noisy_thresholds(
     affine: Affine, threshold: NDArray[np.int32], bound: NDArray[np.int64]
 ) -> NoisyThresholds:
-    """The limits of each channel.
+    """Finds the noisy threshold of each channel.
 
     Args:
-        affine: From c to a; slopes >= 0.
-        threshold: T, int32 (O,), of the deterministic sign: +1 iff c >= T.
+        affine: The function from c to a, with slopes >= 0.
+        threshold: T, int32 (O,): the deterministic sign is +1 iff c >= T.
         bound: K, (O,), the largest |c|.
 
     Returns:
-        t lies in (T - 1, T], so with z = 0 the bits are those of the integer threshold; where that
-        is -K, always, only t <= -K, and where it is K + 1, never, only t > K.
+        Thresholds t in (T - 1, T], so that z = 0 gives the bits of the integer threshold. Where T
+        is -K (always +1) any t <= -K is allowed, and where T is K + 1 (never +1) any t > K.
     """
     alpha = np.broadcast_to(affine.slope, bound.shape)
     beta = np.broadcast_to(affine.shift, bound.shape)

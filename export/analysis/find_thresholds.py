@@ -1,7 +1,7 @@
-"""Where a sign changes over integer sums: found by evaluating the expression, not by algebra.
+"""Finds the integer sum at which a sign changes, by evaluating the expression, not by algebra.
 
-An expression solved for c on paper is rounded differently from the one that was trained;
-evaluated, it cannot disagree.
+An expression solved for the sum is rounded differently from the one that was trained. Evaluating
+the trained expression itself gives exactly its signs.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 SignsOfSums = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
-"""One integer for each channel, (O,), to whether the channel's sign is +1."""
+"""Maps one integer sum for each channel, (O,), to whether the channel's sign is +1."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where signs change.
+    """The thresholds of all output channels.
 
     Attributes:
         threshold: int32 (O,), in [-K, K + 1]: the sign is +1 where side * c >= threshold.
-        side: int8 (O,): -1 on channels where the sign decreases with c, else +1.
+        side: int8 (O,): -1 on channels where the sign decreases with the sum c, else +1.
     """
 
     threshold: NDArray[np.int32]
@@ -28,15 +28,15 @@ class Thresholds:
 
 
 def find_thresholds(signs: SignsOfSums, bound: NDArray[np.int64]) -> Thresholds:
-    """The threshold of each channel, by bisection.
+    """Finds the threshold of each channel by bisection.
 
     Args:
-        signs: Monotone on each channel; it is asked for c in [-K, K] only.
+        signs: Monotone on each channel; called for sums in [-K, K] only.
         bound: K, shape (O,).
     """
     side = np.where(signs(-bound) & ~signs(bound), -1, 1).astype(np.int8)
-    # side * c is -1 at `below` and +1 at `above`; both begin one step outside of [-K, K], where
-    # that is so by agreement.
+    # The sign is -1 at `below` and +1 at `above`. Both start one step outside of [-K, K], where
+    # these signs are assumed.
     below, above = -bound - 1, bound + 1
     while np.any(above - below > 1):
         middle = (below + above) // 2

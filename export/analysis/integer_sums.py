@@ -1,4 +1,4 @@
-"""The integer sums of a graph: who makes them, how large they get, where their signs change."""
+"""Integer sums in a graph: the layers that give them, their bounds, and their thresholds."""
 
 import numpy as np
 import onnx_ir as ir
@@ -13,7 +13,7 @@ from bnnkit.export.graph import constant, label
 
 
 def sum_layer(value: ir.Value) -> ir.Node | None:
-    """The layer that gives a value, where the value is an integer sum."""
+    """The layer that gives a value; None if the value is not an integer sum."""
     node = value.producer()
     return node if node is not None and gives_sums(node) else None
 
@@ -21,7 +21,7 @@ def sum_layer(value: ir.Value) -> ir.Node | None:
 def largest_image_sums(
     weight: NDArray[np.int16], zero_point: NDArray[np.uint8], group: int
 ) -> NDArray[np.int64]:
-    """The largest absolute sum that an image can give, for each output channel.
+    """The largest absolute sum over all possible images, for each output channel.
 
     Args:
         weight: (O, I/G, KH, KW) or (O, I).
@@ -49,10 +49,10 @@ def largest_sums(layer: ir.Node) -> NDArray[np.int64]:
 
 
 def thresholds_of(sign: ir.Node, chain: list[Step], layer: ir.Node) -> Thresholds:
-    """Where sign(f(c)) changes over the sums c of a layer, f being the steps of `chain`.
+    """The thresholds of sign(f(c)) for the sums c of a layer, where `chain` holds the steps of f.
 
     Raises:
-        UnsupportedError: f is NaN or infinite for a sum.
+        UnsupportedError: f(c) is NaN or infinite for a sum c.
     """
     bound = largest_sums(layer)
     return find_thresholds(_signs_of_sums(sign, chain, bound), bound)
@@ -61,7 +61,7 @@ def thresholds_of(sign: ir.Node, chain: list[Step], layer: ir.Node) -> Threshold
 def thresholds_on_side(
     sign: ir.Node, chain: list[Step], layer: ir.Node, side: NDArray[np.int8]
 ) -> NDArray[np.int32]:
-    """As `thresholds_of`, for the sums side * c, with which sign(f) does not decrease.
+    """As `thresholds_of`, for the sums side * c, in which sign(f) must not decrease.
 
     Returns:
         int32 (O,), in [-K, K + 1]: the sign is +1 where side * c >= threshold.
@@ -72,7 +72,7 @@ def thresholds_on_side(
 
 
 def _signs_of_sums(sign: ir.Node, chain: list[Step], bound: NDArray[np.int64]) -> SignsOfSums:
-    """The function from sums to signs."""
+    """The function from sums to signs that torch computes."""
 
     def value(sums: NDArray[np.int64]) -> torch.Tensor:
         x = torch.from_numpy(sums.astype(np.float32))[None]  # exact: |c| < 2^24
@@ -82,6 +82,7 @@ def _signs_of_sums(sign: ir.Node, chain: list[Step], bound: NDArray[np.int64]) -
 
     if not all(bool(value(c).isfinite().all()) for c in (-bound, 0 * bound, bound)):
         raise UnsupportedError(
-            f"the input of {label(sign)} is NaN or infinite for some sums; training diverged"
+            f"expected a finite input of {label(sign)}, got NaN or an infinity for some sums; the "
+            "training has diverged"
         )
     return lambda sums: (value(sums) >= 0).numpy()

@@ -1,8 +1,8 @@
-"""Elementwise operators that are monotone on each channel, and what torch computes for them.
+"""Elementwise operators that are monotone on each channel, evaluated by torch.
 
-The trained network is torch's evaluation, so thresholds are found with torch's own kernels: its
-batch norm uses fused multiply-adds on processors that have them, which no formula here could
-promise to follow.
+Thresholds must reproduce torch's evaluation of the trained network, so torch's own kernels compute
+the steps: batch norm uses fused multiply-adds on processors that have them, and no formula here
+could promise the same rounding.
 """
 
 from collections.abc import Callable
@@ -26,18 +26,18 @@ from bnnkit.export.graph import array, operand, rank
 
 @dataclass(frozen=True)
 class Affine:
-    """x -> slope * x + shift on each channel.
+    """The function slope * x + shift on each channel.
 
     Attributes:
         slope: float64, (C,) or (1,).
-        shift: float64, likewise.
+        shift: float64, (C,) or (1,).
     """
 
     slope: NDArray[np.float64]
     shift: NDArray[np.float64]
 
     def after(self, first: "Affine") -> "Affine":
-        """The function x -> self(first(x))."""
+        """The composition self(first(x))."""
         return Affine(self.slope * first.slope, self.slope * first.shift + self.shift)
 
 
@@ -46,15 +46,15 @@ IDENTITY: Final = Affine(np.ones(1), np.zeros(1))
 
 @dataclass(frozen=True)
 class Step:
-    """One operator as a function of one real value.
+    """One operator as a function of a single real value.
 
     Attributes:
         node: The operator.
-        input: The value that it is a function of; its other inputs are constants.
-        direction: int8, shape (C,) or (1,): -1 on channels where it is nonincreasing, else +1:
-            nondecreasing. Shape (1,) means that it is the same function on all channels.
-        apply: float32 (B, C) to float32 (B, C), rounded as torch rounds.
-        affine: What it is in exact arithmetic; None where it is not affine.
+        input: The argument of the function; all other inputs are constants.
+        direction: int8, shape (C,) or (1,): -1 on channels where the function is nonincreasing,
+            +1 where it is nondecreasing. Shape (1,): the same function on all channels.
+        apply: Computes the function, rounded as in torch: float32 (B, C) to float32 (B, C).
+        affine: The function in exact arithmetic; None if it is not affine.
     """
 
     node: ir.Node
@@ -65,12 +65,12 @@ class Step:
 
 
 def step(value: ir.Value) -> Step | None:
-    """The operator that gives a value, where it is elementwise and monotone on each channel.
+    """The operator that gives a value, as a step; None unless it is monotone on each channel.
 
     Channels are axis 1.
 
     Raises:
-        UnsupportedError: It is a batch norm that `batch_norm.parameters_of` refuses.
+        UnsupportedError: The operator is a batch norm that `parameters_of` refuses.
     """
     node = value.producer()
     if node is None or node.domain != "" or node.op_type not in _STEPS:
@@ -118,11 +118,11 @@ def _with_constant(
     apply: Callable[[Tensor, Tensor], Tensor],
     affine: Callable[[NDArray[np.float64], bool], Affine | None],
 ) -> Callable[[ir.Node], Step | None]:
-    """A step with one constant operand c.
+    """Makes steps with one constant operand c.
 
     Args:
-        apply: The operator.
-        affine: From c and whether it is the left operand, the function; None where the operator
+        apply: Computes the operator.
+        affine: Gives the function for c and whether c is the left operand; None if the operator
             is not monotone.
     """
 
@@ -144,7 +144,7 @@ def _with_constant(
 
 
 def _for_each_channel(constant: ir.Value, x: ir.Value) -> NDArray[np.float32] | None:
-    """A constant operand as (C,) or (1,), where it is one number for each channel of x, or one."""
+    """A constant operand as (C,) or (1,); None if it varies along another axis."""
     content = array(constant)
     if content is None or content.dtype != np.float32 or content.ndim > rank(x):
         return None

@@ -1,11 +1,11 @@
-"""Batch norm as torch evaluates it: its parameters, and its own kernel.
+"""Batch norm as torch's own kernel evaluates it, and its parameters.
 
 On processors with fused multiply-adds (any x86 with AVX2) torch's kernel computes
 fma(x, alpha, beta) with alpha = weight / sqrt(variance + eps) and
-beta = fma(-mean, alpha, bias); elsewhere each operation is rounded once. So the last bit depends
-on the processor, and with it a sign exactly at a threshold. What is exported is what torch
-computes where the export runs. (For contiguous and channels-last inputs; torch has another kernel,
-another formula even, for other strides, which no layer's output has.)
+beta = fma(-mean, alpha, bias); elsewhere each operation is rounded once. So the last bit and a
+sign exactly at a threshold depend on the processor. The artifact holds what torch computes on the
+machine that exports. All this is for contiguous and channels-last inputs; for other strides,
+which no layer's output has, torch uses another kernel with another formula.
 """
 
 import numpy as np
@@ -23,16 +23,16 @@ Parameters = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def parameters_of(node: ir.Node) -> Parameters | None:
-    """The parameters of a `BatchNormalization`; None if one is no float32 constant.
+    """The parameters of a `BatchNormalization`; None unless all are float32 constants.
 
     Raises:
-        UnsupportedError: It normalises with the statistics of the batch, or a parameter is NaN or
+        UnsupportedError: It normalises with the statistics of the batch, a parameter is NaN or
             infinite, or a variance is negative.
     """
     statistics = [value for value in node.inputs[3:5] if value is not None]
     if any(array(value) is None and value.producer() is not None for value in statistics):
         raise UnsupportedError(
-            f"{label(node)} normalises with the statistics of the batch at hand; "
+            f"expected running statistics of {label(node)}, got those of each batch; "
             "train it with track_running_stats=True"
         )
     contents = [content for value in node.inputs[1:5] if (content := array(value)) is not None]
@@ -49,12 +49,12 @@ def parameters_of(node: ir.Node) -> Parameters | None:
 
 
 def normalize(node: ir.Node, x: Tensor, parameters: Parameters) -> Tensor:
-    """What torch's evaluation computes for a `BatchNormalization`.
+    """The output of a `BatchNormalization` in torch's evaluation mode.
 
     Args:
-        node: The operator; it gives epsilon.
+        node: The operator, for its epsilon.
         x: float32 (B, C).
-        parameters: Those to use.
+        parameters: The parameters to use.
     """
     weight, bias, mean, variance = parameters
     eps = node.attributes.get_float("epsilon", 1e-5)
@@ -62,19 +62,19 @@ def normalize(node: ir.Node, x: Tensor, parameters: Parameters) -> Tensor:
 
 
 def direction_of(parameters: Parameters) -> NDArray[np.int8]:
-    """-1 on channels where the batch norm decreases, else +1, (C,)."""
+    """The direction of the batch norm, (C,): -1 on channels where it decreases, else +1."""
     return np.where(parameters[0].numpy() < 0, -1, 1).astype(np.int8)
 
 
 def scale_and_shift(
     node: ir.Node, parameters: Parameters
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The alpha and beta of torch's kernel, to the bit, float32 (C,).
+    """The alpha and beta that torch's kernel uses, bit for bit, float32 (C,).
 
-    beta is its output for x = 0; alpha is its output for x = 1 where mean and bias are 0.
+    beta is the output for x = 0. alpha is the output for x = 1 with mean and bias set to 0.
 
     Raises:
-        UnsupportedError: One of them is not finite.
+        UnsupportedError: A scale or a shift is not finite.
     """
     weight, _, _, variance = parameters
     one, zero = torch.ones_like(weight), torch.zeros_like(weight)
@@ -82,7 +82,8 @@ def scale_and_shift(
     beta = normalize(node, zero[None], parameters)[0]
     if not bool((alpha.isfinite() & beta.isfinite()).all()):
         raise UnsupportedError(
-            f"the scale of {label(node)} is not finite: a variance is 0 and its eps too small"
+            f"expected a finite scale of {label(node)}, got an infinite one: a variance is 0 and "
+            "eps is too small"
         )
     return alpha.numpy(), beta.numpy()
 
@@ -90,8 +91,8 @@ def scale_and_shift(
 def exact_scale_and_shift(
     node: ir.Node, parameters: Parameters
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The alpha and beta of the formula, float64 (C,): what the batch norm is before rounding."""
+    """The alpha and beta of the formula in float64, (C,), before any float32 rounding."""
     weight, bias, mean, variance = (p.numpy().astype(np.float64) for p in parameters)
-    with np.errstate(divide="ignore", invalid="ignore"):  # `thresholds_of` refuses what overflows
+    with np.errstate(divide="ignore", invalid="ignore"):  # `thresholds_of` refuses overflows
         alpha = weight / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
         return alpha, bias - mean * alpha

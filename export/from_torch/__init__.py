@@ -1,1 +1,1 @@
-"""A trained torch model to an artifact."""
+"""Export of a trained torch model as an artifact."""

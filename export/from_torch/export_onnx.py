@@ -1,4 +1,4 @@
-"""A trained torch model to a MODEL.onnx."""
+"""Exports a trained torch model as an artifact, an ONNX file."""
 
 from pathlib import Path
 from typing import get_args
@@ -33,28 +33,28 @@ def export_onnx(
     """Write the evaluation of a model as an artifact (docs/artifact.md).
 
     Layers with binary weights (bnnkit's own, or binarized in place by `binarize_`) on signs become
-    bit-packed operators, batch norms between them and the next sign integer thresholds; everything
-    else stays as torch's exporter translates it. The same model gives the same bytes.
+    bit-packed operators. Batch norms between them and the next sign become integer thresholds.
+    Everything else stays as torch's exporter translates it. The same model gives the same bytes.
 
     Args:
-        model: Any torch model with one tensor input, on the CPU. It is evaluated as in eval mode,
-            and not changed.
+        model: Any torch model with one tensor input, on the CPU. It is exported in evaluation
+            mode, and is not changed.
         example: A batch of inputs, uint8 images or float32, shape (N, ...); its values do not
             matter.
-        path: The file, which is replaced as a whole or not at all.
-        metadata: What the file shall say about itself.
-        mode: "samples": the noise of the signs goes into the file, which runs deterministic or
-            sampled; "deterministic": z = 0. None: "samples" where a sign has a noise.
-        weight_draws: M draws of every noisy weight, which go into the file beside its
+        path: The output file. It is replaced atomically.
+        metadata: Optional entries of the file's metadata.
+        mode: "samples" stores the noise of the signs, and the file runs deterministic or sampled.
+            "deterministic" leaves the noise out (z = 0). None is "samples" if any sign has noise.
+        weight_draws: The number M of draws of every noisy weight to store beside its
             maximum-probability value, in mode "samples"; 0 for none.
-        seed: Of these draws, from 0 to 2^64 - 1.
+        seed: The seed of these draws, from 0 to 2^64 - 1.
 
     Returns:
-        What is binary in the file, what is not and why, and the sizes.
+        A report: what is binary in the file, what is not and why, and the sizes.
 
     Raises:
-        UsageError: The model or the example is not on the CPU, or the example is of another type;
-            samples are asked of a network without noise; or a number is out of its range.
+        UsageError: The model or the example is not on the CPU, the example has another type, mode
+            "samples" is given for a network without noise, or a number is out of range.
         UnsupportedError: A part of the model cannot be exported; the message names it.
         FileError: The file cannot be written.
     """
@@ -84,10 +84,10 @@ def from_torch(
 
 
 def _chosen_mode(mode: Mode | None, graph: ir.Graph, weight_draws: int) -> Mode:
-    """The mode of deployment; None leaves it to the graph.
+    """The mode of deployment; None chooses it by the graph.
 
     Raises:
-        UsageError: The mode is unknown, or cannot be.
+        UsageError: The mode is unknown, or does not fit the graph.
     """
     if mode not in (None, *get_args(Mode)):
         raise UsageError(f"expected a mode out of {', '.join(get_args(Mode))}, got {mode!r}")

@@ -1,7 +1,7 @@
-"""A torch model, translated by torch's own exporter, with marks where its binary parts are.
+"""Translates a torch model with torch's own exporter; marks show its binary parts.
 
-bnnkit's modules emit a mark (an operator of the domain `bnnkit`) in the export; everything else is
-torch's.
+bnnkit's modules emit marks, operators of the domain `bnnkit`, during the export. Torch
+translates everything else.
 """
 
 import logging
@@ -33,15 +33,16 @@ def marked_graph(model: nn.Module, example: Tensor) -> ir.Model:
     """Translate the evaluation of a model to ONNX.
 
     Args:
-        model: Any torch model with one tensor input, on the CPU; it is not changed.
+        model: Any torch model with one tensor input, on the CPU. It is not changed.
         example: A batch of inputs, uint8 or float32, shape (N, ...); its values do not matter.
 
     Raises:
-        UsageError: The model or the example is not on the CPU, or the example is no such batch.
+        UsageError: The model or the example is not on the CPU, or the example has another type
+            or shape.
         UnsupportedError: Torch cannot translate the model, or the batch axis does not stay free.
     """
     _check(model, example)
-    # Torch takes an axis of size 1 for fixed.
+    # Torch would treat a batch axis of size 1 as fixed.
     pair = torch.zeros((2, *example.shape[1:]), dtype=example.dtype)
     with evaluating(model), deployed_latents(model), numbering(model), _quiet():
         marked = _translated(model, pair)
@@ -64,7 +65,7 @@ def _check(model: nn.Module, example: Tensor) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes and logs from the user; what went wrong is in its exceptions."""
+    """Suppress the exporter's warnings, logs and output; its exceptions say what went wrong."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -105,7 +106,7 @@ def _copy_latents(graph: ir.Graph) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The first cause out of the exporter's pages, and the line of the model's code."""
+    """The root cause from the exporter's long error, and the line in the model's code."""
     root = error
     while root.__cause__ is not None:
         root = root.__cause__

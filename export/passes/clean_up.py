@@ -1,6 +1,6 @@
-"""What the other passes leave behind goes.
+"""Removes what the other passes leave behind.
 
-1. Nodes without an effect on the outputs go, then initializers without a use.
+1. Nodes without an effect on the outputs are removed, then initializers without a use.
 2. A `Reshape` of (N, A, B, ...) to (N, A * B * ...) becomes `Flatten`, which needs no constant.
 """
 
@@ -25,7 +25,11 @@ def clean_up(graph: ir.Graph) -> None:
 
 
 def remove_dead(graph: ir.Graph) -> None:
-    """Rule 1."""
+    """Rule 1.
+
+    onnx_ir's `RemoveUnusedNodesPass` also drops unused optional outputs and trailing empty inputs,
+    so artifacts of other tools' files would change.
+    """
     for node in reversed(list(graph)):
         if not any(value.uses() or value.is_graph_output() for value in node.outputs):
             graph.remove(node, safe=True)

@@ -1,15 +1,15 @@
-"""Max pooling and changes of shape are moved behind the sign, where they work on bits.
+"""Max pools and changes of shape move behind the sign, where they work on bits.
 
 1. sign(f(max(x))) = max(sign(f(x))) for every nondecreasing f, so `MaxPool -> f -> Sign` becomes
-   `f -> Sign -> MaxPool` where f is a chain of elementwise operators, nondecreasing on every
-   channel (none at all is such a chain).
-2. Where f decreases on some channel (a batch norm with a negative scale behind the pool), the
-   chain stays as it is.
-3. So does a pool whose result, or a value between it and the sign, has another use.
-4. `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose` go behind the sign likewise where f
-   is the same on all channels, as they may change what a channel is; f may decrease.
-5. The last signs keep the name `x` of the module; those before the pool are called `x/unpooled`,
-   those before a change of shape `x/unshaped`.
+   `f -> Sign -> MaxPool` if f is a chain of elementwise operators, nondecreasing on every channel.
+   The chain may be empty.
+2. If f decreases on some channel (a batch norm with a negative scale after the pool), the pool
+   stays.
+3. The pool also stays if its result, or a value between it and the sign, has another use.
+4. `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose` move likewise if f is the same on
+   all channels, as they may change which axis the channels are. f may decrease.
+5. The last signs keep the name `x` of the module. Signs before a pool are named `x/unpooled`,
+   signs before a change of shape `x/unshaped`.
 """
 
 from dataclasses import replace as changed
@@ -31,7 +31,7 @@ def move_behind_signs(graph: ir.Graph) -> None:
 
 
 def _movable_before(sign: ir.Node) -> tuple[ir.Node, list[Step]] | None:
-    """The nearest operator that can be moved behind the sign, and the chain f between them."""
+    """The nearest operator before a sign that can move behind it, and the chain f between."""
     chain: list[Step] = []
     value = operand(sign, 0)
     while only_consumer(value) is not None:  # rule 3

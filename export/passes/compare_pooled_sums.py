@@ -1,13 +1,13 @@
-"""Where a pool stays before a sign, the sign compares pooled integers and rounds nothing.
+"""Signs after a pool of integer sums compare the pooled integers, without rounding.
 
-1. `sum -> g -> MaxPool -> f -> Sign`, with chains g and f of elementwise operators, monotone on
-   each channel, becomes `sum -> Cast -> MaxPool -> Mul(side) -> Add(-threshold) -> Sign`, the
-   side being -1 on channels where f(g(.)) decreases. The sums are integers below 2^24, and the
-   difference of two floats has the right sign, so every engine gives the bits of torch.
-2. g must not decrease on any channel. Nothing from g on may have another use, or the values that
-   are used would have to be computed all the same.
+1. `sum -> g -> MaxPool -> f -> Sign`, with chains g and f of elementwise operators that are
+   monotone on each channel, becomes `sum -> Cast -> MaxPool -> Mul(side) -> Add(-threshold) ->
+   Sign`. The side is -1 on channels where f(g(.)) decreases. The sums are integers below 2^24 and
+   the difference of two floats has the right sign, so every engine gives the same bits as torch.
+2. g must not decrease on any channel. Values from g on must have no other use, as they are no
+   longer computed.
 
-A pool that f does not turn over has gone behind the sign before (`commute_sign`).
+This is for pools that `commute_sign` could not move behind the sign, as f decreases.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def compare_pooled_sums(graph: ir.Graph) -> None:
     """Run the pass.
 
     Raises:
-        UnsupportedError: Something between a sum and its sign is NaN or infinite.
+        UnsupportedError: A value between a sum and its sign is NaN or infinite.
     """
     for sign in nodes(graph, "Sign", domain=DOMAIN):
         found = _pooled_chain_above(sign)
@@ -44,7 +44,7 @@ def compare_pooled_sums(graph: ir.Graph) -> None:
 
 
 def _pooled_chain_above(sign: ir.Node) -> tuple[ir.Node, list[Step], list[ir.Node]] | None:
-    """The layer that gives the sum, the steps of g and f, and the pools, from the sum on."""
+    """The layer that gives the sum, the steps of g and f, and the pools, in graph order."""
     chain: list[Step] = []
     pools: list[ir.Node] = []
     value = operand(sign, 0)
@@ -83,7 +83,7 @@ def _compare(
 
 
 def _real(op_type: str, inputs: list[ir.Value], source: ir.Node, like: ir.Node) -> ir.Node:
-    """A node that gives real values of the shape of those of the pool `like`."""
+    """Makes a node that gives real values with the shape of the output of the pool `like`."""
     attributes = like.attributes if op_type == like.op_type else None
     shape = like.outputs[0].shape
     real = ir.DataType.FLOAT

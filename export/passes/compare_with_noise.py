@@ -1,15 +1,16 @@
-"""Noisy signs compare integers with t + r z wherever they can.
+"""Noisy signs of integer sums compare the integers with t + r z.
 
 1. `sum -> f -> StochasticSign`, with a chain f of affine steps on each channel, becomes
    `sum -> Cast -> StochasticSign(t, r)`. Where f decreases, the channel's weights are negated, as
-   for thresholds; where the sum is used as an integer elsewhere, a `Mul` by -1 follows the `Cast`.
+   for thresholds. If the sum is also used as an integer, a `Mul` by -1 follows the `Cast`
+   instead.
 2. `sum -> g -> MaxPool -> f -> StochasticSign` becomes
    `sum -> Cast -> MaxPool -> Mul(side) -> StochasticSign(t, r)`. Where g decreases, the weights
-   are negated; the side is -1 on channels where f decreases, and without such there is no `Mul`.
-   Nothing from g on may have another use, and steps between two pools may not decrease.
+   are negated. The side is -1 on channels where f decreases; if there are none, the `Mul` is left
+   out. Values from g on must have no other use, and steps between two pools must not decrease.
 3. Every other noisy sign is of a real number: t = 0, r = 1.
-4. The noise is drawn where the signs are used, behind a pool: pools never move.
-5. Tables of quantiles, `noise.NAME`, are shared by the signs with that noise.
+4. Pools never move behind a noisy sign, as each output of the pool draws one number.
+5. The signs with the same noise share its table of quantiles, `noise.NAME`.
 """
 
 from collections.abc import Mapping
@@ -46,12 +47,12 @@ _LIMITS: Final = "bnnkit.limits"
 
 @dataclass(frozen=True)
 class _Chain:
-    """What lies between an integer sum and a noisy sign, from the sum on.
+    """The operators between an integer sum and a noisy sign, in graph order.
 
     Attributes:
-        layer: Gives the sum.
-        segments: Steps before the first pool, between pools, and behind the last one.
-        pools: One less.
+        layer: The layer that gives the sum.
+        segments: The steps before the first pool, between pools, and after the last pool.
+        pools: The pools between the segments.
     """
 
     layer: ir.Node
@@ -68,7 +69,7 @@ class _Chain:
         return self.segments[0][0].node.outputs[0]
 
     def side(self, segment: int) -> NDArray[np.int8]:
-        """-1 on channels where the steps of a segment decrease, else +1, (O,)."""
+        """The direction of a segment, (O,): -1 on channels where it decreases, else +1."""
         side = np.ones(len(largest_sums(self.layer)), np.int8)
         for link in self.segments[segment]:
             side = side * link.direction
@@ -79,8 +80,8 @@ def compare_with_noise(graph: ir.Graph, noise_model: NoiseModel) -> None:
     """Run the pass.
 
     Raises:
-        UnsupportedError: Something between a sum and its sign is NaN or infinite, or a sign has no
-            axis of channels.
+        UnsupportedError: A value between a sum and its sign is NaN or infinite, or a sign has no
+            channel axis.
         UsageError: The quantiles of a noise are not finite, or decrease.
     """
     tables: dict[str, ir.Value] = {}
@@ -94,7 +95,7 @@ def compare_with_noise(graph: ir.Graph, noise_model: NoiseModel) -> None:
 
 
 def noisy_thresholds_of(sign: ir.Node) -> NoisyThresholds | None:
-    """What the pass has found for a sign of an integer sum; None for one of a real number."""
+    """The noisy thresholds of a sign of an integer sum; None for a sign of a real number."""
     found = sign.meta.get(_LIMITS)
     return found if isinstance(found, NoisyThresholds) else None
 
@@ -102,12 +103,12 @@ def noisy_thresholds_of(sign: ir.Node) -> NoisyThresholds | None:
 def _noise(sign: ir.Node) -> str:
     record = sign_record(sign.outputs[0])
     if record is None:
-        raise ValueError(f"{label(sign)} is of no module")
+        raise ValueError(f"expected the record of a module for {label(sign)}, got none")
     return record.noise
 
 
 def _chain_above(sign: ir.Node) -> _Chain | None:
-    """The chain of rule 1 or 2, if there is one."""
+    """The chain of rule 1 or 2; None if there is none."""
     segments: list[list[Step]] = [[]]
     pools: list[ir.Node] = []
     is_used_once = True
@@ -129,14 +130,14 @@ def _chain_above(sign: ir.Node) -> _Chain | None:
 
 
 def _can_pool_sums(chain: _Chain) -> bool:
-    """Whether the pools can take sums instead of what the steps make of them."""
+    """Whether the pools can pool the sums themselves instead of the values after the steps."""
     if any((chain.side(i) < 0).any() for i in range(1, len(chain.pools))):
         return False
     return bool((chain.side(0) > 0).all()) or only_consumer(chain.layer.outputs[0]) is not None
 
 
 def _compare(graph: ir.Graph, sign: ir.Node, chain: _Chain) -> NoisyThresholds:
-    """Rules 1 and 2: the sign's input becomes an integer; what it is compared with."""
+    """Rules 1 and 2: make the input of the sign an integer, and return its thresholds."""
     before = chain.side(0)
     behind = chain.side(-1) if chain.pools else np.ones_like(before)
     limits = _limits_of_sums(sign, chain, before * behind)
@@ -181,7 +182,7 @@ def _real(
     shape: ir.Shape | None,
     attributes: Mapping[str, ir.Attr] | None = None,
 ) -> ir.Value:
-    """A new real value before the sign."""
+    """Inserts a node before the sign; returns its real output."""
     real = ir.DataType.FLOAT
     node = new_node(op_type, inputs, source=source, dtype=real, shape=shape, attributes=attributes)
     graph.insert_before(sign, node)
@@ -201,7 +202,7 @@ def _limits_of_a_real_sign(sign: ir.Node) -> NoisyThresholds:
 
 
 def _complete(graph: ir.Graph, sign: ir.Node, limits: NoisyThresholds, table: ir.Value) -> None:
-    """Give the sign its constants and the inputs that choose the random numbers."""
+    """Add the constants of the sign, and the inputs that select its random numbers."""
     x = operand(sign, 0)
     columns = {"threshold": limits.threshold, "noise_scale": limits.noise_scale}
     constants = [

@@ -1,14 +1,14 @@
-"""What lies between an integer sum and a sign becomes one integer threshold for each channel.
+"""The operators between an integer sum and a sign become an integer threshold for each channel.
 
-1. A `Sign` of a chain f of elementwise operators, monotone on each channel, over one integer sum c
-   becomes `c >= threshold`: sign(f(c)) changes once at most over the integers of [-K, K], K being
-   the largest absolute sum (rounding is monotone too).
-2. Where f decreases, the channel's weights are negated: the sum is then -c, and sign(f) increases
-   with it. Where the real value of the sum has other uses it is negated back behind the `Cast`,
-   which is exact. A sum that is used as an integer elsewhere keeps its weights, and its `Sign`.
-3. Where sign(f) is the same for all sums, the threshold is -K (always +1) or K + 1 (never).
-4. `BinaryConv2d` with such a sign becomes `BinaryConv2dThreshold` where the sum has no other use.
-   In all other cases a `Threshold` stands behind the sum.
+1. `Sign(f(c))`, with an integer sum c and a chain f of elementwise operators that is monotone on
+   each channel, becomes `c >= threshold`. sign(f(c)) changes at most once over the integers of
+   [-K, K], where K is the largest absolute sum, as rounding is monotone too.
+2. Where f decreases, the weights of the channel are negated: the sum is then -c, and sign(f)
+   increases with it. If the real value of the sum has other uses, it is negated back after the
+   `Cast`, which is exact. A sum that is also used as an integer keeps its weights and its `Sign`.
+3. Where sign(f) is the same for all sums, the threshold is -K (always +1) or K + 1 (never +1).
+4. `BinaryConv2d` with such a sign becomes `BinaryConv2dThreshold` if the sum has no other use.
+   Otherwise a `Threshold` follows the sum.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def fold_thresholds(graph: ir.Graph) -> None:
     """Run the pass.
 
     Raises:
-        UnsupportedError: Something between a sum and its sign is NaN or infinite.
+        UnsupportedError: A value between a sum and its sign is NaN or infinite.
     """
     for sign in nodes(graph, "Sign", domain=DOMAIN):
         found = _chain_above(sign)
@@ -46,7 +46,7 @@ def fold_thresholds(graph: ir.Graph) -> None:
 
 
 def _chain_above(sign: ir.Node) -> tuple[ir.Node, list[Step]] | None:
-    """The layer that gives the sum, and the steps from the sum to the sign."""
+    """The layer that gives the sum, and the steps from the sum to the sign; else None."""
     chain: list[Step] = []
     value = operand(sign, 0)
     while (link := step(value)) is not None:
@@ -73,7 +73,7 @@ def _fold(graph: ir.Graph, sign: ir.Node, layer: ir.Node, chain: list[Step]) -> 
 
 
 def negate_channels(graph: ir.Graph, layer: ir.Node, side: NDArray[np.int8]) -> None:
-    """Multiply the weights of output channels by `side`; weights with other uses are copied."""
+    """Multiply the weights of output channels by `side`; shared weights are copied first."""
     weight, content = operand(layer, 1), constant(layer, 1)
     if len(weight.uses()) > 1:
         copy = add_constant(graph, parameter_name(layer, "weight"), content)
@@ -88,9 +88,9 @@ def negate_channels(graph: ir.Graph, layer: ir.Node, side: NDArray[np.int8]) -> 
 
 
 def negate_back(graph: ir.Graph, cast: ir.Node, side: NDArray[np.int8]) -> None:
-    """Multiply the real value of a sum by `side`: in the scale behind it where there is one.
+    """Undo `negate_channels` for the users of a sum's real value.
 
-    Undoes `negate_channels` for those that use the value.
+    The value is multiplied by `side`, as part of the scale that follows it if there is one.
     """
     real = cast.outputs[0]
     column = channel_column(side.astype(np.float32), real)

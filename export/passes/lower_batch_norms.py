@@ -1,10 +1,10 @@
-"""Batch norms that are left become `Mul` and `Add`, so that every engine rounds them alike.
+"""Remaining batch norms become `Mul` and `Add`, so that every engine rounds them alike.
 
 1. `BatchNormalization(x)` becomes `Mul(x, alpha)` and `Add(., beta)`, with the alpha and beta of
    torch's own kernel, one number for each channel.
 
-Where the processor has fused multiply-adds torch rounds alpha * x + beta once; `Mul` and `Add`
-round twice.
+On processors with fused multiply-adds torch rounds alpha * x + beta once; `Mul` and `Add` round
+twice.
 """
 
 import onnx_ir as ir
@@ -25,8 +25,8 @@ def lower_batch_norms(graph: ir.Graph) -> None:
     """Run the pass.
 
     Raises:
-        UnsupportedError: A batch norm has parameters that are NaN or infinite, or a scale that
-            overflows, or it uses the statistics of the batch.
+        UnsupportedError: A batch norm has a parameter that is NaN or infinite, has a scale that
+            overflows, or uses the statistics of the batch.
     """
     for node in nodes(graph, "BatchNormalization"):
         parameters = parameters_of(node)

@@ -6,7 +6,7 @@
    `Cast`.
 3. A bias becomes an `Add` behind the cast.
 4. Every other `BinaryWeight` mark becomes `bnnkit.BinaryWeight`, which unpacks to real -1.0 and
-   +1.0: its layer meets real activations.
+   +1.0, as the activations of its layer are real numbers.
 5. A weight is +1 iff its latent weight is >= 0. Weights are packed channels last; layers with the
    same latent weights share them, and their draws in a stochastic artifact.
 """
@@ -49,12 +49,13 @@ def lower_binary_layers(graph: ir.Graph, noise_model: NoiseModel | None = None) 
     """Run the pass.
 
     Args:
-        graph: Is changed.
-        noise_model: Tells how many draws of the weights are to be kept.
+        graph: The graph to change.
+        noise_model: Gives the draws of the weights that the artifact stores.
 
     Raises:
-        UnsupportedError: Latent weights are not constants, hold NaN, or are neither of a linear
-            map nor of a two-dimensional convolution; or an output sums up 2^23 products or more.
+        UnsupportedError: Latent weights are not constant, hold NaN, or belong neither to a linear
+            map nor to a two-dimensional convolution; or an output is a sum of 2^23 products or
+            more.
     """
     weights = _PackedWeights(graph, noise_model or NoiseModel())
     for node in nodes(graph, "Conv"):
@@ -67,7 +68,7 @@ def lower_binary_layers(graph: ir.Graph, noise_model: NoiseModel | None = None) 
 
 
 class _PackedWeights:
-    """The packed weights of the marks."""
+    """Packs the weights of the marks, once for each constant."""
 
     def __init__(self, graph: ir.Graph, noise_model: NoiseModel) -> None:
         self._graph = graph
@@ -75,7 +76,7 @@ class _PackedWeights:
         self._packed: dict[ir.Value, tuple[ir.Value, tuple[int, ...]]] = {}
 
     def of(self, mark: ir.Node, layer: ir.Node) -> tuple[ir.Value, tuple[int, ...]]:
-        """Packed weight and `weight_shape` of a mark; `layer` gives them their name."""
+        """The packed weight and `weight_shape` of a mark; the weight is named after `layer`."""
         latent = operand(mark, 0)
         if latent not in self._packed:
             signs = _channels_last(_signs(mark))
@@ -101,7 +102,9 @@ def _signs(mark: ir.Node) -> NDArray[np.int8]:
     """The weights, int8, values in {-1, +1}, with the axes of torch."""
     content = constant(mark, 0)
     if np.isnan(content).any():
-        raise UnsupportedError(f"{label(mark)} has latent weights that are NaN; training diverged")
+        raise UnsupportedError(
+            f"expected latent weights of {label(mark)}, got NaN; the training has diverged"
+        )
     if content.ndim not in (2, 4):
         raise UnsupportedError(
             f"expected weights of a linear map or a two-dimensional convolution in {label(mark)}, "
@@ -140,7 +143,7 @@ def _lower_linear(graph: ir.Graph, node: ir.Node, weights: _PackedWeights) -> No
 
 
 def _transposed_mark(node: ir.Node) -> ir.Node | None:
-    """The mark of the weights (O, I), where the node multiplies by their transpose."""
+    """The mark of weights (O, I); None unless the node multiplies by their transpose."""
     weight = operand(node, 1)
     if node.op_type == "MatMul":
         transpose = produced_by(weight, "Transpose")

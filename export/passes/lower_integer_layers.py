@@ -4,8 +4,8 @@
    operator of that name, `Cast` to float32, and `Mul` by the grid step 2**exponent of each output
    channel, which is exact.
 2. The integer weight is rint(weight / 2**exponent), ties to even, clipped to [-2047, 2047].
-3. A zero point stands for each input channel, shape (I, 1, 1), or each feature, shape (I,).
-4. |sum| < 2^24 is checked for every possible image, or else the sums would not be exact.
+3. There is one zero point for each input channel, shape (I, 1, 1), or feature, shape (I,).
+4. |sum| < 2^24 must hold for every possible image, so that the sums are exact in float32.
 """
 
 from typing import Any, Final
@@ -80,10 +80,12 @@ def _lower(graph: ir.Graph, mark: ir.Node) -> None:
 
 
 def _parameters(mark: ir.Node) -> tuple[NDArray[np.int16], NDArray[Any], NDArray[np.uint8]]:
-    """Integer weight, exponent (O,), and zero point in the shape of the operator."""
+    """The integer weight, the exponent (O,), and the zero point in the operator's shape."""
     weight, exponent, zero_point = (constant(mark, index) for index in (1, 2, 3))
     if not np.isfinite(weight).all():
-        raise UnsupportedError(f"{label(mark)} has weights that are not finite; training diverged")
+        raise UnsupportedError(
+            f"expected finite weights of {label(mark)}, got others; the training has diverged"
+        )
     on_grid = np.rint(np.ldexp(weight, -exponent.reshape(-1, *[1] * (weight.ndim - 1))))
     integers = np.clip(on_grid, -MAX_WEIGHT, MAX_WEIGHT).astype(np.int16)  # rule 2
     return integers, exponent, zero_point.reshape(-1, *[1] * (weight.ndim - 2))  # rule 3

@@ -1,11 +1,10 @@
-"""Marks of signs become operators of the artifact, and the names of the signs are fixed.
+"""Marks of signs become operators of the artifact, and the signs get their names.
 
-1. The mark `Sign(a)`, real to real, becomes `bnnkit.Sign(a)` (uint8 signs) and
-   `DequantizeLinear(signs, 1.0, 1)`.
-2. In a stochastic artifact a mark with a noise becomes `bnnkit.StochasticSign(a)` instead, the
-   attribute `layer` being its number in the forward pass; its other inputs come later.
-3. The signs are the value that bears the module's path; the second call of a module gives
-   `path#2`.
+1. The mark `Sign(a)`, from real to real numbers, becomes `bnnkit.Sign(a)`, which gives uint8
+   signs, and `DequantizeLinear(signs, 1.0, 1)`.
+2. In a stochastic artifact a mark with a noise becomes `bnnkit.StochasticSign(a)` instead. Its
+   attribute `layer` is its number in the forward pass; `compare_with_noise` adds its other inputs.
+3. The value of the signs is named after the module; the second call of a module gives `path#2`.
 """
 
 from collections import Counter
@@ -34,12 +33,13 @@ _KEY: Final = "bnnkit.signs"
 
 @dataclass(frozen=True)
 class SignRecord:
-    """What is known of the signs of a `Sign` module.
+    """Name and noise of the signs of a `Sign` module.
 
     Attributes:
         name: The name of the value in the artifact.
         noise: The name of the noise in training.
-        is_output: The value is what the module gives, and not yet to be pooled or reshaped.
+        is_output: Whether the value is the module's output; False if a pool or a change of shape
+            follows that came before the sign in the model.
     """
 
     name: str
@@ -48,7 +48,7 @@ class SignRecord:
 
 
 def sign_record(value: ir.Value) -> SignRecord | None:
-    """The record of a value that holds the signs of a `Sign` module; None for other values."""
+    """The record of a value that holds the signs of a `Sign` module; else None."""
     record = value.meta.get(_KEY)
     return record if isinstance(record, SignRecord) else None
 
@@ -59,7 +59,7 @@ def set_sign_record(value: ir.Value, record: SignRecord) -> None:
 
 
 def dequantize(graph: ir.Graph, signs: ir.Value, source: ir.Node) -> ir.Node:
-    """A new node that turns signs into the real numbers -1.0 and +1.0."""
+    """Makes a node that turns signs into the real numbers -1.0 and +1.0."""
     scale = shared_constant(graph, "signs.scale", np.array(1, np.float32))
     zero_point = shared_constant(graph, "signs.zero_point", np.array(1, np.uint8))
     inputs = [signs, scale, zero_point]
@@ -68,7 +68,7 @@ def dequantize(graph: ir.Graph, signs: ir.Value, source: ir.Node) -> ir.Node:
 
 
 def dequantized(value: ir.Value | None) -> ir.Value | None:
-    """The signs that a real value was made of by `DequantizeLinear(signs, 1.0, 1)`, if it was."""
+    """The signs behind a real value that is `DequantizeLinear(signs, 1.0, 1)`; else None."""
     node = produced_by(value, "DequantizeLinear")
     if node is None or len(node.inputs) != 3:
         return None
@@ -82,11 +82,11 @@ def lower_signs(graph: ir.Graph, *, stochastic: bool = False) -> None:
     """Run the pass.
 
     Args:
-        graph: Is changed.
-        stochastic: Whether the artifact is to hold the noise.
+        graph: The graph to change.
+        stochastic: Whether the artifact stores the noise.
 
     Raises:
-        UnsupportedError: A sign is taken of something that is not float32.
+        UnsupportedError: The input of a sign is not float32.
     """
     calls: Counter[str] = Counter()
     for mark in nodes(graph, "Sign", domain=DOMAIN):
@@ -104,7 +104,7 @@ def lower_signs(graph: ir.Graph, *, stochastic: bool = False) -> None:
 
 
 def is_noisy(mark: ir.Node) -> bool:
-    """Whether the sign of a mark has a noise; "none" is none."""
+    """Whether the sign of a mark has a noise other than "none"."""
     return mark.attributes["noise"].as_string() != "none"
 
 

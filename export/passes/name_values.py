@@ -1,14 +1,14 @@
-"""Names that a reader of the file can follow back to the torch modules.
+"""Gives nodes and values names that lead back to the torch modules.
 
-1. The input is called `image` (uint8) or `input`, the output `scores`, several outputs `output_0`
-   and so on; the signs of a module bear the path of the module.
-2. A node of bnnkit's bears the path of its module, but for `WeightDraw`, which stands before the
-   module's layer; any other node that path and its operator, `features.1/Mul`.
-3. A layer of torch's own is called after the module that owns its weight: torch's exporter gives a
-   convolution with a folded batch norm the path of the batch norm.
-4. Any other value is called after its node, `features.1/Mul/output`.
-5. A name that is taken gets `#2`, `#3` and so on; a constant loses its number where the first of
-   that name has gone.
+1. The input is named `image` (uint8) or `input`; the output is named `scores`, several outputs
+   `output_0` and so on. The signs of a module are named after the module.
+2. A node of the domain `bnnkit` has the path of its module as its name, except `WeightDraw`, which
+   precedes the layer. Any other node is named by path and operator, `features.1/Mul`.
+3. A layer of torch's own is named after the module that owns its weight, as torch's exporter gives
+   a convolution with a folded batch norm the path of the batch norm.
+4. Any other value is named after its node, `features.1/Mul/output`.
+5. A name that is taken gets the suffix `#2`, `#3` and so on. A constant loses its suffix if the
+   first constant of that name has been removed.
 """
 
 from dataclasses import replace as changed
@@ -35,7 +35,7 @@ def name_all(graph: ir.Graph) -> None:
 
 
 class _Names:
-    """Names in use."""
+    """The names in use."""
 
     def __init__(self) -> None:
         self._used: set[str] = set()
@@ -55,7 +55,7 @@ class _Names:
 def _name_ends(graph: ir.Graph, values: _Names) -> None:
     is_image = graph.inputs[0].dtype == ir.DataType.UINT8
     graph.inputs[0].name = values.free("image" if is_image else "input")
-    for value in graph.inputs[1:]:  # those that choose the random numbers
+    for value in graph.inputs[1:]:  # the sampling inputs
         values.take(value.name or "")
     for index, value in enumerate(graph.outputs):
         value.name = values.free("scores" if len(graph.outputs) == 1 else f"output_{index}")

@@ -1,4 +1,4 @@
-"""What a stochastic artifact needs beside the graph: tables of noise, draws of weights."""
+"""The noise of a stochastic artifact: tables of quantiles, and draws of the weights."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ from bnnkit.nn.quantile_table import quantile_table
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseModel:
-    """How the noise of a network goes into its artifact.
+    """The noises of a network, and how many draws of its weights the artifact stores.
 
     Attributes:
         noises: The noises of its modules, by name.
-        weight_draws: M, the number of stored draws of the weights; 0 for the maximum-probability
-            weights alone.
-        seed: Of these draws.
+        weight_draws: M, the number of stored draws of the weights; 0 stores only the
+            maximum-probability weights.
+        seed: The seed of these draws.
 
     Raises:
-        UsageError: The number of draws or the seed is out of its range.
+        UsageError: The number of draws or the seed is out of range.
     """
 
     noises: Mapping[str, Noise] = field(default_factory=dict)
@@ -40,25 +40,25 @@ class NoiseModel:
             )
 
     def noise(self, name: str) -> Noise:
-        """The noise of that name: a module's own, or a registered one."""
+        """The noise of that name: a noise of a module, or a registered one."""
         return self.noises.get(name) or get_noise(name)
 
     def table(self, name: str) -> NDArray[np.float32]:
-        """The quantiles of a noise, (4096,)."""
+        """The table of quantiles of a noise, float32 (4096,)."""
         return quantile_table(self.noise(name)).numpy()
 
     def draw_weights(
         self, latent: NDArray[np.float32], noise: str, number: int
     ) -> NDArray[np.int8]:
-        """M draws of w ~ 2 Bernoulli(F(latent)) - 1.
+        """Draws M samples of the weights w ~ 2 Bernoulli(F(latent)) - 1.
 
         Args:
-            latent: Of any shape.
-            noise: Its name.
-            number: Of the weights in the network; others have other random numbers.
+            latent: Latent weights of any shape.
+            noise: The name of their noise.
+            number: The number of this weight in the network; each has its own random numbers.
 
         Returns:
-            (M, *shape), values in {-1, +1}; equal for equal arguments and seed.
+            (M, *shape), values in {-1, +1}; a function of the arguments and the seed only.
         """
         uniform = np.random.Generator(np.random.PCG64([self.seed, number]))
         probability = self.noise(noise).cdf(torch.from_numpy(latent.astype(np.float64))).numpy()
@@ -72,7 +72,7 @@ def noises_of(model: nn.Module) -> dict[str, Noise]:
     """The noises of a model's modules, by name.
 
     Raises:
-        UnsupportedError: Two noises of one name have other quantiles.
+        UnsupportedError: Two noises of the same name have different quantiles.
     """
     found: dict[str, Noise] = {}
     for noise in _noises(model):

@@ -1,4 +1,4 @@
-"""Packed weights of a graph that is being lowered, with their draws in a stochastic artifact."""
+"""Packed weights during the passes, and their draws in a stochastic artifact."""
 
 from typing import Final
 
@@ -13,18 +13,18 @@ _KEY: Final = "bnnkit.draws"
 
 
 def draws_of(weight: ir.Value) -> NDArray[np.uint8] | None:
-    """The packed draws of a packed weight, uint8 (M, bytes); None where there are none."""
+    """The packed draws of a packed weight, uint8 (M, bytes); None if it has none."""
     draws = weight.meta.get(_KEY)
     return draws if isinstance(draws, np.ndarray) else None
 
 
 def set_draws(weight: ir.Value, draws: NDArray[np.uint8]) -> None:
-    """Keep packed draws with their packed weight."""
+    """Store packed draws with their packed weight."""
     weight.meta[_KEY] = draws
 
 
 def negate_packed(weight: ir.Value, weight_shape: tuple[int, ...], side: NDArray[np.int8]) -> None:
-    """Multiply the output channels of a packed weight, and of its draws, by `side`, (O,)."""
+    """Multiply the output channels of a packed weight and its draws by `side`, int8 (O,)."""
     column = side.reshape(-1, *[1] * (len(weight_shape) - 1))
 
     def negated(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:

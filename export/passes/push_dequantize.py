@@ -1,11 +1,11 @@
-"""Signs stay signs: `DequantizeLinear` moves down through operators that mean the same on signs.
+"""`DequantizeLinear` moves down through operators that can work on the codes of signs.
 
 1. `DequantizeLinear -> op` becomes `op -> DequantizeLinear` for changes of shape, and for
-   `MaxPool`, as the order of the codes 0 and 2 is that of -1 and +1.
-2. So does `Pad` in every mode; a constant of -1.0 becomes 0 and one of +1.0 becomes 2. With any
-   other constant it stays (an unset constant is 0.0).
-3. So does a `Concat` of signs only.
-4. `bnnkit.Sign` of signs is those signs, and goes.
+   `MaxPool`, as the codes 0 and 2 have the same order as -1 and +1.
+2. The same holds for `Pad` in every mode; a constant of -1.0 becomes 0, one of +1.0 becomes 2.
+   With any other constant the `Pad` stays (an unset constant is 0.0).
+3. The same holds for a `Concat` of signs only.
+4. `bnnkit.Sign` of signs is removed, as it gives the same signs.
 """
 
 from collections.abc import Callable

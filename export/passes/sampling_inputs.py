@@ -1,6 +1,6 @@
-"""The inputs of a stochastic artifact that choose its random numbers, each with a default.
+"""Inputs of a stochastic artifact that select its random numbers; each has a default.
 
-An initializer of the same name is the default: a run that gives only images is deterministic.
+The default is an initializer of the same name. With the defaults a run is deterministic.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from bnnkit.artifact.format import SAMPLING_INPUTS
 
 
 def add_sampling_inputs(graph: ir.Graph) -> None:
-    """Add the inputs behind the image; a constant of such a name becomes `name#2`."""
+    """Add the inputs after the image; a constant with the same name is renamed to `name#2`."""
     for name, (element, number) in SAMPLING_INPUTS.items():
         default = np.array(number, element)
         taken = graph.initializers.get(name)
@@ -27,5 +27,5 @@ def add_sampling_inputs(graph: ir.Graph) -> None:
 
 
 def sampling_input(graph: ir.Graph, name: str) -> ir.Value:
-    """One of the inputs that `add_sampling_inputs` has added."""
+    """An input that `add_sampling_inputs` has added, by name."""
     return next(value for value in graph.inputs if value.name == name)

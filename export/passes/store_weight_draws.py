@@ -1,7 +1,7 @@
-"""Weights with stored draws are chosen by the number of the sample.
+"""Stores the draws of the weights; the number of the sample selects one of them.
 
-1. A packed weight w with draws becomes a constant of rows, w and then the draws, and a
-   `bnnkit.WeightDraw` of it before the layers that share it.
+1. A packed weight with draws becomes a constant whose rows are the weight itself and then its
+   draws. A `bnnkit.WeightDraw` before the layers that share it selects a row.
 """
 
 import numpy as np
