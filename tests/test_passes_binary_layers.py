@@ -120,7 +120,7 @@ def test_layers_with_the_same_latent_weights_share_them() -> None:
     [
         (
             np.full((2, 3, 2, 2), np.nan),
-            r"finite latent weights of block\.conv \(BinaryWeight\), got NaN",
+            r"numbers as latent weights of block\.conv \(BinaryWeight\), got NaN",
         ),
         (np.ones((2, 3, 2)), r"two-dimensional convolution .* got shape \(2, 3, 2\)"),
     ],

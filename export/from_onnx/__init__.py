@@ -1,4 +1,4 @@
-"""Binarized networks that others exported to ONNX become artifacts; needs torch and onnx-ir."""
+"""Converts binarized networks from other tools' ONNX files; needs torch and onnx-ir."""
 
 from bnnkit.export.from_onnx.convert import Conversion, convert_onnx
 

@@ -1,4 +1,4 @@
-"""`auto_pad` of a convolution becomes the pads that it stands for."""
+"""Replaces `auto_pad` of a convolution by explicit pads."""
 
 import onnx_ir as ir
 
@@ -6,7 +6,7 @@ from bnnkit.export.graph import operand, rank
 
 
 def set_pads(node: ir.Node) -> bool:
-    """Write the pads of a `Conv` of maps; whether they could be told."""
+    """Set the pads of a two-dimensional `Conv`; returns False if they depend on unknown sizes."""
     mode = node.attributes.get_string("auto_pad", "NOTSET")
     if node.op_type != "Conv" or mode == "NOTSET":
         return True

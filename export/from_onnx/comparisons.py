@@ -1,7 +1,7 @@
-"""Comparisons of a real value with constants, each in one of two forms: x >= t, or x <= t.
+"""Comparisons of a real value with constants, in one of two forms: x >= t or x <= t.
 
-x > t is x >= t', with t' the next float32 above t, and x < t likewise: exact for every float32 x
-that is a number, so a strict comparison needs no form of its own.
+The strict comparison x > t is x >= t', where t' is the next float32 above t; x < t likewise. This
+is exact for every float32 x except NaN.
 """
 
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ _INFINITY: Final = np.float32(np.inf)
 
 @dataclass(frozen=True)
 class Comparison:
-    """Where a value is true.
+    """A comparison of a real value with constants.
 
     Attributes:
         x: The real value.
-        limit: t, float32, of a shape that broadcasts against x.
-        is_lower: True where x >= t; else where x <= t.
+        limit: t, float32, in a shape that broadcasts to x.
+        is_lower: Whether the comparison is x >= t; else it is x <= t.
     """
 
     x: ir.Value
@@ -31,12 +31,12 @@ class Comparison:
     is_lower: bool
 
     def negated(self) -> "Comparison":
-        """The opposite: not x >= t is x <= the float32 below t."""
+        """The negation: not x >= t is x <= t', where t' is the next float32 below t."""
         away = -_INFINITY if self.is_lower else _INFINITY
         return replace(self, limit=np.nextafter(self.limit, away), is_lower=not self.is_lower)
 
     def strict(self) -> "Comparison":
-        """The strict one: x > t of x >= t, x < t of x <= t."""
+        """The strict comparison: x > t for x >= t, x < t for x <= t."""
         toward = _INFINITY if self.is_lower else -_INFINITY
         return replace(self, limit=np.nextafter(self.limit, toward))
 
@@ -47,7 +47,7 @@ def at_least(x: ir.Value, limit: float) -> Comparison:
 
 
 def comparison(value: ir.Value | None) -> Comparison | None:
-    """What a boolean value compares; None where it is no comparison with a float32 constant."""
+    """The comparison that gives a boolean value; None unless it is with float32 constants."""
     node = value.producer() if value is not None else None
     if node is None or node.domain != "":
         return None
@@ -73,6 +73,6 @@ _FORMS: Final = {
     "LessOrEqual": (False, False),
     "Less": (False, True),
 }
-"""Whether the constant bounds from below, and whether the comparison is strict."""
+"""By operator: whether the constant is a lower limit, and whether the comparison is strict."""
 COMPARISONS: Final = frozenset(_FORMS)
 """The operators that compare by size."""

@@ -1,10 +1,10 @@
-"""Binary convolutions of sequences (N, C, L) become those of maps of height 1, (N, C, 1, L).
+"""One-dimensional binary convolutions (N, C, L) become two-dimensional ones of height 1.
 
-1. `Conv` of one axis, with weights that are +-s, becomes `Unsqueeze`, `Conv` of two axes and
-   `Squeeze`: an artifact has convolutions of maps only.
-2. The `Squeeze` goes down through signs, pools and elementwise operators with constants, whose
-   constants get that axis too.
-3. `Unsqueeze` of such a `Squeeze` is its input.
+1. A one-dimensional `Conv` with weights +-s becomes `Unsqueeze`, a two-dimensional `Conv` on
+   (N, C, 1, L), and `Squeeze`, as artifacts have two-dimensional binary convolutions only.
+2. The `Squeeze` moves down through signs, pools and elementwise operators with constants, whose
+   constants get the new axis too.
+3. `Unsqueeze` of such a `Squeeze` is removed.
 """
 
 from typing import Any, Final
@@ -91,7 +91,7 @@ def _move_down(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _lifted_node(graph: ir.Graph, node: ir.Node, inputs: list[ir.Value | None]) -> list[ir.Node]:
-    """The node on maps of height 1, and the `Squeeze` of what it gives."""
+    """The node on maps of height 1, and the `Squeeze` of its output."""
     y = node.outputs[0]
     attributes: dict[str, Any] = dict(node.attributes)
     for name in ("kernel_shape", "strides", "dilations"):
@@ -121,7 +121,7 @@ def _lifted(shape: ir.Shape | None) -> ir.Shape | None:
 
 
 def _lowered(x: ir.Value | None) -> ir.Value | None:
-    """What a `Squeeze` of the height is made of."""
+    """The input of the `Squeeze` of the height that gives a value; None if there is none."""
     node = produced_by(x, "Squeeze")
     is_of_height = node is not None and _axes(node) == [_AXIS] and rank(operand(node, 0)) == 4
     return operand(node, 0) if node is not None and is_of_height else None

@@ -1,4 +1,4 @@
-"""From an ONNX file of a binarized network that others exported to an artifact."""
+"""Converts another tool's ONNX file of a binarized network to an artifact."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -40,12 +40,12 @@ from bnnkit.export.passes.lower import check_operators, layer_passes, threshold_
 
 @dataclass(frozen=True)
 class Conversion(Differences):
-    """What came of a file, and where the artifact departs from it.
+    """The result of a conversion: reports on the artifact, and its differences from the source.
 
     Attributes:
         artifact: The report on the artifact: what is binary in it, what is not and why.
-        standard_operators: How often each operator of ONNX itself occurs in the artifact.
-        source_bytes: The size of the source with all its weights.
+        standard_operators: The number of nodes in the artifact by standard ONNX operator.
+        source_bytes: The size of the source with all its weights, in bytes.
     """
 
     artifact: Report
@@ -54,23 +54,23 @@ class Conversion(Differences):
 
 
 def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
-    """Write a binarized network from elsewhere as an artifact (docs/artifact.md).
+    """Write another tool's binarized network as an artifact (docs/artifact.md).
 
-    Signs and weights of QONNX (`BipolarQuant`, `Quant`) and of plain graphs, however they are
-    written, are recognised; the rest stays as it is, in float32. The artifact computes what
-    the source's graph computes in ONNX Runtime, each operator rounded as there; but a layer of
-    binary weights with a scale is scaled once, behind its sum. What of the source's rounding is
-    gone with that, or with a straight-through estimator, is told.
+    Signs and binary weights are recognised in QONNX (`BipolarQuant`, `Quant`) and plain graphs,
+    in whatever operators they are written. Everything else stays as it is, in float32. The
+    artifact computes what ONNX Runtime computes for the source, with the same rounding, except
+    that a binary layer with a scale is scaled once, after its integer sum. The result lists where
+    rounding of the source is lost by this, or by removing a straight-through estimator.
 
     Args:
         source: An ONNX file with one input, a batch of float32 or uint8.
-        output: The file, which is replaced as a whole or not at all.
+        output: The output file. It is replaced atomically.
 
     Raises:
         FileError: The source cannot be read, or the output cannot be written.
-        UsageError: The source is an artifact already.
+        UsageError: The source is already an artifact.
         UnsupportedError: Nothing in the network is binary, or a part of it cannot be converted;
-            the message names it.
+            the message names the part.
     """
     model = read_source(source)
     artifact, differences = from_onnx(model)
@@ -87,10 +87,11 @@ def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
 
 
 def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
-    """The artifact of a network from elsewhere, and where it departs from the source.
+    """The artifact of another tool's network, and its differences from the source.
 
     Raises:
-        UsageError, UnsupportedError: As `convert_onnx`.
+        UsageError: As `convert_onnx`.
+        UnsupportedError: As `convert_onnx`.
     """
     model = _plain(source)
     graph = model.graph
@@ -113,7 +114,7 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
 
 
 def _plain(source: onnx.ModelProto) -> ir.Model:
-    """The network in standard operators, without constant parts, with a free batch."""
+    """The network in standard operators, with constants folded and a free batch axis."""
     model = opened(source)
     run_passes(
         model,
@@ -130,7 +131,7 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
         fold_constants(model.graph)
     model = with_shapes(model, batch)
     narrow_constants(model.graph)
-    # Shapes that a `Reshape` computes are constants now.
+    # Computed shapes of `Reshape` are constants now.
     return free_batch(with_shapes(model, batch), batch)
 
 

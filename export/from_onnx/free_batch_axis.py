@@ -1,8 +1,8 @@
-"""The batch becomes a free first axis, in a file that was made for one size of it too.
+"""Makes the batch a free first axis, even if the file was exported for one batch size.
 
-1. A `Reshape` that keeps the first axis gives it as -1 and the others as they are.
-2. The shapes are then inferred for another size of the batch: where every value that depends on
-   the input has that size as its first axis, and the other axes as before, the batch is free.
+1. A `Reshape` that keeps the first axis gets -1 for it, and the known sizes for the others.
+2. The shapes are then inferred for another batch size. The batch is free if every value that
+   depends on the input has the new size as its first axis, and its other axes are unchanged.
 """
 
 from typing import Final
@@ -17,18 +17,18 @@ from bnnkit.export.from_torch.marked_graph import BATCH
 from bnnkit.export.graph import add_constant, array, nodes, operand
 
 _OTHER: Final = 1009
-"""A size that no other axis is likely to have."""
+"""A batch size that no other axis is likely to have."""
 
 
 def free_batch(model: ir.Model, batch: int) -> ir.Model:
-    """The model with a free batch.
+    """The model with a free batch axis.
 
     Args:
-        model: Its shapes are those for `batch`.
-        batch: The size of the batch that it was made for.
+        model: A model with the shapes for `batch`.
+        batch: The batch size that it was exported for.
 
     Raises:
-        UnsupportedError: Something mixes the batch with other axes, or depends on its size.
+        UnsupportedError: An operator mixes the batch with other axes, or depends on its size.
     """
     known = {value.name: value.shape for node in model.graph for value in node.outputs}
     for node in nodes(model.graph, "Reshape"):
@@ -38,7 +38,9 @@ def free_batch(model: ir.Model, batch: int) -> ir.Model:
         for value in node.outputs:
             before = known[value.name]
             if before is None or value.shape is None:
-                raise UnsupportedError(f"ONNX cannot tell the shape that {named(node)} gives")
+                raise UnsupportedError(
+                    f"expected {named(node)} to give a shape that ONNX can infer, got none"
+                )
             if tuple(before[:1]) != (batch,) or tuple(value.shape) != (_OTHER, *before[1:]):
                 raise UnsupportedError(
                     f"expected {named(node)} to keep the batch as first axis, got the shape"

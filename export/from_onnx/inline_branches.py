@@ -1,6 +1,6 @@
-"""An `If` with a constant condition becomes the branch that it takes.
+"""Replaces an `If` with a constant condition by the branch that is taken.
 
-1. The nodes of that branch go into the graph, its constants too, under names that are free.
+1. The nodes and constants of the branch move into the graph, under new names.
 """
 
 import onnx_ir as ir
@@ -9,7 +9,7 @@ from bnnkit.export.graph import add_constant, array, nodes
 
 
 def inline_branches(graph: ir.Graph) -> bool:
-    """Run the pass, for an `If` within an `If` too; whether there was one."""
+    """Run the pass, also for an `If` within an `If`; returns whether there was any."""
     found = [node for node in nodes(graph, "If") if array(node.inputs[0]) is not None]
     for node in found:
         condition = array(node.inputs[0])

@@ -1,10 +1,11 @@
-"""What gives one of two opposite numbers becomes the mark `Sign`, times that number.
+"""Values that are one of two opposite numbers become the mark `Sign`, times that number.
 
-1. A value that is p where x >= t, or x <= t, and -p elsewhere (`two_valued.py`), is the mark, and
-   `Mul` by p unless p is 1. What is behind it is looked at first: the outermost sign counts.
-2. x >= t is `Sign(Sub(x, t))`, x <= t is `Sign(Sub(t, x))`: a float32 difference has the right
-   sign, and sign(0) = +1. Nothing is subtracted where t is 0 (x <= 0 is `Sign(Neg(x))`).
-3. A `Sign(x)` of ONNX's own becomes the mark: 0 gives +1. `zeros.py` finds out whether x can be 0.
+1. A value that is p where x >= t (or x <= t) and -p elsewhere (`two_valued.py`) becomes the mark,
+   and a `Mul` by p unless p is 1. Later nodes are examined first, so the outermost sign counts.
+2. x >= t becomes `Sign(Sub(x, t))` and x <= t becomes `Sign(Sub(t, x))`: a float32 difference has
+   the right sign, and sign(0) = +1. If t is 0, there is no `Sub` (x <= 0 is `Sign(Neg(x))`).
+3. ONNX's own `Sign(x)` becomes the mark, which gives +1 for 0. `sign_of_zero.py` finds out whether
+   x can be 0.
 """
 
 from dataclasses import dataclass
@@ -30,11 +31,11 @@ from bnnkit.export.passes.clean_up import remove_dead
 
 @dataclass(frozen=True)
 class MarkedSigns:
-    """What the pass has found.
+    """The signs that differ from the source.
 
     Attributes:
         remapped: The module paths of the marks that give +1 where the source gives 0.
-        rounded: Signs that the source adds up with what cancels, as in s + c - c.
+        rounded: Signs with rounding of a straight-through estimator in the source, s + c - c.
     """
 
     remapped: frozenset[str]
@@ -58,7 +59,7 @@ def mark_signs(graph: ir.Graph) -> MarkedSigns:
 
 
 def _named(found: list[tuple[TwoValued, list[ir.Node]]]) -> MarkedSigns:
-    """Give the new nodes of each sign a module path of their own."""
+    """Give the new nodes of each sign a unique module path."""
     used: set[str] = set()
     remapped: set[str] = set()
     rounded: list[LostRounding] = []
@@ -74,10 +75,10 @@ def _named(found: list[tuple[TwoValued, list[ir.Node]]]) -> MarkedSigns:
 
 
 def _replace(graph: ir.Graph, found: TwoValued) -> list[ir.Node]:
-    """Put the mark in the place of a sign; the new nodes."""
+    """Replace a sign by the mark; returns the new nodes."""
     y = found.value
     source = y.producer()
-    assert source is not None  # it is the output of what was recognised
+    assert source is not None  # `two_valued` recognises outputs of nodes only
     condition = found.condition if found.yes > 0 else found.condition.negated()
     new = _difference(graph, condition, source)
     x = new[-1].outputs[0] if new else condition.x
@@ -101,7 +102,7 @@ def _difference(graph: ir.Graph, condition: Comparison, source: ir.Node) -> list
 
 
 def _free_path(source: ir.Node, used: set[str]) -> str:
-    """The module path of a node, or a name for it, with a number where that is taken."""
+    """The module path of a node, with a number if that path is taken."""
     path = module_path(source) or "sign"
     free, number = path, 2
     while free in used:

@@ -1,18 +1,18 @@
-"""Weights that are +-s, s >= 0 a number for each output channel, become the mark `BinaryWeight`.
+"""Weights that are +-s, with one s >= 0 for each output channel, become the mark `BinaryWeight`.
 
-1. `Conv` (two-dimensional), `MatMul` and `Gemm` by such a constant, of two products in a sum at
-   least, become that layer by a mark of the signs, `Mul` by s unless all s are 1, and `Add` of the
-   bias. `MatMul` is by the transposed mark, as torch writes it.
-2. The alpha of a `Gemm` goes into s and the signs, its beta into the bias.
-3. `auto_pad` becomes the pads that it stands for.
-4. Where sizes differ within an output channel by no more than a straight-through estimator's
-   rounding, as in (s * sign(w) - c) + c with c = clip(w, -1, 1), s is their median. A channel of
-   zeros alone, which training has given up, has s = 0; but not all of them.
-5. Weights of a layer on signs of which some are 0 beside +-s are half the sum of two such weights,
-   with +1 and with -1 for 0: the layer becomes `Add` of two, and `Mul` by s / 2, which is exact.
+1. A two-dimensional `Conv`, a `MatMul` or a `Gemm` with such constant weights, and at least two
+   products in each sum, becomes the same layer with a mark of the signs, a `Mul` by s unless all s
+   are 1, and an `Add` of the bias. `MatMul` takes the transposed mark, as torch exports it.
+2. The alpha of a `Gemm` is merged into s and the signs, its beta into the bias.
+3. `auto_pad` becomes explicit pads.
+4. Magnitudes in an output channel may differ by the rounding of a straight-through estimator, as
+   in (s * sign(w) - c) + c with c = clip(w, -1, 1); s is then their median. A channel with only
+   zeros, a dead channel, has s = 0, but not all channels may be dead.
+5. Ternary weights (0 and +-s) of a layer on signs are half the sum of two binary weights, one with
+   +1 and one with -1 for each 0. The layer becomes an `Add` of two, and a `Mul` by s / 2; exact.
 
-Sums are then scaled once, where the source scales each product: the same bits where s is a power
-of two.
+Sums are then scaled once, where the source scales each product. If s is a power of two, the bits
+are the same.
 """
 
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ from bnnkit.export.passes.clean_up import remove_dead
 
 Array = NDArray[np.float32]
 _LARGEST_DEVIATION: Final = 2.0**-16
-"""Rounding of numbers up to 1 leaves scales down to 2^-9 this exact; no real weights are."""
+"""Larger than the rounding of scales down to 2^-9; real-valued weights differ by far more."""
 
 
 @dataclass(frozen=True)
 class Scales:
-    """Of weights (O, ...).
+    """The scales of weights (O, ...).
 
     Attributes:
         sizes: s, float32 (O,).
@@ -62,10 +62,10 @@ class Scales:
 
 @dataclass(frozen=True)
 class MarkedWeights:
-    """What the pass has found.
+    """The layers that differ from the source.
 
     Attributes:
-        rounded: Layers of rule 4 that have such rounding.
+        rounded: Layers with the rounding of rule 4.
         with_zeros: Layers of rule 5.
     """
 
@@ -96,7 +96,7 @@ def mark_weights(graph: ir.Graph) -> MarkedWeights:
 
 
 def scales(weight: Array) -> Scales | None:
-    """The s of weights (O, ...); None where they are neither +-s nor 0."""
+    """The scales of weights (O, ...); None unless all weights are +-s or 0."""
     sizes = np.abs(weight).reshape(len(weight), -1).astype(np.float64)
     if sizes.shape[1] < 2 or not sizes.any() or not np.isfinite(sizes).all():
         return None
@@ -111,14 +111,14 @@ def scales(weight: Array) -> Scales | None:
 
 
 class _Latents:
-    """The latent weights of layers; those of one constant are shared."""
+    """Makes the latent weights of layers; layers with the same constant share them."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self._graph = graph
         self._known: dict[tuple[ir.Value, bool, bool], tuple[ir.Value, ...]] = {}
 
     def of(self, node: ir.Node, weight: Array, *, has_zeros: bool) -> tuple[ir.Value, ...]:
-        """One, or two where some weights are 0: >= 0 for them, and below 0."""
+        """One latent weight; two if some weights are 0, with +1 and with -1 for them."""
         key = (operand(node, 1), _is_turned(node), bool(_alpha(node) < 0))
         if key not in self._known:
             signs = [np.sign(weight)]
@@ -130,14 +130,14 @@ class _Latents:
 
 
 def _is_turned(node: ir.Node) -> bool:
-    """Whether the weights are (I, O)."""
+    """Whether the weights have the shape (I, O)."""
     return node.op_type == "MatMul" or (
         node.op_type == "Gemm" and not node.attributes.get_int("transB", 0)
     )
 
 
 def _weight(node: ir.Node) -> Array | None:
-    """The weights of a layer, (O, I) or (O, I/G, KH, KW); None where they are not such."""
+    """The weights of a layer, (O, I) or (O, I/G, KH, KW); None if they are not constant."""
     content = array(node.inputs[1])
     expected = 4 if node.op_type == "Conv" else 2
     if content is None or content.dtype != np.float32 or content.ndim != expected:
@@ -151,7 +151,7 @@ def _weight(node: ir.Node) -> Array | None:
 
 
 def _alpha(node: ir.Node) -> np.float32:
-    """What a `Gemm` multiplies its product by."""
+    """The factor alpha of a `Gemm`; 1 for other operators."""
     return np.float32(node.attributes.get_float("alpha", 1.0))
 
 
@@ -174,7 +174,7 @@ def _replace(graph: ir.Graph, node: ir.Node, latents: tuple[ir.Value, ...], scal
 
 
 def _layer(node: ir.Node, latent: ir.Value) -> list[ir.Node]:
-    """The layer by the mark of latent weights; what gives its sums comes last."""
+    """The layer with a mark of latent weights; the node that gives the sums is the last."""
     x, y = operand(node, 0), node.outputs[0]
     mark = real_node("BinaryWeight", [latent], node, latent.shape, DOMAIN, {"noise": "none"})
     set_module_path(mark, f"{module_path(node)}.weight")
@@ -186,7 +186,7 @@ def _layer(node: ir.Node, latent: ir.Value) -> list[ir.Node]:
 
 
 def _along_channels(numbers: Array, y: ir.Value, node: ir.Node) -> Array:
-    """Numbers (O,) along the axis of the output channels: 1 of maps, else the last."""
+    """Numbers (O,) along the axis of the output channels: 1 for maps, else the last."""
     return channel_column(numbers, y) if node.op_type == "Conv" else numbers
 
 

@@ -1,8 +1,7 @@
-"""Assignments to what a mask selects, as `o[o == 0] = 1`, become a `Where`.
+"""Masked assignments such as `o[o == 0] = 1` become a `Where`.
 
-1. `ScatterND(o, Transpose(NonZero(mask)), updates)`, the updates being one constant number,
-   expanded, is `Where(mask, number, o)`: how torch writes it, with shapes that depend
-   on the values.
+1. `ScatterND(o, Transpose(NonZero(mask)), updates)`, where the updates are one constant number,
+   becomes `Where(mask, number, o)`. Torch exports the former, whose shapes depend on the values.
 """
 
 from typing import Final
@@ -48,7 +47,7 @@ def lower_masked_assignments(graph: ir.Graph) -> None:
 
 
 def _mask(indices: ir.Value | None) -> ir.Value | None:
-    """The mask of which every true place is one of the indices."""
+    """The mask whose true elements the indices are; None if they come from no mask."""
     turned = produced_by(indices, "Transpose")
     places = None if turned is None else produced_by(turned.inputs[0], "NonZero")
     if turned is None or places is None or turned.attributes.get_ints("perm", (1, 0)) != (1, 0):
@@ -57,7 +56,7 @@ def _mask(indices: ir.Value | None) -> ir.Value | None:
 
 
 def _number(updates: ir.Value | None) -> ir.Value | None:
-    """The constant of one element that all updates are."""
+    """The constant with one element to which all updates are equal; None if there is none."""
     while updates is not None and array(updates) is None:
         node = updates.producer()
         if node is None or node.domain != "" or node.op_type not in _KEEPS_NUMBER:

@@ -1,10 +1,10 @@
-"""A name for every node of a file from elsewhere, in the place of the path of a torch module.
+"""Gives every node of a source file a module path.
 
-1. The path that torch's exporter wrote down stays.
-2. Names such as `/layer1/layer1.0/conv1/Conv` are paths in the words of torch's older exporter:
-   `layer1.0.conv1`. What Brevitas puts behind it (`act_quant/export_handler`) goes.
-3. Another node is called after the owner of its weight, `features.2` for `features.2.weight`, and
-   else by its own name, with dots for slashes.
+1. A path that torch's exporter stored in the node's metadata stays.
+2. A node name such as `/layer1/layer1.0/conv1/Conv`, from torch's older exporter, gives the path
+   `layer1.0.conv1`. Suffixes of Brevitas (`act_quant/export_handler`) are removed.
+3. Any other node gets the path of the owner of its weight, `features.2` for `features.2.weight`,
+   or else its own name with dots for slashes.
 """
 
 import re
@@ -34,7 +34,7 @@ def _path(node: ir.Node) -> str:
 
 
 def _joined(parts: list[str]) -> str:
-    """`layer1`, `layer1.0`, `conv1` to `layer1.0.conv1`."""
+    """The path of nested scopes: `layer1`, `layer1.0`, `conv1` give `layer1.0.conv1`."""
     path: list[str] = []
     for part in parts:
         if path and part.startswith(f"{path[-1]}."):
@@ -44,7 +44,7 @@ def _joined(parts: list[str]) -> str:
 
 
 def _owner(node: ir.Node) -> str | None:
-    """The module of the weight of a node, behind its quantizer."""
+    """The module that owns the weight of a node, looking through a quantizer."""
     weight = node.inputs[1] if len(node.inputs) > 1 else None
     quantizer = None if weight is None else weight.producer()
     if quantizer is not None and quantizer.domain != "":

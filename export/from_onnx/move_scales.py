@@ -1,12 +1,12 @@
-"""Scales of signs move behind the binary layers, so that signs are what reaches them.
+"""Moves the scales of signs behind the binary layers, so that the layers take plain signs.
 
-1. `Mul(signs, s)`, s a positive number, goes down through `MaxPool` and changes of shape, and
-   through a `Pad` with 0, s or -s, which then pads with 0, 1 or -1.
-2. It goes behind a convolution or product with binary weights, and into the scale of those where
-   there is one: the sum is then an exact integer, rounded once when it is scaled. (The source
-   rounds each partial sum, in an order that only its engine knows, unless s is a power of two,
-   where both are exact.)
-3. Elsewhere it stays.
+1. `Mul(signs, s)`, with a positive number s, moves down through `MaxPool` and changes of shape,
+   and through a `Pad` with 0, s or -s, which then pads with 0, 1 or -1.
+2. It moves behind a convolution or product with binary weights, and is merged into the scale of
+   the weights if there is one. The sum is then an exact integer, and is rounded once when it is
+   scaled. (The source rounds each partial sum, in an order that depends on the engine. If s is
+   a power of two, both are exact.)
+3. Any other scale stays.
 """
 
 from typing import Final
@@ -35,7 +35,7 @@ _OF_WEIGHTS: Final = "weights"
 
 
 def new_scale(graph: ir.Graph, signs: ir.Value, scale: np.float32, source: ir.Node) -> ir.Node:
-    """A new node that multiplies signs by a positive number; this pass moves it."""
+    """Makes a node that multiplies signs by a positive number, and that this pass will move."""
     node = _product(graph, signs, np.array(scale, np.float32), source)
     node.outputs[0].meta[_KEY] = _OF_SIGNS
     return node
@@ -44,19 +44,19 @@ def new_scale(graph: ir.Graph, signs: ir.Value, scale: np.float32, source: ir.No
 def new_weight_scale(
     graph: ir.Graph, sums: ir.Value, scale: NDArray[np.float32], source: ir.Node
 ) -> ir.Node:
-    """A new node that multiplies the sums of a binary layer by the scales of its weights."""
+    """Makes a node that multiplies the sums of a binary layer by the scales of its weights."""
     node = _product(graph, sums, scale, source)
     node.outputs[0].meta[_KEY] = _OF_WEIGHTS
     return node
 
 
 def is_weight_scale(node: ir.Node) -> bool:
-    """Whether a node is a `new_weight_scale`."""
+    """Whether a node was made by `new_weight_scale`."""
     return node.outputs[0].meta.get(_KEY) == _OF_WEIGHTS
 
 
 def is_of_signs(value: ir.Value) -> bool:
-    """Whether a value is signs, scaled, padded, pooled or moved."""
+    """Whether a value is signs, possibly scaled, padded, pooled or reshaped."""
     node = value.producer()
     while node is not None and (node.domain, node.op_type) != (DOMAIN, "Sign"):
         is_scaled = node.op_type == "Mul" and node.outputs[0].meta.get(_KEY) == _OF_SIGNS
@@ -80,7 +80,7 @@ def move_scales(graph: ir.Graph) -> None:
 
 
 def _scale_above(node: ir.Node) -> ir.Node | None:
-    """The scale of signs that gives the first input of a node."""
+    """The scale of signs that gives the first input of a node; None if there is none."""
     x = node.inputs[0] if node.inputs else None
     product = produced_by(x, "Mul")
     is_scale = product is not None and product.outputs[0].meta.get(_KEY) == _OF_SIGNS
@@ -97,14 +97,14 @@ def _is_binary_layer(node: ir.Node) -> bool:
 
 
 def _keeps_scale(graph: ir.Graph, node: ir.Node, scale: ir.Node) -> bool:
-    """Whether a node gives s * y for s * x where it gives y for x."""
+    """Whether scaling the input of a node scales its output likewise."""
     if node.op_type == "Pad":
         return _pads_alike(graph, node, scale)
     return node.op_type in ("MaxPool", *RESHAPES) and len(node.outputs) == 1
 
 
 def _pads_alike(graph: ir.Graph, node: ir.Node, scale: ir.Node) -> bool:
-    """Divide the constant of a `Pad` by the scale, where that gives 0 or a sign."""
+    """Divide the constant of a `Pad` by the scale; returns False unless that gives 0, 1 or -1."""
     if node.attributes.get_string("mode", "constant") != "constant":
         return True
     value = node.inputs[2] if len(node.inputs) > 2 else None

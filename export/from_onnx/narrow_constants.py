@@ -1,9 +1,9 @@
-"""Constants of elementwise operators keep the axes along which they vary.
+"""Shrinks constants of elementwise operators to the axes along which they vary.
 
-1. Where all elements of a constant are equal along an axis, one of them stays: torch's exporters
-   write ones_like(x), or a bias that is expanded to x, at full size, for one size of the batch.
-   Not where the result would lose that axis's size.
-2. Axes of size 1 in front go, where the other operands have as many axes as the result.
+1. An axis along which all elements of a constant are equal gets size 1, unless the result would
+   lose that size. Torch's exporters write ones_like(x), or a bias expanded to x, at full size, for
+   one batch size.
+2. Leading axes of size 1 are removed if the result keeps its shape.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from bnnkit.export.graph import add_constant, array, nodes
 
 
 def narrow_constants(graph: ir.Graph) -> None:
-    """Run the pass; shapes are known."""
+    """Run the pass; the shapes must be known."""
     for node in nodes(graph, *BROADCASTS):
         for index, value in enumerate(node.inputs):
             content = array(value)
@@ -44,7 +44,7 @@ def _without_leading(content: NDArray[Any]) -> NDArray[Any]:
 
 
 def _still_fits(node: ir.Node, index: int, narrow: NDArray[Any]) -> bool:
-    """Whether the result keeps its shape."""
+    """Whether the result keeps its shape with the narrow constant."""
     if node.op_type == "PRelu" and index == 0:
         return False
     shapes = [None if v is None or v.shape is None else tuple(v.shape) for v in node.inputs]

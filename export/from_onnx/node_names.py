@@ -1,4 +1,4 @@
-"""A node of a file from elsewhere in an error message; such nodes often have no name."""
+"""Describes nodes of a source file in error messages; such nodes often have no name."""
 
 import onnx
 import onnx_ir as ir

@@ -1,11 +1,11 @@
-"""A scale and a shift behind a real-valued convolution stay operations of their own.
+"""Prevents ONNX Runtime from fusing a scale and a shift into a real-valued convolution.
 
-1. A constant operand of a `Mul` or an `Add` of what a `Conv` gives becomes the first operand.
+1. The constant operand of a `Mul` or an `Add` after a `Conv` becomes the first operand. ONNX
+   Runtime's fusion looks for the constant in the second place only.
 
-ONNX Runtime would multiply the scale into the weights, and round otherwise than the source: where
-the input is of few bits and the weights are binary, as in the first layer of Brevitas' CNV, the
-sums are exact and a batch norm can be exactly 0 for one of them. It looks for the constant in the
-second place, so it does not find one in the first.
+Fused into the weights, the scale would be rounded differently from the source. If the input has
+few bits and the weights are binary, as in the first layer of Brevitas' CNV, the sums are exact,
+and a batch norm can be exactly 0 for one of them.
 """
 
 import onnx_ir as ir

@@ -1,11 +1,11 @@
-"""The quantizers of QONNX become the standard operators that they stand for, exactly.
+"""The quantizers of QONNX become the standard operators that define them, exactly.
 
 1. `BipolarQuant(x, s)` is s where x >= 0, and -s elsewhere.
-2. `Quant` (or `IntQuant`) `(x, s, z, bits)` is s * (round(clip(x / s + z)) - z), one float32
-   rounding an operation; the limits are those of the bits, `signed` and `narrow`. Where z is 0 it
-   is not added.
-3. A signed `Quant` of one bit is s * (+-1 - z) with the sign of x / s + z.
-4. The ways of rounding beside ONNX's own work on sizes: UP is sign(x) * ceil(|x|), DOWN is
+2. `Quant` (or `IntQuant`) `(x, s, z, bits)` is s * (round(clip(x / s + z)) - z), with one float32
+   rounding for each operation. `bits`, `signed` and `narrow` give the limits. If z is 0, it is not
+   added.
+3. A signed `Quant` of one bit is s * (+-1 - z), with the sign of x / s + z.
+4. Rounding modes that ONNX does not have work on magnitudes: UP is sign(x) * ceil(|x|), DOWN is
    sign(x) * floor(|x|), HALF_UP is sign(x) * floor(|x| + 1/2), and HALF_DOWN is
    sign(x) * ceil(|x| - 1/2).
 5. `Trunc(x, s, z, from_bits, to_bits)` is s * (round((rint(x / s + z)) / 2^(from_bits - to_bits))
@@ -28,7 +28,7 @@ from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.graph import add_constant, array, module_path, operand, replace, set_module_path
 
 DOMAINS: Final = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
-"""Today's name of the domain, and those of older Brevitas."""
+"""The current name of the domain, and the names in files of older Brevitas versions."""
 
 _ROUNDINGS: Final = {
     "ROUND": ("Round", 0.0),
@@ -36,22 +36,22 @@ _ROUNDINGS: Final = {
     "CEIL": ("Ceil", 0.0),
     "FLOOR": ("Floor", 0.0),
 }
-"""Of values: the operator; nothing is added."""
+"""Rounding modes on values: the operator, and the number to add before it."""
 _ROUNDINGS_OF_SIZES: Final = {
     "UP": ("Ceil", 0.0),
     "DOWN": ("Floor", 0.0),
     "HALF_UP": ("Floor", 0.5),
     "HALF_DOWN": ("Ceil", -0.5),
 }
-"""Rule 4: the operator, and what is added before."""
+"""Rounding modes on magnitudes (rule 4): the operator, and the number to add before it."""
 
 
 def lower_quantizers(graph: ir.Graph) -> None:
     """Run the pass.
 
     Raises:
-        UnsupportedError: An operator is neither of ONNX nor one of these, or its bits, zero point
-            or way of rounding are none that are known.
+        UnsupportedError: An operator is neither standard nor one of these, or its bits, zero
+            point or rounding mode are not supported.
     """
     for node in list(graph):
         if node.domain == "":
@@ -66,7 +66,7 @@ def lower_quantizers(graph: ir.Graph) -> None:
 
 
 class _Chain:
-    """Operators in the place of a quantizer, each of the result of the one before."""
+    """The operators that replace a quantizer; each takes the result of the one before."""
 
     def __init__(self, graph: ir.Graph, source: ir.Node) -> None:
         self.source = source
@@ -94,16 +94,16 @@ class _Chain:
             self.then("Mul", size)
 
     def signs(self) -> None:
-        """Append +1 where the value is >= 0 and -1 elsewhere."""
+        """Append operators that give +1 where the value is >= 0, and -1 elsewhere."""
         self.then("GreaterOrEqual", self.constant(0))
         self._append("Where", [self._value, self.constant(1), self.constant(-1)])
 
     def constant(self, number: float) -> ir.Value:
-        """A float32 number."""
+        """A float32 constant."""
         return self.constants(np.array(number, np.float32), str(number))
 
     def constants(self, content: NDArray[np.float32], name: str) -> ir.Value:
-        """Float32 numbers of this quantizer, by a name of their own."""
+        """A float32 constant of this quantizer, with a name of its own."""
         full = f"{self.source.outputs[0].name}/{name}"
         return self._graph.initializers.get(full) or add_constant(self._graph, full, content)
 
@@ -203,7 +203,7 @@ def _trunc(chain: _Chain) -> _Chain:
 
 
 def _truncated(node: ir.Node) -> tuple[NDArray[np.float32], ir.Value | None]:
-    """What the integers are divided by, and the new scale where there is one."""
+    """The divisor of the integers, and the new scale; None if the scale stays."""
     if len(node.inputs) < _INPUTS_OF_TRUNC_2:
         return np.array(2.0 ** (_bits(node, 3) - _bits(node, 4)), np.float32), None
     scale, new_scale = _known(node, 1, "scale"), _known(node, 4, "scale")

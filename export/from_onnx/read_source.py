@@ -1,4 +1,4 @@
-"""A file from elsewhere as the passes want it: one opset, known shapes, one input."""
+"""Reads a source file and prepares it for the passes: one opset, known shapes, one input."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +18,10 @@ INPUTS: Final = (ir.DataType.FLOAT, ir.DataType.UINT8)
 
 
 def read_source(path: Path | str) -> onnx.ModelProto:
-    """The ONNX model in a file, with the weights that it keeps in other files.
+    """Reads the ONNX model in a file, with weights that are stored in other files.
 
     Raises:
-        FileError: It is missing, cannot be read, or is no ONNX file.
+        FileError: The file is missing, cannot be read, or is not an ONNX file.
     """
     try:
         model = onnx.load(str(path))
@@ -43,10 +43,10 @@ def read_source(path: Path | str) -> onnx.ModelProto:
 
 
 def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, tidied (`tidy_source.py`); operators of other domains are not looked at.
+    """The model, valid and tidied (`tidy_source.py`); other domains are not checked.
 
     Raises:
-        FileError: ONNX itself calls it invalid.
+        FileError: ONNX's checker finds the model invalid.
     """
     try:
         if not all(isinstance(word, str) for word in _words(model.graph)):
@@ -68,7 +68,7 @@ def _check_constant(tensor: onnx.TensorProto) -> None:
 
 
 def _words(graph: onnx.GraphProto) -> Iterator[object]:
-    """The names in a graph: bytes where they are damaged."""
+    """All names in a graph; a name that is not UTF-8 is given as bytes."""
     for node in graph.node:
         yield from (node.name, node.domain, node.op_type, *node.input, *node.output)
         for entry in node.metadata_props:
@@ -79,13 +79,13 @@ def _words(graph: onnx.GraphProto) -> Iterator[object]:
 
 
 def opened(model: onnx.ModelProto) -> ir.Model:
-    """A model in bnnkit's opset; its functions are inlined, its constants are initializers.
+    """The model in bnnkit's opset, with functions inlined and constants as initializers.
 
     Raises:
-        UsageError: It is an artifact already.
-        FileError: It is damaged.
-        UnsupportedError: It cannot be translated to that opset, or has not just one input, a
-            batch of float32 or uint8.
+        UsageError: The model is already an artifact.
+        FileError: The model is damaged.
+        UnsupportedError: The model cannot be translated to that opset, or has inputs other than
+            one batch of float32 or uint8.
     """
     if any(opset.domain == DOMAIN for opset in model.opset_import):
         raise UsageError("expected a network from elsewhere, got a model file of bnnkit's own")
@@ -113,7 +113,7 @@ def opened(model: onnx.ModelProto) -> ir.Model:
 
 
 def _keep_metadata(model: onnx.ModelProto, current: onnx.ModelProto) -> None:
-    """Give the nodes back what the translation to another opset forgets: their torch modules."""
+    """Restore the nodes' metadata, their torch modules, which the opset translation drops."""
     known = {node.name: node for node in model.graph.node if node.name}
     for node in current.graph.node:
         if node.name in known and not node.metadata_props:
@@ -121,10 +121,10 @@ def _keep_metadata(model: onnx.ModelProto, current: onnx.ModelProto) -> None:
 
 
 def with_shapes(model: ir.Model, batch: int) -> ir.Model:
-    """The model for one size of the batch, with the shape of every value that ONNX can tell.
+    """The model for one batch size, with all shapes that ONNX can infer.
 
     Raises:
-        UnsupportedError: The shapes in the file contradict each other.
+        UnsupportedError: The shapes in the file are inconsistent.
     """
     first = model.graph.inputs[0]
     first.shape = ir.Shape([batch, *_shape(first)[1:]])
@@ -144,7 +144,7 @@ def with_shapes(model: ir.Model, batch: int) -> ir.Model:
 
 
 def batch_of(model: ir.Model) -> int:
-    """The size of the batch that a file was made for; 1 where that is free."""
+    """The batch size that a file was exported for; 1 if the batch is free."""
     size = _shape(model.graph.inputs[0])[0]
     return size if isinstance(size, int) else 1
 

@@ -1,14 +1,14 @@
-"""Signs of integer sums that the source's own rounding decides.
+"""Finds signs of integer sums that depend on rounding in the source.
 
-The source scales each product of a layer, or adds rounding of a straight-through estimator to its
-signs or weights. Its sum of products that cancel is then not 0 but a rounding error of either
-sign, which depends on the order in which an engine adds. An artifact scales the exact sum once: a
-sum of 0 is 0, and its sign +1.
+The source scales each product of a layer, or its signs or weights have rounding of
+a straight-through estimator. Products that cancel then add up not to 0 but to a rounding error of
+either sign, which depends on the engine's order of additions. An artifact scales the exact sum
+once: a sum of 0 is 0, and its sign is +1.
 
-1. The input of the sign is a function f of an integer sum c. It is decided by rounding where the
-   signs of f(c - e) and f(c + e) differ for a c that can be, e being 4 rounding errors of the
-   largest sum.
-2. Nothing of this where the source's sums are exact: its scales are powers of two.
+1. The input of the sign is a function f of an integer sum c. Rounding decides if the signs of
+   f(c - e) and f(c + e) differ for a possible c, where e is 4 rounding errors of the largest sum.
+2. This does not apply if the sums of the source are exact, that is if its scales are powers of
+   two.
 """
 
 import numpy as np
@@ -28,14 +28,14 @@ _ERRORS = 4 * 2.0**-24
 
 
 def rounding_ties(graph: ir.Graph, *, is_rounded: bool) -> tuple[RoundingTie, ...]:
-    """The signs whose input can be a tie.
+    """The signs that depend on rounding in the source.
 
     Args:
-        graph: With integer sums, before thresholds are folded.
-        is_rounded: Signs or weights of the source have rounding of their own.
+        graph: A graph with integer sums, before thresholds are folded.
+        is_rounded: Whether signs or weights of the source have rounding of their own.
 
     Raises:
-        UnsupportedError: Something between a sum and its sign is NaN or infinite.
+        UnsupportedError: A value between a sum and its sign is NaN or infinite.
     """
     found = []
     for sign in nodes(graph, "Sign", domain=DOMAIN):
@@ -69,6 +69,6 @@ def _has_tie(sign: ir.Node, chain: list[Step], layer: ir.Node) -> NDArray[np.boo
 
     (early, side), (late, other_side) = moved(-error), moved(error)
     is_tie = (early != late) & (side == other_side)
-    # The one sum between the two, seen from the side on which the sign increases.
+    # The sum between the two thresholds, with the sign of the side on which the sign increases.
     between = side * np.minimum(early, late)
     return np.asarray(is_tie & ((between % 2 == bound % 2) | has_any_parity(layer)))

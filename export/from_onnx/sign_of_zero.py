@@ -1,9 +1,9 @@
-"""Where ONNX's own `Sign`, which gives 0 for 0, can meet a 0.
+"""Finds ONNX's own `Sign` operators, which give 0 for 0, whose input can be 0.
 
-An artifact has no third value: 0 becomes +1. That changes nothing where the input of the sign is a
-function f of an integer sum c and f(c) = 0 for no c that can be: f is monotone, so it is 0 on one
-interval of the integers, and without zero padding all c are even or all are odd. A maximum of
-values of f is one of them, so pools change nothing.
+An artifact has no third value: 0 becomes +1. This makes no difference if the input of the sign
+is a function f of an integer sum c, and f(c) is not 0 for any possible c. f is monotone, so it is
+0 on one interval of the integers, and without zero padding all sums are even or all are odd.
+A pool makes no difference, as a maximum of values of f is one of them.
 """
 
 from collections.abc import Collection
@@ -24,14 +24,14 @@ _LEAST = float(np.nextafter(np.float32(0), np.float32(1)))
 
 
 def remapped_signs(graph: ir.Graph, paths: Collection[str]) -> tuple[RemappedZero, ...]:
-    """The marks of `signs.mark_signs` whose input can be 0.
+    """The marks of `mark_signs` whose input can be 0.
 
     Args:
-        graph: With integer sums, before thresholds are folded.
-        paths: What `mark_signs` gave.
+        graph: A graph with integer sums, before thresholds are folded.
+        paths: The module paths that `mark_signs` returned.
 
     Raises:
-        UnsupportedError: Something between a sum and its sign is NaN or infinite.
+        UnsupportedError: A value between a sum and its sign is NaN or infinite.
     """
     found = []
     for sign in nodes(graph, "Sign", domain=DOMAIN):
@@ -50,7 +50,7 @@ def _input_that_can_be_zero(sign: ir.Node) -> str | None:
 
 
 def chain_to_sum(sign: ir.Node) -> tuple[list[Step], ir.Node | None]:
-    """The steps from an integer sum to a sign, pools left out, and the layer that gives it."""
+    """The steps from an integer sum to a sign, without pools, and the layer that gives the sum."""
     chain: list[Step] = []
     value = operand(sign, 0)
     while (above := _above(value)) is not None:
@@ -60,7 +60,7 @@ def chain_to_sum(sign: ir.Node) -> tuple[list[Step], ir.Node | None]:
 
 
 def _above(value: ir.Value) -> tuple[ir.Value, Step | None] | None:
-    """What a value is made of, by a step or by a pool."""
+    """The input of the step or pool that gives a value, and the step; None for other values."""
     pool, link = produced_by(value, "MaxPool"), step(value)
     if pool is not None:
         return operand(pool, 0), None
@@ -74,20 +74,20 @@ def _can_be_zero(sign: ir.Node, chain: list[Step], layer: ir.Node) -> bool:
     strict = thresholds_of(sign, [*chain, above_zero], layer)
     bound = largest_sums(layer)
     n_zeros = _count(weak, bound) - _count(strict, bound)
-    # The one zero, where there is one; where the sides differ it is at an end of the interval,
-    # which is a sum that can be.
+    # The zero, if there is only one. If the sides differ, it is at an end of [-K, K], which is
+    # a possible sum.
     first = weak.side * weak.threshold.astype(np.int64)
     is_possible = (first % 2 == bound % 2) | (weak.side != strict.side) | has_any_parity(layer)
     return bool(((n_zeros > 1) | ((n_zeros == 1) & is_possible)).any())
 
 
 def _count(thresholds: Thresholds, bound: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many integers of [-K, K] have the sign +1."""
+    """The number of integers of [-K, K] with the sign +1."""
     return bound - thresholds.threshold + 1
 
 
 def has_any_parity(layer: ir.Node) -> bool:
-    """Whether even and odd sums can be: of integer weights, or where pads add zeros."""
+    """Whether both even and odd sums are possible: with integer weights or zero padding."""
     return not layer.op_type.startswith("Binary") or any(
         layer.attributes.get_ints("pads", (0, 0, 0, 0))
     )

@@ -1,13 +1,13 @@
-"""Batch norms become the multiplication and addition that ONNX Runtime computes for them.
+"""Batch norms become the `Mul` and `Add` that ONNX Runtime computes for them.
 
 1. `BatchNormalization(x)` becomes `Mul(x, alpha)` and `Add(., beta)`, one number for each channel:
    alpha = scale * (1 / sqrt(variance + epsilon)) and beta = bias - mean * alpha, each operation
    rounded to float32.
 
-The definition of right is the source's graph in float32, and the engine of such files is ONNX
-Runtime, which rounds twice (torch, where the processor can, once: see
-`export/analysis/torch_batch_norm.py`). So the
-passes after this one meet elementwise operators only, of which every engine gives the same bits.
+The artifact must compute the source's graph in float32 as ONNX Runtime does, which rounds twice.
+(Torch rounds once on processors with fused multiply-adds, see
+`export/analysis/torch_batch_norm.py`.) The later passes then see only elementwise operators, for
+which every engine gives the same bits.
 """
 
 import numpy as np
@@ -30,10 +30,10 @@ from bnnkit.export.graph import (
 
 
 def check_inference(graph: ir.Graph) -> None:
-    """Refuse batch norms that use the statistics of the batch.
+    """Check that no batch norm uses the statistics of the batch.
 
     Raises:
-        UnsupportedError: There is one.
+        UnsupportedError: A batch norm does.
     """
     for node in nodes(graph, "BatchNormalization"):
         if node.attributes.get_int("training_mode", 0) != 0:
@@ -47,7 +47,7 @@ def split_batch_norms(graph: ir.Graph) -> None:
     """Run the pass.
 
     Raises:
-        UnsupportedError: A batch norm has parameters that are computed, NaN or infinite, or a
+        UnsupportedError: A batch norm has a parameter that is computed, NaN or infinite, or a
             scale that overflows.
     """
     for node in nodes(graph, "BatchNormalization"):
@@ -61,7 +61,7 @@ def split_batch_norms(graph: ir.Graph) -> None:
 
 
 def scale_and_shift(node: ir.Node) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The alpha and beta of ONNX Runtime's kernel, float32 (C,).
+    """The alpha and beta that ONNX Runtime's kernel uses, float32 (C,).
 
     Raises:
         UnsupportedError: As `split_batch_norms`.

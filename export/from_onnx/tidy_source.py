@@ -1,9 +1,10 @@
-"""An ONNX file as its writer left it, made such that ONNX's own tools take it.
+"""Repairs what is irregular in source files, so that ONNX's own tools accept them.
 
-1. Model-local functions are inlined, before a translation to another opset drops them.
-2. Nodes go behind those that give their inputs.
-3. An output without a shape gets the one that ONNX infers.
-4. Each domain has a version; files of old Brevitas do not name it.
+1. Model-local functions are inlined, as the translation to another opset would drop them.
+2. Nodes are sorted topologically; nodes that are in order keep their order. (onnx_ir's pass
+   names neither a missing value nor the nodes of a cycle.)
+3. An output without a shape gets the shape that ONNX infers.
+4. Domains without a version get one; files of old Brevitas versions omit it.
 """
 
 from collections.abc import Iterator
@@ -16,11 +17,11 @@ from bnnkit.export.from_onnx.node_names import named
 
 
 def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with all this; the given one is not changed.
+    """A repaired copy of the model.
 
     Raises:
-        FileError: A node needs a value that nothing gives, or needs what itself gives.
-        ValueError: A part cannot be read.
+        FileError: A node needs a value that no node gives, or the graph has a cycle.
+        ValueError: A part of the file cannot be read.
     """
     tidy = onnx.ModelProto()
     tidy.CopyFrom(model)
@@ -40,7 +41,7 @@ def _import_domains(model: onnx.ModelProto) -> None:
 
 
 def _sort(graph: onnx.GraphProto) -> None:
-    """Rule 2; the order of nodes that are in order stays."""
+    """Rule 2."""
     known = {"", *(value.name for value in (*graph.input, *graph.initializer))}
     known |= {tensor.values.name for tensor in graph.sparse_initializer}
     given = known | {name for node in graph.node for name in node.output}
@@ -69,7 +70,7 @@ def _sort(graph: onnx.GraphProto) -> None:
 
 
 def _needs(node: onnx.NodeProto) -> Iterator[str]:
-    """The values that a node reads, those that its branches take from outside among them."""
+    """The values that a node reads, including those that its branches read from outside."""
     yield from node.input
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):

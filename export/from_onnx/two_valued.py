@@ -1,18 +1,18 @@
-"""Values of which each is p on one side of a threshold and -p on the other, found in the graph.
+"""Finds values that are p on one side of a threshold and -p on the other.
 
-1. A value that elementwise operators and uniform constants make of one real value x is looked at
-   on the whole real line (`pieces.py`): it is a sign if it is one of two opposite numbers, and
-   changes once. So every way of writing a sign is known that is one.
-2. A value that they make of one comparison of x with constants, which may be one for each channel,
-   is a sign if it is p where that holds and -p elsewhere.
-3. What is 0 at the one x between -p and p, as ONNX's own `Sign`, is a sign that has to be remapped
-   there: 0 becomes as +1. Not where farther up the graph more than one x leads to that 0, nor
-   where an operator behind it sees the difference.
-4. Where a number is what is left of a straight-through estimator, as in s + c - c, the rounding of
-   that sum is lost; it is measured.
+1. A value that elementwise operators and uniform constants compute from one real value x is
+   analysed as a function on all float32 numbers (`piecewise`). It is a sign if it takes two
+   opposite numbers and changes once, in whatever operators it is written.
+2. A value computed from one comparison of x with constants, which may differ between channels, is
+   a sign if it is p where the comparison is true, and -p elsewhere.
+3. A value that is 0 at the single x between -p and p, such as ONNX's own `Sign`, is a sign with a
+   remapped zero: 0 becomes +1. It is refused if more than one x farther up the graph leads to that
+   0, or if a later operator would see the difference.
+4. If a number is what remains of a straight-through estimator, as in s + c - c, the rounding of
+   that sum is lost. The deviation is measured.
 
-Nearer values x come first. One that is rounded, clipped or chosen by more than the steps of
-`export/analysis/monotone.py` is looked through.
+The nearest x is tried first. If x itself is rounded, clipped or selected by operators that are not
+steps of `export/analysis/monotone.py`, values farther up are tried too.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from bnnkit.export.from_onnx.elementwise import (
     uniform,
 )
 from bnnkit.export.from_onnx.piecewise.float32_line import from_ordinal, sample
-from bnnkit.export.from_onnx.piecewise.piece import Number, Piece, UnknownFunctionError
+from bnnkit.export.from_onnx.piecewise.piece import Constant, Piece, UnknownFunctionError
 from bnnkit.export.from_onnx.piecewise.pieces import pieces
 from bnnkit.export.graph import array, operand
 
@@ -42,22 +42,22 @@ _DECIDES: Final = ("Sign", "Equal", "Cast", "Where", *COMPARISONS, *ROUNDINGS)
 _SEES_ZERO: Final = ("Abs", "Cast", "Equal", "Relu", "Where", "Pow", *COMPARISONS)
 """Operators behind a sign to which a 0 between -p and p would mean something of its own."""
 _SAMPLED: Final = 8.0
-"""The largest x for which the rounding that is lost is measured: activations are normalised."""
+"""The largest x for which the lost rounding is measured; activations are normalised."""
 _N_SAMPLES: Final = 2000
 _LARGEST_DEVIATION: Final = 1e-5
 
 
 @dataclass(frozen=True)
 class TwoValued:
-    """A value that is one of two opposite numbers everywhere.
+    """A value that is everywhere one of two opposite numbers.
 
     Attributes:
-        value: It.
-        condition: Where it is the first of the two.
+        value: The value.
+        condition: The comparison that is true where the value is `yes`.
         yes: The first number; the second is -yes.
-        is_remapped: It is 0 where the two meet, in the source.
-        deviation: How far the source is from the two, relative to them, by rounding alone, for x
-            of size 8 at most; None where it is one of them exactly.
+        is_remapped: Whether the value is 0 between the two numbers in the source.
+        deviation: The largest relative difference of the source from the two numbers due to
+            rounding, for x of magnitude 8 at most; None if the source is exact.
     """
 
     value: ir.Value
@@ -68,11 +68,11 @@ class TwoValued:
 
 
 def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | None:
-    """What a value is, where it is a sign.
+    """Analyses a value; None if it is not a sign.
 
     Args:
-        value: Of float32.
-        position: Of each node in the graph.
+        value: A float32 value.
+        position: The position of each node in the graph.
     """
     best: TwoValued | None = None
     for x in _sources(value, position):
@@ -101,26 +101,26 @@ def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | Non
 
 
 def _is_better(found: TwoValued, best: TwoValued) -> bool:
-    """Whether a value farther up says more."""
+    """Whether a result for a value farther up is better than the best so far."""
     if found.is_remapped:
         return False
     return best.is_remapped or not _is_plain(best.condition.x)
 
 
 def _is_plain(x: ir.Value) -> bool:
-    """Whether a value is made in a way that the other passes know."""
+    """Whether a value is computed in a way that the other passes can handle."""
     return not is_elementwise(x.producer()) or step(x) is not None
 
 
 def _sources(
     value: ir.Value, position: dict[ir.Node, int], *, must_decide: bool = True
 ) -> Iterator[ir.Value]:
-    """The values of which alone, with constants, a value is made, from the nearest on.
+    """The single values that, with constants, determine a value, from the nearest on.
 
     Args:
-        value: That value.
-        position: Of each node in the graph.
-        must_decide: Only those on the way from which something decides, as signs do.
+        value: The value.
+        position: The position of each node in the graph.
+        must_decide: Give only values with a deciding operator, such as a comparison, after them.
     """
     seen: set[ir.Value] = set()
     leaves, decides = {value}, not must_decide
@@ -162,7 +162,7 @@ def _of_comparison(value: ir.Value, truth: ir.Value) -> TwoValued | None:
 
 def _of_line(value: ir.Value, x: ir.Value, line: list[Piece]) -> TwoValued | None:
     """Rules 1 and 3."""
-    numbers = [piece.content for piece in line if isinstance(piece.content, Number)]
+    numbers = [piece.content for piece in line if isinstance(piece.content, Constant)]
     if len(numbers) < len(line) or len(line) not in (2, 3):
         return None
     first, *middle, last = (np.float32(number.content) for number in numbers)
@@ -177,17 +177,17 @@ def _of_line(value: ir.Value, x: ir.Value, line: list[Piece]) -> TwoValued | Non
 
 
 def _deviation(value: ir.Value, x: ir.Value, piece: Piece) -> float:
-    """Rule 4: the largest difference of a value from its number."""
+    """Rule 4: the largest absolute difference of a value from its number."""
     points = sample(piece.low, piece.high, _SAMPLED, _N_SAMPLES)
-    assert isinstance(piece.content, Number)
+    assert isinstance(piece.content, Constant)
     error = evaluate(value, {x: points}) - piece.content.content
     return float(np.abs(error).max(initial=0))
 
 
 def _is_zero_too_often(line: list[Piece]) -> bool:
-    """Whether a value is 0 for many x of any size: it has three values then."""
+    """Whether a value is 0 on an interval of x, so that it takes three values."""
     for piece in line:
-        if isinstance(piece.content, Number) and piece.content.content == 0:
+        if isinstance(piece.content, Constant) and piece.content.content == 0:
             low, high = (float(from_ordinal(end)) for end in (piece.low, piece.high))
             if high - low > 1e-30 + 1e-6 * max(abs(low), abs(high)):
                 return True
@@ -195,7 +195,7 @@ def _is_zero_too_often(line: list[Piece]) -> bool:
 
 
 def _is_made_zero(x: ir.Value, position: dict[ir.Node, int]) -> bool:
-    """Whether x is moved or pooled from a value that is 0 too often, such as that of a `Relu`."""
+    """Whether x is reshaped or pooled from a value that is 0 on an interval, as after a `Relu`."""
     node = x.producer()
     if node is None or node.domain != "" or node.op_type not in ("MaxPool", *RESHAPES):
         return False
@@ -210,7 +210,7 @@ def _is_made_zero(x: ir.Value, position: dict[ir.Node, int]) -> bool:
 
 
 def _zero_is_seen(value: ir.Value, x: ir.Value) -> bool:
-    """Whether an operator behind a sign makes something of its 0 that is no scaled 0."""
+    """Whether an operator after a sign makes anything other than a scaled 0 of its 0."""
     users = [use.node for use in value.uses() if use.node.domain == ""]
     return any(
         node.op_type in _SEES_ZERO
@@ -220,14 +220,14 @@ def _zero_is_seen(value: ir.Value, x: ir.Value) -> bool:
 
 
 def _is_of_computed(node: ir.Node) -> bool:
-    """Whether a node computes with two values that are no constants."""
+    """Whether a node has at least two inputs that are not constant."""
     return sum(v is not None and array(v) is None for v in node.inputs) > 1
 
 
 def _is_step(node: ir.Node, x: ir.Value) -> bool:
-    """Whether a node makes numbers alone of one x: the sign is a part of a larger function."""
+    """Whether a node is a step function of x, so that the sign is part of a larger function."""
     try:
         line = pieces(node.outputs[0], x)
     except UnknownFunctionError:
         return False
-    return all(isinstance(piece.content, Number) for piece in line)
+    return all(isinstance(piece.content, Constant) for piece in line)

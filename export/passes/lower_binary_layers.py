@@ -103,7 +103,8 @@ def _signs(mark: ir.Node) -> NDArray[np.int8]:
     content = constant(mark, 0)
     if np.isnan(content).any():
         raise UnsupportedError(
-            f"expected latent weights of {label(mark)}, got NaN; the training has diverged"
+            f"expected numbers as latent weights of {label(mark)}, got NaN; the training "
+            "has diverged"
         )
     if content.ndim not in (2, 4):
         raise UnsupportedError(

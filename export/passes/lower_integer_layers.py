@@ -84,7 +84,8 @@ def _parameters(mark: ir.Node) -> tuple[NDArray[np.int16], NDArray[Any], NDArray
     weight, exponent, zero_point = (constant(mark, index) for index in (1, 2, 3))
     if not np.isfinite(weight).all():
         raise UnsupportedError(
-            f"expected finite weights of {label(mark)}, got others; the training has diverged"
+            f"expected finite weights of {label(mark)}, got NaN or an infinity; the "
+            "training has diverged"
         )
     on_grid = np.rint(np.ldexp(weight, -exponent.reshape(-1, *[1] * (weight.ndim - 1))))
     integers = np.clip(on_grid, -MAX_WEIGHT, MAX_WEIGHT).astype(np.int16)  # rule 2

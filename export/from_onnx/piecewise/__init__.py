@@ -1,1 +1,1 @@
-"""A value of a graph as a piecewise function of one float32 number."""
+"""Analyses a value of a graph as a piecewise function of one float32 number x; see `pieces`."""

@@ -1,7 +1,7 @@
-"""The float32 numbers in their order, as integers, and where a predicate on them changes.
+"""The float32 numbers in ascending order as integers, for bisection.
 
-The number of x counts the float32 numbers between 0 and x; -0 and 0 are one. So an interval of
-float32 numbers is one of integers, and every float32 in it can be reached by bisection.
+The ordinal of x is the signed count of float32 numbers from 0 to x; -0 and 0 are the same. So an
+interval of float32 numbers is an interval of integers, and bisection can reach every float32.
 """
 
 from collections.abc import Callable
@@ -11,34 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_ORDINAL: Final = int(np.array(np.finfo(np.float32).max).view(np.int32))
-"""The number of the largest finite float32."""
+"""The ordinal of the largest finite float32."""
 
 Array = NDArray[Any]
 
 
 def ordinal(x: float | np.float32) -> int:
-    """The number of a finite float32."""
+    """The ordinal of a finite float32."""
     bits = int(np.array(x, np.float32).view(np.int32))
     return bits if bits >= 0 else -(bits & 0x7FFFFFFF)
 
 
 def from_ordinal(numbers: int | Array) -> Array:
-    """The float32 of each number; 0 is +0."""
+    """The float32 numbers with these ordinals; ordinal 0 gives +0."""
     bits = np.asarray(numbers, np.int64)
     magnitude = np.abs(bits).astype(np.int32).view(np.float32)
     return np.where(bits < 0, -magnitude, magnitude).astype(np.float32)
 
 
 def first_where(is_past: Callable[[Array], Array], low: int, high: int) -> int:
-    """The first number of [low, high] at which a predicate holds that once true stays true.
+    """Finds the first ordinal in [low, high] at which a monotone predicate is true.
 
     Args:
-        is_past: From float32 (1,) to bool (1,).
-        low: Of the least number.
-        high: Of the greatest.
+        is_past: From float32 (1,) to bool (1,); once true, it stays true.
+        low: The ordinal of the first number.
+        high: The ordinal of the last number.
 
     Returns:
-        high + 1 where it holds nowhere.
+        The ordinal; high + 1 if the predicate is nowhere true.
     """
     after = high + 1
     while low < after:
@@ -51,7 +51,7 @@ def first_where(is_past: Callable[[Array], Array], low: int, high: int) -> int:
 
 
 def sample(low: int, high: int, largest: float, n: int) -> Array:
-    """Up to n float32 numbers of an interval that are at most `largest` in size, both ends too."""
+    """Up to n float32 numbers of an interval, with magnitudes up to `largest`, and both ends."""
     bound = ordinal(largest)
     low, high = max(low, -bound), min(high, bound)
     if low > high:

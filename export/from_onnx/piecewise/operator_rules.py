@@ -1,4 +1,4 @@
-"""What each elementwise operator makes of numbers and of values that vary (`pieces.py`)."""
+"""The pieces of each elementwise operator's result, from the pieces of its operands."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -10,32 +10,32 @@ from bnnkit.export.from_onnx.comparisons import COMPARISONS
 from bnnkit.export.from_onnx.elementwise import ROUNDINGS, compute
 from bnnkit.export.from_onnx.piecewise.float32_line import first_where, from_ordinal
 from bnnkit.export.from_onnx.piecewise.piece import (
+    Constant,
     Content,
-    Form,
-    Number,
-    Part,
+    NodeOnInterval,
     Piece,
     UnknownFunctionError,
+    Varying,
 )
 from bnnkit.export.from_onnx.piecewise.polynomial import Polynomial, exactly, unknown
 
 _MAX_STEPS: Final = 8
-"""Of a rounding, that are worth telling apart."""
+"""The largest number of steps of a rounding that become pieces of their own."""
 
 
-def pieces_of_part(part: Part) -> Iterator[Piece]:
-    """What a node gives on an interval, cut further where it has to be.
+def pieces_of_node(part: NodeOnInterval) -> Iterator[Piece]:
+    """The pieces of a node's result on an interval, which is cut further where needed.
 
     Raises:
-        UnknownFunctionError: That cannot be told.
+        UnknownFunctionError: The pieces cannot be found.
     """
-    numbers = [content for content in part.contents if isinstance(content, Number)]
+    numbers = [content for content in part.contents if isinstance(content, Constant)]
     node = part.node
     if len(numbers) == len(part.contents):
         present = iter(number.content for number in numbers)
         content = compute(node, [None if v is None else next(present) for v in node.inputs])
         is_exact = all(number.is_exact for number in numbers)
-        yield Piece(part.low, part.high, Number(content, is_exact))
+        yield Piece(part.low, part.high, Constant(content, is_exact))
     elif node.op_type in COMPARISONS:
         yield from _compared(part)
     elif node.op_type in ROUNDINGS:
@@ -46,19 +46,19 @@ def pieces_of_part(part: Part) -> Iterator[Piece]:
         yield _whole(part, _opaque(part))
 
 
-def _whole(part: Part, content: Content) -> Piece:
+def _whole(part: NodeOnInterval, content: Content) -> Piece:
     return Piece(part.low, part.high, content)
 
 
-def _opaque(part: Part) -> Form:
-    """A function of which nothing is known."""
+def _opaque(part: NodeOnInterval) -> Varying:
+    """The result as an unknown function of the operands."""
     names = [_polynomial(content).name for content in part.contents]
     settings = sorted(f"{key}={value.value}" for key, value in part.node.attributes.items())
-    return Form(unknown(f"{part.node.op_type}({', '.join([*names, *settings])})"), 0)
+    return Varying(unknown(f"{part.node.op_type}({', '.join([*names, *settings])})"), 0)
 
 
 def _polynomial(content: Content) -> Polynomial:
-    if isinstance(content, Form):
+    if isinstance(content, Varying):
         return content.polynomial
     if not np.isfinite(content.content):
         raise UnknownFunctionError
@@ -69,15 +69,15 @@ def _content(polynomial: Polynomial, direction: int) -> Content:
     """Rule 3."""
     constant = polynomial.constant
     if constant is None:
-        return Form(polynomial, direction)
-    return Number(np.asarray(float(constant), np.float32), is_exact=False)
+        return Varying(polynomial, direction)
+    return Constant(np.asarray(float(constant), np.float32), is_exact=False)
 
 
 def _direction(content: Content) -> int | None:
-    return content.direction if isinstance(content, Form) else None
+    return content.direction if isinstance(content, Varying) else None
 
 
-def _sum(part: Part) -> Iterator[Piece]:
+def _sum(part: NodeOnInterval) -> Iterator[Piece]:
     sign = -1 if part.node.op_type == "Sub" else 1
     left, right = part.contents
     turned = None if (direction := _direction(right)) is None else sign * direction
@@ -86,21 +86,21 @@ def _sum(part: Part) -> Iterator[Piece]:
     yield _whole(part, _content(both, directions.pop() if len(directions) == 1 else 0))
 
 
-def _product(part: Part) -> Iterator[Piece]:
+def _product(part: NodeOnInterval) -> Iterator[Piece]:
     left, right = part.contents
     direction = 0
     for form, other in ((left, right), (right, left)):
-        if isinstance(form, Form) and isinstance(other, Number):
+        if isinstance(form, Varying) and isinstance(other, Constant):
             direction = form.direction * int(np.sign(other.content))
             if other.content == 0 and other.is_exact:
-                yield _whole(part, Number(np.zeros((), np.float32), is_exact=True))
+                yield _whole(part, Constant(np.zeros((), np.float32), is_exact=True))
                 return
     yield _whole(part, _content(_polynomial(left) * _polynomial(right), direction))
 
 
-def _quotient(part: Part) -> Iterator[Piece]:
+def _quotient(part: NodeOnInterval) -> Iterator[Piece]:
     form, divisor = part.contents
-    if not isinstance(divisor, Number) or divisor.content == 0 or not isinstance(form, Form):
+    if not isinstance(divisor, Constant) or divisor.content == 0 or not isinstance(form, Varying):
         yield _whole(part, _opaque(part))
         return
     inverse = exactly(1 / exactly(divisor.content.item()).terms[()])
@@ -108,13 +108,13 @@ def _quotient(part: Part) -> Iterator[Piece]:
     yield _whole(part, _content(form.polynomial * inverse, direction))
 
 
-def _negative(part: Part) -> Iterator[Piece]:
-    yield _whole(part, Form(-part.form.polynomial, -part.form.direction))
+def _negative(part: NodeOnInterval) -> Iterator[Piece]:
+    yield _whole(part, Varying(-part.form.polynomial, -part.form.direction))
 
 
-def _power(part: Part) -> Iterator[Piece]:
+def _power(part: NodeOnInterval) -> Iterator[Piece]:
     base, exponent = part.contents
-    if not (isinstance(exponent, Number) and exponent.content in (1, 2, 3)):
+    if not (isinstance(exponent, Constant) and exponent.content in (1, 2, 3)):
         yield _whole(part, _opaque(part))
         return
     power = exactly(1)
@@ -123,41 +123,41 @@ def _power(part: Part) -> Iterator[Piece]:
     yield _whole(part, _content(power, 0))
 
 
-def _compared(part: Part) -> Iterator[Piece]:
+def _compared(part: NodeOnInterval) -> Iterator[Piece]:
     rises = part.monotone * (1 if part.node.op_type.startswith("Greater") else -1)
-    rises *= 1 if isinstance(part.contents[0], Form) else -1
+    rises *= 1 if isinstance(part.contents[0], Varying) else -1
     y = part.node.outputs[0]
     cut = first_where(lambda x: part.at(y, x) == (rises > 0), part.low, part.high)
     yield from part.split([cut], [_truth(rises < 0), _truth(rises > 0)])
 
 
-def _truth(content: bool) -> Number:
-    return Number(np.asarray(content), is_exact=True)
+def _truth(content: bool) -> Constant:
+    return Constant(np.asarray(content), is_exact=True)
 
 
-def _equal(part: Part) -> Iterator[Piece]:
-    (number,) = (content for content in part.contents if isinstance(content, Number))
+def _equal(part: NodeOnInterval) -> Iterator[Piece]:
+    (number,) = (content for content in part.contents if isinstance(content, Constant))
     answers: list[Content] = [_truth(False), _truth(True), _truth(False)]
     yield from part.split(part.around(number.content), answers)
 
 
-def _sign(part: Part) -> Iterator[Piece]:
+def _sign(part: NodeOnInterval) -> Iterator[Piece]:
     before = -part.monotone
     signs: list[Content] = [
-        Number(np.asarray(s, np.float32), is_exact=True) for s in (before, 0, -before)
+        Constant(np.asarray(s, np.float32), is_exact=True) for s in (before, 0, -before)
     ]
     yield from part.split(part.around(np.zeros((), np.float32)), signs)
 
 
-def _size(part: Part) -> Iterator[Piece]:
+def _size(part: NodeOnInterval) -> Iterator[Piece]:
     form, cut = part.form, part.around(np.zeros((), np.float32))[0]
-    negative = Form(-form.polynomial, -form.direction)
+    negative = Varying(-form.polynomial, -form.direction)
     order: list[Content] = [negative, form] if part.monotone > 0 else [form, negative]
     yield from part.split([cut], order)
 
 
-def _clipped(part: Part) -> Iterator[Piece]:
-    """Each of the limits where it holds, in between the value."""
+def _clipped(part: NodeOnInterval) -> Iterator[Piece]:
+    """The limits where they apply, and the value in between."""
     low, high = _limits(part)
     cuts, contents = [], [part.form]
     ends = [(low, False), (high, True)] if part.monotone > 0 else [(high, False), (low, True)]
@@ -170,46 +170,46 @@ def _clipped(part: Part) -> Iterator[Piece]:
     yield from part.split(cuts, list(contents))
 
 
-def _limits(part: Part) -> tuple[Number | None, Number | None]:
-    """The least and the greatest value that a node lets pass."""
+def _limits(part: NodeOnInterval) -> tuple[Constant | None, Constant | None]:
+    """The lower and the upper limit of a node that clips."""
     op_type = part.node.op_type
     if op_type == "Relu":
-        return Number(np.zeros((), np.float32), is_exact=True), None
+        return Constant(np.zeros((), np.float32), is_exact=True), None
     if op_type == "Clip":
         present = iter(part.contents)
         given = [None if value is None else next(present) for value in part.node.inputs]
         low, high = [*given[1:], None, None][:2]
-        if isinstance(low, Form) or isinstance(high, Form):
+        if isinstance(low, Varying) or isinstance(high, Varying):
             raise UnknownFunctionError
         return low, high
-    form = part.form  # of two, or it is not known
+    form = part.form  # raises an error if two operands vary
     others = [content for content in part.contents if content is not form]
-    if len(others) != 1 or not isinstance(others[0], Number):
+    if len(others) != 1 or not isinstance(others[0], Constant):
         raise UnknownFunctionError
     return (others[0], None) if op_type == "Max" else (None, others[0])
 
 
-def _rounded(part: Part) -> Iterator[Piece]:
+def _rounded(part: NodeOnInterval) -> Iterator[Piece]:
     y = part.node.outputs[0]
     first, last = (
         float(part.at(y, from_ordinal(np.array([end])))[0]) for end in (part.low, part.high)
     )
     if abs(last - first) >= _MAX_STEPS:
-        yield _whole(part, Form(_opaque(part).polynomial, part.monotone))
+        yield _whole(part, Varying(_opaque(part).polynomial, part.monotone))
         return
     step = part.monotone
     values = np.arange(first, last + step / 2, step, dtype=np.float32)
     cuts = [part.cut_of_result(v, step) for v in values[1:]]
-    yield from part.split(cuts, [Number(np.asarray(v), is_exact=True) for v in values])
+    yield from part.split(cuts, [Constant(np.asarray(v), is_exact=True) for v in values])
 
 
-def _chosen(part: Part) -> Iterator[Piece]:
+def _chosen(part: NodeOnInterval) -> Iterator[Piece]:
     condition, yes, no = part.contents
-    assert isinstance(condition, Number)  # there is no boolean form
+    assert isinstance(condition, Constant)  # boolean values are constant on a piece
     yield _whole(part, yes if condition.content else no)
 
 
-def _cast(part: Part) -> Iterator[Piece]:
+def _cast(part: NodeOnInterval) -> Iterator[Piece]:
     to = part.node.attributes["to"].as_int()
     if to == ir.DataType.BOOL:
         answers: list[Content] = [_truth(True), _truth(False), _truth(True)]
@@ -220,11 +220,11 @@ def _cast(part: Part) -> Iterator[Piece]:
         raise UnknownFunctionError
 
 
-def _same_form(part: Part) -> Iterator[Piece]:
+def _same_form(part: NodeOnInterval) -> Iterator[Piece]:
     yield _whole(part, part.form)
 
 
-_RULES: Final[dict[str, Callable[[Part], Iterator[Piece]]]] = {
+_RULES: Final[dict[str, Callable[[NodeOnInterval], Iterator[Piece]]]] = {
     "Abs": _size,
     "Add": _sum,
     "Cast": _cast,

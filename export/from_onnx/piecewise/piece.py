@@ -1,4 +1,4 @@
-"""Pieces of a function on the real line, and a node on one interval of it (`pieces.py`)."""
+"""Pieces of a function of x, and a node on one interval of x (see `pieces`)."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ Array = NDArray[Any]
 
 
 class UnknownFunctionError(Exception):
-    """The value is none of which this module can tell the pieces."""
+    """The pieces of a value cannot be found."""
 
 
 @dataclass(frozen=True)
-class Number:
+class Constant:
     """A value that is constant on an interval.
 
     Attributes:
-        content: It, an array (), of the type of the value.
-        is_exact: Rule 3.
+        content: The constant, an array () of the type of the value.
+        is_exact: Whether float32 gives exactly this constant (rule 3 of `pieces`).
     """
 
     content: Array
@@ -33,29 +33,29 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Form:
+class Varying:
     """A float value that varies on an interval.
 
     Attributes:
-        polynomial: It, in exact arithmetic.
-        direction: +1 where float32 computes a nondecreasing function of x, -1 where a
-            nonincreasing one, 0 where that is not known.
+        polynomial: The value in exact arithmetic.
+        direction: +1 if the value, evaluated in float32, is nondecreasing in x, -1 if it is
+            nonincreasing, 0 if that is not known.
     """
 
     polynomial: Polynomial
     direction: int
 
 
-Content = Number | Form
+Content = Constant | Varying
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What a value is on an interval.
+    """A value on an interval of x.
 
     Attributes:
-        low: The number of its first x (`real_line`).
-        high: Of its last.
+        low: The ordinal of the first x (see `float32_line`).
+        high: The ordinal of the last x.
         content: The value.
     """
 
@@ -65,15 +65,15 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A node on an interval on which each of its operands is in one piece.
+class NodeOnInterval:
+    """A node on an interval of x on which each of its operands is in one piece.
 
     Attributes:
-        at: A value as float32 computes it for some x.
-        node: It.
-        low: The number of the first x.
-        high: Of the last.
-        contents: Of its operands.
+        at: Evaluates a value in float32 for some x.
+        node: The node.
+        low: The ordinal of the first x.
+        high: The ordinal of the last x.
+        contents: The operands.
     """
 
     at: Callable[[ir.Value, Array], Array]
@@ -83,50 +83,54 @@ class Part:
     contents: list[Content]
 
     @property
-    def form(self) -> Form:
-        """The one operand that varies."""
-        forms = [content for content in self.contents if isinstance(content, Form)]
+    def form(self) -> Varying:
+        """The only operand that varies.
+
+        Raises:
+            UnknownFunctionError: Several operands vary.
+        """
+        forms = [content for content in self.contents if isinstance(content, Varying)]
         if len(forms) != 1:
             raise UnknownFunctionError
         return forms[0]
 
     @property
     def operand(self) -> ir.Value:
-        """Its value."""
+        """The value of the operand that varies."""
         present = [value for value in self.node.inputs if value is not None]
         return present[self.contents.index(self.form)]
 
     @property
     def monotone(self) -> int:
-        """Its direction.
+        """The direction of the operand that varies, +1 or -1.
 
         Raises:
-            UnknownFunctionError: It has none.
+            UnknownFunctionError: The direction is not known.
         """
         if self.form.direction == 0:
             raise UnknownFunctionError
         return self.form.direction
 
     def cut(self, is_past: Callable[[Array], Array]) -> int:
-        """The first number at which a predicate of the operand holds that then stays true."""
+        """The first ordinal at which a monotone predicate of the operand is true."""
         return first_where(lambda x: is_past(self.at(self.operand, x)), self.low, self.high)
 
     def cut_of_result(self, number: np.float32, direction: int) -> int:
-        """Where the result reaches a number, rising or falling."""
+        """The first ordinal at which the result reaches a number, rising or falling."""
         y = self.node.outputs[0]
         return first_where(
             lambda x: self.at(y, x) * direction >= number * direction, self.low, self.high
         )
 
     def split(self, cuts: list[int], contents: list[Content]) -> Iterator[Piece]:
-        """The interval, cut before these numbers."""
+        """Pieces of the interval, cut before these ordinals."""
         edges = [self.low, *cuts, self.high + 1]
         for (low, after), content in zip(pairwise(edges), contents, strict=True):
             if low < after:
                 yield Piece(low, after - 1, content)
 
     def around(self, number: Array) -> list[int]:
-        """The first x at which the operand is no longer before a number, and the first past it."""
+        """The first ordinal at which the operand reaches a number, and the first after it."""
         if self.monotone > 0:
             tests = (lambda v: v >= number), (lambda v: v > number)
         else:

@@ -1,11 +1,11 @@
-"""A value that elementwise operators make of one float32 x, as a function on the real line.
+"""A value that elementwise operators compute from one float32 x, as a piecewise function.
 
-1. The float32 numbers are cut into intervals on which the value is a number, or a polynomial in x
-   and in functions of x. Comparisons, `Sign`, `Abs`, clippings and roundings cut them.
-2. A cut is found by bisection on the value itself, as float32 computes it, which must be monotone
-   there: exact, whatever is rounded on the way.
-3. A number that was computed from numbers is exact. One that is left over where a polynomial
-   cancels, as in s + (c - c), is what exact arithmetic gives.
+1. The float32 numbers are cut into intervals on which the value is constant, or a polynomial in x
+   and in functions of x. Comparisons, `Sign`, `Abs`, clipping and rounding make cuts.
+2. A cut is found by bisection on the value itself, evaluated in float32, which must be monotone
+   there. So the cut is exact, whatever is rounded before.
+3. A constant computed from constants is exact. A constant that remains where a polynomial cancels,
+   as in s + (c - c), is the result of exact arithmetic, from which float32 may differ.
 """
 
 from bisect import bisect_right
@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from bnnkit.export.from_onnx.elementwise import evaluate, is_elementwise, uniform
 from bnnkit.export.from_onnx.piecewise.float32_line import LARGEST_ORDINAL, from_ordinal
-from bnnkit.export.from_onnx.piecewise.operator_rules import pieces_of_part
+from bnnkit.export.from_onnx.piecewise.operator_rules import pieces_of_node
 from bnnkit.export.from_onnx.piecewise.piece import (
+    Constant,
     Content,
-    Form,
-    Number,
-    Part,
+    NodeOnInterval,
     Piece,
     UnknownFunctionError,
+    Varying,
 )
 from bnnkit.export.from_onnx.piecewise.polynomial import unknown
 
@@ -35,10 +35,10 @@ _MAX_PIECES: Final = 64
 
 
 def pieces(value: ir.Value, x: ir.Value) -> list[Piece]:
-    """The pieces of a value, from the least x on; neighbours differ.
+    """The pieces of a value by ascending x, with equal neighbours merged.
 
     Raises:
-        UnknownFunctionError: Something between x and the value is not known, or not uniform.
+        UnknownFunctionError: An operator between x and the value is unknown or not uniform.
     """
     merged: list[Piece] = []
     for piece in _Function(x).pieces(value):
@@ -51,18 +51,18 @@ def pieces(value: ir.Value, x: ir.Value) -> list[Piece]:
 
 
 def _merged(a: Content, b: Content) -> Content | None:
-    """What two neighbours are together; None where they differ."""
-    if isinstance(a, Number) and isinstance(b, Number):
-        return Number(a.content, a.is_exact and b.is_exact) if a.content == b.content else None
-    return a if isinstance(a, Form) and a == b else None
+    """The content of two merged neighbours; None if they differ."""
+    if isinstance(a, Constant) and isinstance(b, Constant):
+        return Constant(a.content, a.is_exact and b.is_exact) if a.content == b.content else None
+    return a if isinstance(a, Varying) and a == b else None
 
 
 class _Function:
-    """The values that depend on one x."""
+    """Finds the pieces of values that depend on one x, and keeps them."""
 
     def __init__(self, x: ir.Value) -> None:
         self._x = x
-        self._known = {x: [Piece(-LARGEST_ORDINAL, LARGEST_ORDINAL, Form(unknown("x"), 1))]}
+        self._known = {x: [Piece(-LARGEST_ORDINAL, LARGEST_ORDINAL, Varying(unknown("x"), 1))]}
 
     def pieces(self, value: ir.Value) -> list[Piece]:
         if value not in self._known:
@@ -72,27 +72,27 @@ class _Function:
         return self._known[value]
 
     def at(self, value: ir.Value, x: Array) -> Array:
-        """A value as float32 computes it."""
+        """A value for some x, evaluated in float32."""
         found: Array = np.broadcast_to(evaluate(value, {self._x: x}), x.shape)
         return found
 
     def _find(self, value: ir.Value) -> Iterator[Piece]:
         constant, node = uniform(value), value.producer()
         if constant is not None:
-            yield Piece(-LARGEST_ORDINAL, LARGEST_ORDINAL, Number(constant, is_exact=True))
+            yield Piece(-LARGEST_ORDINAL, LARGEST_ORDINAL, Constant(constant, is_exact=True))
             return
         if node is None or not is_elementwise(node):
             raise UnknownFunctionError
         for low, high, contents in _common([self.pieces(v) for v in node.inputs if v is not None]):
             if low == high:
                 here = self.at(value, from_ordinal(np.array([low])))
-                yield Piece(low, high, Number(np.asarray(here[0]), is_exact=True))
+                yield Piece(low, high, Constant(np.asarray(here[0]), is_exact=True))
             else:
-                yield from pieces_of_part(Part(self.at, node, low, high, contents))
+                yield from pieces_of_node(NodeOnInterval(self.at, node, low, high, contents))
 
 
 def _common(each: list[list[Piece]]) -> Iterator[tuple[int, int, list[Content]]]:
-    """The intervals on which every one of several values is in one piece."""
+    """The intervals on which each of several values is in one piece."""
     starts = [[piece.low for piece in of_one] for of_one in each]
     cuts = sorted({start for of_one in starts for start in of_one})
     for low, after in pairwise([*cuts, LARGEST_ORDINAL + 1]):

@@ -1,7 +1,7 @@
-"""Sums of products of unknown values with exact coefficients, to see what cancels.
+"""Polynomials in unknown values with exact coefficients, to find what cancels.
 
-A straight-through estimator leaves s + c - c in the forward pass, with c a function of the input.
-In exact arithmetic that is s; float32 may round it.
+A straight-through estimator leaves s + c - c in the forward pass, where c is a function of the
+input. In exact arithmetic that is s; float32 may round it.
 """
 
 from collections import defaultdict
@@ -14,22 +14,22 @@ Monomial = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Polynomial:
-    """A sum of products.
+    """A polynomial in unknown values.
 
     Attributes:
-        terms: The coefficient of each product of names; () is the constant. None is 0.
+        terms: The nonzero coefficients by monomial, a sorted tuple of names; () is the constant.
     """
 
     terms: Mapping[Monomial, Fraction]
 
     @property
     def constant(self) -> Fraction | None:
-        """Its value, where it has no unknown."""
+        """The value of a polynomial without unknowns; else None."""
         return self.terms.get((), Fraction(0)) if set(self.terms) <= {()} else None
 
     @property
     def name(self) -> str:
-        """Equal polynomials have equal names."""
+        """A name for the polynomial; equal polynomials have equal names."""
         return " + ".join(f"{self.terms[key]}*{'*'.join(key)}" for key in sorted(self.terms))
 
     def __add__(self, other: "Polynomial") -> "Polynomial":
@@ -51,12 +51,12 @@ class Polynomial:
 
 
 def exactly(content: Fraction | float) -> Polynomial:
-    """A constant, exactly."""
+    """A constant polynomial, exact."""
     return _tidy({(): Fraction(content)})
 
 
 def unknown(name: str) -> Polynomial:
-    """A value of which nothing is known but its name."""
+    """The polynomial that is one unknown value."""
     return Polynomial({(name,): Fraction(1)})
 
 
