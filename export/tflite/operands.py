@@ -35,7 +35,7 @@ def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int
             raise UnsupportedError(f"expected {_WORDS[kind]} that are not constant")
     if len({len(value.shape) for value in values.values()}) > 1:
         raise UnsupportedError("expected values with the same number of axes")
-    if not _lie_alike(builder, node, list(values.values())):
+    if not _have_same_layout(builder, node, list(values.values())):
         values = {name: layout.in_onnx_layout(builder, value) for name, value in values.items()}
     first, *_ = values.values()
     tensors = [
@@ -64,7 +64,7 @@ def result_like(
     return replace(like, kind=kind, tensor=tensor, shape=shape, map=pixels, may_be_minus_zero=True)
 
 
-def _lie_alike(builder: TfliteBuilder, node: Node, values: list[TfliteValue]) -> bool:
+def _have_same_layout(builder: TfliteBuilder, node: Node, values: list[TfliteValue]) -> bool:
     """Whether elements that belong together are in the same places, or TFLite broadcasts them."""
     first, *others = values
     if len(first.shape) == 3:
