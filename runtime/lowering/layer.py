@@ -121,43 +121,56 @@ def add_layer(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue
     """Append the steps of a layer: one per group, and the signs if the groups cannot pack them."""
     channels = len(layer.weight) // layer.groups
     # The signs of a group are written in whole vectors that start at a byte.
-    packs_later = epilogue.kind == "signs" and layer.groups > 1
-    packs_later = packs_later and (channels % 64 != 0 or epilogue.noise is not None)
-    target = f"{epilogue.name}/sums" if packs_later else epilogue.name
-    kind: Kind = "sums" if packs_later else epilogue.kind
+    can_pack = layer.groups == 1 or (channels % 64 == 0 and epilogue.noise is None)
+    if epilogue.kind != "signs" or can_pack:
+        _add_groups(builder, node, layer, epilogue)
+    else:
+        sums = Epilogue(name=f"{epilogue.name}/sums", kind="sums")
+        _add_groups(builder, node, layer, sums)
+        _add_signs(builder, node, sums.name, epilogue)
+
+
+def _add_groups(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue) -> None:
+    """Append one convolution per group, all of which write to one value."""
+    channels = len(layer.weight) // layer.groups
     rows, columns = layer.window.output
     size = (rows // 2, columns // 2) if epilogue.pools else (rows, columns)
     shape = (len(layer.weight), *size) if layer.is_map else (len(layer.weight),)
-    value = Value(kind=kind, shape=shape, spare=16 if layer.groups > 1 else 0)
+    value = Value(kind=epilogue.kind, shape=shape, spare=16 if layer.groups > 1 else 0)
     for group in range(layer.groups):
         part = slice(group * channels, (group + 1) * channels)
         step = Convolution(
             name=node.name,
             source=layer.source,
-            target=target,
+            target=epilogue.name,
             window=layer.window,
             weights=builder.kernel_weights.shared(weights.lanes(layer.weight[part])),
             channels=channels,
             elements=layer.elements,
             first_element=group * layer.group_elements,
             first_channel=part.start,
-            constants=layer.constants("sums" if epilogue.noise else kind, part),
+            constants=layer.constants("sums" if epilogue.noise else epilogue.kind, part),
             cases=layer.cases,
             pools=epilogue.pools,
-            noise=None if packs_later else epilogue.noise,
+            noise=epilogue.noise,
         )
         builder.add(step, value)
-    if packs_later and epilogue.noise is not None:
+
+
+def _add_signs(builder: PlanBuilder, node: Node, sums: str, epilogue: Epilogue) -> None:
+    """Append the signs of sums, by noise or by thresholds."""
+    value = Value(kind="signs", shape=builder.values[sums].shape)
+    if epilogue.noise is not None:
         sample = SampleSigns(
             name=node.name,
-            source=target,
+            source=sums,
             target=epilogue.name,
             noise=epilogue.noise,
             is_shared=False,
         )
-        builder.add(sample, Value(kind="signs", shape=shape))
-    elif packs_later and epilogue.thresholds is not None:
+        builder.add(sample, value)
+    elif epilogue.thresholds is not None:
         pack = PackSigns(
-            name=node.name, source=target, target=epilogue.name, thresholds=epilogue.thresholds
+            name=node.name, source=sums, target=epilogue.name, thresholds=epilogue.thresholds
         )
-        builder.add(pack, Value(kind="signs", shape=shape))
+        builder.add(pack, value)
