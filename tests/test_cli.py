@@ -206,6 +206,9 @@ def test_info_of_model_and_checkpoint_agree(digits_run: Path, digits_model: Path
     of_checkpoint = json.loads(_succeed("info", digits_run, "--json"))
     assert of_checkpoint["layers"] == found["layers"]
     assert of_checkpoint["metadata"] == found["metadata"]
+    assert "training" not in found
+    assert of_checkpoint["training"]["estimator"] == "st"
+    assert "weight rule: mirror-descent" in _succeed("info", digits_run)
     assert "multiply-accumulates" in _succeed("info", digits_model)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 import bnnkit.nn as bnn
 from bnnkit.errors import ConfigError, UsageError
 from bnnkit.models import MODELS, build
+from bnnkit.nn.choices import choices
 from bnnkit.nn.estimators import ESTIMATORS, Estimator
 
 NAMES = ESTIMATORS.names
@@ -99,3 +100,18 @@ def test_wrong_choices_are_refused(arguments: dict[str, object], message: str) -
 def test_a_network_refuses_them_when_it_is_built() -> None:
     with pytest.raises((UsageError, ConfigError), match="use weight_rule=adaste"):
         build("mlp", input_shape=(4,), n_classes=2, zero_point=None, estimator="adaste")
+
+
+def test_choices_in_words() -> None:
+    model = nn.Sequential(
+        bnn.Sign("uniform", estimator="gumbel-softmax", temperature=0.5),
+        bnn.BinaryLinear(3, 4, weight_rule="binary-connect"),
+        bnn.Sign("uniform"),
+    )
+    assert choices(model) == {
+        "noise": "uniform",
+        "estimator": "gumbel-softmax (temperature 0.5), st",
+        "weight_noise": "none",
+        "weight_rule": "binary-connect (limit 1.0)",
+    }
+    assert choices(nn.ReLU()) == {}

@@ -309,7 +309,7 @@ def test_the_legend_says_what_is_random(
     )
     overrides = [f"model.{key}={value}" for key, value in options.items()]
     train(_config("epochs=1", *overrides), tmp_path / "run", console=QUIET)
-    assert said == [f"training, {random}"]
+    assert said == [f"training (st, mirror-descent), {random}"]
 
 
 def test_libraries_are_quiet_only_inside() -> None:

@@ -27,22 +27,29 @@ def command(path: Path, as_json: bool) -> None:
     MODEL_OR_CKPT is a model file, the folder of a run, or a checkpoint.safetensors. A checkpoint
     is described by the model file that an export of it would give.
     """
+    trained: dict[str, str] = {}
     if options.is_checkpoint(path):
         with waiting("exporting"):
             from bnnkit.deployment.export_checkpoint import checkpoint_artifact
+            from bnnkit.nn.choices import choices
+            from bnnkit.training import load_checkpoint
 
             artifact = checkpoint_artifact(path)
+            trained = choices(load_checkpoint(path).model)
         file_size = artifact.model.ByteSize()
     else:
         artifact = read(path)
         file_size = path.stat().st_size
     about, found = _metadata(artifact), report(artifact, file_size)
     if as_json:
-        print_json({"file": str(path), "metadata": about, **asdict(found)})
+        of_training = {"training": trained} if trained else {}
+        print_json({"file": str(path), "metadata": about, **of_training, **asdict(found)})
         return
     for key, value in about.items():
         if key != "signs" and value not in ("", [], {}):
             write(f"{key + ':':<13}{_in_words(value)}")
+    for key, value in trained.items():
+        write(f"{key.replace('_', ' ') + ':':<13}{value}")
     print_report(found)
 
 

@@ -13,6 +13,7 @@ from bnnkit.models.real_activations import RealResNet18, RealVgg16
 from bnnkit.models.resnet import ResNet18
 from bnnkit.models.vgg import Vgg
 from bnnkit.models.vgg_small import VggSmall
+from bnnkit.nn import connect_psa
 
 __all__ = [
     "MODELS",
@@ -75,4 +76,6 @@ def build(
             raise ConfigError(
                 f"expected the option {option} of {name} to be a positive int, got {value!r}"
             )
-    return model(input_shape, n_classes, zero_point, **options)
+    network = model(input_shape, n_classes, zero_point, **options)
+    connect_psa(network)
+    return network

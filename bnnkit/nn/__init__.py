@@ -15,6 +15,7 @@ from bnnkit.nn.noise import (
     get_noise,
     register_noise,
 )
+from bnnkit.nn.psa_chains import connect_psa
 from bnnkit.nn.sampling import sampling
 from bnnkit.nn.sign import Sign
 from bnnkit.nn.weight_rules import WeightRule, get_weight_rule, register_weight_rule
@@ -36,6 +37,7 @@ __all__ = [
     "after_step",
     "attach_rules",
     "binarize_",
+    "connect_psa",
     "get_estimator",
     "get_noise",
     "get_weight_rule",

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from bnnkit.artifact.format import Mode
 from bnnkit.data import Dataset
 from bnnkit.errors import CheckpointError, ConfigError, MissingExtraError, UsageError
-from bnnkit.nn import BinaryWeight, Sign, attach_rules, set_progress
+from bnnkit.nn import BinaryWeight, attach_rules, set_progress
+from bnnkit.nn.choices import choices
 from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training import safetensors_file
 from bnnkit.training.batches import Batches
@@ -233,7 +234,8 @@ class Loop:
     def _finish(self) -> Record:
         """Recalibrate, evaluate, and write; the checkpoint last, because it says "finished"."""
         self._take_best()
-        record: Record = {"epoch": self.config.epochs, "final": True} | self.validation.both()
+        record: Record = {"epoch": self.config.epochs, "final": True} | choices(self.network)
+        record |= self.validation.both()
         if self.config.recalibrate:
             recalibrate(self.network, self._calibration_inputs(), self.mode, seed=self.config.seed)
             before = {f"{key}_before_recalibration": record[key] for key in _scores_in(record)}
@@ -310,11 +312,11 @@ def _mode(config: Config, network: nn.Module) -> Mode:
 
 
 def _training(network: nn.Module) -> str:
-    """What is random when a network is trained, for the legend of its curves."""
+    """How a network is trained and what is random in it, for the legend of its curves."""
     modules = list(network.modules())
-    parts = [
-        name
-        for kind, name in ((Sign, "noisy signs"), (BinaryWeight, "sampled weights"))
-        if any(isinstance(m, kind) and m.noise.name != "none" for m in modules)
-    ]
-    return f"training, {' and '.join(parts) or 'deterministic'}"
+    parts = ["noisy signs"] if has_noisy_signs(network) else []
+    if any(isinstance(m, BinaryWeight) and m.noise.name != "none" for m in modules):
+        parts.append("sampled weights")
+    how = [choices(network).get(key) for key in ("estimator", "weight_rule")]
+    by = ", ".join(name.partition(" (")[0] for name in how if name)  # options take too much room
+    return f"training ({by or 'float'}), {' and '.join(parts) or 'deterministic'}"

@@ -17,6 +17,7 @@ from bnnkit.nn.estimators.identity import ClippedIdentity, IdentityStraightThrou
 from bnnkit.nn.estimators.local_expectations import local_expectations
 from bnnkit.nn.estimators.noise_density import DeterministicStraightThrough, StraightThrough
 from bnnkit.nn.estimators.proxies import ApproxSign, Polynomial, ReSte, SwishSign, Tanh
+from bnnkit.nn.estimators.psa import Psa
 from bnnkit.nn.estimators.quadratic import multilinear_squared_error
 from bnnkit.nn.estimators.reinforce import reinforce
 from bnnkit.nn.estimators.zgr import Zgr
@@ -30,6 +31,7 @@ __all__ = [
     "GumbelSoftmax",
     "IdentityStraightThrough",
     "Polynomial",
+    "Psa",
     "ReSte",
     "StraightThrough",
     "StraightThroughGumbelSoftmax",
