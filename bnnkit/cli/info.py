@@ -31,11 +31,10 @@ def command(path: Path, as_json: bool) -> None:
     if options.is_checkpoint(path):
         with waiting("exporting"):
             from bnnkit.deployment.export_checkpoint import checkpoint_artifact
-            from bnnkit.nn.choices import choices
             from bnnkit.training import load_checkpoint
 
             artifact = checkpoint_artifact(path)
-            trained = choices(load_checkpoint(path).model)
+            trained = load_checkpoint(path).choices
         file_size = artifact.model.ByteSize()
     else:
         artifact = read(path)

@@ -12,6 +12,7 @@ import bnnkit
 from bnnkit import models
 from bnnkit.data import Dataset
 from bnnkit.errors import CheckpointError, ConfigError, FileError, UsageError
+from bnnkit.nn.choices import choices
 from bnnkit.training import safetensors_file
 from bnnkit.training.config import Config, ModelConfig, dump_config, parse_config
 
@@ -49,6 +50,11 @@ class Checkpoint(NamedTuple):
     model: nn.Module
     config: Config
     metadata: CheckpointMetadata
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """The noises, estimators and weight rules of the network, by name."""
+        return choices(self.model)
 
 
 def describe(dataset: Dataset, accuracy: float, part: str = "test") -> CheckpointMetadata:
