@@ -59,7 +59,7 @@ def pooled_in_front() -> nn.Module:
     )
 
 
-@pytest.mark.parametrize("make", [vgg, pooled_in_front])
+@pytest.mark.parametrize("make", [pytest.param(vgg, marks=pytest.mark.slow), pooled_in_front])
 def test_it_is_what_the_exporter_writes(make: Callable[[], nn.Module]) -> None:
     model = with_norms(make())
     images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)

@@ -170,6 +170,7 @@ def test_random_chains_are_equal_at_every_sign(model: nn.Sequential, seed: int) 
     assert_same_signs(model, artifact, images[:1])
 
 
+@pytest.mark.slow
 def test_a_residual_network_gives_the_same_classes() -> None:
     torch.manual_seed(3)
     model = build(
@@ -264,6 +265,7 @@ def test_a_users_own_model_exports_and_says_what_stayed_float(tmp_path: Path) ->
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_vgg_file_is_near_its_ideal_size(tmp_path: Path) -> None:
     torch.manual_seed(6)
     model = build("vgg", input_shape=(3, 32, 32), n_classes=10, zero_point=[120, 120, 120])

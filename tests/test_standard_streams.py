@@ -10,7 +10,12 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "arguments", [["info", "MODEL"], ["eval", "MODEL", "--data", "digits"], ["--help"]]
+    "arguments",
+    [
+        ["info", "MODEL"],
+        ["--help"],
+        pytest.param(["eval", "MODEL", "--data", "digits"], marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_leaves_is_no_error(

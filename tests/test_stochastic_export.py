@@ -369,6 +369,7 @@ def test_weights_without_noise_are_not_drawn() -> None:
     assert "WeightDraw" not in {node.op_type for node in artifact.model.graph.node}
 
 
+@pytest.mark.slow
 def test_the_stochastic_vgg_file_is_near_its_ideal_size(tmp_path: Path) -> None:
     model = build("vgg", input_shape=(3, 32, 32), n_classes=10, zero_point=[120, 120, 120])
     images = images_of(1, 3, 32, 32)
