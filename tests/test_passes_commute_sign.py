@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from bnnkit.export.assemble import with_functions
-from bnnkit.export.passes.commute_sign import move_behind_signs
+from bnnkit.export.passes.commute_sign import commute_sign
 from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record, sign_record
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
@@ -73,7 +73,7 @@ def images() -> NDArray[np.float32]:
 def test_pools_move(body: str, after: list[str] | None) -> None:
     want = run(model_of(body), images())
     model = model_of(body)
-    move_behind_signs(model.graph)
+    commute_sign(model.graph)
     assert operators(model) == (after or ["Neg", "Identity", "Sign", "MaxPool", "MaxPool"])
     assert [n.outputs[0].dtype for n in model.graph][-2:] == [ir.DataType.UINT8] * 2
     np.testing.assert_array_equal(run(model, images()), want)
@@ -94,14 +94,14 @@ def test_pools_before_a_decreasing_function_stay(body: str) -> None:
     model = model_of(body)
     before = operators(model)
     want = run(model, images())
-    move_behind_signs(model.graph)
+    commute_sign(model.graph)
     assert operators(model) == before
     np.testing.assert_array_equal(run(model, images()), want)
 
 
 def test_a_pool_that_is_used_elsewhere_stays() -> None:
     model = model_of(f"r = {POOL} (x)", "uint8[] y, float[N, 3, 3, 3] r")
-    move_behind_signs(model.graph)
+    commute_sign(model.graph)
     assert operators(model) == ["MaxPool", "Sign"]
 
 
@@ -109,18 +109,18 @@ def test_shapes_move_only_where_channels_do_not_matter() -> None:
     body = f"p = {POOL} (x) f = Reshape (p, flat) r = Clip (f, c)"
     want = run(model_of(body), images())
     model = model_of(body)
-    move_behind_signs(model.graph)
+    commute_sign(model.graph)
     assert operators(model) == ["Clip", "Sign", "MaxPool", "Reshape"]
     np.testing.assert_array_equal(run(model, images()), want)
 
     model = model_of("f = Transpose <perm = [0, 2, 1, 3]> (x) r = Mul (f, up)")
-    move_behind_signs(model.graph)
+    commute_sign(model.graph)
     assert operators(model) == ["Transpose", "Mul", "Sign"]
 
 
 def test_the_last_signs_keep_the_name() -> None:
     model = model_of(f"p = {POOL} (x) r = Reshape (p, flat)")
-    move_behind_signs(model.graph)
+    commute_sign(model.graph)
     records = [sign_record(node.outputs[0]) for node in model.graph]
     assert [r.name for r in records if r is not None] == [
         "act/unshaped/unpooled",

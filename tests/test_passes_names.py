@@ -3,7 +3,7 @@ import onnx_ir as ir
 
 from bnnkit.export.graph import add_constant, set_module_path
 from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record, sign_record
-from bnnkit.export.passes.name_values import name_all
+from bnnkit.export.passes.name_values import name_values
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'
 
@@ -23,7 +23,7 @@ def test_names_say_where_things_come_from() -> None:
     for node, path in zip(graph, ["fc", "fc", "norm", "norm", "act", ""], strict=True):
         set_module_path(node, path)
     set_sign_record(graph[4].outputs[0], SignRecord("act", "none"))
-    name_all(graph)
+    name_values(graph)
     assert [node.name for node in graph] == [
         "fc",
         "fc/Cast",
@@ -57,7 +57,7 @@ def test_a_taken_name_is_numbered_and_a_freed_one_is_not() -> None:
     third = add_constant(graph, "w", np.ones(1))
     assert (second.name, third.name) == ("w#2", "w#3")
     del graph.initializers["w"]
-    name_all(graph)
+    name_values(graph)
     assert (second.name, third.name) == ("w", "w#2")
     assert [value.name for value in graph.outputs] == ["output_0", "other"]
     assert graph.inputs[0].name == "input"
@@ -69,7 +69,7 @@ def test_signs_whose_name_is_taken() -> None:
         + """g (float[N, 3] x) => (float[N, 3] y) { s = bnnkit.Sign (x) y = Cast <to = 1> (s) }"""
     ).graph
     set_sign_record(graph[0].outputs[0], SignRecord("scores", "none"))
-    name_all(graph)
+    name_values(graph)
     assert sign_record(graph[0].outputs[0]) == SignRecord("scores#2", "none")
     assert graph[0].outputs[0].name == "scores#2"
 
@@ -83,5 +83,5 @@ def test_a_layer_is_called_after_the_owner_of_its_weight() -> None:
     ).graph
     set_module_path(graph[0], "norm")
     graph.initializers["w"].name = "conv.weight"
-    name_all(graph)
+    name_values(graph)
     assert graph[0].name == "conv"

@@ -28,7 +28,12 @@ from bnnkit.export.from_onnx.narrow_constants import narrow_constants
 from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.from_onnx.prevent_fusion import prevent_fusion
 from bnnkit.export.from_onnx.qonnx_quantizers import lower_quantizers
-from bnnkit.export.from_onnx.read_source import batch_of, opened, read_source, with_shapes
+from bnnkit.export.from_onnx.read_source import (
+    batch_size,
+    infer_shapes,
+    prepare_source,
+    read_source,
+)
 from bnnkit.export.from_onnx.rounding_ties import rounding_ties
 from bnnkit.export.from_onnx.sign_of_zero import remapped_signs
 from bnnkit.export.from_onnx.split_batch_norms import check_inference, split_batch_norms
@@ -115,7 +120,7 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
 
 def _plain(source: onnx.ModelProto) -> ir.Model:
     """The network in standard operators, with constants folded and a free batch axis."""
-    model = opened(source)
+    model = prepare_source(source)
     run_passes(
         model,
         graph_pass(check_inference),
@@ -123,16 +128,16 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
         graph_pass(lower_quantizers),
         graph_pass(lower_masked_assignments),
     )
-    batch = batch_of(model)
-    model = with_shapes(model, batch)
+    batch = batch_size(model)
+    model = infer_shapes(model, batch)
     fold_constants(model.graph)
     while inline_branches(model.graph):
-        model = with_shapes(model, batch)
+        model = infer_shapes(model, batch)
         fold_constants(model.graph)
-    model = with_shapes(model, batch)
+    model = infer_shapes(model, batch)
     narrow_constants(model.graph)
     # Computed shapes of `Reshape` are constants now.
-    return free_batch(with_shapes(model, batch), batch)
+    return free_batch(infer_shapes(model, batch), batch)
 
 
 def _check_binary(graph: ir.Graph) -> None:

@@ -1,7 +1,7 @@
-"""Elementwise operators of a graph, computed for constants and for points on the real line.
+"""Evaluates elementwise operators of a graph on constants and on single float32 numbers.
 
-`bnnkit.artifact.standard` computes them: with one rounding an operation, as engines do. The
-transcendental ones are rounded as NumPy rounds them, which no engine promises to follow.
+`bnnkit.artifact.standard` computes the operators with one rounding for each operation, as engines
+do. Transcendental functions are rounded as in NumPy; engines may differ in them.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ Array = NDArray[Any]
 Inputs = list[Array | None]
 
 ROUNDINGS: Final = ("Round", "Floor", "Ceil")
-"""From real to whole numbers."""
+"""Operators that round real numbers to integers."""
 _COMPUTED: Final = ELEMENTWISE.keys() | {"DequantizeLinear"}
-"""The second is elementwise too where its scale and zero point are uniform."""
+"""`DequantizeLinear` is elementwise too if its scale and zero point are uniform."""
 
 
 def is_elementwise(node: ir.Node | None) -> bool:
-    """Whether a node is one of these, with one output that is used."""
+    """Whether a node is an elementwise operator of which only the first output is used."""
     if node is None or node.domain != "" or node.op_type not in _COMPUTED:
         return False
     is_training = node.op_type == "Dropout" and len(node.inputs) > 2
@@ -33,7 +33,7 @@ def is_elementwise(node: ir.Node | None) -> bool:
 
 
 def uniform(value: ir.Value | None) -> Array | None:
-    """The one number, an array (), that all elements of a constant are; None elsewhere."""
+    """The number, an array (), to which all elements of a constant are equal; else None."""
     content = array(value)
     if content is None or content.size == 0 or (content != content.flat[0]).any():
         return None
@@ -41,14 +41,14 @@ def uniform(value: ir.Value | None) -> Array | None:
 
 
 def compute(node: ir.Node, inputs: Inputs) -> Array:
-    """What a node gives for its inputs; None for one that it does not have."""
+    """Computes a node for its inputs; an input that it does not have is None."""
     attributes = {name: attribute.value for name, attribute in node.attributes.items()}
     with np.errstate(all="ignore"):
         return np.asarray(OPERATORS[node.op_type](attributes, *arguments(inputs)))
 
 
 def evaluate(value: ir.Value, known: Mapping[ir.Value, Array]) -> Array:
-    """A value that elementwise operators make of `known` ones and of uniform constants."""
+    """Computes a value from `known` values and uniform constants by elementwise operators."""
     found: dict[ir.Value, Array] = dict(known)
 
     def content(wanted: ir.Value) -> Array:

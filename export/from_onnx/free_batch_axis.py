@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_onnx.node_names import named
-from bnnkit.export.from_onnx.read_source import with_shapes
+from bnnkit.export.from_onnx.read_source import infer_shapes
 from bnnkit.export.from_torch.marked_graph import BATCH
 from bnnkit.export.graph import add_constant, array, nodes, operand
 
@@ -33,7 +33,7 @@ def free_batch(model: ir.Model, batch: int) -> ir.Model:
     known = {value.name: value.shape for node in model.graph for value in node.outputs}
     for node in nodes(model.graph, "Reshape"):
         _keep_first(model.graph, node, batch)
-    other = with_shapes(model, _OTHER)
+    other = infer_shapes(model, _OTHER)
     for node in other.graph:
         for value in node.outputs:
             before = known[value.name]

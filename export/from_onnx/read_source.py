@@ -11,7 +11,7 @@ from onnx_ir.passes import common
 
 from bnnkit.artifact.format import DOMAIN, OPSET
 from bnnkit.errors import FileError, UnsupportedError, UsageError
-from bnnkit.export.from_onnx.tidy_source import tidied
+from bnnkit.export.from_onnx.repair_source import repaired
 from bnnkit.tflite.schema import IDENTIFIER
 
 INPUTS: Final = (ir.DataType.FLOAT, ir.DataType.UINT8)
@@ -43,7 +43,7 @@ def read_source(path: Path | str) -> onnx.ModelProto:
 
 
 def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, valid and tidied (`tidy_source.py`); other domains are not checked.
+    """The model, valid and repaired (`repair_source.py`); other domains are not checked.
 
     Raises:
         FileError: ONNX's checker finds the model invalid.
@@ -51,7 +51,7 @@ def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         if not all(isinstance(word, str) for word in _words(model.graph)):
             raise ValueError("a name is not UTF-8")
-        model = tidied(model)
+        model = repaired(model)
         onnx.checker.check_model(model)
         for tensor in model.graph.initializer:
             _check_constant(tensor)
@@ -78,7 +78,7 @@ def _words(graph: onnx.GraphProto) -> Iterator[object]:
         yield named.doc_string
 
 
-def opened(model: onnx.ModelProto) -> ir.Model:
+def prepare_source(model: onnx.ModelProto) -> ir.Model:
     """The model in bnnkit's opset, with functions inlined and constants as initializers.
 
     Raises:
@@ -120,7 +120,7 @@ def _keep_metadata(model: onnx.ModelProto, current: onnx.ModelProto) -> None:
             node.metadata_props.extend(known[node.name].metadata_props)
 
 
-def with_shapes(model: ir.Model, batch: int) -> ir.Model:
+def infer_shapes(model: ir.Model, batch: int) -> ir.Model:
     """The model for one batch size, with all shapes that ONNX can infer.
 
     Raises:
@@ -143,7 +143,7 @@ def with_shapes(model: ir.Model, batch: int) -> ir.Model:
     return ir.from_proto(proto)
 
 
-def batch_of(model: ir.Model) -> int:
+def batch_size(model: ir.Model) -> int:
     """The batch size that a file was exported for; 1 if the batch is free."""
     size = _shape(model.graph.inputs[0])[0]
     return size if isinstance(size, int) else 1

@@ -23,7 +23,7 @@ from bnnkit.export.graph import new_node, nodes, only_consumer, operand
 from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
 
 
-def move_behind_signs(graph: ir.Graph) -> None:
+def commute_sign(graph: ir.Graph) -> None:
     """Run the pass."""
     for sign in nodes(graph, "Sign", domain=DOMAIN):
         while (found := _movable_before(sign)) is not None:

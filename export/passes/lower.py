@@ -7,7 +7,7 @@ from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.graph import label
 from bnnkit.export.passes.clean_up import clean_up, remove_dead
-from bnnkit.export.passes.commute_sign import move_behind_signs
+from bnnkit.export.passes.commute_sign import commute_sign
 from bnnkit.export.passes.compare_pooled_sums import compare_pooled_sums
 from bnnkit.export.passes.compare_with_noise import compare_with_noise
 from bnnkit.export.passes.fold_thresholds import fold_thresholds
@@ -16,7 +16,7 @@ from bnnkit.export.passes.lower_batch_norms import lower_batch_norms
 from bnnkit.export.passes.lower_binary_layers import lower_binary_layers
 from bnnkit.export.passes.lower_integer_layers import lower_integer_layers
 from bnnkit.export.passes.lower_signs import lower_signs
-from bnnkit.export.passes.name_values import name_all
+from bnnkit.export.passes.name_values import name_values
 from bnnkit.export.passes.noise_model import NoiseModel
 from bnnkit.export.passes.push_dequantize import push_dequantize
 from bnnkit.export.passes.sampling_inputs import add_sampling_inputs
@@ -42,7 +42,7 @@ def layer_passes(noise_model: NoiseModel | None = None) -> list[PassBase]:
     """Marks become operators on packed signs and weights, which give integer sums."""
     return [
         graph_pass(lower_signs, stochastic=noise_model is not None),
-        graph_pass(move_behind_signs),
+        graph_pass(commute_sign),
         graph_pass(push_dequantize),
         graph_pass(lower_integer_layers),
         graph_pass(lower_binary_layers, noise_model=noise_model),
@@ -67,7 +67,7 @@ def threshold_passes(noise_model: NoiseModel | None = None) -> list[PassBase]:
         graph_pass(lower_batch_norms),
         *weight_draws,
         graph_pass(clean_up),
-        graph_pass(name_all),
+        graph_pass(name_values),
     ]
 
 

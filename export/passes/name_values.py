@@ -21,7 +21,7 @@ from bnnkit.export.graph import module_path
 from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
 
 
-def name_all(graph: ir.Graph) -> None:
+def name_values(graph: ir.Graph) -> None:
     """Run the pass."""
     values, used_by_nodes = _Names(), _Names()
     _name_ends(graph, values)

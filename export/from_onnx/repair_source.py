@@ -16,7 +16,7 @@ from bnnkit.errors import FileError
 from bnnkit.export.from_onnx.node_names import named
 
 
-def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
+def repaired(model: onnx.ModelProto) -> onnx.ModelProto:
     """A repaired copy of the model.
 
     Raises:
