@@ -10,7 +10,7 @@ from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.facts import FACTS, MONOTONE, MOVES_SIGNS, with_result
 from bnnkit.artifact.operators.functions import function
 from bnnkit.artifact.rounding import signs_that_engines_may_round
-from bnnkit.artifact.standard import OPERATORS as STANDARD
+from bnnkit.artifact.standard import STANDARD_OPERATORS as STANDARD
 from bnnkit.artifact.standard.elementwise import ELEMENTWISE
 from bnnkit.export.analysis import monotone
 from bnnkit.export.tflite.lower import LOWERINGS as TO_TFLITE
@@ -71,7 +71,7 @@ def _nodes(nodes: Any) -> Any:
 
 
 def test_passes_know_each_monotone_operator() -> None:
-    assert monotone.OPERATORS == MONOTONE
+    assert monotone.MONOTONE_STEPS == MONOTONE
 
 
 EXACT = [

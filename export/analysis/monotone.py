@@ -181,5 +181,5 @@ _STEPS: Final[dict[str, Callable[[ir.Node], Step | None]]] = {
     "Div": _with_constant(torch.div, _quotient),
     "BatchNormalization": _batch_norm,
 }
-OPERATORS: Final = frozenset(_STEPS)
-"""Those that have a step."""
+MONOTONE_STEPS: Final = _STEPS.keys()
+"""The operators that have a step."""

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.standard import OPERATORS, arguments
+from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.artifact.standard.elementwise import ELEMENTWISE
 from bnnkit.export.graph import array
 
@@ -44,7 +44,7 @@ def compute(node: ir.Node, inputs: Inputs) -> Array:
     """Computes a node for its inputs; an input that it does not have is None."""
     attributes = {name: attribute.value for name, attribute in node.attributes.items()}
     with np.errstate(all="ignore"):
-        return np.asarray(OPERATORS[node.op_type](attributes, *arguments(inputs)))
+        return np.asarray(STANDARD_OPERATORS[node.op_type](attributes, *arguments(inputs)))
 
 
 def evaluate(value: ir.Value, known: Mapping[ir.Value, Array]) -> Array:

@@ -1,20 +1,23 @@
 """Folds operators whose inputs are all constant.
 
 LCE's converter leaves such operators in a file if weights are large or computed from other
-weights, as in XNOR-Net.
+weights, as in XNOR-Net. `bnnkit.artifact.standard` computes those that ONNX has too.
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.from_tflite.elementwise import fused_activation
+from bnnkit.runtime.from_tflite.elementwise import BINARY, UNARY, fused_activation
 from bnnkit.runtime.from_tflite.numbers import limits_of, real_constant
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
+from bnnkit.runtime.from_tflite.pooling import REDUCTIONS
 from bnnkit.runtime.from_tflite.slicing import ranges_of
 from bnnkit.runtime.from_tflite.values import WORD_BITS
 from bnnkit.tflite.network import Operator
@@ -23,19 +26,13 @@ from bnnkit.tflite.schema import DTYPES, Activation, Builtin, TensorType
 
 Array = NDArray[Any]
 
-_BINARY: dict[Builtin, Callable[[Array, Array], Array]] = {
-    Builtin.ADD: np.add,
-    Builtin.SUB: np.subtract,
-    Builtin.MUL: np.multiply,
-    Builtin.DIV: np.divide,
-}
-_REDUCTIONS: dict[Builtin, Callable[..., Array]] = {Builtin.MEAN: np.mean, Builtin.SUM: np.sum}
+_BINARY = (Builtin.ADD, Builtin.SUB, Builtin.MUL, Builtin.DIV)
+_REDUCTIONS = (Builtin.MEAN, Builtin.SUM)
 _UNARY: dict[Builtin, Callable[[Array], Array]] = {
-    Builtin.ABS: np.abs,
-    Builtin.NEG: np.negative,
-    Builtin.SQRT: np.sqrt,
-    Builtin.SIGN: np.sign,
-    Builtin.RELU: lambda x: np.maximum(x, np.float32(0)),
+    **{
+        code: partial(STANDARD_OPERATORS[UNARY[code]], {})
+        for code in (Builtin.ABS, Builtin.NEG, Builtin.SQRT, Builtin.SIGN, Builtin.RELU)
+    },
     Builtin.RELU6: lambda x: np.clip(x, *limits_of(Activation.RELU6)),
     Builtin.RELU_N1_TO_1: lambda x: np.clip(x, *limits_of(Activation.RELU_N1_TO_1)),
     Builtin.DEQUANTIZE: lambda x: x,
@@ -108,7 +105,7 @@ def _binary(builder: OnnxBuilder, operator: Operator) -> Array:
         raise ArtifactError("the shapes of the constants do not broadcast") from error
     if shape != target:
         raise ArtifactError(f"expected a constant of shape {shape}, got {target}")
-    result = _BINARY[operator.builtin](*operands)
+    result = STANDARD_OPERATORS[BINARY[operator.builtin]]({}, *operands)
     activation = fused_activation(operator)
     if activation == Activation.NONE:
         return result
@@ -122,9 +119,11 @@ def _reduced(builder: OnnxBuilder, operator: Operator) -> Array:
     )
     if any(not -array.ndim <= axis < array.ndim for axis in axes):
         raise ArtifactError(f"the axes {axes} do not fit the shape {array.shape}")
-    function = _REDUCTIONS[operator.builtin]
-    keeps = operator.options_as(ReducerOptions).keep_dims
-    return function(array, axis=tuple({axis % array.ndim for axis in axes}), keepdims=keeps)
+    attributes = {
+        "axes": {axis % array.ndim for axis in axes},
+        "keepdims": operator.options_as(ReducerOptions).keep_dims,
+    }
+    return STANDARD_OPERATORS[REDUCTIONS[operator.builtin]](attributes, array)
 
 
 def _transposed(builder: OnnxBuilder, operator: Operator) -> Array:
@@ -210,5 +209,5 @@ FOLDS: dict[Builtin | str, _Fold] = {
     "LceQuantize": _words,
     "LceDequantize": _signs,
 }
-_REAL = _UNARY.keys() | _REDUCTIONS.keys() | {"LceDequantize"}
+_REAL = _UNARY.keys() | set(_REDUCTIONS) | {"LceDequantize"}
 """Operators whose results are real numbers. Those of _BINARY also compute shapes."""

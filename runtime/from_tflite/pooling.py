@@ -13,7 +13,7 @@ from bnnkit.tflite.network import Operator
 from bnnkit.tflite.options import Pool2DOptions, ReducerOptions
 from bnnkit.tflite.schema import Builtin
 
-_REDUCTIONS = {
+REDUCTIONS = {
     Builtin.MEAN: "ReduceMean",
     Builtin.SUM: "ReduceSum",
     Builtin.REDUCE_MAX: "ReduceMax",
@@ -63,7 +63,7 @@ def reduce(builder: OnnxBuilder, operator: Operator) -> None:
     if rank == 4 and not keeps and axes in ([1], [2], [1, 3], [2, 3]) and prod(shape) > 1:
         name, inner = builder.to_nhwc(name, 4), axes  # the result has no channels to put first
     constant = builder.constant(np.sort(inner), np.int64)
-    kind = "ReduceSum" if is_fixed_point else _REDUCTIONS[operator.builtin]
+    kind = "ReduceSum" if is_fixed_point else REDUCTIONS[operator.builtin]
     name = builder.emit(kind, [name, constant], keepdims=int(keeps))
     if len(shape) == 4 and rank != 4:
         name = builder.to_nchw(name, 4)

@@ -7,7 +7,7 @@ import numpy as np
 
 from bnnkit.artifact.bits import unpack_weight
 from bnnkit.artifact.graph import Graph, Node
-from bnnkit.artifact.standard import OPERATORS, arguments
+from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.runtime.lowering import signs
 from bnnkit.runtime.lowering.binary_layers import (
@@ -120,11 +120,15 @@ def _lower_node(builder: PlanBuilder, node: Node) -> None:
         builder.constants[node.outputs[0]] = weight.astype(np.float32)
     elif node.kind in LOWERINGS:
         LOWERINGS[node.kind](builder, node)
-    elif not any(name in builder.values for name in node.inputs) and node.kind in OPERATORS:
+    elif (
+        not any(name in builder.values for name in node.inputs) and node.kind in STANDARD_OPERATORS
+    ):
         inputs = arguments([builder.constants.get(name) for name in node.inputs])
-        builder.constants[node.outputs[0]] = OPERATORS[node.kind](node.attributes, *inputs)
+        builder.constants[node.outputs[0]] = STANDARD_OPERATORS[node.kind](
+            node.attributes, *inputs
+        )
     elif not any(lowers(builder, node) for lowers in PARTIAL_LOWERINGS):
-        if node.kind not in OPERATORS:
+        if node.kind not in STANDARD_OPERATORS:
             raise UnsupportedError(
                 f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
             )

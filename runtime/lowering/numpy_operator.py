@@ -6,7 +6,7 @@ import numpy as np
 
 from bnnkit.artifact.graph import Node
 from bnnkit.artifact.operators.facts import MOVES_SIGNS
-from bnnkit.artifact.standard import OPERATORS, arguments
+from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.steps.real import NumpyOperator, Source
@@ -37,7 +37,7 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
         name=node.name,
         sources=sources,
         target=node.outputs[0],
-        function=OPERATORS[node.kind],
+        function=STANDARD_OPERATORS[node.kind],
         attributes=node.attributes,
     )
     shape = result.shape if kind == "shape" else result.shape[1:]
@@ -61,7 +61,7 @@ def _run_on_zeros(builder: PlanBuilder, node: Node, sources: tuple[Source, ...])
     examples = arguments([example(builder, source) for source in sources])
     try:
         with np.errstate(all="ignore"):  # zeros are not the user's input
-            result: Array = OPERATORS[node.kind](node.attributes, *examples)
+            result: Array = STANDARD_OPERATORS[node.kind](node.attributes, *examples)
     except (ValueError, IndexError, TypeError, KeyError) as error:
         raise UnsupportedError(
             f"node {node.name!r} ({node.kind}) cannot be run: {error}"

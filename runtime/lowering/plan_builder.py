@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bnnkit.artifact.graph import Graph, Node
-from bnnkit.artifact.standard import OPERATORS
+from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.quantiles import Quantiles
@@ -140,7 +140,11 @@ class PlanBuilder:
             UnpackSigns(name=name, source=source, target=real), Value(kind="real", shape=shape)
         )
         step = NumpyOperator(
-            name=name, sources=(real,), target=flat, function=OPERATORS["Flatten"], attributes={}
+            name=name,
+            sources=(real,),
+            target=flat,
+            function=STANDARD_OPERATORS["Flatten"],
+            attributes={},
         )
         features = int(np.prod(shape))
         self.add(step, Value(kind="real", shape=(features,)))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bnnkit.artifact.graph import Node
-from bnnkit.artifact.standard import OPERATORS
+from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.lowering.numpy_operator import BATCH, example, input_of
@@ -153,7 +153,7 @@ def _dequantize(builder: PlanBuilder, node: Node) -> None:
         name=node.name,
         sources=(real,),
         target=target,
-        function=OPERATORS["Flatten"],
+        function=STANDARD_OPERATORS["Flatten"],
         attributes={},
     )
     builder.add(step, Value(kind="real", shape=(int(np.prod(shape)),)))

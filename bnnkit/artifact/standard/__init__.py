@@ -18,7 +18,9 @@ from bnnkit.artifact.standard.mixing import MIXING
 from bnnkit.artifact.standard.pooling import POOLING
 from bnnkit.artifact.standard.shaping import SHAPING
 
-OPERATORS: dict[str, Callable[..., NDArray[Any]]] = ELEMENTWISE | MIXING | POOLING | SHAPING
+STANDARD_OPERATORS: dict[str, Callable[..., NDArray[Any]]] = (
+    ELEMENTWISE | MIXING | POOLING | SHAPING
+)
 """By the operator's type."""
 
 
