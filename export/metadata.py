@@ -8,8 +8,9 @@ from typing import Final
 import onnx_ir as ir
 
 import bnnkit
-from bnnkit.artifact.format import DOMAIN, Mode
-from bnnkit.export.graph import array, nodes
+from bnnkit.artifact.format import Mode
+from bnnkit.artifact.operators import layer_kind
+from bnnkit.export.graph import array
 from bnnkit.export.passes.lower_signs import sign_record
 
 FORMAT: Final = 1
@@ -75,7 +76,7 @@ def _input(graph: ir.Graph) -> dict[str, object]:
 
 def _zero_point(graph: ir.Graph) -> list[int] | None:
     """The zero point of the first integer layer; one number if all channels have the same."""
-    for node in nodes(graph, "IntegerConv2d", "IntegerLinear", domain=DOMAIN):
+    for node in [node for node in graph if layer_kind(node) == "integer"]:
         content = array(node.inputs[2])
         if content is not None:
             numbers: list[int] = content.ravel().tolist()

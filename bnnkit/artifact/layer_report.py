@@ -9,7 +9,7 @@ import onnx
 
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.graph_view import GraphView, UnknownShapeError
-from bnnkit.artifact.operators import operator_of
+from bnnkit.artifact.operators import layer_kind, operator_of
 from bnnkit.artifact.operators.facts import fact_of
 from bnnkit.artifact.operators.macs import Macs, weight_shape
 
@@ -74,10 +74,10 @@ def _layer(graph: GraphView, node: onnx.NodeProto, constants: set[str], macs: in
 
 def _judged(graph: GraphView, node: onnx.NodeProto) -> tuple[Kind, str]:
     """The kind of a layer, and why it is not binary."""
-    operator = operator_of(node)
-    if operator is None:
+    kind = layer_kind(node)
+    if kind is None:
         return "float", _why_float(graph, node)
-    if operator.layer == "binary":
+    if kind == "binary":
         return "binary", ""
     return "integer", "first layer: 8-bit input x 12-bit weights"
 
@@ -110,10 +110,9 @@ def _unpacked_weights(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
 
 def _packed_weights(graph: GraphView, node: onnx.NodeProto) -> Iterator[tuple[str, int]]:
     """The packed weights of a layer, each with its size at 1 bit a weight."""
-    operator = operator_of(node)
-    if operator is not None and operator.layer == "binary":
+    if layer_kind(node) == "binary":
         yield node.input[1], ceil(prod(weight_shape(node)) / 8)
-    elif operator is None:
+    elif node.domain != DOMAIN:
         for unpack in _unpacked_weights(graph, node.input[1]):
             yield unpack.input[0], ceil(prod(weight_shape(unpack)) / 8)
 

@@ -5,7 +5,7 @@ import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 
-from bnnkit.artifact.operators import gives_sums
+from bnnkit.artifact.operators import gives_sums, layer_kind
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.find_thresholds import SignsOfSums, Thresholds, find_thresholds
 from bnnkit.export.analysis.monotone import Step
@@ -41,7 +41,7 @@ def largest_image_sums(
 
 def largest_sums(layer: ir.Node) -> NDArray[np.int64]:
     """K, the largest absolute sum of each output channel of a layer, (O,)."""
-    if layer.op_type.startswith("Binary"):
+    if layer_kind(layer) == "binary":
         outputs, *fan_in = layer.attributes["weight_shape"].as_ints()
         return np.full(outputs, np.prod(fan_in, dtype=np.int64))
     group = layer.attributes.get_int("group", 1)

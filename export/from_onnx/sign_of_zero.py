@@ -13,6 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators import layer_kind
 from bnnkit.export.analysis.find_thresholds import Thresholds
 from bnnkit.export.analysis.integer_sums import largest_sums, sum_layer, thresholds_of
 from bnnkit.export.analysis.monotone import Step, step
@@ -88,6 +89,4 @@ def _count(thresholds: Thresholds, bound: NDArray[np.int64]) -> NDArray[np.int64
 
 def has_any_parity(layer: ir.Node) -> bool:
     """Whether both even and odd sums are possible: with integer weights or zero padding."""
-    return not layer.op_type.startswith("Binary") or any(
-        layer.attributes.get_ints("pads", (0, 0, 0, 0))
-    )
+    return layer_kind(layer) != "binary" or any(layer.attributes.get_ints("pads", (0, 0, 0, 0)))

@@ -16,6 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators import layer_kind
 from bnnkit.export.analysis.integer_sums import sum_layer, thresholds_of
 from bnnkit.export.analysis.monotone import Step, step
 from bnnkit.export.graph import (
@@ -80,7 +81,7 @@ def negate_channels(graph: ir.Graph, layer: ir.Node, side: NDArray[np.int8]) -> 
         copy.meta.update(weight.meta)
         layer.replace_input_with(1, copy)
         weight = copy
-    if layer.op_type.startswith("Binary"):
+    if layer_kind(layer) == "binary":
         negate_packed(weight, tuple(layer.attributes["weight_shape"].as_ints()), side)
     else:
         negated = content * side.reshape(-1, *[1] * (content.ndim - 1))

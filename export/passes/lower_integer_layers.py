@@ -15,6 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.operators import layer_kind
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.integer_sums import largest_image_sums
 from bnnkit.export.graph import (
@@ -24,7 +25,6 @@ from bnnkit.export.graph import (
     constant,
     label,
     new_node,
-    nodes,
     operand,
     parameter_name,
     replace,
@@ -41,7 +41,7 @@ def lower_integer_layers(graph: ir.Graph) -> None:
         UnsupportedError: The input of a layer is not uint8, its parameters are computed, NaN or
             infinite, or its sums can reach 2^24.
     """
-    for mark in nodes(graph, "IntegerConv2d", "IntegerLinear", domain=DOMAIN):
+    for mark in [mark for mark in graph if layer_kind(mark) == "integer"]:
         _lower(graph, mark)
 
 

@@ -21,7 +21,7 @@ from bnnkit.artifact.operators.binary_linear import BINARY_LINEAR
 from bnnkit.artifact.operators.binary_weight import BINARY_WEIGHT
 from bnnkit.artifact.operators.integer_conv2d import INTEGER_CONV2D
 from bnnkit.artifact.operators.integer_linear import INTEGER_LINEAR
-from bnnkit.artifact.operators.operator import Operator
+from bnnkit.artifact.operators.operator import LayerKind, Operator
 from bnnkit.artifact.operators.philox import PHILOX
 from bnnkit.artifact.operators.sign import SIGN
 from bnnkit.artifact.operators.stochastic_sign import STOCHASTIC_SIGN
@@ -80,6 +80,12 @@ def gives_sums(node: OnnxNode) -> bool:
     """Whether a node is a layer of ours that gives exact integer sums."""
     operator = operator_of(node)
     return operator is not None and operator.gives == "sums"
+
+
+def layer_kind(node: OnnxNode) -> LayerKind | None:
+    """The kind of layer of ours that a node is; None where it is none."""
+    operator = operator_of(node)
+    return None if operator is None else operator.layer
 
 
 def is_sampled(node: OnnxNode) -> bool:
