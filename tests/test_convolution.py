@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from artifacts import Array, ArtifactBuilder
+from grids import grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
@@ -41,8 +42,7 @@ def both_outputs(
     ]
 
 
-@pytest.mark.parametrize("inputs", CHANNELS)
-@pytest.mark.parametrize("outputs", [1, 33, 64, 129])
+@grid("inputs, outputs", CHANNELS, [1, 33, 64, 129])
 def test_input_channels(inputs: int, outputs: int) -> None:
     a = ArtifactBuilder(inputs)
     outs = both_outputs(a, a.sign("x"), inputs, outputs, 3, pads=(1, 1, 1, 1))
@@ -137,9 +137,7 @@ def test_thresholds_at_ties_and_beyond_the_range() -> None:
     assert_equal_everywhere(a.artifact((9,), *outs), reals(a, 64, 9))
 
 
-@pytest.mark.parametrize("inputs", [1, 3, 4])
-@pytest.mark.parametrize("outputs", [1, 16, 17, 65, 128])
-@pytest.mark.parametrize("stride", [1, 2])
+@grid("inputs, outputs, stride", [1, 3, 4], [1, 16, 17, 65, 128], [1, 2])
 def test_integer_first_layer(inputs: int, outputs: int, stride: int) -> None:
     a = ArtifactBuilder(outputs)
     sums = a.integer_conv2d("x", inputs, outputs, stride=stride)

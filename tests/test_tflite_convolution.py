@@ -1,10 +1,12 @@
 """Binary convolutions in TFLite: every shape and padding, in LCE's three kernels."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 from artifacts import ArtifactBuilder
+from grids import grid
 from onnx import numpy_helper
 from tflite_runs import assert_equal_in_tflite, needs_lce, normal
 
@@ -15,8 +17,7 @@ pytestmark = needs_lce
 CHANNELS = [1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200]
 
 
-@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
-@pytest.mark.parametrize("channels", CHANNELS)
+@grid("channels, kernel", CHANNELS, [1, 2, 3, 5])
 def test_channels_kernels_strides_and_paddings(channels: int, kernel: int) -> None:
     for stride in (1, 2):
         a = ArtifactBuilder(channels)
@@ -30,13 +31,16 @@ def test_channels_kernels_strides_and_paddings(channels: int, kernel: int) -> No
         assert_equal_in_tflite(model, normal((2, channels, 6, 7)))
 
 
-@pytest.mark.parametrize("kernel", [(1, 1), (1, 3), (3, 1), (2, 5)])
-@pytest.mark.parametrize("strides", [(2, 2), (1, 2), (2, 1), (3, 3)])
-@pytest.mark.parametrize(("channels", "groups"), [(33, 1), (64, 2), (6, 6)])
+KERNELS = [(1, 1), (1, 3), (3, 1), (2, 5)]
+STRIDES = [(2, 2), (1, 2), (2, 1), (3, 3)]
+
+
+@grid("kernel, strides_and_groups", KERNELS, [*product(STRIDES, [(33, 1), (64, 2), (6, 6)])])
 def test_rectangular_kernels_and_strides(
-    kernel: tuple[int, int], strides: tuple[int, int], channels: int, groups: int
+    kernel: tuple[int, int], strides_and_groups: tuple[tuple[int, int], tuple[int, int]]
 ) -> None:
     """Where a window is smaller than the step to the next, XNNPACK errs with SAME."""
+    strides, (channels, groups) = strides_and_groups
     around = (kernel[0] // 2, kernel[1] // 2) * 2
     a = ArtifactBuilder()
     signs = a.sign("x")
@@ -56,11 +60,15 @@ def test_rectangular_kernels_and_strides(
     assert_equal_in_tflite(a.artifact((channels, 6, 8), *outputs), normal((1, channels, 6, 8)))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 4), (2, 5), (3, 3), (4, 1)])
-@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (5, 1), (3, 2), (2, 1)])
+@grid(
+    "size, window",
+    [(1, 1), (2, 2), (1, 4), (2, 5), (3, 3), (4, 1)],
+    [(3, 1), (5, 1), (3, 2), (2, 1)],
+)
 def test_maps_around_the_size_of_the_kernel(
-    size: tuple[int, int], kernel: int, dilation: int
+    size: tuple[int, int], window: tuple[int, int]
 ) -> None:
+    kernel, dilation = window
     pad = dilation * (kernel - 1) // 2 + (kernel == 2)
     for thresholds in (True, False):
         for stride in (1, 2):
