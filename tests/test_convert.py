@@ -156,7 +156,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 def test_an_artifact_is_no_source(tmp_path: Path) -> None:
     onnx.save(dense_with_sign(7, 0), tmp_path / "a.onnx")
     convert_onnx(tmp_path / "a.onnx", tmp_path / "b.onnx")
-    with pytest.raises(UsageError, match="elsewhere"):
+    with pytest.raises(UsageError, match="an ONNX file of another tool, got an artifact"):
         convert_onnx(tmp_path / "b.onnx", tmp_path / "c.onnx")
 
 

@@ -88,7 +88,7 @@ def prepare_source(model: onnx.ModelProto) -> ir.Model:
             one batch of float32 or uint8.
     """
     if any(opset.domain == DOMAIN for opset in model.opset_import):
-        raise UsageError("expected a network from elsewhere, got a model file of bnnkit's own")
+        raise UsageError("expected an ONNX file of another tool, got an artifact: run it as it is")
     model = _checked(model)
     try:
         current = version_converter.convert_version(model, OPSET)
