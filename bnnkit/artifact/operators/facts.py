@@ -1,7 +1,7 @@
 """Facts about ONNX's own operators: what becomes of the elements of their operands.
 
-Passes, reports, engines and `verify` look facts up here instead of keeping lists of names. An
-operator without a fact is taken to round as it likes.
+Passes, reports, engines and `verify` look facts up here instead of keeping lists of names. Engines
+are assumed to round the result of an operator without a fact in different ways.
 """
 
 from dataclasses import dataclass
