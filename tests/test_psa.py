@@ -78,7 +78,12 @@ def test_two_layers_and_a_linear_loss_are_unbiased(norm: bool) -> None:
 def test_convolution_is_the_linear_map_that_it_is() -> None:
     """The flips of a 3x3 convolution with padding, one by one."""
     torch.manual_seed(1)
-    conv = bnn.BinaryConv2d(4, 6, 3, padding=1, stride=2, groups=2, noise="none")
+    conv = bnn.BinaryConv2d(
+        4, 6, 3, padding=1, stride=2, groups=2, noise="none", bias=True, scale="learned"
+    )
+    assert conv.scale is not None
+    with torch.no_grad():
+        conv.scale.value.copy_(torch.randn(6))
     network = nn.Sequential(
         nn.Conv2d(1, 4, 1),
         bnn.Sign(estimator="psa"),

@@ -16,6 +16,7 @@ class BinaryOptions(TypedDict, total=False):
         estimator_options: Of the estimator that is named.
         weight_rule: The rule of the weights, or its name; "mirror-descent" by default.
         weight_rule_options: Of the rule that is named.
+        weight_scale: Of each output channel: "none" by default, "learned", or "mean-abs".
         padding_value: What convolutions pad with, "ones" by default, or "zeros".
     """
 
@@ -25,6 +26,7 @@ class BinaryOptions(TypedDict, total=False):
     estimator_options: Mapping[str, Any]
     weight_rule: str | WeightRule
     weight_rule_options: Mapping[str, Any]
+    weight_scale: str
     padding_value: str
 
 
@@ -69,4 +71,5 @@ class BinaryParts:
             "noise": self._options.get("weight_noise"),
             "weight_rule": self._options.get("weight_rule", "mirror-descent"),
             "weight_rule_options": self._options.get("weight_rule_options"),
+            "scale": self._options.get("weight_scale", "none"),
         }

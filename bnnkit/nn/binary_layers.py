@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from bnnkit.errors import UsageError
 from bnnkit.nn.binary_weight import BinaryWeight
+from bnnkit.nn.channel_scale import channel_scale, scaled
 from bnnkit.nn.conv_geometry import ConvGeometry, IntOrPair
 from bnnkit.nn.noise import Noise
 from bnnkit.nn.weight_rules import WeightRule
@@ -32,6 +33,8 @@ class BinaryLinear(nn.Module):
         weight_rule: How latent weights become weights, or the rule's name; `docs/estimators.md`
             compares them.
         weight_rule_options: Of the rule that is named.
+        scale: Multiply each output channel by a real number: "learned", a parameter; "mean-abs",
+            the mean of its |eta|. "none" by default, as a batch norm behind the layer has one.
 
     Attributes:
         latent: The latent weights eta, float32 (O, I).
@@ -49,6 +52,7 @@ class BinaryLinear(nn.Module):
         noise: str | Noise | None = None,
         weight_rule: str | WeightRule = "mirror-descent",
         weight_rule_options: Mapping[str, Any] | None = None,
+        scale: str = "none",
     ) -> None:
         super().__init__()
         if min(in_features, out_features) < 1:
@@ -60,10 +64,14 @@ class BinaryLinear(nn.Module):
         self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
         self.latent = nn.Parameter(self.binary_weight.initial((out_features, in_features)))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.scale = channel_scale(scale, self.latent)
 
     def forward(self, x: Tensor) -> Tensor:
         """Sums of products with the binary weights."""
-        return functional.linear(x, self.binary_weight(self.latent), self.bias)
+        weight = self.binary_weight(self.latent)
+        if self.scale is None:
+            return functional.linear(x, weight, self.bias)
+        return scaled(functional.linear(x, weight), self.scale(self.latent), self.bias, -1)
 
     def extra_repr(self) -> str:
         """The arguments, for print(model)."""
@@ -94,6 +102,8 @@ class BinaryConv2d(nn.Module):
         weight_rule: How latent weights become weights, or the rule's name; `docs/estimators.md`
             compares them.
         weight_rule_options: Of the rule that is named.
+        scale: Multiply each output channel by a real number: "learned", a parameter; "mean-abs",
+            the mean of its |eta|. "none" by default, as a batch norm behind the layer has one.
 
     Attributes:
         latent: The latent weights eta, float32 (O, I/G, KH, KW).
@@ -117,6 +127,7 @@ class BinaryConv2d(nn.Module):
         noise: str | Noise | None = None,
         weight_rule: str | WeightRule = "mirror-descent",
         weight_rule_options: Mapping[str, Any] | None = None,
+        scale: str = "none",
     ) -> None:
         super().__init__()
         if padding_value not in _PADDING_VALUES:
@@ -131,15 +142,15 @@ class BinaryConv2d(nn.Module):
         self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
         self.latent = nn.Parameter(self.binary_weight.initial(self.geometry.weight_shape))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.scale = channel_scale(scale, self.latent)
 
     def forward(self, x: Tensor) -> Tensor:
         """Sums of products with the binary weights."""
-        return self.geometry.convolve(
-            x,
-            self.binary_weight(self.latent),
-            self.bias,
-            padding_value=_PADDING_VALUES[self.padding_value],
-        )
+        weight, padding = self.binary_weight(self.latent), _PADDING_VALUES[self.padding_value]
+        if self.scale is None:
+            return self.geometry.convolve(x, weight, self.bias, padding_value=padding)
+        sums = self.geometry.convolve(x, weight, padding_value=padding)
+        return scaled(sums, self.scale(self.latent), self.bias, 1)
 
     def extra_repr(self) -> str:
         """The arguments, for print(model)."""

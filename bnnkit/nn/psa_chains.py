@@ -94,15 +94,12 @@ class _Chain:
         return functional.linear(x, w)
 
     def _slope(self, sums: Tensor) -> Tensor:
-        """What the batch norm multiplies each channel with."""
-        norm, axes = self._norm, [axis for axis in range(sums.dim()) if axis != 1]
-        if norm is None:
-            return torch.ones_like(sums[0, :].flatten(1)[:, 0] if sums.dim() > 2 else sums[0])
-        uses_batch = norm.training or norm.running_var is None
-        variance = sums.float().var(axes, correction=0) if uses_batch else norm.running_var
-        assert isinstance(variance, Tensor)
-        scale = (variance + norm.eps).rsqrt()
-        return scale if norm.weight is None else scale * norm.weight.detach()
+        """What a channel's integer sums are multiplied with."""
+        scale, norm = self._layer.scale, self._norm
+        slope = torch.ones_like(sums[0].flatten(1)[:, 0] if sums.dim() > 2 else sums[0])
+        if scale is not None:
+            slope = slope * scale.value.detach()
+        return slope if norm is None else slope * _norm_slope(norm, sums)
 
     def _keep_input(self, layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         x = inputs[0]
@@ -117,3 +114,13 @@ class _Chain:
 
     def _keep_sums(self, module: nn.Module, inputs: tuple[Any, ...], sums: Tensor) -> None:
         self._sums = sums.detach() if torch.is_grad_enabled() else None
+
+
+def _norm_slope(norm: _BatchNorm, x: Tensor) -> Tensor:
+    """What a batch norm multiplies each channel of x with, in this pass."""
+    variance = norm.running_var
+    if norm.training or variance is None:
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        variance = x.float().var(axes, correction=0)
+    scale = (variance + norm.eps).rsqrt()
+    return scale if norm.weight is None else scale * norm.weight.detach()

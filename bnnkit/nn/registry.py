@@ -88,7 +88,8 @@ class Registry(Generic[T]):
 
 
 def _made(member: Callable[..., T], name: str, options: Mapping[str, Any]) -> T:
-    known = list(signature(member).parameters)
+    parameters = signature(member).parameters.values()
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for option in options:
         if option not in known:
             raise UsageError(
