@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bnnkit.data import load
 from bnnkit.errors import ConfigError, UsageError
 from bnnkit.models import MODELS, build
+from bnnkit.models.last_layer import LastLinear
 from bnnkit.models.real_activations import BasicBlock
 from bnnkit.models.resnet import BinaryResidual
 from bnnkit.models.rprelu import ChannelShift, RPReLU
@@ -210,6 +211,19 @@ def test_values_on_skips_have_the_dtype_of_autocast(name: str, options: dict[str
     assert set(seen) == {torch.float32}
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_are_not_rounded_by_autocast(name: str) -> None:
+    model = build(name, input_shape=(3, 16, 16), n_classes=2, zero_point=(1, 2, 3), width=4)
+    classifier = model.get_submodule("classifier")
+    seen: list[tuple[Tensor, Tensor]] = []
+    classifier.register_forward_hook(lambda m, inputs, output: seen.append((*inputs, output)))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(images(2, 3, 16, 16))
+    ((features, logits),) = seen
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, classifier(features.float()))
+
+
 def test_rprelu_is_a_shifted_prelu() -> None:
     module = RPReLU(3)
     before, after = (m for m in module.modules() if isinstance(m, ChannelShift))
@@ -268,7 +282,7 @@ def test_mlp_depth_is_the_number_of_hidden_layers() -> None:
         BinaryLinear,
         BinaryLinear,
         BinaryLinear,
-        nn.Linear,
+        LastLinear,
     ]
     assert model(torch.randn(2, 5)).shape == (2, 2)
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import first_conv, image_shape
+from bnnkit.models.last_layer import LastLinear
 
 
 class ConvNet(nn.Module):
@@ -52,7 +53,7 @@ class ConvNet(nn.Module):
             nn.BatchNorm1d(4 * width),
             binary.sign(),
         )
-        self.classifier = nn.Linear(4 * width, n_classes)
+        self.classifier = LastLinear(4 * width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""

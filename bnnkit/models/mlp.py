@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import first_linear
+from bnnkit.models.last_layer import LastLinear
 
 
 class Mlp(nn.Module):
@@ -51,7 +52,7 @@ class Mlp(nn.Module):
                 binary.sign(),
             ]
         self.features = nn.Sequential(*features)
-        self.classifier = nn.Linear(width, n_classes)
+        self.classifier = LastLinear(width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""

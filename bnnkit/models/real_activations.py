@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import ToAutocast, first_conv, image_shape
+from bnnkit.models.last_layer import LastLinear
 
 WEIGHTS = ("real", "binary")
 Conv = Callable[[int, int, int, int], nn.Module]
@@ -107,7 +108,7 @@ class RealResNet18(nn.Module):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
-        self.classifier = nn.Linear(in_channels, n_classes)
+        self.classifier = LastLinear(in_channels, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
@@ -155,7 +156,7 @@ class RealVgg16(nn.Module):
         channels, _, _ = image_shape(input_shape, multiple_of=16)
         first = first_conv(channels, width, 3, zero_point=zero_point)
         self.features = nn.Sequential(*_vgg16_layers(first, width, conv))
-        self.classifier = nn.Linear(8 * width, n_classes)
+        self.classifier = LastLinear(8 * width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import ToAutocast, first_conv, image_shape
+from bnnkit.models.last_layer import LastLinear
 from bnnkit.models.rprelu import ChannelShift, RPReLU
 
 SKIPS = ("pool", "conv")
@@ -129,7 +130,7 @@ class ResNet18(nn.Module):
         )
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.classifier = nn.Linear(8 * width, n_classes)
+        self.classifier = LastLinear(8 * width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import first_conv, image_shape
+from bnnkit.models.last_layer import LastLinear
 
 ORDERS = ("norm-pool", "pool-norm")
 
@@ -63,7 +64,7 @@ class Vgg(nn.Module):
             *dense(vgg_features(input_shape, width), 8 * width),
             *dense(8 * width, 8 * width),
         )
-        self.classifier = nn.Linear(8 * width, n_classes)
+        self.classifier = LastLinear(8 * width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""

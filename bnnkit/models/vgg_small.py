@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
+from bnnkit.models.last_layer import LastLinear
 from bnnkit.models.vgg import vgg_convolutions, vgg_features
 
 FEATURES = ("signs", "real")
@@ -56,7 +57,7 @@ class VggSmall(nn.Module):
             nn.Flatten(),
         )
         self.feature_scale = feature_scale
-        self.classifier = nn.Linear(vgg_features(input_shape, width), n_classes)
+        self.classifier = LastLinear(vgg_features(input_shape, width), n_classes)
         self.classifier.weight.data /= feature_scale
 
     def forward(self, x: Tensor) -> Tensor:

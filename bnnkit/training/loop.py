@@ -115,7 +115,8 @@ class Loop:
         """
         epochs, steps = self.config.epochs, self.batches.n_steps
         train_step = self._train_step()
-        with Progress(self.console, epochs=epochs, done=self.done, steps=steps) as progress:
+        progress = Progress(self.console, epochs=epochs, done=self.done, steps=steps)
+        with progress, torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
             for epoch in range(self.done + 1, epochs + 1):
                 record = self._train_epoch(epoch, train_step, progress)
                 record |= self._evaluate(epoch)
