@@ -130,6 +130,7 @@ def export(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 def test_export_calibrates_and_says_so(digits_run: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     code, output = export(digits_run, "-o", path, "--calibrate", "digits", "--json")

@@ -33,7 +33,9 @@ def bnnkit(*arguments: object) -> Result:
     return CliRunner().invoke(bnnkit_command, [str(argument) for argument in arguments])
 
 
-@pytest.fixture(scope="module", params=["samples", "deterministic"])
+@pytest.fixture(
+    scope="module", params=["samples", pytest.param("deterministic", marks=pytest.mark.exhaustive)]
+)
 def calibrated(
     request: pytest.FixtureRequest, digits_run: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path]:

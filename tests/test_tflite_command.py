@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from artifacts import digits_like, noisy_digits_like
 from click.testing import CliRunner
+from grids import grid
 from onnx import helper
 from tflite_runs import needs_lce, open_file
 
@@ -45,9 +46,10 @@ def noisy(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("variant", ["lce", "builtin"])
-@pytest.mark.parametrize(
-    "words", [["samples"], ["samples", "--uniform-input"], ["samples", "--seed", "5"]]
+@grid(
+    "variant, words",
+    ["lce", "builtin"],
+    [["samples"], ["samples", "--uniform-input"], ["samples", "--seed", "5"]],
 )
 def test_an_artifact_gives_the_file_of_its_checkpoint(
     digits_run: Path, noisy: Path, tmp_path: Path, variant: str, words: list[str]
