@@ -128,7 +128,7 @@ class Config(_Section):
         recalibrate_mode: How the network will be deployed: as an ensemble of "samples" of the
             noise or as one "deterministic" network; "auto" is samples where signs are noisy.
         eval_every: Epochs between two evaluations of the deterministic network on the validation
-            examples.
+            examples; flip rates are noted then, too.
         eval_samples: Of the noise, in evaluations of the ensemble; 0 has none.
         eval_samples_every: Epochs between two evaluations of the ensemble, which on a CPU cost
             about as much as an epoch; the last epoch and the finished network have one always.

@@ -20,6 +20,7 @@ from bnnkit.training.batches import Batches
 from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
 from bnnkit.training.config import Config
 from bnnkit.training.curves import draw_curves
+from bnnkit.training.flip_rates import FlipRates
 from bnnkit.training.history import History, Record
 from bnnkit.training.launch import Fabric
 from bnnkit.training.losses import make_loss
@@ -98,6 +99,7 @@ class Loop:
             clip_gradients=config.clip_gradients,
             compiled=config.compile,
         )
+        self.flips = FlipRates(self.network)
         self.history = History(folder.metrics)
         self.done = self._restore()
 
@@ -168,6 +170,8 @@ class Loop:
     ) -> Record:
         start = time.monotonic()
         seed_epoch(self.config.seed, epoch, self.fabric.global_rank)
+        if self._is_evaluated(epoch):
+            self.flips.start()
         self.model.train()
         self.step.start_epoch(epoch)
         n_steps = self.batches.n_steps
@@ -197,14 +201,19 @@ class Loop:
         }
 
     def _evaluate(self, epoch: int) -> Record:
-        """What is to be evaluated after an epoch, on the validation examples."""
+        """What is to be evaluated after an epoch, on the validation examples, and flip rates."""
         is_last, config = epoch == self.config.epochs, self.config
         record: Record = {}
-        if is_last or epoch % config.eval_every == 0:
+        if self._is_evaluated(epoch):
+            rates = self.flips.rates()
+            record |= {"flip_rates": rates} if rates else {}
             record |= self.validation.deterministic()
         if is_last or epoch % config.eval_samples_every == 0:
             record |= self.validation.ensemble()
         return record
+
+    def _is_evaluated(self, epoch: int) -> bool:
+        return epoch == self.config.epochs or epoch % self.config.eval_every == 0
 
     def _average_buffers(self) -> None:
         """Make the batch-norm statistics of all processes one; each saw only its share."""

@@ -1,0 +1,43 @@
+"""How many binary weights change their sign in an epoch: layers that learn no longer have few."""
+
+import torch
+from torch import Tensor, nn
+
+from bnnkit.nn.latent_weights import latent_weights
+
+
+class FlipRates:
+    """Compares the deployed signs of all binary weights at two times.
+
+    Args:
+        network: With or without binary weights.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        names = {id(p): name for name, p in network.named_parameters()}
+        self._weights = [
+            (names[id(latent)].removesuffix(".latent"), weight, latent)
+            for weight, latent in latent_weights(network)
+        ]
+        self._before: list[Tensor] = []
+
+    @torch.no_grad()
+    def start(self) -> None:
+        """Note the signs."""
+        self._before = self._signs()
+
+    @torch.no_grad()
+    def rates(self) -> dict[str, float]:
+        """The share of each layer's signs that differ from those at the start, by layer.
+
+        Empty without binary weights.
+        """
+        if not self._before:
+            return {}
+        pairs = zip(self._before, self._signs(), strict=True)
+        shares = torch.stack([(old != new).float().mean() for old, new in pairs]).tolist()
+        names = [name for name, *_ in self._weights]
+        return {name: round(share, 6) for name, share in zip(names, shares, strict=True)}
+
+    def _signs(self) -> list[Tensor]:
+        return [weight.rule.deployed_latent(latent) >= 0 for _, weight, latent in self._weights]
