@@ -295,7 +295,7 @@ def test_mlp_spreads_the_zero_points_over_the_pixels() -> None:
 
 @EVERY
 def test_noises_by_name_also_a_users(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noises, "_NOISES", dict(noises._NOISES))
+    monkeypatch.setattr(noises.NOISES, "_classes", dict(noises.NOISES._classes))
 
     @register_noise
     class Own(Logistic):

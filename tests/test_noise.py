@@ -24,7 +24,7 @@ ALL = pytest.mark.parametrize("z", [*NOISES, Deterministic()], ids=lambda z: z.n
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Noises that a test registers are forgotten after it."""
-    monkeypatch.setattr(noise, "_NOISES", dict(noise._NOISES))
+    monkeypatch.setattr(noise.NOISES, "_classes", dict(noise.NOISES._classes))
 
 
 class Gaussian(Noise):
@@ -165,7 +165,7 @@ def test_a_noise_is_returned_as_it_is() -> None:
 
 @pytest.mark.parametrize("unknown", ["gauss", "", None, 3])
 def test_unknown_name(unknown: str) -> None:
-    with pytest.raises(UsageError, match=r"logistic, uniform, triangular, none.*register_noise"):
+    with pytest.raises(UsageError, match=r"logistic, none, triangular, uniform.*register_noise"):
         get_noise(unknown)
 
 

@@ -40,8 +40,25 @@ def bregman(noise: bnn.Noise, theta: Tensor, start: Tensor) -> Tensor:
     return torch.trapezoid(slopes, dx=1 / 20_000, dim=0) * (theta - start)
 
 
-@pytest.mark.parametrize("name", ["logistic", "uniform", "triangular"])
-def test_proposition_1_sgd_is_mirror_descent_in_the_probabilities(name: str) -> None:
+class Laplace(bnn.Noise):
+    """Density exp(-|z|) / 2."""
+
+    name = "laplace"
+
+    def cdf(self, x: Tensor) -> Tensor:
+        tail = torch.exp(-x.abs()) / 2
+        return torch.where(x < 0, tail, 1 - tail)
+
+    def pdf(self, x: Tensor) -> Tensor:
+        return torch.exp(-x.abs()) / 2
+
+    def quantile(self, p: Tensor) -> Tensor:
+        distance = -torch.log(2 * torch.minimum(p, 1 - p))
+        return torch.where(p < 0.5, -distance, distance)
+
+
+@pytest.mark.parametrize("name", ["logistic", Laplace(), "uniform", "triangular"], ids=str)
+def test_proposition_1_sgd_is_mirror_descent_in_the_probabilities(name: str | bnn.Noise) -> None:
     """Inside of the support: the step solves equation 45, and minimises equation 44."""
     noise = bnn.get_noise(name)
     eta, upstream = latents(20).clamp(-0.8, 0.8), torch.randn(20, dtype=DOUBLE)
@@ -191,8 +208,18 @@ def test_md_softmax_is_the_step_in_two_logits() -> None:
     torch.testing.assert_close(torch.tanh(1.5 * after / 2), p - q)
 
 
+def test_pmf_is_the_step_through_the_softmax() -> None:
+    eta, upstream = latents(50), torch.randn(50, dtype=DOUBLE)
+    after = stepped("pmf", eta, upstream, first_beta=1.5)
+    logits = torch.stack([eta / 2, -eta / 2]).requires_grad_()
+    p, q = torch.softmax(1.5 * logits, 0)
+    (gradient,) = torch.autograd.grad(((p - q) * upstream).sum(), logits)
+    u, v = (logits - STEP * gradient).detach()
+    torch.testing.assert_close(after, u - v)
+
+
 def test_the_sharpness_grows_to_signs() -> None:
-    for name in ("md-tanh", "md-softmax"):
+    for name in ("md-tanh", "md-softmax", "pmf"):
         layer = bnn.BinaryLinear(50, 4, weight_rule=name)
         assert layer.binary_weight(layer.latent).abs().max() < 0.5
         bnn.set_progress(layer, 1.0)

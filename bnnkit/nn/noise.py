@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from bnnkit.errors import UsageError
+from bnnkit.nn.registry import Registry
 
 # uniform_ gives multiples of 2**-24 from 0 to 1 - 2**-24. Half a step instead of 0 keeps every
 # quantile finite.
@@ -60,7 +60,11 @@ class Noise(ABC):
 
 N = TypeVar("N", bound=Noise)
 
-_NOISES: dict[str, type[Noise]] = {}
+NOISES: Registry[Noise] = Registry(
+    "a noise",
+    Noise,  # type: ignore[type-abstract]  # only its members are made
+    register_with="register_noise",
+)
 
 
 def register_noise(noise: type[N]) -> type[N]:
@@ -69,17 +73,7 @@ def register_noise(noise: type[N]) -> type[N]:
     Raises:
         UsageError: The class has no name, or the name belongs to another noise.
     """
-    name = getattr(noise, "name", None)
-    if not (isinstance(name, str) and name):
-        raise UsageError(f"expected a noise with a name, got {noise.__qualname__}; set its `name`")
-    known = _NOISES.get(name)
-    # The same class defined again (a notebook cell run twice) replaces itself.
-    if known and (known.__module__, known.__qualname__) != (noise.__module__, noise.__qualname__):
-        raise UsageError(
-            f"the noise name {name!r} belongs to {known.__qualname__}; choose another name"
-        )
-    _NOISES[name] = noise
-    return noise
+    return NOISES.register(noise)
 
 
 def get_noise(noise: str | Noise) -> Noise:
@@ -88,14 +82,7 @@ def get_noise(noise: str | Noise) -> Noise:
     Raises:
         UsageError: The name is unknown.
     """
-    if isinstance(noise, Noise):
-        return noise
-    if not isinstance(noise, str) or noise not in _NOISES:
-        raise UsageError(
-            f"expected a noise out of {', '.join(_NOISES)}, got {noise!r}; "
-            "add your own with register_noise"
-        )
-    return _NOISES[noise]()
+    return NOISES.get(noise)
 
 
 @register_noise

@@ -71,7 +71,7 @@ _OF_WEIGHTS: Final = (
 _FUNCTIONS = ("reinforce", "arm", "disarm", "local-expectations")
 _RULES = (
     *("mirror-descent", "projected-gradient", "variational-bayes", "binary-connect", "adaste"),
-    *("md-tanh", "md-softmax", "proxquant", "bayesbinn", "bop", "standardised", "recu"),
+    *("md-tanh", "md-softmax", "proxquant", "bayesbinn", "bop", "standardised", "recu", "pmf"),
 )
 
 ESTIMATORS: Registry[Estimator] = Registry(

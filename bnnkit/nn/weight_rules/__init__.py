@@ -4,7 +4,11 @@ from bnnkit.nn.weight_rules.adaste import AdaSte
 from bnnkit.nn.weight_rules.bayesbinn import BayesBiNN
 from bnnkit.nn.weight_rules.binary_connect import BinaryConnect
 from bnnkit.nn.weight_rules.bop import Bop
-from bnnkit.nn.weight_rules.mean_field import MirrorDescentSoftmax, MirrorDescentTanh
+from bnnkit.nn.weight_rules.mean_field import (
+    MirrorDescentSoftmax,
+    MirrorDescentTanh,
+    ProximalMeanField,
+)
 from bnnkit.nn.weight_rules.mirror_descent import MirrorDescent
 from bnnkit.nn.weight_rules.projected_gradient import ProjectedGradient
 from bnnkit.nn.weight_rules.proxquant import ProxQuant
@@ -30,6 +34,7 @@ __all__ = [
     "MirrorDescentTanh",
     "ProjectedGradient",
     "ProxQuant",
+    "ProximalMeanField",
     "ReCu",
     "ScheduledRule",
     "Standardised",

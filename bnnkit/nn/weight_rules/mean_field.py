@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bnnkit.nn.noise import Noise
 from bnnkit.nn.options import number
-from bnnkit.nn.straight_through import straight_through
+from bnnkit.nn.straight_through import straight_through, straight_through_at_value
 from bnnkit.nn.weight_rules.scheduled import ScheduledRule, geometric
 from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
 
@@ -65,8 +65,7 @@ class MirrorDescentSoftmax(_Annealed):
         last_beta: At the end.
 
     References:
-        Ajanthan et al., AISTATS 2021; proximal mean-field (PMF), their ICCV 2019 paper
-        https://arxiv.org/abs/1812.04353, has the softmax's own gradient instead.
+        Ajanthan et al., AISTATS 2021.
     """
 
     name = "md-softmax"
@@ -75,6 +74,33 @@ class MirrorDescentSoftmax(_Annealed):
         """Means of the weights."""
         mean = torch.tanh(self.current_beta() * latent.detach() / 2)
         return straight_through(latent, mean.to(latent.dtype), partial(_constant, value=2.0))
+
+
+@register_weight_rule
+class ProximalMeanField(_Annealed):
+    """`pmf`: forward w = tanh(beta eta / 2), backward dL/deta = beta (1 - w^2) dL/dw.
+
+    As `md-softmax`, but the step in u and v goes through the softmax: gradient descent on L at the
+    mean of the weights. The gradient of sure weights vanishes, so that beta must grow slowly.
+
+    Args:
+        first_beta: At the start.
+        last_beta: At the end.
+
+    References:
+        Ajanthan et al., Proximal Mean-field for Neural Network Quantization, ICCV 2019,
+        https://arxiv.org/abs/1812.04353.
+    """
+
+    name = "pmf"
+
+    def forward(self, latent: Tensor, noise: Noise) -> Tensor:
+        """Means of the weights."""
+        mean = torch.tanh(self.current_beta() * latent.detach() / 2).to(latent.dtype)
+        return straight_through_at_value(latent, mean, self._slope)
+
+    def _slope(self, latent: Tensor, mean: Tensor) -> Tensor:
+        return self.current_beta() * (1 - mean.square())
 
 
 def _constant(latent: Tensor, value: float) -> float:
