@@ -164,3 +164,24 @@ def test_what_is_no_chain_is_refused() -> None:
         bnn.Sign(estimator="psa")(torch.zeros(2, 3))
     with pytest.raises(UsageError, match="expected signs with noise for psa"):
         bnn.Sign("none", estimator="psa")
+
+
+def test_it_goes_with_autocast() -> None:
+    network = build("mlp", input_shape=(6,), n_classes=3, zero_point=None, estimator="psa")
+    with torch.autocast("cpu", torch.bfloat16):
+        y = network(torch.randn(16, 6))
+    y.float().square().sum().backward()
+    gradients = [p.grad for p in network.parameters()]
+    assert all(g is not None and g.isfinite().all() and g.any() for g in gradients)
+
+
+def test_sequences_are_refused() -> None:
+    network = nn.Sequential(
+        nn.Linear(2, 4),
+        bnn.Sign(estimator="psa"),
+        bnn.BinaryLinear(4, 3),
+        bnn.Sign(estimator="psa"),
+    )
+    bnn.connect_psa(network)
+    with pytest.raises(UsageError, match=r"inputs \(N, I\) of a BinaryLinear .* \(5, 7, 4\)"):
+        network(torch.randn(5, 7, 2))

@@ -86,6 +86,11 @@ class _Chain:
         self._x = self._w = self._sums = None
         if x is None or w is None or sums is None:
             return None
+        if isinstance(self._layer, BinaryLinear) and x.dim() != 2:
+            raise UsageError(
+                f"expected inputs (N, I) of a BinaryLinear with the estimator psa, got shape "
+                f"{tuple(x.shape)}; use zgr"
+            )
         return Inflow(x, w, self._slope(sums), self._linear)
 
     def _linear(self, x: Tensor, w: Tensor) -> Tensor:

@@ -120,19 +120,25 @@ class _WithFlips(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         (a,) = ctx.saved_tensors
         inflow: Inflow = ctx.inflow
-        slope = 2 * inflow.slope.view(-1, *[1] * (a.dim() - 2))
+        # In bfloat16 the differences of F would have few bits.
+        dtype = torch.promote_types(a.dtype, torch.float32)
+        a, gradient = a.to(dtype), grads[0].to(dtype)
+        slope = 2 * inflow.slope.to(dtype).view(-1, *[1] * (a.dim() - 2))
         at, above, below = (ctx.noise.cdf(b) for b in (a, a + slope, a - slope))
         # F(a) - F(a - 2 s u) for u = w y = +-1 is even + odd * u, and y u is w.
         odd, even = (above - below) / 2, at - (above + below) / 2
-        ones = torch.ones_like(inflow.w)
-        through_weights = _transposed(inflow, inflow.w, odd * grads[0])
-        through_ones = _transposed(inflow, ones, even * grads[0])
-        return grads[0], through_weights + inflow.x * through_ones, None, None, None
+        x, w = inflow.x.to(dtype), inflow.w.to(dtype)
+        through_weights = _transposed(inflow.linear, x, w, odd * gradient)
+        through_ones = _transposed(inflow.linear, x, torch.ones_like(w), even * gradient)
+        before = (through_weights + x * through_ones).to(inflow.x.dtype)
+        return grads[0], before, None, None, None
 
 
-def _transposed(inflow: Inflow, weight: Tensor, gradient: Tensor) -> Tensor:
-    """The transposed linear map of a gradient."""
+def _transposed(
+    linear: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, gradient: Tensor
+) -> Tensor:
+    """The transposed linear map of a gradient; x only gives the shape."""
     with torch.enable_grad():
-        x = inflow.x.detach().requires_grad_()
-        y = inflow.linear(x, weight)
-    return torch.autograd.grad(y, x, gradient.to(y.dtype))[0]
+        x = x.detach().requires_grad_()
+        y = linear(x, weight)
+    return torch.autograd.grad(y, x, gradient)[0]
