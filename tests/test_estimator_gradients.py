@@ -159,6 +159,17 @@ def test_proposition_b1_invariance(noise: str) -> None:
     torch.testing.assert_close(left, right)
 
 
+@pytest.mark.parametrize("proxy", ["identity-st", "clipped-identity", "approx-sign", "reste"])
+def test_proposition_b4_rescaling_keeps_a_non_negative_product(proxy: str) -> None:
+    """In the parameters of any map to a, here linear: E[rescaled] E[ST] >= 0."""
+    torch.manual_seed(3)
+    for _ in range(20):
+        to_a = torch.randn(5, 3, dtype=DOUBLE)
+        a = torch.randn(3, dtype=DOUBLE)
+        st, rescaled = (to_a @ mean_gradient(e, rugged, a, "logistic") for e in ("st", proxy))
+        assert st @ rescaled >= 0
+
+
 def test_proposition_b6_the_bias_falls_with_the_square_root_of_the_units() -> None:
     """l(W x) with W of norm 1: the relative bias of ST falls as 1/sqrt(n); exact for n <= 12."""
     torch.manual_seed(0)

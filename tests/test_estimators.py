@@ -1,7 +1,10 @@
 """Estimators of gradients through the sign: how they are chosen, and what they refuse."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from marks import exported_marks
 from torch import Tensor, nn
 
 import bnnkit.nn as bnn
@@ -9,6 +12,7 @@ from bnnkit.errors import ConfigError, UsageError
 from bnnkit.models import MODELS, build
 from bnnkit.nn.choices import choices
 from bnnkit.nn.estimators import ESTIMATORS, Estimator
+from bnnkit.nn.weight_rules import WEIGHT_RULES
 
 NAMES = ESTIMATORS.names
 NOISES = ["logistic", "uniform", "triangular", "none"]
@@ -102,6 +106,15 @@ def test_a_network_refuses_them_when_it_is_built() -> None:
         build("mlp", input_shape=(4,), n_classes=2, zero_point=None, estimator="adaste")
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "own-estimator"])
+def test_the_file_has_the_noise_that_training_drew(name: str) -> None:
+    model = nn.Sequential(nn.ReLU(), bnn.Sign("logistic", estimator=name))
+    (mark,) = exported_marks(model, torch.zeros(2, 3))
+    is_drawn = name != "deterministic-st"
+    expected = {"noise": "logistic", "call": 0} if is_drawn else {"noise": "none"}
+    assert mark.attributes == expected
+
+
 def test_choices_in_words() -> None:
     model = nn.Sequential(
         bnn.Sign("uniform", estimator="gumbel-softmax", temperature=0.5),
@@ -115,3 +128,29 @@ def test_choices_in_words() -> None:
         "weight_rule": "binary-connect (limit 1.0)",
     }
     assert choices(nn.ReLU()) == {}
+
+
+CONTRACT = {
+    *("st", "deterministic-st", "identity-st", "clipped-identity", "approx-sign", "tanh"),
+    *("swish-sign", "reste", "gumbel-softmax", "zgr", "psa", "polynomial"),
+}
+RULES_OF_CONTRACT = {
+    *("mirror-descent", "projected-gradient", "variational-bayes", "binary-connect", "adaste"),
+    *("md-tanh", "md-softmax", "proxquant", "bayesbinn", "bop", "standardised", "recu"),
+}
+
+
+def test_the_names_that_are_promised_and_documented() -> None:
+    assert set(NAMES) >= CONTRACT
+    assert set(WEIGHT_RULES.names) >= RULES_OF_CONTRACT
+    text = (Path(__file__).parents[1] / "docs" / "estimators.md").read_text()
+    functions = ("reinforce", "arm", "disarm", "local_expectations")
+    own = {"own-estimator", "own-rule"}  # of tests
+    for name in {*NAMES, *WEIGHT_RULES.names, *functions} - own:
+        assert f"| `{name}`" in text, name
+
+
+def test_a_rule_is_no_estimator_and_says_so() -> None:
+    for rule in set(WEIGHT_RULES.names) - {"own-rule"}:
+        with pytest.raises(UsageError, match=f"weight_rule={rule}"):
+            bnn.Sign(estimator=rule)

@@ -21,7 +21,8 @@ class Sign(nn.Module):
     dL/da = 2F'(a) dL/dx, which with the noise drawn is unbiased where the loss is multilinear in
     x.
 
-    Input a: any shape, any floating-point dtype. Output x: same shape and dtype, +1 and -1.
+    Input a: any shape, any floating-point dtype. Output x: same shape and dtype, +1 and -1;
+    between them in training with the estimator "gumbel-softmax" alone.
 
     Args:
         noise: A noise or its name.
