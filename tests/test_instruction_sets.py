@@ -43,6 +43,7 @@ def test_the_kernels_of_a_cpu_family(family: str, tmp_path: Path) -> None:
     assert "passed" in run.stdout
 
 
+@pytest.mark.slow
 def test_families_use_different_kernels(tmp_path: Path) -> None:
     """The override is obeyed: the same CPU takes popcount or lookups, in 64 or 32 channels."""
     code = "from bnnkit.runtime import cpu; print(cpu.binary_form(), cpu.has_512_bits())"

@@ -52,6 +52,7 @@ def _held(folder: Path) -> Iterator[subprocess.Popen[str]]:
             process.send_signal(signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_second_training_is_refused_until_the_first_is_killed(
     config: Path, tmp_path: Path
 ) -> None:

@@ -231,7 +231,7 @@ def export(run: Path, path: Path, *words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ["lce", pytest.param("builtin", marks=pytest.mark.exhaustive)])
 def test_the_command(digits_run: Path, tmp_path: Path, variant: Variant) -> None:
     path = tmp_path / "m.tflite"
     words = ["--to", "tflite", "--variant", variant]
