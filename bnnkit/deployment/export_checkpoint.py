@@ -16,7 +16,7 @@ from bnnkit.deployment.norm_statistics import statistics_of
 from bnnkit.errors import UsageError
 from bnnkit.export.from_torch.export_onnx import export_onnx, from_torch
 from bnnkit.export.metadata import Metadata
-from bnnkit.nn.sign import has_noisy_signs
+from bnnkit.nn.sign import has_noisy_signs, set_noise_scale
 from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoint
 
 
@@ -28,9 +28,12 @@ class CheckpointExport:
         mode: As in `export_onnx`.
         weight_draws: As in `export_onnx`.
         seed: Of the draws of the weights, and of a calibration.
+        noise_scale: What the noise of the signs is multiplied with in samples; None leaves the
+            noise of training.
 
     Raises:
         CheckpointError: The checkpoint is missing, damaged, or of another model.
+        UsageError: The scale is negative or not finite, or no sign has a noise.
     """
 
     def __init__(
@@ -40,8 +43,11 @@ class CheckpointExport:
         mode: Mode | None = None,
         weight_draws: int = 0,
         seed: int = 0,
+        noise_scale: float | None = None,
     ) -> None:
         self._network, _, self._about = load_checkpoint(checkpoint)
+        if noise_scale is not None:
+            set_noise_scale(self._network, noise_scale)
         self._metadata = _metadata(checkpoint, self._about)
         self._mode, self._weight_draws, self._seed = mode, weight_draws, seed
 

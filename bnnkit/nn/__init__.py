@@ -10,6 +10,7 @@ from bnnkit.nn.noise import (
     Deterministic,
     Logistic,
     Noise,
+    Scaled,
     Triangular,
     Uniform,
     get_noise,
@@ -17,7 +18,7 @@ from bnnkit.nn.noise import (
 )
 from bnnkit.nn.psa_chains import connect_psa
 from bnnkit.nn.sampling import sampling
-from bnnkit.nn.sign import Sign
+from bnnkit.nn.sign import Sign, set_noise_scale
 from bnnkit.nn.weight_rules import WeightRule, get_weight_rule, register_weight_rule
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "IntegerLinear",
     "Logistic",
     "Noise",
+    "Scaled",
     "Sign",
     "Triangular",
     "Uniform",
@@ -46,5 +48,6 @@ __all__ = [
     "register_noise",
     "register_weight_rule",
     "sampling",
+    "set_noise_scale",
     "set_progress",
 ]

@@ -5,11 +5,13 @@ Each is scaled so that F'(0) = 1/2; then the Jacobian 2F'(a) of `Sign` is 1 at a
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, TypeVar
+from math import isfinite
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from bnnkit.errors import UsageError
 from bnnkit.nn.registry import Registry
 
 # uniform_ gives multiples of 2**-24 from 0 to 1 - 2**-24. Half a step instead of 0 keeps every
@@ -25,7 +27,7 @@ class Noise(ABC):
     and decorate the class with `register_noise`.
     """
 
-    name: ClassVar[str]
+    name: str
 
     @abstractmethod
     def cdf(self, x: Tensor) -> Tensor:
@@ -79,10 +81,58 @@ def register_noise(noise: type[N]) -> type[N]:
 def get_noise(noise: str | Noise) -> Noise:
     """The noise of that name; a noise is returned as it is.
 
+    "NAME*S", such as "logistic*0.15", is the noise NAME times S.
+
     Raises:
-        UsageError: The name is unknown.
+        UsageError: The name is unknown, or the scale is not a positive number.
     """
+    if isinstance(noise, str) and "*" in noise:
+        name, _, scale = noise.rpartition("*")
+        try:
+            factor = float(scale)
+        except ValueError as error:
+            raise UsageError(
+                f"expected a noise NAME*SCALE such as logistic*0.15, got {noise!r}"
+            ) from error
+        return Scaled(get_noise(name), factor)
     return NOISES.get(noise)
+
+
+class Scaled(Noise):
+    """s z, with z of another noise: F(x / s). A network may be deployed with less noise.
+
+    Its density at 0 is 1 / (2 s), not 1/2.
+
+    Args:
+        noise: Of z; any but "none".
+        scale: s, above 0.
+
+    Raises:
+        UsageError: The scale is not a positive number, or there is no noise to scale.
+    """
+
+    def __init__(self, noise: Noise, scale: float) -> None:
+        if not (isfinite(scale) and scale > 0):
+            raise UsageError(f"expected a noise scale above 0, got {scale}")
+        if noise.name == "none":
+            raise UsageError("expected a noise to scale, got none; use logistic, say")
+        self.noise, self.scale = noise, float(scale)
+        self.name = f"{noise.name}*{self.scale!r}"
+
+    def cdf(self, x: Tensor) -> Tensor:
+        """F(x / s)."""
+        return self.noise.cdf(x / self.scale)
+
+    def pdf(self, x: Tensor) -> Tensor:
+        """F'(x / s) / s."""
+        return self.noise.pdf(x / self.scale) / self.scale
+
+    def quantile(self, p: Tensor) -> Tensor:
+        """S F^-1(p)."""
+        return self.scale * self.noise.quantile(p)
+
+    def __repr__(self) -> str:
+        return f"Scaled({self.noise!r}, {self.scale!r})"
 
 
 @register_noise

@@ -108,7 +108,7 @@ def _distance(sign: Sign, a: Tensor) -> Tensor:
     drawn = current_sampling()
     if drawn is None or not sign.is_noisy:
         return a
-    return a - draw(sign.noise, a.shape, drawn.sample, drawn.calls - 1, a.device)
+    return a - draw(sign.sampled_noise, a.shape, drawn.sample, drawn.calls - 1, a.device)
 
 
 def _in_float64(network: nn.Module) -> nn.Module:

@@ -100,6 +100,8 @@ def verify(
     open_engine("bnnkit", artifact).check(images)
     drawn = _samples(samples) if artifact.is_stochastic else ()
     calibration = None if network is None else read_calibration(artifact)
+    if network is not None:
+        network = _with_noise_of(network, artifact)
     if network is not None and calibration is not None:
         network = _calibrated(network, calibration)
     reference = ReferenceRun(artifact)
@@ -162,6 +164,12 @@ def _samples(count: int) -> tuple[Sample, ...]:
         for seed in SEEDS
         for index in range(count)
     )
+
+
+def _with_noise_of(network: "nn.Module", artifact: Artifact) -> "nn.Module":
+    from bnnkit.deployment.noise_scale import with_noise_of
+
+    return with_noise_of(network, artifact)
 
 
 def _calibrated(network: "nn.Module", calibration: CalibrationRecord) -> "nn.Module":

@@ -87,6 +87,7 @@ def noises_of(model: nn.Module) -> dict[str, Noise]:
 
 def _noises(model: nn.Module) -> Iterator[Noise]:
     for module in model.modules():
-        noise = getattr(module, "noise", None)
-        if isinstance(noise, Noise):
-            yield noise
+        for attribute in ("noise", "sampled_noise"):
+            noise = getattr(module, attribute, None)
+            if isinstance(noise, Noise) and noise.name != "none":
+                yield noise
