@@ -41,10 +41,10 @@ device: cpu
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bnnkit.training import loop, load_config, step, train
+from bnnkit.training import finish, load_config, loop, step, train
 
 config, out, name, n = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-place = step if name == "batch_totals" else loop
+place = {"batch_totals": step, "draw_curves": finish}.get(name, loop)
 original, calls = getattr(place, name), 0
 
 def killing(*args, **kwargs):

@@ -305,7 +305,7 @@ def test_the_legend_says_what_is_random(
 ) -> None:
     said = []
     monkeypatch.setattr(
-        "bnnkit.training.loop.draw_curves", lambda *_, training, samples: said.append(training)
+        "bnnkit.training.finish.draw_curves", lambda *_, training, samples: said.append(training)
     )
     overrides = [f"model.{key}={value}" for key, value in options.items()]
     train(_config("epochs=1", *overrides), tmp_path / "run", console=QUIET)

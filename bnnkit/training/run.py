@@ -19,6 +19,7 @@ from bnnkit.training.loop import Loop
 from bnnkit.training.progress import accuracies
 from bnnkit.training.run_folder import RunFolder, Stage
 from bnnkit.training.run_lock import run_lock
+from bnnkit.training.run_parts import make_parts
 from bnnkit.training.validation import hold_out
 
 
@@ -101,7 +102,7 @@ def _launch(
     try:
         # The run seeds torch's generators; afterwards they are as the caller had them.
         with torch.random.fork_rng([fabric.device] if fabric.device.type == "cuda" else []):
-            scores = Loop(config, dataset, fabric, folder, console).run()
+            scores = Loop(make_parts(config, dataset, fabric, folder, console)).run()
     except KeyboardInterrupt:
         _say(console, f"stopped; the same command continues the run in {folder.path}")
         raise

@@ -1,0 +1,105 @@
+"""The end of a run: the finished network, recalibrated, evaluated, and written."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from bnnkit.errors import MissingExtraError
+from bnnkit.nn import BinaryWeight
+from bnnkit.nn.choices import choices
+from bnnkit.nn.sign import has_noisy_signs
+from bnnkit.training import safetensors_file
+from bnnkit.training.checkpoint import describe, save_checkpoint
+from bnnkit.training.curves import draw_curves
+from bnnkit.training.history import Record
+from bnnkit.training.progress import accuracies, recalibration_line
+from bnnkit.training.recalibrate import recalibrate
+from bnnkit.training.run_parts import RunParts
+from bnnkit.training.view_logits import view_logits
+
+
+def finish(run: RunParts) -> Record:
+    """Recalibrate, evaluate, and write; the checkpoint last, because it says "finished".
+
+    Args:
+        run: After its last epoch.
+
+    Returns:
+        The last record of the run.
+
+    Raises:
+        FileError: A file cannot be written.
+    """
+    _take_best(run)
+    record: Record = {"epoch": run.config.epochs, "final": True} | run.validation.both()
+    if run.config.recalibrate:
+        recalibrate(run.network, _calibration_inputs(run), run.mode, seed=run.config.seed)
+        before = {f"{key}_before_recalibration": record[key] for key in _scores_in(record)}
+        record |= before | run.validation.both()
+        _report_recalibration(run, record)
+    record |= run.test.both()
+    if run.fabric.is_global_zero:
+        _write(run, record)
+    run.fabric.barrier()
+    return record
+
+
+def _take_best(run: RunParts) -> None:
+    """Go back to the best epoch, where that is what the checkpoint is to hold."""
+    if run.config.keep == "best":
+        run.fabric.barrier()  # the first process has written it
+        run.network.load_state_dict(safetensors_file.read(run.folder.best)[0])
+
+
+def _calibration_inputs(run: RunParts) -> Iterator[Tensor]:
+    """Training inputs as they are deployed, not augmented; the same in every process."""
+    examples = run.batches.examples_of(run.config.epochs + 1)
+    for index in examples[: run.config.recalibrate].to(run.fabric.device):
+        yield run.batches.x[index]
+
+
+def _scores_in(record: Record) -> list[str]:
+    return [key for key in record if key.startswith("validation_")]
+
+
+def _report_recalibration(run: RunParts, record: Record) -> None:
+    if _scores_in(record):
+        line = recalibration_line(record, run.mode, run.validation.samples)
+        run.console.print(line, highlight=False, soft_wrap=True)
+
+
+def _write(run: RunParts, record: Record) -> None:
+    run.history.append(record)
+    _draw(run, record)
+    metadata = describe(run.dataset, float(record["test_accuracy"]))
+    save_checkpoint(run.folder.checkpoint, run.network, run.config, metadata)
+    if run.config.store_logits:
+        is_augmented = run.config.augment != "none"
+        view_logits(run.folder.path, run.dataset, augmented=is_augmented, device=run.fabric.device)
+    run.folder.state.unlink(missing_ok=True)
+
+
+def _draw(run: RunParts, record: Record) -> None:
+    samples = run.test.samples
+    title = f"{run.config.model.name} on {run.dataset.name}: {accuracies(record, samples)}"
+    try:
+        draw_curves(
+            run.history.records,
+            run.folder.curves,
+            title,
+            training=_training(run.network),
+            samples=samples,
+        )
+    except MissingExtraError as error:
+        run.console.print(f"no curves.png: {error}", markup=False, soft_wrap=True)
+
+
+def _training(network: nn.Module) -> str:
+    """How a network is trained and what is random in it, for the legend of its curves."""
+    modules = list(network.modules())
+    parts = ["noisy signs"] if has_noisy_signs(network) else []
+    if any(isinstance(m, BinaryWeight) and m.noise.name != "none" for m in modules):
+        parts.append("sampled weights")
+    how = [choices(network).get(key) for key in ("estimator", "weight_rule")]
+    by = ", ".join(name.partition(" (")[0] for name in how if name)  # options take too much room
+    return f"training ({by or 'float'}), {' and '.join(parts) or 'deterministic'}"

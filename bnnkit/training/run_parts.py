@@ -1,0 +1,113 @@
+"""What a run consists of: its network, data, scores and files, made from the configuration."""
+
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from bnnkit.artifact.format import Mode
+from bnnkit.data import Dataset
+from bnnkit.errors import ConfigError
+from bnnkit.nn.sign import has_noisy_signs
+from bnnkit.training.batches import Batches
+from bnnkit.training.checkpoint import build_model
+from bnnkit.training.config import Config
+from bnnkit.training.history import History
+from bnnkit.training.launch import Fabric
+from bnnkit.training.randomness import seed_initial_weights
+from bnnkit.training.run_folder import RunFolder
+from bnnkit.training.scores import Scores
+from bnnkit.training.validation import hold_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunParts:
+    """The parts of a run on this process's device.
+
+    Attributes:
+        config: The run.
+        dataset: Its data.
+        fabric: Launched.
+        folder: Where all results go.
+        console: Where to report.
+        network: On the device, with fresh weights.
+        mode: How it will be deployed.
+        batches: Of the training examples.
+        validation: Scores on the examples that are held out.
+        test: Scores on the test data.
+        history: The records so far.
+    """
+
+    config: Config
+    dataset: Dataset
+    fabric: Fabric
+    folder: RunFolder
+    console: Console
+    network: nn.Module
+    mode: Mode
+    batches: Batches
+    validation: Scores
+    test: Scores
+    history: History
+
+
+def make_parts(
+    config: Config, dataset: Dataset, fabric: Fabric, folder: RunFolder, console: Console
+) -> RunParts:
+    """The parts of a run; nothing is written.
+
+    Raises:
+        ConfigError: The model cannot be built, or has no noise where it is asked for.
+    """
+    seed_initial_weights(config.seed)
+    network = build_model(config.model, dataset)
+    examples, held_out = hold_out(len(dataset.x_train), config.validation)
+    validation, test = (
+        Scores(network, part, x, y, config.eval_samples, fabric)
+        for part, x, y in (
+            ("validation", dataset.x_train[held_out], dataset.y_train[held_out]),
+            ("test", dataset.x_test, dataset.y_test),
+        )
+    )
+    return RunParts(
+        config=config,
+        dataset=dataset,
+        fabric=fabric,
+        folder=folder,
+        console=console,
+        network=_placed(network, fabric.device),
+        mode=_mode(config, network),
+        batches=Batches(
+            config,
+            dataset,
+            torch.from_numpy(examples),
+            fabric.device,
+            rank=fabric.global_rank,
+            processes=fabric.world_size,
+        ),
+        validation=validation,
+        test=test,
+        history=History(folder.metrics),
+    )
+
+
+def _placed(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network on the device; convolutions on a GPU are faster with channels last."""
+    network.to(device)
+    if device.type == "cuda":
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def _mode(config: Config, network: nn.Module) -> Mode:
+    """How the network will be deployed."""
+    noisy = has_noisy_signs(network)
+    if config.recalibrate_mode == "samples" and not noisy:
+        raise ConfigError(
+            "recalibrate_mode samples is for networks with noisy signs, this one has none; "
+            "use recalibrate_mode=auto"
+        )
+    if config.recalibrate_mode == "auto":
+        return "samples" if noisy else "deterministic"
+    return config.recalibrate_mode
