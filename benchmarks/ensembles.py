@@ -25,8 +25,8 @@ from networks import vgg
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.atomic import write_text
+from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import interleave, random_images, ratio
-from bnnkit.bench.contestants import open_contestant
 from bnnkit.bench.machine import describe_machine
 from bnnkit.engines.engine import Engine
 
@@ -76,8 +76,8 @@ def price(seconds: float) -> dict[str, Any]:
     del context["host_name"], context["executable"]  # whose machine it is does not matter
     model = vgg()
     images = random_images(Artifact(model), 1)
-    one, two = (open_contestant("bnnkit", Artifact(model), threads=n) for n in (1, 2))
-    fp32 = open_contestant("onnxruntime-fp32", Artifact(model), threads=1)
+    one, two = (open_benchmarked("bnnkit", Artifact(model), threads=n) for n in (1, 2))
+    fp32 = open_benchmarked("onnxruntime-fp32", Artifact(model), threads=1)
     contestants: list[tuple[Engine, int]] = [
         (fp32, 1),
         (one, 1),

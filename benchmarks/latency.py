@@ -22,8 +22,8 @@ from table import write_table
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.atomic import write_text
+from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import Benchmark, benchmark, interleave, random_images, ratio
-from bnnkit.bench.contestants import open_contestant
 from bnnkit.bench.machine import describe_machine
 from bnnkit.bench.report_json import to_json
 from bnnkit.bench.step_times import step_times
@@ -83,7 +83,7 @@ def _measure(name: str, path: Path, seconds: float, results: dict[str, Any]) -> 
     model = onnx.load(path)
     _add(name, benchmark(Artifact(model), engines=ENGINES, seconds=seconds), results)
     images = random_images(Artifact(model), 1)
-    pairs = [(open_contestant("bnnkit", Artifact(model), threads=n), n) for n in (1, 2)]
+    pairs = [(open_benchmarked("bnnkit", Artifact(model), threads=n), n) for n in (1, 2)]
     one, two = interleave(pairs, images, seconds)
     scaling = {"engine": "bnnkit, 2 threads", "against": "bnnkit, 1 thread"}
     results["ratios"].append({"network": name, **scaling, **asdict(ratio(one, two))})

@@ -6,15 +6,15 @@ from artifacts import Array
 
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import CheckpointError
-from bnnkit.verification.comparison import MARGIN, Evaluation, Tally
+from bnnkit.verification.comparison import MARGIN, BatchResult, Tally
 
 
 def _evaluation(
     signs: dict[str, Array], scores: Array | None = None, real: dict[str, Array] | None = None
-) -> Evaluation:
+) -> BatchResult:
     n_images = len(next(iter(signs.values())))
     outputs = np.eye(4, dtype=np.float32)[np.arange(n_images) % 4] if scores is None else scores
-    return Evaluation(outputs=(outputs,), signs=signs, real=real or {})
+    return BatchResult(outputs=(outputs,), signs=signs, real=real or {})
 
 
 def _signs(n_images: int = 3, seed: int = 0) -> Array:

@@ -17,7 +17,7 @@ from bnnkit.artifact.sample import Sample
 from bnnkit.engines import ENGINES, open_engine
 from bnnkit.engines.engine import SamplingEngine
 from bnnkit.engines.ort_session import with_outputs
-from bnnkit.engines.rewrites.float32 import float_twin
+from bnnkit.engines.rewrites.float32 import rewrite_in_float32
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
 from bnnkit.runtime.uncertainty import entropy
 
@@ -139,26 +139,26 @@ def test_predictions_are_softmax_of_the_first_output(name: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_float_twin_has_standard_operators_only_and_leaves_the_artifact() -> None:
+def test_float32_rewrite_has_standard_operators_only_and_leaves_the_artifact() -> None:
     for network in NETWORKS:
         model, _ = network()
         before = model.model.SerializeToString(deterministic=True)
-        twin = float_twin(model)
-        onnx.checker.check_model(twin)
-        assert {node.domain for node in twin.graph.node} == {""}
-        assert not twin.functions
-        assert [v.name for v in twin.graph.output] == [v.name for v in model.model.graph.output]
+        rewrite = rewrite_in_float32(model)
+        onnx.checker.check_model(rewrite)
+        assert {node.domain for node in rewrite.graph.node} == {""}
+        assert not rewrite.functions
+        assert [v.name for v in rewrite.graph.output] == [v.name for v in model.model.graph.output]
         assert model.model.SerializeToString(deterministic=True) == before
 
 
-def test_float_twin_refuses_an_operator_that_takes_signs() -> None:
+def test_float32_rewrite_refuses_an_operator_that_takes_signs() -> None:
     a = ArtifactBuilder()
     shifted = a.add("Add", a.sign("x"), a.constant(np.uint8(1)))
     with pytest.raises(UnsupportedError, match=r"'Add1' \(Add\) takes signs"):
-        float_twin(a.artifact((3,), shifted))
+        rewrite_in_float32(a.artifact((3,), shifted))
 
 
-def test_float_twin_refuses_an_unknown_binary_operator() -> None:
+def test_float32_rewrite_refuses_an_unknown_binary_operator() -> None:
     graph = helper.make_graph(
         [helper.make_node("Ternary", ["x"], ["y"], "Ternary0", domain="bnnkit")],
         "network",
@@ -166,7 +166,7 @@ def test_float_twin_refuses_an_unknown_binary_operator() -> None:
         [helper.make_tensor_value_info("y", TensorProto.UINT8, ["N", 3])],
     )
     with pytest.raises(UnsupportedError, match=r"'Ternary0' \(bnnkit.Ternary\)"):
-        float_twin(Artifact(helper.make_model(graph)))
+        rewrite_in_float32(Artifact(helper.make_model(graph)))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.export.tflite import Variant, to_tflite
 from bnnkit.export.tflite.values import TfliteValue
-from bnnkit.verification.comparison import Evaluation
+from bnnkit.verification.comparison import BatchResult
 from bnnkit.verification.reference_run import ReferenceRun
 
 VARIANTS: tuple[Variant, ...] = ("lce", "builtin")
@@ -38,7 +38,7 @@ def assert_equal_in_lce(model: Artifact, images: NDArray[Any]) -> None:
     _assert_equal_in_lce(model, images, ReferenceRun(model)(images))
 
 
-def _assert_equal_in_lce(model: Artifact, images: NDArray[Any], expected: Evaluation) -> None:
+def _assert_equal_in_lce(model: Artifact, images: NDArray[Any], expected: BatchResult) -> None:
     from bnnkit.engines.lce import KERNELS, LarqComputeEngine
 
     for kernel in KERNELS:
@@ -63,7 +63,7 @@ def assert_equal_by_xnnpack(model: Artifact, images: NDArray[Any], variant: Vari
 
 
 def _assert_equal_by_xnnpack(
-    model: Artifact, images: NDArray[Any], variant: Variant, expected: Evaluation
+    model: Artifact, images: NDArray[Any], variant: Variant, expected: BatchResult
 ) -> None:
     signs = expected.signs
     tflite = to_tflite(model, variant=variant, batch=len(images), traced=tuple(signs))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.bench.contestants import CONTESTANTS, open_contestant
+from bnnkit.bench.baselines import BENCHMARKED, open_benchmarked
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.errors import BnnkitError, UsageError
 
@@ -127,7 +127,7 @@ def benchmark(
 
     Args:
         artifact: The artifact.
-        engines: Out of `CONTESTANTS`.
+        engines: Out of `BENCHMARKED`.
         threads: Numbers of threads.
         batches: Numbers of images in a run.
         seconds: For each engine, batch size and number of threads, warm-up aside.
@@ -145,7 +145,7 @@ def benchmark(
     measurements: list[Measurement] = []
     left_out: dict[str, str] = {}
     for n_threads in threads:
-        open_one = partial(open_contestant, artifact=artifact, threads=n_threads)
+        open_one = partial(open_benchmarked, artifact=artifact, threads=n_threads)
         opened = _open(engines, open_one, left_out)
         for batch in batches if opened else ():
             images = random_images(artifact, batch)
@@ -171,8 +171,8 @@ def random_images(artifact: Artifact, n: int, seed: int = 0) -> Array:
 
 def _check(engines: Sequence[str], numbers: Sequence[float]) -> None:
     for name in engines:
-        if name not in CONTESTANTS:
-            raise UsageError(f"expected engines out of {', '.join(CONTESTANTS)}, got {name!r}")
+        if name not in BENCHMARKED:
+            raise UsageError(f"expected engines out of {', '.join(BENCHMARKED)}, got {name!r}")
     if not engines or not all(0 < number < float("inf") for number in numbers):
         raise UsageError(
             "expected an engine or more, and positive, finite numbers of threads, images and"

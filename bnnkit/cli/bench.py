@@ -8,8 +8,8 @@ import click
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.atomic import write_text
+from bnnkit.bench.baselines import BENCHMARKED
 from bnnkit.bench.benchmark import Benchmark, benchmark, random_images
-from bnnkit.bench.contestants import CONTESTANTS
 from bnnkit.bench.report_json import to_json
 from bnnkit.bench.step_times import StepTime, step_times
 from bnnkit.cli import options
@@ -28,7 +28,7 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
     "--engines",
     callback=options.names,
     metavar="NAMES",
-    help=f"Which to measure, with commas, out of {', '.join(CONTESTANTS)}; the others are "
+    help=f"Which to measure, with commas, out of {', '.join(BENCHMARKED)}; the others are "
     "compared with the first. onnxruntime runs an .onnx file itself, lce a .tflite file; all "
     "others run the same network in the form that is fastest in them. What is not installed is "
     f"left out.  [default: {','.join(DEFAULT_ENGINES)}; of a .tflite file "

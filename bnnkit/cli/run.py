@@ -35,7 +35,7 @@ BATCH = 256
     default="bnnkit",
     show_default=True,
     help="What computes: the popcount runtime, ONNX Runtime on the file itself or on its float32 "
-    "twin, Larq Compute Engine (a .tflite file as it is, an .onnx file converted), or the slow "
+    "rewrite, Larq Compute Engine (a .tflite file as it is, an .onnx file converted), or the slow "
     "NumPy reference.",
 )
 @options.threads

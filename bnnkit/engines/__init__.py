@@ -4,10 +4,11 @@
 | ------------------ | ---------------------------------------------------------- | ------- |
 | `bnnkit`           | the popcount runtime                                       | yes     |
 | `onnxruntime`      | stock ONNX Runtime on the file as it is                    | yes     |
-| `onnxruntime-fp32` | ONNX Runtime on the float twin of the file (float_twin.py) | no      |
+| `onnxruntime-fp32` | ONNX Runtime on the network rewritten in float32 operators | no      |
+|                    | (rewrites/float32.py)                                      |         |
 | `lce`              | Larq Compute Engine: a .tflite file as it is (lce_file.py),| no      |
 |                    | an .onnx file converted (lce.py)                           |         |
-| `reference`        | plain NumPy, slow; what it says is right                   | yes     |
+| `reference`        | plain NumPy, slow; defines the correct result              | yes     |
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from bnnkit.artifact.sample import Sample
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.engines.lce import LarqComputeEngine
 from bnnkit.engines.lce_file import LceOnFile
-from bnnkit.engines.ort import FloatOnnxRuntime, OnnxRuntime
+from bnnkit.engines.ort import Float32OnnxRuntime, OnnxRuntime
 from bnnkit.errors import (
     ArtifactError,
     BnnkitError,
@@ -63,20 +64,20 @@ class Runtime(SamplingEngine):
     def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
         """As `SamplingEngine.trace`."""
         traced = self._model.trace(images, threads=self._threads, sample=sample)
-        # The deterministic pass has signs before a pool that the file has behind it.
+        # The deterministic pass has signs before a pool where the file has them after it.
         return {name: signs for name, signs in traced.items() if name in self._signs}
 
     def ensemble(
         self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
     ) -> Ensemble:
-        """As `Engine.ensemble`; what does not depend on the noise is computed once."""
+        """As `Engine.ensemble`; layers that do not depend on the noise are computed once."""
         return self._model.ensemble(
             images, config, threads=self._threads, image_offset=image_offset
         )
 
 
 class PlainReference(SamplingEngine):
-    """The NumPy reference; it has one thread."""
+    """The NumPy reference, on one thread."""
 
     name = "reference"
     version = bnnkit.__version__
@@ -104,22 +105,22 @@ class PlainReference(SamplingEngine):
 
 ENGINES: dict[str, Callable[[Artifact, int], Engine]] = {
     engine.name: engine
-    for engine in (Runtime, OnnxRuntime, FloatOnnxRuntime, LarqComputeEngine, PlainReference)
+    for engine in (Runtime, OnnxRuntime, Float32OnnxRuntime, LarqComputeEngine, PlainReference)
 }
 
 
 def open_engine(name: str, artifact: Artifact, *, threads: int = 1) -> Engine:
-    """An engine, ready to execute the artifact.
+    """Open an engine for the artifact.
 
     Args:
         name: A key of `ENGINES`.
-        artifact: What to execute. LCE runs the source of one that was read from a .tflite file.
-        threads: The result is the same for every number; the reference always has one.
+        artifact: What to execute. If it was read from a .tflite file, LCE runs that file.
+        threads: At least 1; the result does not depend on it. The reference always uses one.
 
     Raises:
-        UsageError: There is no such engine, or no threads.
-        MissingExtraError: Its package is not installed.
-        UnsupportedError: It cannot execute a part of the artifact.
+        UsageError: If the engine is unknown, or the number of threads is below 1.
+        MissingExtraError: If the package of the engine is not installed.
+        UnsupportedError: If the engine cannot execute a part of the artifact.
     """
     if name not in ENGINES:
         raise UsageError(f"expected an engine out of {', '.join(ENGINES)}, got {name!r}")
@@ -130,22 +131,22 @@ def open_engine(name: str, artifact: Artifact, *, threads: int = 1) -> Engine:
 
 
 def open_file(name: str, path: Path, *, threads: int = 1) -> Engine:
-    """An engine for a file, whose name then stands before every message.
+    """Open an engine for a file; error messages begin with the file's path.
 
     Raises:
-        ArtifactError: The file is missing, damaged, no ONNX file, or of a newer format.
+        ArtifactError: If the file is missing, damaged, not ONNX, or of a newer format.
         UsageError, MissingExtraError, UnsupportedError: As `open_engine`.
     """
     return open_read(name, path, read(path), threads=threads)
 
 
 def open_read(name: str, path: Path, artifact: Artifact, *, threads: int = 1) -> Engine:
-    """The same for a file that has been read already.
+    """Open an engine for a file that has been read already.
 
     Args:
         name: As in `open_engine`.
-        path: Of the file.
-        artifact: What was read from it.
+        path: The path of the file, for error messages.
+        artifact: The content of the file.
         threads: As in `open_engine`.
     """
     try:

@@ -1,4 +1,4 @@
-"""Something that executes an artifact; engines.py has those that there are."""
+"""The interface of everything that executes an artifact; `bnnkit.engines` lists the engines."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -26,10 +26,10 @@ class Engine(ABC):
         artifact: What to execute.
 
     Attributes:
-        name: A key of `engines.ENGINES`.
-        version: Of the package that computes.
-        outputs: The names of what `run` gives.
-        input_shape: Of an image, in the file's own layout.
+        name: A key of `bnnkit.engines.ENGINES`.
+        version: The version of the package that computes.
+        outputs: The names of the outputs of `run`, in order.
+        input_shape: The shape of one image, in the layout of the file.
     """
 
     name: str
@@ -43,27 +43,28 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, images: Array) -> tuple[Array, ...]:
-        """All outputs of the file, in its order, for images that `check` lets through."""
+        """Compute all outputs of the file, in its order, for images that `check` accepts."""
 
     @abstractmethod
     def trace(self, images: Array) -> dict[str, Array]:
-        """Every value that is signs, by name: uint8, in ONNX's layout, 0 is -1 and 2 is +1."""
+        """Return all sign tensors by name: uint8 in ONNX's layout, 0 for -1 and 2 for +1."""
 
     def ensemble(
         self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
     ) -> Ensemble:
-        """Class probabilities averaged over samples of the noise, and how unsure they are.
+        """Average class probabilities over samples of the noise, with their uncertainty.
 
-        Those of a pass are the softmax of the first output, or that output where it is
-        probabilities already.
+        The probabilities of one pass are the softmax of the first output, or that output itself
+        if it already holds probabilities.
 
         Args:
             images: As in `run`.
             config: Which samples to average.
-            image_offset: The number of the first image, by which its noise is drawn.
+            image_offset: The number of the first image, which seeds its noise.
 
         Raises:
-            UsageError: Samples are asked of a deterministic file, or of an engine without them.
+            UsageError: If samples are requested of a deterministic file, or of an engine that
+                has no samples.
         """
         if config.samples != 0:
             raise UsageError(
@@ -73,17 +74,17 @@ class Engine(ABC):
         return Ensemble.of_deterministic(self._probabilities(self.run(images)))
 
     def check(self, images: Array) -> None:
-        """Refuse what the file does not take, as `check_inputs`."""
+        """Raise UsageError if the file does not accept the images, as `check_inputs`."""
         check_inputs(images, self._graph.input_shape, self._graph.input_dtype)
 
     def _probabilities(self, outputs: tuple[Array, ...]) -> NDArray[np.float32]:
         return probabilities(self._graph, outputs[0])
 
     def _batches(self, images: Array) -> list[Array]:
-        """The images in batches of the size that the file fixes; all at once where it is free.
+        """Split the images into batches of the file's fixed size; one batch if the size is free.
 
         Raises:
-            UsageError: They do not fill the last batch.
+            UsageError: If the images do not fill the last batch.
         """
         size = self._fixed_batch
         if size is None or len(images) == size:
@@ -97,10 +98,10 @@ class Engine(ABC):
 
 
 class SamplingEngine(Engine):
-    """Executes samples of a stochastic network too.
+    """An engine that also executes samples of a stochastic network.
 
     Attributes:
-        is_stochastic: Whether the file is one.
+        is_stochastic: Whether the file holds a stochastic network.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -109,10 +110,10 @@ class SamplingEngine(Engine):
 
     @abstractmethod
     def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
-        """All outputs of the file, with the noise of a sample; None is the deterministic pass.
+        """Compute all outputs with the noise of a sample; None is the deterministic pass.
 
         Raises:
-            UsageError: A sample of a deterministic file.
+            UsageError: If a sample is requested of a deterministic file.
         """
 
     @abstractmethod
@@ -120,13 +121,13 @@ class SamplingEngine(Engine):
         """As `Engine.trace`, with the noise of a sample; None is the deterministic pass.
 
         Raises:
-            UsageError: A sample of a deterministic file.
+            UsageError: If a sample is requested of a deterministic file.
         """
 
     def ensemble(
         self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
     ) -> Ensemble:
-        """As `Engine.ensemble`; every image has as many passes as the one that needs most."""
+        """As `Engine.ensemble`; all images get the passes that the most demanding one needs."""
         if config.samples == 0:
             return super().ensemble(images, config)
         return ensemble_of_passes(
@@ -146,7 +147,7 @@ class SamplingEngine(Engine):
     def _sampled_batches(
         self, images: Array, sample: Sample | None
     ) -> list[tuple[Array, Sample | None]]:
-        """`_batches`, each with the sample of its first image."""
+        """Return `_batches`, each with the sample that begins at its first image."""
         self._check_sample(sample)
         batches, done = [], 0
         for batch in self._batches(images):
@@ -165,9 +166,10 @@ def ensemble_of_passes(
     """Average passes over a batch.
 
     Args:
-        run: Gives the class probabilities of all images in a sample, (N, K).
-        images: N.
-        config: Which samples to average; at least one, or "auto": until no image needs another.
+        run: Computes the class probabilities of all images in one sample, (N, K).
+        images: The number of images, N.
+        config: Which samples to average: at least one, or "auto" to stop when no image needs
+            another.
         image_offset: The number of the first image.
     """
 

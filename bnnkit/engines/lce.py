@@ -1,4 +1,4 @@
-"""Larq Compute Engine's interpreter, loaded without TensorFlow, and an artifact run by it."""
+"""Larq Compute Engine: its interpreter, loaded without TensorFlow, and the engine on top of it."""
 
 import importlib.metadata
 import platform
@@ -20,27 +20,27 @@ from bnnkit.export.tflite.values import TfliteValue
 Array = NDArray[Any]
 Kernel = Literal["default", "indirect", "reference"]
 KERNELS: Final[tuple[Kernel, ...]] = ("default", "indirect", "reference")
-"""Of LCE's binary convolutions."""
+"""The kernels of LCE's binary convolutions."""
 FASTEST: Final[Kernel] = "default" if platform.machine() in ("aarch64", "arm64") else "indirect"
-"""Its default has code for ARM alone; on x86 that is the slowest of the three."""
+"""The default kernel is written for ARM; on x86 it is the slowest of the three."""
 
 
 class Interpreter:
-    """Runs the content of a .tflite file, in this process or, with NumPy 2, in one of its own.
+    """Runs the content of a .tflite file, in this process or, with NumPy 2, in a child process.
 
     Args:
-        content: Of the file.
-        threads: Only the default kernel and float operators take more than one.
+        content: The bytes of the file.
+        threads: At least 1. Only the default kernel and float operators use more than one.
         kernel: One of `KERNELS`.
 
     Attributes:
-        version: Of larq-compute-engine.
+        version: The version of larq-compute-engine.
 
     Raises:
-        MissingExtraError: larq-compute-engine is not installed.
-        UsageError: It cannot work with this NumPy, and no other Python is named
-            (lce_process.py); or an argument is wrong.
-        UnsupportedError: It refuses the file; the reason is on the standard error output.
+        MissingExtraError: If larq-compute-engine is not installed.
+        UsageError: If LCE does not work with the installed NumPy and no other Python is named
+            (lce_process.py), or if an argument is out of range.
+        UnsupportedError: If LCE refuses the file; it prints the reason on standard error.
     """
 
     def __init__(self, content: bytes, *, threads: int = 1, kernel: Kernel = FASTEST) -> None:
@@ -50,7 +50,7 @@ class Interpreter:
             raise UsageError(f"expected at least 1 thread, got {threads}")
         options = threads, kernel == "reference", kernel == "indirect", False
         self._wrapped: Any
-        if _needs_a_process():
+        if _needs_child_process():
             self._wrapped = ProcessInterpreter(content, options)
             self.version: str = self._wrapped.version
             return
@@ -64,10 +64,10 @@ class Interpreter:
         self.version = importlib.metadata.version(DISTRIBUTION)
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """All outputs, for whole inputs of exactly the file's shapes and types.
+        """Compute all outputs for inputs of exactly the file's shapes and types.
 
         Raises:
-            UnsupportedError: It fails, as for inputs of other shapes or types.
+            UnsupportedError: If the run fails, for example for other shapes or types.
         """
         try:
             return list(self._wrapped.predict([np.ascontiguousarray(x) for x in inputs]))
@@ -76,9 +76,9 @@ class Interpreter:
 
 
 class LarqComputeEngine(Engine):
-    """An artifact, converted to TFLite and run by LCE; of a stochastic one the pass without noise.
+    """An artifact converted to TFLite and run by LCE, without the noise of a stochastic network.
 
-    A .tflite file has a fixed batch: the first run with another number of images converts again.
+    A .tflite file has a fixed batch size: a run with another number of images converts again.
 
     Args:
         artifact: What to execute.
@@ -86,12 +86,12 @@ class LarqComputeEngine(Engine):
         kernel: As `Interpreter`.
 
     Attributes:
-        version: Of larq-compute-engine.
-        report: Of the export, for batch 1.
+        version: The version of larq-compute-engine.
+        report: The report of the export for batch 1.
 
     Raises:
         MissingExtraError, UsageError: As `Interpreter`.
-        UnsupportedError: A part of the model has no form in TFLite.
+        UnsupportedError: If a part of the model has no equivalent in TFLite.
     """
 
     name = "lce"
@@ -111,16 +111,13 @@ class LarqComputeEngine(Engine):
         return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
 
     def trace(self, images: Array) -> dict[str, Array]:
-        """As `Engine.trace`.
-
-        A value that does not exist in the file, because two operators have become one, is missing.
-        """
+        """As `Engine.trace`, without values that the file lacks because operators were fused."""
         parts = [self._trace_together(batch) for batch in self._batches(images)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @property
     def signs(self) -> tuple[str, ...]:
-        """Names of the signs that the file holds, whatever `trace` gives."""
+        """The names of the signs that the converted file holds."""
         return tuple(self._tracing(1)[1].traced)
 
     def _run_together(self, images: Array) -> tuple[Array, ...]:
@@ -153,7 +150,7 @@ def _to_nhwc(images: Array) -> Array:
 
 
 def _to_onnx(value: TfliteValue, result: Array) -> Array:
-    """What the interpreter gives for a value, as the artifact has it."""
+    """Convert a result of the interpreter to the artifact's layout and shape."""
     if value.kind == "signs" and value.map is not None:
         result = unpack_words(result, value.map[0])
     if result.ndim == 4:
@@ -162,11 +159,11 @@ def _to_onnx(value: TfliteValue, result: Array) -> Array:
 
 
 def unpack_words(words: Array, channels: int) -> Array:
-    """Packed signs of LCE, int32 (N, H, W, words), as uint8 0 and 2, (N, H, W, C)."""
+    """Unpack LCE signs, int32 (N, H, W, words), to the codes 0 and 2, uint8 (N, H, W, C)."""
     whole = np.zeros((*words.shape[:-1], -(-words.shape[-1] // 2) * 2), "<i4")
     whole[..., : words.shape[-1]] = words
     return (unpack_signs(whole.view("<u8"), channels) + 1).astype(np.uint8)
 
 
-def _needs_a_process() -> bool:
+def _needs_child_process() -> bool:
     return np.lib.NumpyVersion(np.__version__) >= "2.0.0"

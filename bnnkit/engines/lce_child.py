@@ -1,8 +1,8 @@
-"""Larq Compute Engine's interpreter in a process of its own, for a Python with another NumPy.
+"""Larq Compute Engine's interpreter in a child process, for a Python with another NumPy.
 
-It is started as a script by a Python that has larq-compute-engine and NumPy below 2, and nothing
-of bnnkit: python lce_child.py. It takes messages from its standard input and answers on its
-standard output. A message is a line of JSON, then as many bytes as the line says.
+`python lce_child.py` is run by a Python that has larq-compute-engine and NumPy below 2, and needs
+no other part of bnnkit. It reads messages from standard input and answers on standard output. A
+message is a line of JSON, followed by the number of bytes that the line states.
 """
 
 import importlib.metadata
@@ -20,16 +20,16 @@ Array = NDArray[Any]
 PACKAGE = "larq_compute_engine"
 DISTRIBUTION = "larq-compute-engine"
 MODULE = "bnnkit_lce.interpreter_wrapper_lite"
-"""The last part is what the extension module calls itself."""
+"""The last part must be the extension module's own name."""
 
 
 def extension() -> Path | None:
-    """The file of the interpreter's extension module; None where the package is not installed.
+    """Find the interpreter's extension module; None if the package is not installed.
 
-    `import larq_compute_engine` wants TensorFlow, because it brings the converter along. The
-    interpreter is one extension module that needs nothing but NumPy.
+    `import larq_compute_engine` requires TensorFlow, because the package includes the converter.
+    The interpreter is a single extension module that needs only NumPy.
     """
-    package = importlib.util.find_spec(PACKAGE)  # finds it, and does not execute it
+    package = importlib.util.find_spec(PACKAGE)  # finds the package without importing it
     if package is None or not package.submodule_search_locations:
         return None
     folder = Path(next(iter(package.submodule_search_locations))) / "tflite" / "python"
@@ -37,11 +37,11 @@ def extension() -> Path | None:
 
 
 def load_wrapper(path: Path) -> Any:
-    """The extension module."""
+    """Load the extension module once."""
     if MODULE not in sys.modules:
         spec = importlib.util.spec_from_file_location(MODULE, path)
         if spec is None or spec.loader is None:
-            raise ImportError(f"{path} is no extension module")
+            raise ImportError(f"{path} is not an extension module")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         sys.modules[MODULE] = module
@@ -51,7 +51,7 @@ def load_wrapper(path: Path) -> Any:
 def send(
     stream: IO[bytes], head: dict[str, Any], arrays: list[Array], content: bytes = b""
 ) -> None:
-    """Write a message: its head, a content, and arrays."""
+    """Write a message: a head, the content of a file, and arrays."""
     body = io.BytesIO()
     body.write(content)
     for array in arrays:
@@ -62,7 +62,7 @@ def send(
 
 
 def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[Array], bytes] | None:
-    """Read a message; None where the other side has closed."""
+    """Read a message; None if the other side has closed the stream."""
     line = stream.readline()
     if not line:
         return None
@@ -75,7 +75,7 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[Array], bytes] | No
 
 
 def main() -> None:
-    """Open the file of the first message, then run the inputs of each message that follows."""
+    """Open the file in the first message, then run the inputs in each later message."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     interpreter = None
     while (message := receive(source)) is not None:
@@ -86,7 +86,7 @@ def main() -> None:
                 send(target, {"version": importlib.metadata.version(DISTRIBUTION)}, [])
             else:
                 send(target, {}, list(interpreter.predict(arrays)))
-        except Exception as error:  # whatever it is, the other side has to know
+        except Exception as error:  # the parent process reports every error
             send(target, {"error": str(error)}, [])
 
 

@@ -1,4 +1,4 @@
-"""A .tflite file run by Larq Compute Engine's interpreter as it is."""
+"""A .tflite file run unchanged by Larq Compute Engine's interpreter."""
 
 from functools import cached_property
 from typing import Any
@@ -19,11 +19,11 @@ Array = NDArray[Any]
 class LceOnFile(Engine):
     """LCE on the .tflite file that an artifact was read from.
 
-    The file fixes its batch. Images that do not fill the last one are followed by the last image
-    again, whose results are left out.
+    The file fixes the batch size. The last batch is filled up with copies of the last image, whose
+    results are dropped.
 
     Args:
-        artifact: One with a `tflite_source`.
+        artifact: An artifact with a `tflite_source`.
         threads: As `Interpreter`.
         kernel: As `Interpreter`.
 
@@ -65,12 +65,12 @@ class LceOnFile(Engine):
 
     @property
     def signs(self) -> tuple[str, ...]:
-        """Names of the signs that the file holds, whatever `trace` gives."""
+        """The names of the signs that the file holds."""
         return tuple(self._traced)
 
     @cached_property
     def _traced(self) -> dict[str, int]:
-        """Packed tensors by the name of their signs, where their number of channels is known."""
+        """Indices of the packed tensors with a known number of channels, by the signs' name."""
         known = _channels_of_signs(self._artifact)
         return {n: index for n, index in packed_tensors(self._network).items() if n in known}
 
@@ -80,7 +80,7 @@ class LceOnFile(Engine):
         return Interpreter(content, threads=self._threads, kernel=self._kernel)
 
     def _in_batches(self, interpreter: Interpreter, images: Array) -> list[Array]:
-        """The outputs for all images, one batch of the file after the other."""
+        """Compute the outputs for all images, batch by batch."""
         lacking = -len(images) % self._batch
         whole = np.concatenate([images, np.repeat(images[-1:], lacking, axis=0)])
         parts = [
@@ -92,7 +92,7 @@ class LceOnFile(Engine):
 
 
 def _channels_of_signs(artifact: Artifact) -> dict[str, int]:
-    """The channels of the signs whose shape the artifact tells, by name."""
+    """Return the number of channels of the signs whose shape the artifact states, by name."""
     signs, graph = set(artifact.signs), artifact.model.graph
     return {
         value.name: value.type.tensor_type.shape.dim[1].dim_value

@@ -1,8 +1,9 @@
-"""Larq Compute Engine's interpreter where it cannot be loaded: run by another Python.
+"""Larq Compute Engine's interpreter in a child process of another Python.
 
-Its extension module works with NumPy below 2 only. `BNNKIT_LCE_PYTHON` names a Python whose
-environment has larq-compute-engine and such a NumPy; the interpreter runs in a process of it.
-Inputs and outputs go through pipes, about 0.1 ms, which a benchmark counts as the engine's.
+LCE's extension module works only with NumPy below 2. `BNNKIT_LCE_PYTHON` names a Python whose
+environment has larq-compute-engine and such a NumPy; the interpreter runs in a process of that
+Python. Inputs and outputs go through pipes. This takes about 0.1 ms per run, which a benchmark
+counts as time of the engine.
 """
 
 import os
@@ -21,24 +22,24 @@ from bnnkit.errors import UnsupportedError, UsageError
 
 Array = NDArray[Any]
 VARIABLE: Final = "BNNKIT_LCE_PYTHON"
-"""Environment variable that names the Python."""
-PATIENCE_S = 60.0
-"""Until the process must have opened the file."""
+"""The environment variable that names the Python."""
+START_TIMEOUT_S = 60.0
+"""The time in which the process must have opened the file."""
 
 
 class ProcessInterpreter:
-    """The interpreter of a file's content, in a process that ends with this object.
+    """An interpreter in a child process that ends when this object is deleted.
 
     Args:
-        content: Of the file.
-        options: Those of LCE's own interpreter.
+        content: The bytes of the .tflite file.
+        options: Positional arguments of LCE's `LiteInterpreter` after the content.
 
     Attributes:
-        version: Of larq-compute-engine.
+        version: The version of larq-compute-engine.
 
     Raises:
-        UsageError: The variable names no Python that can run it.
-        UnsupportedError: It refuses the file.
+        UsageError: If the environment variable is unset, or names no Python that can be started.
+        UnsupportedError: If the process does not answer, or LCE refuses the file.
     """
 
     def __init__(self, content: bytes, options: Sequence[Any]) -> None:
@@ -61,7 +62,7 @@ class ProcessInterpreter:
         self.version = str(head["version"])
 
     def predict(self, inputs: Sequence[Array]) -> list[Array]:
-        """All outputs."""
+        """Compute all outputs."""
         return self._ask({}, list(inputs), b"")[1]
 
     def _ask(
@@ -73,7 +74,7 @@ class ProcessInterpreter:
             lce_child.send(self._process.stdin, head, arrays, content)
             self._await_first(self._process.stdout)
             answer = lce_child.receive(self._process.stdout)
-        except (OSError, ValueError, KeyError, TypeError, EOFError):  # gone, or something else
+        except (OSError, ValueError, KeyError, TypeError, EOFError):  # ended, or not our protocol
             answer = None
         if answer is None or not ({"version", "error"} & answer[0].keys() or self._has_answered):
             self._process.kill()
@@ -87,19 +88,19 @@ class ProcessInterpreter:
         return answer[0], answer[1]
 
     def _await_first(self, stream: IO[bytes]) -> None:
-        """Whether there is an interpreter is known soon; how long a run takes is not.
+        """Wait for the first answer only: opening a file is quick, a run may take any time.
 
         Raises:
-            TimeoutError: There is none.
+            TimeoutError: If the process does not answer in time.
         """
-        if not self._has_answered and not select.select([stream], [], [], PATIENCE_S)[0]:
+        if not self._has_answered and not select.select([stream], [], [], START_TIMEOUT_S)[0]:
             raise TimeoutError
 
     def __del__(self) -> None:
         process = getattr(self, "_process", None)
         if process is not None:
             for stream in (process.stdin, process.stdout):
-                with suppress(OSError):  # what is still to be written has no reader any more
+                with suppress(OSError):  # buffered data has no reader any more
                     stream.close()
             process.kill()
             process.wait()

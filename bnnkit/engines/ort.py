@@ -1,4 +1,4 @@
-"""ONNX Runtime as an engine: on the artifact itself, or on a twin of it."""
+"""ONNX Runtime as an engine: on the artifact itself, or on a rewrite of it."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from bnnkit.artifact.reference import sampling_feeds
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.engines.ort_session import import_onnxruntime, open_session, reason, with_outputs
-from bnnkit.engines.rewrites.float32 import float_twin
+from bnnkit.engines.rewrites.float32 import rewrite_in_float32
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
 
 
 class OnnxRuntime(SamplingEngine):
-    """Stock ONNX Runtime on the artifact: it executes the functions that the file brings along."""
+    """Stock ONNX Runtime on the artifact; it executes the function bodies in the file."""
 
     name = "onnxruntime"
 
@@ -59,15 +59,15 @@ class OnnxRuntime(SamplingEngine):
         return _joined(parts)
 
 
-class OnnxRuntimeOnTwin(Engine):
-    """ONNX Runtime on another form of the deterministic network."""
+class RewrittenOnnxRuntime(Engine):
+    """ONNX Runtime on a rewrite of the deterministic network."""
 
     def __init__(self, artifact: Artifact, threads: int = 1) -> None:
         super().__init__(artifact)
         self.version = str(import_onnxruntime().__version__)
         self._artifact, self._threads = artifact, threads
-        self._twin = self._form(artifact)
-        self._session = open_session(self._twin, threads)
+        self._model = self._rewrite(artifact)
+        self._session = open_session(self._model, threads)
 
     def run(self, images: Array) -> tuple[Array, ...]:
         """As `Engine.run`."""
@@ -76,16 +76,16 @@ class OnnxRuntimeOnTwin(Engine):
     def _execute(
         self, session: Any, names: Sequence[str] | None, images: Array
     ) -> tuple[Array, ...]:
-        """Outputs of a session, in as many runs as the file's batch asks for."""
+        """Run a session on the images, in batches if the file fixes the batch size."""
         batches = self._batches(images)
         return _joined([execute(session, names, {self._graph.input: b}) for b in batches])
 
     @abstractmethod
-    def _form(self, artifact: Artifact) -> onnx.ModelProto:
-        """What is executed for the artifact."""
+    def _rewrite(self, artifact: Artifact) -> onnx.ModelProto:
+        """Return the model to execute for the artifact."""
 
 
-class FloatOnnxRuntime(OnnxRuntimeOnTwin):
+class Float32OnnxRuntime(RewrittenOnnxRuntime):
     """ONNX Runtime on the same network with float32 weights and activations."""
 
     name = "onnxruntime-fp32"
@@ -96,19 +96,19 @@ class FloatOnnxRuntime(OnnxRuntimeOnTwin):
         if not signs:
             return {}
         values = self._execute(self._tracing_session, signs, images)
-        pairs = zip(signs, values, strict=True)  # real numbers, but the outputs of the file
+        pairs = zip(signs, values, strict=True)  # float32, except outputs of the file (uint8)
         return {name: x if x.dtype == np.uint8 else _as_signs(x) for name, x in pairs}
 
     @cached_property
     def _tracing_session(self) -> Any:
-        return open_session(with_outputs(self._twin, self._artifact.signs), self._threads)
+        return open_session(with_outputs(self._model, self._artifact.signs), self._threads)
 
-    def _form(self, artifact: Artifact) -> onnx.ModelProto:
-        return float_twin(artifact)
+    def _rewrite(self, artifact: Artifact) -> onnx.ModelProto:
+        return rewrite_in_float32(artifact)
 
 
 def _with_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with a function for each operator of bnnkit, which one of a TFLite file lacks."""
+    """Add the missing function bodies of bnnkit's operators; models from TFLite lack them."""
     used = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
     lacking = used - {function.name for function in model.functions}
     if not lacking:
@@ -123,10 +123,10 @@ def _with_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
 def execute(
     session: Any, names: Sequence[str] | None, inputs: dict[str, Array]
 ) -> tuple[Array, ...]:
-    """Outputs of a session; all of them where no names are given.
+    """Run a session and return the named outputs, or all outputs if no names are given.
 
     Raises:
-        UnsupportedError: It fails.
+        UnsupportedError: If the run fails.
     """
     try:
         return tuple(session.run(names, inputs))
@@ -141,5 +141,5 @@ def _joined(parts: list[tuple[Array, ...]]) -> tuple[Array, ...]:
 
 
 def _as_signs(real: Array) -> Array:
-    """-1.0 and +1.0 as 0 and 2."""
+    """Convert -1.0 and +1.0 to the codes 0 and 2."""
     return (real + 1).astype(np.uint8)

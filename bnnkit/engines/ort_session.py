@@ -1,4 +1,4 @@
-"""ONNX Runtime, opened as bnnkit measures it, and its errors in one line."""
+"""Sessions of ONNX Runtime with bnnkit's settings, and its errors in one line."""
 
 import re
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ _SOURCE_PLACE = re.compile(r"[\s:]*\S+\.(cc|h|cpp|hpp):\d+ .*")
 
 
 def open_session(model: onnx.ModelProto, threads: int) -> Any:
-    """An onnxruntime session: all optimisations, no spinning threads.
+    """Open an onnxruntime session with all optimisations and without spinning threads.
 
     Raises:
-        MissingExtraError: onnxruntime is not installed.
-        UnsupportedError: It refuses the model.
+        MissingExtraError: If onnxruntime is not installed.
+        UnsupportedError: If onnxruntime refuses the model.
     """
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
@@ -27,7 +27,7 @@ def open_session(model: onnx.ModelProto, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what it would print as an error is raised as well
+    options.log_severity_level = 4  # errors are raised as well, so don't print them
     try:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -37,7 +37,7 @@ def open_session(model: onnx.ModelProto, threads: int) -> Any:
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """A copy of the model that also gives these values as outputs."""
+    """Copy the model and add the named values to its outputs."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     known = {value.name for value in copy.graph.output}
@@ -49,16 +49,16 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProt
 
 
 def reason(error: Exception) -> str:
-    """The first sentence of what onnxruntime says, without places in its source."""
+    """Return the first sentence of an onnxruntime error, without positions in its source."""
     said = _ERROR_CODE.sub("", " ".join(str(error).split()))
     return _SOURCE_PLACE.sub("", said).split(". ")[0].rstrip(".")
 
 
 def import_onnxruntime() -> Any:
-    """The package.
+    """Import onnxruntime.
 
     Raises:
-        MissingExtraError: It is not installed.
+        MissingExtraError: If onnxruntime is not installed.
     """
     try:
         import onnxruntime

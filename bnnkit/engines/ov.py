@@ -1,7 +1,8 @@
 """OpenVINO's CPU plugin, with its int8 kernels or its 1-bit kernels.
 
-Float layers compute in float32: left alone, the plugin takes bfloat16 where the CPU has it, and
-then the signs are others. Shapes are fixed for each batch size, as the plugin likes best.
+Float layers are set to compute in float32: by default the plugin uses bfloat16 on CPUs that have
+it, which changes signs. The model is compiled for each batch size, because the plugin is fastest
+with fixed shapes.
 """
 
 from abc import abstractmethod
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.engines.engine import Engine
 from bnnkit.engines.ort_session import with_outputs
-from bnnkit.engines.rewrites.one_bit import ONE_BIT, OneBitTwin, TracedOneBitTwin
-from bnnkit.engines.rewrites.openvino_int8 import OpenVinoIntegerTwin
-from bnnkit.engines.rewrites.qdq_int8 import IntegerTwin
-from bnnkit.engines.rewrites.rewrite import Twin
+from bnnkit.engines.rewrites.one_bit import ONE_BIT, OneBitRewrite, TracedOneBitRewrite
+from bnnkit.engines.rewrites.openvino_int8 import OpenVinoInt8Rewrite
+from bnnkit.engines.rewrites.qdq_int8 import QdqInt8Rewrite
+from bnnkit.engines.rewrites.rewrite import Rewrite
 from bnnkit.engines.rewrites.traced_signs import as_signs
 from bnnkit.errors import MissingExtraError, UnsupportedError
 
@@ -26,7 +27,7 @@ Array = NDArray[Any]
 
 
 class OpenVino(Engine):
-    """A twin of the artifact in OpenVINO."""
+    """OpenVINO on a rewrite of the artifact."""
 
     def __init__(self, artifact: Artifact, threads: int = 1) -> None:
         super().__init__(artifact)
@@ -34,9 +35,9 @@ class OpenVino(Engine):
         self.version = str(self._openvino.get_version()).split("-")[0]
         self._artifact, self._threads = artifact, threads
         self._core = self._openvino.Core()
-        self._proto = self._twin(artifact).model()
+        self._proto = self._rewrite(artifact).model()
         self._requests: dict[int, Any] = {}
-        self._read(self._proto)  # refuses what it cannot read
+        self._read(self._proto)  # raises UnsupportedError now rather than in the first run
 
     def run(self, images: Array) -> tuple[Array, ...]:
         """As `Engine.run`."""
@@ -49,29 +50,29 @@ class OpenVino(Engine):
 
     def trace(self, images: Array) -> dict[str, Array]:
         """As `Engine.trace`."""
-        twin = self._tracing_twin(self._artifact)
-        proto = twin.model()
-        names = [name for name in self._artifact.signs if name in twin.traced]
-        extended = with_outputs(proto, [twin.traced[name] for name in names])
+        rewrite = self._traced_rewrite(self._artifact)
+        proto = rewrite.model()
+        names = [name for name in self._artifact.signs if name in rewrite.traced]
+        extended = with_outputs(proto, [rewrite.traced[name] for name in names])
         compiled = self._compile(self._read(extended), len(images))
         results = compiled(images)
-        values = [results[compiled.output(twin.traced[name])] for name in names]
+        values = [results[compiled.output(rewrite.traced[name])] for name in names]
         return {name: as_signs(x) for name, x in zip(names, values, strict=True)}
 
     def compile(self, batch: int) -> Any:
-        """The network for a batch size; `get_runtime_model` of it tells the kernels."""
+        """Compile the network for a batch size; its `get_runtime_model` names the kernels."""
         return self._compile(self._read(self._proto), batch)
 
     @abstractmethod
-    def _twin(self, artifact: Artifact) -> Twin:
-        """What is executed for the artifact."""
+    def _rewrite(self, artifact: Artifact) -> Rewrite:
+        """Return the rewrite to execute."""
 
     @abstractmethod
-    def _tracing_twin(self, artifact: Artifact) -> IntegerTwin | TracedOneBitTwin:
-        """The same with tensors that hold signs."""
+    def _traced_rewrite(self, artifact: Artifact) -> QdqInt8Rewrite | TracedOneBitRewrite:
+        """Return a rewrite in which all signs are tensors that can be read."""
 
     def _prepare(self, model: Any) -> None:
-        """Change what OpenVINO has read, where ONNX lacks an operator."""
+        """Replace placeholders in the model for operators that ONNX lacks."""
 
     def _read(self, proto: onnx.ModelProto) -> Any:
         try:
@@ -97,15 +98,15 @@ class OpenVino(Engine):
             raise UnsupportedError(f"openvino cannot execute the model: {reason}") from error
 
 
-class IntegerOpenVino(OpenVino):
-    """OpenVINO on the integer twin of the artifact."""
+class Int8OpenVino(OpenVino):
+    """OpenVINO on the int8 rewrite of the artifact."""
 
     name = "openvino-int8"
 
-    def _twin(self, artifact: Artifact) -> IntegerTwin:
-        return OpenVinoIntegerTwin(artifact)
+    def _rewrite(self, artifact: Artifact) -> QdqInt8Rewrite:
+        return OpenVinoInt8Rewrite(artifact)
 
-    _tracing_twin = _twin
+    _traced_rewrite = _rewrite
 
 
 class OneBitOpenVino(OpenVino):
@@ -113,17 +114,17 @@ class OneBitOpenVino(OpenVino):
 
     name = "openvino-1bit"
 
-    def _twin(self, artifact: Artifact) -> OneBitTwin:
-        return OneBitTwin(artifact)
+    def _rewrite(self, artifact: Artifact) -> OneBitRewrite:
+        return OneBitRewrite(artifact)
 
-    def _tracing_twin(self, artifact: Artifact) -> TracedOneBitTwin:
-        return TracedOneBitTwin(artifact)
+    def _traced_rewrite(self, artifact: Artifact) -> TracedOneBitRewrite:
+        return TracedOneBitRewrite(artifact)
 
     def _prepare(self, model: Any) -> None:
         self._bits = list(self._replace(model))  # OpenVINO does not copy them
 
     def _replace(self, model: Any) -> Iterator[Array]:
-        """Put 1-bit convolutions where the twin wants them; the packed weights."""
+        """Replace the marked convolutions by 1-bit convolutions; yield their packed weights."""
         openvino = self._openvino
         for node in model.get_ordered_ops():
             name = node.get_friendly_name()

@@ -1,4 +1,4 @@
-"""A torch network that is averaged as an engine averages a file."""
+"""A torch network with the `ensemble` of an engine, so that the same code can evaluate it."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ Array = NDArray[Any]
 
 
 class TorchNetwork:
-    """Evaluates a network.
+    """Class probabilities of a torch network.
 
     Args:
-        network: Gives logits, (N, K); on the CPU.
-        input_shape: Of one input.
-        input_dtype: Its element type.
+        network: Computes logits, (N, K); on the CPU.
+        input_shape: The shape of one input.
+        input_dtype: The element type of the input.
     """
 
     def __init__(self, network: nn.Module, input_shape: tuple[int, ...], input_dtype: str) -> None:
@@ -32,7 +32,7 @@ class TorchNetwork:
         self._shape, self._dtype = input_shape, np.dtype(input_dtype)
 
     def check(self, images: Array) -> None:
-        """Refuse what the network does not take, as `check_inputs`."""
+        """Raise UsageError if the network does not accept the images, as `check_inputs`."""
         check_inputs(images, self._shape, self._dtype)
 
     def ensemble(
@@ -40,11 +40,11 @@ class TorchNetwork:
     ) -> Ensemble:
         """As `SamplingEngine.ensemble`.
 
-        A sign of a sum may differ from the file's where the rounding of batch norm decides, about
-        one in a million or fewer.
+        The sign of a sum may differ from the file's where the rounding of batch norm decides it,
+        at most about one sign in a million.
 
         Raises:
-            UsageError: Samples are asked of a network without noise.
+            UsageError: If samples are requested of a network without noise.
         """
         x = torch.from_numpy(images)
         if config.samples == 0:

@@ -1,4 +1,4 @@
-"""Everything that `verify` compares with the reference: torch, the engines, and LCE."""
+"""The candidates that `verify` compares with the reference: torch, the engines, and LCE."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -14,75 +14,75 @@ from bnnkit.engines.lce import Kernel, LarqComputeEngine
 from bnnkit.engines.lce_file import LceOnFile
 from bnnkit.errors import BnnkitError, MissingExtraError
 from bnnkit.tflite.channels_last import as_network_takes
-from bnnkit.verification.comparison import Evaluation, Tally
+from bnnkit.verification.comparison import BatchResult, Tally
 from bnnkit.verification.coverage import signs_in_memory, signs_of_modules
 
 if TYPE_CHECKING:
     from torch import nn
 
 Array = NDArray[Any]
-Evaluate = Callable[[Array, Sample | None], Evaluation | None]
-"""What an engine gives, or None where it has no such pass."""
-Compared = tuple[Tally, Evaluate]
+RunBatch = Callable[[Array, Sample | None], BatchResult | None]
+"""Runs a candidate on images; returns None if it cannot run with the noise of a sample."""
+Candidate = tuple[Tally, RunBatch]
 
 THREADS = (1, 2)
 
 
-class Comparees:
-    """What is compared, and what cannot be.
+class Candidates:
+    """The candidates that can be compared, and the reasons why others cannot.
 
     Args:
         artifact: The artifact.
-        example: An image or more, by which engines tell which signs they give.
+        example: At least one image, for finding the noisy thresholds of the torch network.
 
     Attributes:
-        compared: Each with its tally.
-        left_out: Names, and why.
+        runnable: The candidates that are compared, each with its tally.
+        left_out: Why the others are not compared, by name.
     """
 
     def __init__(self, artifact: Artifact, example: Array) -> None:
         self._artifact, self._example = artifact, example
         self._order = artifact.signs
-        self.compared: list[Compared] = []
+        self.runnable: list[Candidate] = []
         self.left_out: dict[str, str] = {}
 
     def add_torch(self, network: "nn.Module | None") -> None:
-        """The trained network, if there is one."""
+        """Add the trained network, if there is one."""
         if network is None:
             self.left_out["torch"] = "no checkpoint was given"
             return
-        self.compared.append(self._torch(network))
+        self.runnable.append(self._torch(network))
         if self._artifact.has_weight_draws:
-            self.left_out["torch in samples"] = "the draws of the weights are in the model file"
+            self.left_out["torch in samples"] = "the sampled weights are only in the model file"
 
     def add_engines(self) -> None:
-        """ONNX Runtime where it is installed, and bnnkit's runtime."""
+        """Add ONNX Runtime if it is installed, and bnnkit's runtime."""
         try:
-            evaluate = self._evaluator("onnxruntime", 1)
-            self.compared.append((Tally("onnxruntime", self._order, self._order), evaluate))
+            run = self._run_of_engine("onnxruntime", 1)
+            self.runnable.append((Tally("onnxruntime", self._order, self._order), run))
         except MissingExtraError as error:
             self.left_out["onnxruntime"] = str(error)
         for threads in THREADS:
             name = f"bnnkit, {threads} thread{'s' * (threads > 1)}"
             tally = Tally(name, self._order, signs_in_memory(self._artifact))
-            self.compared.append((tally, self._evaluator("bnnkit", threads)))
+            self.runnable.append((tally, self._run_of_engine("bnnkit", threads)))
 
     def add_lce(self) -> None:
-        """Larq Compute Engine: on the file itself if that is TFLite, else on the file's export.
+        """Add Larq Compute Engine: on the .tflite file itself, or on an export of the .onnx file.
 
         Raises:
-            BnnkitError: It is not installed, or cannot run the file.
+            BnnkitError: If LCE is not installed, or cannot run the file.
         """
-        self.compared.append(self._lce())
+        self.runnable.append(self._lce())
 
     def try_lce(self) -> None:
-        """The same where that can be."""
+        """Add Larq Compute Engine, or record in `left_out` why it cannot be compared."""
         try:
             self.add_lce()
         except BnnkitError as error:
             self.left_out["lce"] = str(error)
 
-    def _torch(self, network: "nn.Module") -> Compared:
+    def _torch(self, network: "nn.Module") -> Candidate:
         import torch
 
         from bnnkit.export import noisy_thresholds
@@ -94,67 +94,67 @@ class Comparees:
         trace = TorchTrace(network, signs_that_torch_may_round(artifact), thresholds)
         ranks = _ranks(artifact)
 
-        def evaluate(images: Array, sample: Sample | None) -> Evaluation | None:
+        def run(images: Array, sample: Sample | None) -> BatchResult | None:
             if sample is not None and artifact.has_weight_draws:
                 return None
             if artifact.tflite_source is None:
                 return trace(images, sample)
             found = trace(as_network_takes(images), sample)
-            # A .tflite file keeps the names of those tensors alone that it holds packed.
+            # A .tflite file names the signs of packed tensors only.
             signs = {name: x for name, x in found.signs.items() if name in ranks}
-            return Evaluation(
+            return BatchResult(
                 outputs=found.outputs,
                 signs={name: _of_rank(x, ranks[name]) for name, x in signs.items()},
                 real={name: _of_rank(found.real[name], ranks[name]) for name in found.real},
             )
 
-        return Tally("torch", self._order, signs_of_modules(artifact, trace.modules)), evaluate
+        return Tally("torch", self._order, signs_of_modules(artifact, trace.modules)), run
 
-    def _lce(self) -> Compared:
-        """Its pass without noise, and of that no signs that only a stochastic file has."""
+    def _lce(self) -> Candidate:
+        """Compare the pass without noise, at the signs that the artifact has too."""
         name, engine = self._lce_engine()
         order = set(self._order)
 
-        def evaluate(images: Array, sample: Sample | None) -> Evaluation | None:
+        def run(images: Array, sample: Sample | None) -> BatchResult | None:
             if sample is not None:
                 return None
-            return Evaluation(
-                outputs=engine.run(images), signs=_those(engine, images, order), real={}
+            return BatchResult(
+                outputs=engine.run(images), signs=_trace_only(engine, images, order), real={}
             )
 
-        return Tally(name, self._order, order.intersection(engine.signs)), evaluate
+        return Tally(name, self._order, order.intersection(engine.signs)), run
 
     def _lce_engine(self) -> tuple[str, LarqComputeEngine | LceOnFile]:
         if self._artifact.tflite_source is None:
             return "lce", LarqComputeEngine(self._artifact)
-        # The fast kernels correct zero padding behind a rounding: other last bits.
+        # The fast kernels correct zero padding after a rounding, which changes the last bits.
         kernel: Kernel = "reference"
         return f"lce, {kernel} kernel", LceOnFile(self._artifact, kernel=kernel)
 
-    def _evaluator(self, name: str, threads: int) -> Evaluate:
+    def _run_of_engine(self, name: str, threads: int) -> RunBatch:
         engine = open_engine(name, self._artifact, threads=threads)
         assert isinstance(engine, SamplingEngine)
 
-        def evaluate(images: Array, sample: Sample | None) -> Evaluation:
-            return Evaluation(
+        def run(images: Array, sample: Sample | None) -> BatchResult:
+            return BatchResult(
                 outputs=engine.run(images, sample), signs=engine.trace(images, sample), real={}
             )
 
-        return evaluate
+        return run
 
 
 def _ranks(artifact: Artifact) -> dict[str, int]:
-    """How many axes the signs have whose shapes the artifact holds."""
+    """Return the number of axes of the signs whose shapes the artifact states, by name."""
     signs, graph = set(artifact.signs), artifact.model.graph
     known = (*graph.value_info, *graph.output)
     return {v.name: len(v.type.tensor_type.shape.dim) for v in known if v.name in signs}
 
 
 def _of_rank(x: Array, rank: int) -> Array:
-    """A vector (N, F) as a map of one pixel, where a file has it as one."""
+    """Reshape a vector (N, F) to (N, F, 1, 1) if the file has it as a map of one pixel."""
     return x[:, :, None, None] if x.ndim == 2 and rank == 4 else x
 
 
-def _those(engine: Engine, images: Array, names: Iterable[str]) -> dict[str, Array]:
+def _trace_only(engine: Engine, images: Array, names: Iterable[str]) -> dict[str, Array]:
     traced = engine.trace(images)
     return {name: traced[name] for name in traced if name in names}

@@ -1,4 +1,4 @@
-"""What one engine gave beside what the reference gave, counted over all images."""
+"""Differences between one engine and the reference, counted over all images."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -13,20 +13,21 @@ from bnnkit.errors import CheckpointError
 Array = NDArray[Any]
 
 OUTPUT_TOLERANCE = 1e-4
-"""Of real outputs, absolute: the last layer sums real numbers, in an order of its own."""
+"""The absolute tolerance of real outputs: engines sum the last layer in different orders."""
 MARGIN = 1e-3
-"""How near to zero a number must be for its sign to differ, in root mean squares of its tensor."""
+"""How far from zero a number may be for a different sign to be excused as rounding, in units of
+the root mean square of its tensor."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """What an engine gave for a batch.
+class BatchResult:
+    """The results of one engine for a batch.
 
     Attributes:
-        outputs: Those of the file, in its order.
-        signs: By name: uint8, 0 is -1 and 2 is +1, (N, ...).
-        real: For signs that rounding may change: the real numbers less the noise, (N, ...), by the
-            signs' name.
+        outputs: The outputs of the file, in its order.
+        signs: The signs by name: uint8, 0 for -1 and 2 for +1, (N, ...).
+        real: For signs that rounding may change: the real numbers minus the noise, (N, ...), by
+            the signs' name.
     """
 
     outputs: tuple[Array, ...]
@@ -36,16 +37,16 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A tensor of signs that differs.
+    """A tensor of signs that differs from the reference.
 
     Attributes:
-        name: Of the value in the artifact.
-        n_bits: How many signs, of all images, in all passes.
-        n_images: In how many images; one counts again in every pass.
-        image: The first of them.
-        sample: The pass in which it differs first; None is the deterministic one.
-        index: Of its first sign that differs, such as (channel, row, column).
-        expected: That sign in the reference, -1 or +1.
+        name: The name of the value in the artifact.
+        n_bits: The number of signs that differ, over all images and passes.
+        n_images: The number of images with a difference, counted once per pass.
+        image: The number of the first image with a difference.
+        sample: The pass with the first difference; None is the deterministic one.
+        index: The position of the first difference, such as (channel, row, column).
+        expected: The sign of the reference there, -1 or +1.
     """
 
     name: str
@@ -62,19 +63,20 @@ class Comparison:
     """How an engine compares with the reference.
 
     Attributes:
-        engine: Its name.
-        n_tensors: Tensors of signs that were compared.
-        n_bits: All their signs, of all images, in all passes.
-        differences: The tensors that differ, in the order of the graph, what is excused aside.
-        excused_images: Images in which a sign differs by the rounding of a real number; one counts
-            again in every pass.
-        excused_bits: Signs that differ in them.
-        largest_margin: How far from zero such a number was, in root mean squares of its tensor.
-        n_classes_differ: Images whose class differs, those excused aside.
-        output_difference: The largest absolute difference of an output, those excused aside.
-        missing: Signs that the engine has and the artifact has not.
-        uncovered: Signs that the engine must give and did not, in the order of the graph.
-        not_in_memory: Other signs of the artifact that it did not give: they are never in memory.
+        engine: The name of the engine.
+        n_tensors: The number of sign tensors that were compared.
+        n_bits: The number of their signs, over all images and passes.
+        differences: The tensors that differ, in the order of the graph, without excused images.
+        excused_images: The number of images in which a sign differs because of the rounding of a
+            real number, counted once per pass.
+        excused_bits: The number of signs that differ in excused images.
+        largest_margin: The largest distance from zero of such a real number, in units of the root
+            mean square of its tensor.
+        n_classes_differ: The number of images, without excused ones, whose class differs.
+        output_difference: The largest absolute difference of an output, without excused images.
+        missing: Signs that the engine has and the artifact lacks.
+        uncovered: Signs that the engine must have and lacks, in the order of the graph.
+        not_in_memory: Other signs of the artifact that the engine never holds in memory.
     """
 
     engine: str
@@ -92,14 +94,14 @@ class Comparison:
 
     @property
     def is_equal(self) -> bool:
-        """Whether the engine computes what the reference does, at every sign that it must give."""
+        """Whether the engine equals the reference, and has every sign that it must have."""
         differs = self.differences or self.missing or self.uncovered or self.n_classes_differ
         return not differs and self.output_difference <= OUTPUT_TOLERANCE
 
 
 @dataclass(kw_only=True)
 class _Count:
-    """What is known so far of a tensor that differs."""
+    """The differences of one tensor so far; attributes as in `Difference`."""
 
     n_bits: int
     n_images: int
@@ -111,12 +113,12 @@ class _Count:
 
 @dataclass
 class Tally:
-    """Counts over batches; `comparison` is the result.
+    """Counts differences over batches; `comparison` returns the result.
 
     Args:
-        engine: The name of what is compared.
-        order: Names of all signs in the artifact, in the order of the graph.
-        required: Of these, those that the engine must give.
+        engine: The name of the engine.
+        order: The names of all signs in the artifact, in the order of the graph.
+        required: The names of the signs that the engine must have.
     """
 
     engine: str
@@ -134,8 +136,8 @@ class Tally:
 
     def add(
         self,
-        expected: Evaluation,
-        found: Evaluation,
+        expected: BatchResult,
+        found: BatchResult,
         *,
         first: int = 0,
         sample: Sample | None = None,
@@ -143,13 +145,13 @@ class Tally:
         """Compare a batch.
 
         Args:
-            expected: What the reference gave.
-            found: What the engine gave.
+            expected: The results of the reference.
+            found: The results of the engine.
             first: The number of the first image.
-            sample: Whose noise was drawn.
+            sample: The sample whose noise was used; None is the deterministic pass.
 
         Raises:
-            CheckpointError: Signs of one name have different shapes: it is another network.
+            CheckpointError: If signs of the same name have different shapes.
         """
         n_images = len(expected.outputs[0])
         excused = np.zeros(n_images, np.bool_)
@@ -166,7 +168,7 @@ class Tally:
         self._add_outputs(expected.outputs, found.outputs, ~excused)
 
     def comparison(self) -> Comparison:
-        """The result."""
+        """Return the result."""
         absent = [name for name in self.order if name in self._absent]
         return Comparison(
             engine=self.engine,
@@ -190,15 +192,16 @@ class Tally:
     def _add_signs(
         self, name: str, expected: Array, found: Array, real: Array | None, excused: Array
     ) -> Array:
-        """Compare one tensor; images in which only rounding differs are marked in `excused`.
+        """Compare one tensor; mark images that differ only by rounding in `excused`.
 
         Returns:
-            Where it differs, these images aside.
+            A mask of the signs that differ, without excused images.
         """
         if found.shape != expected.shape:
             raise CheckpointError(
                 f"the signs {name!r} have shape {found.shape[1:]} in {self.engine} and"
-                f" {expected.shape[1:]} in the model: it is another network"
+                f" {expected.shape[1:]} in the model: they are different networks; give the"
+                " checkpoint that the model was exported from"
             )
         differs = found != expected
         self._n_bits += differs.size
@@ -239,12 +242,12 @@ class Tally:
             if index == 0 and want.ndim == 2:
                 self._n_classes_differ += int((want.argmax(1) != have.argmax(1)).sum())
             distance = np.abs(want.astype(np.float64) - have.astype(np.float64))
-            largest = distance.max(initial=0.0)  # a NaN stays one, and is not within any tolerance
+            largest = distance.max(initial=0.0)  # NaN propagates and exceeds every tolerance
             self._output_difference = float(np.maximum(self._output_difference, largest))
 
 
 def _margins(real: Array, differs: Array) -> Array:
-    """How far from zero the farthest number of each image whose sign differs is, (N,)."""
+    """Return the largest distance from zero, per image, of a number whose sign differs, (N,)."""
     size = np.sqrt(np.mean(np.square(real, dtype=np.float64))) or 1.0
     far = np.where(differs, np.abs(real), 0).reshape(len(real), -1)
     return np.asarray(far.max(axis=1) / size)

@@ -1,9 +1,9 @@
-"""Which signs of an artifact an engine must give, so that a comparison says something of them.
+"""Which signs of an artifact an engine must have; without them a comparison would prove nothing.
 
-ONNX Runtime holds every value. Torch has those that a `Sign` module gives: not those that are yet
-to be pooled or reshaped, as the exporter moves such operators behind the sign. The runtime has
-all signs that an operator of ours or a maximum makes, except those whose pool it fuses with the
-convolution before.
+ONNX Runtime holds every value. Torch has the signs that a `Sign` module outputs, but not signs
+that pooling or reshaping outputs, because the exporter moves such operators behind the sign. The
+runtime holds all signs that an operator of bnnkit or a max pool outputs, except those before a
+pool that it fuses with the convolution.
 """
 
 from collections.abc import Iterable
@@ -14,18 +14,18 @@ from bnnkit.runtime.lowering.fused_pool import is_fused_pool
 
 
 def signs_of_modules(artifact: Artifact, paths: Iterable[str]) -> frozenset[str]:
-    """The signs that `Sign` modules give, in every one of their calls.
+    """Return the signs that `Sign` modules output in any of their calls.
 
     Args:
         artifact: The artifact.
-        paths: The modules, as in `named_modules`.
+        paths: The names of the modules, as in `named_modules`.
     """
     modules = set(paths)
     return frozenset(name for name in artifact.signs if name.partition("#")[0] in modules)
 
 
 def signs_in_memory(artifact: Artifact) -> frozenset[str]:
-    """The signs that the runtime holds in every pass, whatever it fuses."""
+    """Return the signs that the runtime holds in memory in every pass."""
     nodes = artifact.model.graph.node
     made = {
         name

@@ -1,4 +1,4 @@
-"""Everything that a comparison needs of the reference: outputs, signs, and how near they were."""
+"""The reference's results for a comparison: outputs, signs, and the real numbers before signs."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.rounding import signs_that_engines_may_round
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines.ort_session import with_outputs
-from bnnkit.verification.comparison import Evaluation
+from bnnkit.verification.comparison import BatchResult
 
 Array = NDArray[Any]
 
@@ -31,10 +31,10 @@ class ReferenceRun:
         self._names = [value.name for value in extended.graph.output]
         self._reference = Reference(Artifact(extended))
 
-    def __call__(self, images: Array, sample: Sample | None = None) -> Evaluation:
-        """Evaluate images (N, ...), with the noise of a sample or without."""
+    def __call__(self, images: Array, sample: Sample | None = None) -> BatchResult:
+        """Run images (N, ...) with the noise of a sample; None is the deterministic pass."""
         values = dict(zip(self._names, self._reference.run(images, sample), strict=True))
-        return Evaluation(
+        return BatchResult(
             outputs=tuple(values[name] for name in self._outputs),
             signs={name: values[name] for name in self._signs},
             real={
@@ -45,7 +45,7 @@ class ReferenceRun:
 
 
 class _Limit:
-    """What a real number is compared with to give its sign.
+    """The limit that a real number is compared with to obtain its sign.
 
     Args:
         model: The artifact.
@@ -56,13 +56,13 @@ class _Limit:
         (node,) = (node for node in model.graph.node if sign in node.output)
         self._layer = next((a.i for a in node.attribute if a.name == "layer"), 0)
         constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self._law = [numpy_helper.to_array(constants[name]) for name in node.input[1:4]]
+        self._noise = [numpy_helper.to_array(constants[name]) for name in node.input[1:4]]
 
     def __call__(self, shape: tuple[int, ...], sample: Sample | None) -> Array:
-        """For numbers of a shape (N, C, ...); broadcasts with them."""
-        if not self._law:  # a sign without noise
+        """Return the limit for numbers of shape (N, C, ...); it broadcasts with them."""
+        if not self._noise:  # a sign without noise
             return np.zeros(())
-        threshold, scale, table = self._law
+        threshold, scale, table = self._noise
         if sample is None:
             return threshold
         return np.asarray(threshold + scale * draw(shape, self._layer, table, sample))

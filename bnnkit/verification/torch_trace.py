@@ -1,4 +1,4 @@
-"""The signs that a torch network gives, by the names that they have in its artifact."""
+"""The signs that a torch network computes, by the names that they have in its artifact."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -17,22 +17,22 @@ from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.layer_noise import draw
 from bnnkit.nn.noisy_threshold import NoisyThreshold
 from bnnkit.nn.sampling import current_sampling, sampling
-from bnnkit.verification.comparison import Evaluation
+from bnnkit.verification.comparison import BatchResult
 
 Array = NDArray[Any]
 
 
 class TorchTrace:
-    """Evaluates a network and keeps what every `Sign` module gives.
+    """Runs a network and records the output of every `Sign` module.
 
     Args:
-        network: On the CPU.
-        real: Names of signs whose inputs are kept too, less the noise where it is drawn.
-        thresholds: Noisy thresholds of signs of integer sums, by the number of the sign;
-            for samples.
+        network: The network, on the CPU.
+        real: The names of signs whose inputs are recorded too, minus the sampled noise.
+        thresholds: The noisy thresholds of signs of integer sums, by the number of the sign;
+            needed for samples.
 
     Attributes:
-        modules: The `Sign` modules, by their path.
+        modules: The `Sign` modules by path, as in `named_modules`.
     """
 
     def __init__(
@@ -42,22 +42,23 @@ class TorchTrace:
         thresholds: Mapping[int, NoisyThreshold] | None = None,
     ) -> None:
         self._network = network
-        # Batch norm in float32 hides the integer that a threshold needs where the sums are large.
+        # For large sums, batch norm in float32 loses the exact integer that a threshold needs.
         self._sampled = _in_float64(network) if thresholds else network
         self._dtype = torch.float64 if thresholds else torch.float32
         self._real = real
         self._thresholds = thresholds
         self.modules = _signs(network)
 
-    def __call__(self, images: Array, sample: Sample | None = None) -> Evaluation:
-        """Evaluate images (N, ...). The second call of a module in a pass is named `path#2`.
+    def __call__(self, images: Array, sample: Sample | None = None) -> BatchResult:
+        """Run images (N, ...). The second call of a module in a pass is named `path#2`.
 
         Args:
             images: uint8 or float32.
-            sample: Whose noise is drawn; None is the deterministic network.
+            sample: The sample whose noise is used; None is the deterministic pass.
 
         Raises:
-            UsageError: A sample of a network without noise, or thresholds of another network.
+            UsageError: If a sample is requested of a network without noise, or the thresholds
+                belong to another network.
         """
         signs: dict[str, Array] = {}
         real: dict[str, Array] = {}
@@ -69,7 +70,7 @@ class TorchTrace:
         with evaluating(network), watching, sampling(sample, self._thresholds):
             result = network(x)
         outputs = (result,) if isinstance(result, Tensor) else tuple(result)
-        return Evaluation(
+        return BatchResult(
             outputs=tuple(output.numpy() for output in outputs), signs=signs, real=real
         )
 
@@ -104,7 +105,7 @@ def _signs(network: nn.Module) -> dict[str, Sign]:
 
 
 def _distance(sign: Sign, a: Tensor) -> Tensor:
-    """How far a number is above what decides its sign: 0, or the noise that it just drew."""
+    """Return the number minus the limit of its sign: 0, or the noise that was just sampled."""
     drawn = current_sampling()
     if drawn is None or not sign.is_noisy:
         return a
@@ -112,7 +113,7 @@ def _distance(sign: Sign, a: Tensor) -> Tensor:
 
 
 def _in_float64(network: nn.Module) -> nn.Module:
-    """A copy that computes in float64; the sums of its integer layers are exact as before."""
+    """Copy the network to float64; the sums of its integer layers stay exact."""
     copy = deepcopy(network).double()
     for module in copy.modules():
         if isinstance(module, IntegerConv2d | IntegerLinear):

@@ -1,16 +1,16 @@
-"""Whether every engine computes what was trained: the same bits at every sign, the same class.
+"""Checks that every engine computes what was trained: the same bits at every sign, the same class.
 
-The reference executor is what all others are compared with. Signs and classes must be equal; real
-outputs may differ by `OUTPUT_TOLERANCE`. A stochastic network is compared in the deterministic
-pass, and in samples of several seeds.
+All engines are compared with the reference executor. Signs and classes must be equal; real outputs
+may differ by `OUTPUT_TOLERANCE`. A stochastic network is compared in the deterministic pass and in
+samples of several seeds.
 
-One thing is excused, and counted: real numbers may be summed in another order. So the sign of a
-real number that lies within `MARGIN` of zero, or of its noise, may differ, where rounding.py says
-so, and then what follows from it in the same image. A network whose sums are all integers has no
-such sign.
+One kind of difference is excused, and counted: engines may sum real numbers in different orders.
+So the sign of a real number within `MARGIN` of zero, or of its noise, may differ
+(artifact/rounding.py lists these signs), together with everything that follows from it in the same
+image. A network whose sums are all integers has no such sign.
 
-An engine that does not give the signs that it must (coverage.py) is not equal: nothing was
-compared there.
+An engine that lacks a sign that it must have (coverage.py) counts as different, because nothing
+was compared there.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from bnnkit.artifact.calibration_record import (
 from bnnkit.artifact.sample import Sample
 from bnnkit.engines import open_engine
 from bnnkit.errors import CheckpointError
-from bnnkit.verification.candidates import Comparees
+from bnnkit.verification.candidates import Candidates
 from bnnkit.verification.comparison import Comparison
 from bnnkit.verification.reference_run import ReferenceRun
 
@@ -40,22 +40,23 @@ Array = NDArray[Any]
 
 BATCH = 50
 SAMPLES = 2
-"""Of each seed."""
+"""The number of samples of each seed."""
 SEEDS = (0, 2**32 + 1)
-"""The second is in both words of the generator's key."""
+"""The second seed has bits in both words of the generator's key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What was compared with the reference.
+    """The result of comparing all engines with the reference.
 
     Attributes:
-        n_images: How many images.
-        calibration: What the artifact's batch norms were estimated on after the training, which
-            torch then has too; None if they were not, or torch was not compared.
-        samples: The passes beside the deterministic one, as for the first image.
-        comparisons: One for each engine.
-        left_out: Engines that could not be compared, and why.
+        n_images: The number of images.
+        calibration: The data on which the artifact's batch norms were re-estimated after training;
+            torch uses the same statistics. None if they were not re-estimated, or torch was not
+            compared.
+        samples: The sampled passes beside the deterministic one, for the first image.
+        comparisons: One comparison for each engine.
+        left_out: Why other engines could not be compared, by name.
     """
 
     n_images: int
@@ -79,23 +80,23 @@ def verify(
     with_lce: bool = False,
     advance: Callable[[int], object] = lambda n_images: None,
 ) -> Verification:
-    """Run images through all engines and compare.
+    """Run images through all engines and compare the results.
 
     Args:
-        artifact: The artifact. If it was read from a .tflite file, Larq Compute Engine runs that
-            as it is, if it is installed, and torch gets the images as (N, C, H, W).
+        artifact: The artifact. If it was read from a .tflite file, Larq Compute Engine (if
+            installed) runs that file, and torch gets the images as (N, C, H, W).
         images: (N, *input_shape), of the input's dtype.
-        network: The torch network that it was exported from, in evaluation mode on the CPU; a
-            copy is given the batch norms that the artifact was calibrated to.
-        samples: Of a stochastic network: how many of each of the `SEEDS`.
+        network: The torch network that the artifact was exported from, in evaluation mode on the
+            CPU. A copy of it gets the batch norm statistics of a calibrated artifact.
+        samples: For a stochastic network: the number of samples of each of the `SEEDS`.
         with_lce: Compare Larq Compute Engine too, in the deterministic pass.
         advance: Called with the number of images done since the last call.
 
     Raises:
-        UsageError: The images have another shape or dtype, or hold a NaN.
-        UnsupportedError: The runtime, or LCE, cannot execute the model.
-        MissingExtraError: LCE is asked for and not installed.
-        ArtifactError: The calibration that the model tells is damaged.
+        UsageError: If the images have another shape or dtype, or contain a NaN.
+        UnsupportedError: If the runtime, or LCE, cannot execute the model.
+        MissingExtraError: If LCE is requested and not installed.
+        ArtifactError: If the calibration in the model's metadata is damaged.
     """
     open_engine("bnnkit", artifact).check(images)
     drawn = _samples(samples) if artifact.is_stochastic else ()
@@ -105,20 +106,20 @@ def verify(
     if network is not None and calibration is not None:
         network = _calibrated(network, calibration)
     reference = ReferenceRun(artifact)
-    comparees = Comparees(artifact, images[:1])
-    comparees.add_torch(network)
-    comparees.add_engines()
+    candidates = Candidates(artifact, images[:1])
+    candidates.add_torch(network)
+    candidates.add_engines()
     if with_lce:
-        comparees.add_lce()
+        candidates.add_lce()
     elif artifact.tflite_source is not None:
-        comparees.try_lce()
+        candidates.try_lce()
     size = artifact.fixed_batch or BATCH
     for start in range(0, len(images), size):
         batch = images[start : start + size]
         for sample in (None, *(replace(one, image_offset=start) for one in drawn)):
             expected = reference(batch, sample)
-            for tally, evaluate in comparees.compared:
-                found = evaluate(batch, sample)
+            for tally, run in candidates.runnable:
+                found = run(batch, sample)
                 if found is not None:
                     tally.add(expected, found, first=start, sample=sample)
         advance(len(batch))
@@ -126,21 +127,22 @@ def verify(
         n_images=len(images),
         calibration=None if calibration is None else calibration.source,
         samples=drawn,
-        comparisons=tuple(tally.comparison() for tally, _ in comparees.compared),
-        left_out=comparees.left_out,
+        comparisons=tuple(tally.comparison() for tally, _ in candidates.runnable),
+        left_out=candidates.left_out,
     )
 
 
 def check_pair(checkpoint: Path, artifact: Artifact, *, name: str = "the model") -> None:
-    """Refuse an artifact that does not say that it was exported from the checkpoint.
+    """Check that the artifact's metadata names the checkpoint that it was exported from.
 
     Args:
         checkpoint: A run's folder, or the checkpoint in it.
         artifact: The artifact.
-        name: Of its file, for messages.
+        name: The name of the artifact's file, for error messages.
 
     Raises:
-        CheckpointError: It names another one or none, or there is no checkpoint.
+        CheckpointError: If the artifact names another checkpoint or none, or there is no
+            checkpoint.
     """
     from bnnkit.training import checkpoint_sha256
 
@@ -158,7 +160,7 @@ def check_pair(checkpoint: Path, artifact: Artifact, *, name: str = "the model")
 
 
 def _samples(count: int) -> tuple[Sample, ...]:
-    """So many of each seed; the second seed's share their random numbers in pairs."""
+    """Return `count` samples of each seed; those of the second seed are antithetic pairs."""
     return tuple(
         Sample(seed=seed, index=index, antithetic=seed == SEEDS[1])
         for seed in SEEDS

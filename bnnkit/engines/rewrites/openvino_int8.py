@@ -1,7 +1,7 @@
-"""The integer twin as OpenVINO runs it: sums come out of its int8 convolutions as float32.
+"""The int8 rewrite for OpenVINO, whose int8 convolutions can output their sums as float32.
 
-So the binary layers of a network with skip connections are integer layers too, which ONNX Runtime
-does not have. With the byte of +1 as the zero point the sum is S - W, exact, and W is the bias.
+So the binary layers of a network with skip connections are int8 layers too; ONNX Runtime has no
+such layers. With the byte of +1 as the zero point, the sum is exactly S - W, and the bias adds W.
 """
 
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from typing import ClassVar
 import numpy as np
 import onnx
 
-from bnnkit.engines.rewrites.qdq_int8 import PLUS, IntegerTwin, Signs
+from bnnkit.engines.rewrites.qdq_int8 import PLUS, QdqInt8Rewrite, Signs
 from bnnkit.engines.rewrites.rewrite import PREFIX, Translation, attributes, window
 
 TINY = 2.0**-100
-"""Its inverse is still a float32, and so are usual numbers divided by it."""
+"""A quantization step whose inverse is a float32, and so are usual numbers divided by it."""
 
 
-class OpenVinoIntegerTwin(IntegerTwin):
-    """An integer twin with sums of integer convolutions."""
+class OpenVinoInt8Rewrite(QdqInt8Rewrite):
+    """An int8 rewrite in which convolutions with float32 sums are int8 layers too."""
 
     def sign(self, node: onnx.NodeProto) -> None:
         """Sign(x)."""
@@ -45,7 +45,7 @@ class OpenVinoIntegerTwin(IntegerTwin):
         self.add("Conv", [x, w, bias], node.output[0], **where)
 
     translations: ClassVar[Mapping[str, Translation]] = {
-        **IntegerTwin.translations,
+        **QdqInt8Rewrite.translations,
         "Sign": Translation(sign, "signs"),
         "BinaryConv2d": Translation(binary_conv2d, "sum"),
     }

@@ -1,7 +1,7 @@
-"""A network again, in the operators that another engine runs fastest: the walk over an artifact.
+"""The base class of the rewrites: a walk over an artifact that replaces bnnkit's operators.
 
-What is measured against bnnkit is not the artifact's own functions but a twin in the best form
-that the engine has; float_twin.py and the rivals say which.
+A benchmark measures other engines on the operators that they run fastest, not on the function
+bodies in the artifact. The other modules of this folder choose these operators.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,34 +21,34 @@ from bnnkit.errors import UnsupportedError
 Array = NDArray[Any]
 Kind = Literal["signs", "sum", "real"]
 
-PREFIX = "float_twin."
+PREFIX = "rewrite."
 _WINDOW = ("strides", "pads", "dilations", "group")
 
 
 @dataclass(frozen=True)
 class Translation:
-    """What an operator of the domain `bnnkit` becomes.
+    """How an operator of the domain `bnnkit` is rewritten.
 
     Attributes:
-        method: Of the twin: appends the nodes for one of the artifact.
-        kind: The kind of value that its output is.
+        method: The method of the rewrite that appends the nodes for one node of the artifact.
+        kind: The kind of the output: signs, an integer sum, or real numbers.
     """
 
     method: Callable[[Any, onnx.NodeProto], None]
     kind: Kind
 
 
-class Twin:
-    """A twin while it is made.
+class Rewrite:
+    """Builds the same network from other operators.
 
     Args:
-        artifact: Of a stochastic one the deterministic pass is rewritten.
+        artifact: The artifact; of a stochastic one, the deterministic pass is rewritten.
 
     Attributes:
-        translations: By the operator's name, without its domain.
-        domains: Operator sets that the twin needs besides the standard one, and their versions.
-        signs: Names of the artifact's values that are signs, in whatever form the twin holds them.
-        sums: Names of those that are sums.
+        translations: How each operator is rewritten, by its name without the domain.
+        domains: Operator sets beside the standard one that the rewrite needs, with versions.
+        signs: Names of the artifact's values that are signs.
+        sums: Names of the artifact's values that are integer sums.
     """
 
     translations: ClassVar[Mapping[str, Translation]]
@@ -66,7 +66,7 @@ class Twin:
         """The twin as a model with the artifact's inputs and outputs.
 
         Raises:
-            UnsupportedError: A node has no twin.
+            UnsupportedError: If a node cannot be rewritten.
         """
         source = self._artifact.graph
         for node in source.node:
@@ -87,56 +87,59 @@ class Twin:
         return helper.make_model(graph, opset_imports=opsets, ir_version=version)
 
     def on_signs(self, node: onnx.NodeProto) -> None:
-        """Append what a standard operator on signs becomes."""
+        """Append the nodes for a standard operator that reads signs."""
         raise NotImplementedError
 
     def real(self, name: str) -> str:
-        """The value as real numbers, signs as -1.0 and +1.0."""
+        """Return the name of the value as real numbers, with signs as -1.0 and +1.0."""
         raise NotImplementedError
 
     def add(
         self, operator: str, inputs: list[str], output: str, domain: str = "", **attributes: Any
     ) -> str:
-        """Append an operator; its output."""
+        """Append an operator; return the name of its output."""
         name = f"{PREFIX}{len(self._nodes)}"
         node = helper.make_node(operator, inputs, [output], name, domain=domain, **attributes)
         self._nodes.append(node)
         return output
 
     def copy(self, node: onnx.NodeProto) -> onnx.NodeProto:
-        """Append a copy of a node, which may be changed."""
+        """Append a copy of a node; the caller may modify it."""
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         self._nodes.append(copy)
         return copy
 
     def constant(self, name: str, array: Any, dtype: Any = np.float32) -> str:
-        """A new constant."""
+        """Add a constant; return its name."""
         name = PREFIX + name
         self._new[name] = numpy_helper.from_array(np.asarray(array, dtype), name)
         return name
 
-    def given(self, name: str) -> Array:
-        """A constant of the artifact."""
+    def artifact_constant(self, name: str) -> Array:
+        """Return a constant of the artifact."""
         return self._constants[name]
 
     def readers(self, name: str) -> list[onnx.NodeProto]:
-        """Nodes of the artifact that take a value."""
+        """Return the nodes of the artifact that read a value."""
         return [node for node in self._artifact.graph.node if name in node.input]
 
     def is_output(self, name: str) -> bool:
-        """Whether a value is an output of the artifact."""
+        """Return whether a value is an output of the artifact."""
         return any(value.name == name for value in self._artifact.graph.output)
 
     def binary_weights(self, node: onnx.NodeProto, place: int = 1) -> Array:
-        """-1 and +1, (O, I, KH, KW) or (O, I)."""
+        """Unpack the weights of a node to -1 and +1, (O, I, KH, KW) or (O, I)."""
         shape = tuple(attributes(node)["weight_shape"])
-        weight = unpack_weight(self.given(node.input[place]), shape)
+        weight = unpack_weight(self.artifact_constant(node.input[place]), shape)
         return np.moveaxis(weight, -1, 1)
 
     def _binary(self, node: onnx.NodeProto) -> None:
         if node.op_type not in self.translations:
-            raise UnsupportedError(f"node {node.name!r} (bnnkit.{node.op_type}) has no float twin")
+            raise UnsupportedError(
+                f"node {node.name!r} (bnnkit.{node.op_type}) cannot be rewritten for another"
+                f" engine: expected one of {', '.join(self.translations)}"
+            )
         translation = self.translations[node.op_type]
         if translation.kind == "signs":
             self.signs.add(node.output[0])
@@ -145,7 +148,7 @@ class Twin:
         translation.method(self, node)
 
     def _end(self, source: onnx.GraphProto) -> None:
-        """Outputs that are signs or sums get their integer type back, under their old name."""
+        """Cast outputs that are signs or sums back to the artifact's integer type."""
         for value in source.output:
             if value.name not in self.signs | self.sums:
                 continue
@@ -162,20 +165,21 @@ class Twin:
             self.add("Cast", [number], value.name, to=to)
 
 
-def unsupported_move(node: onnx.NodeProto) -> UnsupportedError:
-    """That a standard operator does not take signs."""
+def refused_signs(node: onnx.NodeProto) -> UnsupportedError:
+    """Return the error for a standard operator that reads signs but cannot be rewritten."""
     return UnsupportedError(
-        f"node {node.name!r} ({node.op_type}) takes signs, which has no float twin"
+        f"node {node.name!r} ({node.op_type}) takes signs and cannot be rewritten for another"
+        " engine"
     )
 
 
 def window(node: onnx.NodeProto) -> dict[str, Any]:
-    """The attributes that say where a convolution looks."""
+    """Return the strides, pads, dilations and group of a convolution."""
     return {name: value for name, value in attributes(node).items() if name in _WINDOW}
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Attributes by name."""
+    """Return the attributes of a node by name."""
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 

@@ -1,4 +1,4 @@
-"""Signs in whatever form a twin holds them."""
+"""Conversion of the signs in a rewrite to the codes that `Engine.trace` returns."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ Array = NDArray[Any]
 
 
 def as_signs(values: Array) -> Array:
-    """0 and 2: all forms have +1 as their one value above zero."""
+    """Convert signs in any form to the codes 0 and 2; in every form only +1 is above zero."""
     return np.where(values > 0, 2, 0).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Every rival gives what the reference gives: a comparison of times means nothing otherwise."""
+"""Every baseline computes what the reference computes; otherwise its times would prove nothing."""
 
 import importlib.util
 import sys
@@ -11,13 +11,13 @@ from onnx import TensorProto
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import pack_weight
 from bnnkit.artifact.operators.functions import function, names
+from bnnkit.bench.baselines import BASELINES, BENCHMARKED, open_benchmarked
 from bnnkit.bench.benchmark import benchmark
-from bnnkit.bench.contestants import CONTESTANTS, RIVALS, open_contestant
 from bnnkit.engines import open_engine
-from bnnkit.engines.ort_int8 import MOST_SINGLE
+from bnnkit.engines.ort_int8 import MAX_TWO_BIT_BATCH
 from bnnkit.engines.ov import OpenVino
-from bnnkit.engines.rewrites.one_bit import ONE_BIT, OneBitTwin
-from bnnkit.engines.rewrites.qdq_int8 import IntegerTwin
+from bnnkit.engines.rewrites.one_bit import ONE_BIT, OneBitRewrite
+from bnnkit.engines.rewrites.qdq_int8 import QdqInt8Rewrite
 from bnnkit.errors import MissingExtraError, UsageError
 
 PACKAGES = {
@@ -28,8 +28,8 @@ PACKAGES = {
 }
 
 
-@pytest.fixture(params=list(RIVALS))
-def rival(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=list(BASELINES))
+def baseline(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     if importlib.util.find_spec(PACKAGES[name]) is None:
         pytest.skip(f"{PACKAGES[name]} is not installed")
@@ -106,9 +106,9 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("network", list(NETWORKS))
-def test_rivals_equal_the_reference(rival: str, network: str) -> None:
+def test_baselines_equal_the_reference(baseline: str, network: str) -> None:
     model, images = NETWORKS[network]()
-    reference, found = open_engine("reference", model), open_contestant(rival, model)
+    reference, found = open_engine("reference", model), open_benchmarked(baseline, model)
     for batch in (images, images[:1]):
         (want,), (have,) = reference.run(batch), found.run(batch)
         assert have.dtype == want.dtype
@@ -121,11 +121,11 @@ def test_rivals_equal_the_reference(rival: str, network: str) -> None:
         np.testing.assert_array_equal(values, signs[name], err_msg=name)
 
 
-def test_single_images_and_batches_have_forms_of_their_own() -> None:
+def test_small_and_large_batches_use_different_rewrites() -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     model, images = _wide()
-    assert len(images) > MOST_SINGLE
-    engine = open_contestant("onnxruntime-int8", model)
+    assert len(images) > MAX_TWO_BIT_BATCH
+    engine = open_benchmarked("onnxruntime-int8", model)
     (together,) = engine.run(images)
     alone = np.concatenate([engine.run(image[None])[0] for image in images])
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-5)
@@ -133,7 +133,7 @@ def test_single_images_and_batches_have_forms_of_their_own() -> None:
 
 def test_threshold_needs_no_operator_of_its_own() -> None:
     model, _ = _wide()
-    kinds = [node.op_type for node in IntegerTwin(model).model().graph.node]
+    kinds = [node.op_type for node in QdqInt8Rewrite(model).model().graph.node]
     # The one comparison turns the last signs into real numbers.
     assert kinds.count("QuantizeLinear") == 6
     assert kinds.count("GreaterOrEqual") == 1
@@ -141,9 +141,11 @@ def test_threshold_needs_no_operator_of_its_own() -> None:
     assert "MatMul" not in kinds
 
 
-def test_one_bit_twin_marks_what_is_outside_of_the_image() -> None:
+def test_one_bit_rewrite_marks_the_value_outside_of_the_image() -> None:
     model, _ = _wide()
-    marked = [n.name for n in OneBitTwin(model).model().graph.node if n.name.startswith(ONE_BIT)]
+    marked = [
+        n.name for n in OneBitRewrite(model).model().graph.node if n.name.startswith(ONE_BIT)
+    ]
     assert [name.split(".")[1] for name in marked] == ["1", "1", "0", "-1", "-1"]
 
 
@@ -160,7 +162,7 @@ def _kernels(engine: OpenVino) -> list[tuple[str, str, str]]:
 
 def test_openvino_uses_its_int8_kernels() -> None:
     pytest.importorskip("openvino", reason="openvino is not installed")
-    engine = open_contestant("openvino-int8", _wide()[0])
+    engine = open_benchmarked("openvino-int8", _wide()[0])
     assert isinstance(engine, OpenVino)
     layers = [k for k in _kernels(engine) if k[0] == "Convolution"]
     assert [kernel.rpartition("_")[2] for _, kernel, _ in layers] == ["f32", "I8", "I8", "I8"]
@@ -168,7 +170,7 @@ def test_openvino_uses_its_int8_kernels() -> None:
 
 def test_openvino_uses_its_one_bit_kernels_and_keeps_signs_packed() -> None:
     pytest.importorskip("openvino", reason="openvino is not installed")
-    engine = open_contestant("openvino-1bit", _wide()[0])
+    engine = open_benchmarked("openvino-1bit", _wide()[0])
     assert isinstance(engine, OpenVino)
     layers = [k for k in _kernels(engine) if k[0] == "BinaryConvolution"]
     assert [kernel.rpartition("_")[2] for _, kernel, _ in layers] == ["u1"] * 5
@@ -179,17 +181,17 @@ def test_missing_package_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     model, _ = _digits()
     with pytest.raises(MissingExtraError, match=r"pip install 'bnnkit\[openvino\]'"):
-        open_contestant("openvino-int8", model)
+        open_benchmarked("openvino-int8", model)
     measured = benchmark(model, engines=("bnnkit", "openvino-1bit"), seconds=0.001)
     assert [m.engine for m in measured.measurements] == ["bnnkit"]
     assert "bnnkit[openvino]" in measured.left_out["openvino-1bit"]
 
 
-def test_engines_and_rivals_open_alike() -> None:
+def test_engines_and_baselines_open_alike() -> None:
     model, _ = _digits()
-    assert open_contestant("reference", model).name == "reference"
-    assert len(set(CONTESTANTS)) == len(CONTESTANTS)
+    assert open_benchmarked("reference", model).name == "reference"
+    assert len(set(BENCHMARKED)) == len(BENCHMARKED)
     with pytest.raises(UsageError, match="threads, got 0"):
-        open_contestant("onnxruntime-int8", model, threads=0)
+        open_benchmarked("onnxruntime-int8", model, threads=0)
     with pytest.raises(UsageError, match="got 'tf'"):
-        open_contestant("tf", model)
+        open_benchmarked("tf", model)
