@@ -1,4 +1,6 @@
-from dataclasses import FrozenInstanceError
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
 
 import numpy as np
 import onnx
@@ -7,6 +9,7 @@ from artifacts import ArtifactBuilder, digits_like, noisy_digits_like
 from onnx import helper, numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.graph import Graph, Node
 from bnnkit.errors import ArtifactError, UnsupportedError
 
 COMPUTED = ("graph", "metadata", "signs", "is_stochastic", "has_weight_draws", "fixed_batch")
@@ -83,6 +86,49 @@ def test_the_constants_of_a_graph_cannot_be_changed() -> None:
     assert artifact.graph.without_constants.constants == {}
     assert artifact.graph.without_constants.nodes == artifact.graph.nodes
     assert len(artifact.graph.constants) == 2
+
+
+def _graph() -> Graph:
+    a = ArtifactBuilder()
+    return a.artifact((3, 9, 9), a.add("MaxPool", a.sign("x"), kernel_shape=[2, 2])).graph
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Graph)])
+def test_the_fields_of_a_graph_cannot_be_set(field: str) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(_graph(), field, None)
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Node)])
+def test_the_fields_of_a_node_cannot_be_set(field: str) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(_graph().nodes[0], field, None)
+
+
+MAPPINGS: dict[str, Callable[[Graph], Any]] = {
+    "attributes": lambda graph: graph.nodes[-1].attributes,
+    "makers": lambda graph: graph.makers,
+    "readers": lambda graph: graph._readers,
+    "constants": lambda graph: graph.constants,
+    "constants left out": lambda graph: graph.without_constants.constants,
+}
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_the_mappings_of_a_graph_cannot_be_changed(mapping: str) -> None:
+    found = MAPPINGS[mapping](_graph())
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        found["q"] = 1
+    with pytest.raises(TypeError, match="does not support item deletion"):
+        del found["q"]
+
+
+def test_the_sequences_of_a_graph_are_tuples() -> None:
+    graph = _graph()
+    node = graph.nodes[-1]
+    sequences = (graph.nodes, graph.outputs, graph.input_shape, graph.readers("x"))
+    assert {type(found) for found in (*sequences, node.inputs, node.outputs)} == {tuple}
+    assert node.attributes == {"kernel_shape": (2, 2)}
 
 
 def test_the_readers_of_a_value() -> None:

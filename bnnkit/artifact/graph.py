@@ -22,19 +22,19 @@ class Node:
         name: Unique in the graph, for messages.
         inputs: Value names; an empty one is an input left out.
         outputs: Value names.
-        attributes: Ints, floats, strings, or lists of them.
+        attributes: Ints, floats, strings as bytes, or tuples of them, by name; read-only.
     """
 
     kind: str
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: dict[str, Any]
+    attributes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """A network. Nothing in it changes: its arrays are read-only too.
+    """A network that cannot be changed: its mappings and arrays are read-only too.
 
     Attributes:
         input: Name of the one input.
@@ -55,7 +55,7 @@ class Graph:
     @cached_property
     def makers(self) -> Mapping[str, Node]:
         """The node that computes each value."""
-        return {output: node for node in self.nodes for output in node.outputs}
+        return MappingProxyType({output: node for node in self.nodes for output in node.outputs})
 
     def readers(self, name: str) -> tuple[Node, ...]:
         """Nodes that take the value as an input; a node that takes it twice is there twice."""
@@ -67,7 +67,7 @@ class Graph:
         for node in self.nodes:
             for name in node.inputs:
                 readers.setdefault(name, []).append(node)
-        return {name: tuple(nodes) for name, nodes in readers.items()}
+        return MappingProxyType({name: tuple(nodes) for name, nodes in readers.items()})
 
     def sole_reader(self, name: str) -> Node | None:
         """The only node that needs the value, or None if there are more or it is an output."""
@@ -116,14 +116,19 @@ def graph_of(model: onnx.ModelProto) -> Graph:
 def _node(proto: onnx.NodeProto, index: int) -> Node:
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     kind = f"{domain}.{proto.op_type}" if domain else proto.op_type
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+    attributes = {attribute.name: _value(attribute) for attribute in proto.attribute}
     return Node(
         kind=kind,
         name=proto.name or f"{proto.op_type}_{index}",
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
-        attributes=attributes,
+        attributes=MappingProxyType(attributes),
     )
+
+
+def _value(attribute: onnx.AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(attribute)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _array(tensor: onnx.TensorProto) -> NDArray[Any]:

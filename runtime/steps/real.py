@@ -1,6 +1,6 @@
 """Steps on real values: chains of operations, inputs of float layers, pooling, NumPy operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -213,7 +213,7 @@ class NumpyOperator:
     sources: tuple[Source, ...]
     target: str
     function: Callable[..., Array]
-    attributes: dict[str, Any]
+    attributes: Mapping[str, Any]
 
     def bind(self, memory: Memory) -> NumpyCall | None:
         out = memory.onnx(self.target)

@@ -1,6 +1,6 @@
 """Operators that treat each element alone, and so work in any memory layout."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import erf
 from typing import Any
 
@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Attributes = dict[str, Any]
+Attributes = Mapping[str, Any]
 
 
 def _relu(a: Attributes, x: Array) -> Array:

@@ -1,6 +1,6 @@
 """Operators that mix the elements of an array: products, sums, normalisation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.standard.shaping import axes_of
 
 Array = NDArray[Any]
-Attributes = dict[str, Any]
+Attributes = Mapping[str, Any]
 
 
 def _dequantize(a: Attributes, x: Array, scale: Array, zero: Array | None = None) -> Array:

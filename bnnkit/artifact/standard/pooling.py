@@ -1,6 +1,6 @@
 """Pooling of real-valued maps (N, C, H, W)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
-Attributes = dict[str, Any]
+Attributes = Mapping[str, Any]
 
 
 def _global_average_pool(a: Attributes, x: Array) -> Array:

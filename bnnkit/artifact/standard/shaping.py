@@ -1,13 +1,13 @@
 """Operators that move elements about."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Attributes = dict[str, Any]
+Attributes = Mapping[str, Any]
 
 
 def axes_of(a: Attributes, axes: Array | None) -> tuple[int, ...] | None:
