@@ -13,9 +13,9 @@ from bnnkit.runtime.kernels.compiled import compiled
 from bnnkit.runtime.kernels.program import KERNEL
 from bnnkit.runtime.kernels.records import PIXELS, NoisyThresholdRecord, read
 from bnnkit.runtime.kernels.stochastic import LANES, PARTS, draw_indices, index_buffer
-from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.memory.memory import Memory
+from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.sampler import Sampler
-from bnnkit.runtime.shared_weights import SharedWeights
 from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.stochastic import SampleSigns
 

@@ -27,7 +27,7 @@ from bnnkit.bench.machine import describe_machine
 from bnnkit.engines import open_engine
 from bnnkit.engines.lce import KERNELS, Kernel
 from bnnkit.engines.lce_file import LceOnFile
-from bnnkit.runtime.cpu import binary_form, has_512_bits
+from bnnkit.runtime.kernels.cpu import binary_form, has_512_bits
 from bnnkit.runtime.open_file import read
 
 Array = NDArray[Any]

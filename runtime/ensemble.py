@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.sample import Sample, samples_between
+from bnnkit.runtime.memory.values import Integers
 from bnnkit.runtime.stopping import is_safe
 from bnnkit.runtime.uncertainty import entropy, mutual_information
-from bnnkit.runtime.values import Integers
 
 SAMPLES_PER_CHECK = 2
 """Samples drawn between two checks whether an image may stop: whole antithetic pairs."""

@@ -5,7 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
-from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.steps.step import KernelCall, NumpyCall, Step
 from bnnkit.runtime.threads import Program, run_program
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from bnnkit.errors import UsageError
-from bnnkit.runtime.values import Array
+from bnnkit.runtime.memory.values import Array
 
 
 def check_inputs(inputs: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

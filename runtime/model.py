@@ -17,17 +17,17 @@ from bnnkit.artifact.ensemble_config import (
 from bnnkit.artifact.graph import Graph
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
-from bnnkit.runtime.buffer_pool import BufferPool
 from bnnkit.runtime.ensemble import Ensemble, average
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.inputs import check_inputs
+from bnnkit.runtime.memory.buffer_pool import BufferPool
+from bnnkit.runtime.memory.shared_weights import SharedWeights
+from bnnkit.runtime.memory.values import Array
 from bnnkit.runtime.open_file import read
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.sampler import SampleBatch, Sampler
-from bnnkit.runtime.shared_weights import SharedWeights
 from bnnkit.runtime.threads import check_threads
-from bnnkit.runtime.values import Array
 
 
 def load(path: Path | str) -> "Model":

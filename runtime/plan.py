@@ -9,9 +9,9 @@ from bnnkit.artifact.graph import Graph
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.lowering.lower import lower
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
-from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.shared_weights import SharedWeights
-from bnnkit.runtime.values import Array, Value
+from bnnkit.runtime.memory.memory import Memory
+from bnnkit.runtime.memory.shared_weights import SharedWeights
+from bnnkit.runtime.memory.values import Array, Value
 
 CHUNK_BYTES = 32 << 20
 """Size of the buffers of a chunk: enough images to keep the cores busy."""

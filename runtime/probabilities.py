@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.graph import Graph
 from bnnkit.artifact.operators.facts import KEEPS_ELEMENTS
 from bnnkit.errors import UsageError
-from bnnkit.runtime.values import Array
+from bnnkit.runtime.memory.values import Array
 
 
 def probabilities(graph: Graph, scores: Array) -> NDArray[np.float32]:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.graph import Graph
 from bnnkit.artifact.sample import Sample
-from bnnkit.runtime.buffer_pool import BufferPool
+from bnnkit.runtime.memory.buffer_pool import BufferPool
+from bnnkit.runtime.memory.shared_weights import SharedWeights
+from bnnkit.runtime.memory.values import Array, Integers
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.shared_state import SharedState
-from bnnkit.runtime.shared_weights import SharedWeights
-from bnnkit.runtime.values import Array, Integers
 
 
 class Sampler:

@@ -6,9 +6,9 @@ import numpy as np
 
 from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.executable import Executable
-from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.memory.memory import Memory
+from bnnkit.runtime.memory.values import Array, Integers
 from bnnkit.runtime.plan import Plan
-from bnnkit.runtime.values import Array, Integers
 
 
 class SharedState:

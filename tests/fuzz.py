@@ -17,7 +17,7 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.sample import Sample
 from bnnkit.runtime import Model
-from bnnkit.runtime.cpu import binary_form, has_512_bits
+from bnnkit.runtime.kernels.cpu import binary_form, has_512_bits
 
 
 def random_network(seed: int) -> tuple[Artifact, Array]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.bench.benchmark import random_images
 from bnnkit.bench.step_times import step_times
-from bnnkit.runtime.cpu import binary_form
 from bnnkit.runtime.kernels import ceiling
+from bnnkit.runtime.kernels.cpu import binary_form
 
 OTHER_CPUS = {
     "avx2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""},

@@ -18,11 +18,11 @@ from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.sample import MOST_SAMPLES, Sample
 from bnnkit.errors import ArtifactError, UnsupportedError, UsageError
 from bnnkit.runtime.kernels.philox import ROUNDS
+from bnnkit.runtime.memory.philox_counters import PhiloxCounters
+from bnnkit.runtime.memory.quantiles import Quantiles, line_of
 from bnnkit.runtime.model import Model
-from bnnkit.runtime.philox_counters import PhiloxCounters
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
-from bnnkit.runtime.quantiles import Quantiles, line_of
 
 TABLES = {
     "steps": np.repeat(np.arange(-8, 8), 256) / 4,

@@ -9,7 +9,7 @@ from artifacts import ArtifactBuilder, noisy_digits_like
 from numpy.typing import NDArray
 
 from bnnkit.runtime.lowering.lower import lower
-from bnnkit.runtime.shared_weights import SharedWeights
+from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.depthwise import Depthwise
 

@@ -17,7 +17,7 @@ from bnnkit.artifact.graph import Graph
 from bnnkit.artifact.operators import operator_of_kind
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.kernels.ceiling import Ceiling
-from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.step import Step

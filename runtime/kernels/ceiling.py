@@ -19,8 +19,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from bnnkit.runtime.cpu import binary_form, has_512_bits
 from bnnkit.runtime.kernels.compiled import compiled
+from bnnkit.runtime.kernels.cpu import binary_form, has_512_bits
 from bnnkit.runtime.kernels.lookup import BYTES, opaque, shuffle
 from bnnkit.runtime.kernels.vectors import I64, call, constant, load, store
 

@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnkit.runtime.cpu import has_512_bits
+from bnnkit.runtime.kernels.cpu import has_512_bits
 from bnnkit.runtime.kernels.maps import partition
 from bnnkit.runtime.kernels.records import NibblesRecord, read
 from bnnkit.runtime.kernels.vectors import I8, I16, I32, I64, constant, load, store

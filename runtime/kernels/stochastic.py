@@ -16,8 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from bnnkit.runtime.cpu import has_512_bits
 from bnnkit.runtime.kernels import philox
+from bnnkit.runtime.kernels.cpu import has_512_bits
 from bnnkit.runtime.kernels.records import PIXELS, NoisyThresholdRecord
 from bnnkit.runtime.kernels.vectors import (
     F32,

@@ -6,8 +6,7 @@ import numpy as np
 
 from bnnkit.artifact.bits import n_words, pack_signs
 from bnnkit.artifact.graph import Node
-from bnnkit.runtime import weights
-from bnnkit.runtime.cpu import binary_form
+from bnnkit.runtime.kernels.cpu import binary_form
 from bnnkit.runtime.kernels.lookup import MOST_TAPS
 from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue, threshold_epilogue
 from bnnkit.runtime.lowering.layer import (
@@ -19,11 +18,12 @@ from bnnkit.runtime.lowering.layer import (
     window_of,
 )
 from bnnkit.runtime.lowering.plan_builder import Pads, PlanBuilder
-from bnnkit.runtime.packed_weight import PackedWeight
+from bnnkit.runtime.memory import weights
+from bnnkit.runtime.memory.packed_weight import PackedWeight
+from bnnkit.runtime.memory.values import Array, Kind, Margin, Value
 from bnnkit.runtime.steps.convolution import EpilogueConstants
 from bnnkit.runtime.steps.signs import AlignGroups, UnpackNibbles
 from bnnkit.runtime.steps.window import Window
-from bnnkit.runtime.values import Array, Kind, Margin, Value
 
 
 def lower_binary_conv2d(builder: PlanBuilder, node: Node) -> None:

@@ -2,8 +2,8 @@
 
 from bnnkit.artifact.graph import Node
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.memory.values import FLOAT, Value
 from bnnkit.runtime.steps.real import FromChannelsLast
-from bnnkit.runtime.values import FLOAT, Value
 
 TO_NCHW = (0, 3, 1, 2)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bnnkit.runtime.values import Array
+from bnnkit.runtime.memory.values import Array
 
 
 def per_channel(constant: Array, channels: int, rank: int = 3) -> Array | None:

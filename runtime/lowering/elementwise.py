@@ -9,8 +9,8 @@ from bnnkit.artifact.operators.facts import COMMUTES
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.memory.values import FLOAT, Array, Value
 from bnnkit.runtime.steps.real import Chain, Operation
-from bnnkit.runtime.values import FLOAT, Array, Value
 
 WITH_NUMBER = {"Add": reals.ADD, "Mul": reals.MULTIPLY, "Div": reals.DIVIDE, "PRelu": reals.SLOPE}
 WITH_MAP = {"Add": reals.ADD_MAP, "Sub": reals.SUBTRACT_MAP, "Mul": reals.MULTIPLY_MAP}

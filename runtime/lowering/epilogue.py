@@ -14,9 +14,9 @@ from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.fused_pool import is_fused_pool, is_plain_pool
 from bnnkit.runtime.lowering.noise import noisy_threshold
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.memory.values import Array, Kind
 from bnnkit.runtime.steps.convolution import NO_LIMITS
 from bnnkit.runtime.steps.stochastic import NoisyThreshold
-from bnnkit.runtime.values import Array, Kind
 
 FLOAT = 1
 """ONNX's code of float32."""

@@ -4,8 +4,7 @@ import numpy as np
 
 from bnnkit.artifact.graph import Node
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime import weights
-from bnnkit.runtime.cpu import adds_pairs, has_512_bits
+from bnnkit.runtime.kernels.cpu import adds_pairs, has_512_bits
 from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue
 from bnnkit.runtime.lowering.layer import (
     Layer,
@@ -15,10 +14,11 @@ from bnnkit.runtime.lowering.layer import (
     window_of,
 )
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.memory import weights
+from bnnkit.runtime.memory.values import FLOAT, Array, Kind, Value
 from bnnkit.runtime.steps.convolution import EpilogueConstants
 from bnnkit.runtime.steps.depthwise import Depthwise
 from bnnkit.runtime.steps.real import Centre, CopyReal
-from bnnkit.runtime.values import FLOAT, Array, Kind, Value
 
 
 def lower_integer_layer(builder: PlanBuilder, node: Node) -> None:

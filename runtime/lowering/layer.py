@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from bnnkit.artifact.graph import Node
 from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime import weights
 from bnnkit.runtime.lowering.epilogue import Epilogue
 from bnnkit.runtime.lowering.plan_builder import Pads, PlanBuilder
+from bnnkit.runtime.memory import weights
+from bnnkit.runtime.memory.values import Array, Kind, Value
 from bnnkit.runtime.steps.convolution import Convolution, EpilogueConstants
 from bnnkit.runtime.steps.signs import PackSigns
 from bnnkit.runtime.steps.stochastic import SampleSigns
 from bnnkit.runtime.steps.window import Window
-from bnnkit.runtime.values import Array, Kind, Value
 
 NO_PADS: Pads = (0, 0, 0, 0)
 
@@ -30,7 +30,7 @@ class Layer:
         window: Geometry of the kernel.
         is_map: Whether the output is (O, H, W) rather than (O,).
         groups: Number of groups G.
-        weight: (O, taps of a group), in the dtype of the kernel (weights.py).
+        weight: (O, taps of a group), in the dtype of the kernel (memory/weights.py).
         elements: Number of words, nibbles or channels that a group reads from a pixel.
         group_elements: Number of them from the start of one group to the next.
         cases: int64 (OH, OW), the table row of each output pixel.

@@ -22,8 +22,8 @@ from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_dr
 from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.pooling import lower_pooling
-from bnnkit.runtime.shared_weights import SharedWeights
-from bnnkit.runtime.values import Array, Value
+from bnnkit.runtime.memory.shared_weights import SharedWeights
+from bnnkit.runtime.memory.values import Array, Value
 
 LOWERINGS: dict[str, Callable[[PlanBuilder, Node], None]] = {
     "bnnkit.Sign": signs.lower_sign,

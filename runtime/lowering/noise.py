@@ -7,10 +7,10 @@ import numpy as np
 from bnnkit.artifact.graph import Node
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
-from bnnkit.runtime.quantiles import Quantiles
+from bnnkit.runtime.memory.quantiles import Quantiles
+from bnnkit.runtime.memory.values import FLOAT, Array, Margin, Value
 from bnnkit.runtime.steps.real import CopyReal
 from bnnkit.runtime.steps.stochastic import NoisyThreshold, Repeat, SampleSigns
-from bnnkit.runtime.values import FLOAT, Array, Margin, Value
 
 
 def noisy_threshold(builder: PlanBuilder, node: Node, channels: int) -> NoisyThreshold:

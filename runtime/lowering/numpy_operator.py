@@ -9,8 +9,8 @@ from bnnkit.artifact.operators.facts import MOVES_SIGNS
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.memory.values import Array, Kind, Value
 from bnnkit.runtime.steps.real import NumpyOperator, Source
-from bnnkit.runtime.values import Array, Kind, Value
 
 BATCH = 2
 """Batch size for shape inference. Not 1, which could be any axis."""

@@ -13,12 +13,12 @@ from bnnkit.artifact.graph import Graph, Node
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime.quantiles import Quantiles
-from bnnkit.runtime.shared_weights import SharedWeights
+from bnnkit.runtime.memory.quantiles import Quantiles
+from bnnkit.runtime.memory.shared_weights import SharedWeights
+from bnnkit.runtime.memory.values import Array, Kind, Value
 from bnnkit.runtime.steps.real import NumpyOperator
 from bnnkit.runtime.steps.signs import CopySigns, PackSigns, UnpackSigns
 from bnnkit.runtime.steps.step import Step
-from bnnkit.runtime.values import Array, Kind, Value
 
 Pads = tuple[int, int, int, int]
 """Padding in pixels: top, left, bottom, right."""

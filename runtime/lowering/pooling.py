@@ -6,10 +6,10 @@ from bnnkit.artifact.graph import Node
 from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.memory.values import FLOAT, Value
 from bnnkit.runtime.steps.real import Chain, PlaceReals, PoolReals
 from bnnkit.runtime.steps.signs import PoolSigns
 from bnnkit.runtime.steps.window import Window
-from bnnkit.runtime.values import FLOAT, Value
 
 
 def lower_pooling(builder: PlanBuilder, node: Node) -> bool:

@@ -10,9 +10,9 @@ from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.lowering.numpy_operator import BATCH, example, input_of
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.memory.values import FLOAT, Array, Value
 from bnnkit.runtime.steps.real import Chain, CopyReal, NumpyOperator
 from bnnkit.runtime.steps.signs import PackSigns, UnpackSigns
-from bnnkit.runtime.values import FLOAT, Array, Value
 
 
 def lower_sign(builder: PlanBuilder, node: Node) -> None:

@@ -11,12 +11,12 @@ from bnnkit.runtime.kernels.lookup import TABLE
 from bnnkit.runtime.kernels.records import ConvolutionRecord
 from bnnkit.runtime.kernels.stochastic import LANES as NOISE_LANES
 from bnnkit.runtime.kernels.stochastic import PARTS
-from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.memory.memory import Memory
+from bnnkit.runtime.memory.values import Array, as_map
+from bnnkit.runtime.memory.weights import LANES, padded_channels, wide
 from bnnkit.runtime.steps.step import Kernel, KernelCall, kernel_call
 from bnnkit.runtime.steps.stochastic import NoisyThreshold
 from bnnkit.runtime.steps.window import Window
-from bnnkit.runtime.values import Array, as_map
-from bnnkit.runtime.weights import LANES, padded_channels, wide
 
 WORDS, NIBBLES = np.dtype(np.uint64), np.dtype(np.uint8)
 FLOATS, OCTETS = np.dtype(np.float32), np.dtype(np.int8)

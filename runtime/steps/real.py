@@ -11,11 +11,11 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.kernels import pooling
 from bnnkit.runtime.kernels import reals as kernels
 from bnnkit.runtime.kernels.records import CentreRecord, ChainRecord, Map, MoveRecord, PoolRecord
-from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.memory.memory import Memory
+from bnnkit.runtime.memory.values import Array
+from bnnkit.runtime.memory.weights import padded
 from bnnkit.runtime.steps.step import KernelCall, NumpyCall, kernel_call
 from bnnkit.runtime.steps.window import Window
-from bnnkit.runtime.values import Array
-from bnnkit.runtime.weights import padded
 
 Source = str | Array | None
 """Name of a value, a constant, or None for an omitted input."""

@@ -14,11 +14,11 @@ from bnnkit.runtime.kernels.records import (
     PackRecord,
     PoolRecord,
 )
-from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.memory.memory import Memory
+from bnnkit.runtime.memory.values import Array
+from bnnkit.runtime.memory.weights import padded
 from bnnkit.runtime.steps.step import KernelCall, kernel_call
 from bnnkit.runtime.steps.window import Window
-from bnnkit.runtime.values import Array
-from bnnkit.runtime.weights import padded
 
 
 @dataclass(frozen=True, kw_only=True)

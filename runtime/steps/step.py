@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from bnnkit.runtime.kernels.program import address_of
-from bnnkit.runtime.memory import Memory
+from bnnkit.runtime.memory.memory import Memory
 
 Kernel = Callable[[int, int, int], None]
 NumpyCall = Callable[[], None]

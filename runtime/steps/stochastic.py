@@ -11,8 +11,8 @@ from bnnkit.artifact.format import LARGEST_SCALE, SMALLEST_SCALE
 from bnnkit.errors import ArtifactError
 from bnnkit.runtime.kernels import sampling as kernels
 from bnnkit.runtime.kernels.records import NoisyThresholdRecord, SamplingRecord
-from bnnkit.runtime.memory import Memory
-from bnnkit.runtime.quantiles import Quantiles
+from bnnkit.runtime.memory.memory import Memory
+from bnnkit.runtime.memory.quantiles import Quantiles
 from bnnkit.runtime.steps.step import KernelCall, NumpyCall, kernel_call
 
 Floats = NDArray[np.float32]

@@ -7,9 +7,9 @@ import numpy as np
 from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
 
-from bnnkit.runtime import aligned
 from bnnkit.runtime.kernels import lookup
 from bnnkit.runtime.kernels.tile import WIDE
+from bnnkit.runtime.memory import aligned
 
 LANES = {
     np.dtype(np.uint64): 8,

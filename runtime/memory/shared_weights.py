@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from bnnkit.runtime.values import Array
+from bnnkit.runtime.memory.values import Array
 
 
 class SharedWeights:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.bits import n_words, unpack_signs
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime import aligned
-from bnnkit.runtime.weights import padded_channels
+from bnnkit.runtime.memory import aligned
+from bnnkit.runtime.memory.weights import padded_channels
 
 Kind = Literal["image", "signs", "nibbles", "sums", "real", "codes", "shape"]
 Array = NDArray[Any]

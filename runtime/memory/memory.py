@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels.records import Map
-from bnnkit.runtime.philox_counters import PhiloxCounters
-from bnnkit.runtime.values import Array, Value
+from bnnkit.runtime.memory.philox_counters import PhiloxCounters
+from bnnkit.runtime.memory.values import Array, Value
 
 
 class Memory:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.bits import check_packed_size
-from bnnkit.runtime.values import Array
+from bnnkit.runtime.memory.values import Array
 
 ROWS = 64
 """Output channels per chunk. A multiple of eight, so that each chunk starts at a byte."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from bnnkit.artifact.sample import Sample
 from bnnkit.runtime.kernels.philox import ROUNDS, round_keys
-from bnnkit.runtime.values import Integers
+from bnnkit.runtime.memory.values import Integers
 
 
 @dataclass(frozen=True, kw_only=True)
