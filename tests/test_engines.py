@@ -17,7 +17,7 @@ from bnnkit.artifact.sample import Sample
 from bnnkit.engines import ENGINES, open_engine
 from bnnkit.engines.engine import SamplingEngine
 from bnnkit.engines.ort_session import with_outputs
-from bnnkit.engines.rewrites.float32 import rewrite_in_float32
+from bnnkit.engines.rewrites.float32 import Float32Rewrite, rewrite_in_float32
 from bnnkit.errors import MissingExtraError, UnsupportedError, UsageError
 from bnnkit.runtime.uncertainty import entropy
 
@@ -149,6 +149,21 @@ def test_float32_rewrite_has_standard_operators_only_and_leaves_the_artifact() -
         assert not rewrite.functions
         assert [v.name for v in rewrite.graph.output] == [v.name for v in model.model.graph.output]
         assert model.model.SerializeToString(deterministic=True) == before
+
+
+@pytest.mark.parametrize("kind", sorted(Float32Rewrite.translations.keys() - {"Sign"}))
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_operator_without_a_fast_form_is_rewritten_as_its_body(
+    network: Callable[[], tuple[Artifact, Array]], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new operator needs no translation."""
+    translations = {**Float32Rewrite.translations}
+    del translations[kind]
+    monkeypatch.setattr(Float32Rewrite, "translations", translations)
+    test_engines_equal_the_reference("onnxruntime-fp32", network)
+    rewrite = rewrite_in_float32(network()[0])
+    assert {node.domain for node in rewrite.graph.node} == {""}
+    assert not rewrite.functions
 
 
 def test_float32_rewrite_refuses_an_operator_that_takes_signs() -> None:

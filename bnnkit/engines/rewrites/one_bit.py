@@ -60,6 +60,8 @@ class OneBitRewrite(Float32Rewrite):
         """As `Rewrite.real`."""
         if name not in self._deferred:
             return name
+        if any(self._deferred[name].pads):
+            return self._padded_real(name)
         bits, real = self._bits(name), f"{PREFIX}{name}.real"
         twice = self.add("Mul", [bits, self.constant("two", 2)], f"{real}.twice")
         return self.add("Sub", [twice, self.constant("one", 1)], real)
@@ -135,7 +137,7 @@ class OneBitRewrite(Float32Rewrite):
         weight = self.binary_weights(node)
         if where["group"] > 1 or weight.shape[1] % 8 or (any(zeros) and any(numbers.pads)):
             weights = self.constant(f"{target}.weight", weight)
-            self.add("Conv", [self._padded_real(node.input[0]), weights], target, **where)
+            self.add("Conv", [self.real(node.input[0]), weights], target, **where)
             return
         weights = self.constant(f"{target}.weight", weight)
         bits = self._fake_quantize(numbers, f"{PREFIX}{target}.bits")
@@ -146,8 +148,6 @@ class OneBitRewrite(Float32Rewrite):
     def _padded_real(self, name: str) -> str:
         """Return real numbers with the deferred padding applied."""
         numbers = self._deferred[name]
-        if not any(numbers.pads):
-            return self.real(name)
         top, left, bottom, right = numbers.pads
         inner = f"{name}.inner"
         self._deferred[inner] = DeferredSigns(numbers.tensor, numbers.limits)

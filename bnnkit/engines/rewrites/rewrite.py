@@ -1,7 +1,8 @@
 """The base class of the rewrites: a walk over an artifact that replaces bnnkit's operators.
 
 A benchmark measures other engines on the operators that they run fastest, not on the function
-bodies in the artifact. The other modules of this folder choose these operators.
+bodies in the artifact. The other modules of this folder choose these operators. An operator that
+they have no faster form for is replaced by its body.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +12,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper, inliner, numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.bits import unpack_weight
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format import DOMAIN, VERSION
+from bnnkit.artifact.operators import OPERATORS
+from bnnkit.artifact.operators.functions import function
+from bnnkit.artifact.operators.operator import Operator
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
@@ -45,7 +49,8 @@ class Rewrite:
         artifact: The artifact; of a stochastic one, the deterministic pass is rewritten.
 
     Attributes:
-        translations: How each operator is rewritten, by its name without the domain.
+        translations: How operators are rewritten, by name without the domain; `Sign` is needed.
+            Other operators are replaced by their bodies.
         domains: Operator sets beside the standard one that the rewrite needs, with versions.
         signs: Names of the artifact's values that are signs.
         sums: Names of the artifact's values that are integer sums.
@@ -63,7 +68,7 @@ class Rewrite:
         self.sums: set[str] = set()
 
     def model(self) -> onnx.ModelProto:
-        """The twin as a model with the artifact's inputs and outputs.
+        """Return the rewritten network, with the artifact's inputs and outputs.
 
         Raises:
             UnsupportedError: If a node cannot be rewritten.
@@ -84,7 +89,8 @@ class Rewrite:
         opsets = [opset for opset in self._artifact.opset_import if opset.domain != DOMAIN]
         opsets += [helper.make_opsetid(name, version) for name, version in self.domains.items()]
         version = self._artifact.ir_version
-        return helper.make_model(graph, opset_imports=opsets, ir_version=version)
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=version)
+        return _with_inlined_bodies(model)
 
     def on_signs(self, node: onnx.NodeProto) -> None:
         """Append the nodes for a standard operator that reads signs."""
@@ -135,17 +141,54 @@ class Rewrite:
         return np.moveaxis(weight, -1, 1)
 
     def _binary(self, node: onnx.NodeProto) -> None:
-        if node.op_type not in self.translations:
+        if node.op_type in self.translations:
+            self._translate(node, self.translations[node.op_type])
+        elif node.op_type in OPERATORS:
+            self._keep_body(node, OPERATORS[node.op_type])
+        else:
             raise UnsupportedError(
                 f"node {node.name!r} (bnnkit.{node.op_type}) cannot be rewritten for another"
-                f" engine: expected one of {', '.join(self.translations)}"
+                f" engine: expected one of {', '.join(OPERATORS)}"
             )
-        translation = self.translations[node.op_type]
+
+    def _translate(self, node: onnx.NodeProto, translation: Translation) -> None:
         if translation.kind == "signs":
             self.signs.add(node.output[0])
         elif translation.kind == "sum":
             self.sums.add(node.output[0])
         translation.method(self, node)
+
+    def _keep_body(self, node: onnx.NodeProto, operator: Operator) -> None:
+        """Append a node that is not translated, between conversions to and from its own types.
+
+        `model` replaces the node by the operator's body.
+        """
+        output = node.output[0]
+        inputs = [self._in_artifact_type(name, output) for name in node.input]
+        kept = self.copy(node)
+        del kept.input[:]
+        kept.input.extend(inputs)
+        if operator.gives not in ("signs", "sums"):
+            return
+        kept.output[0] = f"{PREFIX}{output}.integer"
+        real = output if operator.gives == "sums" else f"{PREFIX}{output}.number"
+        self.add("Cast", [kept.output[0]], real, to=onnx.TensorProto.FLOAT)
+        if operator.gives == "sums":
+            self.sums.add(output)
+        else:
+            centred = self.add("Sub", [real, self.constant("one", 1)], f"{real}.centred")
+            sign = helper.make_node("Sign", [centred], [output], node.name, domain=DOMAIN)
+            self._translate(sign, self.translations["Sign"])
+
+    def _in_artifact_type(self, name: str, reader: str) -> str:
+        """Return the name of signs as the codes 0 and 2, of sums as int32, and of others as is."""
+        if name not in self.signs | self.sums:
+            return name
+        number, target = self.real(name), f"{PREFIX}{reader}.{name}"
+        if name in self.sums:
+            return self.add("Cast", [number], target, to=onnx.TensorProto.INT32)
+        codes = self.add("Add", [number, self.constant("one", 1)], f"{target}.codes")
+        return self.add("Cast", [codes], target, to=onnx.TensorProto.UINT8)
 
     def _end(self, source: onnx.GraphProto) -> None:
         """Cast outputs that are signs or sums back to the artifact's integer type."""
@@ -163,6 +206,19 @@ class Rewrite:
                 number = self.add("Add", [number, one], f"{PREFIX}{value.name}.plus_one")
             to = value.type.tensor_type.elem_type
             self.add("Cast", [number], value.name, to=to)
+
+
+def _with_inlined_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace operators of the domain `bnnkit` by their bodies."""
+    if all(node.domain != DOMAIN for node in model.graph.node):
+        return model
+    model.functions.extend(function(name) for name in OPERATORS)
+    model.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))
+    inlined = inliner.inline_local_functions(model)
+    opsets = [opset for opset in inlined.opset_import if opset.domain != DOMAIN]
+    del inlined.opset_import[:]
+    inlined.opset_import.extend(opsets)
+    return inlined
 
 
 def refused_signs(node: onnx.NodeProto) -> UnsupportedError:
