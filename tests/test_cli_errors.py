@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -97,3 +98,27 @@ def test_a_model_that_mixes_images_is_not_run(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "the model mixes images" in result.output
     assert not Path(paths[2]).exists()
+
+
+PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+IMPORTED_AS = {
+    "PyYAML": {"yaml"},
+    "scikit-learn": {"sklearn"},
+    "lightning-fabric": {"lightning_fabric", "lightning"},
+}
+"""The import names of distributions that differ by more than hyphens."""
+SELF_EXPLAINED = {"openvino", "lce"}
+"""Extras whose engines name them in their own errors."""
+
+
+def test_every_optional_package_names_its_extra() -> None:
+    """The names that `pip` knows in pyproject.toml and the import names in group.py agree."""
+    brings: dict[str, str] = {}
+    for extra, requirements in PROJECT["optional-dependencies"].items():
+        if extra in {"all", "test"} | SELF_EXPLAINED:
+            continue
+        names = [re.split(r"[\[<>=; ]", text)[0] for text in requirements]
+        for name in sorted(set(names) - {"bnnkit"}):
+            imported = IMPORTED_AS.get(name, {name.replace("-", "_")})
+            brings |= dict.fromkeys(imported, extra)
+    assert brings == group._EXTRAS

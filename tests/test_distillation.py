@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from bnnkit import data
 from bnnkit.data import Dataset
-from bnnkit.errors import CheckpointError, ConfigError
+from bnnkit.errors import CheckpointError, ConfigError, FileError
 from bnnkit.training import load_checkpoint, train
 from bnnkit.training import view_logits as stored
 from bnnkit.training.augment import N_VIEWS, UNCHANGED, Views
@@ -122,6 +122,14 @@ def test_one_computes_and_the_others_wait(
     for thread in threads:
         thread.join()
     assert len(calls) == 1
+
+
+def test_a_lock_that_cannot_be_had(teacher: Path, images: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "checkpoint.safetensors"
+    copy.write_bytes((teacher / copy.name).read_bytes())
+    (tmp_path / "logits-images.lock").mkdir()
+    with pytest.raises(FileError, match=r"cannot lock .*logits-images\.lock"):
+        view_logits(tmp_path, _dataset(images), augmented=False, device=CPU)
 
 
 def _batch(view: list[int], index: list[int], y: list[int]) -> Batch:

@@ -44,6 +44,7 @@ _EXTRAS = {
     "torch": "train",
     "lightning_fabric": "train",
     "lightning": "train",
+    "filelock": "train",
     "safetensors": "train",
     "pydantic": "train",
     "yaml": "train",

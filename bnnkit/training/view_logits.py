@@ -1,12 +1,12 @@
 """A teacher's logits for all views of all training images, computed once and kept on disk."""
 
-import fcntl
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 from bnnkit.data import Dataset
@@ -30,7 +30,7 @@ def view_logits(
 ) -> Tensor:
     """The logits of a trained network, from the file beside its checkpoint or computed now.
 
-    One process computes them, and all others that want them meanwhile wait for the file.
+    One process computes them; others that need them at the same time wait for the file.
 
     Args:
         teacher: A run's folder, or the checkpoint in it.
@@ -106,10 +106,13 @@ def _check(teacher: Path, about: CheckpointMetadata, dataset: Dataset) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock, waiting for whoever has it; the file stays."""
+    """Hold a lock, waiting while another process or thread holds it."""
+    lock = FileLock(path)
     try:
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        lock.acquire()
     except OSError as error:
         raise FileError(f"cannot lock {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
