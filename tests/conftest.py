@@ -1,6 +1,7 @@
 """What all tests share: the same random numbers in every run, a checkpoint, small model files."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,15 @@ def seeded() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
-def exports_are_kept() -> None:
-    """Ask torch's exporter once for each network."""
-    if "torch" in sys.modules:
-        from exporter_cache import export
+@pytest.fixture(autouse=True, scope="session")
+def exports_are_kept() -> Iterator[None]:
+    """Ask torch's exporter once for each network, in all tests and fixtures of the session."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if "torch" in sys.modules:
+            from exporter_cache import export
 
-        sys.modules["torch"].onnx.export = export
+            monkeypatch.setattr(sys.modules["torch"].onnx, "export", export)
+        yield
 
 
 @pytest.fixture
