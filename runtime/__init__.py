@@ -1,4 +1,8 @@
-"""Run a binarized network with xor and popcount: `load(path)`, then `run` and `predict`."""
+"""Run a binarized network with xor and popcount: `load(path)`, then `run` and `predict`.
+
+`open_artifact(path)` returns the file itself as an `Artifact`, such as `bnnkit.export.to_tflite`
+takes.
+"""
 
 import warnings
 
@@ -8,8 +12,9 @@ if __name__ != "bnnkit.runtime":
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.runtime.ensemble import Ensemble
 from bnnkit.runtime.model import Model, load
+from bnnkit.runtime.open_file import read as open_artifact
 
-__all__ = ["Ensemble", "EnsembleConfig", "Model", "load"]
+__all__ = ["Ensemble", "EnsembleConfig", "Model", "load", "open_artifact"]
 
 
 def __getattr__(name: str) -> type[EnsembleConfig]:

@@ -20,10 +20,9 @@ def read(path: Path | str) -> Artifact:
         UnsupportedError: A TFLite file has a part that bnnkit lacks.
     """
     content = _read_bytes(path)
-    source = content if is_tflite(content) else None
-    model = _from_onnx(content, path) if source is None else _from_tflite(source, path)
-    check(model, str(path))
-    return Artifact(model, source)
+    artifact = (_from_tflite if is_tflite(content) else _from_onnx)(content, path)
+    check(artifact.model, str(path))
+    return artifact
 
 
 def _read_bytes(path: Path | str) -> bytes:
@@ -33,7 +32,7 @@ def _read_bytes(path: Path | str) -> bytes:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _from_onnx(content: bytes, path: Path | str) -> onnx.ModelProto:
+def _from_onnx(content: bytes, path: Path | str) -> Artifact:
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
@@ -42,10 +41,10 @@ def _from_onnx(content: bytes, path: Path | str) -> onnx.ModelProto:
         ) from error
     if not model.graph.node:
         raise ArtifactError(f"{path} is not an ONNX file: it holds no graph")
-    return model
+    return Artifact(model)
 
 
-def _from_tflite(content: bytes, path: Path | str) -> onnx.ModelProto:
+def _from_tflite(content: bytes, path: Path | str) -> Artifact:
     try:
         return from_tflite(content)
     except BnnkitError as error:

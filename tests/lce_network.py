@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.check import check
 from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
@@ -98,10 +97,10 @@ def _quantized(scale: float | None) -> Quantization | None:
 
 def outputs_of(content: bytes, images: Array) -> list[tuple[Array, ...]]:
     """What the reference and the runtime give for a file."""
-    model = from_tflite(content)
-    check(model, "made by hand")
-    result = Model(Artifact(model)).run(images)
+    artifact = from_tflite(content)
+    check(artifact.model, "made by hand")
+    result = Model(artifact).run(images)
     return [
-        tuple(Reference(Artifact(model)).run(images)),
+        tuple(Reference(artifact).run(images)),
         result if isinstance(result, tuple) else (result,),
     ]

@@ -158,6 +158,11 @@ def test_a_damaged_constant_is_named() -> None:
         _ = artifact.graph
 
 
+def test_an_operator_of_onnx_that_has_our_name_draws_no_weights() -> None:
+    a = ArtifactBuilder()
+    assert not a.artifact((3,), a.add("WeightDraw", "x")).has_weight_draws
+
+
 def test_draws_of_weights() -> None:
     a = ArtifactBuilder()
     rows = a.constant(np.zeros((3, 5), np.uint8))

@@ -8,7 +8,7 @@ from artifacts import ArtifactBuilder, noisy_digits_like
 from numpy.typing import NDArray
 from tflite_runs import normal
 
-from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact import Artifact
 from bnnkit.artifact.check import check
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError
@@ -34,9 +34,10 @@ def test_network(
     images = normal((batch, channels, 8, 7))
     expected = Reference(model).run(images)[0]
     again = from_tflite(to_tflite(model, batch=batch).content)
-    check(again, "again.tflite")
+    assert isinstance(again, Artifact)
+    check(again.model, "again.tflite")
     nhwc = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-    for found in (Reference(Artifact(again)).run(nhwc)[0], Model(Artifact(again)).run(nhwc)):
+    for found in (Reference(again).run(nhwc)[0], Model(again).run(nhwc)):
         assert isinstance(found, np.ndarray)
         np.testing.assert_array_equal(_as_artifact(found, expected), expected)
 
@@ -49,7 +50,7 @@ def test_variants(variant: Variant) -> None:
     images = normal((2, channels, 6, 6))
     again = from_tflite(to_tflite(model, variant=variant).content)
     nhwc = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-    found = Model(Artifact(again)).run(nhwc)
+    found = Model(again).run(nhwc)
     assert isinstance(found, np.ndarray)
     expected = Reference(model).run(images)[0]
     assert found.dtype == expected.dtype == np.dtype(np.int32)

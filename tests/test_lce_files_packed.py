@@ -6,7 +6,6 @@ from artifacts import ArtifactBuilder
 from lce_network import Array, Net, outputs_of
 from tflite_runs import needs_lce, normal, to_nhwc
 
-from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import Variant, to_tflite
@@ -202,7 +201,7 @@ def test_every_packed_tensor_is_told() -> None:
     net.add(Builtin.STRIDED_SLICE, [words, *numbers], cut)
     real = net.add("LceDequantize", [cut], net.value((1, 3, 4, 64)))
     content = net.content(real)
-    signs = {name for name in Artifact(from_tflite(content)).signs if "/" not in name}
+    signs = {name for name in from_tflite(content).signs if "/" not in name}
     assert packed_tensors(read(content)).keys() == signs
 
 

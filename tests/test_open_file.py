@@ -5,6 +5,8 @@ import pytest
 from artifacts import digits_like
 from onnx import helper
 
+import bnnkit.artifact
+import bnnkit.runtime
 from bnnkit.errors import ArtifactError, BnnkitError
 from bnnkit.runtime import load
 from bnnkit.runtime.open_file import read
@@ -27,6 +29,13 @@ def test_an_onnx_file_has_no_tflite_source(path: Path) -> None:
     artifact = read(path)
     assert artifact.tflite_source is None
     assert artifact.to_bytes() == onnx.load(path).SerializeToString(deterministic=True)
+
+
+def test_the_public_reader_and_type() -> None:
+    assert bnnkit.runtime.open_artifact is read
+    assert isinstance(read(DATA / "alexnet.tflite"), bnnkit.artifact.Artifact)
+    with pytest.raises(AttributeError, match="no attribute 'Artefact'"):
+        bnnkit.artifact.Artefact  # noqa: B018
 
 
 def test_the_content_of_a_tflite_file_is_kept() -> None:

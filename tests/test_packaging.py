@@ -201,7 +201,9 @@ def test_loose_modules_import_nothing_of_the_rooms(name: str) -> None:
         assert is_standard or is_within(module, lower), f"{name}.py imports {module}"
 
 
-@pytest.mark.parametrize("module", ["bnnkit", "bnnkit.cli", "bnnkit.export", "bnnkit.errors"])
+@pytest.mark.parametrize(
+    "module", ["bnnkit", "bnnkit.artifact", "bnnkit.cli", "bnnkit.export", "bnnkit.errors"]
+)
 def test_importing_it_loads_nothing_heavy(module: str) -> None:
     assert not modules_after(f"import {module}") & HEAVY
 

@@ -1,1 +1,19 @@
-"""The file that is trained, exported and run: its graph, its bits, its noise, its checks."""
+"""The file that is trained, exported and run: its graph, its bits, its noise, its checks.
+
+`Artifact` is such a file in memory; it is imported on first use, because it needs onnx.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bnnkit.artifact.artifact import Artifact
+
+__all__ = ["Artifact"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Artifact":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from bnnkit.artifact.artifact import Artifact
+
+    return Artifact

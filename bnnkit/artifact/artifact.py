@@ -8,6 +8,8 @@ import onnx
 from bnnkit.artifact.deterministic import derandomized, is_stochastic
 from bnnkit.artifact.graph import Graph, graph_of
 from bnnkit.artifact.metadata import metadata_of
+from bnnkit.artifact.operators import operator_of
+from bnnkit.artifact.operators.weight_draw import WEIGHT_DRAW
 from bnnkit.artifact.sign_names import sign_names
 
 
@@ -56,7 +58,7 @@ class Artifact:
     @cached_property
     def has_weight_draws(self) -> bool:
         """Whether the file stores draws of its weights, among which each sample chooses."""
-        return any(node.op_type == "WeightDraw" for node in self.model.graph.node)
+        return any(operator_of(node) is WEIGHT_DRAW for node in self.model.graph.node)
 
     @cached_property
     def deterministic(self) -> "Artifact":

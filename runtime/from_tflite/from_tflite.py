@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import DOMAIN, VERSION
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.runtime.from_tflite.folding import FOLDS, fold
@@ -32,7 +33,7 @@ _MOST_NAMED: Final = 4
 """Most inputs or operators that a message names."""
 
 
-def from_tflite(content: bytes) -> onnx.ModelProto:
+def from_tflite(content: bytes) -> Artifact:
     """The network in a TFLite file as an artifact (docs/artifact.md).
 
     The input and the outputs are those of the file, with maps (N, H, W, C), but the batch is free.
@@ -42,7 +43,7 @@ def from_tflite(content: bytes) -> onnx.ModelProto:
         content: Of a file written by LCE's converter, bnnkit or another program.
 
     Returns:
-        The artifact, without functions for other engines.
+        The artifact, without functions for other engines; its `tflite_source` is the content.
 
     Raises:
         ArtifactError: The file is damaged; the message says what is wrong.
@@ -63,7 +64,7 @@ def from_tflite(content: bytes) -> onnx.ModelProto:
     for index, operator in enumerate(network.operators):
         _translate(builder, index, operator)
     outputs = [give_output(builder, place) for place in network.outputs]
-    return _model(builder, network, given, outputs)
+    return Artifact(_model(builder, network, given, outputs), content)
 
 
 def _check_inputs(network: Network) -> None:
