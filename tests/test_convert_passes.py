@@ -15,10 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.from_onnx.comparisons import at_least
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.export.from_onnx.mark_weights import scales
 from bnnkit.export.from_onnx.module_paths import set_module_paths
+from bnnkit.export.from_onnx.piecewise.comparisons import at_least
 from bnnkit.export.from_onnx.qonnx_quantizers import lower_quantizers
 from bnnkit.export.from_onnx.split_batch_norms import split_batch_norms
 

@@ -14,10 +14,10 @@ import numpy as np
 import onnx_ir as ir
 
 from bnnkit.artifact.format import DOMAIN
-from bnnkit.export.from_onnx.comparisons import Comparison
 from bnnkit.export.from_onnx.differences import LostRounding
-from bnnkit.export.from_onnx.elementwise import is_elementwise
 from bnnkit.export.from_onnx.move_scales import new_scale
+from bnnkit.export.from_onnx.piecewise.comparisons import Comparison
+from bnnkit.export.from_onnx.piecewise.elementwise import is_elementwise
 from bnnkit.export.from_onnx.two_valued import TwoValued, two_valued
 from bnnkit.export.graph import (
     add_constant,

@@ -24,8 +24,13 @@ import onnx_ir as ir
 
 from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.export.analysis.monotone import step
-from bnnkit.export.from_onnx.comparisons import COMPARISONS, Comparison, at_least, comparison
-from bnnkit.export.from_onnx.elementwise import (
+from bnnkit.export.from_onnx.piecewise.comparisons import (
+    COMPARISONS,
+    Comparison,
+    at_least,
+    comparison,
+)
+from bnnkit.export.from_onnx.piecewise.elementwise import (
     ROUNDINGS,
     evaluate,
     is_elementwise,

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.export.from_onnx.comparisons import COMPARISONS
-from bnnkit.export.from_onnx.elementwise import ROUNDINGS, compute
+from bnnkit.export.from_onnx.piecewise.comparisons import COMPARISONS
+from bnnkit.export.from_onnx.piecewise.elementwise import ROUNDINGS, compute
 from bnnkit.export.from_onnx.piecewise.float32_line import first_where, from_ordinal
 from bnnkit.export.from_onnx.piecewise.piece import (
     Constant,

@@ -17,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.export.from_onnx.elementwise import evaluate, is_elementwise, uniform
+from bnnkit.export.from_onnx.piecewise.elementwise import evaluate, is_elementwise, uniform
 from bnnkit.export.from_onnx.piecewise.float32_line import LARGEST_ORDINAL, from_ordinal
 from bnnkit.export.from_onnx.piecewise.operator_rules import pieces_of_node
 from bnnkit.export.from_onnx.piecewise.piece import (
