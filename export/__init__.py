@@ -12,10 +12,10 @@ if __name__ != "bnnkit.export":
     raise ImportError("import this package as bnnkit.export, not as export")
 
 if TYPE_CHECKING:
+    from bnnkit.export.assembly.metadata import Metadata
     from bnnkit.export.from_onnx.convert import convert_onnx
     from bnnkit.export.from_torch.export_onnx import export_onnx
     from bnnkit.export.from_torch.noisy_thresholds import noisy_thresholds
-    from bnnkit.export.metadata import Metadata
     from bnnkit.export.tflite.to_tflite import export_tflite, to_tflite
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Metadata": "metadata",
+    "Metadata": "assembly.metadata",
     "convert_onnx": "from_onnx.convert",
     "export_onnx": "from_torch.export_onnx",
     "export_tflite": "tflite.to_tflite",

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.graph import constant, set_module_path
+from bnnkit.export.ir.graph import constant, set_module_path
 from bnnkit.export.passes.lower_batch_norms import lower_batch_norms
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'

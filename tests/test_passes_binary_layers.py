@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.bits import unpack_weight
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.graph import constant, set_module_path
+from bnnkit.export.ir.graph import constant, set_module_path
 from bnnkit.export.passes.lower_binary_layers import lower_binary_layers
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'

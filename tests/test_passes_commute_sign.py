@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
-from bnnkit.export.assemble import with_functions
+from bnnkit.export.assembly.assemble import with_functions
 from bnnkit.export.passes.commute_sign import commute_sign
 from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record, sign_record
 

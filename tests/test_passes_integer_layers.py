@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 import bnnkit.nn as bnn
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.integer_sums import largest_image_sums
-from bnnkit.export.graph import constant, set_module_path
+from bnnkit.export.ir.graph import constant, set_module_path
 from bnnkit.export.passes.lower_integer_layers import lower_integer_layers
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'

@@ -1,7 +1,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.export.graph import add_constant, set_module_path
+from bnnkit.export.ir.graph import add_constant, set_module_path
 from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record, sign_record
 from bnnkit.export.passes.name_values import name_values
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from bnnkit.artifact.bits import pack_weight
-from bnnkit.export.assemble import with_functions
-from bnnkit.export.graph import constant, set_module_path
+from bnnkit.export.assembly.assemble import with_functions
+from bnnkit.export.ir.graph import constant, set_module_path
 from bnnkit.export.passes.clean_up import remove_dead
 from bnnkit.export.passes.compare_pooled_sums import compare_pooled_sums
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
-from bnnkit.export.assemble import with_functions
+from bnnkit.export.assembly.assemble import with_functions
 from bnnkit.export.passes.push_dequantize import push_dequantize
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'

@@ -2,7 +2,7 @@ import onnx_ir as ir
 import pytest
 
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.graph import set_module_path
+from bnnkit.export.ir.graph import set_module_path
 from bnnkit.export.passes.lower_signs import SignRecord, dequantized, lower_signs, sign_record
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21, "bnnkit" : 1]>'

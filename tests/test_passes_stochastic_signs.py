@@ -14,8 +14,8 @@ from bnnkit.artifact.operators.noise import draw
 from bnnkit.artifact.reference import sampling_feeds
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.assemble import with_functions
-from bnnkit.export.graph import constant, set_module_path
+from bnnkit.export.assembly.assemble import with_functions
+from bnnkit.export.ir.graph import constant, set_module_path
 from bnnkit.export.passes.clean_up import remove_dead
 from bnnkit.export.passes.compare_with_noise import compare_with_noise, noisy_thresholds_of
 from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record

@@ -17,9 +17,9 @@ from torch.nn import functional
 from bnnkit.artifact.bits import pack_weight
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.find_thresholds import find_thresholds
-from bnnkit.export.assemble import with_functions
-from bnnkit.export.graph import constant as content_of
-from bnnkit.export.graph import set_module_path
+from bnnkit.export.assembly.assemble import with_functions
+from bnnkit.export.ir.graph import constant as content_of
+from bnnkit.export.ir.graph import set_module_path
 from bnnkit.export.passes.clean_up import remove_dead
 from bnnkit.export.passes.fold_thresholds import fold_thresholds
 from bnnkit.export.passes.lower_signs import SignRecord, set_sign_record, sign_record

@@ -9,7 +9,7 @@ from bnnkit.artifact.operators import gives_sums, layer_kind
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.find_thresholds import SignsOfSums, Thresholds, find_thresholds
 from bnnkit.export.analysis.monotone import Step
-from bnnkit.export.graph import constant, label
+from bnnkit.export.ir.graph import constant, label
 
 
 def sum_layer(value: ir.Value) -> ir.Node | None:

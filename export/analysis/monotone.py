@@ -21,7 +21,7 @@ from bnnkit.export.analysis.torch_batch_norm import (
     normalize,
     parameters_of,
 )
-from bnnkit.export.graph import array, operand, rank
+from bnnkit.export.ir.graph import array, operand, rank
 
 
 @dataclass(frozen=True)

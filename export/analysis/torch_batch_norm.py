@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.graph import array, label
+from bnnkit.export.ir.graph import array, label
 
 Parameters = tuple[Tensor, Tensor, Tensor, Tensor]
 """Weight, bias, mean and variance, float32 (C,)."""

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from bnnkit.export.graph import operand, rank
+from bnnkit.export.ir.graph import operand, rank
 
 
 def set_pads(node: ir.Node) -> bool:

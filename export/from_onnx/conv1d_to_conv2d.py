@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.operators.facts import MONOTONE
 from bnnkit.export.from_onnx.mark_weights import scales
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     array,
     new_node,

@@ -13,7 +13,8 @@ from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.assemble import assemble
+from bnnkit.export.assembly.assemble import assemble
+from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_onnx.conv1d_to_conv2d import conv1d_to_conv2d
 from bnnkit.export.from_onnx.differences import Differences
 from bnnkit.export.from_onnx.fold_constants import fold_constants
@@ -37,8 +38,7 @@ from bnnkit.export.from_onnx.read_source import (
 from bnnkit.export.from_onnx.rounding_ties import rounding_ties
 from bnnkit.export.from_onnx.sign_of_zero import remapped_signs
 from bnnkit.export.from_onnx.split_batch_norms import check_inference, split_batch_norms
-from bnnkit.export.graph import nodes
-from bnnkit.export.metadata import Metadata
+from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.graph_pass import graph_pass, run_passes
 from bnnkit.export.passes.lower import check_operators, layer_passes, threshold_passes
 

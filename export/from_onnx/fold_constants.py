@@ -20,7 +20,7 @@ from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.operators.facts import with_result
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_onnx.node_names import named
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     array,
     module_path,

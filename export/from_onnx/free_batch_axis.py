@@ -14,7 +14,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.from_onnx.read_source import infer_shapes
 from bnnkit.export.from_torch.marked_graph import BATCH
-from bnnkit.export.graph import add_constant, array, nodes, operand
+from bnnkit.export.ir.graph import add_constant, array, nodes, operand
 
 _OTHER: Final = 1009
 """A batch size that no other axis is likely to have."""

@@ -5,7 +5,7 @@
 
 import onnx_ir as ir
 
-from bnnkit.export.graph import add_constant, array, nodes
+from bnnkit.export.ir.graph import add_constant, array, nodes
 
 
 def inline_branches(graph: ir.Graph) -> bool:

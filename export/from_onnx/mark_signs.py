@@ -19,7 +19,7 @@ from bnnkit.export.from_onnx.move_scales import new_scale
 from bnnkit.export.from_onnx.piecewise.comparisons import Comparison
 from bnnkit.export.from_onnx.piecewise.elementwise import is_elementwise
 from bnnkit.export.from_onnx.two_valued import TwoValued, two_valued
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     module_path,
     parameter_name,

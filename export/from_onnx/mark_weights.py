@@ -26,7 +26,7 @@ from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.from_onnx.auto_pad import set_pads
 from bnnkit.export.from_onnx.differences import LostRounding, TernaryWeights
 from bnnkit.export.from_onnx.move_scales import is_of_signs, new_weight_scale
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     array,
     channel_column,

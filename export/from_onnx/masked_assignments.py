@@ -9,7 +9,7 @@ from typing import Final
 import onnx_ir as ir
 
 from bnnkit.artifact.operators.facts import KEEPS_ELEMENTS
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     array,
     module_path,

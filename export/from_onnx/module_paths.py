@@ -13,7 +13,7 @@ from typing import Final
 import onnx_ir as ir
 
 from bnnkit.artifact.operators.facts import LAYERS
-from bnnkit.export.graph import array, module_path, produced_by, set_module_path
+from bnnkit.export.ir.graph import array, module_path, produced_by, set_module_path
 
 _BREVITAS: Final = re.compile(r"\.(act|weight|bias|input|output)_quant(\..*)?$")
 _OWNED: Final = re.compile(r"^(?:.*::)?([\w.]+)\.weight$")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.operators.facts import RESHAPES
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     constant,
     mark_behind,

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.operators.facts import BROADCASTS
-from bnnkit.export.graph import add_constant, array, nodes
+from bnnkit.export.ir.graph import add_constant, array, nodes
 
 
 def narrow_constants(graph: ir.Graph) -> None:

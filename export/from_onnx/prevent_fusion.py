@@ -10,7 +10,7 @@ and a batch norm can be exactly 0 for one of them.
 
 import onnx_ir as ir
 
-from bnnkit.export.graph import array, nodes, produced_by
+from bnnkit.export.ir.graph import array, nodes, produced_by
 
 
 def prevent_fusion(graph: ir.Graph) -> None:

@@ -25,7 +25,14 @@ from numpy.typing import NDArray
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_onnx.node_names import named
-from bnnkit.export.graph import add_constant, array, module_path, operand, replace, set_module_path
+from bnnkit.export.ir.graph import (
+    add_constant,
+    array,
+    module_path,
+    operand,
+    replace,
+    set_module_path,
+)
 
 DOMAINS: Final = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 """The current name of the domain, and the names in files of older Brevitas versions."""

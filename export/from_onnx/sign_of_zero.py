@@ -18,7 +18,7 @@ from bnnkit.export.analysis.find_thresholds import Thresholds
 from bnnkit.export.analysis.integer_sums import largest_sums, sum_layer, thresholds_of
 from bnnkit.export.analysis.monotone import Step, step
 from bnnkit.export.from_onnx.differences import RemappedZero
-from bnnkit.export.graph import nodes, operand, produced_by
+from bnnkit.export.ir.graph import nodes, operand, produced_by
 from bnnkit.export.passes.lower_signs import sign_record
 
 _LEAST = float(np.nextafter(np.float32(0), np.float32(1)))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.torch_batch_norm import parameters_of
 from bnnkit.export.from_onnx.node_names import named
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     channel_column,
     label,

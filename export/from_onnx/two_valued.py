@@ -39,7 +39,7 @@ from bnnkit.export.from_onnx.piecewise.elementwise import (
 from bnnkit.export.from_onnx.piecewise.float32_line import from_ordinal, sample
 from bnnkit.export.from_onnx.piecewise.piece import Constant, Piece, UnknownFunctionError
 from bnnkit.export.from_onnx.piecewise.pieces import pieces
-from bnnkit.export.graph import array, operand
+from bnnkit.export.ir.graph import array, operand
 
 _MAX_OPERATORS: Final = 64
 _DECIDES: Final = ("Sign", "Equal", "Cast", "Where", *COMPARISONS, *ROUNDINGS)

@@ -11,10 +11,10 @@ from bnnkit.artifact.format import DOMAIN, Mode
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UsageError
-from bnnkit.export.assemble import assemble
+from bnnkit.export.assembly.assemble import assemble
+from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.marked_graph import marked_graph
-from bnnkit.export.graph import nodes
-from bnnkit.export.metadata import Metadata
+from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.lower import lower
 from bnnkit.export.passes.lower_signs import is_noisy
 from bnnkit.export.passes.noise_model import NoiseModel, noises_of

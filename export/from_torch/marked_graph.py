@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bnnkit.artifact.format import DOMAIN, OPSET
 from bnnkit.errors import UnsupportedError, UsageError
-from bnnkit.export.graph import nodes
+from bnnkit.export.ir.graph import nodes
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.latent_weights import deployed_latents
 from bnnkit.nn.sampling import numbering

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.from_torch.marked_graph import marked_graph
-from bnnkit.export.graph import nodes
+from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.compare_with_noise import noisy_thresholds_of
 from bnnkit.export.passes.lower import lower
 from bnnkit.export.passes.noise_model import NoiseModel, noises_of

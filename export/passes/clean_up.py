@@ -8,7 +8,7 @@ from math import prod
 
 import onnx_ir as ir
 
-from bnnkit.export.graph import array, new_node, nodes, operand, replace
+from bnnkit.export.ir.graph import array, new_node, nodes, operand, replace
 
 
 def clean_up(graph: ir.Graph) -> None:

@@ -19,7 +19,7 @@ import onnx_ir as ir
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.export.analysis.monotone import Step, step
-from bnnkit.export.graph import new_node, nodes, only_consumer, operand
+from bnnkit.export.ir.graph import new_node, nodes, only_consumer, operand
 from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
 
 

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.export.analysis.integer_sums import sum_layer, thresholds_of
 from bnnkit.export.analysis.monotone import Step, step
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     cast_to_real,
     channel_column,

@@ -26,7 +26,7 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.find_noisy_thresholds import NoisyThresholds, find_noisy_thresholds
 from bnnkit.export.analysis.integer_sums import largest_sums, sum_layer, thresholds_on_side
 from bnnkit.export.analysis.monotone import IDENTITY, Affine, Step, step
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     channel_column,
     label,

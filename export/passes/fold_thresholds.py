@@ -19,7 +19,7 @@ from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.operators import layer_kind
 from bnnkit.export.analysis.integer_sums import sum_layer, thresholds_of
 from bnnkit.export.analysis.monotone import Step, step
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     array,
     channel_column,

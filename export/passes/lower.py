@@ -5,7 +5,7 @@ from onnx_ir.passes import PassBase
 
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.graph import label
+from bnnkit.export.ir.graph import label
 from bnnkit.export.passes.clean_up import clean_up, remove_dead
 from bnnkit.export.passes.commute_sign import commute_sign
 from bnnkit.export.passes.compare_pooled_sums import compare_pooled_sums

@@ -10,7 +10,7 @@ twice.
 import onnx_ir as ir
 
 from bnnkit.export.analysis.torch_batch_norm import Parameters, parameters_of, scale_and_shift
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     channel_column,
     new_node,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.bits import pack_weight
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     cast_to_real,
     channel_column,

@@ -18,7 +18,7 @@ from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.operators import layer_kind
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.integer_sums import largest_image_sums
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     add_constant,
     cast_to_real,
     channel_column,

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.graph import (
+from bnnkit.export.ir.graph import (
     array,
     label,
     module_path,

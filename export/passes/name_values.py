@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from bnnkit.artifact.format import DOMAIN
 from bnnkit.artifact.operators.facts import LAYERS
-from bnnkit.export.graph import module_path
+from bnnkit.export.ir.graph import module_path
 from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
 
 

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.bits import pack_weight, unpack_weight
-from bnnkit.export.graph import array
+from bnnkit.export.ir.graph import array
 
 _KEY: Final = "bnnkit.draws"
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnnkit.artifact.format import DOMAIN
-from bnnkit.export.graph import array, new_node
+from bnnkit.export.ir.graph import array, new_node
 from bnnkit.export.passes.packed_weights import draws_of
 from bnnkit.export.passes.sampling_inputs import sampling_input
 

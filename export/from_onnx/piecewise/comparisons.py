@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.export.graph import array, operand
+from bnnkit.export.ir.graph import array, operand
 
 _INFINITY: Final = np.float32(np.inf)
 

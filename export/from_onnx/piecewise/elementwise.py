@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.artifact.standard.elementwise import ELEMENTWISE
-from bnnkit.export.graph import array
+from bnnkit.export.ir.graph import array
 
 Array = NDArray[Any]
 Inputs = list[Array | None]

@@ -10,7 +10,7 @@ import bnnkit
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import DOMAIN, OPSET, VERSION, Mode
 from bnnkit.artifact.operators import OPERATORS, functions
-from bnnkit.export.metadata import Metadata, metadata_props
+from bnnkit.export.assembly.metadata import Metadata, metadata_props
 
 IR_VERSION: Final = 10
 """The version of ONNX's file format in which artifacts are written."""

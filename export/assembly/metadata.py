@@ -10,7 +10,7 @@ import onnx_ir as ir
 import bnnkit
 from bnnkit.artifact.format import Mode
 from bnnkit.artifact.operators import layer_kind
-from bnnkit.export.graph import array
+from bnnkit.export.ir.graph import array
 from bnnkit.export.passes.lower_signs import sign_record
 
 FORMAT: Final = 1

@@ -1,0 +1,1 @@
+"""The onnx_ir graph that passes read and edit; `graph` has the helpers."""
