@@ -107,6 +107,14 @@ def test_signs_behind_an_operator_without_a_fact_may_be_rounded() -> None:
     assert signs_that_engines_may_round(a.artifact((2, 8, 8), signs)) == {signs: value}
 
 
+def test_an_operator_of_ours_passes_rounding_on() -> None:
+    a = ArtifactBuilder()
+    total = a.add("ReduceSum", "x", keepdims=1)
+    passed = a.add("bnnkit.BinaryWeight", total)  # stands for any that gives real numbers
+    signs = a.sign(passed)
+    assert signs_that_engines_may_round(a.artifact((2, 8, 8), signs)) == {signs: passed}
+
+
 @pytest.mark.parametrize("kind", sorted(MOVES_SIGNS))
 def test_moved_signs_are_signs(kind: str) -> None:
     a = ArtifactBuilder()

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format import DOMAIN
-from bnnkit.artifact.operators import gives_sums, is_sign_of_reals
+from bnnkit.artifact.operators import gives_sums, is_sign_of_reals, operator_of
 from bnnkit.artifact.operators.facts import is_exact
 
 _BEFORE_NOISE = {"Cast", "Identity", "MaxPool", "Mul"}
@@ -36,9 +36,18 @@ def signs_that_engines_may_round(artifact: Artifact) -> dict[str, str]:
         if is_sign_of_reals(node):
             if node.input[0] in summed:
                 rounded[node.output[0]] = node.input[0]
-        elif node.domain != DOMAIN and (not is_exact(node) or summed.intersection(node.input)):
+        elif _passes_rounding_on(node, summed):
             summed.update(node.output)
     return rounded
+
+
+def _passes_rounding_on(node: onnx.NodeProto, summed: set[str]) -> bool:
+    """Whether the outputs of a node depend on how real numbers were summed."""
+    takes_summed = not summed.isdisjoint(node.input)
+    operator = operator_of(node)
+    if operator is None:
+        return takes_summed or not is_exact(node)
+    return takes_summed and operator.gives == "reals"
 
 
 def signs_that_torch_may_round(artifact: Artifact) -> set[str]:
