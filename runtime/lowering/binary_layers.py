@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnnkit.artifact.bits import n_words, pack_signs
+from bnnkit.artifact.bits import n_words, pack_signs, unpack_weight
 from bnnkit.artifact.graph import Node
 from bnnkit.runtime.kernels.cpu import binary_form
 from bnnkit.runtime.kernels.lookup import MOST_TAPS
@@ -165,3 +165,11 @@ def _base_sums(
     sums = int(np.prod(packed.shape[1:])) - np.concatenate(outside, axis=1)
     cases = rows[0][:, None] * len(columns[1]) + columns[0][None, :]
     return sums, np.ascontiguousarray(cases)
+
+
+def lower_binary_weight(builder: PlanBuilder, node: Node) -> None:
+    """Lower a BinaryWeight to a constant, in the layout of ONNX's Conv and Gemm."""
+    weight = unpack_weight(builder.constant(node, 0), tuple(node.attributes["weight_shape"]))
+    weight = weight.transpose(0, 3, 1, 2) if weight.ndim == 4 else weight
+    builder.binary_weights[node.outputs[0]] = weight
+    builder.constants[node.outputs[0]] = weight.astype(np.float32)

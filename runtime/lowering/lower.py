@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
-import numpy as np
-
-from bnnkit.artifact.bits import unpack_weight
 from bnnkit.artifact.graph import Graph, Node
+from bnnkit.artifact.operators import operator_of_kind
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.runtime.lowering import signs
@@ -14,6 +12,7 @@ from bnnkit.runtime.lowering.binary_layers import (
     lower_binary_conv2d,
     lower_binary_conv2d_threshold,
     lower_binary_linear,
+    lower_binary_weight,
 )
 from bnnkit.runtime.lowering.channels_last import lower_channels_last
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
@@ -23,7 +22,7 @@ from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.pooling import lower_pooling
 from bnnkit.runtime.memory.shared_weights import SharedWeights
-from bnnkit.runtime.memory.values import Array, Value
+from bnnkit.runtime.memory.values import Value
 
 LOWERINGS: dict[str, Callable[[PlanBuilder, Node], None]] = {
     "bnnkit.Sign": signs.lower_sign,
@@ -33,6 +32,9 @@ LOWERINGS: dict[str, Callable[[PlanBuilder, Node], None]] = {
     "bnnkit.BinaryLinear": lower_binary_linear,
     "bnnkit.IntegerConv2d": lower_integer_layer,
     "bnnkit.IntegerLinear": lower_integer_layer,
+    "bnnkit.BinaryWeight": lower_binary_weight,
+    "bnnkit.StochasticSign": lower_stochastic_sign,
+    "bnnkit.WeightDraw": lower_weight_draw,
 }
 
 PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
@@ -60,14 +62,16 @@ def lower(graph: Graph, weight_draw: int = 0, shared: SharedWeights | None = Non
         UnsupportedError: If an operator or an option is unknown; the message names the node.
         ArtifactError: If the file is inconsistent; the message names the node.
     """
-    builder = PlanBuilder(graph=graph, kernel_weights=shared or SharedWeights())
+    builder = PlanBuilder(
+        graph=graph, weight_draw=weight_draw, kernel_weights=shared or SharedWeights()
+    )
     builder.values[graph.input] = Value(
         kind="image", shape=graph.input_shape, dtype=graph.input_dtype
     )
     for node in graph.nodes:
         if node.name not in builder.done:
             with _naming_node(node):
-                _lower(builder, node, weight_draw)
+                _lower(builder, node)
     for name in graph.outputs:
         if builder.kind(name) == "signs":
             with (
@@ -91,13 +95,14 @@ def _naming_node(node: Node) -> Iterator[None]:
         raise kind(f"node {node.name!r} ({node.kind}): {error}") from error
 
 
-def _lower(builder: PlanBuilder, node: Node, weight_draw: int) -> None:
-    """Lower a node and record which values depend on the noise."""
-    if node.kind == "bnnkit.WeightDraw":
-        lower_weight_draw(builder, node, weight_draw)
-    elif node.kind == "bnnkit.StochasticSign":
-        lower_stochastic_sign(builder, node)
-    elif any(name in builder.noise_dependent for name in node.inputs):
+def _lower(builder: PlanBuilder, node: Node) -> None:
+    """Lower a node and record which values depend on the noise.
+
+    A lowering of a sampled operator records them itself.
+    """
+    operator = operator_of_kind(node.kind)
+    is_sampled = operator is not None and operator.is_sampled
+    if not is_sampled and any(name in builder.noise_dependent for name in node.inputs):
         node = repeat_inputs(builder, node)
         with _recording_noise_dependence(builder):
             _lower_node(builder, node)
@@ -114,11 +119,7 @@ def _recording_noise_dependence(builder: PlanBuilder) -> Iterator[None]:
 
 
 def _lower_node(builder: PlanBuilder, node: Node) -> None:
-    if node.kind == "bnnkit.BinaryWeight":
-        weight = _binary_weight(builder, node)
-        builder.binary_weights[node.outputs[0]] = weight
-        builder.constants[node.outputs[0]] = weight.astype(np.float32)
-    elif node.kind in LOWERINGS:
+    if node.kind in LOWERINGS:
         LOWERINGS[node.kind](builder, node)
     elif (
         not any(name in builder.values for name in node.inputs) and node.kind in STANDARD_OPERATORS
@@ -133,10 +134,3 @@ def _lower_node(builder: PlanBuilder, node: Node) -> None:
                 f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
             )
         lower_to_numpy(builder, node)
-
-
-def _binary_weight(builder: PlanBuilder, node: Node) -> Array:
-    """Unpack binary weights for real activations, in the layout of ONNX's Conv and Gemm."""
-    shape = tuple(node.attributes["weight_shape"])
-    weight = unpack_weight(builder.constant(node, 0), shape)
-    return weight.transpose(0, 3, 1, 2) if weight.ndim == 4 else weight

@@ -73,10 +73,10 @@ def lower_stochastic_sign(builder: PlanBuilder, node: Node) -> None:
     builder.add(step, Value(kind="signs", shape=value.shape))
 
 
-def lower_weight_draw(builder: PlanBuilder, node: Node, weight_draw: int) -> None:
-    """Lower a WeightDraw to a constant, one of its stored draws."""
+def lower_weight_draw(builder: PlanBuilder, node: Node) -> None:
+    """Lower a WeightDraw to a constant, the stored draw of the plan."""
     rows = builder.constant(node, 0)
-    builder.constants[node.outputs[0]] = rows[1 + weight_draw % (len(rows) - 1)]
+    builder.constants[node.outputs[0]] = rows[1 + builder.weight_draw % (len(rows) - 1)]
     builder.noise_dependent.add(node.outputs[0])
 
 

@@ -30,6 +30,7 @@ class PlanBuilder:
 
     Attributes:
         graph: The network.
+        weight_draw: Index of the stored draw of the weights; 0 where none are stored.
         kernel_weights: Weights of this plan and of the network's other plans.
         constants: Those of the graph and those computed from them, by name.
         values: Every value computed so far, by name.
@@ -44,6 +45,7 @@ class PlanBuilder:
     """
 
     graph: Graph
+    weight_draw: int = 0
     kernel_weights: SharedWeights = field(default_factory=SharedWeights)
     constants: dict[str, Array] = field(init=False)
     values: dict[str, Value] = field(default_factory=dict)
