@@ -14,8 +14,8 @@ from bnnkit.models.real_activations import BasicBlock
 from bnnkit.models.resnet import BinaryResidual
 from bnnkit.models.rprelu import ChannelShift, RPReLU
 from bnnkit.nn import BinaryConv2d, BinaryLinear, IntegerConv2d, IntegerLinear, Logistic, Sign
-from bnnkit.nn import noise as noises
-from bnnkit.nn.noise import register_noise
+from bnnkit.nn.base import noise as noises
+from bnnkit.nn.base.noise import register_noise
 
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"width": 16},

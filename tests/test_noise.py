@@ -12,9 +12,9 @@ from bnnkit.nn import (
     Triangular,
     Uniform,
     get_noise,
-    noise,
     register_noise,
 )
+from bnnkit.nn.base import noise
 
 NOISES = [Logistic(), Uniform(), Triangular()]
 RANDOM = pytest.mark.parametrize("z", NOISES, ids=lambda z: z.name)

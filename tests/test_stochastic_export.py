@@ -28,7 +28,7 @@ from bnnkit.export import export_onnx, noisy_thresholds
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.export.passes.noise_model import NoiseModel
 from bnnkit.models import build
-from bnnkit.nn.noise import Logistic, Noise, Uniform
+from bnnkit.nn.base.noise import Logistic, Noise, Uniform
 from bnnkit.nn.quantile_table import quantile_table
 from bnnkit.verification.torch_trace import TorchTrace
 

@@ -1,12 +1,6 @@
 """Layers of binarized networks: noises, signs, binary weights, and the exact first layer."""
 
-from bnnkit.nn.binarize import binarize_
-from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
-from bnnkit.nn.binary_weight import BinaryWeight
-from bnnkit.nn.estimators import Estimator, get_estimator, register_estimator
-from bnnkit.nn.integer_layers import IntegerConv2d, IntegerLinear
-from bnnkit.nn.latent_weights import after_step, attach_rules, latent_parameters, set_progress
-from bnnkit.nn.noise import (
+from bnnkit.nn.base.noise import (
     Deterministic,
     Logistic,
     Noise,
@@ -16,6 +10,12 @@ from bnnkit.nn.noise import (
     get_noise,
     register_noise,
 )
+from bnnkit.nn.binarize import binarize_
+from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
+from bnnkit.nn.binary_weight import BinaryWeight
+from bnnkit.nn.estimators import Estimator, get_estimator, register_estimator
+from bnnkit.nn.integer_layers import IntegerConv2d, IntegerLinear
+from bnnkit.nn.latent_weights import after_step, attach_rules, latent_parameters, set_progress
 from bnnkit.nn.psa_chains import connect_psa
 from bnnkit.nn.sampling import sampling
 from bnnkit.nn.sign import Sign, set_noise_scale

@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from bnnkit.errors import UsageError
+from bnnkit.nn.base.noise import Noise, get_noise
 from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.estimators import Estimator, get_estimator
-from bnnkit.nn.noise import Noise, get_noise
 from bnnkit.nn.sign import Sign
 from bnnkit.nn.weight_rules import WeightRule, get_weight_rule
 

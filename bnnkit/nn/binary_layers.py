@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bnnkit.errors import UsageError
+from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.channel_scale import channel_scale, scaled
 from bnnkit.nn.conv_geometry import ConvGeometry, IntOrPair
-from bnnkit.nn.noise import Noise
 from bnnkit.nn.weight_rules import WeightRule
 
 _PADDING_VALUES = {"ones": 1.0, "zeros": 0.0}

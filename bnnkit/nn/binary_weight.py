@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnnkit.nn.noise import Noise, get_noise
+from bnnkit.nn.base.noise import Noise, get_noise
 from bnnkit.nn.weight_rules import WeightRule, get_weight_rule
 
 

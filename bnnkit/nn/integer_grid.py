@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bnnkit.nn.straight_through import straight_through
+from bnnkit.nn.base.straight_through import straight_through
 
 MAX_WEIGHT = 2047
 """Largest absolute integer weight: 12 bits."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bnnkit.artifact.sample import TABLE_SIZE, Sample
 from bnnkit.errors import UsageError
-from bnnkit.nn.noise import Noise
+from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.philox import philox4x32
 from bnnkit.nn.quantile_table import table_on
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bnnkit.artifact.sample import TABLE_SIZE
 from bnnkit.errors import UsageError
-from bnnkit.nn.noise import Noise
+from bnnkit.nn.base.noise import Noise
 
 
 def quantile_table(noise: Noise) -> Tensor:

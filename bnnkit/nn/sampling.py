@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
+from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.layer_noise import draw
-from bnnkit.nn.noise import Noise
 from bnnkit.nn.noisy_threshold import NoisyThreshold
 
 

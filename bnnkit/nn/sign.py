@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from bnnkit.errors import UsageError
+from bnnkit.nn.base.noise import Deterministic, Noise, Scaled, get_noise
+from bnnkit.nn.base.straight_through import as_signs
 from bnnkit.nn.estimators import Estimator, get_estimator
-from bnnkit.nn.noise import Deterministic, Noise, Scaled, get_noise
 from bnnkit.nn.sampling import current_sampling, next_number
-from bnnkit.nn.straight_through import as_signs
 
 
 class Sign(nn.Module):

@@ -5,6 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.options import count
+from bnnkit.nn.base.straight_through import as_signs
 from bnnkit.nn.estimators.with_loss import (
     Loss,
     for_each_unit,
@@ -12,9 +15,6 @@ from bnnkit.nn.estimators.with_loss import (
     noise_with_values,
     with_gradient,
 )
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.options import count
-from bnnkit.nn.straight_through import as_signs
 
 
 def arm(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic", samples: int = 1) -> Tensor:

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.options import number
+from bnnkit.nn.base.straight_through import straight_through
 from bnnkit.nn.estimators.estimator import Estimator, register_estimator
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.options import number
-from bnnkit.nn.straight_through import straight_through
 
 
 class _Relaxation(Estimator):

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.options import number
 from bnnkit.nn.estimators.estimator import Estimator, register_estimator
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.options import number
 
 
 @register_estimator

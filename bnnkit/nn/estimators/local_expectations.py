@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.estimators.with_loss import (
     Loss,
     drawn,
@@ -10,7 +11,6 @@ from bnnkit.nn.estimators.with_loss import (
     noise_with_values,
     with_gradient,
 )
-from bnnkit.nn.noise import Noise
 
 
 def local_expectations(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic") -> Tensor:

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.estimators.estimator import Estimator, check_density, register_estimator
-from bnnkit.nn.noise import Noise
 
 
 @register_estimator

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
+from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.estimators.estimator import Estimator, check_density, register_estimator
-from bnnkit.nn.noise import Noise
 
 
 class Inflow(NamedTuple):

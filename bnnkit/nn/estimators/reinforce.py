@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.options import count
 from bnnkit.nn.estimators.with_loss import (
     Loss,
     drawn,
@@ -13,8 +15,6 @@ from bnnkit.nn.estimators.with_loss import (
     score,
     with_gradient,
 )
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.options import count
 
 
 def reinforce(

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
-from bnnkit.nn.noise import Noise, get_noise
-from bnnkit.nn.straight_through import as_signs
+from bnnkit.nn.base.noise import Noise, get_noise
+from bnnkit.nn.base.straight_through import as_signs
 
 Loss = Callable[[Tensor], Tensor]
 """From signs x, of the shape (N, ...) of the logits, values in {-1, +1}, to N losses, (N,)."""

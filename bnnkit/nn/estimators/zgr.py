@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.straight_through import straight_through_at_value
 from bnnkit.nn.estimators.estimator import Estimator, check_density, register_estimator
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.straight_through import straight_through_at_value
 
 
 @register_estimator

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.options import number
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.options import number
 from bnnkit.nn.weight_rules.scheduled import ScheduledRule, geometric
 from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
 

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.options import number
-from bnnkit.nn.straight_through import as_signs, straight_through
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.options import number
+from bnnkit.nn.base.straight_through import as_signs, straight_through
 from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
 
 

@@ -5,9 +5,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.options import number
-from bnnkit.nn.straight_through import straight_through, straight_through_at_value
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.options import number
+from bnnkit.nn.base.straight_through import straight_through, straight_through_at_value
 from bnnkit.nn.weight_rules.scheduled import ScheduledRule, geometric
 from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
 

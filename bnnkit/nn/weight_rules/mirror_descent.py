@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.straight_through import as_signs, straight_through
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.straight_through import as_signs, straight_through
 from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
 
 # theta is kept this far from 0 and 1, so that no latent weight starts at infinity.

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.options import number
-from bnnkit.nn.straight_through import as_signs
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.options import number
+from bnnkit.nn.base.straight_through import as_signs
 from bnnkit.nn.weight_rules.scheduled import ScheduledRule
 from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.straight_through import as_signs, straight_through
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.straight_through import as_signs, straight_through
 from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
 
 _EPSILON = 1e-8

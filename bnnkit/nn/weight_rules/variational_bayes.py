@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.options import count, number
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.options import count, number
 from bnnkit.nn.weight_rules.mirror_descent import MirrorDescent
 from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
 

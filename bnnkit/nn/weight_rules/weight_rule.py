@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from bnnkit.errors import UsageError
-from bnnkit.nn.noise import Noise
-from bnnkit.nn.registry import Registry
-from bnnkit.nn.straight_through import as_signs, straight_through
+from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.registry import Registry
+from bnnkit.nn.base.straight_through import as_signs, straight_through
 
 _INITIAL_DEVIATION = 0.1
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
-from bnnkit.nn.registry import Registry
+from bnnkit.nn.base.registry import Registry
 
 # uniform_ gives multiples of 2**-24 from 0 to 1 - 2**-24. Half a step instead of 0 keeps every
 # quantile finite.
