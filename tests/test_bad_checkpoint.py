@@ -9,11 +9,11 @@ from command_line import fail, is_empty
 
 NOT_CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: path.unlink(), "no such checkpoint"),
-    "empty": (lambda path: path.write_bytes(b""), "truncated or no safetensors file"),
-    "text": (lambda path: path.write_text("hello\n" * 9), "truncated or no safetensors file"),
+    "empty": (lambda path: path.write_bytes(b""), "truncated or not a safetensors file"),
+    "text": (lambda path: path.write_text("hello\n" * 9), "truncated or not a safetensors file"),
     "half": (
         lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-        "truncated or no safetensors file",
+        "truncated or not a safetensors file",
     ),
 }
 
@@ -67,7 +67,7 @@ def test_a_damaged_checkpoint_is_said_to_be_one(
     whole = (digits_run / "checkpoint.safetensors").read_bytes()
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    assert "is truncated or no safetensors file" in fail("verify", path, digits_model)
+    assert "is truncated or not a safetensors file" in fail("verify", path, digits_model)
 
 
 def test_a_model_of_no_checkpoint(digits_run: Path, model: Path) -> None:

@@ -97,20 +97,20 @@ def test_missing(tmp_path: Path, read: Any) -> None:
     with pytest.raises(CheckpointError, match=r"checkpoint.safetensors: no such checkpoint"):
         read(tmp_path)
     (tmp_path / "config.yaml").write_text("")
-    with pytest.raises(CheckpointError, match="holds a run that is not finished"):
+    with pytest.raises(CheckpointError, match="is not finished: repeat the command"):
         read(tmp_path)
 
 
 @pytest.mark.parametrize("kept", [0, 7, 100, -1])
 def test_truncated(path: Path, kept: int) -> None:
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(CheckpointError, match="is truncated or no safetensors file"):
+    with pytest.raises(CheckpointError, match="is truncated or not a safetensors file"):
         load_checkpoint(path)
 
 
 def test_no_safetensors_file(path: Path) -> None:
     torch.save({"a": torch.zeros(3)}, path)
-    with pytest.raises(CheckpointError, match="is truncated or no safetensors file"):
+    with pytest.raises(CheckpointError, match="is truncated or not a safetensors file"):
         load_checkpoint(path)
 
 
@@ -123,7 +123,7 @@ def test_a_safetensors_file_of_someone_else(path: Path, metadata: dict[str, str]
 
 def test_a_state_is_no_checkpoint(path: Path) -> None:
     safetensors_file.write(path, {}, {"epoch": 3})
-    with pytest.raises(CheckpointError, match="is no checkpoint: its metadata lacks"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint: its metadata lacks"):
         load_checkpoint(path)
 
 
@@ -148,9 +148,9 @@ def test_a_newer_format(path: Path) -> None:
         ({"config": "model: {name: mlp, wide: 3}"}, "'wide'"),
         ({"input_shape": [3], "config": "model: {name: convnet}"}, "expected images"),
         ({"config": "future: 3"}, "unknown key future"),
-        ({"config": None}, "is no checkpoint"),
-        ({"accuracy": "high"}, "is no checkpoint"),
-        ({"input_shape": 3}, "is no checkpoint"),
+        ({"config": None}, "is not a checkpoint"),
+        ({"accuracy": "high"}, "is not a checkpoint"),
+        ({"input_shape": 3}, "is not a checkpoint"),
     ],
 )
 def test_metadata_that_mean_nothing(path: Path, about: dict[str, Any], message: str) -> None:

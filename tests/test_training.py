@@ -217,7 +217,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_with_files_of_unknown_origin_is_refused(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_text("precious")
-    with pytest.raises(FileError, match=r"holds checkpoint.safetensors, but no config.yaml"):
+    with pytest.raises(FileError, match=r"holds checkpoint.safetensors but no config.yaml"):
         train(_config(), tmp_path, console=QUIET)
     with pytest.raises(FileError, match="is a file; expected a folder"):
         train(_config(), tmp_path / "checkpoint.safetensors", console=QUIET)

@@ -57,5 +57,5 @@ def test_the_best_epoch_is_kept(tmp_path: Path, keep: str) -> None:
 
 
 def test_the_best_needs_validation_examples(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="keep best needs validation examples"):
+    with pytest.raises(ConfigError, match="keep: best needs validation examples"):
         train(parse_config(CONFIG, ["keep=best", "validation=0"]), tmp_path, console=QUIET)

@@ -1,4 +1,4 @@
-"""Views of images: moved by up to 4 pixels, mirrored, with a square blanked out."""
+"""Views of images: shifted by up to 4 pixels, mirrored, with a square blanked out."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,7 +11,8 @@ from bnnkit.errors import UsageError
 MAX_SHIFT = 4
 _SHIFTS = 2 * MAX_SHIFT + 1
 N_VIEWS = 2 * _SHIFTS**2
-"""A view is a number: 81 * mirrored + 9 * (down + 4) + (right + 4), shifts from -4 to 4."""
+"""The number of views; a view's number is 81 * mirrored + 9 * (down + 4) + (right + 4), with
+shifts from -4 to 4."""
 UNCHANGED = _SHIFTS * MAX_SHIFT + MAX_SHIFT
 """The view that is the image itself."""
 
@@ -21,15 +22,15 @@ Shifts = Literal["cropping", "uniform"]
 class Views:
     """The 162 views of each of N images, made on their device.
 
-    An image is first moved, then mirrored left to right. What comes in from outside has the
-    channel's zero point (0 for real-valued images), which the first layer takes as zero.
+    An image is first shifted, then mirrored left to right. Pixels from outside the image have the
+    channel's zero point (0 for real-valued images), which the first layer reads as zero.
 
     Args:
         images: (N, C, H, W), any dtype.
-        zero_point: Of each channel, C values; None for real-valued images.
+        zero_point: The zero point of each channel, C values; None for real-valued images.
 
     Raises:
-        UsageError: The images have not 4 axes.
+        UsageError: The images do not have 4 axes.
     """
 
     def __init__(self, images: Tensor, zero_point: Sequence[int] | None) -> None:
@@ -43,16 +44,17 @@ class Views:
         self._padded = _padded(images, self.fill)
 
     def __call__(self, index: Tensor, view: Tensor, blank: Tensor | None = None) -> Tensor:
-        """The views of some images.
+        """Return one view of each of B images.
 
         Args:
-            index: Of the images, int64 (B,).
-            view: Their views, int64 (B,).
-            blank: (side, row, column) of a square to blank in each, int64 (B, 3): its middle is
-                the pixel at that row and column, and it may reach over the border. None has none.
+            index: Indices of the images, int64 (B,).
+            view: The view of each, int64 (B,).
+            blank: (side, row, column) of a square to blank in each, int64 (B, 3): its centre is
+                the pixel at that row and column, and it may extend over the border. None blanks
+                nothing.
 
         Returns:
-            (B, C, H, W), the dtype of the images; in memory the channels are last.
+            (B, C, H, W), the dtype of the images, in channels-last memory.
         """
         mirrored, shift = view.div(_SHIFTS**2, rounding_mode="floor") > 0, view % _SHIFTS**2
         down = shift.div(_SHIFTS, rounding_mode="floor") - MAX_SHIFT
@@ -70,15 +72,15 @@ class Views:
 
 
 def draw_views(shape: tuple[int, ...], shifts: Shifts, device: torch.device) -> Tensor:
-    """Random views, int64, from the device's default generator.
+    """Draw random views, int64, from the device's default generator.
 
     Args:
-        shape: Of the result.
+        shape: The shape of the result.
         shifts: "cropping": padding of l and r pixels on two sides, l and r uniform on 0..4, and a
             window of the old size at a uniform one of the l + r + 1 places; so an image moves by
             few pixels more often than by many (Shekhovtsov & Yanush, GCPR 2021, appendix D.3).
             "uniform": all shifts from -4 to 4 are equally likely.
-        device: Where to.
+        device: The device of the result.
     """
     if shifts == "uniform":
         return torch.randint(N_VIEWS, shape, device=device)
@@ -88,7 +90,7 @@ def draw_views(shape: tuple[int, ...], shifts: Shifts, device: torch.device) -> 
 
 
 def random_shifts(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """How far images move along one axis by padding and cropping, int64, from -4 to 4."""
+    """Draw the shifts along one axis that padding and cropping give, int64, from -4 to 4."""
     padding = torch.randint(MAX_SHIFT + 1, (2, *shape), device=device)
     # floor(u (l + r + 1)) with u in [0, 1): the window's start, from 0 to l + r.
     start = (torch.rand(shape, device=device) * (padding.sum(0) + 1)).long()
@@ -96,7 +98,7 @@ def random_shifts(shape: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 def draw_squares(shape: tuple[int, ...], side: int, views: Views, device: torch.device) -> Tensor:
-    """Random squares to blank, int64 (*shape, 3), each with its middle anywhere in the image.
+    """Draw random squares to blank, int64 (*shape, 3), centred anywhere in the image.
 
     References:
         DeVries & Taylor, Improved Regularization of Convolutional Neural Networks with Cutout,
@@ -107,7 +109,7 @@ def draw_squares(shape: tuple[int, ...], side: int, views: Views, device: torch.
 
 
 def _square(blank: Tensor, height: int, width: int) -> Tensor:
-    """Which pixels lie in a square: bool (B, H, W)."""
+    """Mask of the pixels inside the square, bool (B, H, W)."""
     side, row, column = blank.unbind(-1)
     lines = []
     for length, middle in ((height, row), (width, column)):

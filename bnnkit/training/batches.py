@@ -1,4 +1,4 @@
-"""The batches of an epoch: which examples, and which views of them, at each step."""
+"""The batches of an epoch: the examples and their views at each step."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ _SHIFTS: dict[str, Shifts] = {"crop-flip": "cropping", "crop-flip-uniform": "uni
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of one process sees.
+    """The batch of one step in one process.
 
     Attributes:
         x: Inputs, (B, ...).
         y: Class indices, int64 (B,).
-        index: Of the examples in the training part of the data set, int64 (B,).
-        view: Of each example, int64 (B,).
+        index: Indices of the examples in the training part of the data set, int64 (B,).
+        view: The view of each example, int64 (B,).
     """
 
     x: Tensor
@@ -31,18 +31,18 @@ class Batch:
 
 
 class Batches:
-    """All batches, made on the device of the process.
+    """All batches of a run, made on the device of the process.
 
-    Everything that is random about the inputs of an epoch is drawn when it starts, into tensors
-    whose place in memory stays, so that a recorded step can be replayed.
+    All random choices about the inputs of an epoch are drawn at its start, into tensors whose
+    memory address is constant, so that a recorded step can be replayed.
 
     Args:
-        config: Of the run.
-        dataset: Its training part goes to the device as a whole.
-        examples: Those to train on, indices into the training part, int64 (M,).
-        device: Of this process.
-        rank: Of this process; each takes its share of every batch.
-        processes: How many there are.
+        config: The run's configuration.
+        dataset: The data set; its whole training part is copied to the device.
+        examples: Indices of the examples to train on, in the training part, int64 (M,).
+        device: The device of this process.
+        rank: The rank of this process; each takes its share of every batch.
+        processes: The number of processes.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Batches:
         self.images_per_step = config.batch_size
 
     def start_epoch(self, epoch: int) -> None:
-        """Draw the order of the examples, and with torch's default generator their views."""
+        """Draw the order of the examples, and their views from torch's default generator."""
         mine = self.examples_of(epoch)[:, self._rank :: self._processes]
         self._index.copy_(mine)
         shape = tuple(self._index.shape)
@@ -80,16 +80,17 @@ class Batches:
             self._blank.copy_(draw_squares(shape, side, self.views, self._device))
 
     def examples_of(self, epoch: int) -> Tensor:
-        """The examples of each step, of all processes together: int64 (steps, batch), on the CPU.
+        """Return the examples of each step for all processes together.
 
-        They are indices into the training part of the data set.
+        Returns:
+            Indices into the training part of the data set, int64 (steps, batch), on the CPU.
         """
         config = self._config
         order = epoch_batches(config.seed, epoch, len(self._examples), config.batch_size)
         return self._examples[order]
 
     def at(self, step: Tensor) -> Batch:
-        """The batch of a step, int64 (1,), on the device: nothing waits for its value."""
+        """Return the batch of a step, int64 (1,) on the device, without a synchronisation."""
         index = self._index.index_select(0, step).squeeze(0)
         view = self._view.index_select(0, step).squeeze(0)
         if self.views is None:

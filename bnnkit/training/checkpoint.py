@@ -1,4 +1,4 @@
-"""The trained network on disk: its tensors, its configuration, and what it was trained on."""
+"""Checkpoints: a trained network's tensors, configuration and metadata in one file."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -21,17 +21,17 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointMetadata:
-    """What a network was trained on, and how well.
+    """The data a network was trained on, and its accuracy.
 
     Attributes:
         dataset: The data set's name.
-        accuracy: Of the deterministic network on a part of the data, a fraction.
-        part: Which part, "test" or "validation".
-        classes: The classes' names.
+        accuracy: Accuracy of the deterministic network on `part`, a fraction.
+        part: The evaluated part of the data, "test" or "validation".
+        classes: The names of the classes.
         input_shape: (C, H, W) or (F,).
         input_dtype: "uint8" or "float32".
-        zero_point: Of each channel of uint8 images; None for real inputs.
-        version: The bnnkit that wrote the file.
+        zero_point: The zero point of each channel of uint8 images; None for real inputs.
+        version: The version of bnnkit that wrote the file.
     """
 
     dataset: str
@@ -58,7 +58,7 @@ class Checkpoint(NamedTuple):
 
 
 def describe(dataset: Dataset, accuracy: float, part: str = "test") -> CheckpointMetadata:
-    """The metadata of a network that was trained on a data set and evaluated on a part of it."""
+    """Make the metadata of a network trained on a data set and evaluated on a part of it."""
     return CheckpointMetadata(
         dataset=dataset.name,
         accuracy=accuracy,
@@ -71,10 +71,10 @@ def describe(dataset: Dataset, accuracy: float, part: str = "test") -> Checkpoin
 
 
 def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn.Module:
-    """The network of a configuration, for inputs as described, with fresh weights.
+    """Build the network of a configuration, with fresh weights, for inputs as described.
 
     Raises:
-        ConfigError: There is no such network or option, or it is not for such inputs.
+        ConfigError: The network or an option is unknown, or it does not accept such inputs.
     """
     shape = inputs.input_shape
     try:
@@ -93,7 +93,7 @@ def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn
 def save_checkpoint(
     path: Path, model: nn.Module, config: Config, metadata: CheckpointMetadata
 ) -> None:
-    """Write a network, whole or not at all.
+    """Write a network atomically.
 
     Raises:
         FileError: The file cannot be written.
@@ -109,13 +109,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
         path: A run's folder, or the checkpoint in it.
 
     Raises:
-        CheckpointError: It is missing, truncated, no checkpoint, of a newer format, or its
-            tensors are not those of the model that it names.
+        CheckpointError: The file is missing, truncated, not a checkpoint, of a newer format, or
+            its tensors do not fit the model that it names.
     """
     path = checkpoint_path(path)
     tensors, about = safetensors_file.read(path)
     config, metadata = _parse(path, about)
-    with torch.random.fork_rng(devices=[]):  # the fresh weights are drawn in vain
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are replaced below
         try:
             model = build_model(config.model, metadata).eval()
         except ConfigError as error:
@@ -127,7 +127,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_metadata(path: Path) -> tuple[Config, CheckpointMetadata]:
-    """What a checkpoint says of itself, without building the model; `path` as above.
+    """Read the configuration and metadata without building the model; `path` as above.
 
     Raises:
         CheckpointError: As for `load_checkpoint`.
@@ -137,11 +137,11 @@ def read_metadata(path: Path) -> tuple[Config, CheckpointMetadata]:
 
 
 def checkpoint_sha256(path: Path) -> str:
-    """The SHA-256 of a checkpoint's file, in hexadecimal; `path` as above.
+    """Compute the SHA-256 of a checkpoint's file, in hexadecimal; `path` as above.
 
     Raises:
-        CheckpointError: It is missing.
-        FileError: It cannot be read.
+        CheckpointError: The file is missing.
+        FileError: The file cannot be read.
     """
     path = checkpoint_path(path)
     try:
@@ -152,10 +152,10 @@ def checkpoint_sha256(path: Path) -> str:
 
 
 def checkpoint_path(path: Path) -> Path:
-    """The checkpoint's file, for a run's folder or the file itself.
+    """Return the checkpoint's file, given a run's folder or the file itself.
 
     Raises:
-        CheckpointError: There is none, or the run is not finished.
+        CheckpointError: The file is missing, or the run is not finished.
     """
     path = Path(path)
     file = path / CHECKPOINT if path.is_dir() else path
@@ -163,8 +163,8 @@ def checkpoint_path(path: Path) -> Path:
         return file
     if (file.parent / "config.yaml").is_file():
         raise CheckpointError(
-            f"{file.parent} holds a run that is not finished: "
-            f"the command that began it continues it, and {file.name} comes at its end"
+            f"the run in {file.parent} is not finished: repeat the command that started it; "
+            f"it writes {file.name} at the end"
         )
     raise CheckpointError(
         f"{file}: no such checkpoint; expected a run's folder or its {CHECKPOINT}"
@@ -186,6 +186,6 @@ def _parse(path: Path, about: dict[str, Any]) -> tuple[Config, CheckpointMetadat
         )
         return parse_config(about["config"], source=str(path)), metadata
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path} is no checkpoint: its metadata lacks {error}") from error
+        raise CheckpointError(f"{path} is not a checkpoint: its metadata lacks {error}") from error
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error

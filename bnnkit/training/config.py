@@ -1,4 +1,4 @@
-"""The configuration of a training run: what may be in it, and how it is read and written."""
+"""The configuration of a training run: its keys, and reading and writing it as YAML."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ class _Section(pydantic.BaseModel):
 
 
 class DataConfig(_Section):
-    """Which data.
+    """The data set.
 
     Attributes:
         name: "digits", "mnist", "cifar10", or the path of an .npz file.
@@ -36,7 +36,7 @@ class DataConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """Which network.
+    """The network.
 
     Attributes:
         name: A key of `bnnkit.models.MODELS`; every other key is an option of that network.
@@ -53,11 +53,11 @@ class ModelConfig(_Section):
 
 
 class LatentConfig(_Section):
-    """The optimizer of the latent weights; a key that is None is as for all other weights.
+    """The optimizer of the latent weights; None takes the value for the other weights.
 
     Attributes:
         optimizer: As in `Config`.
-        lr: The learning rate at its highest; the schedule is the same.
+        lr: The peak learning rate; the schedule is the same.
         weight_decay: As in `Config`.
         momentum: As in `Config`.
     """
@@ -75,7 +75,7 @@ class DistillationConfig(_Section):
     (1 - weight) * cross-entropy with the labels.
 
     Attributes:
-        teachers: Run folders or checkpoints; the mean of their logits teaches.
+        teachers: Run folders or checkpoints; the network learns from the mean of their logits.
         temperature: T.
         weight: Share of the teachers in the loss.
 
@@ -93,53 +93,55 @@ class Config(_Section):
     """A training run.
 
     Attributes:
-        data: Which data.
-        model: Which network.
-        seed: Of the initial weights, the order, the augmentation and the noise.
+        data: The data set.
+        model: The network.
+        seed: Seed of the initial weights, the order, the augmentation and the noise.
         epochs: Passes over the training data.
-        batch_size: Examples in a step, of all devices together; an incomplete last batch of an
-            epoch is left out.
+        batch_size: Examples per step over all devices; an incomplete last batch of an epoch is
+            left out.
         validation: Share of the training examples that is held out and evaluated during the run;
             the examples are the same in all runs. The test data are evaluated once, at the end.
-        keep: Which network the checkpoint holds: that of the "last" epoch, or the "best", of the
-            epoch with the highest accuracy on the validation examples.
+        keep: The network in the checkpoint: "last", of the last epoch, or "best", of the epoch
+            with the highest accuracy on the validation examples.
         optimizer: "adam" or "adamw" with torch's defaults, or "sgd" with Nesterov momentum.
-        lr: The learning rate at its highest.
-        momentum: Of "sgd".
-        weight_decay: Of all weights and latent weights, not of biases and batch norms: an L2
-            penalty in the gradient, or, with "adamw", decoupled from it.
-        latent: An optimizer of the latent weights alone.
+        lr: The peak learning rate.
+        momentum: Momentum of "sgd".
+        weight_decay: Decay of all weights and latent weights, not of biases and batch norms: an
+            L2 penalty in the gradient, or, with "adamw", decoupled from it.
+        latent: A separate optimizer for the latent weights.
         warmup: Epochs in which the learning rate rises linearly from 0.
         schedule: "cosine" or "linear" to 0; "steps", a tenth from 60 % and a hundredth from 80 %
             of the epochs on (the paper's 300 and 400 of 500); or "constant".
-        clip_gradients: The largest norm of the gradient of all parameters together; longer ones
-            are scaled to it. None leaves all as they are.
+        clip_gradients: The largest norm of the gradient of all parameters together; a longer
+            gradient is scaled to it. None does not clip.
         label_smoothing: Share of the target that is spread over all classes.
-        distillation: Teachers; None learns from the labels alone.
+        distillation: Teachers; None trains on the labels only.
         augment: "crop-flip" shifts images by random padding and cropping, up to 4 pixels, and
             mirrors half of them; "crop-flip-uniform" makes all shifts equally likely; "none".
-        cutout: Side of a square that is blanked at a random place of each image, in pixels; 0 has
-            none.
-        store_logits: Whether the finished network writes its logits of all views of all training
-            images beside the checkpoint, from which others are distilled. They are computed when
-            they are needed in any case.
+        cutout: Side of a square that is blanked at a random place of each image, in pixels; 0
+            blanks nothing.
+        store_logits: Whether the finished run writes its network's logits of all views of all
+            training images beside the checkpoint, for distillation. If they are missing, the
+            first run that needs them computes them.
         recalibrate: Training batches from which the batch-norm statistics are re-estimated, in
             the mode of deployment, at the end; 0 keeps those of training.
         recalibrate_mode: How the network will be deployed: as an ensemble of "samples" of the
-            noise or as one "deterministic" network; "auto" is samples where signs are noisy.
+            noise or as one "deterministic" network; "auto" is "samples" if signs are noisy, else
+            "deterministic".
         eval_every: Epochs between two evaluations of the deterministic network on the validation
-            examples; flip rates are noted then, too.
-        eval_samples: Of the noise, in evaluations of the ensemble; 0 has none.
-        eval_samples_every: Epochs between two evaluations of the ensemble, which on a CPU cost
-            about as much as an epoch; the last epoch and the finished network have one always.
-        save_every: Epochs between two states from which a stopped run continues.
-        precision: Of training; evaluation is in float32 always.
+            examples; flip rates are recorded at the same time.
+        eval_samples: Samples of the noise in evaluations of the ensemble; 0 evaluates none.
+        eval_samples_every: Epochs between two evaluations of the ensemble, each of which costs
+            about an epoch's time on a CPU; the last epoch and the finished network are always
+            evaluated.
+        save_every: Epochs between two saved states from which a stopped run continues.
+        precision: Precision of training; evaluation is always in float32.
         compile: Whether to compile the network with torch.compile.
-        cuda_graph: Whether one GPU records a step once and replays it, which takes the work of
-            launching kernels off the CPU.
-        device: "auto" is the GPU where there is one.
+        cuda_graph: Whether to record a step once as a CUDA graph and replay it, on a single GPU;
+            it saves the CPU's work of launching kernels.
+        device: "auto" is the GPU if there is one, else the CPU.
         devices: Devices on each machine; under torchrun, torchrun's numbers count.
-        num_nodes: Machines; all must see the run folder.
+        num_nodes: Number of machines; all must share the run folder.
     """
 
     data: DataConfig = DataConfig()
@@ -176,7 +178,7 @@ class Config(_Section):
     num_nodes: _Count = 1
 
 
-# Where a run computes, and how often it saves, may change between two parts of it.
+# These keys may change when a run is continued: they do not change its result.
 _PLACEMENT = {
     "data.dir", "save_every", "compile", "cuda_graph", "device", "devices", "num_nodes",
     "store_logits",
@@ -193,8 +195,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     Raises:
         FileError: The file cannot be read.
-        ConfigError: It is no YAML, does not say which data and model, or has an unknown key or an
-            impossible value.
+        ConfigError: The file is not YAML, lacks data or model, or has an unknown key or an
+            invalid value.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -212,7 +214,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "config") -> Config:
-    """A configuration from its YAML text; `source` is its name in errors.
+    """Parse a configuration from YAML text; `source` is its name in errors.
 
     Raises:
         ConfigError: As for `load_config`.
@@ -232,12 +234,12 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "con
 
 
 def dump_config(config: Config) -> str:
-    """The configuration as YAML, with every key; `parse_config` reads it back."""
+    """Write the configuration as YAML, with every key; `parse_config` reads it back."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """What makes two configurations different runs, as "lr is 0.01, not 0.02".
+    """List the keys that make two configurations different runs, as "lr is 0.01, not 0.02".
 
     Keys that say only where and how a run computes are not compared.
     """
@@ -269,7 +271,7 @@ _KINDS = {
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, where YAML's own loader takes the last."""
+    """A loader that rejects duplicate keys; YAML's own loader takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]

@@ -26,11 +26,11 @@ def draw_curves(
     """Draw a run as a PNG of 1500 x 660 pixels.
 
     Args:
-        records: Those of `History`.
+        records: The records of `History`.
         path: The picture.
-        title: What stands above it.
-        training: What the curves of the training data are called.
-        samples: In the ensemble that was evaluated; 0 where there was none.
+        title: The title of the picture.
+        training: The legend of the curves of the training data.
+        samples: Samples in the evaluated ensemble; 0 without an ensemble.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -62,9 +62,9 @@ def draw_curves(
 
 
 class _Curve(NamedTuple):
-    """One line, of training or validation, and a diamond for the finished network's test.
+    """A line for training or validation, and a diamond for the finished network on the test data.
 
-    The key has places for the part of the data and for what is drawn.
+    `key` has placeholders for the part of the data and for the quantity.
     """
 
     key: str

@@ -1,7 +1,7 @@
-"""What a network gives, deterministic or as an ensemble: probabilities, and sums for the metrics.
+"""Evaluate a torch network, deterministic or as an ensemble: probabilities and sums of metrics.
 
-An ensemble averages the softmax over samples of the noise, the ones that every engine draws
-(docs/artifact.md, Sampling); its result depends on the seed, but not on the batches.
+An ensemble averages the softmax over samples of the noise, with the same random numbers as in
+every engine (docs/artifact.md, Sampling); its result depends on the seed, not on the batches.
 """
 
 from math import log
@@ -29,14 +29,14 @@ def evaluate(
     antithetic: bool = False,
     batch_size: int = _BATCH,
 ) -> NDArray[np.float32]:
-    """Class probabilities.
+    """Compute class probabilities.
 
     Args:
-        model: Gives logits, (N, K); on any device.
+        model: A network that returns logits, (N, K); on any device.
         inputs: (N, ...), of the dtype that the model takes; the first is image 0.
-        samples: Of the noise; 0 is the deterministic network.
-        seed: Of the noise.
-        antithetic: Whether samples 2j and 2j + 1 share their random numbers, 1 - u for u.
+        samples: Number of samples of the noise; 0 is the deterministic network.
+        seed: Seed of the noise.
+        antithetic: Whether sample 2j + 1 uses 1 - u for each random number u of sample 2j.
         batch_size: Inputs at a time.
 
     Returns:
@@ -44,8 +44,8 @@ def evaluate(
         float64.
 
     Raises:
-        UsageError: The number of samples or the seed is out of its range, or samples are asked of
-            a network without noisy signs.
+        UsageError: The number of samples or the seed is out of range, or samples are requested
+            from a network without noisy signs.
     """
     parameter = next(model.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
@@ -69,19 +69,20 @@ def score(
     first_image: int = 0,
     batch_size: int = _BATCH,
 ) -> Tensor:
-    """Sums over the examples, so that the shares of several processes can be added.
+    """Sum loss and correct answers over the examples; the sums of several processes can be added.
 
     Args:
-        model: Gives logits, (N, K).
+        model: A network that returns logits, (N, K).
         inputs: (N, ...), on the model's device.
-        labels: int64 (N,), there too.
-        samples: Of the noise; 0 is the deterministic network.
-        seed: Of the noise.
-        first_image: Number of the first input.
+        labels: int64 (N,), on the same device.
+        samples: Number of samples of the noise; 0 is the deterministic network.
+        seed: Seed of the noise.
+        first_image: Image number of the first input.
         batch_size: Inputs at a time.
 
     Returns:
-        The sums of the losses in nats, of the right answers, and of the examples; float64 (3,).
+        The sum of the losses in nats, the number of correct answers, and the number of examples;
+        float64 (3,).
 
     Raises:
         UsageError: As for `evaluate`.
@@ -97,7 +98,7 @@ def score(
 
 
 def batch_totals(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """A batch's sums of the losses, of the right answers, and of the examples; float64 (3,)."""
+    """Return a batch's summed loss, correct answers, and examples; float64 (3,)."""
     right = (logits.argmax(1) == labels).sum()
     examples = torch.full_like(right, len(labels))
     return torch.stack([loss.detach().double() * len(labels), right.double(), examples.double()])
@@ -106,7 +107,7 @@ def batch_totals(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 def _samples(
     samples: int, seed: int, image_offset: int, antithetic: bool = False
 ) -> list[Sample | None]:
-    """The passes of a batch; None is the deterministic one."""
+    """Return the passes of a batch; None is the deterministic one."""
     check_samples(samples)
     if samples == 0:
         return [None]
@@ -117,7 +118,7 @@ def _samples(
 
 
 def _log_probabilities(model: nn.Module, x: Tensor, samples: list[Sample | None]) -> Tensor:
-    """Logarithms of the mean probabilities, float64 (N, K)."""
+    """Return the logarithms of the mean probabilities, float64 (N, K)."""
     passes = torch.stack([_logits(model, x, sample).double().log_softmax(1) for sample in samples])
     return passes.logsumexp(0) - log(len(samples))
 

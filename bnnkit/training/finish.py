@@ -1,4 +1,4 @@
-"""The end of a run: the finished network, recalibrated, evaluated, and written."""
+"""Finish a run: recalibrate, evaluate and write the network."""
 
 from collections.abc import Iterator
 
@@ -19,10 +19,10 @@ from bnnkit.training.view_logits import view_logits
 
 
 def finish(run: RunParts) -> Record:
-    """Recalibrate, evaluate, and write; the checkpoint last, because it says "finished".
+    """Recalibrate, evaluate and write; the checkpoint last, because it marks a finished run.
 
     Args:
-        run: After its last epoch.
+        run: A run after its last epoch.
 
     Returns:
         The last record of the run.
@@ -45,14 +45,14 @@ def finish(run: RunParts) -> Record:
 
 
 def _take_best(run: RunParts) -> None:
-    """Go back to the best epoch, where that is what the checkpoint is to hold."""
+    """Load the network of the best epoch if the configuration keeps the best."""
     if run.config.keep == "best":
         run.fabric.barrier()  # the first process has written it
         run.network.load_state_dict(safetensors_file.read(run.folder.best)[0])
 
 
 def _calibration_inputs(run: RunParts) -> Iterator[Tensor]:
-    """Training inputs as they are deployed, not augmented; the same in every process."""
+    """Yield training inputs without augmentation; the same in every process."""
     examples = run.batches.examples_of(run.config.epochs + 1)
     for index in examples[: run.config.recalibrate].to(run.fabric.device):
         yield run.batches.x[index]
@@ -95,7 +95,7 @@ def _draw(run: RunParts, record: Record) -> None:
 
 
 def _training(network: nn.Module) -> str:
-    """How a network is trained and what is random in it, for the legend of its curves."""
+    """Describe the estimator, the weight rule and the noise, for the legend of the curves."""
     modules = list(network.modules())
     parts = ["noisy signs"] if has_noisy_signs(network) else []
     if any(isinstance(m, BinaryWeight) and m.noise.name != "none" for m in modules):

@@ -1,4 +1,7 @@
-"""How many binary weights change their sign in an epoch: layers that learn no longer have few."""
+"""Count the binary weights that change sign in an epoch.
+
+A low rate means that a layer has stopped learning.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +26,12 @@ class FlipRates:
 
     @torch.no_grad()
     def start(self) -> None:
-        """Note the signs."""
+        """Store the current signs."""
         self._before = self._signs()
 
     @torch.no_grad()
     def rates(self) -> dict[str, float]:
-        """The share of each layer's signs that differ from those at the start, by layer.
+        """Return the share of each layer's signs that changed since the start, by layer.
 
         Empty without binary weights.
         """

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, one line an epoch, and one for the end."""
+"""metrics.jsonl: one JSON object per line, one line per epoch, and one for the end."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ class History:
         self.records: list[Record] = []
 
     def restart_after(self, epoch: int) -> None:
-        """Keep the lines up to an epoch, drop what a stopped run wrote past it.
+        """Keep the records up to an epoch; drop those that a stopped run wrote after it.
 
         Raises:
             FileError: The file cannot be read or written.
@@ -34,7 +34,7 @@ class History:
         write_text(self.path, "".join(_line(record) for record in self.records))
 
     def append(self, record: Record) -> None:
-        """Add a record, on disk at once.
+        """Add a record and write it to disk at once.
 
         Raises:
             FileError: The file cannot be written.
@@ -48,10 +48,13 @@ class History:
 
 
 def read_history(path: Path) -> list[Record]:
-    """The records of a metrics.jsonl; a last line that was cut off is left out.
+    """Read the records of a metrics.jsonl, without a truncated last line.
+
+    Returns:
+        The records; none if the file is missing.
 
     Raises:
-        FileError: The file cannot be read. A file that is not there has no records.
+        FileError: The file cannot be read.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Fabric for a configuration: device, precision, and processes; and quiet while it works."""
+"""Make Fabric for a configuration (device, precision, processes), and silence its messages."""
 
 import importlib.util
 import logging
@@ -24,13 +24,13 @@ _CHATTY = ("lightning_fabric", "lightning.fabric", "torch.distributed")
 
 
 def make_fabric(config: Config) -> Fabric:
-    """Fabric as the configuration says, not yet launched.
+    """Make Fabric as the configuration says, not yet launched.
 
-    Under torchrun the numbers of processes are torchrun's.
+    Under torchrun, torchrun sets the numbers of processes.
 
     Raises:
-        ConfigError: The machine has no such device or too few, the precision needs another
-            device, the batch cannot be shared evenly, or several machines are without torchrun.
+        ConfigError: The machine has too few such devices, the precision needs another device, the
+            batch cannot be divided evenly, or several machines are used without torchrun.
     """
     device = _device(config)
     devices, num_nodes = _world(config)
@@ -59,7 +59,7 @@ def make_fabric(config: Config) -> Fabric:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Errors only, from Fabric and torch; what they advise is bnnkit's to decide."""
+    """Show only errors of Fabric and torch; their advice concerns choices that bnnkit makes."""
     loggers = [logging.getLogger(name) for name in _CHATTY]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -84,7 +84,7 @@ def _device(config: Config) -> str:
 
 def _world(config: Config) -> tuple[int, int]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        if config.num_nodes > 1:  # they would wait for each other for ever
+        if config.num_nodes > 1:  # they would wait for each other forever
             raise ConfigError(
                 f"num_nodes {config.num_nodes} needs torchrun, on every machine: "
                 f"torchrun --nnodes {config.num_nodes} --nproc-per-node {config.devices} "

@@ -1,4 +1,4 @@
-"""The loop of training: epochs, evaluations, and saved states."""
+"""The training loop: epochs, evaluations, and saved states."""
 
 import math
 import time
@@ -25,18 +25,18 @@ from bnnkit.training.step import RecordedStep, Step
 
 
 class Loop:
-    """A run on this process's device, ready to go on after the epochs that are done.
+    """A run on this process's device, ready to continue after the epochs that are done.
 
-    With several processes each takes its share of every batch and of every evaluation, with
-    noise of its own; the gradients are averaged, and so are the batch-norm statistics after each
-    epoch. The first process writes the files.
+    Each of several processes takes its share of every batch and of every evaluation, and draws its
+    own noise; the gradients are averaged, and so are the batch-norm statistics after each epoch.
+    The first process writes the files.
 
     Args:
-        run: Its parts; in its folder a state may be.
+        run: The parts of the run; its folder may hold a saved state.
 
     Raises:
-        ConfigError: The network has no latent weights where they are asked for, or a teacher is
-            for other data.
+        ConfigError: The configuration has a section latent, but the network has no latent
+            weights, or a teacher is for other data.
         CheckpointError: The state in the folder, or a teacher, cannot be used.
         FileError: The folder cannot be written.
     """
@@ -65,12 +65,12 @@ class Loop:
         self.done = self._restore()
 
     def run(self) -> Record:
-        """All epochs that are left, and the end of the run.
+        """Train the remaining epochs and finish the run.
 
         Returns:
             Losses and accuracies of the finished network on the validation and the test data:
-            those of the deterministic one, such as test_loss and test_accuracy, and those of the
-            ensemble, where there is one, such as test_loss_samples and test_accuracy_samples.
+            deterministic, such as test_loss and test_accuracy, and, if there is an ensemble, of
+            the ensemble, such as test_loss_samples and test_accuracy_samples.
 
         Raises:
             UsageError: The loss became infinite or NaN.
@@ -88,7 +88,7 @@ class Loop:
         return finish(self.parts)
 
     def _train_step(self) -> Callable[[], None]:
-        """The step, recorded where there is one GPU and no loss scaling, which waits for it."""
+        """Return the step, recorded on a single GPU without loss scaling, which synchronises."""
         config, fabric = self.config, self.fabric
         is_recorded = (
             config.cuda_graph
@@ -99,7 +99,7 @@ class Loop:
         return RecordedStep(self.step) if is_recorded else self.step
 
     def _restore(self) -> int:
-        """Load the state, where there is one; returns the number of epochs done."""
+        """Load the saved state, if any, and return the number of epochs done."""
         done = 0
         if self.folder.state.is_file():
             done, precision = self._load_state()
@@ -156,7 +156,7 @@ class Loop:
         }
 
     def _evaluate(self, epoch: int) -> Record:
-        """What is to be evaluated after an epoch, on the validation examples, and flip rates."""
+        """Compute the validation scores and flip rates that are due after an epoch."""
         is_last, config = epoch == self.config.epochs, self.config
         record: Record = {}
         if self._is_evaluated(epoch):
@@ -171,7 +171,7 @@ class Loop:
         return epoch == self.config.epochs or epoch % self.config.eval_every == 0
 
     def _average_buffers(self) -> None:
-        """Make the batch-norm statistics of all processes one; each saw only its share."""
+        """Average the batch-norm statistics over the processes; each saw only its share."""
         if self.fabric.world_size > 1:
             for buffer in self.network.buffers():
                 if buffer.is_floating_point():
@@ -181,7 +181,7 @@ class Loop:
         return cast(Tensor, self.fabric.all_reduce(tensor, reduce_op=operation))
 
     def _save(self, epoch: int, record: Record) -> None:
-        """The record first: what is written past the last state is dropped on continuing."""
+        """Write the record, then the state: a continued run drops records after its state."""
         if not self.fabric.is_global_zero:
             return
         self._save_best(record)

@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy with the labels, and with the outputs of teachers."""
+"""Loss functions: cross-entropy with the labels, and divergence from teachers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,14 +28,15 @@ class CrossEntropy:
         self.label_smoothing = label_smoothing
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The mean loss of a batch."""
+        """Return the mean loss of a batch."""
         return functional.cross_entropy(logits, batch.y, label_smoothing=self.label_smoothing)
 
 
 class Distillation:
-    """weight * T^2 * KL(teachers || network) + (1 - weight) * the loss of the labels.
+    """The loss weight * T^2 * KL(teachers || network) + (1 - weight) * (the loss of the labels).
 
-    Both distributions are softened: softmax(logits / T). T^2 keeps the size of the gradient.
+    Both distributions are softened: softmax(logits / T). The factor T^2 keeps the gradient's size
+    independent of T.
 
     Args:
         targets: The teachers' mean logits, (V, N, K), on the device; V is 162 or 1.
@@ -53,7 +54,7 @@ class Distillation:
         self.labels = labels
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The mean loss of a batch."""
+        """Return the mean loss of a batch."""
         t = self.temperature
         view = batch.view if len(self.targets) > 1 else torch.zeros_like(batch.view)
         teachers = functional.log_softmax(self.targets[view, batch.index].float() / t, dim=1)
@@ -66,11 +67,11 @@ class Distillation:
 
 
 def make_loss(config: Config, dataset: Dataset, device: torch.device) -> Loss:
-    """The loss of a run.
+    """Make the loss function of a run.
 
     Raises:
-        CheckpointError, ConfigError, FileError: As for `view_logits`; also if teachers need views
-            that the data cannot have.
+        CheckpointError, ConfigError, FileError: As for `view_logits`; also if the teachers need
+            augmented views, but the data are not images.
     """
     labels = CrossEntropy(config.label_smoothing)
     if config.distillation is None:

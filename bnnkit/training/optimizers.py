@@ -15,18 +15,18 @@ from bnnkit.training.schedule import learning_rate_factor, warmup_factor
 class Optimizers:
     """All optimizers of a run, stepped together.
 
-    Without a section `latent` in the configuration there is one for all parameters.
+    Without a section `latent` in the configuration, one optimizer has all parameters.
 
     Attributes:
-        all: torch's; their states are what a saved run continues from.
-        parameters: All that are trained.
+        all: The torch optimizers; a run saves and restores their states.
+        parameters: All trained parameters.
 
     Args:
-        network: On its device.
-        config: Of the run.
+        network: The network, on its device.
+        config: The run's configuration.
 
     Raises:
-        ConfigError: The network has no latent weights to have an optimizer of their own.
+        ConfigError: The configuration has a section latent, but the network has no latent weights.
     """
 
     def __init__(self, network: nn.Module, config: Config) -> None:
@@ -48,8 +48,8 @@ class Optimizers:
         """Set every learning rate for a step.
 
         Args:
-            step: Steps of the whole run that are done.
-            steps_per_epoch: Of training.
+            step: Number of steps done in the whole run.
+            steps_per_epoch: Number of training steps in an epoch.
         """
         config = self._config
         progress = step / (steps_per_epoch * config.epochs)
@@ -60,7 +60,7 @@ class Optimizers:
                 _set(group, group["peak_lr"] * factor)
 
     def learning_rates(self) -> list[float]:
-        """Of the real-valued weights, and of the latent ones where theirs is another."""
+        """Return the rate of the real-valued weights, then that of the latent weights if set."""
         return [float(optimizer.param_groups[0]["lr"]) for optimizer in self.all]
 
 
@@ -78,17 +78,17 @@ def match_gradient_strides(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def _canonical(tensor: Tensor) -> Tensor:
-    """The same values with the strides of contiguous memory, also along axes of length 1."""
+    """Return the values with the strides of contiguous memory, also along axes of length 1."""
     return tensor.reshape(tensor.shape[:2]).view(tensor.shape)
 
 
 def _as_config(config: Config, latent: LatentConfig) -> Config:
-    """The run's configuration with the latent weights' own values in place of the others'."""
+    """Return the run's configuration, overridden by the values of the section `latent`."""
     return config.model_copy(update=latent.model_dump(exclude_none=True))
 
 
 def _optimizer(parameters: Sequence[nn.Parameter], config: Config) -> torch.optim.Optimizer:
-    """The weight decay leaves out biases and batch norms, which have one axis."""
+    """Make an optimizer; biases and batch norms, which have one axis, do not decay."""
     groups: list[dict[str, Any]] = [
         {
             "params": [p for p in parameters if p.dim() > 1],
@@ -104,7 +104,7 @@ def _make(
     groups: list[dict[str, Any]], config: Config, device: torch.device
 ) -> torch.optim.Optimizer:
     on_gpu = device.type == "cuda"
-    # On a GPU the learning rate is a tensor there: a recorded step reads it anew in each replay.
+    # On a GPU the learning rate is a tensor there: a replayed step reads the current value.
     lr: Any = torch.tensor(config.lr, device=device) if on_gpu else config.lr
     if config.optimizer == "sgd":
         return torch.optim.SGD(

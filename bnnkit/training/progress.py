@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar in a terminal, one plain line an epoch elsewhere."""
+"""Show the progress of a run: a bar in a terminal, one plain line per epoch elsewhere."""
 
 import time
 from types import TracebackType
@@ -16,13 +16,13 @@ _UPDATE_S = 0.25
 
 
 class Progress:
-    """Reports on a run while it is entered.
+    """A context manager that reports the progress of a run.
 
     Args:
-        console: Where to.
-        epochs: Of the whole run.
-        done: Epochs that an earlier part of the run did.
-        steps: Of one epoch.
+        console: The console to print to.
+        epochs: Number of epochs of the whole run.
+        done: Number of epochs done before the run was continued.
+        steps: Number of steps in an epoch.
     """
 
     def __init__(self, console: Console, *, epochs: int, done: int, steps: int) -> None:
@@ -58,10 +58,10 @@ class Progress:
         self._bar.stop()
 
     def step(self, epoch: int, totals: Tensor) -> None:
-        """A step of an epoch is done; `totals` are those of `batch_totals`, of the epoch so far.
+        """Report a finished step; `totals` sums `batch_totals` over the epoch so far.
 
-        They are read a few times a second and only for a terminal, because reading waits for the
-        device.
+        They are read only a few times a second and only for a terminal, because reading waits for
+        the device.
         """
         self._bar.advance(self._task)
         now = time.monotonic()
@@ -71,12 +71,11 @@ class Progress:
             self._show(epoch, loss / examples, right / examples)
 
     def epoch_done(self, record: Record) -> None:
-        """An epoch is done, and this is what is known of it."""
+        """Report a finished epoch."""
         epoch, loss, accuracy = record["epoch"], record["train_loss"], record["train_accuracy"]
         if not self._console.is_terminal:
-            self._validation = self._ensemble = (
-                ""  # a line tells what is new, the bar what was last
-            )
+            # A line shows only this epoch's scores; the bar keeps the last ones.
+            self._validation = self._ensemble = ""
         if "validation_accuracy" in record:
             self._validation = f"  validation {_percent(record['validation_accuracy'])}"
         if "validation_accuracy_samples" in record:
@@ -103,13 +102,13 @@ class Progress:
 
 
 def accuracies(record: Record, samples: int, *, part: str = "test", suffix: str = "") -> str:
-    """The accuracies of a record in words: "98.74 %, 99.06 % with 10 samples".
+    """Format the accuracies of a record: "98.74 %, 99.06 % with 10 samples".
 
     Args:
-        record: With scores.
-        samples: In the ensemble; 0 has none.
-        part: Of the data, "test" or "validation".
-        suffix: Of the record's keys.
+        record: A record with scores.
+        samples: Number of samples in the ensemble; 0 without an ensemble.
+        part: Part of the data, "test" or "validation".
+        suffix: Suffix of the record's keys.
     """
     deterministic = f"{100 * record[f'{part}_accuracy{suffix}']:.2f} %"
     if not samples:
@@ -119,7 +118,7 @@ def accuracies(record: Record, samples: int, *, part: str = "test", suffix: str 
 
 
 def recalibration_line(record: Record, mode: Mode, samples: int) -> str:
-    """What recalibration changed on the validation examples; the rest as in `accuracies`."""
+    """Format the validation accuracies before and after recalibration, as in `accuracies`."""
     signs = "noisy" if mode == "samples" else "deterministic"
     before = accuracies(record, samples, part="validation", suffix="_before_recalibration")
     return (

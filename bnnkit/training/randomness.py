@@ -1,7 +1,7 @@
-"""Where the random numbers of a run come from: each epoch's from (seed, epoch) alone.
+"""Seed the random numbers of a run: those of an epoch depend on (seed, epoch) only.
 
-No state of a generator is ever stored, so a run that is continued after any epoch draws the same
-numbers as one that was never stopped.
+No generator state is stored, so a run that is continued after any epoch draws the same numbers as
+one that was never stopped.
 """
 
 import numpy as np
@@ -18,17 +18,17 @@ def seed_epoch(seed: int, epoch: int, rank: int) -> None:
     """Seed torch's generators, of all devices, for the noise and augmentation of an epoch.
 
     Args:
-        seed: The run's.
-        epoch: From 1.
-        rank: The process; each draws noise of its own.
+        seed: The seed of the run.
+        epoch: The epoch, from 1.
+        rank: The rank of the process; each draws its own noise.
     """
     torch.manual_seed(_derive(seed, epoch, rank))
 
 
 def epoch_batches(seed: int, epoch: int, n_examples: int, batch_size: int) -> Tensor:
-    """The batches of an epoch, in random order; the same on every device and in every process.
+    """Draw the batches of an epoch; they are the same on every device and in every process.
 
-    Examples that fill no whole batch are left out: another choice in each epoch.
+    The last examples of the order that do not fill a batch are left out; they differ by epoch.
 
     Returns:
         Indices into the examples, int64 (batches, batch_size), on the CPU.
@@ -40,5 +40,5 @@ def epoch_batches(seed: int, epoch: int, n_examples: int, batch_size: int) -> Te
 
 
 def _derive(seed: int, *path: int) -> int:
-    """A seed of 64 bits that is independent of the seeds of all other paths."""
+    """Derive a 64-bit seed that is independent of the seeds of all other paths."""
     return int(np.random.SeedSequence(seed, spawn_key=path).generate_state(1, np.uint64)[0])

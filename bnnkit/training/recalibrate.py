@@ -1,4 +1,4 @@
-"""Batch-norm statistics of the network as it is deployed."""
+"""Re-estimate batch-norm statistics in the mode of deployment."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -25,20 +25,22 @@ def recalibrate(
 ) -> None:
     """Re-estimate the statistics of every batch norm in place, in the mode of deployment.
 
-    In training they are gathered under sampled weights, whose sums vary more than those of the
-    deployed network, which has maximum-probability weights unless draws of them are stored. The
+    In training they are collected under sampled weights, whose sums vary more than those of the
+    deployed network, which has maximum-probability weights unless weight draws are stored. The
     new mean and variance are plain averages over the batches.
 
     Args:
-        model: In any mode, which it keeps.
+        model: The network; its training or evaluation mode is kept.
         batches: Inputs (N, ...) on the model's device. Without any, nothing changes.
-        mode: "deterministic" has no noise in the signs either; with "samples" it is drawn, as
-            for sample 0 of images that are numbered over all batches.
-        weights: "drawn": another draw of the weights for each batch, as for files that store some.
-        seed: Of all that is drawn.
+        mode: "deterministic": no noise in the signs. "samples": the noise of sample 0, for images
+            that are numbered over all batches.
+        weights: "maximum-probability", or "drawn": new weights for each batch, as for files that
+            store weight draws.
+        seed: Seed of the noise and of the weights.
 
     Raises:
-        UsageError: "samples" of a network without noisy signs; the statistics are spoilt then.
+        UsageError: `mode` is "samples" and the network has no noisy signs. The statistics are
+            then undefined.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -50,7 +52,7 @@ def recalibrate(
                 _draw_weights(model)
             for inputs in batches:
                 if images == 0:
-                    _start_anew(norms)
+                    _reset(norms)
                 drawn = Sample(seed=seed, image_offset=images) if mode == "samples" else None
                 with sampling(drawn):
                     model(inputs)
@@ -66,7 +68,7 @@ def _draw_weights(model: nn.Module) -> None:
             module.train()
 
 
-def _start_anew(norms: list[_BatchNorm]) -> None:
+def _reset(norms: list[_BatchNorm]) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over the batches

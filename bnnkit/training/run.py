@@ -1,4 +1,4 @@
-"""A run from its configuration to its checkpoint, from wherever it was stopped."""
+"""Train a network from its configuration to its checkpoint, or continue a stopped run."""
 
 import time
 from contextlib import nullcontext
@@ -25,14 +25,14 @@ from bnnkit.training.validation import hold_out
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a run gave.
+    """The result of a run.
 
     Attributes:
-        out: Its folder.
-        accuracy: Of the finished, deterministic network on the test data, a fraction.
-        accuracy_samples: Of its ensemble; None where it was not evaluated.
-        seconds: That this call took.
-        was_finished: Whether the run was finished before, so that this call did nothing.
+        out: The folder of the run.
+        accuracy: Test accuracy of the finished, deterministic network, a fraction.
+        accuracy_samples: Test accuracy of its ensemble; None if it was not evaluated.
+        seconds: Duration of this call.
+        was_finished: Whether the run was already finished, so that this call did nothing.
     """
 
     out: Path
@@ -43,22 +43,23 @@ class Result:
 
 
 def train(config: Config, out: Path, *, console: Console | None = None) -> Result:
-    """Train a network, or continue a run that was stopped; write all of it into a folder.
+    """Train a network, or continue a stopped run; write everything into a folder.
 
-    A run that was stopped, at whatever moment, continues after the last epoch whose state was
-    saved, and on a CPU with as many threads comes to the same numbers as one that was not.
+    A stopped run continues after the last epoch whose state was saved. On a CPU with the same
+    number of threads its results are identical to those of a run that was not stopped.
 
     Args:
-        config: The run.
-        out: Its folder: config.yaml, metrics.jsonl, curves.png, checkpoint.safetensors, and
-            state.safetensors until it is finished. It is made where it is missing.
-        console: Where to report; standard output by default.
+        config: The run's configuration.
+        out: The folder for config.yaml, metrics.jsonl, curves.png, checkpoint.safetensors, and
+            state.safetensors until the run is finished. It is created if it is missing.
+        console: The console to report to; standard output by default.
 
     Raises:
         ConfigError: The configuration does not fit the data or the machine, or the folder holds a
-            run of another one.
-        UsageError: There is no such data set, or the loss became infinite or NaN.
-        FileError: Data cannot be read or the folder not written, or another process trains in it.
+            run of another configuration.
+        UsageError: The data set is unknown, or the loss became infinite or NaN.
+        FileError: Data cannot be read, the folder cannot be written, or another process trains in
+            it.
     """
     start = time.monotonic()
     console = console or Console()
@@ -100,7 +101,7 @@ def _launch(
     if not fabric.is_global_zero:
         console = Console(quiet=True)
     try:
-        # The run seeds torch's generators; afterwards they are as the caller had them.
+        # The run seeds torch's generators; the caller's state is restored afterwards.
         with torch.random.fork_rng([fabric.device] if fabric.device.type == "cuda" else []):
             scores = Loop(make_parts(config, dataset, fabric, folder, console)).run()
     except KeyboardInterrupt:
@@ -118,7 +119,9 @@ def _check(config: Config, dataset: Dataset) -> None:
             f"training examples of {dataset.name}; choose a smaller one"
         )
     if config.keep == "best" and n_examples == len(dataset.x_train):
-        raise ConfigError("keep best needs validation examples; set validation, to 0.1 say")
+        raise ConfigError(
+            "keep: best needs validation examples; set validation, for example to 0.1"
+        )
     if config.augment != "none" and len(dataset.input_shape) != 3:
         raise ConfigError(
             f"augment {config.augment} is for images, {dataset.name} has inputs of shape "
@@ -127,7 +130,7 @@ def _check(config: Config, dataset: Dataset) -> None:
 
 
 def _finished_scores(folder: RunFolder) -> Record:
-    """The last record of a finished run; the checkpoint has the accuracy if that was deleted."""
+    """Return the last record of a finished run, or the checkpoint's accuracy without records."""
     final = [record for record in read_history(folder.metrics) if record.get("final")]
     return final[-1] if final else {"test_accuracy": read_metadata(folder.checkpoint)[1].accuracy}
 

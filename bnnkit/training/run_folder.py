@@ -1,4 +1,4 @@
-"""The folder of a run: which files it holds, and how far the run in it has come."""
+"""The folder of a run: its files, and whether the run is new, stopped or finished."""
 
 from enum import Enum
 from pathlib import Path
@@ -10,7 +10,7 @@ from bnnkit.training.config import Config, differences, dump_config, load_config
 
 
 class Stage(Enum):
-    """How far the run in a folder has come."""
+    """The state of the run in a folder."""
 
     NEW = "new"
     STOPPED = "stopped"
@@ -21,12 +21,12 @@ class RunFolder:
     """The files of a run.
 
     Attributes:
-        config: The whole configuration, YAML; it is there from the start.
+        config: The whole configuration, YAML; written first.
         metrics: JSON lines; see `History`.
-        curves: A picture of them.
-        state: From which a stopped run continues; it is there until the run is finished.
+        curves: A plot of the metrics.
+        state: The state from which a stopped run continues; removed when the run is finished.
         best: The network of the epoch with the highest accuracy on the validation examples.
-        checkpoint: The trained network; it is written last.
+        checkpoint: The trained network; written last.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,10 +39,10 @@ class RunFolder:
         self.checkpoint = self.path / CHECKPOINT
 
     def stage(self, config: Config) -> Stage:
-        """How far the run of this configuration has come; nothing is written.
+        """Return the state of the run of this configuration, without writing.
 
         Raises:
-            FileError: The path is a file, or holds files of a run whose configuration is missing.
+            FileError: The path is a file, or has files of a run but no config.yaml.
             ConfigError: The folder holds a run of another configuration.
         """
         if self.path.exists() and not self.path.is_dir():
@@ -59,10 +59,10 @@ class RunFolder:
         return Stage.FINISHED if self.checkpoint.is_file() else Stage.STOPPED
 
     def prepare(self, config: Config) -> None:
-        """Write the configuration into the folder, which is there.
+        """Write the configuration into the folder, which must exist.
 
         Raises:
-            FileError: It cannot be written.
+            FileError: The file cannot be written.
         """
         write_text(self.config, dump_config(config))
 
@@ -70,6 +70,5 @@ class RunFolder:
         for file in (self.checkpoint, self.state, self.metrics, self.curves):
             if file.exists():
                 raise FileError(
-                    f"{self.path} holds {file.name}, but no config.yaml that says of which run; "
-                    "choose another folder"
+                    f"{self.path} holds {file.name} but no config.yaml; choose another folder"
                 )

@@ -11,7 +11,7 @@ from bnnkit.errors import FileError
 
 _NAME: Final = ".lock"
 _TIMEOUT_S: Final = 0.2
-"""Long enough to try again where another process has just removed the lock file."""
+"""Long enough to retry if another process has just removed the lock file."""
 
 
 @contextmanager

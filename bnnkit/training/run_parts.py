@@ -1,4 +1,4 @@
-"""What a run consists of: its network, data, scores and files, made from the configuration."""
+"""The parts of a run: network, data, scores and files, made from the configuration."""
 
 from dataclasses import dataclass
 
@@ -26,15 +26,15 @@ class RunParts:
     """The parts of a run on this process's device.
 
     Attributes:
-        config: The run.
-        dataset: Its data.
-        fabric: Launched.
-        folder: Where all results go.
-        console: Where to report.
-        network: On the device, with fresh weights.
-        mode: How it will be deployed.
-        batches: Of the training examples.
-        validation: Scores on the examples that are held out.
+        config: The run's configuration.
+        dataset: The data set.
+        fabric: The launched Fabric.
+        folder: The folder of all results.
+        console: The console to report to.
+        network: The network on the device, with fresh weights.
+        mode: The mode of deployment.
+        batches: Batches of the training examples.
+        validation: Scores on the held-out examples.
         test: Scores on the test data.
         history: The records so far.
     """
@@ -55,10 +55,11 @@ class RunParts:
 def make_parts(
     config: Config, dataset: Dataset, fabric: Fabric, folder: RunFolder, console: Console
 ) -> RunParts:
-    """The parts of a run; nothing is written.
+    """Make the parts of a run, without writing.
 
     Raises:
-        ConfigError: The model cannot be built, or has no noise where it is asked for.
+        ConfigError: The model cannot be built, or the configuration needs noisy signs and the
+            model has none.
     """
     seed_initial_weights(config.seed)
     network = build_model(config.model, dataset)
@@ -93,7 +94,7 @@ def make_parts(
 
 
 def _placed(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network on the device; convolutions on a GPU are faster with channels last."""
+    """Move the network to the device; convolutions on a GPU are faster with channels last."""
     network.to(device)
     if device.type == "cuda":
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -101,11 +102,11 @@ def _placed(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _mode(config: Config, network: nn.Module) -> Mode:
-    """How the network will be deployed."""
+    """Return the mode of deployment."""
     noisy = has_noisy_signs(network)
     if config.recalibrate_mode == "samples" and not noisy:
         raise ConfigError(
-            "recalibrate_mode samples is for networks with noisy signs, this one has none; "
+            "recalibrate_mode samples needs a network with noisy signs, this one has none; "
             "use recalibrate_mode=auto"
         )
     if config.recalibrate_mode == "auto":

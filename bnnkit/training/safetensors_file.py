@@ -1,4 +1,4 @@
-"""Tensors and what is said about them in one safetensors file: nothing in it can run code."""
+"""Read and write tensors with metadata in one safetensors file, which cannot run code."""
 
 import json
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ _KEY = "bnnkit"
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write a whole file, or leave the old one; equal contents are equal bytes.
+    """Write a file atomically; equal contents give equal bytes.
 
     Args:
         path: The file.
-        tensors: On any device.
-        about: What JSON can hold. It becomes one text, because safetensors writes several in an
-            order that changes.
+        tensors: The tensors, on any device.
+        about: Metadata that JSON can hold. It is stored as one string, because safetensors writes
+            several in varying order.
 
     Raises:
         FileError: The file cannot be written.
@@ -34,17 +34,17 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, on the CPU, and what is said about them.
+    """Read the tensors, on the CPU, and the metadata.
 
     Raises:
-        CheckpointError: The file is missing, damaged, none of bnnkit's, or of a newer format.
+        CheckpointError: The file is missing, damaged, not written by bnnkit, or of a newer format.
     """
     with _opened(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}, _about(path, file)  # noqa: SIM118
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """Only what is said about the tensors.
+    """Read the metadata only.
 
     Raises:
         CheckpointError: As for `read`.
@@ -56,7 +56,7 @@ def read_about(path: Path) -> dict[str, Any]:
 def check_fit(
     path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str
 ) -> None:
-    """Compare the names, shapes and dtypes of a file's tensors with those that are needed.
+    """Check that a file's tensors have the expected names, shapes and dtypes.
 
     Raises:
         CheckpointError: They differ; the message names the first tensor that does.
@@ -80,7 +80,7 @@ def _opened(path: Path) -> Any:
         return safetensors.safe_open(path, framework="pt", device="cpu")
     except safetensors.SafetensorError as error:
         raise CheckpointError(
-            f"{path} is truncated or no safetensors file ({' '.join(str(error).split())})"
+            f"{path} is truncated or not a safetensors file ({' '.join(str(error).split())})"
         ) from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error

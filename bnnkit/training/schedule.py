@@ -1,4 +1,4 @@
-"""How the learning rate rises and falls."""
+"""Learning-rate schedules: factors of the peak learning rate."""
 
 import math
 
@@ -6,12 +6,12 @@ _STEPS = (0.6, 0.8)
 
 
 def learning_rate_factor(schedule: str, progress: float) -> float:
-    """What the highest learning rate is multiplied with, but for the warm-up.
+    """Return the factor of the peak learning rate, without the warm-up.
 
     Args:
         schedule: "constant": 1. "cosine": (1 + cos(pi t)) / 2. "linear": 1 - t. "steps": a tenth
             from t = 0.6 and a hundredth from t = 0.8 on, the paper's epochs 300 and 400 of 500.
-        progress: t, the share of the run that is done, from 0 up to, not including, 1.
+        progress: t, the share of the run that is done, in [0, 1).
     """
     if schedule == "cosine":
         return (1 + math.cos(math.pi * progress)) / 2
@@ -23,10 +23,10 @@ def learning_rate_factor(schedule: str, progress: float) -> float:
 
 
 def warmup_factor(step: int, warmup_steps: float) -> float:
-    """The linear rise at the start of a run, another factor: 1 from the last warm-up step on.
+    """Return the factor of the linear warm-up; it is 1 from the last warm-up step on.
 
     Args:
-        step: Steps of the run that are done.
-        warmup_steps: In how many steps the learning rate reaches its highest value; 0 has none.
+        step: Number of steps done in the run.
+        warmup_steps: Number of warm-up steps; 0 disables the warm-up.
     """
     return min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0

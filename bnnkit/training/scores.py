@@ -1,4 +1,4 @@
-"""Losses and accuracies on validation and test data, noted in a run's records."""
+"""Losses and accuracies on validation and test data, for a run's records."""
 
 from typing import Any, cast
 
@@ -17,12 +17,13 @@ class Scores:
     """Scores a network on one part of the data; each process takes its share of the examples.
 
     Args:
-        network: In any mode, on the process's device.
-        part: What the keys of the records begin with: "validation" or "test".
+        network: The network on the process's device, in training or evaluation mode.
+        part: Prefix of the records' keys: "validation" or "test".
         x: Inputs, (N, ...).
         y: Class indices, int64 (N,).
-        samples: In the ensemble; 0, and a network without noisy signs, have none.
-        fabric: Launched.
+        samples: Number of samples in the ensemble. Without noisy signs, or with 0, there is no
+            ensemble.
+        fabric: The launched Fabric.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Scores:
     ) -> None:
         self.samples = samples if has_noisy_signs(network) else 0
         self._network, self._part, self._fabric = network, part, fabric
-        # A share is contiguous, so that its images keep their numbers and with them their noise.
+        # A share is contiguous, so that its images keep their numbers and therefore their noise.
         rank, processes, n = fabric.global_rank, fabric.world_size, len(x)
         self._first, end = n * rank // processes, n * (rank + 1) // processes
         self._x = torch.tensor(x[self._first : end], device=fabric.device)
@@ -44,18 +45,18 @@ class Scores:
         self._is_empty = n == 0
 
     def deterministic(self) -> Record:
-        """PART_loss, in nats, and PART_accuracy, a fraction, of the deterministic network."""
+        """Score the deterministic network: PART_loss in nats, PART_accuracy as a fraction."""
         return self._score(0, "")
 
     def ensemble(self) -> Record:
-        """PART_loss_samples and PART_accuracy_samples; empty without an ensemble.
+        """Score the ensemble: PART_loss_samples, PART_accuracy_samples; empty without one.
 
-        The samples are those of seed 0, as in `evaluate` and in deployment by default.
+        The seed is 0, the default of `evaluate` and of deployment.
         """
         return self._score(self.samples, "_samples") if self.samples else {}
 
     def both(self) -> Record:
-        """Of the deterministic network and of the ensemble."""
+        """Score the deterministic network and the ensemble."""
         return self.deterministic() | self.ensemble()
 
     def _score(self, samples: int, suffix: str) -> Record:
@@ -67,6 +68,6 @@ class Scores:
 
 
 def means(fabric: Fabric, totals: Tensor) -> tuple[float, float]:
-    """Loss and accuracy of all processes together, from the totals of each."""
+    """Return loss and accuracy over all processes, from the totals of each."""
     loss, right, examples = cast(Tensor, fabric.all_reduce(totals, reduce_op="sum")).tolist()
     return loss / examples, right / examples

@@ -1,4 +1,4 @@
-"""The state of an unfinished run: all that an epoch leaves to the next."""
+"""The saved state of an unfinished run: everything needed to resume."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +20,13 @@ def save_state(
     optimizers: Sequence[torch.optim.Optimizer],
     precision: dict[str, Any],
 ) -> None:
-    """Write the state after an epoch, whole or not at all.
+    """Write the state after an epoch atomically.
 
     Args:
         path: The file.
-        epoch: Epochs that are done.
-        model: Its parameters and buffers are saved.
-        optimizers: Their state of each parameter is saved, by the parameter's name.
+        epoch: Number of epochs done.
+        model: The model; its parameters and buffers are saved.
+        optimizers: The optimizers; their state of each parameter is saved under its name.
         precision: The state of the loss scaling, numbers; empty without it.
 
     Raises:
@@ -41,7 +41,7 @@ def save_state(
 def load_state(
     path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
 ) -> tuple[int, dict[str, Any]]:
-    """Continue from a state: fills the model and the optimizers.
+    """Load a saved state into the model and the optimizers.
 
     Returns:
         The number of epochs done, and the state of the loss scaling.
@@ -92,12 +92,12 @@ def _fill_optimizer(
 
 
 def _split(full_name: str) -> tuple[str, str]:
-    """The key of an optimizer's state, and the parameter's name."""
+    """Split a name into the key of the optimizer's state and the parameter's name."""
     key, name = full_name.removeprefix(_OPTIMIZER).split(".", 1)
     return key, name
 
 
 def _names_in_order(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """The parameters' names in the order in which the optimizer numbers them."""
+    """Return the parameters' names in the order in which the optimizer numbers them."""
     name_of = {id(parameter): name for name, parameter in model.named_parameters()}
     return [name_of[id(p)] for group in optimizer.param_groups for p in group["params"]]

@@ -1,4 +1,4 @@
-"""One step of training: a batch forward and backward, and a step of the optimizers."""
+"""A training step: forward and backward pass of a batch, and a step of the optimizers."""
 
 from collections.abc import Callable
 
@@ -16,23 +16,23 @@ _WARMUP_STEPS = 3
 
 
 class Step:
-    """The next step of an epoch, at each call.
+    """A callable that trains on the next batch of the epoch.
 
-    Nothing in it waits for the device, and all that changes from step to step is read from
-    tensors there.
+    It never waits for the device, and reads everything that changes between steps from tensors on
+    the device.
 
     Attributes:
-        totals: Sums over the epoch, as of `batch_totals`; float64 (3,).
+        totals: Sums of `batch_totals` over the epoch; float64 (3,).
 
     Args:
-        model: As Fabric has set it up, in training mode.
-        optimizers: Of its parameters.
-        fabric_optimizers: The same, as Fabric has set them up.
-        batches: Of this process.
-        loss: Of a batch.
-        fabric: Launched.
+        model: The model as set up by Fabric, in training mode.
+        optimizers: The optimizers of its parameters.
+        fabric_optimizers: The same optimizers, as set up by Fabric.
+        batches: The batches of this process.
+        loss: The loss function.
+        fabric: The launched Fabric.
         clip_gradients: The largest norm of all gradients together; None does not clip.
-        compiled: Whether to compile the making of a batch and the loss, as the model is.
+        compiled: Whether to compile the loss and the making of a batch too.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class Step:
 
 
 class RecordedStep:
-    """The same steps on a GPU, recorded as a CUDA graph once the first few have run.
+    """A step on a GPU that is recorded as a CUDA graph and replayed.
 
-    The first steps run as usual, on a stream of their own, so that libraries choose their kernels
-    and optimizers make their states; the next one is recorded, which computes nothing, and
-    replayed, as are all that follow.
+    The first steps run as usual, on a separate stream, so that libraries choose their kernels and
+    optimizers create their state. The next step is recorded, which computes nothing; it and all
+    later steps replay the recording.
 
     Args:
-        step: On a GPU.
+        step: The step to record, on a GPU.
     """
 
     def __init__(self, step: Callable[[], None]) -> None:

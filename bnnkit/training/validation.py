@@ -1,17 +1,17 @@
-"""The examples that are held out of training."""
+"""Hold examples out of training for validation."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def hold_out(n_examples: int, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which training examples are trained on, and which are for validation: always the same.
+    """Split the training examples into those to train on and those for validation.
 
-    The order is that of raw PCG64 words, whose stream NumPy fixes for ever.
+    The split is the same in every run: it sorts raw PCG64 words, a stream that NumPy keeps stable.
 
     Args:
-        n_examples: Training examples of the data set.
-        share: Of them that is held out, rounded down.
+        n_examples: Number of training examples in the data set.
+        share: Share of them that is held out; their number is rounded down.
 
     Returns:
         Indices of the examples to train on and of those to validate on, int64, ascending.

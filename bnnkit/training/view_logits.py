@@ -1,4 +1,4 @@
-"""A teacher's logits for all views of all training images, computed once and kept on disk."""
+"""Compute a teacher's logits for all views of all training images, once, and store them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -28,18 +28,18 @@ _BATCH = 2000
 def view_logits(
     teacher: Path, dataset: Dataset, *, augmented: bool, device: torch.device
 ) -> Tensor:
-    """The logits of a trained network, from the file beside its checkpoint or computed now.
+    """Return the logits of a trained network, from the file beside its checkpoint if it exists.
 
     One process computes them; others that need them at the same time wait for the file.
 
     Args:
         teacher: A run's folder, or the checkpoint in it.
-        dataset: Its training part.
-        augmented: For all views, or for the images themselves alone.
-        device: Where to compute.
+        dataset: The data set; its training part is used.
+        augmented: Whether to compute all views, or only the unchanged images.
+        device: The device to compute on.
 
     Returns:
-        float16 (V, N, K), on the CPU: V is 162 or 1, as numbered in `augment`.
+        Logits, float16 (V, N, K), on the CPU; V is 162 or 1, as numbered in `augment`.
 
     Raises:
         CheckpointError: The teacher cannot be read.
@@ -63,7 +63,7 @@ def view_logits(
 
 
 def compute_view_logits(model: nn.Module, dataset: Dataset, *, augmented: bool) -> Tensor:
-    """The logits of a network, as `view_logits` returns them; on a GPU with float16 autocast."""
+    """Compute the logits that `view_logits` returns; on a GPU with float16 autocast."""
     device = next(model.parameters()).device
     images = torch.tensor(dataset.x_train, device=device)
     numbers = range(N_VIEWS) if augmented else [UNCHANGED]
@@ -84,13 +84,13 @@ def compute_view_logits(model: nn.Module, dataset: Dataset, *, augmented: bool) 
 
 
 def _stored(file: Path, about: dict[str, str]) -> Tensor | None:
-    """The logits in a file, where they are of this teacher and these images."""
+    """Read the logits in a file if they are of this teacher and these images, else None."""
     if not file.is_file():
         return None
     try:
         tensors, found = safetensors_file.read(file)
     except CheckpointError:
-        return None  # it was damaged, and is written again
+        return None  # a damaged file is overwritten
     return tensors[_KEY] if all(found.get(key) == about[key] for key in about) else None
 
 
