@@ -5,6 +5,7 @@ takes.
 """
 
 import warnings
+from collections.abc import Callable
 
 if __name__ != "bnnkit.runtime":
     raise ImportError("import this package as bnnkit.runtime, not as runtime")
@@ -13,12 +14,13 @@ from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.runtime.ensemble import Ensemble
 from bnnkit.runtime.model import Model, load
 from bnnkit.runtime.open_file import read as open_artifact
+from bnnkit.runtime.renamed_keywords import renamed_keywords
 
 __all__ = ["Ensemble", "EnsembleConfig", "Model", "load", "open_artifact"]
 
 
-def __getattr__(name: str) -> type[EnsembleConfig]:
-    """The former name of EnsembleConfig, kept for one release."""
+def __getattr__(name: str) -> Callable[..., EnsembleConfig]:
+    """The former name of EnsembleConfig with its former keywords, kept for one release."""
     if name != "Averaging":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn(
@@ -26,4 +28,4 @@ def __getattr__(name: str) -> type[EnsembleConfig]:
         DeprecationWarning,
         stacklevel=2,
     )
-    return EnsembleConfig
+    return renamed_keywords(most="max_samples", error="error_rate")(EnsembleConfig)

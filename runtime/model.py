@@ -26,6 +26,7 @@ from bnnkit.runtime.memory.values import Array
 from bnnkit.runtime.open_file import read
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
+from bnnkit.runtime.renamed_keywords import renamed_keywords
 from bnnkit.runtime.sampler import SampleBatch, Sampler
 from bnnkit.runtime.threads import check_threads
 
@@ -112,6 +113,7 @@ class Model:
         """
         return self._outputs(self._compute_sample(images, sample, threads, self.graph.outputs))
 
+    @renamed_keywords(most_samples="max_samples", error="error_rate")
     def predict(
         self,
         images: Array,

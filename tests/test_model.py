@@ -1,12 +1,12 @@
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
 import pytest
-from artifacts import Array, ArtifactBuilder, digits_like
+from artifacts import Array, ArtifactBuilder, digits_like, noisy_digits_like
 
 import bnnkit.runtime
 from bnnkit.artifact.artifact import Artifact
@@ -192,6 +192,26 @@ def test_a_kernel_larger_than_its_input_is_named() -> None:
 
 def test_the_former_name_of_the_ensembles_configuration_still_works() -> None:
     with pytest.warns(DeprecationWarning, match="Averaging is now EnsembleConfig"):
-        assert bnnkit.runtime.Averaging is EnsembleConfig
+        former = bnnkit.runtime.Averaging
+    assert former(samples=3, seed=1) == EnsembleConfig(samples=3, seed=1)
+    with pytest.warns(DeprecationWarning, match="is now") as warned:
+        config = former(samples="auto", most=4, error=0.1)
+    assert config == EnsembleConfig(samples="auto", max_samples=4, error_rate=0.1)
+    assert {str(warning.message) for warning in warned} == {
+        "most is now max_samples",
+        "error is now error_rate",
+    }
+    assert {warning.filename for warning in warned} == {__file__}
     with pytest.raises(AttributeError, match="no attribute 'Average'"):
         bnnkit.runtime.Average  # noqa: B018
+
+
+def test_the_former_keywords_of_predict_still_work() -> None:
+    artifact, images = noisy_digits_like()
+    model, predict = Model(artifact), cast(Any, Model.predict)
+    expected = model.predict(images, samples="auto", max_samples=4, error_rate=0.1)
+    with pytest.warns(DeprecationWarning, match="is now"):
+        found = predict(model, images, samples="auto", most_samples=4, error=0.1)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(TypeError, match="got both error_rate and error, its former name"):
+        predict(model, images, error=0.1, error_rate=0.1)

@@ -62,6 +62,20 @@ def test_run_without_samples_is_deterministic(folder: Path, images: Any) -> None
     np.testing.assert_array_equal(np.load(folder / "out.npy"), model.predict(images))
 
 
+def test_the_former_options_still_work_and_are_not_shown(folder: Path) -> None:
+    words = ("run", folder / "m.onnx", folder / "x.npy", "--samples", "auto")
+    present, former = folder / "present.npy", folder / "former.npy"
+    _succeed(*words, "-o", present, "--error-rate", 0.2, "--max-samples", 8)
+    _succeed(*words, "-o", former, "--error", 0.2, "--most-samples", 8)
+    assert former.read_bytes() == present.read_bytes()
+    for command in ("run", "eval"):
+        said = _succeed(command, "--help")
+        assert "--max-samples" in said
+        assert "--most-samples" not in said
+        assert re.search(r"--error-rate\b", said)
+        assert not re.search(r"--error\b(?!-)", said)
+
+
 def test_run_says_how_unsure_the_ensemble_is(folder: Path, images: Any) -> None:
     out = folder / "p.npz"
     said = _succeed(

@@ -15,13 +15,20 @@ from tflite_runs import needs_lce, open_file
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.deployment.export_checkpoint import export_checkpoint
 from bnnkit.export.from_onnx import convert_onnx
-from bnnkit.export.tflite import RandomUniforms, to_tflite
+from bnnkit.export.tflite import RandomUniforms, export_tflite, to_tflite
 from bnnkit.runtime.open_file import read
 
 
 def export(*words: object) -> tuple[int, str]:
     result = CliRunner().invoke(bnnkit_command, ["export", *map(str, words)])
     return result.exit_code, result.output
+
+
+def test_an_onnx_model_is_taken_too(tmp_path: Path) -> None:
+    artifact, path = digits_like()[0], tmp_path / "m.tflite"
+    report = export_tflite(artifact.model, path)
+    assert path.read_bytes() == to_tflite(artifact).content == to_tflite(artifact.model).content
+    assert report == to_tflite(artifact).report
 
 
 def test_export_to_tflite(digits_run: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Options and arguments that several commands share, so that each means the same everywhere."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -102,10 +103,22 @@ def antithetic(command: Decorated) -> Decorated:
     )(command)
 
 
+class RenamedOption(click.Option):
+    """An option that is shown by its first name only; its former names work for one release."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The lines of --help."""
+        shown = copy(self)
+        shown.opts = self.opts[:1]
+        return super(RenamedOption, shown).get_help_record(ctx)
+
+
 def adaptive(command: Decorated) -> Decorated:
     """The options of --samples auto: --error-rate and --max-samples."""
     command = click.option(
         "--max-samples",
+        "--most-samples",
+        cls=RenamedOption,
         type=int,
         default=DEFAULT_MAX_SAMPLES,
         show_default=True,
@@ -114,6 +127,8 @@ def adaptive(command: Decorated) -> Decorated:
     )(command)
     return click.option(
         "--error-rate",
+        "--error",
+        cls=RenamedOption,
         type=float,
         default=DEFAULT_ERROR_RATE,
         show_default=True,

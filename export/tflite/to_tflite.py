@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import onnx
+
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError, UsageError
@@ -40,7 +42,7 @@ class Tflite:
 
 
 def export_tflite(
-    artifact: Artifact,
+    artifact: Artifact | onnx.ModelProto,
     path: Path,
     *,
     variant: Variant = "lce",
@@ -55,9 +57,9 @@ def export_tflite(
     artifact always gives the same bytes.
 
     Args:
-        artifact: What to write, such as `bnnkit.runtime.open_file.read("model.onnx")` or
-            `Artifact(model)` of an ONNX model. If it is stochastic, each run is a sample; for a
-            pass without noise, use `artifact.deterministic`.
+        artifact: What to write, such as `bnnkit.runtime.open_artifact("model.onnx")`, or an ONNX
+            model. If it is stochastic, each run is a sample; for a pass without noise, use
+            `artifact.deterministic`.
         path: The file, which is replaced atomically.
         variant: "lce" for Larq Compute Engine, with one bit a binary weight; "builtin" for any
             interpreter, with one byte a binary weight.
@@ -81,7 +83,7 @@ def export_tflite(
 
 
 def to_tflite(
-    artifact: Artifact,
+    artifact: Artifact | onnx.ModelProto,
     *,
     variant: Variant = "lce",
     uniforms: Uniforms = RANDOM,
@@ -101,6 +103,7 @@ def to_tflite(
     Raises:
         UsageError, UnsupportedError: As `export_tflite`.
     """
+    artifact = artifact if isinstance(artifact, Artifact) else Artifact(artifact)
     if batch < 1:
         raise UsageError(f"expected a batch of at least 1 image, got {batch}")
     if variant not in _FORMS:
