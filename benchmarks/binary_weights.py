@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.format.bits import pack_weight
 from bnnkit.atomic import write_text
 from bnnkit.runtime import Model
 

@@ -8,7 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.runtime.kernels.compiled import compiled
 from bnnkit.runtime.kernels.program import KERNEL
 from bnnkit.runtime.kernels.records import PIXELS, NoisyThresholdRecord, read

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.artifact.sample import Sample, samples_between
+from bnnkit.artifact.format.sample import Sample, samples_between
 from bnnkit.runtime.memory.values import Integers
 from bnnkit.runtime.stopping import is_safe
 from bnnkit.runtime.uncertainty import entropy, mutual_information

@@ -14,8 +14,8 @@ from bnnkit.artifact.ensemble_config import (
     EnsembleConfig,
     Samples,
 )
-from bnnkit.artifact.graph import Graph
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.graph import Graph
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
 from bnnkit.runtime.ensemble import Ensemble, average
 from bnnkit.runtime.executable import Executable

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bnnkit.artifact.graph import Graph
+from bnnkit.artifact.format.graph import Graph
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.lowering.lower import lower
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.graph import Graph
+from bnnkit.artifact.format.graph import Graph
 from bnnkit.artifact.operators.facts import KEEPS_ELEMENTS
 from bnnkit.errors import UsageError
 from bnnkit.runtime.memory.values import Array

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.graph import Graph
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.graph import Graph
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.runtime.memory.buffer_pool import BufferPool
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Array, Integers

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array, Integers

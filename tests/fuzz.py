@@ -14,8 +14,8 @@ from artifacts import Array, ArtifactBuilder
 from onnx import TensorProto
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.reference import Reference
-from bnnkit.artifact.sample import Sample
 from bnnkit.runtime import Model
 from bnnkit.runtime.kernels.cpu import binary_form, has_512_bits
 

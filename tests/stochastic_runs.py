@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.reference import Reference, sampling_feeds
-from bnnkit.artifact.sample import Sample
 from bnnkit.export import noisy_thresholds
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.verification.torch_trace import TorchTrace

@@ -9,7 +9,7 @@ from artifacts import ArtifactBuilder, digits_like, noisy_digits_like
 from onnx import helper, numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.graph import Graph, Node
+from bnnkit.artifact.format.graph import Graph, Node
 from bnnkit.errors import ArtifactError, UnsupportedError
 
 COMPUTED = ("graph", "metadata", "signs", "is_stochastic", "has_weight_draws", "fixed_batch")

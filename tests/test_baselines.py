@@ -9,7 +9,7 @@ from artifacts import Array, ArtifactBuilder, digits_like
 from onnx import TensorProto
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.format.bits import pack_weight
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.bench.baselines import BASELINES, BENCHMARKED, open_benchmarked
 from bnnkit.bench.benchmark import benchmark

@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnkit.artifact.bits import n_words, pack_signs, pack_weight, unpack_signs, unpack_weight
+from bnnkit.artifact.format.bits import (
+    n_words,
+    pack_signs,
+    pack_weight,
+    unpack_signs,
+    unpack_weight,
+)
 
 SIZES = [1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200]
 

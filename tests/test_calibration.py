@@ -13,7 +13,7 @@ from torch import nn
 import bnnkit.nn as bnn
 from bnnkit import data
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.data import Dataset
 from bnnkit.deployment import calibrate as calibration

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from artifacts import Array
 
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.errors import CheckpointError
 from bnnkit.verification.comparison import MARGIN, BatchResult, Tally
 

@@ -10,10 +10,10 @@ from onnx import TensorProto, helper
 from tflite_runs import needs_lce
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.bits import pack_weight
 from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
+from bnnkit.artifact.format.bits import pack_weight
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators.functions import function, names
-from bnnkit.artifact.sample import Sample
 from bnnkit.engines import ENGINES, open_engine
 from bnnkit.engines.engine import SamplingEngine
 from bnnkit.engines.ort_session import with_outputs

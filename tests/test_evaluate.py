@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from bnnkit.artifact.format import Mode
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.constants import Mode
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.evaluation.metrics import accuracy, nll
 from bnnkit.nn import BinaryLinear, Sign, sampling

@@ -11,8 +11,8 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from bnnkit.artifact.bits import pack_weight
-from bnnkit.artifact.format import DOMAIN, OPSET, VERSION
+from bnnkit.artifact.format.bits import pack_weight
+from bnnkit.artifact.format.constants import DOMAIN, OPSET, VERSION
 from bnnkit.artifact.operators import functions
 
 CHANNELS = [1, 31, 32, 33, 64, 65, 129]

@@ -9,7 +9,7 @@ from artifacts import Array, ArtifactBuilder
 from onnx import TensorProto
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.format.bits import pack_weight
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime import Model, load

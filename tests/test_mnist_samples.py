@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bnnkit import data
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.deployment.export_checkpoint import export_checkpoint
 from bnnkit.engines import open_engine
 from bnnkit.engines.engine import SamplingEngine

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators.noise import place_of
-from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.nn import Logistic, Sign, get_noise, sampling
 from bnnkit.nn.layer_noise import draw

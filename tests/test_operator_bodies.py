@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
-from bnnkit.artifact.bits import pack_weight
-from bnnkit.artifact.format import DOMAIN, OPSET, VERSION
+from bnnkit.artifact.format.bits import pack_weight
+from bnnkit.artifact.format.constants import DOMAIN, OPSET, VERSION
 from bnnkit.artifact.operators import OPERATORS, functions
-from bnnkit.nn.noise import Logistic
+from bnnkit.nn.base.noise import Logistic
 from bnnkit.nn.quantile_table import quantile_table
 
 Array = NDArray[Any]

@@ -7,7 +7,7 @@ import pytest
 from artifacts import Array, ArtifactBuilder
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.format.bits import pack_weight
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.runtime import Model

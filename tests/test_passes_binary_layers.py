@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from bnnkit.artifact.bits import unpack_weight
+from bnnkit.artifact.format.bits import unpack_weight
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.ir.graph import constant, set_module_path
 from bnnkit.export.passes.lower_binary_layers import lower_binary_layers

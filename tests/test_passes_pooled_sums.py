@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
-from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.format.bits import pack_weight
 from bnnkit.export.assembly.assemble import with_functions
 from bnnkit.export.ir.graph import constant, set_module_path
 from bnnkit.export.passes.clean_up import remove_dead

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx_ir.passes import common
 
-from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.format.bits import pack_weight
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators.noise import draw
 from bnnkit.artifact.reference import sampling_feeds
-from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.assembly.assemble import with_functions
 from bnnkit.export.ir.graph import constant, set_module_path

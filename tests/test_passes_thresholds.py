@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 from torch.nn import functional
 
-from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.format.bits import pack_weight
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.find_thresholds import find_thresholds
 from bnnkit.export.assembly.assemble import with_functions

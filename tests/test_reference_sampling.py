@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from philox_answers import KNOWN_ANSWERS, words
 
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators.noise import draw, quantile_indices
 from bnnkit.artifact.operators.philox import philox4x32
-from bnnkit.artifact.sample import Sample
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)

@@ -11,8 +11,8 @@ from artifacts import Array, noisy_digits_like, noisy_real_like
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators.functions import function, names
-from bnnkit.artifact.sample import Sample
 from bnnkit.engines import open_engine
 from bnnkit.engines.engine import SamplingEngine
 from bnnkit.runtime.open_file import read

@@ -9,7 +9,7 @@ from marks import exported_marks
 from test_philox import by_definition
 from torch import Tensor, nn
 
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.nn import (
     BinaryConv2d,

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from philox_answers import KNOWN_ANSWERS, words
 
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators import OPERATORS, functions
 from bnnkit.artifact.operators.noise import draw
 from bnnkit.artifact.operators.philox import philox4x32
-from bnnkit.artifact.sample import Sample
 
 Array = NDArray[Any]
 

@@ -14,8 +14,8 @@ from onnx import TensorProto, numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
+from bnnkit.artifact.format.sample import MOST_SAMPLES, Sample
 from bnnkit.artifact.reference import Reference
-from bnnkit.artifact.sample import MOST_SAMPLES, Sample
 from bnnkit.errors import ArtifactError, UnsupportedError, UsageError
 from bnnkit.runtime.kernels.philox import ROUNDS
 from bnnkit.runtime.memory.philox_counters import PhiloxCounters

@@ -21,8 +21,8 @@ from stochastic_runs import (
 from torch import Tensor, nn
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.reference import Reference
-from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export import export_onnx, noisy_thresholds
 from bnnkit.export.from_torch.export_onnx import from_torch

@@ -12,7 +12,7 @@ from torch import nn
 
 from bnnkit import data
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import Mode
+from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.reference import Reference
 from bnnkit.engines.lce import Kernel, LarqComputeEngine
 from bnnkit.export.from_torch.export_onnx import from_torch

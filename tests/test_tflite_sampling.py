@@ -13,7 +13,7 @@ from test_tflite_networks import artifact_of
 from tflite_runs import as_onnx, needs_lce, normal, open_file, pixels, to_nhwc
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.sample import TABLE_SIZE, Sample
+from bnnkit.artifact.format.sample import TABLE_SIZE, Sample
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import GivenUniforms, RandomUniforms, UniformInput, Variant, to_tflite

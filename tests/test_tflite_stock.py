@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tflite_runs import as_onnx, assert_equal, normal, pixels, to_nhwc
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.reference import Reference
-from bnnkit.artifact.sample import Sample
 from bnnkit.engines import lce_child
 from bnnkit.export.tflite import GivenUniforms, RandomUniforms, to_tflite
 from bnnkit.export.tflite.given_uniforms import uniforms

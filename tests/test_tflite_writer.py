@@ -14,7 +14,7 @@ from flatbuffers import flexbuffers, number_types
 from onnx import helper
 from tflite_runs import VARIANTS, assert_equal_in_lce, needs_lce, normal, open_file, to_nhwc
 
-from bnnkit.artifact.bits import pack_signs
+from bnnkit.artifact.format.bits import pack_signs
 from bnnkit.export.tflite import Variant, to_tflite
 from bnnkit.export.tflite.lce_operators import pack_words
 from bnnkit.export.tflite.zero_padding import outside_sums

@@ -12,13 +12,13 @@ from tflite_runs import needs_lce
 
 from bnnkit import data
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.artifact.operators.noise import draw
 from bnnkit.artifact.rounding import (
     signs_that_engines_may_round,
     signs_that_torch_may_round,
 )
-from bnnkit.artifact.sample import Sample
 from bnnkit.engines import Runtime, lce
 from bnnkit.engines.engine import SamplingEngine
 from bnnkit.engines.ort import OnnxRuntime

@@ -6,8 +6,8 @@ from functools import cached_property
 import onnx
 
 from bnnkit.artifact.deterministic import derandomized, is_stochastic
-from bnnkit.artifact.graph import Graph, graph_of
-from bnnkit.artifact.metadata import metadata_of
+from bnnkit.artifact.format.graph import Graph, graph_of
+from bnnkit.artifact.format.metadata import metadata_of
 from bnnkit.artifact.operators import operator_of
 from bnnkit.artifact.operators.weight_draw import WEIGHT_DRAW
 from bnnkit.artifact.sign_names import sign_names

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import MODES
-from bnnkit.artifact.sample import check_seed
+from bnnkit.artifact.format.constants import MODES
+from bnnkit.artifact.format.sample import check_seed
 from bnnkit.errors import ArtifactError
 
 KEY = "calibration"

@@ -3,8 +3,8 @@
 import onnx
 
 from bnnkit.artifact.check_noise import check_sampling
-from bnnkit.artifact.format import DOMAIN, OLDEST_OPSET, VERSION
-from bnnkit.artifact.metadata import metadata_of
+from bnnkit.artifact.format.constants import DOMAIN, OLDEST_OPSET, VERSION
+from bnnkit.artifact.format.metadata import metadata_of
 from bnnkit.errors import ArtifactError
 
 

@@ -8,14 +8,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from bnnkit.artifact.format import (
+from bnnkit.artifact.format.constants import (
     DOMAIN,
     LARGEST_SCALE,
     SAMPLING_INPUTS,
     SIGN_CHOICES,
     SMALLEST_SCALE,
 )
-from bnnkit.artifact.sample import TABLE_SIZE
+from bnnkit.artifact.format.sample import TABLE_SIZE
 from bnnkit.errors import ArtifactError
 
 Array = NDArray[Any]

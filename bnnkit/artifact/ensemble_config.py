@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from bnnkit.artifact.sample import MOST_SAMPLES, check_samples, check_seed, is_integer
+from bnnkit.artifact.format.sample import MOST_SAMPLES, check_samples, check_seed, is_integer
 from bnnkit.errors import UsageError
 
 Samples = int | Literal["auto"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from bnnkit.artifact.format import OPSET
+from bnnkit.artifact.format.constants import OPSET
 
 Array = NDArray[Any]
 

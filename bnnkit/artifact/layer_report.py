@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 import onnx
 
-from bnnkit.artifact.format import DOMAIN
-from bnnkit.artifact.graph_view import GraphView, UnknownShapeError
+from bnnkit.artifact.format.constants import DOMAIN
+from bnnkit.artifact.format.graph_view import GraphView, UnknownShapeError
 from bnnkit.artifact.operators import layer_kind, operator_of
 from bnnkit.artifact.operators.facts import fact_of
 from bnnkit.artifact.operators.macs import Macs, weight_shape

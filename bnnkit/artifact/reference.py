@@ -14,11 +14,11 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.operator import Operator
 from bnnkit.artifact.reference_pooling import MaxPool
-from bnnkit.artifact.sample import Sample
 from bnnkit.errors import UsageError
 
 Array = NDArray[Any]

@@ -11,8 +11,8 @@ import onnx
 import onnx.shape_inference
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import DOMAIN
-from bnnkit.artifact.graph_view import GraphView
+from bnnkit.artifact.format.constants import DOMAIN
+from bnnkit.artifact.format.graph_view import GraphView
 from bnnkit.artifact.layer_report import KINDS, Kind, Layer, layer_reports
 from bnnkit.artifact.sign_report import Sign, sign_reports
 

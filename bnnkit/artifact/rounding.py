@@ -13,7 +13,7 @@ import onnx
 from onnx import numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators import gives_sums, is_sign_of_reals, operator_of
 from bnnkit.artifact.operators.facts import is_exact
 

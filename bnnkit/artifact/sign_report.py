@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import onnx
 
-from bnnkit.artifact.format import DOMAIN
-from bnnkit.artifact.graph_view import GraphView
+from bnnkit.artifact.format.constants import DOMAIN
+from bnnkit.artifact.format.graph_view import GraphView
 from bnnkit.artifact.operators.facts import BENDS, LAYERS, MONOTONE
 
 _ELEMENTWISE: Final = MONOTONE - {"Cast"}

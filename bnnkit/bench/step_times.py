@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.graph import Graph
+from bnnkit.artifact.format.graph import Graph
 from bnnkit.artifact.operators import operator_of_kind
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.kernels.ceiling import Ceiling

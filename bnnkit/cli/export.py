@@ -17,7 +17,7 @@ from bnnkit.data import Dataset, load
 from bnnkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from bnnkit.artifact.format import Mode
+    from bnnkit.artifact.format.constants import Mode
     from bnnkit.deployment.calibrate import Calibration
     from bnnkit.deployment.export_checkpoint import CheckpointExport
     from bnnkit.export.tflite import Variant

@@ -9,7 +9,7 @@ from bnnkit.errors import UsageError
 
 if TYPE_CHECKING:
     from bnnkit.artifact.artifact import Artifact
-    from bnnkit.artifact.format import Mode
+    from bnnkit.artifact.format.constants import Mode
     from bnnkit.export.tflite import TfliteReport, Variant
 
 _SUFFIXES = (".onnx", ".tflite")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.cli.console import print_table, write
 from bnnkit.verification.comparison import Comparison
 from bnnkit.verification.verify import Verification

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from bnnkit import data
-from bnnkit.artifact.sample import check_samples
+from bnnkit.artifact.format.sample import check_samples
 from bnnkit.bench.benchmark import random_images
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, read_array

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnnkit.artifact.calibration_record import NormStatistics
-from bnnkit.artifact.format import Mode
+from bnnkit.artifact.format.constants import Mode
 from bnnkit.data import Dataset
 from bnnkit.deployment.norm_statistics import statistics_of
 from bnnkit.export.from_torch.export_onnx import from_torch

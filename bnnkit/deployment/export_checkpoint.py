@@ -8,7 +8,7 @@ import torch
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.calibration_record import CalibrationRecord, CalibrationSource
-from bnnkit.artifact.format import Mode
+from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.report import Report
 from bnnkit.data import Dataset
 from bnnkit.deployment.calibrate import Advance, Calibration, calibrate

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 import bnnkit
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.reference import Reference
-from bnnkit.artifact.sample import Sample
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.engines.lce import LarqComputeEngine
 from bnnkit.engines.lce_file import LceOnFile

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.runtime.ensemble import Ensemble, average
 from bnnkit.runtime.inputs import check_inputs

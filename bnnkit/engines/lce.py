@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.bits import unpack_signs
+from bnnkit.artifact.format.bits import unpack_signs
 from bnnkit.engines.engine import Engine
 from bnnkit.engines.lce_child import DISTRIBUTION, extension, load_wrapper
 from bnnkit.engines.lce_process import ProcessInterpreter

@@ -10,10 +10,10 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators import functions
 from bnnkit.artifact.reference import sampling_feeds
-from bnnkit.artifact.sample import Sample
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.engines.ort_session import import_onnxruntime, open_session, reason, with_outputs
 from bnnkit.engines.rewrites.float32 import rewrite_in_float32

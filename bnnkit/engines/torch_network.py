@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.engines.engine import ensemble_of_passes
 from bnnkit.nn import sampling
 from bnnkit.nn.evaluating import evaluating

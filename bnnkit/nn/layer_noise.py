@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from bnnkit.artifact.sample import TABLE_SIZE, Sample
+from bnnkit.artifact.format.sample import TABLE_SIZE, Sample
 from bnnkit.errors import UsageError
 from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.philox import philox4x32

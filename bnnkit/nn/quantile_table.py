@@ -5,7 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from bnnkit.artifact.sample import TABLE_SIZE
+from bnnkit.artifact.format.sample import TABLE_SIZE
 from bnnkit.errors import UsageError
 from bnnkit.nn.base.noise import Noise
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.layer_noise import draw

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from bnnkit.artifact.format import DOMAIN, TFLITE_METADATA
+from bnnkit.artifact.format.constants import DOMAIN, TFLITE_METADATA
 from bnnkit.errors import ArtifactError
 
 _PREFIX = f"{DOMAIN}."

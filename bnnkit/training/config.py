@@ -8,7 +8,7 @@ import pydantic
 import yaml
 from pydantic import Field
 
-from bnnkit.artifact.sample import MOST_SAMPLES
+from bnnkit.artifact.format.sample import MOST_SAMPLES
 from bnnkit.errors import ConfigError, FileError
 
 _Count = Annotated[int, Field(ge=1)]

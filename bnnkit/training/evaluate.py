@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bnnkit.artifact.sample import Sample, check_samples
+from bnnkit.artifact.format.sample import Sample, check_samples
 from bnnkit.nn import sampling
 from bnnkit.nn.evaluating import evaluating
 

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from torch import Tensor
 
-from bnnkit.artifact.format import Mode
+from bnnkit.artifact.format.constants import Mode
 from bnnkit.training.history import Record
 
 _UPDATE_S = 0.25

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bnnkit.artifact.format import Mode
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.constants import Mode
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.nn import BinaryWeight, sampling
 from bnnkit.nn.evaluating import evaluating
 

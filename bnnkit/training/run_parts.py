@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from bnnkit.artifact.format import Mode
+from bnnkit.artifact.format.constants import Mode
 from bnnkit.data import Dataset
 from bnnkit.errors import ConfigError
 from bnnkit.nn.sign import has_noisy_signs

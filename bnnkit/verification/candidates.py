@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.rounding import signs_that_torch_may_round
-from bnnkit.artifact.sample import Sample
 from bnnkit.engines import open_engine
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.engines.lce import Kernel, LarqComputeEngine

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators.noise import draw
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.rounding import signs_that_engines_may_round
-from bnnkit.artifact.sample import Sample
 from bnnkit.engines.ort_session import with_outputs
 from bnnkit.verification.comparison import BatchResult
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.nn import IntegerConv2d, IntegerLinear, Sign
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.layer_noise import draw

@@ -26,7 +26,7 @@ from bnnkit.artifact.calibration_record import (
     CalibrationSource,
     read_calibration,
 )
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.engines import open_engine
 from bnnkit.errors import CheckpointError
 from bnnkit.verification.candidates import Candidates

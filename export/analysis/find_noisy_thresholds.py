@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format import LARGEST_SCALE, SMALLEST_SCALE
+from bnnkit.artifact.format.constants import LARGEST_SCALE, SMALLEST_SCALE
 from bnnkit.export.analysis.monotone import Affine
 
 SMALLEST_SLOPE: Final = 2.0**-40

@@ -8,7 +8,7 @@ from onnx_ir.passes import common
 
 import bnnkit
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import DOMAIN, OPSET, VERSION, Mode
+from bnnkit.artifact.format.constants import DOMAIN, OPSET, VERSION, Mode
 from bnnkit.artifact.operators import OPERATORS, functions
 from bnnkit.export.assembly.metadata import Metadata, metadata_props
 

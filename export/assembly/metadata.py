@@ -8,7 +8,7 @@ from typing import Final
 import onnx_ir as ir
 
 import bnnkit
-from bnnkit.artifact.format import Mode
+from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.operators import layer_kind
 from bnnkit.export.ir.graph import array
 from bnnkit.export.passes.lower_signs import sign_record

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.facts import MONOTONE
 from bnnkit.export.from_onnx.mark_weights import scales
 from bnnkit.export.ir.graph import (

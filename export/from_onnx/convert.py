@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.from_onnx.differences import LostRounding
 from bnnkit.export.from_onnx.move_scales import new_scale
 from bnnkit.export.from_onnx.piecewise.comparisons import Comparison

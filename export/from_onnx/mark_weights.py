@@ -22,7 +22,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.from_onnx.auto_pad import set_pads
 from bnnkit.export.from_onnx.differences import LostRounding, TernaryWeights
 from bnnkit.export.from_onnx.move_scales import is_of_signs, new_weight_scale

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.export.ir.graph import (
     add_constant,

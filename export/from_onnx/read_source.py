@@ -9,7 +9,7 @@ import onnx_ir as ir
 from onnx import version_converter
 from onnx_ir.passes import common
 
-from bnnkit.artifact.format import DOMAIN, OPSET
+from bnnkit.artifact.format.constants import DOMAIN, OPSET
 from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export.from_onnx.repair_source import repaired
 from bnnkit.tflite.schema import IDENTIFIER

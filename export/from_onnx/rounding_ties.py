@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.analysis.integer_sums import largest_sums, thresholds_of
 from bnnkit.export.analysis.monotone import IDENTITY, Step
 from bnnkit.export.from_onnx.differences import RoundingTie

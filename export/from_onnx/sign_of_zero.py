@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators import layer_kind
 from bnnkit.export.analysis.find_thresholds import Thresholds
 from bnnkit.export.analysis.integer_sums import largest_sums, sum_layer, thresholds_of

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from torch import Tensor, nn
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import DOMAIN, Mode
+from bnnkit.artifact.format.constants import DOMAIN, Mode
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UsageError

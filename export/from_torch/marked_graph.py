@@ -18,7 +18,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from bnnkit.artifact.format import DOMAIN, OPSET
+from bnnkit.artifact.format.constants import DOMAIN, OPSET
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.ir.graph import nodes
 from bnnkit.nn.evaluating import evaluating

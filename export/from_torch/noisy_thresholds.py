@@ -7,7 +7,7 @@ these thresholds it compares the same integers, and gives the same bits.
 import torch
 from torch import Tensor, nn
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.from_torch.marked_graph import marked_graph
 from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.compare_with_noise import noisy_thresholds_of

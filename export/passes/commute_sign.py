@@ -16,7 +16,7 @@ from dataclasses import replace as changed
 
 import onnx_ir as ir
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.export.analysis.monotone import Step, step
 from bnnkit.export.ir.graph import new_node, nodes, only_consumer, operand

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.analysis.integer_sums import sum_layer, thresholds_of
 from bnnkit.export.analysis.monotone import Step, step
 from bnnkit.export.ir.graph import (

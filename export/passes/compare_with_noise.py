@@ -21,7 +21,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format import DOMAIN, SIGN_CHOICES
+from bnnkit.artifact.format.constants import DOMAIN, SIGN_CHOICES
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.find_noisy_thresholds import NoisyThresholds, find_noisy_thresholds
 from bnnkit.export.analysis.integer_sums import largest_sums, sum_layer, thresholds_on_side

@@ -3,7 +3,7 @@
 from onnx_ir import Graph, Model
 from onnx_ir.passes import PassBase
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.ir.graph import label
 from bnnkit.export.passes.clean_up import clean_up, remove_dead

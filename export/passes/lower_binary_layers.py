@@ -18,8 +18,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.bits import pack_weight
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.bits import pack_weight
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.ir.graph import (
     add_constant,

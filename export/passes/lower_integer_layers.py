@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators import layer_kind
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.integer_sums import largest_image_sums

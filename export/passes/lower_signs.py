@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.ir.graph import (
     array,

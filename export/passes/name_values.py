@@ -15,7 +15,7 @@ from dataclasses import replace as changed
 
 import onnx_ir as ir
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.facts import LAYERS
 from bnnkit.export.ir.graph import module_path
 from bnnkit.export.passes.lower_signs import set_sign_record, sign_record

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bnnkit.artifact.sample import MOST_SAMPLES, check_seed
+from bnnkit.artifact.format.sample import MOST_SAMPLES, check_seed
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.nn.base.noise import Noise, get_noise
 from bnnkit.nn.quantile_table import quantile_table

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from bnnkit.artifact.bits import pack_weight, unpack_weight
+from bnnkit.artifact.format.bits import pack_weight, unpack_weight
 from bnnkit.export.ir.graph import array
 
 _KEY: Final = "bnnkit.draws"

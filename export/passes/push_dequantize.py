@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.facts import MOVES_SIGNS_IN_ANY_FORM
 from bnnkit.export.ir.graph import array, new_node, replace, shared_constant
 from bnnkit.export.passes.lower_signs import dequantize, dequantized

@@ -6,7 +6,7 @@ The default is an initializer of the same name. With the defaults a run is deter
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.format import SAMPLING_INPUTS
+from bnnkit.artifact.format.constants import SAMPLING_INPUTS
 
 
 def add_sampling_inputs(graph: ir.Graph) -> None:

@@ -7,7 +7,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.ir.graph import array, new_node
 from bnnkit.export.passes.packed_weights import draws_of
 from bnnkit.export.passes.sampling_inputs import sampling_input

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.bits import unpack_weight
+from bnnkit.artifact.format.bits import unpack_weight
 from bnnkit.export.tflite.attributes import conv_window
 from bnnkit.export.tflite.epilogue import Epilogue, Scaled, Thresholds, sums
 from bnnkit.export.tflite.layout import as_map

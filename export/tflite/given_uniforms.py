@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.format.sample import TABLE_SIZE, Sample
 from bnnkit.artifact.operators.noise import quantile_indices
-from bnnkit.artifact.sample import TABLE_SIZE, Sample
 from bnnkit.export.tflite import UniformInput
 
 

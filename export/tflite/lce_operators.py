@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.bits import pack_signs
+from bnnkit.artifact.format.bits import pack_signs
 from bnnkit.export.tflite.epilogue import Epilogue, Thresholds
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import n_words

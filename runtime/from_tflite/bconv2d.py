@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.bits import pack_weight
+from bnnkit.artifact.format.bits import pack_weight
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.from_tflite.lce_operators import input_signs, map_of
 from bnnkit.runtime.from_tflite.numbers import activated, give_rounded, limits_of, scale_of

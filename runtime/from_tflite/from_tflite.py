@@ -8,7 +8,7 @@ import onnx
 from onnx import helper
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format import DOMAIN, VERSION
+from bnnkit.artifact.format.constants import DOMAIN, VERSION
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.runtime.from_tflite.folding import FOLDS, fold
 from bnnkit.runtime.from_tflite.interface import give_input, give_output

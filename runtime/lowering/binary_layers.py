@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnnkit.artifact.bits import n_words, pack_signs, unpack_weight
-from bnnkit.artifact.graph import Node
+from bnnkit.artifact.format.bits import n_words, pack_signs, unpack_weight
+from bnnkit.artifact.format.graph import Node
 from bnnkit.runtime.kernels.cpu import binary_form
 from bnnkit.runtime.kernels.lookup import MOST_TAPS
 from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue, threshold_epilogue

@@ -1,6 +1,6 @@
 """Lowering of inputs in NHWC layout, as in TFLite files."""
 
-from bnnkit.artifact.graph import Node
+from bnnkit.artifact.format.graph import Node
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import FLOAT, Value
 from bnnkit.runtime.steps.real import FromChannelsLast

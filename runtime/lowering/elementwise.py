@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnnkit.artifact.graph import Node
+from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.operators.facts import COMMUTES
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.constants import per_channel

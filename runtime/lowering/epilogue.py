@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bnnkit.artifact.graph import Node
+from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.operators import operator_of_kind
 from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.fused_pool import is_fused_pool, is_plain_pool

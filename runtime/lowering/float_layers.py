@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bnnkit.artifact.graph import Node
+from bnnkit.artifact.format.graph import Node
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.kernels.cpu import adds_pairs, has_512_bits
 from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue

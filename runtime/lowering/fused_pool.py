@@ -1,6 +1,6 @@
 """Max-pooling that a convolution computes itself, so that the signs before it are never stored."""
 
-from bnnkit.artifact.graph import Graph, Node
+from bnnkit.artifact.format.graph import Graph, Node
 
 
 def is_fused_pool(graph: Graph, node: Node) -> bool:

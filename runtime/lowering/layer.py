@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.graph import Node
+from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.lowering.epilogue import Epilogue

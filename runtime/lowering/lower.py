@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from bnnkit.artifact.graph import Graph, Node
+from bnnkit.artifact.format.graph import Graph, Node
 from bnnkit.artifact.operators import operator_of_kind
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnnkit.artifact.graph import Node
+from bnnkit.artifact.format.graph import Node
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.quantiles import Quantiles

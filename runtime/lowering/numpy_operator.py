@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnkit.artifact.graph import Node
+from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.operators.facts import MOVES_SIGNS
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import UnsupportedError

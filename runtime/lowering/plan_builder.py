@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bnnkit.artifact.graph import Graph, Node
+from bnnkit.artifact.format.graph import Graph, Node
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import UnsupportedError

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bnnkit.artifact.graph import Node
+from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder

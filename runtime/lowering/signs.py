@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bnnkit.artifact.graph import Node
+from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import ArtifactError, UnsupportedError

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.bits import check_packed_size
+from bnnkit.artifact.format.bits import check_packed_size
 from bnnkit.runtime.memory.values import Array
 
 ROWS = 64

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnnkit.artifact.sample import Sample
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.runtime.kernels.philox import ROUNDS, round_keys
 from bnnkit.runtime.memory.values import Integers
 

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.sample import TABLE_SIZE
+from bnnkit.artifact.format.sample import TABLE_SIZE
 from bnnkit.errors import ArtifactError
 
 N_LINES = 32

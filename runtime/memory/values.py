@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.bits import n_words, unpack_signs
+from bnnkit.artifact.format.bits import n_words, unpack_signs
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.memory import aligned
 from bnnkit.runtime.memory.weights import padded_channels

@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.bits import n_words
-from bnnkit.artifact.format import LARGEST_SCALE, SMALLEST_SCALE
+from bnnkit.artifact.format.bits import n_words
+from bnnkit.artifact.format.constants import LARGEST_SCALE, SMALLEST_SCALE
 from bnnkit.errors import ArtifactError
 from bnnkit.runtime.kernels import sampling as kernels
 from bnnkit.runtime.kernels.records import NoisyThresholdRecord, SamplingRecord

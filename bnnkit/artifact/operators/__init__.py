@@ -14,7 +14,7 @@ in the place of the first; the runtime then runs it in NumPy without a lowering 
 
 from typing import Final, Protocol
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.binary_conv2d import BINARY_CONV2D
 from bnnkit.artifact.operators.binary_conv2d_threshold import BINARY_CONV2D_THRESHOLD
 from bnnkit.artifact.operators.binary_linear import BINARY_LINEAR

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnkit.artifact.bits import unpack_weight
+from bnnkit.artifact.format.bits import unpack_weight
 from bnnkit.artifact.operators.convolution import CONVOLUTION, GEOMETRY, convolve
 from bnnkit.artifact.operators.macs import packed_macs
 from bnnkit.artifact.operators.operator import Array, Operator

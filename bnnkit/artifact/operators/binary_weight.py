@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bnnkit.artifact.bits import unpack_weight
+from bnnkit.artifact.format.bits import unpack_weight
 from bnnkit.artifact.operators.operator import Array, Operator
 from bnnkit.artifact.operators.packed_weight import UNPACK
 

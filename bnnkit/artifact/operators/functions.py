@@ -10,7 +10,7 @@ import functools
 import onnx
 import onnx.parser
 
-from bnnkit.artifact.format import DOMAIN, OPSET, VERSION
+from bnnkit.artifact.format.constants import DOMAIN, OPSET, VERSION
 from bnnkit.artifact.operators import OPERATORS
 
 

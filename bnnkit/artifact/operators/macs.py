@@ -5,7 +5,7 @@ from math import prod
 
 import onnx
 
-from bnnkit.artifact.graph_view import GraphView, attribute
+from bnnkit.artifact.format.graph_view import GraphView, attribute
 
 Macs = Callable[[GraphView, onnx.NodeProto], int]
 """Counts those of a node.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.format.sample import TABLE_SIZE, Sample
 from bnnkit.artifact.operators.philox import philox4x32
-from bnnkit.artifact.sample import TABLE_SIZE, Sample
 
 Array = NDArray[Any]
 

@@ -5,11 +5,11 @@ z is the layer's noise, 0 where `sample` is below 0 (docs/artifact.md, Sampling)
 
 from typing import Final
 
-from bnnkit.artifact.format import SIGN_CHOICES
+from bnnkit.artifact.format.constants import SIGN_CHOICES
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators.noise import draw
 from bnnkit.artifact.operators.operator import Array, Operator
 from bnnkit.artifact.operators.sign_codes import PLUS_AND_MINUS, sign_codes
-from bnnkit.artifact.sample import Sample
 
 # From the positions of x (N, C, ...) to fl(t + fl(r * z)) of the shape of x. P positions for each
 # channel, C64 channels rounded up to a multiple of 64; blocks (P * C64 / 8,) along the columns,

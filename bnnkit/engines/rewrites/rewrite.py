@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from onnx import helper, inliner, numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.bits import unpack_weight
-from bnnkit.artifact.format import DOMAIN, VERSION
+from bnnkit.artifact.format.bits import unpack_weight
+from bnnkit.artifact.format.constants import DOMAIN, VERSION
 from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.functions import function
 from bnnkit.artifact.operators.operator import Operator

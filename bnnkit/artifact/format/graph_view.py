@@ -8,7 +8,7 @@ import onnx.helper
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from bnnkit.artifact.format import SAMPLING_INPUTS
+from bnnkit.artifact.format.constants import SAMPLING_INPUTS
 from bnnkit.errors import ArtifactError
 
 

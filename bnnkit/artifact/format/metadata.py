@@ -4,7 +4,7 @@ from typing import Final
 
 import onnx
 
-from bnnkit.artifact.format import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN
 
 METADATA_PREFIX: Final = f"{DOMAIN}."
 
