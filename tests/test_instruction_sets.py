@@ -46,7 +46,7 @@ def test_the_kernels_of_a_cpu_family(family: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_families_use_different_kernels(tmp_path: Path) -> None:
     """The override is obeyed: the same CPU takes popcount or lookups, in 64 or 32 channels."""
-    code = "from bnnkit.runtime import cpu; print(cpu.binary_form(), cpu.has_512_bits())"
+    code = "from bnnkit.runtime.kernels import cpu; print(cpu.binary_form(), cpu.has_512_bits())"
     seen = {}
     for family in FAMILIES:
         environment = os.environ | {"NUMBA_CPU_NAME": family, "NUMBA_CPU_FEATURES": ""}
