@@ -36,11 +36,13 @@ SAMPLES = (1, 2, 4, 10)
 
 
 def main() -> None:
-    """Measure the price, or evaluate a network; write all that is made of it."""
+    """Measure the cost or evaluate a network; write the results and the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each contestant")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="measuring time of each engine"
+    )
     parser.add_argument("--evaluate", metavar="DATA=MODEL.onnx", help="a trained network")
-    parser.add_argument("--data-dir", type=Path, help="of the standard files of its data")
+    parser.add_argument("--data-dir", type=Path, help="folder of the data set's standard files")
     options = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if options.evaluate:
@@ -54,7 +56,7 @@ def main() -> None:
 
 
 class Averaged(Engine):
-    """An engine that gives the class probabilities of an ensemble, under a name of its own."""
+    """An engine that returns the class probabilities of an ensemble, under its own name."""
 
     def __init__(self, engine: Engine, samples: int, name: str) -> None:
         self.engine, self.config = engine, EnsembleConfig(samples=samples)
@@ -71,20 +73,20 @@ class Averaged(Engine):
 
 
 def price(seconds: float) -> dict[str, Any]:
-    """Latencies and ratios of the paper's CIFAR network."""
+    """Measure latencies and ratios of the paper's CIFAR network."""
     context = describe_machine()
     del context["host_name"], context["executable"]  # whose machine it is does not matter
     model = vgg()
     images = random_images(Artifact(model), 1)
     one, two = (open_benchmarked("bnnkit", Artifact(model), threads=n) for n in (1, 2))
     fp32 = open_benchmarked("onnxruntime-fp32", Artifact(model), threads=1)
-    contestants: list[tuple[Engine, int]] = [
+    engines: list[tuple[Engine, int]] = [
         (fp32, 1),
         (one, 1),
         *((Averaged(one, n, _named(n)), 1) for n in SAMPLES),
         (Averaged(two, SAMPLES[-1], f"{_named(SAMPLES[-1])}, 2 threads"), 2),
     ]
-    measured = interleave(contestants, images, seconds)
+    measured = interleave(engines, images, seconds)
     found = {m.engine: m for m in measured}
     whole = found[_named(SAMPLES[-1])]
     generator_us = 1e6 * generator_seconds(Artifact(model), SAMPLES[-1])

@@ -44,13 +44,13 @@ class LceKernel(LceOnFile):
 
 
 def measure(path: Path, seconds: float) -> dict[str, Any]:
-    """Latencies and ratios for one file, as JSON."""
+    """Measure latencies and ratios for one file, as JSON."""
     artifact = read(path)
     assert artifact.tflite_source is not None, f"{path} is not a TFLite file"
     images = random_images(artifact, 1)
-    rivals = [LceKernel(artifact, kernel) for kernel in KERNELS]
-    engines = [open_engine("bnnkit", artifact), *rivals]
-    reference = rivals[KERNELS.index("reference")]
+    lce_engines = [LceKernel(artifact, kernel) for kernel in KERNELS]
+    engines = [open_engine("bnnkit", artifact), *lce_engines]
+    reference = lce_engines[KERNELS.index("reference")]
     check(engines[0].run(images), reference.run(images))
     first, *others = interleave([(engine, 1) for engine in engines], images, seconds)
     return {

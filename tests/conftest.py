@@ -15,7 +15,7 @@ settings.load_profile("reproducible")
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """Start the global generators anew, so that no test depends on those that ran before it."""
+    """Reset the global generators, so that no test depends on those that ran before it."""
     np.random.seed(0)  # noqa: NPY002 - other packages draw from the global generator
     if "torch" in sys.modules:  # else nothing has drawn from it, and it starts from its own seed
         sys.modules["torch"].manual_seed(0)

@@ -1,4 +1,4 @@
-"""Convolution in int64, tap by tap: the slow and obvious twin of every integer one."""
+"""Convolution in int64, tap by tap: the slow, simple reference of every integer convolution."""
 
 from itertools import product
 

@@ -70,7 +70,7 @@ def test_without_noise_training_equals_evaluation() -> None:
     assert torch.equal(BinaryWeight("none")(latent), BinaryWeight("none").eval()(latent))
 
 
-def test_each_forward_draws_anew() -> None:
+def test_each_forward_draws_new_weights() -> None:
     torch.manual_seed(3)
     weight, latent = BinaryWeight(), torch.zeros(1000)
     assert (weight(latent) != weight(latent)).float().mean().item() == pytest.approx(0.5, abs=0.08)

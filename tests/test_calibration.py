@@ -1,4 +1,4 @@
-"""Batch norms estimated anew at the export, and what the report says of it."""
+"""Batch-norm statistics re-estimated at export, and the report of the change."""
 
 import json
 from pathlib import Path

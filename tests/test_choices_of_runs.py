@@ -103,7 +103,7 @@ def test_what_a_run_refuses_before_it_begins(tmp_path: Path, override: str, mess
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's
 @pytest.mark.parametrize("rule", WEIGHT_RULES.names)
-def test_rules_compile_and_read_their_schedule_anew(rule: str) -> None:
+def test_rules_compile_and_read_the_current_schedule(rule: str) -> None:
     import bnnkit.nn as bnn
 
     torch.compiler.reset()

@@ -1,4 +1,4 @@
-"""The whole road on MNIST: trained for a moment, exported, the same bits on every test image.
+"""Train briefly on MNIST, export, and compare the bits on every test image.
 
 The passes are those without noise; tests/test_mnist_samples.py compares samples.
 """

@@ -13,7 +13,7 @@ from bnnkit.cli.group import bnnkit_command
 
 
 @pytest.mark.slow
-def test_quickstart_shows_the_whole_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quickstart_runs_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.setattr(benchmark_module, "WARM_UP_S", 0.0)
     monkeypatch.setattr(quickstart, "BENCH_SECONDS", 0.05)

@@ -148,7 +148,7 @@ def test_only_noisy_signs_count_and_the_rest_is_as_ever() -> None:
     assert torch.equal(y, a)
 
 
-def test_layers_are_numbered_anew_in_each_pass_and_passes_nest() -> None:
+def test_layer_numbers_restart_in_each_pass_and_passes_nest() -> None:
     sign, a = Sign().eval(), torch.randn(3, 50)
     with sampling(Sample()):
         first = sign(a)
@@ -376,7 +376,7 @@ class Numbers(nn.Module):
         return x
 
 
-def test_numbers_begin_anew_where_a_pass_is_traced_twice() -> None:
+def test_numbers_restart_if_a_pass_is_traced_twice() -> None:
     network = Numbers()
     with numbering(network):
         network(torch.zeros(1))

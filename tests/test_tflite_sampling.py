@@ -1,4 +1,4 @@
-"""Noisy signs in TFLite: the contract's bits from given numbers, the right law from its own."""
+"""Noisy signs in TFLite: exact bits from given random numbers, frequencies from its own."""
 
 import json
 from collections.abc import Callable

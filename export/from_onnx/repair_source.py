@@ -61,7 +61,9 @@ def _sort(graph: onnx.GraphProto) -> None:
             else:
                 later.append(node)
         if len(later) == len(waiting):
-            raise FileError(f"{named(later[0])} needs what itself gives; export the network again")
+            raise FileError(
+                f"{named(later[0])} depends on its own output; export the network again"
+            )
         waiting = later
     if order != list(graph.node):
         in_order = [onnx.NodeProto.FromString(node.SerializeToString()) for node in order]

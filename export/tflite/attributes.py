@@ -8,19 +8,20 @@ from bnnkit.tflite.window import Pads, Window
 
 
 def conv_window(node: Node, kernel: Sequence[int]) -> Window:
-    """The window of a convolution or a pooling.
+    """Read the window of a convolution or a pooling.
 
     Args:
-        node: Has the strides, dilations and pads.
+        node: The node with the strides, dilations and pads.
         kernel: Height and width of the window.
 
     Raises:
-        UnsupportedError: The window has not two axes, or its pads are left to the engine.
+        UnsupportedError: The window does not have two axes, or the node has auto_pad, not pads.
     """
-    if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise UnsupportedError("expected pads, got auto_pad")
+    rule = node.attributes.get("auto_pad", b"NOTSET")
+    if rule not in (b"NOTSET", b"VALID"):
+        raise UnsupportedError(f"expected pads, got auto_pad {rule.decode()}: export with pads")
     if len(kernel) != 2:
-        raise UnsupportedError("expected a window of 2 axes")
+        raise UnsupportedError(f"expected a window of 2 axes, got {len(kernel)}")
     top, left, bottom, right = node.attributes.get("pads", (0, 0, 0, 0))
     pads: Pads = (top, left, bottom, right)
     return Window(

@@ -40,7 +40,7 @@ def in_order_of(x: TfliteValue, weight: NDArray[Any]) -> NDArray[Any]:
 def gemm(builder: TfliteBuilder, node: Node) -> None:
     """Lower Gemm with a constant weight."""
     if node.attributes.get("transA", 0):
-        raise UnsupportedError("expected transA = 0")
+        raise UnsupportedError("expected transA = 0, got 1: transpose the input before the layer")
     weight = builder.constant_of(node, 1) * np.float32(node.attributes.get("alpha", 1.0))
     rows = weight if node.attributes.get("transB", 0) else weight.T
     bias = np.zeros(len(rows), np.float32)

@@ -37,8 +37,8 @@ def cast(builder: TfliteBuilder, node: Node) -> None:
 def flatten(builder: TfliteBuilder, node: Node) -> None:
     """Lower Flatten to nothing: a map stays a map, and its reader reorders its weights."""
     x = builder.value(node)
-    if node.attributes.get("axis", 1) != 1:
-        raise UnsupportedError("expected axis = 1")
+    if (axis := node.attributes.get("axis", 1)) != 1:
+        raise UnsupportedError(f"expected axis = 1, got {axis}: flatten all axes but the batch")
     builder.give(node.output, layout.reshaped(builder, x, (math.prod(x.shape),)))
 
 
