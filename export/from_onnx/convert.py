@@ -39,7 +39,7 @@ from bnnkit.export.from_onnx.rounding_ties import rounding_ties
 from bnnkit.export.from_onnx.sign_of_zero import remapped_signs
 from bnnkit.export.from_onnx.split_batch_norms import check_inference, split_batch_norms
 from bnnkit.export.ir.graph import nodes
-from bnnkit.export.passes.graph_pass import graph_pass, run_passes
+from bnnkit.export.passes.graph_pass import graph_pass, model_pass, run_pass, run_passes
 from bnnkit.export.passes.lower import check_operators, layer_passes, threshold_passes
 
 
@@ -99,19 +99,17 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
         UnsupportedError: As `convert_onnx`.
     """
     model = _plain(source)
-    graph = model.graph
-    split_batch_norms(graph)
-    signs = mark_signs(graph)
-    conv1d_to_conv2d(graph)
-    weights = mark_weights(graph)
-    move_scales(graph)
-    _check_binary(graph)
+    run_pass(model, split_batch_norms)
+    signs = run_pass(model, mark_signs)
+    run_pass(model, conv1d_to_conv2d)
+    weights = run_pass(model, mark_weights)
+    run_pass(model, move_scales)
+    run_pass(model, _check_binary)
     is_rounded = any(part.deviation > 0 for part in (*signs.rounded, *weights.rounded))
     run_passes(model, *layer_passes())
-    remapped = remapped_signs(graph, signs.remapped)
-    undecided = rounding_ties(graph, is_rounded=is_rounded)
-    run_passes(model, *threshold_passes(), graph_pass(prevent_fusion))
-    check_operators(graph)
+    remapped = run_pass(model, remapped_signs, signs.remapped)
+    undecided = run_pass(model, rounding_ties, is_rounded=is_rounded)
+    run_passes(model, *threshold_passes(), graph_pass(prevent_fusion), graph_pass(check_operators))
     differences = Differences(
         remapped, undecided, signs.rounded, weights.rounded, weights.with_zeros
     )
@@ -129,15 +127,14 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
         graph_pass(lower_masked_assignments),
     )
     batch = batch_size(model)
-    model = infer_shapes(model, batch)
-    fold_constants(model.graph)
-    while inline_branches(model.graph):
-        model = infer_shapes(model, batch)
-        fold_constants(model.graph)
-    model = infer_shapes(model, batch)
-    narrow_constants(model.graph)
-    # Computed shapes of `Reshape` are constants now.
-    return free_batch(infer_shapes(model, batch), batch)
+    shapes = model_pass(infer_shapes, batch=batch)
+    fold = graph_pass(fold_constants)
+    model = run_passes(model, shapes, fold)
+    while run_pass(model, inline_branches):
+        model = run_passes(model, shapes, fold)
+    # Computed shapes of `Reshape` are constants when the batch axis is freed.
+    free = model_pass(free_batch, batch=batch)
+    return run_passes(model, shapes, graph_pass(narrow_constants), shapes, free)
 
 
 def _check_binary(graph: ir.Graph) -> None:
