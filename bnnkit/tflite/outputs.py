@@ -5,24 +5,18 @@ from collections.abc import Sequence
 
 from bnnkit.errors import ArtifactError
 from bnnkit.tflite.network import Network
+from bnnkit.tflite.operators import gives_signs, moves_signs
 from bnnkit.tflite.read_flatbuffer import Buffer
-from bnnkit.tflite.schema import Builtin, TensorType
+from bnnkit.tflite.schema import TensorType
 from bnnkit.tflite.slots import ModelSlot, SubGraphSlot
-
-_GIVE_SIGNS = {"LceQuantize", "LceBconv2d", "LceBMaxPool2d"}
-_MOVE_SIGNS = {
-    *(Builtin.PAD, Builtin.PADV2, Builtin.RESHAPE, Builtin.SQUEEZE, Builtin.EXPAND_DIMS),
-    *(Builtin.TRANSPOSE, Builtin.CONCATENATION, Builtin.SPLIT, Builtin.SPLIT_V),
-    *(Builtin.STRIDED_SLICE, Builtin.SLICE, Builtin.GATHER),
-}
 
 
 def packed_tensors(network: Network) -> dict[str, int]:
     """Indices of the tensors with packed signs, by the name of these signs in the artifact."""
     packed: set[int] = set()
     for operator in network.operators:
-        gives = operator.code in _GIVE_SIGNS
-        moves = operator.code in _MOVE_SIGNS and not packed.isdisjoint(operator.inputs)
+        gives = gives_signs(operator.code)
+        moves = moves_signs(operator.code) and not packed.isdisjoint(operator.inputs)
         if gives or moves:
             packed.update(operator.outputs)
     found: dict[str, int] = {}

@@ -5,7 +5,7 @@ from typing import Any, Final
 from bnnkit.errors import ArtifactError
 from bnnkit.tflite.fields import Field, Options, Scalar, fields_of, member_of
 from bnnkit.tflite.lce_options import from_map
-from bnnkit.tflite.operators import BUILTINS, CUSTOM, UnknownOptions
+from bnnkit.tflite.operators import BUILTINS, CUSTOM, CustomOperator, UnknownOptions
 from bnnkit.tflite.read_flatbuffer import Table
 from bnnkit.tflite.schema import Builtin
 
@@ -54,7 +54,7 @@ def custom_options(name: str, data: bytes) -> tuple[Options | None, bytes]:
         ArtifactError: The options are damaged, or one is missing.
         UnsupportedError: An option is unknown, or has an unknown value.
     """
-    kind = CUSTOM.get(name)
+    kind = CUSTOM.get(name, CustomOperator()).kind
     return (None, data) if kind is None else (from_map(kind, data), b"")
 
 

@@ -7,7 +7,7 @@ from bnnkit.tflite.fields import Options, fields_of
 from bnnkit.tflite.flexbuffer import write_map
 from bnnkit.tflite.lce_options import LceOptions, to_map
 from bnnkit.tflite.network import Operator
-from bnnkit.tflite.operators import BUILTINS, OptionsTable, UnknownOptions, options_kind
+from bnnkit.tflite.operators import BUILTINS, BuiltinOperator, UnknownOptions, options_kind
 from bnnkit.tflite.write_flatbuffer import Builder, Slots, ints, table
 
 
@@ -27,7 +27,7 @@ def options_table(operator: Operator) -> int:
         raise TypeError(f"{operator.name} cannot have {type(operator.options).__name__}")
     if isinstance(operator.code, str):
         return 0
-    return BUILTINS.get(operator.code, OptionsTable()).number
+    return BUILTINS.get(operator.code, BuiltinOperator()).number
 
 
 def write_table(builder: Builder, options: Options | None) -> int:

@@ -1,12 +1,15 @@
 """The operators of the domain `bnnkit`, one file each, and facts about ONNX's own in `facts.py`.
 
 A file holds one `Operator` value: schema, facts, body in standard operators, and reference in
-NumPy, side by side. To add an operator, touch three places (`tests/test_operator_facts.py` fails
+NumPy, side by side. To add an operator takes three steps (`tests/test_operator_facts.py` fails
 until all are done):
 
-1. its file here, with its line in `OPERATORS` and its row in docs/artifact.md;
-2. its lowering to kernels, `bnnkit/runtime/lowering/lower.py`;
-3. its lowering to TFLite, `bnnkit/export/tflite/lower.py`.
+1. add its file here, its line in `OPERATORS` and its row in docs/artifact.md;
+2. add its lowering to kernels to the table of `bnnkit/runtime/lowering/lower.py`;
+3. add its lowering to TFLite to the table of `bnnkit/export/tflite/lower.py`.
+
+For the exporter to emit it, add a pass to `bnnkit/export/passes/lower.py` too. Engines without a
+faster form of it run its body.
 
 An operator of ONNX's own has a function in `bnnkit/artifact/standard/` and its fact in `facts.py`
 in the place of the first; the runtime then runs it in NumPy without a lowering of its own.
