@@ -6,6 +6,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,47 @@ def test_a_room_imports_only_what_it_may(name: str) -> None:
                     f"{name} may need {sorted(room.packages)} only, or it no longer installs alone"
                 )
                 assert is_within(module, room.packages), f"{where}, but {why}"
+
+
+def package_of(name: str) -> str:
+    """The innermost package of a full name: "bnnkit.nn" of "bnnkit.nn.sign.Sign"."""
+    while name not in PACKAGES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    """The full names of what a file imports of bnnkit, such as "bnnkit.nn.sign.Sign"."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.startswith("bnnkit."))
+
+
+def imported_packages(package: str) -> set[str]:
+    """The other packages that the modules of a package import, `bnnkit` itself left out."""
+    files = (ROOT / folder_of(package)).glob("*.py")
+    return {package_of(name) for path in files for name in imported_names(path)} - {
+        package,
+        "bnnkit",
+    }
+
+
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    """The modules of `bnnkit` itself are left out: they are loose, and have tests of their own."""
+    imports = {name: imported_packages(name) for name in PACKAGES if name != "bnnkit"}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        circle = " imports ".join(reversed(error.args[1]))
+        pytest.fail(
+            f"{circle}: move what they share into a folder below them, so that each folder can be "
+            "read and tested with what lies below it only"
+        )
 
 
 @pytest.mark.parametrize("name", LOOSE)
