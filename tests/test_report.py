@@ -11,7 +11,7 @@ from torch import nn
 
 import bnnkit.nn as bnn
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.layer_report import Layer
+from bnnkit.artifact.layer_report import LayerReport
 from bnnkit.artifact.report import report
 from bnnkit.cli.report_table import summary
 from bnnkit.export.from_torch.export_onnx import from_torch
@@ -42,7 +42,7 @@ def test_a_chain() -> None:
     size = len(artifact.model.SerializeToString())
     result = report(artifact, size)
     assert result.layers == (
-        Layer(
+        LayerReport(
             "0",
             "IntegerConv2d",
             "integer",
@@ -51,9 +51,9 @@ def test_a_chain() -> None:
             stored_bytes=8 * 9 * 2 + 1,
             ideal_bytes=8 * 9 * 2 + 1,
         ),
-        Layer("3", "BinaryConv2dThreshold", "binary", "", 16 * 16 * 36, 72 + 64, 72 + 64),
-        Layer("8", "BinaryLinear", "binary", "", 64 * 5, 40, 40),
-        Layer("10", "Gemm", "float", "weights are real-valued", 15, 72, 72),
+        LayerReport("3", "BinaryConv2dThreshold", "binary", "", 16 * 16 * 36, 72 + 64, 72 + 64),
+        LayerReport("8", "BinaryLinear", "binary", "", 64 * 5, 40, 40),
+        LayerReport("10", "Gemm", "float", "weights are real-valued", 15, 72, 72),
     )
     assert [(sign.name, sign.is_threshold, sign.reason) for sign in result.signs] == [
         ("2", True, "threshold on the sum of 0"),

@@ -18,7 +18,7 @@ KINDS: Final[tuple[Kind, ...]] = ("binary", "integer", "float")
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerReport:
     """One node that multiplies by weights, or two activations with each other.
 
     Attributes:
@@ -42,9 +42,9 @@ class Layer:
     ideal_bytes: int
 
 
-def layer_reports(graph: GraphView) -> tuple[list[Layer], set[str]]:
+def layer_reports(graph: GraphView) -> tuple[list[LayerReport], set[str]]:
     """The layers, in the order of the graph, and the constants that are counted in them."""
-    layers: list[Layer] = []
+    layers: list[LayerReport] = []
     counted: set[str] = set()
     for node in graph.nodes:
         count = _counter(node)
@@ -57,11 +57,13 @@ def layer_reports(graph: GraphView) -> tuple[list[Layer], set[str]]:
     return layers, counted
 
 
-def _layer(graph: GraphView, node: onnx.NodeProto, constants: set[str], macs: int | None) -> Layer:
+def _layer(
+    graph: GraphView, node: onnx.NodeProto, constants: set[str], macs: int | None
+) -> LayerReport:
     kind, reason = _judged(graph, node)
     ideal = {name: graph.constant_bytes[name] for name in constants}
     ideal |= {name: size for name, size in _packed_weights(graph, node) if name in constants}
-    return Layer(
+    return LayerReport(
         name=node.name,
         operator=node.op_type,
         kind=kind,

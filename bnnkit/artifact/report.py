@@ -13,8 +13,8 @@ import onnx.shape_inference
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.format.graph_view import GraphView
-from bnnkit.artifact.layer_report import KINDS, Kind, Layer, layer_reports
-from bnnkit.artifact.sign_report import Sign, sign_reports
+from bnnkit.artifact.layer_report import KINDS, Kind, LayerReport, layer_reports
+from bnnkit.artifact.sign_report import SignReport, sign_reports
 
 ALLOWED_EXCESS: Final = 0.03
 """How far a file may exceed its ideal size, as a fraction of it."""
@@ -40,8 +40,8 @@ class Report:
         draw_bytes: Their size, a part of the binary layers' `stored_bytes`.
     """
 
-    layers: tuple[Layer, ...]
-    signs: tuple[Sign, ...]
+    layers: tuple[LayerReport, ...]
+    signs: tuple[SignReport, ...]
     macs: dict[Kind, int]
     stored_bytes: dict[Kind, int]
     other_bytes: int

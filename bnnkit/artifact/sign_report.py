@@ -16,7 +16,7 @@ _ELEMENTWISE: Final = MONOTONE - {"Cast"}
 
 
 @dataclass(frozen=True)
-class Sign:
+class SignReport:
     """The signs that one module takes.
 
     Attributes:
@@ -33,7 +33,7 @@ class Sign:
     noise: str = "none"
 
 
-def sign_reports(graph: GraphView) -> Iterator[Sign]:
+def sign_reports(graph: GraphView) -> Iterator[SignReport]:
     """The signs, in the order of the graph."""
     for node in graph.nodes:
         if node.domain != DOMAIN:
@@ -41,16 +41,16 @@ def sign_reports(graph: GraphView) -> Iterator[Sign]:
         # Signs that are yet to be pooled or reshaped are called `path/...`.
         path = node.output[0].partition("/")[0]
         if node.op_type == "BinaryConv2dThreshold":
-            yield Sign(path, True, f"threshold inside {node.name}")
+            yield SignReport(path, True, f"threshold inside {node.name}")
         elif node.op_type == "Threshold":
-            yield Sign(path, True, f"threshold on the sum of {_name(graph, node.input[0])}")
+            yield SignReport(path, True, f"threshold on the sum of {_name(graph, node.input[0])}")
         elif node.op_type == "Sign":
-            yield Sign(path, False, _why_real(graph, node.input[0]))
+            yield SignReport(path, False, _why_real(graph, node.input[0]))
         elif node.op_type == "StochasticSign":
             yield _noisy(graph, node, path)
 
 
-def _noisy(graph: GraphView, node: onnx.NodeProto, path: str) -> Sign:
+def _noisy(graph: GraphView, node: onnx.NodeProto, path: str) -> SignReport:
     """The report on a `StochasticSign`."""
     noise = node.input[3].removeprefix("noise.")
     layer = _layer_of_sum(graph, node.input[0])
@@ -58,8 +58,8 @@ def _noisy(graph: GraphView, node: onnx.NodeProto, path: str) -> Sign:
         bends = (above.name for above in _above(graph, node.input[0]) if above.op_type in BENDS)
         bend = next(bends, None)
         reason = _why_real(graph, node.input[0]) if bend is None else f"{bend} limits it"
-        return Sign(path, False, reason, noise)
-    return Sign(path, True, f"threshold and noise on the sum of {layer}", noise)
+        return SignReport(path, False, reason, noise)
+    return SignReport(path, True, f"threshold and noise on the sum of {layer}", noise)
 
 
 def _layer_of_sum(graph: GraphView, value: str) -> str | None:

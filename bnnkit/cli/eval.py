@@ -16,7 +16,7 @@ from bnnkit.engines import open_read
 from bnnkit.errors import UsageError
 from bnnkit.evaluation import metrics
 from bnnkit.evaluation.cost_curve import draw_cost
-from bnnkit.evaluation.evaluate import Evaluation, Network, evaluate
+from bnnkit.evaluation.evaluate import Evaluation, Predictor, evaluate
 from bnnkit.evaluation.reliability import draw_reliability
 from bnnkit.plots import picture_format
 from bnnkit.runtime.open_file import read
@@ -132,7 +132,7 @@ class _TrainedOn:
 class _Opened:
     """A network, what it was trained on, and what its batch norms were calibrated on then."""
 
-    network: Network
+    network: Predictor
     input_shape: tuple[int, ...]
     trained_on: _TrainedOn
     calibration: CalibrationSource | None = None
@@ -172,7 +172,7 @@ def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dat
 
 
 def _evaluate(
-    network: Network, images: Array, labels: Array, configs: list[EnsembleConfig]
+    network: Predictor, images: Array, labels: Array, configs: list[EnsembleConfig]
 ) -> tuple[list[Evaluation], Array]:
     """What came of each, and the probabilities of the last."""
     found = []

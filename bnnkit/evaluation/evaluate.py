@@ -16,7 +16,7 @@ Array = NDArray[Any]
 BATCH = 256
 
 
-class Network(Protocol):
+class Predictor(Protocol):
     """What can be evaluated: an engine, or a torch network."""
 
     def check(self, images: Array) -> None:
@@ -52,7 +52,7 @@ class Evaluation:
 
 
 def evaluate(
-    network: Network,
+    network: Predictor,
     images: Array,
     labels: Array,
     config: EnsembleConfig,

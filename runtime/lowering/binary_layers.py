@@ -23,7 +23,7 @@ from bnnkit.runtime.memory.packed_weight import PackedWeight
 from bnnkit.runtime.memory.values import Array, Kind, Margin, Value
 from bnnkit.runtime.steps.convolution import EpilogueConstants
 from bnnkit.runtime.steps.signs import AlignGroups, UnpackNibbles
-from bnnkit.runtime.steps.window import Window
+from bnnkit.runtime.steps.window import KernelWindow
 
 
 def lower_binary_conv2d(builder: PlanBuilder, node: Node) -> None:
@@ -142,7 +142,7 @@ def _align_groups(builder: PlanBuilder, node: Node, source: str, groups: int) ->
 
 
 def _base_sums(
-    source: Value, packed: PackedWeight, window: Window, pads: Pads, ones: Pads
+    source: Value, packed: PackedWeight, window: KernelWindow, pads: Pads, ones: Pads
 ) -> tuple[Array, Array]:
     """Compute the sum of each channel if no sign differs from its weight, for each border case.
 

@@ -16,7 +16,7 @@ from bnnkit.runtime.lowering.noise import noisy_threshold
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import Array, Kind
 from bnnkit.runtime.steps.convolution import NO_LIMITS
-from bnnkit.runtime.steps.stochastic import NoisyThreshold
+from bnnkit.runtime.steps.stochastic import StochasticThreshold
 
 FLOAT = 1
 """ONNX's code of float32."""
@@ -43,7 +43,7 @@ class Epilogue:
     scale: Array | None = None
     shift: int = 0
     limits: tuple[int, int] = NO_LIMITS
-    noise: NoisyThreshold | None = None
+    noise: StochasticThreshold | None = None
     pools: bool = False
 
 

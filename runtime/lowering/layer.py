@@ -16,7 +16,7 @@ from bnnkit.runtime.memory.values import Array, Kind, Value
 from bnnkit.runtime.steps.convolution import Convolution, EpilogueConstants
 from bnnkit.runtime.steps.signs import PackSigns
 from bnnkit.runtime.steps.stochastic import SampleSigns
-from bnnkit.runtime.steps.window import Window
+from bnnkit.runtime.steps.window import KernelWindow
 
 NO_PADS: Pads = (0, 0, 0, 0)
 
@@ -38,7 +38,7 @@ class Layer:
     """
 
     source: str
-    window: Window
+    window: KernelWindow
     is_map: bool
     groups: int
     weight: Array
@@ -50,7 +50,7 @@ class Layer:
 
 def window_of(
     node: Node, source: Value, size: tuple[int, int], ones: Pads = NO_PADS
-) -> tuple[Window, Pads]:
+) -> tuple[KernelWindow, Pads]:
     """Compute the geometry of a layer's window.
 
     Args:
@@ -76,7 +76,7 @@ def window_of(
         raise UnsupportedError(
             f"node {node.name!r} ({node.kind}): its kernel is larger than its input"
         )
-    window = Window(
+    window = KernelWindow(
         size=size,
         stride=(down, right),
         dilation=(vertical, horizontal),

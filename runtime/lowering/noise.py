@@ -10,16 +10,16 @@ from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.quantiles import Quantiles
 from bnnkit.runtime.memory.values import FLOAT, Array, Margin, Value
 from bnnkit.runtime.steps.real import CopyReal
-from bnnkit.runtime.steps.stochastic import NoisyThreshold, Repeat, SampleSigns
+from bnnkit.runtime.steps.stochastic import Repeat, SampleSigns, StochasticThreshold
 
 
-def noisy_threshold(builder: PlanBuilder, node: Node, channels: int) -> NoisyThreshold:
+def noisy_threshold(builder: PlanBuilder, node: Node, channels: int) -> StochasticThreshold:
     """Return the thresholds and the noise of a StochasticSign.
 
     Raises:
         ArtifactError: If thresholds or scales have another number of channels.
     """
-    return NoisyThreshold(
+    return StochasticThreshold(
         thresholds=_for_each_channel(builder, node, 1, channels),
         scales=_for_each_channel(builder, node, 2, channels),
         quantiles=_quantiles(builder, node),

@@ -9,7 +9,7 @@ from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import FLOAT, Value
 from bnnkit.runtime.steps.real import Chain, PlaceReals, PoolReals
 from bnnkit.runtime.steps.signs import PoolSigns
-from bnnkit.runtime.steps.window import Window
+from bnnkit.runtime.steps.window import KernelWindow
 
 
 def lower_pooling(builder: PlanBuilder, node: Node) -> bool:
@@ -68,7 +68,7 @@ def _has_whole_windows(node: Node) -> bool:
     return not any(explicit_pads(node.attributes)) and not node.attributes.get("ceil_mode", 0)
 
 
-def _window(builder: PlanBuilder, node: Node) -> Window:
+def _window(builder: PlanBuilder, node: Node) -> KernelWindow:
     a = node.attributes
     size = tuple(a["kernel_shape"])
     stride = tuple(a.get("strides", (1, 1)))
@@ -76,7 +76,7 @@ def _window(builder: PlanBuilder, node: Node) -> Window:
     top, left, bottom, right = explicit_pads(a)
     ceil = bool(a.get("ceil_mode", 0))
     _, height, width = builder.values[node.inputs[0]].map
-    return Window(
+    return KernelWindow(
         size=(size[0], size[1]),
         stride=(stride[0], stride[1]),
         dilation=(dilation[0], dilation[1]),
@@ -88,10 +88,10 @@ def _window(builder: PlanBuilder, node: Node) -> Window:
     )
 
 
-def _whole_map(builder: PlanBuilder, node: Node) -> Window:
+def _whole_map(builder: PlanBuilder, node: Node) -> KernelWindow:
     _, height, width = builder.values[node.inputs[0]].map
     one = (1, 1)
-    return Window(size=(height, width), stride=one, dilation=one, padding=(0, 0), output=one)
+    return KernelWindow(size=(height, width), stride=one, dilation=one, padding=(0, 0), output=one)
 
 
 def _max_pool_of_signs(builder: PlanBuilder, node: Node) -> None:
@@ -115,7 +115,7 @@ def _max_pool(builder: PlanBuilder, node: Node) -> None:
     builder.add(step, Value(kind="real", shape=(channels, *window.output)))
 
 
-def _average(builder: PlanBuilder, node: Node, window: Window, *, is_vector: bool) -> None:
+def _average(builder: PlanBuilder, node: Node, window: KernelWindow, *, is_vector: bool) -> None:
     """Append average pooling: a sum over windows, divided by their size."""
     channels = builder.values[node.inputs[0]].map[0]
     total = PoolReals(

@@ -15,8 +15,8 @@ from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array, as_map
 from bnnkit.runtime.memory.weights import LANES, padded_channels, wide
 from bnnkit.runtime.steps.step import Kernel, KernelCall, kernel_call
-from bnnkit.runtime.steps.stochastic import NoisyThreshold
-from bnnkit.runtime.steps.window import Window
+from bnnkit.runtime.steps.stochastic import StochasticThreshold
+from bnnkit.runtime.steps.window import KernelWindow
 
 WORDS, NIBBLES = np.dtype(np.uint64), np.dtype(np.uint8)
 FLOATS, OCTETS = np.dtype(np.float32), np.dtype(np.int8)
@@ -84,7 +84,7 @@ class Convolution:
     name: str
     source: str
     target: str
-    window: Window
+    window: KernelWindow
     weights: Array
     channels: int
     elements: int
@@ -93,7 +93,7 @@ class Convolution:
     constants: EpilogueConstants
     cases: NDArray[np.int64]
     pools: bool = False
-    noise: NoisyThreshold | None = None
+    noise: StochasticThreshold | None = None
 
     def bind(self, memory: Memory) -> KernelCall:
         kind: str = memory.values[self.target].kind
@@ -107,7 +107,7 @@ class Convolution:
         return kernel_call(KERNELS[self.weights.dtype, kind], memory, record)
 
     def _with_noise(
-        self, memory: Memory, record: ConvolutionRecord, noise: NoisyThreshold
+        self, memory: Memory, record: ConvolutionRecord, noise: StochasticThreshold
     ) -> ConvolutionRecord:
         """Complete the record for stochastic signs, whose int32 sums go to a scratch buffer."""
         lanes = LANES[self.weights.dtype]

@@ -9,7 +9,7 @@ from bnnkit.runtime.kernels.depthwise import depthwise
 from bnnkit.runtime.kernels.records import DepthwiseRecord
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.steps.step import KernelCall, kernel_call
-from bnnkit.runtime.steps.window import Window
+from bnnkit.runtime.steps.window import KernelWindow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Depthwise:
     name: str
     source: str
     target: str
-    window: Window
+    window: KernelWindow
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array
 from bnnkit.runtime.memory.weights import padded
 from bnnkit.runtime.steps.step import KernelCall, NumpyCall, kernel_call
-from bnnkit.runtime.steps.window import Window
+from bnnkit.runtime.steps.window import KernelWindow
 
 Source = str | Array | None
 """Name of a value, a constant, or None for an omitted input."""
@@ -162,7 +162,7 @@ class PoolReals:
     source: str
     target: str
     is_maximum: bool
-    window: Window
+    window: KernelWindow
 
     def bind(self, memory: Memory) -> KernelCall:
         fields = self.window.fields

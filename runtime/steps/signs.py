@@ -18,7 +18,7 @@ from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array
 from bnnkit.runtime.memory.weights import padded
 from bnnkit.runtime.steps.step import KernelCall, kernel_call
-from bnnkit.runtime.steps.window import Window
+from bnnkit.runtime.steps.window import KernelWindow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class PoolSigns:
     name: str
     source: str
     target: str
-    window: Window
+    window: KernelWindow
 
     def bind(self, memory: Memory) -> KernelCall:
         fields = self.window.fields

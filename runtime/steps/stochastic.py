@@ -23,7 +23,7 @@ _ABSOLUTE_ERROR = 2.0**-126
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoisyThreshold:
+class StochasticThreshold:
     """Thresholds and noise of stochastic signs: +1 where x >= t + r z.
 
     Attributes:
@@ -96,7 +96,7 @@ class SampleSigns:
     name: str
     source: str
     target: str
-    noise: NoisyThreshold
+    noise: StochasticThreshold
     is_shared: bool
 
     def bind(self, memory: Memory) -> KernelCall:

@@ -6,7 +6,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class KernelWindow:
     """Geometry of a sliding window, in pixels. Pairs are (vertical, horizontal).
 
     Attributes:
