@@ -87,7 +87,7 @@ def _operand(builder: OnnxBuilder, operator: Operator, index: int) -> Array:
     array, tensor = builder.constant_of(operator, index), builder.tensor(operator.inputs[index])
     if array.dtype.kind == "i" and tensor.quantization is None:
         if operator.code == Builtin.DIV:
-            raise UnsupportedError("expected real numbers to divide")
+            raise UnsupportedError(f"expected real numbers to divide, got {array.dtype}")
         return array
     return real_constant(builder, operator.inputs[index])
 

@@ -63,7 +63,8 @@ def add_n(builder: OnnxBuilder, operator: Operator) -> None:
     """Translate ADD_N: the sum of computed values of the same shape, in their order."""
     values = [builder.value(operator, index) for index in range(len(operator.inputs))]
     if len(values) < 2 or len({value.shape for value in values}) != 1:
-        raise UnsupportedError("expected two or more values of the same shape")
+        shapes = ", ".join(str(value.shape) for value in values)
+        raise UnsupportedError(f"expected two or more values of the same shape, got {shapes}")
     name = real(builder, values[0])
     for value in values[1:]:
         name = builder.emit("Add", [name, real(builder, value)])

@@ -39,7 +39,11 @@ def layer_input(builder: OnnxBuilder, operator: Operator) -> OnnxValue:
         raise UnsupportedError(f"expected float32, or numbers with a scale, got {value.kind}")
     is_float = builder.tensor(operator.output).type == TensorType.FLOAT32
     if is_float != (value.kind == "real"):
-        raise UnsupportedError("expected input and output both float32, or both quantized")
+        output = "float32" if is_float else "quantized"
+        raise UnsupportedError(
+            "expected input and output both float32, or both quantized; "
+            f"got a {value.kind} input and a {output} output"
+        )
     return value
 
 
