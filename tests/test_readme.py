@@ -1,5 +1,6 @@
 """What the README says can be done, can be done."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -67,3 +68,12 @@ def test_the_example_of_a_model_of_ones_own(tmp_path: Path) -> None:
     assert kinds == ["integer", "binary", "binary", "float"]
     assert "weights and input are real-valued" in run.stdout
     assert float(run.stdout.split()[-1]) > 0.9
+
+
+def test_the_change_log_names_modules_that_exist() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^  \| `(bnnkit\S+)`.* \| (`bnnkit.*) \|$", changes, re.MULTILINE)
+    assert len(rows) > 10
+    for before, now in rows:
+        for module in re.findall(r"`(bnnkit[\w.]+)`", now):
+            assert importlib.util.find_spec(module), f"{before} has moved elsewhere than {module}"
