@@ -1,4 +1,4 @@
-"""What all tests share: the same random numbers in every run, a checkpoint, small model files."""
+"""Shared fixtures: fixed random numbers, a checkpoint, small model files."""
 
 import sys
 from collections.abc import Iterator

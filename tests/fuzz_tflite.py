@@ -29,10 +29,10 @@ import bnnkit.runtime as rt
 from bnnkit.errors import BnnkitError
 
 MOST_SECONDS = 2.0
-"""Of CPU time: a busy machine is no fault of the file's."""
+"""Limit of CPU time, which does not depend on other work on the machine."""
 MOST_BYTES = 10**9
 HANGS = 60
-"""Seconds after which a file that has not ended is taken to hang."""
+"""Seconds after which reading a file counts as hanging."""
 PAGE = resource.getpagesize()
 
 

@@ -27,7 +27,7 @@ NUMBERS = np.array(
     [0, -0.0, LEAST, -LEAST, 0.3, np.nextafter(np.float32(0.3), np.float32(0)), -0.3, 1, -1, 7e9],
     np.float32,
 )
-"""Where signs are likely to be wrong."""
+"""Inputs at which wrong signs are likely."""
 
 
 def network(

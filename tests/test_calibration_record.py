@@ -1,4 +1,4 @@
-"""What a calibrated artifact tells of its batch norms, and that torch is given them."""
+"""The calibration record of an artifact, and its batch norms given to a torch network."""
 
 import base64
 import json

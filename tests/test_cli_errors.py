@@ -1,4 +1,4 @@
-"""How the command line ends when something is wrong or missing: one line, and its exit code."""
+"""Errors of the command line: a one-line message and the exit code."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""How an engine's signs and outputs are compared with the reference, and what rounding excuses."""
+"""Comparison of an engine's signs and outputs with the reference, within rounding."""
 
 import numpy as np
 import pytest

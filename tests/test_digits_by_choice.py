@@ -21,7 +21,7 @@ OPTIONS = {
     # At 0.01 most weights are still uncertain after these few steps: 0.85.
     "bayesbinn": ["lr=0.03"],
 }
-"""What must be other than in the quickstart, and why."""
+"""Settings that differ from the quickstart's, with reasons."""
 
 
 def accuracy(out: Path, *overrides: str) -> float:

@@ -1,4 +1,4 @@
-"""What cannot be exported is said in one line, and nothing is written."""
+"""Exports that are refused: a one-line error, and no file."""
 
 from pathlib import Path
 

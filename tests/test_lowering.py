@@ -1,4 +1,4 @@
-"""What graphs may mean but seldom do: the runtime computes it, or refuses it by name."""
+"""Rare forms of graphs: the runtime computes them, or rejects them by name."""
 
 from pathlib import Path
 from typing import Any

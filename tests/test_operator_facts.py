@@ -1,4 +1,4 @@
-"""What is known of each operator: complete, and one and the same for all that ask."""
+"""The facts of each operator are complete and agree with its lowerings."""
 
 from typing import Any
 

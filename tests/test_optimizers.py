@@ -1,4 +1,4 @@
-"""Which parameters an optimizer has, with which learning rate and decay."""
+"""The parameters of each optimizer, with their learning rate and decay."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""That verify finds what differs, says where, and excuses only what rounding explains."""
+"""Verify finds and locates differences, and accepts only those that rounding explains."""
 
 from collections.abc import Callable
 from dataclasses import replace

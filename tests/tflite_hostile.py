@@ -20,7 +20,7 @@ from bnnkit.tflite.options import (
 from bnnkit.tflite.schema import Activation, Builtin, Padding
 
 DROPS_AXES = ReducerOptions(keep_dims=False)
-"""Of MEAN and SUM."""
+"""Options of MEAN and SUM."""
 
 
 def _square(size: int, outputs: int = 1) -> tuple[Net, int]:
