@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators import gives_signs
+from bnnkit.artifact.operators.facts import POOLS
 from bnnkit.runtime.lowering.fused_pool import is_fused_pool
 
 
@@ -30,7 +31,7 @@ def signs_in_memory(artifact: Artifact) -> frozenset[str]:
     made = {
         name
         for node in nodes
-        if gives_signs(node) or node.op_type == "MaxPool"
+        if gives_signs(node) or node.op_type in POOLS
         for name in node.output
     }
     fused = {

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format.constants import DOMAIN
-from bnnkit.artifact.operators.facts import MONOTONE
+from bnnkit.artifact.operators.facts import MONOTONE, POOLS
 from bnnkit.export.from_onnx.mark_weights import scales
 from bnnkit.export.ir.graph import (
     add_constant,
@@ -31,8 +31,6 @@ from bnnkit.export.ir.graph import (
 from bnnkit.export.passes.clean_up import remove_dead
 
 _AXIS: Final = 2
-_WINDOWS: Final = ("MaxPool", "AveragePool")
-"""Those whose attributes `_lifted_node` gives an axis more."""
 _ELEMENTWISE: Final = (MONOTONE - {"BatchNormalization", "Cast", "Identity"}) | {
     "PRelu",
     "LeakyRelu",
@@ -72,9 +70,7 @@ def _is_liftable(node: ir.Node) -> bool:
     if (node.domain, node.op_type) == (DOMAIN, "Sign"):
         return True
     others = [x for x in node.inputs if x is not None and _lowered(x) is None]
-    is_known = node.op_type in _ELEMENTWISE or (
-        node.op_type in _WINDOWS and len(node.outputs) == 1
-    )
+    is_known = node.op_type in _ELEMENTWISE or (node.op_type in POOLS and len(node.outputs) == 1)
     return node.domain == "" and is_known and all(array(x) is not None for x in others)
 
 

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format.constants import DOMAIN
-from bnnkit.artifact.operators.facts import RESHAPES
+from bnnkit.artifact.operators.facts import MOVES_SIGNS_IN_ANY_FORM
 from bnnkit.export.ir.graph import (
     add_constant,
     constant,
@@ -60,7 +60,9 @@ def is_of_signs(value: ir.Value) -> bool:
     node = value.producer()
     while node is not None and (node.domain, node.op_type) != (DOMAIN, "Sign"):
         is_scaled = node.op_type == "Mul" and node.outputs[0].meta.get(_KEY) == _OF_SIGNS
-        if node.domain != "" or not (is_scaled or node.op_type in ("MaxPool", "Pad", *RESHAPES)):
+        if node.domain != "" or not (
+            is_scaled or node.op_type in ("Pad", *MOVES_SIGNS_IN_ANY_FORM)
+        ):
             return False
         node = operand(node, 0).producer()
     return node is not None
@@ -100,7 +102,7 @@ def _keeps_scale(graph: ir.Graph, node: ir.Node, scale: ir.Node) -> bool:
     """Whether scaling the input of a node scales its output likewise."""
     if node.op_type == "Pad":
         return _pads_alike(graph, node, scale)
-    return node.op_type in ("MaxPool", *RESHAPES) and len(node.outputs) == 1
+    return node.op_type in MOVES_SIGNS_IN_ANY_FORM and len(node.outputs) == 1
 
 
 def _pads_alike(graph: ir.Graph, node: ir.Node, scale: ir.Node) -> bool:

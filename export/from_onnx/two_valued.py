@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.operators.facts import RESHAPES
+from bnnkit.artifact.operators.facts import JUMPS, MOVES_SIGNS_IN_ANY_FORM
 from bnnkit.export.analysis.monotone import step
 from bnnkit.export.from_onnx.piecewise.comparisons import (
     COMPARISONS,
@@ -31,7 +31,6 @@ from bnnkit.export.from_onnx.piecewise.comparisons import (
     comparison,
 )
 from bnnkit.export.from_onnx.piecewise.elementwise import (
-    ROUNDINGS,
     evaluate,
     is_elementwise,
     uniform,
@@ -42,8 +41,6 @@ from bnnkit.export.from_onnx.piecewise.pieces import pieces
 from bnnkit.export.ir.graph import array, operand
 
 _MAX_OPERATORS: Final = 64
-_DECIDES: Final = ("Sign", "Equal", "Cast", "Where", *COMPARISONS, *ROUNDINGS)
-"""Operators in which a sign may be written: their result jumps. (Others need not be tried.)"""
 _SEES_ZERO: Final = ("Abs", "Cast", "Equal", "Relu", "Where", "Pow", *COMPARISONS)
 """Operators behind a sign to which a 0 between -p and p would mean something of its own."""
 _SAMPLED: Final = 8.0
@@ -134,7 +131,7 @@ def _sources(
         node = last.producer()
         if node is None or not _can_pass(node):
             return
-        decides = decides or node.op_type in _DECIDES
+        decides = decides or node.op_type in JUMPS
         seen.add(last)
         leaves.remove(last)
         leaves |= {v for v in node.inputs if v is not None and v not in seen and array(v) is None}
@@ -202,7 +199,7 @@ def _is_zero_too_often(line: list[Piece]) -> bool:
 def _is_made_zero(x: ir.Value, position: dict[ir.Node, int]) -> bool:
     """Whether x is reshaped or pooled from a value that is 0 on an interval, as after a `Relu`."""
     node = x.producer()
-    if node is None or node.domain != "" or node.op_type not in ("MaxPool", *RESHAPES):
+    if node is None or node.domain != "" or node.op_type not in MOVES_SIGNS_IN_ANY_FORM:
         return False
     inner = operand(node, 0)
     for source in _sources(inner, position, must_decide=False):

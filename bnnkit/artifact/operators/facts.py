@@ -39,6 +39,8 @@ class Fact:
             "bent" where each channel is a monotone function of that operand; None elsewhere.
         broadcasts: It is elementwise and its operands are broadcast to one shape.
         commutes: Its two operands can change places.
+        jumps: As a function of a real operand it can jump: it compares, rounds or selects.
+        pools: It reduces the windows of `kernel_shape`, without weights.
         macs: Counts the multiply-accumulates of a layer; None for what is no layer.
     """
 
@@ -47,6 +49,8 @@ class Fact:
     curve: Literal["affine", "bent"] | None = None
     broadcasts: bool = False
     commutes: bool = False
+    jumps: bool = False
+    pools: bool = False
     macs: Macs | None = None
 
 
@@ -56,11 +60,11 @@ FACTS: Final[dict[str, Fact]] = {
     "And": Fact("exact", broadcasts=True, commutes=True),
     "ArgMax": Fact("counted"),
     "Atan": Fact("approximate"),
-    "AveragePool": Fact("summed"),
+    "AveragePool": Fact("summed", pools=True),
     "BatchNormalization": Fact("approximate", curve="affine"),
     "Bernoulli": Fact("random"),
-    "Cast": Fact("exact", curve="affine"),
-    "Ceil": Fact("exact"),
+    "Cast": Fact("exact", curve="affine", jumps=True),
+    "Ceil": Fact("exact", jumps=True),
     "Clip": Fact("exact", curve="bent"),
     "Concat": Fact("copied", moves_signs=True),
     "Conv": Fact("summed", macs=layer_macs),
@@ -70,31 +74,31 @@ FACTS: Final[dict[str, Fact]] = {
     "Div": Fact("exact", curve="affine", broadcasts=True),
     "Dropout": Fact("same"),
     "Elu": Fact("approximate"),
-    "Equal": Fact("exact", broadcasts=True, commutes=True),
+    "Equal": Fact("exact", broadcasts=True, commutes=True, jumps=True),
     "Erf": Fact("approximate"),
     "Exp": Fact("approximate"),
     "Expand": Fact("copied"),
     "Flatten": Fact("rearranged", moves_signs=True),
-    "Floor": Fact("exact"),
+    "Floor": Fact("exact", jumps=True),
     "Gather": Fact("copied"),
     "Gemm": Fact("summed", macs=product_macs),
     "GlobalAveragePool": Fact("summed"),
     "GlobalMaxPool": Fact("chosen"),
-    "Greater": Fact("exact", broadcasts=True),
-    "GreaterOrEqual": Fact("exact", broadcasts=True),
+    "Greater": Fact("exact", broadcasts=True, jumps=True),
+    "GreaterOrEqual": Fact("exact", broadcasts=True, jumps=True),
     "HardSigmoid": Fact("approximate"),
     "HardSwish": Fact("approximate"),
     "Identity": Fact("same", moves_signs=True, curve="affine"),
     "InstanceNormalization": Fact("summed"),
     "LayerNormalization": Fact("summed"),
     "LeakyRelu": Fact("exact"),
-    "Less": Fact("exact", broadcasts=True),
-    "LessOrEqual": Fact("exact", broadcasts=True),
+    "Less": Fact("exact", broadcasts=True, jumps=True),
+    "LessOrEqual": Fact("exact", broadcasts=True, jumps=True),
     "Log": Fact("approximate"),
     "LogSoftmax": Fact("summed"),
     "MatMul": Fact("summed", macs=product_macs),
     "Max": Fact("exact", broadcasts=True, commutes=True),
-    "MaxPool": Fact("chosen", moves_signs=True),
+    "MaxPool": Fact("chosen", moves_signs=True, pools=True),
     "Min": Fact("exact", broadcasts=True, commutes=True),
     "Mul": Fact("exact", curve="affine", broadcasts=True, commutes=True),
     "Multinomial": Fact("random"),
@@ -113,10 +117,10 @@ FACTS: Final[dict[str, Fact]] = {
     "ReduceSum": Fact("summed"),
     "Relu": Fact("exact", curve="bent"),
     "Reshape": Fact("rearranged", moves_signs=True),
-    "Round": Fact("exact"),
+    "Round": Fact("exact", jumps=True),
     "Shape": Fact("counted"),
     "Sigmoid": Fact("approximate"),
-    "Sign": Fact("exact"),
+    "Sign": Fact("exact", jumps=True),
     "Sin": Fact("approximate"),
     "Slice": Fact("copied", moves_signs=True),
     "Softmax": Fact("summed"),
@@ -130,7 +134,7 @@ FACTS: Final[dict[str, Fact]] = {
     "Tanh": Fact("approximate"),
     "Transpose": Fact("rearranged", moves_signs=True),
     "Unsqueeze": Fact("rearranged", moves_signs=True),
-    "Where": Fact("exact", broadcasts=True),
+    "Where": Fact("exact", broadcasts=True, jumps=True),
     "Xor": Fact("exact", broadcasts=True, commutes=True),
 }
 """By the operator's type."""
@@ -175,5 +179,9 @@ MONOTONE: Final = frozenset(name for name, fact in FACTS.items() if fact.curve)
 """Elementwise operators that are monotone on each channel of the one operand that varies."""
 BENDS: Final = frozenset(name for name, fact in FACTS.items() if fact.curve == "bent")
 """Those that are not affine: a threshold can stand for them, the limit of a noise cannot."""
+JUMPS: Final = frozenset(name for name, fact in FACTS.items() if fact.jumps)
+"""Operators that can turn a real number into one of two."""
+POOLS: Final = frozenset(name for name, fact in FACTS.items() if fact.pools)
+"""Operators that reduce windows, without weights."""
 LAYERS: Final = frozenset(name for name, fact in FACTS.items() if fact.macs)
 """Operators that multiply by weights, or two activations with each other."""
