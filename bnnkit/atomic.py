@@ -1,4 +1,4 @@
-"""Output files that are either whole or not there: written beside, then renamed."""
+"""Atomic output files: written to a temporary file in the same folder, then renamed."""
 
 import errno
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from secrets import token_hex
 from bnnkit.errors import FileError
 
 _WRITING = {
-    None,  # how NumPy says that fewer bytes were written than it gave
+    None,  # NumPy raises OSError without errno if a write is short
     errno.EACCES,
     errno.EDQUOT,
     errno.EFBIG,
@@ -21,22 +21,22 @@ _WRITING = {
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what the block writes there becomes `path` at its end.
+    """Yield a temporary path in the same folder; the file is renamed to `path` after the block.
 
-    If the block raises, or the process is stopped, `path` is what it was before. Where it is a
-    link, what it points to is replaced.
+    If the block raises, or the process is stopped, `path` is unchanged. If `path` is a symbolic
+    link, its target is replaced.
 
     Raises:
-        FileError: The folder is missing, is not writable, or the disk is full; or `path` is a
-            device or the like. Any other error of the block is not changed.
+        FileError: If the folder is missing or not writable, the disk is full, or `path` is not a
+            regular file (for example a device). Other errors of the block pass through.
     """
     path = Path(path).resolve()
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise FileError(f"cannot write {path}: it is no regular file")
+        raise FileError(f"cannot write {path}: it is not a regular file")
     temporary = path.parent / f".{path.name}.{token_hex(8)}{path.suffix}"
     try:
         with _naming(path):
-            temporary.touch(exist_ok=False)  # the kernel applies the umask, as to any new file
+            temporary.touch(exist_ok=False)  # unlike tempfile, this applies the umask
         try:
             yield temporary
         except OSError as error:
@@ -47,30 +47,30 @@ def replacing(path: Path) -> Iterator[Path]:
         with _naming(path):
             temporary.replace(path)
     finally:
-        with suppress(OSError):  # what went wrong before says more
+        with suppress(OSError):  # don't hide an earlier error
             temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file, or leave the old one."""
+    """Write a file atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a whole UTF-8 file, or leave the old one."""
+    """Write a UTF-8 file atomically."""
     write_bytes(path, content.encode())
 
 
 def _concerns_writing(error: OSError, temporary: Path) -> bool:
-    """Whether it is about the file that is written: its name, or none as it was open."""
+    """Return whether the error is about the output file; errors of open files have no name."""
     is_ours = error.filename is None or Path(error.filename) == temporary
     return is_ours and error.errno in _WRITING
 
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Say of which file the system's error is."""
+    """Raise system errors as FileError with the name of the file."""
     try:
         yield
     except OSError as error:

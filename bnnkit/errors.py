@@ -1,21 +1,21 @@
-"""What bnnkit raises when it was used wrongly or was given something that it cannot read.
+"""The exceptions of bnnkit, for wrong use and for input that it cannot read.
 
 BnnkitError
 ├── UsageError            a wrong option, shape, dtype or value
 │   └── MissingExtraError a package that this part needs is not installed
-├── FileError             a file or folder that cannot be read or written, or is another thing
+├── FileError             a file or folder that cannot be read or written, or is of another kind
 │   ├── ArtifactError     a MODEL.onnx that is damaged, or of a newer format
 │   └── CheckpointError   a checkpoint that is damaged, or of another model
 ├── ConfigError           a training configuration with an unknown key or an impossible value
-└── UnsupportedError      a network of which bnnkit lacks a part; names the operator and its node
+└── UnsupportedError      a network with a part that bnnkit lacks; names the operator and its node
 
-Every message is one line: what was expected, what came, what to do. The command line prints it as
-it is and exits with 2.
+Every message is one line: what was expected, what was found, what to do. The command line prints
+the message and exits with code 2.
 """
 
 
 class BnnkitError(Exception):
-    """The base of all of bnnkit's errors; catch this one to catch them all."""
+    """The base class of all errors that bnnkit raises."""
 
 
 class UsageError(BnnkitError, ValueError):
@@ -23,11 +23,11 @@ class UsageError(BnnkitError, ValueError):
 
 
 class MissingExtraError(UsageError):
-    """A part of bnnkit that needs a package which is not installed.
+    """A package that is needed by a part of bnnkit and is not installed.
 
     Args:
-        what: What was asked for, as the subject of a sentence, for example "training".
-        extra: The extra that brings the package, for example "train".
+        what: The requested part, as the subject of a sentence, for example "training".
+        extra: The extra that installs the package, for example "train".
     """
 
     def __init__(self, what: str, extra: str) -> None:
@@ -35,11 +35,11 @@ class MissingExtraError(UsageError):
 
 
 class FileError(BnnkitError):
-    """A file or a folder that cannot be read or written, or is not what it should be."""
+    """A file or folder that cannot be read or written, or is of another kind than expected."""
 
 
 class ArtifactError(FileError):
-    """A model file that is damaged, newer than this bnnkit, or no model file at all."""
+    """A model file that is damaged, newer than this bnnkit, or not a model file."""
 
 
 class CheckpointError(FileError):
@@ -51,4 +51,4 @@ class ConfigError(BnnkitError):
 
 
 class UnsupportedError(BnnkitError):
-    """A network with a part that bnnkit does not have; the message names it."""
+    """A network with a part that bnnkit does not support; the message names it."""

@@ -1,4 +1,4 @@
-"""Pictures: their formats, and figures that need no screen."""
+"""Pictures: their file formats, and figures that need no display."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ _FORMATS = ("png", "svg", "pdf")
 
 
 def picture_format(path: Path) -> str:
-    """The format that the ending of a picture's name asks for: "png", "svg" or "pdf".
+    """Return the format of a picture by the ending of its name: "png", "svg" or "pdf".
 
     Raises:
-        UsageError: It is none of them.
+        UsageError: If the name has another ending.
     """
     ending = path.suffix.lower().removeprefix(".")
     if ending not in _FORMATS:
@@ -25,15 +25,15 @@ def picture_format(path: Path) -> str:
 
 
 def new_figure(width: float, height: float, *, drawing: str) -> "Figure":
-    """A figure of a size in inches, drawn by Agg wherever it is.
+    """Create a figure that is drawn by matplotlib's Agg backend.
 
     Args:
-        width: Of the figure.
-        height: Likewise.
-        drawing: What needs it, for the message.
+        width: The width in inches.
+        height: The height in inches.
+        drawing: What is drawn, for the error message.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
+        MissingExtraError: If matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure
@@ -45,11 +45,11 @@ def new_figure(width: float, height: float, *, drawing: str) -> "Figure":
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a picture, 150 pixels an inch as a PNG; whole or not at all.
+    """Write a picture atomically, with 150 pixels per inch as a PNG.
 
     Raises:
-        UsageError: The picture's name ends otherwise.
-        FileError: It cannot be written.
+        UsageError: If the picture's name has another ending.
+        FileError: If the picture cannot be written.
     """
     file_format = picture_format(path)
     with replacing(path) as temporary:

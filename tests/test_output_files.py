@@ -125,7 +125,7 @@ def test_what_a_command_reads_is_not_written_over(
 def test_a_device_is_not_replaced(digits_run: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    assert "it is no regular file" in fail("export", digits_run, "-o", pipe)
+    assert "it is not a regular file" in fail("export", digits_run, "-o", pipe)
     assert pipe.is_fifo()
 
 

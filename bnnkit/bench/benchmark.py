@@ -1,11 +1,10 @@
-"""How long engines take for an artifact, measured so that the moods of the machine hit all alike.
+"""Latency of an artifact in several engines, interleaved so that noise affects all equally.
 
-The engines take turns: in every round each runs for some tens of milliseconds, in an order that
-rotates. So a ratio of two engines is taken within each round, and its spread over the rounds says
-how far to trust it.
+In every round each engine runs for some tens of milliseconds, in an order that rotates. A ratio of
+two engines is computed within each round, and its spread over the rounds shows how reliable it is.
 
-Where samples of the noise are asked for, engines that can draw them average so many, and the
-others run their one pass: what an ensemble costs beside a network that has none.
+If samples of the noise are requested, engines with samples average that many, and the others run
+one deterministic pass. This shows what an ensemble costs beside a single network.
 """
 
 import gc
@@ -31,7 +30,7 @@ Job = Callable[[], object]
 DETERMINISTIC = EnsembleConfig()
 WARM_UP_S = 0.3
 BLOCK_S = 0.03
-"""How long an engine runs in one round."""
+"""How long an engine runs in one round, in seconds."""
 MIN_ROUNDS = 5
 MIN_WARM_UP_RUNS = 3
 
@@ -41,13 +40,14 @@ class Measurement:
     """The times of one engine.
 
     Attributes:
-        engine: Its name.
-        version: Of its package.
-        batch: Images in a run.
-        threads: Given to the engine.
-        samples: Averaged in a run; 0 is one deterministic pass.
-        wall_us: Of each run, microseconds, (rounds, runs).
-        cpu_us: Of a run, of all threads together, the mean in each round, (rounds,).
+        engine: The name of the engine.
+        version: The version of its package.
+        batch: The number of images in a run.
+        threads: The number of threads of the engine.
+        samples: The number of samples averaged in a run; 0 is one deterministic pass.
+        wall_us: The wall time of each run in microseconds, (rounds, runs).
+        cpu_us: The CPU time of a run in microseconds, summed over all threads, the mean of each
+            round, (rounds,).
     """
 
     engine: str
@@ -60,24 +60,24 @@ class Measurement:
 
     @property
     def median_us(self) -> float:
-        """Microseconds of the median run."""
+        """The median wall time of a run, in microseconds."""
         return self.percentile_us(50)
 
     def percentile_us(self, percent: float) -> float:
-        """Microseconds that so many percent of the runs do not exceed."""
+        """Return a percentile of the wall times, in microseconds."""
         return float(np.percentile(self.wall_us, percent))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """How many times as long another engine takes.
+    """The latency of another engine divided by that of the first.
 
     Attributes:
-        median: Over the rounds, of the ratio of the two medians in a round.
-        low: Its 10th percentile over the rounds.
-        high: Its 90th percentile.
-        least: Of the fastest runs. Other work on the machine interrupts long runs in every round
-            and short ones seldom, which flatters the faster engine in all of the above.
+        median: The ratio of the two medians in a round, as the median over the rounds.
+        low: The 10th percentile of the ratio over the rounds.
+        high: The 90th percentile.
+        least: The ratio of the fastest runs. Other work on the machine interrupts long runs in
+            every round but short runs seldom, which favours the faster engine in the other three.
     """
 
     median: float
@@ -88,12 +88,12 @@ class Ratio:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """What was measured.
+    """The measurements of all engines.
 
     Attributes:
-        measurements: Those of one batch size and number of threads follow each other and were made
-            in the same rounds.
-        left_out: Engines that could not be measured, and why.
+        measurements: Measurements with the same batch size and number of threads are adjacent and
+            were made in the same rounds.
+        left_out: Why other engines could not be measured, by name.
     """
 
     measurements: tuple[Measurement, ...]
@@ -101,13 +101,13 @@ class Benchmark:
 
 
 def rounds_together(measured: Benchmark) -> Iterator[list[Measurement]]:
-    """The measurements of each batch size and number of threads; their rounds can be compared."""
+    """Group measurements with the same batch size and threads; their rounds can be compared."""
     for _, group in groupby(measured.measurements, key=lambda m: (m.batch, m.threads)):
         yield list(group)
 
 
 def ratio(other: Measurement, first: Measurement) -> Ratio:
-    """How many times as long `other` takes as `first`, of the same rounds."""
+    """Return the latency of `other` divided by that of `first`, measured in the same rounds."""
     ratios = np.median(other.wall_us, axis=1) / np.median(first.wall_us, axis=1)
     low, median, high = np.percentile(ratios, (10, 50, 90))
     least = other.wall_us.min() / first.wall_us.min()
@@ -127,15 +127,15 @@ def benchmark(
 
     Args:
         artifact: The artifact.
-        engines: Out of `BENCHMARKED`.
-        threads: Numbers of threads.
-        batches: Numbers of images in a run.
-        seconds: For each engine, batch size and number of threads, warm-up aside.
+        engines: Names from `BENCHMARKED`.
+        threads: The numbers of threads to measure.
+        batches: The batch sizes to measure.
+        seconds: The time for each engine, batch size and number of threads, without warm-up.
         config: The ensemble that engines with samples compute in each run.
 
     Raises:
-        UsageError: An engine is unknown, a number is not positive, no engine can be measured, or
-            samples are asked of a deterministic file, or as many as images need.
+        UsageError: If an engine is unknown, a number is not positive, no engine can be measured,
+            samples are requested of a deterministic file, or their number is "auto".
     """
     _check(engines, [*threads, *batches, seconds])
     if config.samples != 0 and not artifact.is_stochastic:
@@ -160,7 +160,7 @@ def benchmark(
 
 
 def random_images(artifact: Artifact, n: int, seed: int = 0) -> Array:
-    """Inputs that an artifact takes, (N, *input_shape): any bytes, or standard normal numbers."""
+    """Return random inputs (N, *input_shape): uniform integers or standard normal numbers."""
     graph, rng = artifact.graph, np.random.default_rng(seed)
     shape = (n, *graph.input_shape)
     if graph.input_dtype.kind in "iu":
@@ -195,7 +195,7 @@ def _open(
 def _can_run(
     engine: Engine, images: Array, config: EnsembleConfig, left_out: dict[str, str]
 ) -> bool:
-    """Whether an engine takes a batch of images: a file may fix another."""
+    """Return whether an engine accepts the batch; a file may fix another batch size."""
     try:
         engine.check(images)
         _job(engine, images, config)[0]()
@@ -214,10 +214,9 @@ def interleave(
     """Measure engines in the same rounds.
 
     Args:
-        engines: Each with the number of threads that it was opened with.
-        images: (N, *input_shape), of the input's dtype, which all engines take; all of them in a
-            run.
-        seconds: For each engine, warm-up aside.
+        engines: The engines, each with the number of threads that it was opened with.
+        images: The batch of every run, (N, *input_shape), of the input's dtype.
+        seconds: The time for each engine, without warm-up.
         config: As in `benchmark`.
     """
     jobs = [_job(engine, images, config) for engine, _ in engines]
@@ -248,7 +247,7 @@ def interleave(
 
 
 def _job(engine: Engine, images: Array, config: EnsembleConfig) -> tuple[Job, int]:
-    """What is timed, and how many samples it averages."""
+    """Return the function to time, and the number of samples that it averages."""
     samples = config.samples if isinstance(engine, SamplingEngine) else 0
     if samples and samples != "auto":
         return lambda: engine.ensemble(images, config), samples
@@ -256,7 +255,7 @@ def _job(engine: Engine, images: Array, config: EnsembleConfig) -> tuple[Job, in
 
 
 def _warm_up(job: Job) -> float:
-    """Compile, allocate, fill caches; seconds of the fastest run."""
+    """Run until everything is compiled and allocated; return the fastest run in seconds."""
     start, fastest, n_runs = time.perf_counter(), float("inf"), 0
     while n_runs < MIN_WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_S:
         before = time.perf_counter()
@@ -267,7 +266,7 @@ def _warm_up(job: Job) -> float:
 
 
 def _block(job: Job, n_runs: int) -> tuple[Array, float]:
-    """Microseconds of each run, and the processor's of a run on average."""
+    """Return the wall time of each run and the mean CPU time of a run, in microseconds."""
     stamps = np.empty(n_runs + 1, np.int64)
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""What a measurement was made on: processor, clock, versions, load."""
+"""A description of the machine of a measurement: processor, clock, load, package versions."""
 
 import contextlib
 import datetime
@@ -28,9 +28,9 @@ _PACKAGES = (
 
 
 def describe_machine() -> dict[str, Any]:
-    """The context of a measurement, with the keys of google-benchmark and some more.
+    """Describe the machine, with the keys of google-benchmark and some more.
 
-    What the system does not tell is left out.
+    Keys whose value the system does not report are left out.
     """
     cpuinfo = dict(_read_cpuinfo())
     features = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
@@ -55,7 +55,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _mhz(cpuinfo: dict[str, str]) -> int | None:
-    """The clock now, where Linux tells it, else the highest."""
+    """Return the current clock if Linux reports it, else the highest clock."""
     if "cpu MHz" in cpuinfo:
         return round(float(cpuinfo["cpu MHz"]))
     khz = _read(_CPU / "cpuinfo_max_freq")
@@ -63,7 +63,7 @@ def _mhz(cpuinfo: dict[str, str]) -> int | None:
 
 
 def _read_cpuinfo() -> Iterator[tuple[str, str]]:
-    """The entries of the first processor."""
+    """Read the entries of the first processor."""
     for line in (_read(_CPUINFO) or "").split("\n\n")[0].splitlines():
         key, _, value = line.partition(":")
         yield key.strip(), value.strip()
@@ -77,7 +77,7 @@ def _read(path: Path) -> str | None:
 
 
 def _versions() -> dict[str, str]:
-    """Of the packages that compute, where they are installed."""
+    """Return the versions of the installed packages that compute."""
     versions = {}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -1,8 +1,8 @@
-"""A benchmark in the JSON shape of google-benchmark, so that its tools (compare.py) read it.
+"""A benchmark in the JSON format of google-benchmark, so that its tools (compare.py) read it.
 
-Each round of an engine is a repetition; the aggregates are over single runs, since a percentile of
-means says little. Beside the keys of google-benchmark stand `ratios`, `left_out` and `profile`,
-and in each entry `samples`.
+Each round of an engine is a repetition. The aggregates are over single runs, because a percentile
+of round means says little. bnnkit adds the keys `ratios`, `left_out` and `profile`, and `samples`
+in each entry.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,12 +29,12 @@ _AGGREGATES: dict[str, Callable[[NDArray[np.float64]], Any]] = {
 def to_json(
     measured: Benchmark, *, model: str, profile: Sequence[StepTime] = ()
 ) -> dict[str, Any]:
-    """The benchmark as an object that JSON can hold.
+    """Convert a benchmark to an object that JSON can hold.
 
     Args:
         measured: The benchmark.
-        model: The name of the file.
-        profile: Times of the runtime's steps, where they were taken.
+        model: The name of the model file.
+        profile: The times of the runtime's steps, if they were measured.
     """
     entries: list[dict[str, Any]] = []
     for index, measurement in enumerate(measured.measurements):

@@ -1,7 +1,7 @@
-"""Where the time goes in the runtime: how long each step of a plan takes.
+"""A profile of the runtime: how long each step of a plan takes.
 
-Binary layers are compared with the ceiling of the CPU (runtime/kernels/ceiling.py), which is
-measured between the passes, so that it has the same clock and the same neighbours.
+Binary layers are compared with the peak rate of the CPU (runtime/kernels/ceiling.py). That rate is
+measured between the passes, at the same clock and under the same load.
 """
 
 import time
@@ -23,21 +23,22 @@ from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.step import Step
 
 WARM_UP_RUNS = 3
-LEAST_US = 0.01
-"""What a step takes at least: a clock cannot tell less."""
+MIN_STEP_US = 0.01
+"""The shortest time reported for a step; the clock cannot resolve less."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepTime:
-    """One step.
+    """The time of one step.
 
     Attributes:
-        name: Of the node that it computes.
-        step: What kind of step it is.
-        median_us: Microseconds, the median over the runs.
-        share: Of a whole pass, a fraction; what all steps lack to 1 is in none of them.
-        gmacs: Multiplications of signs in a nanosecond, of a binary layer.
-        of_ceiling: The same as a fraction of what the threads could do at most.
+        name: The name of the node that it computes.
+        step: The kind of step.
+        median_us: The median over the runs, in microseconds.
+        share: The fraction of a whole pass; the shares sum to less than 1 because of time between
+            the steps.
+        gmacs: For a binary layer: multiplications of signs per nanosecond (GMAC/s).
+        of_ceiling: The same as a fraction of the peak rate of the threads.
     """
 
     name: str
@@ -51,16 +52,16 @@ class StepTime:
 def step_times(
     artifact: Artifact, images: NDArray[Any], *, threads: int = 1, runs: int = 100
 ) -> list[StepTime]:
-    """Time each step of the runtime's plan, in order, within whole deterministic passes.
+    """Time each step of the runtime's plan, in order, in whole deterministic passes.
 
-    Each is started from Python. What that takes is measured with an empty program, and subtracted;
-    it is about a microsecond, and times below that are noise.
+    Each step is started from Python. This overhead of about a microsecond is measured with an
+    empty program and subtracted, so times below a microsecond are noise.
 
     Args:
         artifact: The artifact.
-        images: (N, *input_shape), of the input's dtype; all of them in one pass.
-        threads: For the steps that can use them.
-        runs: Passes.
+        images: The batch of each pass, (N, *input_shape), of the input's dtype.
+        threads: The number of threads, for steps that use several.
+        runs: The number of passes.
     """
     plan = Plan(artifact.deterministic.graph)
     memory = Memory(plan.values, len(images), threads)
@@ -83,7 +84,7 @@ def step_times(
 
 
 def _empty(memory: Memory) -> Executable:
-    """A program that does nothing, started as all others are."""
+    """Return a program that does nothing, for measuring the overhead of a start."""
     empty = Executable(memory, [])
     empty.stages.append(np.empty((0, 2), np.int64))
     return empty
@@ -92,7 +93,7 @@ def _empty(memory: Memory) -> Executable:
 def _passes(
     steps: list[Executable], empty: Executable, whole: Executable, runs: int
 ) -> tuple[NDArray[np.float64], float, float]:
-    """Median microseconds of each step and of a whole pass, and the ceiling of one thread."""
+    """Return the median microseconds of each step and of a pass, and one thread's peak rate."""
     ceiling = Ceiling()
     stamps = np.empty((WARM_UP_RUNS + runs, len(steps) + 3), np.int64)
     ceilings = []
@@ -104,11 +105,11 @@ def _passes(
             run[index] = time.perf_counter_ns()
     times = np.median(np.diff(stamps[WARM_UP_RUNS:], axis=1), axis=0) / 1e3
     *alone, start, pass_us = times
-    return np.maximum(np.array(alone) - start, LEAST_US), pass_us, float(np.median(ceilings))
+    return np.maximum(np.array(alone) - start, MIN_STEP_US), pass_us, float(np.median(ceilings))
 
 
 def _binary_weights(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """The shapes of weights that meet signs, by the node's name."""
+    """Return the weight shapes of the binary layers, by the node's name."""
     layers = ((node, operator_of_kind(node.kind)) for node in graph.nodes)
     return {
         node.name: tuple(node.attributes["weight_shape"])
@@ -118,7 +119,7 @@ def _binary_weights(graph: Graph) -> dict[str, tuple[int, ...]]:
 
 
 def _macs(step: Step, shapes: dict[str, tuple[int, ...]]) -> int:
-    """Multiplications of signs for one image; a step is one group of a convolution."""
+    """Count multiplications of signs for one image; a step is one group of a convolution."""
     if not isinstance(step, Convolution) or step.name not in shapes:
         return 0
     return step.channels * prod(shapes[step.name][1:]) * prod(step.window.output)

@@ -1,1 +1,1 @@
-"""From a checkpoint to the calibrated artifact."""
+"""Export of a checkpoint to an artifact, with calibration of its batch norms."""

@@ -1,4 +1,4 @@
-"""Batch norms estimated anew for the network as it is deployed, and what that has changed."""
+"""Calibration: re-estimates batch norms for the network as deployed, and reports the change."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,27 +22,28 @@ Advance = Callable[[int], object]
 """Called with the number of images done since the last call."""
 
 IMAGES: Final = 2_500
-"""Of the training part, at most; more gain nothing. Calibrated on 500 to 10,000 images, ten
-samples of the MNIST convnet had 99.0 % and 0.031 to 0.032 nats (98.7 % and 0.043 before); on 1,000
-to 5,000, those of the CIFAR-10 network 89.5 to 89.7 % and 0.355 to 0.360 (89.7 % and 0.361)."""
+"""The largest number of training images used; more do not help. Calibrated on 500 to 10,000
+images, ten samples of the MNIST convnet had 99.0 % and 0.031 to 0.032 nats (98.7 % and 0.043
+before). On 1,000 to 5,000 images, those of the CIFAR-10 network had 89.5 to 89.7 % and 0.355 to
+0.360 nats (89.7 % and 0.361 before)."""
 TEST_IMAGES: Final = 10_000
-"""Of the test part, at most."""
+"""The largest number of test images used."""
 SAMPLES: Final = 10
-"""Of the ensemble whose accuracy is told."""
+"""The number of samples of the ensemble whose accuracy is reported."""
 _BATCH: Final = 500
 _DRAWN_BATCH: Final = 100
-"""Images for each draw of the weights."""
+"""The number of images for each draw of the weights."""
 
 
 @dataclass(frozen=True)
 class NormChange:
-    """What calibration has done to a batch norm.
+    """The change of one batch norm.
 
     Attributes:
         name: The path of the module.
-        mean_shift: How far its means moved, in standard deviations as they were: the root mean
-            square over the channels.
-        variance_ratio: New variance over old one, the median over the channels.
+        mean_shift: The change of the means in units of the old standard deviations, as the root
+            mean square over the channels.
+        variance_ratio: The new variance divided by the old one, as the median over the channels.
     """
 
     name: str
@@ -52,11 +53,11 @@ class NormChange:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Of a file, on a part for testing; fractions.
+    """The accuracy of a file on test images, as fractions.
 
     Attributes:
-        deterministic: Of the pass without noise.
-        samples: Of the ensemble of `SAMPLES` samples; None for a deterministic file.
+        deterministic: The accuracy of the pass without noise.
+        samples: The accuracy of an ensemble of `SAMPLES` samples; None for a deterministic file.
     """
 
     deterministic: float
@@ -65,16 +66,16 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What calibration has changed; `dataclasses.asdict` makes it JSON.
+    """The changes made by calibration; `dataclasses.asdict` converts them to JSON.
 
     Attributes:
         data: The name of the data set.
-        mode: Of deployment: whether the noise was drawn.
-        images: How many training images the statistics are of.
-        norms: In the order of the network.
-        test_images: How many test images the accuracies are of.
-        before: Of the file without calibration.
-        after: Of the file with it.
+        mode: The mode of deployment: with noise ("samples") or without ("deterministic").
+        images: The number of training images used for the statistics.
+        norms: The change of each batch norm, in the order of the network.
+        test_images: The number of test images used for the accuracies.
+        before: The accuracy of the file without calibration.
+        after: The accuracy of the file with calibration.
     """
 
     data: str
@@ -87,7 +88,7 @@ class Calibration:
 
 
 def images_to_see(data: Dataset) -> int:
-    """How many images `calibrate` tells its `advance` of; those that are tested count twice."""
+    """Return the total that `calibrate` reports to `advance`; test images count twice."""
     return min(len(data.x_train), IMAGES) + 2 * min(len(data.x_test), TEST_IMAGES)
 
 
@@ -102,16 +103,15 @@ def calibrate(
 ) -> Calibration:
     """Re-estimate every batch norm in place, in the mode of deployment.
 
-    In training the statistics are gathered under sampled weights, whose sums vary more than those
-    of the maximum-probability weights, which are deployed unless draws are stored. Uses as many
-    threads as torch does.
+    Training estimates the statistics under sampled weights. Deployment uses maximum-probability
+    weights unless draws are stored, and their sums vary less. Uses as many threads as torch does.
 
     Args:
-        network: On the CPU; takes the inputs of the data.
-        data: Its training part gives the statistics, its test part the accuracies.
+        network: The network, on the CPU; it must accept the inputs of the data.
+        data: The training part is used for the statistics, the test part for the accuracies.
         mode: "samples": with the noise of the signs; "deterministic": without.
-        weight_draws: How many draws of the weights the file will store.
-        seed: Of all that is drawn, and of the choice of images.
+        weight_draws: The number of draws of the weights that the file will store.
+        seed: The seed of the noise, the weight draws and the choice of images.
         advance: Called with the number of images done since the last call.
     """
     inputs = _some(data.x_train, seed)
@@ -131,20 +131,20 @@ def calibrate(
 
 
 def _some(x: NDArray[Any], seed: int) -> NDArray[Any]:
-    """At most `IMAGES` of the examples, chosen at random: files may be ordered by class."""
+    """Choose at most `IMAGES` examples at random, because files may be ordered by class."""
     chosen: NDArray[Any] = x[np.random.default_rng(seed).permutation(len(x))[:IMAGES]]
     return chosen
 
 
 def _batches(inputs: NDArray[Any], size: int, advance: Advance) -> Iterator[Tensor]:
-    """Batches of nearly one size, as the statistics are plain averages over batches."""
+    """Split into batches of nearly equal size, because statistics are plain means over batches."""
     for part in np.array_split(inputs, -(-len(inputs) // size)):
         yield torch.from_numpy(part)
         advance(len(part))
 
 
 def _change(name: str, old: NormStatistics, new: NormStatistics) -> NormChange:
-    moves = old.variance > 0  # a constant channel has no deviation to measure by
+    moves = old.variance > 0  # a constant channel has no standard deviation
     if not moves.any():
         return NormChange(name, 0.0, 1.0)
     variance = old.variance[moves].astype(np.float64)
@@ -156,7 +156,7 @@ def _change(name: str, old: NormStatistics, new: NormStatistics) -> NormChange:
 def _accuracy(
     network: nn.Module, data: Dataset, stochastic: dict[str, Any], advance: Advance
 ) -> Accuracy:
-    """Of the file that the network would give, in bnnkit's runtime."""
+    """Measure the accuracy of the network's artifact in bnnkit's runtime."""
     model = Model(from_torch(network, torch.from_numpy(data.x_test[:1]), **stochastic))
     images, labels = data.x_test[:TEST_IMAGES], data.y_test[:TEST_IMAGES]
     threads = min(torch.get_num_threads(), MAX_THREADS)

@@ -1,4 +1,4 @@
-"""From a checkpoint to an artifact that says where it comes from."""
+"""Export of a checkpoint to an artifact whose metadata name the checkpoint and data set."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,19 +21,18 @@ from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoi
 
 
 class CheckpointExport:
-    """A checkpoint on its way to an artifact.
+    """Exports a checkpoint, after an optional calibration.
 
     Args:
         checkpoint: A run's folder, or the checkpoint in it.
         mode: As in `export_onnx`.
         weight_draws: As in `export_onnx`.
-        seed: Of the draws of the weights, and of a calibration.
-        noise_scale: What the noise of the signs is multiplied with in samples; None leaves the
-            noise of training.
+        seed: The seed of the weight draws and of a calibration.
+        noise_scale: The factor of the signs' noise in samples; None keeps the noise of training.
 
     Raises:
-        CheckpointError: The checkpoint is missing, damaged, or of another model.
-        UsageError: The scale is negative or not finite, or no sign has a noise.
+        CheckpointError: If the checkpoint is missing, damaged, or of another model.
+        UsageError: If the scale is negative or not finite, or no sign has a noise.
     """
 
     def __init__(
@@ -45,23 +44,23 @@ class CheckpointExport:
         seed: int = 0,
         noise_scale: float | None = None,
     ) -> None:
-        self._network, _, self._about = load_checkpoint(checkpoint)
+        self._network, _, self._checkpoint_metadata = load_checkpoint(checkpoint)
         if noise_scale is not None:
             set_noise_scale(self._network, noise_scale)
-        self._metadata = _metadata(checkpoint, self._about)
+        self._metadata = _metadata(checkpoint, self._checkpoint_metadata)
         self._mode, self._weight_draws, self._seed = mode, weight_draws, seed
 
     def calibrate(self, data: Dataset, *, advance: Advance = lambda n_images: None) -> Calibration:
-        """Estimate the batch norms anew for the mode of deployment; the artifact tells them.
+        """Re-estimate the batch norms for the mode of deployment, and record it in the metadata.
 
         Args:
             data: As in `bnnkit.deployment.calibrate.calibrate`.
-            advance: Likewise.
+            advance: Called with the number of images done since the last call.
 
         Raises:
-            UsageError: The inputs of the data are not those of the network.
+            UsageError: If the network does not accept the inputs of the data.
         """
-        about = self._about
+        about = self._checkpoint_metadata
         found = (data.input_shape, data.x_train.dtype.name)
         if found != (tuple(about.input_shape), about.input_dtype):
             raise UsageError(
@@ -90,20 +89,22 @@ class CheckpointExport:
         return calibration
 
     def artifact(self) -> Artifact:
-        """The artifact.
+        """Return the artifact.
 
         Raises:
             UsageError, UnsupportedError: As `export_onnx`.
         """
-        return from_torch(self._network, _example(self._about), **self._options())
+        return from_torch(self._network, _example(self._checkpoint_metadata), **self._options())
 
     def write(self, output: Path) -> Report:
-        """Write the artifact; its report.
+        """Write the artifact; return its report.
 
         Raises:
             UsageError, UnsupportedError, FileError: As `export_onnx`.
         """
-        return export_onnx(self._network, _example(self._about), output, **self._options())
+        return export_onnx(
+            self._network, _example(self._checkpoint_metadata), output, **self._options()
+        )
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -119,26 +120,26 @@ def export_checkpoint(checkpoint: Path, output: Path, *, mode: Mode | None = Non
 
     Args:
         checkpoint: A run's folder, or the checkpoint in it.
-        output: The file, which is replaced as a whole or not at all.
+        output: The file to write; an existing file is replaced atomically.
         mode: As in `export_onnx`.
 
     Returns:
-        What is binary in the file, what is not and why, and the sizes.
+        The report: which layers are binary, why others are not, and their sizes.
 
     Raises:
-        CheckpointError: The checkpoint is missing, damaged, or of another model.
-        UsageError: Samples are asked of a network without noise.
-        UnsupportedError: A part of the network cannot be exported.
-        FileError: The file cannot be written.
+        CheckpointError: If the checkpoint is missing, damaged, or of another model.
+        UsageError: If samples are requested of a network without noise.
+        UnsupportedError: If a part of the network cannot be exported.
+        FileError: If the file cannot be written.
     """
     return CheckpointExport(checkpoint, mode=mode).write(output)
 
 
 def checkpoint_artifact(checkpoint: Path, *, mode: Mode | None = None) -> Artifact:
-    """What `export_checkpoint` would write.
+    """Return the artifact that `export_checkpoint` would write.
 
     Raises:
-        CheckpointError, UsageError, UnsupportedError: As there.
+        CheckpointError, UsageError, UnsupportedError: As `export_checkpoint`.
     """
     return CheckpointExport(checkpoint, mode=mode).artifact()
 

@@ -1,4 +1,4 @@
-"""The noise that an artifact draws, for the network that it was made of."""
+"""Transfers the noise scale of an artifact to the network that it was exported from."""
 
 import json
 from copy import deepcopy
@@ -10,11 +10,11 @@ from bnnkit.nn.sign import Sign, set_noise_scale
 
 
 def with_noise_of(network: nn.Module, artifact: Artifact) -> nn.Module:
-    """A copy of a network whose samples draw the artifact's noise; the network itself if it does.
+    """Return a copy with the artifact's noise scale, or the network itself if it has that scale.
 
     Args:
-        network: Of which the artifact was made.
-        artifact: Its metadata name the noise of each sign, such as "logistic*0.15".
+        network: The network that the artifact was exported from.
+        artifact: The artifact; its metadata name the noise of each sign, as "logistic*0.15".
     """
     named = {sign["noise"] for sign in json.loads(artifact.metadata.get("signs", "[]"))}
     signs = [module for module in network.modules() if isinstance(module, Sign)]

@@ -1,4 +1,4 @@
-"""The statistics of a network's batch norms: taken out, and put in."""
+"""Reads and replaces the statistics of a network's batch norms."""
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -12,7 +12,7 @@ from bnnkit.errors import ArtifactError
 
 
 def statistics_of(network: nn.Module) -> dict[str, NormStatistics]:
-    """Mean and variance of each batch norm that has them, copied, by its path."""
+    """Copy the mean and variance of each batch norm that has them, by path."""
     return {
         path: NormStatistics(mean.float().numpy().copy(), variance.float().numpy().copy())
         for path, mean, variance in _buffers(network)
@@ -20,14 +20,15 @@ def statistics_of(network: nn.Module) -> dict[str, NormStatistics]:
 
 
 def with_statistics(network: nn.Module, statistics: Mapping[str, NormStatistics]) -> nn.Module:
-    """A copy of a network with other statistics of its batch norms.
+    """Copy a network and replace the statistics of its batch norms.
 
     Args:
-        network: On the CPU.
-        statistics: Of every batch norm, by its path.
+        network: The network, on the CPU.
+        statistics: The statistics of every batch norm, by path.
 
     Raises:
-        ArtifactError: They are of other batch norms, or of another number of channels.
+        ArtifactError: If the statistics belong to other batch norms, or have another number of
+            channels.
     """
     copy = deepcopy(network)
     buffers = {path: (mean, variance) for path, mean, variance in _buffers(copy)}
@@ -49,7 +50,7 @@ def with_statistics(network: nn.Module, statistics: Mapping[str, NormStatistics]
 
 
 def _buffers(network: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Path, mean and variance of each batch norm that keeps them."""
+    """Yield path, mean and variance of each batch norm that tracks them."""
     for path, module in network.named_modules():
         if isinstance(module, _BatchNorm):
             mean, variance = module.running_mean, module.running_var

@@ -1,1 +1,1 @@
-"""How accurate a network is, and how sure."""
+"""How accurate a network is, and how well its confidence is calibrated."""

@@ -1,4 +1,4 @@
-"""What samples are worth: accuracy and calibration over the time that they cost."""
+"""A plot of accuracy and calibration error over latency, for several numbers of samples."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +15,17 @@ _LINE, _AUTO, _INK, _GRID = "#2563eb", "#e8590c", "#1f2933", "#e5e8eb"
 
 
 def draw_cost(points: Sequence[Evaluation], path: Path, *, title: str) -> None:
-    """Draw accuracy and calibration error over latency, 1350 x 675 pixels as a PNG.
+    """Draw accuracy and calibration error over latency; a PNG has 1350 x 675 pixels.
 
     Args:
-        points: Those with a fixed number of samples are joined by a line.
+        points: The evaluations; a line joins those with a fixed number of samples.
         path: The picture: .png, .svg or .pdf.
-        title: What stands above it.
+        title: The title above the plots.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
-        UsageError: The picture's name ends otherwise.
-        FileError: The picture cannot be written.
+        MissingExtraError: If matplotlib is not installed.
+        UsageError: If the picture's name has another ending.
+        FileError: If the picture cannot be written.
     """
     figure = new_figure(9, 4.5, drawing="accuracy against cost")
     accuracy, ece = figure.subplots(1, 2)
@@ -41,7 +41,7 @@ def draw_cost(points: Sequence[Evaluation], path: Path, *, title: str) -> None:
 def _draw(
     axes: "Axes", heights: Sequence[float], points: Sequence[Evaluation], *, auto_below: bool
 ) -> None:
-    """One curve; numbers stand on the right of their points, "auto" above or below its own."""
+    """Draw one curve, with labels to the right of the points, and above or below for "auto"."""
     placed = list(zip(points, heights, strict=True))
     fixed = sorted((p.mean_samples, p.microseconds, y) for p, y in placed if _is_fixed(p.samples))
     axes.plot([x for _, x, _ in fixed], [y for *_, y in fixed], "-", color=_LINE, lw=1.5, zorder=1)

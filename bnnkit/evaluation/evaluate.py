@@ -1,4 +1,4 @@
-"""An ensemble on a test set: how right and how sure it is, and what it costs."""
+"""Evaluation of an ensemble on a test set: accuracy, calibration and latency."""
 
 import time
 from collections.abc import Callable
@@ -17,10 +17,10 @@ BATCH = 256
 
 
 class Predictor(Protocol):
-    """What can be evaluated: an engine, or a torch network."""
+    """A network that can be evaluated: an engine, or a `TorchNetwork`."""
 
     def check(self, images: Array) -> None:
-        """Refuse what it does not take."""
+        """Raise UsageError if the network does not accept the images."""
 
     def ensemble(
         self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
@@ -30,16 +30,16 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What came of a test set.
+    """Metrics on a test set.
 
     Attributes:
-        samples: That were asked for; 0 is the deterministic pass.
-        mean_samples: That an image used.
-        accuracy: A fraction.
-        nll: Nats.
-        brier: From 0 to 2.
-        ece: A fraction, in `metrics.N_BINS` bins.
-        microseconds: That an image took, in batches of `BATCH`.
+        samples: The requested number of samples; 0 is the deterministic pass.
+        mean_samples: The mean number of samples that an image used.
+        accuracy: The fraction of images with the correct class.
+        nll: The mean negative log likelihood, in nats.
+        brier: The Brier score, from 0 to 2.
+        ece: The expected calibration error, a fraction, with `metrics.N_BINS` bins.
+        microseconds: The time for one image in microseconds, in batches of `BATCH`.
     """
 
     samples: Samples
@@ -63,20 +63,20 @@ def evaluate(
 
     Args:
         network: The network.
-        images: (N, ...), the first of which is image 0.
-        labels: (N,).
+        images: (N, ...); the first one is image 0.
+        labels: (N,), integers.
         config: Which samples to average.
         advance: Called with the number of images done since the last call.
 
     Returns:
-        What came of it, and the probabilities, (N, K).
+        The metrics, and the class probabilities, (N, K).
 
     Raises:
-        UsageError: The network does not take the images, has not the samples, or gives no
-            probabilities of the labels' classes.
+        UsageError: If the network does not accept the images, has no samples, or has fewer
+            classes than the labels.
     """
     network.check(images)
-    network.ensemble(images[:BATCH], config)  # what is done once is not of an image
+    network.ensemble(images[:BATCH], config)  # warm-up: don't time compilation
     start = time.perf_counter()
     parts = []
     for first in range(0, len(images), BATCH):

@@ -1,8 +1,8 @@
-"""How good predicted probabilities are: accuracy, log loss, Brier score, calibration error.
+"""Metrics of predicted probabilities: accuracy, log loss, Brier score, calibration error.
 
-Everywhere: probabilities (N, K), K at least 2, any float dtype, rows that sum to 1; labels (N,),
-integers from 0 to K - 1. The results are fractions or nats. torchmetrics computes what it has,
-torch the rest.
+Every function takes probabilities (N, K) with K >= 2, any float dtype and rows that sum to 1, and
+labels (N,), integers from 0 to K - 1. The results are fractions or nats. They are computed with
+torchmetrics where it has the metric, else with torch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,14 @@ _BELOW_1 = float(np.nextafter(np.float32(1), np.float32(0)))
 
 
 def check_installed() -> None:
-    """Refuse to measure, before long work, where the packages are missing.
+    """Check that the required packages are installed; call it before long work.
 
     Raises:
-        MissingExtraError: torchmetrics or torch is not installed.
+        MissingExtraError: If torchmetrics or torch is not installed.
     """
     try:
-        import torch  # noqa: F401 - only whether it is there
-        import torchmetrics  # noqa: F401 - likewise
+        import torch  # noqa: F401 - checks that it is installed
+        import torchmetrics  # noqa: F401 - checks that it is installed
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "torchmetrics"):
             raise
@@ -37,16 +37,16 @@ def check_installed() -> None:
 
 
 def accuracy(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Fraction of examples whose most probable class is the label; of equal ones the first counts.
+    """Fraction of examples whose most probable class is the label; ties go to the first class.
 
     Raises:
-        UsageError: The arrays are not probabilities and labels, as for every function here.
-        MissingExtraError: torchmetrics or torch is not installed, as for every function here.
+        UsageError: If the arrays are not probabilities and labels (for every function here).
+        MissingExtraError: If torchmetrics or torch is not installed (for every function here).
     """
     p, y = _checked(probabilities, labels)
     from torchmetrics.functional.classification import multiclass_stat_scores
 
-    # Its accuracy is float32, of which a fraction such as 0.9 cannot be printed.
+    # torchmetrics' own accuracy is float32, which prints 0.9 as 0.8999999761581421.
     right = multiclass_stat_scores(p, y, num_classes=p.shape[1], average="micro")[0]
     return int(right) / len(y)
 
@@ -76,11 +76,11 @@ def brier(probabilities: NDArray[Any], labels: NDArray[Any]) -> float:
 
 
 def ece(probabilities: NDArray[Any], labels: NDArray[Any], n_bins: int = N_BINS) -> float:
-    """Expected calibration error: how far confidence is from accuracy, from 0 to 1.
+    """Expected calibration error, the mean distance of confidence from accuracy, from 0 to 1.
 
     The confidence of an example is its largest probability. Bin b of B holds the confidences in
-    [(b - 1) / B, b / B), the last one 1 too; with n_b examples in it, ECE = sum_b n_b / N
-    |accuracy_b - confidence_b|, in float32.
+    [(b - 1) / B, b / B), and the last bin also 1. With n_b examples in bin b,
+    ECE = sum_b n_b / N |accuracy_b - confidence_b|, in float32.
 
     References:
         C. Guo et al., On calibration of modern neural networks, ICML 2017, equation 3.
@@ -88,21 +88,21 @@ def ece(probabilities: NDArray[Any], labels: NDArray[Any], n_bins: int = N_BINS)
     p, y = _checked(probabilities, labels)
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    # torchmetrics has a bin of its own for a confidence of 1, and takes numbers above 1, where a
-    # row was rounded up, for logits.
+    # torchmetrics puts a confidence of 1 in an extra bin, and treats rows with numbers above 1
+    # (after rounding) as logits.
     p = p.clamp(max=_BELOW_1)
     return float(multiclass_calibration_error(p, y, num_classes=p.shape[1], n_bins=n_bins))
 
 
 def _checked(probabilities: NDArray[Any], labels: NDArray[Any]) -> tuple["Tensor", "Tensor"]:
-    """The arrays as tensors: float64 (N, K) and int64 (N,)."""
+    """Check the arrays and convert them to tensors: float64 (N, K) and int64 (N,)."""
     p, y = np.asarray(probabilities, np.float64), np.asarray(labels)
     if p.ndim != 2 or len(p) == 0 or p.shape[1] < 2 or y.shape != (len(p),):
         raise UsageError(
             "expected probabilities (N, K) and labels (N,) with N > 0 and K > 1,"
             f" got {p.shape} and {y.shape}"
         )
-    # NaN fails every comparison, so the question is whether all is well.
+    # NaN fails every comparison, so test that all numbers are valid.
     if not (np.all(p >= 0) and np.all(np.abs(p.sum(axis=1) - 1) <= _ROW_SUM_TOLERANCE)):
         raise UsageError("expected probabilities: numbers from 0 whose rows sum to 1")
     if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= p.shape[1]:

@@ -1,4 +1,4 @@
-"""The reliability diagram: how often a network is right when it is so sure.
+"""The reliability diagram: accuracy as a function of confidence.
 
 References:
     C. Guo et al., On calibration of modern neural networks, ICML 2017, section 2.
@@ -24,10 +24,14 @@ _BAR, _MARK, _INK, _EMPTY = "#2563eb", "#e8590c", "#1f2933", "#d3d8de"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Bins:
-    """Examples by confidence, the largest probability; bin b of B holds [(b - 1) / B, b / B).
+    """Examples binned by confidence, their largest probability.
 
-    The last one holds 1 too. Each (B,): the number of examples, and their mean confidence and
-    accuracy, 0 where there are none.
+    Bin b of B holds the confidences in [(b - 1) / B, b / B), and the last bin also 1.
+
+    Attributes:
+        count: The number of examples, (B,).
+        confidence: Their mean confidence, (B,); 0 in an empty bin.
+        accuracy: Their accuracy, (B,); 0 in an empty bin.
     """
 
     count: NDArray[np.int64]
@@ -36,12 +40,12 @@ class Bins:
 
 
 def reliability(probabilities: NDArray[Any], labels: NDArray[Any], n_bins: int = N_BINS) -> Bins:
-    """Confidence and accuracy in bins of equal width, those of `bnnkit.evaluation.metrics.ece`.
+    """Bin examples in bins of equal width, the same as in `bnnkit.evaluation.metrics.ece`.
 
     Args:
         probabilities: (N, K), rows that sum to 1.
         labels: (N,), integers.
-        n_bins: B.
+        n_bins: The number of bins, B.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     bins = np.searchsorted(np.arange(1, n_bins) / n_bins, confidence, side="right")
@@ -58,18 +62,18 @@ def reliability(probabilities: NDArray[Any], labels: NDArray[Any], n_bins: int =
 def draw_reliability(
     probabilities: NDArray[Any], labels: NDArray[Any], path: Path, *, title: str
 ) -> None:
-    """Draw the diagram, 900 x 1050 pixels as a PNG; below it, how many examples are in each bin.
+    """Draw the diagram and a histogram of the confidences; a PNG has 900 x 1050 pixels.
 
     Args:
         probabilities: (N, K), rows that sum to 1.
         labels: (N,), integers.
         path: The picture: .png, .svg or .pdf.
-        title: What stands above it.
+        title: The title above the diagram.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
-        UsageError: The picture's name ends otherwise.
-        FileError: The picture cannot be written.
+        MissingExtraError: If matplotlib is not installed.
+        UsageError: If the picture's name has another ending.
+        FileError: If the picture cannot be written.
     """
     figure = new_figure(6, 7, drawing="a reliability diagram")
     accuracy, count = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
