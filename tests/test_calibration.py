@@ -184,7 +184,7 @@ def test_export_stores_draws_and_tells_their_size(digits_run: Path, tmp_path: Pa
         (("--mode", "deterministic", "--sample-weights", 2), "expected mode samples for draws"),
         (("--sample-weights", 1025), "expected 0 to 1024 draws of the weights, got 1025"),
         (("--sample-weights", 2, "--seed", -1), "expected a seed from 0 to 2^64 - 1, got -1"),
-        (("--data-dir", "."), "the folder of the data of --calibrate"),
+        (("--data-dir", "."), "--data-dir needs --calibrate DATA"),
         (("--calibrate", "nowhere"), "unknown data set 'nowhere'"),
         (("--calibrate", "other.npz"), "expected data of uint8 (1, 8, 8) to calibrate"),
     ],

@@ -221,7 +221,7 @@ def test_verify_of_equal_engines(digits_run: Path, digits_model: Path) -> None:
     assert "5 images, the test part of digits" in table
     assert table.endswith("equal\n")
     assert "left out: torch" in table
-    assert "bnnkit those that reach memory" in table
+    assert "bnnkit those that are written to memory" in table
 
 
 def test_verify_takes_inputs_from_files(

@@ -230,7 +230,12 @@ def test_the_command(tmp_path: Path) -> None:
     words = ["convert", str(tmp_path / "a.onnx"), "-o", str(tmp_path / "b.onnx")]
     table = CliRunner().invoke(bnnkit_command, words)
     assert table.exit_code == 0, table.output
-    for part in ("BinaryLinear", "+1 for 0", "a real value", f"wrote {tmp_path / 'b.onnx'}"):
+    for part in (
+        "BinaryLinear",
+        "+1 for an input of 0",
+        "a real value",
+        f"wrote {tmp_path / 'b.onnx'}",
+    ):
         assert part in table.output
     found = json.loads(CliRunner().invoke(bnnkit_command, [*words, "--json"]).output)
     assert found["remapped"] == [{"name": "first", "input": "a real value"}]

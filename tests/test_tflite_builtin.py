@@ -174,5 +174,5 @@ def test_the_command(run: Callable[..., tuple[int, str, Path]]) -> None:
 def test_the_variant_is_of_tflite(run: Callable[..., tuple[int, str, Path]]) -> None:
     code, output, path = run("--variant", "builtin")
     assert code != 0
-    assert "--variant is of --to tflite" in output
+    assert "--variant needs --to tflite" in output
     assert not path.exists()

@@ -250,4 +250,4 @@ def test_the_command(digits_run: Path, tmp_path: Path, variant: Variant) -> None
 def test_uniform_inputs_are_of_tflite(digits_run: Path, tmp_path: Path) -> None:
     code, output = export(digits_run, tmp_path / "m.onnx", "--uniform-input")
     assert code != 0
-    assert "--uniform-input is of --to tflite --mode samples" in output
+    assert "--uniform-input needs --to tflite --mode samples" in output

@@ -1,4 +1,4 @@
-"""The command line: `bnnkit COMMAND`. Light: a command's module is imported when it is used."""
+"""The command line, `bnnkit COMMAND`. A command's module is imported only when it is used."""
 
 from bnnkit.cli.group import LazyGroup, main
 

@@ -1,4 +1,4 @@
-"""Arrays that commands read and write: .npy, and .npz for several."""
+"""The array files that commands read and write: .npy for one array, .npz for several."""
 
 import os
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ RUN_FILES = (
     "state.safetensors",
     "curves.png",
 )
-"""What a run's folder holds."""
+"""The files in the folder of a run."""
 _ZIP_START = b"PK\x03\x04"
 
 
 def read_array(path: Path) -> Array:
-    """The array in a .npy file.
+    """Read the array in a .npy file.
 
     Raises:
-        FileError: It is missing, truncated, no .npy file, or holds Python objects.
+        FileError: If the file is missing, truncated, not .npy, or contains Python objects.
     """
     try:
         with path.open("rb") as file:
@@ -45,10 +45,10 @@ def read_array(path: Path) -> Array:
 
 
 def check_output(path: Path, names: tuple[str, ...]) -> None:
-    """Refuse a file name that cannot hold the outputs, before they are computed.
+    """Check, before long work, that a file can hold the outputs.
 
     Raises:
-        UsageError: It ends in neither .npy nor .npz, or in .npy where there are several outputs.
+        UsageError: If the name ends in neither .npy nor .npz, or in .npy for several outputs.
         FileError: As `check_file`.
     """
     if path.suffix not in (".npy", ".npz"):
@@ -62,10 +62,10 @@ def check_output(path: Path, names: tuple[str, ...]) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what no file can be written to, before long work.
+    """Check, before long work, that a file can be written.
 
     Raises:
-        FileError: It is a folder, or its folder is missing or cannot be written to.
+        FileError: If the path is a folder, or its folder is missing or not writable.
     """
     if path.is_dir():
         raise FileError(f"cannot write {path}: it is a folder")
@@ -76,14 +76,14 @@ def check_file(path: Path) -> None:
 
 
 def check_not_read(path: Path, *sources: Path) -> None:
-    """Refuse to write over what a command reads.
+    """Check that a command does not overwrite a file that it reads.
 
     Args:
-        path: To be written.
-        sources: Files, or folders of runs.
+        path: The file to write.
+        sources: The files, or folders of runs, that the command reads.
 
     Raises:
-        UsageError: It is one of them, or a file of a run.
+        UsageError: If the path is one of the sources, or a file of a run among them.
     """
     for source in sources:
         read = [source]
@@ -95,10 +95,10 @@ def check_not_read(path: Path, *sources: Path) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write a .npy of the one array, or a .npz of all; whole or not at all.
+    """Write one array as .npy, or all arrays as .npz, atomically.
 
     Raises:
-        FileError: The file cannot be written.
+        FileError: If the file cannot be written.
     """
     with replacing(path) as temporary, temporary.open("wb") as file:
         if path.suffix == ".npy":

@@ -28,10 +28,10 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
     "--engines",
     callback=options.names,
     metavar="NAMES",
-    help=f"Which to measure, with commas, out of {', '.join(BENCHMARKED)}; the others are "
+    help=f"The engines to measure, separated by commas: {', '.join(BENCHMARKED)}. The others are "
     "compared with the first. onnxruntime runs an .onnx file itself, lce a .tflite file; all "
-    "others run the same network in the form that is fastest in them. What is not installed is "
-    f"left out.  [default: {','.join(DEFAULT_ENGINES)}; of a .tflite file "
+    "others run the same network rewritten in their fastest operators. Engines that are not "
+    f"installed are left out.  [default: {','.join(DEFAULT_ENGINES)}; for a .tflite file "
     f"{','.join(DEFAULT_ENGINES_TFLITE)}].",
 )
 @click.option(
@@ -40,7 +40,7 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
     default="1",
     show_default=True,
     metavar="COUNTS",
-    help="Numbers of threads, with commas.",
+    help="The numbers of threads to measure, separated by commas.",
 )
 @click.option(
     "--batch",
@@ -49,7 +49,7 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
     default="1",
     show_default=True,
     metavar="COUNTS",
-    help="Numbers of images in a run, with commas.",
+    help="The batch sizes to measure, separated by commas.",
 )
 @click.option(
     "--seconds",
@@ -57,15 +57,15 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
     callback=options.seconds,
     default=2.0,
     show_default=True,
-    help="How long to measure each engine, for each number of threads and images.",
+    help="How long to measure each engine, for each number of threads and batch size.",
 )
 @click.option(
     "--samples",
     type=click.IntRange(min=0),
     default=0,
     metavar="M",
-    help="Average M samples of the noise in a run of bnnkit, onnxruntime and the reference; the "
-    "others run one deterministic pass, as all do without it.",
+    help="Average M samples of the noise in each run of bnnkit, onnxruntime and reference; the "
+    "others run one deterministic pass. 0: all engines run one deterministic pass.",
 )
 @options.seed
 @options.antithetic
@@ -74,7 +74,7 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
     "json_file",
     type=options.PATH,
     metavar="FILE",
-    help="Write all measurements, in the JSON shape of google-benchmark.",
+    help="Write all measurements, in the JSON format of google-benchmark.",
 )
 @click.option("--profile", is_flag=True, help="Show how long each step of bnnkit's runtime takes.")
 def command(
@@ -91,7 +91,8 @@ def command(
 ) -> None:
     """Measure the latency of a model in several engines.
 
-    The engines take turns on the same random inputs, so that the machine's moods hit all alike.
+    The engines run interleaved on the same random inputs, so that machine noise affects all
+    equally.
     """
     config = EnsembleConfig(samples=samples, seed=seed, antithetic=antithetic)
     if json_file is not None:

@@ -8,7 +8,7 @@ from bnnkit.cli.console import print_table, write
 
 
 def print_benchmark(measured: Benchmark) -> None:
-    """The latencies, and how the other engines compare with the first."""
+    """Print the latencies, and how the other engines compare with the first."""
     times = ("median", "p90", "p99", "min", "mean")
     first = measured.measurements[0].engine
     print_table(
@@ -22,7 +22,7 @@ def print_benchmark(measured: Benchmark) -> None:
 
 
 def print_step_times(steps: Sequence[StepTime], threads: int, batch: int) -> None:
-    """Where the time of bnnkit's runtime goes."""
+    """Print how long each step of bnnkit's runtime takes."""
     print_table(
         f"steps of bnnkit's runtime, batch {batch}, threads {threads}",
         ("node", "step", "median us", "share", "GMAC/s", "of the ceiling"),
@@ -33,12 +33,12 @@ def print_step_times(steps: Sequence[StepTime], threads: int, batch: int) -> Non
 
 
 def _sum_of_steps(steps: Sequence[StepTime]) -> str:
-    """How much of a pass the steps explain, and how far to trust them."""
+    """Compare the sum of the steps with the time of a whole pass."""
     us, share = sum(step.median_us for step in steps), sum(step.share for step in steps)
-    rest = f"{1 - share:.1%} of it is in no step" if share <= 1 else f"{share - 1:.1%} too much"
+    rest = f"{1 - share:.1%} between steps" if share <= 1 else f"{share - 1:.1%} more"
     return (
-        f"sum of the steps: {us:,.1f} us, a whole pass: {us / share:,.1f} us, {rest};"
-        " steps under about 1 us are noise: the start of each from Python takes as long, and is"
+        f"sum of the steps: {us:,.1f} us, a whole pass: {us / share:,.1f} us ({rest});"
+        " times below 1 us are noise, because starting a step from Python takes as long and is"
         " subtracted"
     )
 

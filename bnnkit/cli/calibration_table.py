@@ -1,4 +1,4 @@
-"""What a calibration has changed, as tables."""
+"""The changes made by a calibration as tables."""
 
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def print_calibration(calibration: "Calibration") -> None:
-    """How the statistics of each batch norm moved, and what became of the accuracy."""
+    """Print the change of each batch norm, and the accuracy before and after."""
     print_table(
         f"batch norms, calibrated on {calibration.images:,} images of {calibration.data}",
-        ("batch norm", "means moved by (standard deviations)", "variance, new / old"),
+        ("batch norm", "shift of the means (standard deviations)", "variance, new / old"),
         [
             (norm.name, f"{norm.mean_shift:.3f}", f"{norm.variance_ratio:.3f}")
             for norm in calibration.norms

@@ -1,4 +1,4 @@
-"""What a person sees: tables on standard output, a progress bar on standard error."""
+"""Output for people: lines and tables on standard output, progress bars on standard error."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 WIDTH_IN_A_FILE = 160
-"""Columns where the output is no terminal, so that nothing is cut off."""
+"""The width in columns if the output is not a terminal, so that nothing is cut off."""
 
 
 def write(line: str) -> None:
-    """Print a line for a person."""
+    """Print a line."""
     click.echo(line)
 
 
@@ -36,10 +36,10 @@ def print_table(
     """Print a table.
 
     Args:
-        title: Stands above it.
-        columns: Headers.
-        rows: As many cells each as there are columns.
-        left: Headers of columns of words, which are aligned left; numbers are aligned right.
+        title: The title above the table.
+        columns: The headings.
+        rows: The cells, one for each column.
+        left: The headings of columns that are aligned left; the others are aligned right.
     """
     from rich import box
     from rich.table import Table
@@ -55,12 +55,12 @@ def print_table(
 
 
 def console(**options: Any) -> Any:
-    """A rich console on standard output."""
+    """Create a rich console on standard output."""
     from rich.console import Console
 
     class Piped(Console):
         def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # rich would exit with 1, which says that a check failed
+            raise BrokenPipeError  # rich would exit with 1, bnnkit's code for a failed check
 
     plain = Piped(highlight=False, markup=False, soft_wrap=False, **options)
     if not plain.is_terminal:
@@ -70,7 +70,7 @@ def console(**options: Any) -> Any:
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar for long work, in a terminal only; the function that it gives advances the bar."""
+    """Show a progress bar in a terminal; yields the function that advances it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
@@ -83,7 +83,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def waiting(label: str) -> Iterator[None]:
-    """Tell in a terminal what is being done, for work whose end cannot be foretold."""
+    """Show a status line in a terminal, for work of unknown length."""
     errors = console(stderr=True)
     if errors.is_terminal:
         with errors.status(label):

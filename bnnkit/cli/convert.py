@@ -29,23 +29,24 @@ if TYPE_CHECKING:
 )
 @options.as_json
 def command(source: Path, output: Path, as_json: bool) -> None:
-    """Turn a binarized ONNX network of others into a bit-packed model file.
+    """Convert a binarized ONNX network of another tool to a bit-packed model file.
 
-    FILE is a QONNX file, as Brevitas exports it, cleaned or not, or a plain ONNX graph in which
-    signs are whatever is one of two opposite numbers, however it is written, and weights are +-1
-    up to a scale for each output channel.
+    FILE is a QONNX file, as Brevitas exports it, cleaned or not, or a plain ONNX graph. In a plain
+    graph, signs are values that are always one of two opposite numbers, whatever operators compute
+    them, and binary weights are +-1 up to a scale for each output channel.
 
-    What is not binary stays as it is, in float32, and the report lists it. Sign of 0 is what it is
-    in FILE, but for ONNX's own Sign, whose 0 has no place in one bit: it becomes +1, and the
-    report says where the input of such a sign can be 0. It also lists the rounding of FILE that is
-    gone: of straight-through estimators, and of products that are scaled before they are added.
+    Everything else stays in float32, and the report lists it. The sign of 0 stays what it is in
+    FILE, except for ONNX's own Sign: its 0 does not fit in one bit and becomes +1. The report
+    lists signs whose input can be 0. It also lists roundings of FILE that the result does not
+    have: those of straight-through estimators, and of products that are scaled before they are
+    added.
     """
     check_not_read(output, source)
     with waiting("converting"):
         from bnnkit.export.from_onnx import convert_onnx
 
         conversion = convert_onnx(source, output)
-        obstacle = _what_the_runtime_lacks(output)
+        obstacle = _runtime_obstacle(output)
     if as_json:
         print_json({"file": str(output), **_json(conversion), "runtime": obstacle})
         return
@@ -55,13 +56,13 @@ def command(source: Path, output: Path, as_json: bool) -> None:
     write(f"wrote {output}")
 
 
-def _what_the_runtime_lacks(output: Path) -> str | None:
-    """Why bnnkit's own runtime cannot run a file; None where it can."""
+def _runtime_obstacle(output: Path) -> str | None:
+    """Return why bnnkit's runtime cannot run a file; None if it can."""
     from bnnkit import runtime
 
     try:
         runtime.load(output)
-    except ArtifactError as error:  # the file is not damaged: it was written just now
+    except ArtifactError as error:  # not damage: the file was just written
         return f"it has a value of a kind that the runtime lacks ({str(error).split(': ')[-1]})"
     except BnnkitError as error:
         return str(error).removeprefix(f"{output}: ")
@@ -69,7 +70,7 @@ def _what_the_runtime_lacks(output: Path) -> str | None:
 
 
 def _json(conversion: "Conversion") -> dict[str, object]:
-    """The keys of `bnnkit export --json`, and those of a conversion."""
+    """Return the keys of `bnnkit export --json`, and those of a conversion."""
     content = asdict(conversion)
     report: dict[str, object] = content.pop("artifact")
     return {**report, **content}
@@ -77,42 +78,42 @@ def _json(conversion: "Conversion") -> dict[str, object]:
 
 def _print(conversion: "Conversion") -> None:
     print_report(conversion.artifact)
-    for title, columns, rows in _departures(conversion):
+    for title, columns, rows in _deviations(conversion):
         if rows:
             print_table(title, columns, rows, left=columns)
     operators = ", ".join(f"{n} {name}" for name, n in conversion.standard_operators.items())
-    write(f"operators of ONNX that stay: {operators or 'none'}")
+    write(f"standard operators that remain: {operators or 'none'}")
     before, after = conversion.source_bytes, conversion.artifact.file_bytes
-    write(f"from {size(before)} to {size(after)}")
+    write(f"size: {size(before)} before, {size(after)} after")
 
 
-def _departures(
+def _deviations(
     conversion: "Conversion",
 ) -> Iterator[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
-    """The tables of what is not FILE's number to the last bit: title, columns, rows."""
+    """Yield the tables of values that can differ from FILE's: title, columns, rows."""
     yield (
-        "signs that are +1 for 0, where FILE has 0",
-        ("signs", "0 can be"),
+        "signs that are +1 for an input of 0, where FILE has 0",
+        ("signs", "input that can be 0"),
         [(sign.name, sign.input) for sign in conversion.remapped],
     )
     yield (
-        "signs that are +1 where FILE's own rounding decides, as its products cancel",
+        "signs that are +1 where FILE's products cancel and its rounding decides the sign",
         ("signs", "layer", "channels with such a sum"),
         [(tie.name, tie.layer, str(tie.channels)) for tie in conversion.ties],
     )
     yield (
-        "signs under a straight-through estimator, whose rounding is gone",
+        "signs of a straight-through estimator, computed without FILE's rounding",
         ("signs", "largest relative rounding, for inputs up to 8"),
         [(sign.name, f"{sign.deviation:.1e}") for sign in conversion.rounded_signs],
     )
     yield (
-        "weights that are +-1 up to a scale but for rounding",
+        "weights that are +-1 up to a scale and a rounding",
         ("layer", "largest relative rounding"),
         [(layer.name, f"{layer.deviation:.1e}") for layer in conversion.rounded_weights],
     )
     yield (
-        "layers of which some weights are 0: two binary layers, with +1 and with -1 for 0",
-        ("layer", "weights that are 0", "of"),
+        "layers with weights of 0, stored as two binary layers, with +1 and with -1 for 0",
+        ("layer", "weights that are 0", "all weights"),
         [
             (layer.name, f"{layer.n_zeros:,}", f"{layer.n_weights:,}")
             for layer in conversion.weights_with_zeros

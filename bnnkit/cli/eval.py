@@ -29,9 +29,9 @@ from bnnkit.tflite.channels_last import as_model_takes
     "--data",
     "name",
     metavar="NAME",
-    help="The data set whose test part is used: digits, mnist, cifar10, or a .npz file; without "
-    "it, the one that the network was trained on; a model file that was trained on "
-    "a .npz file needs it.",
+    help="The data set whose test part is used: digits, mnist, cifar10, or a .npz file. The "
+    "default is the data set that the network was trained on; it is required for a model file "
+    "that was trained on a .npz file.",
 )
 @options.data_dir
 @click.option(
@@ -40,8 +40,8 @@ from bnnkit.tflite.channels_last import as_model_takes
     default="0",
     show_default=True,
     metavar="COUNTS",
-    help="Samples of the noise to average over, such as 0,1,2,4,10,auto; 0 is the deterministic "
-    "pass, auto takes as many as an image needs.",
+    help="Numbers of samples of the noise to average, such as 0,1,2,4,10,auto. 0 is the "
+    "deterministic pass, auto takes as many samples as each image needs.",
 )
 @options.seed
 @options.antithetic
@@ -52,8 +52,8 @@ from bnnkit.tflite.channels_last import as_model_takes
     "--plot",
     type=options.PATH,
     metavar="FILE.png",
-    help="Draw the reliability diagram, accuracy over confidence; for several numbers of samples, "
-    "accuracy and ece over what they cost: .png, .svg or .pdf.",
+    help="Draw the reliability diagram (accuracy over confidence), or, for several numbers of "
+    "samples, accuracy and ece over latency: .png, .svg or .pdf.",
 )
 def command(
     path: Path,
@@ -68,15 +68,15 @@ def command(
     as_json: bool,
     plot: Path | None,
 ) -> None:
-    """Accuracy and calibration of a checkpoint or a model.
+    """Measure accuracy and calibration of a checkpoint or a model.
 
     CKPT_OR_MODEL is the folder of a run or its checkpoint.safetensors, which torch evaluates, or a
     model file, which bnnkit's runtime runs.
 
-    accuracy: the share of the images whose most probable class is right. nll: the mean negative
-    log likelihood of the right class, in nats. brier: the mean squared error of the probabilities,
-    from 0 to 2. ece: the expected calibration error, from 0 to 1, in 15 bins. With several numbers
-    of samples there is a line for each, and JSON is a list.
+    accuracy: the fraction of images whose most probable class is correct. nll: the mean negative
+    log likelihood of the correct class, in nats. brier: the mean squared error of the
+    probabilities, from 0 to 2. ece: the expected calibration error, from 0 to 1, in 15 bins. With
+    several numbers of samples there is a row for each, and JSON is a list.
     """
     configs = [
         EnsembleConfig(
@@ -115,14 +115,14 @@ def command(
         return
     print_evaluations(found, f"{path} on {dataset.name}, {len(dataset.x_test):,} images")
     if opened.calibration is not None:
-        write(f"batch norms as {opened.calibration}")
+        write(f"batch norms: {opened.calibration}")
     if plot is not None:
         write(f"wrote {plot}")
 
 
 @dataclass(frozen=True)
 class _TrainedOn:
-    """A data set as a configuration names it."""
+    """The name and folder of a data set in a configuration."""
 
     name: str | None
     dir: str | None = None
@@ -130,7 +130,7 @@ class _TrainedOn:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A network, what it was trained on, and what its batch norms were calibrated on then."""
+    """A network, the data set it was trained on, and the calibration of its batch norms."""
 
     network: Predictor
     input_shape: tuple[int, ...]
@@ -161,7 +161,7 @@ def _opened_checkpoint(path: Path) -> _Opened:
 def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dataset:
     name = trained_on.name
     if name is None:
-        raise UsageError(f"{path} does not say what it was trained on: expected --data NAME")
+        raise UsageError(f"{path} does not name the data set it was trained on: give --data NAME")
     folder = data_dir or (Path(trained_on.dir) if trained_on.dir else None)
     if name in data.DATASETS or Path(folder or ".", name).is_file():
         return data.load(name, folder)
@@ -174,7 +174,7 @@ def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dat
 def _evaluate(
     network: Predictor, images: Array, labels: Array, configs: list[EnsembleConfig]
 ) -> tuple[list[Evaluation], Array]:
-    """What came of each, and the probabilities of the last."""
+    """Return the metrics of each ensemble, and the probabilities of the last."""
     found = []
     with progress("evaluating", len(configs) * len(images)) as advance:
         for config in configs:

@@ -7,8 +7,8 @@ from bnnkit.evaluation.evaluate import Evaluation
 
 
 def print_evaluations(found: Sequence[Evaluation], title: str) -> None:
-    """A line for each number of samples."""
-    columns = ("samples", "mean samples", "accuracy", "nll", "brier", "ece", "us for an image")
+    """Print a row for each number of samples."""
+    columns = ("samples", "mean samples", "accuracy", "nll", "brier", "ece", "us per image")
     rows = [
         (
             str(one.samples),

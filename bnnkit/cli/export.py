@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 @click.option(
     "--variant",
     type=click.Choice(["lce", "builtin"]),
-    help="Of --to tflite: for Larq Compute Engine, which is the default, or of TFLite's builtin "
-    "operators alone, with a byte a binary weight.",
+    help="For --to tflite: lce, the default, is for Larq Compute Engine; builtin uses TFLite's "
+    "builtin operators only, with one byte per binary weight.",
 )
 @click.option(
     "--uniform-input",
     is_flag=True,
-    help="Of --to tflite --mode samples: the file takes its uniform random numbers as inputs, "
+    help="For --to tflite --mode samples: the file takes its uniform random numbers as inputs "
     "instead of drawing its own.",
 )
 @click.option(
@@ -56,21 +56,21 @@ if TYPE_CHECKING:
 @click.option(
     "--mode",
     type=click.Choice(["samples", "deterministic"]),
-    help="Whether the noise of the signs goes into the file, which then runs deterministic or "
-    "sampled; samples without it, where the network has noise.",
+    help="samples stores the noise of the signs in the file, which then runs deterministic or "
+    "sampled; deterministic leaves it out.  [default: samples if the network has noise].",
 )
 @click.option(
     "--noise-scale",
     type=float,
     metavar="S",
-    help="Multiply the noise of the signs with S, for networks that are trained with more noise "
-    "or with none, which gain in samples by 0.1 to 0.3. Use it with --calibrate.",
+    help="Multiply the noise of the signs by S. For networks trained without noise, 0.1 to 0.3 "
+    "makes samples useful. Use it with --calibrate.",
 )
 @click.option(
     "--calibrate",
     "data",
     metavar="DATA",
-    help="Estimate the statistics of batch norms anew, in the mode of deployment, on the training "
+    help="Re-estimate the statistics of batch norms in the mode of deployment, on the training "
     "part of a data set: digits, mnist, cifar10, or the path of an .npz file.",
 )
 @options.data_dir
@@ -81,18 +81,18 @@ if TYPE_CHECKING:
     default=0,
     show_default=True,
     metavar="M",
-    help="Draws of the noisy weights to store; sample i takes draw i mod M. 0 keeps the "
-    "maximum-probability value of each weight for all samples, to which the trained batch norms "
-    "belong; --calibrate fits them to the draws.",
+    help="The number of draws of the noisy weights to store; sample i uses draw i mod M. 0 uses "
+    "the maximum-probability value of each weight in all samples. Use --calibrate with draws, "
+    "because the trained batch norms do not fit them.",
 )
 @click.option(
     "--seed",
     type=int,
     default=0,
     show_default=True,
-    help="Of the draws of the weights and of the calibration, 0 to 2^64 - 1. With --to tflite "
-    "--mode samples also of the file's random numbers: each time that it is opened, its runs draw "
-    "those of the seed from the first on; with 0 they draw fresh ones.",
+    help="The seed of weight draws and calibration, 0 to 2^64 - 1. With --to tflite --mode "
+    "samples, also the seed of the file's random numbers, which restart each time the file is "
+    "opened; with 0 they differ each time.",
 )
 @options.as_json
 def command(
@@ -112,31 +112,31 @@ def command(
     """Write a trained network as a bit-packed model file.
 
     CKPT_OR_MODEL is the folder of a run, or its checkpoint.safetensors. With --to tflite it can
-    be a model file as well, an .onnx that `bnnkit export` or `bnnkit convert` wrote.
+    also be an .onnx model file that `bnnkit export` or `bnnkit convert` wrote.
 
-    Stock ONNX Runtime opens the file, and bnnkit runs it with popcount kernels; both give every
-    sign that the network gives in torch, save for a few signs of real numbers (behind skip
-    connections) that torch rounds to the other side of zero, which `bnnkit verify` counts. The
-    report says of every layer whether it is binary, why not, and what it weighs.
+    Stock ONNX Runtime opens the file, and bnnkit runs it with popcount kernels. Both compute every
+    sign as torch does, except for a few signs of real numbers (after skip connections) that torch
+    rounds to the other side of zero; `bnnkit verify` counts these. The report shows for every
+    layer whether it is binary, why not, and its size.
 
-    A network with noise becomes a stochastic file: one pass without noise, or an ensemble of
-    samples, chosen when it runs. --calibrate fits its batch norms to that, and reports what they
-    and the accuracy gain.
+    A network with noise becomes a stochastic file, which runs as one pass without noise or as an
+    ensemble of samples. --calibrate fits the batch norms to this mode, and reports the change of
+    the statistics and the accuracy.
 
     With --to tflite the file is for Larq Compute Engine, or with --variant builtin for any TFLite
-    interpreter; both give the same bits. Images are NHWC there, one in a run. It has no noise,
-    unless --mode samples asks for it: then each run is a sample. The report says what is not one
-    operator, why, and what it costs.
+    interpreter; both compute the same bits. Its input is one NHWC image per run. It has no noise
+    unless --mode samples is given; then each run is a sample. The report shows the layers that are
+    not one operator, why, and what they cost.
     """
     check_not_read(output, source)
     if target == "c":
         raise UsageError("export to c is not available yet; expected --to onnx or --to tflite")
     if variant is not None and target != "tflite":
-        raise UsageError("--variant is of --to tflite; give both")
+        raise UsageError("--variant needs --to tflite; give both")
     if uniform_input and (target, mode) != ("tflite", "samples"):
-        raise UsageError("--uniform-input is of --to tflite --mode samples; give all three")
+        raise UsageError("--uniform-input needs --to tflite --mode samples; give all three")
     if data is None and data_dir is not None:
-        raise UsageError("--data-dir is the folder of the data of --calibrate; give both")
+        raise UsageError("--data-dir needs --calibrate DATA; give both")
     tflite = None
     if target == "tflite":
         mode = mode or "deterministic"

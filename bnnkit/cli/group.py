@@ -1,14 +1,14 @@
-"""`bnnkit` itself: which commands there are, and how each of them ends.
+"""The program `bnnkit`: its commands and their exit codes.
 
 | exit code | meaning                                                                  |
 | --------- | ------------------------------------------------------------------------ |
 | 0         | done                                                                     |
 | 1         | the check failed (verify)                                                |
 | 2         | wrong use or bad input; one line on standard error says what is expected |
-| 130, 143  | interrupted, terminated; files are as they were before                   |
-| 141       | the reader of standard output has left                                   |
+| 130, 143  | interrupted, terminated; output files are unchanged                      |
+| 141       | the reader of standard output has closed the pipe                        |
 
-Whatever else is raised is a mistake of bnnkit's own and shows its traceback.
+Any other exception is a bug in bnnkit and shows its traceback.
 """
 
 import contextlib
@@ -27,18 +27,18 @@ import bnnkit
 from bnnkit.errors import BnnkitError, MissingExtraError
 
 COMMANDS = {
-    "quickstart": "The whole road on bundled digits: train, export, verify, run, eval, bench.",
+    "quickstart": "Try everything end to end on bundled digits, from train to bench.",
     "train": "Train a network from a configuration, or continue a run that was stopped.",
-    "eval": "Accuracy and calibration of a checkpoint or a model.",
+    "eval": "Measure accuracy and calibration of a checkpoint or a model.",
     "export": "Write a trained network as a bit-packed model file.",
-    "convert": "Turn a binarized ONNX network of others into a bit-packed model file.",
+    "convert": "Convert a binarized ONNX network of another tool to a bit-packed model file.",
     "run": "Run a model on the inputs of a .npy file.",
     "verify": "Check that every engine computes what was trained, bit for bit.",
     "bench": "Measure the latency of a model in several engines.",
-    "info": "What a model or checkpoint consists of, and what stayed float.",
+    "info": "Show the layers of a model or checkpoint, and which stayed float.",
     "warmup": "Compile the kernels of this CPU ahead of time.",
 }
-"""Every command, each in the module of its name, and its line in the list."""
+"""The commands, each in the module of its name, with their lines in the list of commands."""
 
 _EXTRAS = {
     "torch": "train",
@@ -55,7 +55,7 @@ _EXTRAS = {
     "onnxruntime": "ort",
     "matplotlib": "plot",
 }
-"""Packages that need not be installed, and the extra that brings each."""
+"""Optional packages, and the extra that installs each."""
 
 _PRINTERS = ("click.utils", "rich.console", __name__)
 """Modules that write to standard output."""
@@ -68,14 +68,14 @@ PIPE_CLOSED = 128 + 13  # SIGPIPE, which not every system has
 
 
 class Terminated(SystemExit):
-    """The signal SIGTERM, which unwinds so that half-written files are removed."""
+    """Raised by SIGTERM, so that temporary files are removed on the way out."""
 
 
 class LazyGroup(click.Group):
-    """The group of `COMMANDS`; ends as the table above says."""
+    """The group of `COMMANDS`; exits with the codes in the table above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of a project."""
+        """Return the names, in the order in which a project uses them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -87,36 +87,36 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing them."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
-        """Run a command and leave with its exit code."""
+        """Run a command and exit with its code."""
         arguments = (sys.argv[1:] if args is None else list(args)) or ["--help"]
-        place, code = _place(arguments), 0
+        command_name, code = _command_name(arguments), 0
         try:
             with self.make_context(prog_name or "bnnkit", list(arguments), **extra) as context:
                 self.invoke(context)
         except click.exceptions.Exit as leaving:
             code = leaving.exit_code
         except click.ClickException as error:
-            context = getattr(error, "ctx", None) or click.Context(self, info_name=place)
-            code = _say(context.command_path, error.format_message(), WRONG_USE)
+            context = getattr(error, "ctx", None) or click.Context(self, info_name=command_name)
+            code = _print_error(context.command_path, error.format_message(), WRONG_USE)
         except (KeyboardInterrupt, click.Abort):
-            code = _say(place, "interrupted", INTERRUPTED)
+            code = _print_error(command_name, "interrupted", INTERRUPTED)
         except Terminated:
-            code = _say(place, "terminated", TERMINATED)
+            code = _print_error(command_name, "terminated", TERMINATED)
         except BrokenPipeError:
             _discard_output()
             code = PIPE_CLOSED
         except (BnnkitError, OSError, MemoryError, ModuleNotFoundError) as error:
-            code = _say(place, _explained(error), WRONG_USE)
-            if _is_of_output(error):
+            code = _print_error(command_name, _explained(error), WRONG_USE)
+            if _is_output_error(error):
                 _discard_output()
-        sys.exit(_flushed(place, code))
+        sys.exit(_flushed(command_name, code))
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -129,9 +129,9 @@ def bnnkit_command() -> None:
 
 
 def main() -> NoReturn:
-    """The entry point of the program."""
+    """Run the program; its entry point."""
     for stream in ("stdout", "stderr"):
-        if getattr(sys, stream) is None:  # closed by whoever started us
+        if getattr(sys, stream) is None:  # closed by the parent process
             setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
@@ -139,18 +139,18 @@ def main() -> NoReturn:
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
-    """Unwind, undisturbed by a second signal."""
+    """Raise Terminated, and ignore further signals."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated(TERMINATED)
 
 
-def _place(arguments: Sequence[str]) -> str:
-    """The command in the words of the user."""
+def _command_name(arguments: Sequence[str]) -> str:
+    """Return the command for error messages, such as "bnnkit train"."""
     return f"bnnkit {arguments[0]}" if arguments and arguments[0] in COMMANDS else "bnnkit"
 
 
 def _explained(error: BaseException) -> str:
-    """What a user can do about an error; a mistake of ours is raised again."""
+    """Return a message for the user; raise errors again that are bugs in bnnkit."""
     if isinstance(error, ModuleNotFoundError):
         if error.name not in _EXTRAS:
             raise error
@@ -159,39 +159,39 @@ def _explained(error: BaseException) -> str:
         return f"not enough memory: {error}" if str(error) else "not enough memory"
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
-        if _is_of_output(error):
+        if _is_output_error(error):
             return f"cannot write standard output: {reason}"
         return f"{error.filename}: {reason}" if error.filename else reason
     return str(error)
 
 
-def _is_of_output(error: BaseException) -> bool:
-    """Whether it was raised where something is printed: the system does not name the stream."""
+def _is_output_error(error: BaseException) -> bool:
+    """Return whether printing raised the error; such errors do not name the stream."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return isinstance(error, OSError) and frames[-1].f_globals["__name__"] in _PRINTERS
 
 
-def _say(place: str, message: str, code: int) -> int:
-    """One line on standard error, whatever the message holds; gives the code."""
-    with contextlib.suppress(OSError):  # nobody reads it; the code says it too
-        click.echo(f"{place}: {' '.join(message.split())}", err=True)
+def _print_error(command_name: str, message: str, code: int) -> int:
+    """Print a message as one line on standard error; return the code."""
+    with contextlib.suppress(OSError):  # standard error is closed; the exit code still tells
+        click.echo(f"{command_name}: {' '.join(message.split())}", err=True)
     return code
 
 
-def _flushed(place: str, code: int) -> int:
-    """The exit code, now that standard output is written, or cannot be."""
+def _flushed(command_name: str, code: int) -> int:
+    """Flush standard output; return the exit code, changed if that fails."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         code = PIPE_CLOSED
         _discard_output()
     except OSError as error:
-        code = _say(place, _explained(error), WRONG_USE)
+        code = _print_error(command_name, _explained(error), WRONG_USE)
         _discard_output()
     return code
 
 
 def _discard_output() -> None:
-    """Python must not complain when it flushes standard output at exit."""
+    """Redirect standard output, so that Python's flush at exit cannot fail."""
     with open(os.devnull, "wb") as nothing:
         os.dup2(nothing.fileno(), sys.stdout.fileno())

@@ -22,10 +22,10 @@ _JSON_VALUES = ("signs", "classes", "input")
 @click.argument("path", type=options.PATH, metavar="MODEL_OR_CKPT")
 @options.as_json
 def command(path: Path, as_json: bool) -> None:
-    """What a model or checkpoint consists of, and what stayed float.
+    """Show the layers of a model or checkpoint, and which stayed float.
 
-    MODEL_OR_CKPT is a model file, the folder of a run, or a checkpoint.safetensors. A checkpoint
-    is described by the model file that an export of it would give.
+    MODEL_OR_CKPT is a model file, the folder of a run, or a checkpoint.safetensors. For a
+    checkpoint, the report is on the model file that `bnnkit export` would write.
     """
     trained: dict[str, str] = {}
     if options.is_checkpoint(path):
@@ -53,7 +53,7 @@ def command(path: Path, as_json: bool) -> None:
 
 
 def _metadata(artifact: Artifact) -> dict[str, Any]:
-    """What the file says of itself, JSON values read, without the statistics of batch norms."""
+    """Return the metadata of the file, with JSON parsed and without batch norm statistics."""
     about: dict[str, Any] = {
         key: _parsed(value) if key in _JSON_VALUES else value
         for key, value in artifact.metadata.items()

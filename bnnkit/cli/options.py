@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, so that each means the same everywhere."""
+"""Options and arguments that several commands share, with the same meaning in each."""
 
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -20,25 +20,25 @@ PATH = click.Path(path_type=Path)
 def names(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[str, ...] | None:
-    """Callback for a list of names with commas: "bnnkit,onnxruntime"; None where none is given."""
+    """Parse a list of names such as "bnnkit,onnxruntime"; None if the option is not given."""
     if value is None:
         return None
     found = tuple(name.strip() for name in value.split(","))
     if not all(found):
-        raise click.BadParameter(f"expected names with commas between them, got {value!r}")
+        raise click.BadParameter(f"expected names separated by commas, got {value!r}")
     return _without_repeats(found, value)
 
 
 def counts(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    """Callback for a list of positive integers with commas: "1,2,4"."""
+    """Parse a list of positive integers such as "1,2,4"."""
     parts = [part.strip() for part in value.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"expected positive integers with commas, got {value!r}")
+        raise click.BadParameter(f"expected positive integers separated by commas, got {value!r}")
     return _without_repeats([int(part) for part in parts], value)
 
 
 def seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    """Callback for a time: positive and finite."""
+    """Check that a time is positive and finite."""
     if not (value > 0 and isfinite(value)):
         raise click.BadParameter(f"expected a positive number of seconds, got {value}")
     return value
@@ -51,23 +51,23 @@ def _without_repeats(items: Sequence[Item], value: str) -> tuple[Item, ...]:
 
 
 def data_dir(command: Decorated) -> Decorated:
-    """The option --data-dir."""
+    """Add the option --data-dir."""
     return click.option(
         "--data-dir",
         type=PATH,
         metavar="DIR",
-        help="The folder with the standard files of the data set; data/NAME without it.",
+        help="The folder with the standard files of the data set.  [default: data/NAME].",
     )(command)
 
 
 def numbers_of_samples(
     context: click.Context, parameter: click.Parameter, value: str
 ) -> tuple[Samples, ...]:
-    """Callback for a list of numbers of samples with commas: "0,1,10,auto"."""
+    """Parse a list of numbers of samples such as "0,1,10,auto"."""
     parts = [part.strip() for part in value.split(",")]
     if not all(part == AUTO or part.isdecimal() for part in parts):
         raise click.BadParameter(
-            f"expected numbers of samples or auto, with commas, got {value!r}"
+            f"expected numbers of samples or auto, separated by commas, got {value!r}"
         )
     return _without_repeats([AUTO if part == AUTO else int(part) for part in parts], value)
 
@@ -75,7 +75,7 @@ def numbers_of_samples(
 def number_of_samples(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> Samples | None:
-    """Callback for a number of samples, or "auto"."""
+    """Parse a number of samples, or "auto"."""
     if value is None or value == AUTO:
         return value
     if not value.isdecimal():
@@ -84,22 +84,23 @@ def number_of_samples(
 
 
 def seed(command: Decorated) -> Decorated:
-    """The option --seed."""
+    """Add the option --seed."""
     return click.option(
         "--seed",
         type=int,
         default=0,
         show_default=True,
-        help="Of the noise, 0 to 2^64 - 1; the same seed gives the same bits in every engine.",
+        help="The seed of the noise, 0 to 2^64 - 1; it gives the same bits in every engine.",
     )(command)
 
 
 def antithetic(command: Decorated) -> Decorated:
-    """The flag --antithetic."""
+    """Add the flag --antithetic."""
     return click.option(
         "--antithetic",
         is_flag=True,
-        help="Let samples 2j and 2j + 1 share their random numbers, 1 - u for u in the second.",
+        help="Use antithetic pairs: where sample 2j uses a random number u, sample 2j + 1 uses "
+        "1 - u.",
     )(command)
 
 
@@ -114,7 +115,7 @@ class RenamedOption(click.Option):
 
 
 def adaptive(command: Decorated) -> Decorated:
-    """The options of --samples auto: --error-rate and --max-samples."""
+    """Add the options of --samples auto: --error-rate and --max-samples."""
     command = click.option(
         "--max-samples",
         "--most-samples",
@@ -138,23 +139,23 @@ def adaptive(command: Decorated) -> Decorated:
 
 
 def threads(command: Decorated) -> Decorated:
-    """The option --threads, one number."""
+    """Add the option --threads for one number."""
     return click.option(
         "--threads",
         type=click.IntRange(min=1),
         default=1,
         show_default=True,
-        help="Threads to compute with; the result is the same for every number.",
+        help="The number of threads; the result does not depend on it.",
     )(command)
 
 
 def as_json(command: Decorated) -> Decorated:
-    """The flag --json."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print JSON, for programs, in place of a table."
-    )(command)
+    """Add the flag --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(
+        command
+    )
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a CKPT_OR_MODEL is a checkpoint: a run's folder, or a safetensors file."""
+    """Return whether a CKPT_OR_MODEL is a checkpoint: a run's folder, or a safetensors file."""
     return path.is_dir() or path.suffix == ".safetensors"

@@ -1,4 +1,4 @@
-"""`bnnkit quickstart`: every other command once, on the smallest data set."""
+"""`bnnkit quickstart`: the main commands in order, on the smallest data set."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -44,9 +44,9 @@ N_SHOWN = 10
 
 NEXT = """\
 Next:
-  bnnkit info {model}                          what the file consists of
-  bnnkit eval {model} --samples 0,1,4,10,auto  what samples of the noise are worth
-  bnnkit bench {model} --threads 1,2 --profile where the time goes
+  bnnkit info {model}                          show the layers of the file
+  bnnkit eval {model} --samples 0,1,4,10,auto  compare numbers of samples
+  bnnkit bench {model} --threads 1,2 --profile time each step
   bnnkit train {config} model.width=64 --out {out}/wider
 """
 
@@ -58,15 +58,15 @@ Next:
     default="quickstart",
     show_default=True,
     metavar="DIR",
-    help="Where to put everything that is made.",
+    help="The folder for all files that are written.",
 )
 def command(out: Path) -> None:
-    """The whole road on bundled digits: train, export, verify, run, eval, bench.
+    """Try everything end to end on bundled digits: train, export, verify, run, eval, bench.
 
     Trains a small binarized network on the digits of scikit-learn, writes it as a bit-packed model
-    file, checks that every engine computes what was trained, runs the file, without noise and as
-    an ensemble, and times it. It takes less than 90 seconds on 2 cores; a second time it starts
-    from the network that is there.
+    file, checks that every engine computes what was trained, runs the file without noise and as an
+    ensemble, and times it. This takes less than 90 seconds on 2 cores. A second run reuses the
+    trained network.
     """
     start = time.monotonic()
     _make_folder(out)
@@ -81,7 +81,7 @@ def command(out: Path) -> None:
 
 @dataclass(frozen=True)
 class _Tour:
-    """The steps, each of which says which command does the same."""
+    """The steps; each prints the command that does the same."""
 
     out: Path
     dataset: Dataset
@@ -99,28 +99,28 @@ class _Tour:
         return self.out / "digits.onnx"
 
     def steps(self) -> tuple[tuple[Callable[[], None], str], ...]:
-        """Each step and what it means."""
+        """Return the steps and their titles."""
         return (
-            (self.train, "Train: weights and activations are +1 or -1, and noisy while it learns"),
-            (self.export, "Export: 1 bit for a weight, in an ONNX file that stock engines open"),
-            (self.verify, "Verify: torch and every engine, all test images, every bit"),
-            (self.run, "Run: the popcount runtime, which needs no torch"),
-            (self.ensemble, "Ensemble: the noise is in the file; ten samples of it vote"),
-            (self.bench, "Bench: latency beside ONNX Runtime, in int8 and in float32"),
+            (self.train, "Train: weights and activations are +1 or -1; training adds noise"),
+            (self.export, "Export: 1 bit per weight, in an ONNX file that stock engines open"),
+            (self.verify, "Verify: compare every bit of torch and the engines on all test images"),
+            (self.run, "Run: the popcount runtime, without torch"),
+            (self.ensemble, "Ensemble: average ten samples of the noise in the file"),
+            (self.bench, "Bench: latency compared with ONNX Runtime, in int8 and in float32"),
         )
 
     def train(self) -> None:
-        """The network, in `run_folder`."""
+        """Train the network into `run_folder`."""
         from bnnkit.training import load_config, train
 
-        _say(f"bnnkit train {self.config} --out {self.run_folder}")
+        _show_command(f"bnnkit train {self.config} --out {self.run_folder}")
         write_text(self.config, CONFIG)
-        with _one_thread():  # in layers as small as these, threads would wait for each other
+        with _one_thread():  # these layers are too small for several threads
             train(load_config(self.config), self.run_folder, console=console())
 
     def export(self) -> None:
-        """The model file, and how much smaller it is."""
-        _say(f"bnnkit export {self.run_folder} --to onnx -o {self.model}")
+        """Write the model file and compare its size with the checkpoint."""
+        _show_command(f"bnnkit export {self.run_folder} --to onnx -o {self.model}")
         with waiting("exporting"):
             from bnnkit.deployment.export_checkpoint import export_checkpoint
 
@@ -130,32 +130,32 @@ class _Tour:
         write(f"{size(trained)} of float32 in the checkpoint, {size(packed)} in {self.model}")
 
     def verify(self) -> None:
-        """All engines on all test images."""
+        """Compare all engines on all test images."""
         from bnnkit.training import load_checkpoint
 
-        _say(f"bnnkit verify {self.run_folder} {self.model}")
+        _show_command(f"bnnkit verify {self.run_folder} {self.model}")
         network, images = load_checkpoint(self.run_folder).model, self.dataset.x_test
         with progress("verifying", len(images)) as advance:
             verification = verify(read(self.model), images, network=network, advance=advance)
         print_verification(verification, "the test part of digits")
         if not verification.is_equal:
-            write("The engines differ: please report this, with the lines above.")
+            write("The engines differ. Please report this together with the lines above.")
             click.get_current_context().exit(CHECK_FAILED)
 
     def run(self) -> None:
-        """The test images through the runtime, and the first answers."""
+        """Run the test images and show the first predictions."""
         images, scores = self.out / "images.npy", self.out / "scores.npy"
         write_arrays(images, {"images": self.dataset.x_test})
-        _say(f"bnnkit run {self.model} {images} -o {scores}")
+        _show_command(f"bnnkit run {self.model} {images} -o {scores}")
         (result,) = open_file("bnnkit", self.model).run(self.dataset.x_test)
         write_arrays(scores, {"scores": result})
         classes, labels = result.argmax(axis=1), self.dataset.y_test
-        write(f"the first {N_SHOWN} test images: {_digits(classes)}; truth: {_digits(labels)}")
+        write(f"the first {N_SHOWN} test images: {_digits(classes)}; labels: {_digits(labels)}")
         write(f"test accuracy: {np.mean(classes == labels):.2%} of {len(labels)} images")
 
     def ensemble(self) -> None:
-        """One pass without noise beside the mean over samples."""
-        _say(f"bnnkit eval {self.model} --samples {','.join(map(str, SAMPLES))}")
+        """Evaluate one pass without noise and the mean over samples."""
+        _show_command(f"bnnkit eval {self.model} --samples {','.join(map(str, SAMPLES))}")
         network, images = open_file("bnnkit", self.model), self.dataset.x_test
         found = [
             evaluate(network, images, self.dataset.y_test, EnsembleConfig(samples=samples))[0]
@@ -164,8 +164,8 @@ class _Tour:
         print_evaluations(found, f"{self.model} on digits, {len(images)} images")
 
     def bench(self) -> None:
-        """The latency table."""
-        _say(f"bnnkit bench {self.model} --batch {','.join(map(str, BATCHES))}")
+        """Measure latencies."""
+        _show_command(f"bnnkit bench {self.model} --batch {','.join(map(str, BATCHES))}")
         with waiting("measuring"):
             measured = benchmark(
                 read(self.model), engines=ENGINES, batches=BATCHES, seconds=BENCH_SECONDS
@@ -182,7 +182,7 @@ def _make_folder(path: Path) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread for torch."""
+    """Let torch use one thread in the block."""
     import torch
 
     threads = torch.get_num_threads()
@@ -193,7 +193,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _say(command_line: str) -> None:
+def _show_command(command_line: str) -> None:
     write(f"$ {command_line}")
 
 

@@ -7,7 +7,7 @@ _KIBIBYTE = 1024
 
 
 def print_report(report: Report) -> None:
-    """What is binary and what is not, and why; signs; sizes."""
+    """Print which layers are binary and why others are not, the signs, and the sizes."""
     print_table(
         "layers",
         ("layer", "operator", "kind", "MACs", "bytes", "ideal bytes", "why not binary"),
@@ -45,7 +45,7 @@ def print_report(report: Report) -> None:
 
 
 def summary(report: Report) -> list[str]:
-    """Operations by precision, the size of the file, and draws of the weights, a line each."""
+    """Return lines on operations by precision, the size of the file, and draws of the weights."""
     total = sum(report.macs.values()) or 1
     parts = (f"{macs:,} {kind} ({macs / total:.1%})" for kind, macs in report.macs.items() if macs)
     unknown = sum(layer.macs is None for layer in report.layers)
@@ -54,7 +54,7 @@ def summary(report: Report) -> list[str]:
     excess = report.file_bytes - report.ideal_bytes
     rest = f"names, shapes and functions: {size(excess)}"
     if excess < 0:  # a .tflite file of int8, read as float32
-        rest = "the file has some of these numbers in fewer bits"
+        rest = "the file stores some of these numbers in fewer bits"
     lines = [
         f"multiply-accumulates for one input: {', '.join(parts) or 'none'}{missing}",
         f"file: {size(report.file_bytes)}; ideal, 1 bit for a binary weight and the rest as it is:"
@@ -67,7 +67,7 @@ def summary(report: Report) -> list[str]:
 
 
 def size(n_bytes: int) -> str:
-    """A size in words: "812 B", "28.1 KiB", "1.74 MiB"."""
+    """Format a size: "812 B", "28.1 KiB", "1.74 MiB"."""
     if n_bytes < _KIBIBYTE:
         return f"{n_bytes} B"
     if n_bytes < _KIBIBYTE**2:

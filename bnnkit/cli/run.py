@@ -27,14 +27,14 @@ BATCH = 256
     type=options.PATH,
     required=True,
     metavar="OUT.npy",
-    help="Where to write what the model gives; .npz holds each output by its name.",
+    help="The file for the model's outputs; a .npz file holds each output by its name.",
 )
 @click.option(
     "--engine",
     type=click.Choice(list(ENGINES)),
     default="bnnkit",
     show_default=True,
-    help="What computes: the popcount runtime, ONNX Runtime on the file itself or on its float32 "
+    help="The engine: the popcount runtime, ONNX Runtime on the file itself or on its float32 "
     "rewrite, Larq Compute Engine (a .tflite file as it is, an .onnx file converted), or the slow "
     "NumPy reference.",
 )
@@ -44,7 +44,7 @@ BATCH = 256
     callback=options.number_of_samples,
     metavar="M|auto",
     help="Write class probabilities, the mean over M samples of the noise; 0 is the deterministic "
-    "pass. auto takes as many as an image needs.",
+    "pass. auto takes as many samples as each image needs.",
 )
 @options.seed
 @options.antithetic
@@ -64,11 +64,12 @@ def command(
     """Run a model on the inputs of a .npy file.
 
     MODEL is a model file, .onnx or .tflite. INPUT.npy holds an array (N, ...) in the model's own
-    layout and dtype, such as uint8 (N, C, H, W) for images, (N, H, W, C) of a .tflite; N is free.
+    layout and dtype, such as uint8 images (N, C, H, W), or (N, H, W, C) for a .tflite file; N is
+    free.
 
-    Writes what the model gives, such as scores (N, K); with --samples, class probabilities. A .npz
-    then also holds, for each image, their entropy, the part of it that is due to the sampling
-    (mutual_information), both in nats, and how many samples were used.
+    Writes the model's outputs, such as scores (N, K); with --samples, class probabilities. A .npz
+    file then also holds, for each image, the entropy, the part of it that is due to the sampling
+    (mutual_information), both in nats, and the number of samples used.
     """
     config = EnsembleConfig(
         samples=samples or 0,
@@ -84,7 +85,7 @@ def command(
     except UnsupportedError as error_of_plan:
         if engine != "bnnkit":
             raise
-        # What bnnkit's runtime lacks, ONNX Runtime may have.
+        # ONNX Runtime may support operators that bnnkit's runtime lacks.
         raise UnsupportedError(f"{error_of_plan} (try --engine onnxruntime)") from error_of_plan
     check_output(output, opened.outputs if samples is None else ("probabilities",))
     images = read_array(inputs)
@@ -99,16 +100,16 @@ def command(
     else:
         arrays = _ensemble(opened, images, config)
         if samples == "auto":
-            click.echo(f"samples of an image: {arrays['samples'].mean():.2f} on average")
+            click.echo(f"samples per image: {arrays['samples'].mean():.2f} on average")
         if output.suffix == ".npy":
             arrays = {"probabilities": arrays["probabilities"]}
     write_arrays(output, arrays)
-    said = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items())
-    click.echo(f"wrote {output}: {said}")
+    shapes = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items())
+    click.echo(f"wrote {output}: {shapes}")
 
 
 def _outputs(engine: Engine, images: Array) -> dict[str, Array]:
-    """The outputs of the file, by name."""
+    """Compute the outputs of the file, by name."""
     parts = []
     with progress("running", len(images)) as advance:
         for start in range(0, len(images), BATCH):
@@ -121,10 +122,10 @@ def _outputs(engine: Engine, images: Array) -> dict[str, Array]:
 
 
 def _check_rows(names: Sequence[str], outputs: Sequence[Array], images: int) -> None:
-    """Refuse outputs without a row for each image: batches of them do not belong together.
+    """Check that every output has a row for each image, so that batches can be concatenated.
 
     Raises:
-        UnsupportedError: There is one.
+        UnsupportedError: If an output has another number of rows.
     """
     for name, output in zip(names, outputs, strict=True):
         if output.shape[:1] != (images,):
@@ -135,7 +136,7 @@ def _check_rows(names: Sequence[str], outputs: Sequence[Array], images: int) -> 
 
 
 def _ensemble(engine: Engine, images: Array, config: EnsembleConfig) -> dict[str, Array]:
-    """The probabilities of the ensemble, and how unsure it is, by name."""
+    """Compute the probabilities of the ensemble and its uncertainty, by name."""
     parts = []
     with progress("running", len(images)) as advance:
         for start in range(0, len(images), BATCH):

@@ -1,4 +1,4 @@
-"""What `bnnkit export --to tflite` reads and writes."""
+"""The files that `bnnkit export --to tflite` reads and writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +16,19 @@ _SUFFIXES = (".onnx", ".tflite")
 
 
 def is_model_file(path: Path) -> bool:
-    """Whether a CKPT_OR_MODEL is a model file, which need not exist, and no checkpoint."""
+    """Return whether a CKPT_OR_MODEL is a model file (even if missing) and not a checkpoint."""
     return path.suffix in _SUFFIXES or (path.is_file() and not options.is_checkpoint(path))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TfliteFile:
-    """What kind of file it shall be.
+    """The options of a .tflite file to write.
 
     Attributes:
-        mode: With noise or without.
-        variant: For Larq Compute Engine, or of builtin operators.
+        mode: With noise ("samples") or without ("deterministic").
+        variant: For Larq Compute Engine ("lce"), or with builtin operators only ("builtin").
         uniform_input: Whether its random numbers are inputs.
-        seed: Of its own random numbers; 0 for fresh ones.
+        seed: The seed of the random numbers that it draws; 0 for fresh ones in each run.
     """
 
     mode: "Mode"
@@ -37,26 +37,26 @@ class TfliteFile:
     seed: int
 
     def artifact(self, path: Path, *, calibrates: bool, draws: int) -> "Artifact":
-        """The artifact in a model file, with its noise or without.
+        """Read the artifact in a model file, with its noise or without.
 
         Args:
             path: The file.
-            calibrates: Whether --calibrate is given, which a model file has no use for.
-            draws: Of --sample-weights, likewise.
+            calibrates: Whether --calibrate is given, which needs a checkpoint.
+            draws: The value of --sample-weights, which needs a checkpoint.
 
         Raises:
-            ArtifactError: The file is missing or damaged.
-            UsageError: An option needs a checkpoint, or the seed has no use; or the file is TFLite
-                already, or has no noise and shall be sampled.
+            ArtifactError: If the file is missing or damaged.
+            UsageError: If an option needs a checkpoint, the seed has no effect, the file is TFLite
+                already, or it has no noise and the mode is "samples".
         """
         from bnnkit.runtime.open_file import read
 
         given = {"--calibrate": calibrates, "--sample-weights": draws != 0}
         if names := " and ".join(name for name, is_given in given.items() if is_given):
-            raise UsageError(f"{names}: expected a checkpoint for that, got the model file {path}")
+            raise UsageError(f"{names}: expected a checkpoint, got the model file {path}")
         if self.seed and (self.mode == "deterministic" or self.uniform_input):
             raise UsageError(
-                "--seed is of the random numbers that the file draws: give --mode samples, without"
+                "--seed needs a file that draws random numbers: give --mode samples without"
                 " --uniform-input"
             )
         artifact = read(path)

@@ -12,7 +12,7 @@ _COSTS = ("more bytes", "more operators", "more bytes of activations")
 
 
 def print_tflite_report(report: "TfliteReport") -> None:
-    """Which operators there are, what is in the place of a plain one and why, and sizes."""
+    """Print the operators, the layers that are not one plain operator and why, and the sizes."""
     print_table(
         "operators",
         ("operator", "times"),
@@ -21,14 +21,14 @@ def print_tflite_report(report: "TfliteReport") -> None:
     )
     if report.choices:
         print_table(
-            "layers in another form",
-            ("layer", "form", "why", *_COSTS),
+            "layers that are not one plain operator",
+            ("layer", "written as", "why", *_COSTS),
             [(c.layer, c.form, c.reason, *map("{:,}".format, _costs(c))) for c in report.choices],
-            left=("layer", "form", "why"),
+            left=("layer", "written as", "why"),
         )
         write(
-            "more: than one operator of LCE would take, or the plain one; bytes of constants, and"
-            " of activations for one image"
+            "more: compared with one operator, of LCE or the plain one; bytes of constants, and of"
+            " activations for one image"
         )
     if report.uniform_inputs:
         print_table(

@@ -18,15 +18,15 @@ from bnnkit.errors import ConfigError
     type=options.PATH,
     required=True,
     metavar="DIR",
-    help="The folder of the run: configuration, metrics, curves and checkpoint. A run that was "
-    "stopped continues in it.",
+    help="The folder of the run, for configuration, metrics, curves and checkpoint. A stopped run "
+    "in it continues.",
 )
 @options.data_dir
 def command(config: Path, overrides: tuple[str, ...], out: Path, data_dir: Path | None) -> None:
     """Train a network from a configuration, or continue a run that was stopped.
 
-    KEY=VALUE changes a key of the configuration, with dots for those of a section: lr=0.001,
-    model.width=64. An unknown key is refused with the list of the valid ones.
+    KEY=VALUE changes a key of the configuration; dots separate sections from keys: lr=0.001,
+    model.width=64. The error message for an unknown key lists the valid keys.
     """
     from bnnkit.training import load_config, train
 

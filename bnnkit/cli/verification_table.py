@@ -8,13 +8,13 @@ from bnnkit.verification.comparison import Comparison
 from bnnkit.verification.verify import Verification
 
 WHY_COUNTS_DIFFER = (
-    "tensors of signs: torch has those that the network's Sign modules give, onnxruntime every one"
-    " in the file, bnnkit those that reach memory; the others are inside a step"
+    "tensors of signs: torch has the outputs of the network's Sign modules, onnxruntime all in the"
+    " file, bnnkit those that are written to memory (not those inside a fused step)"
 )
 
 
 def print_verification(verification: Verification, inputs: str) -> None:
-    """Each engine beside the reference, what was left out, and what differs first."""
+    """Print a row for each engine, engines that were left out, and the first differences."""
     print_table(
         f"compared with the reference on {verification.n_images:,} images, {inputs}"
         f"{_passes(verification)}",
@@ -25,7 +25,7 @@ def print_verification(verification: Verification, inputs: str) -> None:
     if len({comparison.n_tensors for comparison in verification.comparisons}) > 1:
         write(WHY_COUNTS_DIFFER)
     if (source := verification.calibration) is not None:
-        write(f"torch: batch norms as {source}")
+        write(f"torch: batch norms {source}")
     for name, reason in verification.left_out.items():
         write(f"left out: {name}: {reason}")
     for comparison in verification.comparisons:
@@ -37,7 +37,7 @@ def print_verification(verification: Verification, inputs: str) -> None:
 
 
 def _passes(verification: Verification) -> str:
-    """What was compared beside the deterministic pass."""
+    """Describe the samples that were compared beside the deterministic pass."""
     samples = verification.samples
     if not samples:
         return ""
@@ -64,7 +64,7 @@ def _verdict(comparison: Comparison) -> str:
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
-    """What there is to say of an engine besides its row."""
+    """Yield lines on differences, missing signs and excused images of an engine."""
     if comparison.differences:
         first = comparison.differences[0]
         yield (
@@ -73,13 +73,13 @@ def _lines(comparison: Comparison) -> Iterator[str]:
             f"{_pass(first.sample)}, at {first.index}, where the reference has {first.expected:+d}"
         )
     if comparison.uncovered:
-        yield f"{comparison.engine}: gave no signs for {', '.join(comparison.uncovered)}"
+        yield f"{comparison.engine}: lacks the signs {', '.join(comparison.uncovered)}"
     if comparison.missing:
         yield f"{comparison.engine}: the model lacks the signs {', '.join(comparison.missing)}"
     if comparison.excused_images:
         yield (
             f"{comparison.engine}: not counted above: in {comparison.excused_images:,} images a"
-            f" real number next to zero (within {comparison.largest_margin:.1e} of the root mean"
+            f" real number near zero (within {comparison.largest_margin:.1e} of the root mean"
             f" square) is rounded to the other side; {comparison.excused_bits:,} signs differ"
         )
 
@@ -89,7 +89,7 @@ def _pass(sample: Sample | None) -> str:
 
 
 def _not_in_memory(verification: Verification) -> dict[tuple[str, ...], str]:
-    """Signs that engines never hold, and which engines these are."""
+    """Return the signs that engines never hold in memory, with the names of these engines."""
     engines: dict[tuple[str, ...], str] = {}
     for comparison in verification.comparisons:
         names = comparison.not_in_memory

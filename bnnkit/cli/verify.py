@@ -21,7 +21,7 @@ from bnnkit.tflite.channels_last import as_model_takes
 from bnnkit.verification.verify import SAMPLES, SEEDS, check_pair, verify
 
 BUNDLED = ("digits",)
-"""Data sets that need no download."""
+"""Data sets that are installed with a package."""
 RANDOM_IMAGES = 100
 
 
@@ -31,15 +31,15 @@ RANDOM_IMAGES = 100
     "--data",
     "source",
     metavar="FILE|NAME",
-    help="Inputs: a data set (digits, mnist, cifar10, a .npz file), whose test part is used, or a "
-    ".npy file; without it, the digits if the network was trained on them, else random ones.",
+    help="The inputs: the test part of a data set (digits, mnist, cifar10, a .npz file), or a "
+    ".npy file. The default is digits if the network was trained on them, else random inputs.",
 )
 @options.data_dir
 @click.option(
     "--images",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"Use the first N; all without it, and {RANDOM_IMAGES} random ones.",
+    help=f"Use the first N inputs.  [default: all, or {RANDOM_IMAGES} random ones].",
 )
 @click.option(
     "--samples",
@@ -47,15 +47,15 @@ RANDOM_IMAGES = 100
     default=SAMPLES,
     show_default=True,
     metavar="M",
-    help=f"Of a stochastic model: compare the deterministic pass, and M samples of each of "
+    help=f"For a stochastic model: compare the deterministic pass, and M samples of each of "
     f"{len(SEEDS)} seeds.",
 )
 @click.option(
     "--lce",
     "with_lce",
     is_flag=True,
-    help="Compare Larq Compute Engine too: the network as a .tflite file, without noise. It is "
-    "compared without asking where MODEL is a .tflite file and it is installed.",
+    help="Compare Larq Compute Engine too, on the network as a .tflite file without noise. This "
+    "is the default if MODEL is a .tflite file and LCE is installed.",
 )
 @options.as_json
 def command(
@@ -70,13 +70,13 @@ def command(
     """Check that every engine computes what was trained, bit for bit.
 
     Compares torch on the checkpoint, ONNX Runtime on the model, and bnnkit's runtime with one and
-    two threads, each with the plain NumPy reference: every sign and the class must be equal, real
-    outputs within 0.0001; of a stochastic model also in samples of its noise. Says which tensor
-    differs first, or which signs an engine did not give, and exits with 1, if there are any.
+    two threads with the plain NumPy reference. Every sign and the class must be equal, and real
+    outputs within 0.0001; for a stochastic model, also in samples of its noise. If an engine
+    differs or lacks a sign, prints the first tensor that differs and exits with 1.
 
     CKPT is the folder of a run or its checkpoint.safetensors; without it torch is not compared.
-    MODEL is an .onnx or a .tflite file; of the latter the reference is what bnnkit reads in it,
-    and Larq Compute Engine runs the file as it is, with its reference kernel.
+    MODEL is an .onnx or a .tflite file. For a .tflite file, the reference is the network that
+    bnnkit reads from it, and Larq Compute Engine runs the file itself with its reference kernel.
     """
     check_samples(samples)
     if len(paths) not in (1, 2):
@@ -87,7 +87,9 @@ def command(
     if checkpoints:
         from bnnkit.training import load_checkpoint
 
-        network = load_checkpoint(checkpoints[0]).model  # first: a damaged file has another hash
+        network = load_checkpoint(
+            checkpoints[0]
+        ).model  # before check_pair: report damage, not another hash
         check_pair(checkpoints[0], artifact, name=str(path))
     name, inputs = _inputs(artifact.metadata.get("dataset"), source, data_dir)
     if inputs is None:
@@ -120,7 +122,7 @@ def command(
 def _inputs(
     trained_on: str | None, source: str | None, data_dir: Path | None
 ) -> tuple[str, Array | None]:
-    """What the inputs are called, and the inputs; None for random ones."""
+    """Return the name of the inputs, and the inputs; None for random ones."""
     if source is not None and source.endswith(".npy"):
         return source, read_array(Path(source))
     if source is None and trained_on not in BUNDLED:

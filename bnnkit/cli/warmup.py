@@ -11,8 +11,8 @@ from bnnkit.cli.console import write
 def command() -> None:
     """Compile the kernels of this CPU ahead of time.
 
-    Without it a network compiles what it needs when it is first run, which takes some seconds.
-    The machine code is kept for later processes; BNNKIT_CACHE_DIR names another folder for it.
+    Otherwise a network compiles the kernels that it needs in its first run, which takes some
+    seconds. The machine code is stored for later processes; BNNKIT_CACHE_DIR sets its folder.
     """
     from bnnkit.runtime.warmup import cache_folder, warm_up
 
@@ -21,4 +21,4 @@ def command() -> None:
         now = time.perf_counter()
         write(f"{name:24} {now - before:6.2f} s")
         before = now
-    write(f"kept in {cache_folder()}")
+    write(f"stored in {cache_folder()}")
