@@ -91,7 +91,7 @@ class _Touch:
 def test_a_pickle_runs_nothing(tmp_path: Path) -> None:
     _write_cifar(tmp_path)
     (tmp_path / "test_batch").write_bytes(pickle.dumps({"data": _Touch(tmp_path / "touched")}))
-    with pytest.raises(FileError, match=r"test_batch is no batch .* asks for io.open"):
+    with pytest.raises(FileError, match=r"test_batch is not a batch .* names io.open"):
         data.load("cifar10", tmp_path)
     assert not (tmp_path / "touched").exists()
 
@@ -122,7 +122,7 @@ def test_arrays_of_objects_in_a_pickle_are_refused() -> None:
     ("content", "message"),
     [
         (b"", "truncated or damaged"),
-        (b"hello", "no batch of CIFAR-10|truncated"),
+        (b"hello", "not a batch of CIFAR-10|truncated"),
         (pickle.dumps([1]), "expected a dictionary with data and labels, got list"),
         (pickle.dumps({"labels": [1]}), "'data' to be an array, .* got nothing"),
         (pickle.dumps({"data": np.zeros((1, 9), np.uint8)}, 3), r"got uint8 \(1, 9\)"),
@@ -145,7 +145,7 @@ def test_cifar_truncated_batch(tmp_path: Path, kept: float) -> None:
     _write_cifar(tmp_path)
     file = tmp_path / "data_batch_4"
     file.write_bytes(file.read_bytes()[: int(kept * file.stat().st_size)])
-    with pytest.raises(FileError, match=r"data_batch_4 is (truncated|no batch)"):
+    with pytest.raises(FileError, match=r"data_batch_4 is (truncated|not a batch)"):
         data.load("cifar10", tmp_path)
 
 

@@ -155,7 +155,7 @@ def test_mnist_raw_and_gzip_are_equal(tmp_path: Path, below: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no IDX file of bytes with 1 axes: expected it to begin with 00000801, got"),
+        (b"", "not an IDX file of bytes with 1 axes: expected it to begin with 00000801, got"),
         (_idx(np.zeros((7, 1), np.uint8)), "got 00000802"),
         (_idx(np.zeros(7, np.uint8))[:-1], r"truncated .* says 15 bytes for shape \(7,\), got 14"),
         (_idx(np.zeros(7, np.uint8)) + b"\0", "says 15 bytes .* got 16"),

@@ -112,7 +112,7 @@ def test_model_files_are_refused_in_one_line(noisy: Path, tmp_path: Path) -> Non
     to = ["--to", "tflite"]
     cases: list[tuple[list[object], str]] = [
         ([noisy], "expected a checkpoint, got the model file"),
-        ([noisy, *to, "--calibrate", "digits"], "--calibrate: expected a checkpoint for that"),
+        ([noisy, *to, "--calibrate", "digits"], "--calibrate: expected a checkpoint"),
         ([noisy, *to, "--sample-weights", "3"], "--sample-weights: expected a checkpoint"),
         ([noisy, *to, "--seed", "3"], "--seed needs a file that draws random numbers"),
         ([noisy, *to, "--mode", "samples", "--seed", "-1"], "expected a seed from 0"),

@@ -1,6 +1,6 @@
-"""The file that is trained, exported and run: its graph, its bits, its noise, its checks.
+"""The artifact, bnnkit's file format: its graph, bits, noise, metadata, checks and reports.
 
-`Artifact` is such a file in memory; it is imported on first use, because it needs onnx.
+`Artifact` is such a file in memory. It is imported on first use, because it needs onnx.
 """
 
 from typing import TYPE_CHECKING, Any

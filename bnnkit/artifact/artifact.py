@@ -1,4 +1,4 @@
-"""A network file in memory: the type that everything else takes."""
+"""The type `Artifact`: a network file in memory, which engines, reports and converters take."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +17,12 @@ from bnnkit.artifact.sign_names import sign_names
 class Artifact:
     """A network file in memory, as docs/artifact.md defines it, or any other ONNX model.
 
-    Nobody may change the model: every property is computed once, when it is first asked for, and
-    kept.
+    The model must not be changed, because every property is computed once and cached.
 
     Attributes:
         model: The ONNX model.
         tflite_source: The content of the .tflite file that the model was read from, which Larq
-            Compute Engine runs as it is; None for every other artifact.
+            Compute Engine runs unchanged; None for every other artifact.
     """
 
     model: onnx.ModelProto
@@ -34,15 +33,15 @@ class Artifact:
         """The network as plain data.
 
         Raises:
-            ArtifactError: A constant is damaged.
-            UnsupportedError: There is not exactly one input besides those that choose random
+            ArtifactError: If a constant is damaged.
+            UnsupportedError: If there is not exactly one input besides those that choose random
                 numbers, or an axis of it other than the batch is free.
         """
         return graph_of(self.model)
 
     @cached_property
     def metadata(self) -> dict[str, str]:
-        """What bnnkit wrote about the network, keys without the prefix "bnnkit."."""
+        """The metadata that bnnkit wrote, by key without the prefix "bnnkit."."""
         return metadata_of(self.model)
 
     @cached_property
@@ -52,37 +51,37 @@ class Artifact:
 
     @cached_property
     def is_stochastic(self) -> bool:
-        """Whether the file holds noise of its signs or draws of its weights: it can be sampled."""
+        """Whether the file can be sampled: it holds noise of its signs or draws of its weights."""
         return is_stochastic(self.model)
 
     @cached_property
     def has_weight_draws(self) -> bool:
-        """Whether the file stores draws of its weights, among which each sample chooses."""
+        """Whether the file stores draws of its weights, one of which each sample uses."""
         return any(operator_of(node) is WEIGHT_DRAW for node in self.model.graph.node)
 
     @cached_property
     def deterministic(self) -> "Artifact":
         """The network with z = 0 and its maximum-probability weights.
 
-        It is the artifact itself if that is deterministic, and has no functions otherwise: it is
-        for readers that know the operators.
+        A deterministic artifact is returned unchanged. Otherwise the result has no function
+        bodies: it is for readers that know bnnkit's operators.
 
         Raises:
-            ArtifactError: A threshold or a stored draw of weights is not a constant.
+            ArtifactError: If a threshold or a stored draw of weights is not a constant.
         """
         return Artifact(derandomized(self.model)) if self.is_stochastic else self
 
     @cached_property
     def fixed_batch(self) -> int | None:
-        """How many images the file asks for in a run; None if the batch axis is free.
+        """The batch size that the file fixes; None if the batch axis is free.
 
-        bnnkit's runtime takes any number all the same: its operators do not mix images.
+        bnnkit's runtime accepts any batch size, because its operators do not mix images.
         """
         (image,) = (value for value in self.model.graph.input if value.name == self.graph.input)
         batch = image.type.tensor_type.shape.dim[0]
         return batch.dim_value if batch.HasField("dim_value") and batch.dim_value > 0 else None
 
     def to_bytes(self) -> bytes:
-        """The content of the artifact's .onnx file; the same model gives the same bytes."""
+        """Return the content of the artifact's .onnx file; equal models give equal bytes."""
         content: bytes = self.model.SerializeToString(deterministic=True)
         return content

@@ -1,7 +1,7 @@
-"""The calibration that an artifact tells of itself (docs/artifact.md, Metadata).
+"""The record of a calibration in an artifact's metadata (docs/artifact.md, Metadata).
 
-The checkpoint has the batch norms as they were trained; with the record a network from it has
-those of the artifact. Reading needs no torch.
+A checkpoint keeps the batch norms of training. With the record, a network from the checkpoint can
+get the calibrated batch norms of the artifact. Reading the record needs no torch.
 """
 
 import base64
@@ -19,19 +19,19 @@ from bnnkit.artifact.format.sample import check_seed
 from bnnkit.errors import ArtifactError
 
 KEY = "calibration"
-"""Of the entry in the metadata, without the prefix."""
+"""The key in the metadata, without the prefix."""
 _STATISTICS = "statistics"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSource:
-    """What the statistics of the batch norms were estimated on.
+    """The data on which the statistics of the batch norms were estimated.
 
     Attributes:
         data: The name of the data set.
         mode: "samples": with the noise of the signs; "deterministic": without.
-        seed: Of the noise and of the choice of images.
-        images: How many training images.
+        seed: The seed of the noise and of the choice of images.
+        images: The number of training images.
     """
 
     data: str
@@ -45,7 +45,7 @@ class CalibrationSource:
 
 @dataclass(frozen=True, eq=False)
 class NormStatistics:
-    """Of a batch norm: mean and variance, float32 (C,)."""
+    """The mean and variance of a batch norm, float32 (C,)."""
 
     mean: NDArray[np.float32]
     variance: NDArray[np.float32]
@@ -53,27 +53,27 @@ class NormStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationRecord:
-    """What an artifact tells.
+    """The calibration of an artifact.
 
     Attributes:
-        source: What the statistics are of.
-        statistics: By the path of the batch norm in the network.
+        source: The data of the calibration.
+        statistics: The statistics by the path of the batch norm in the network.
     """
 
     source: CalibrationSource
     statistics: Mapping[str, NormStatistics]
 
     def to_json(self) -> str:
-        """The entry of the metadata."""
+        """Return the entry of the metadata."""
         packed = {path: _packed(norm) for path, norm in self.statistics.items()}
         return json.dumps({**asdict(self.source), _STATISTICS: packed}, ensure_ascii=False)
 
 
 def read_calibration(artifact: Artifact) -> CalibrationRecord | None:
-    """The record of an artifact; None where it was not calibrated.
+    """Read the record of an artifact; None if it was not calibrated.
 
     Raises:
-        ArtifactError: The record is damaged.
+        ArtifactError: If the record is damaged.
     """
     text = artifact.metadata.get(KEY)
     if text is None:
@@ -87,7 +87,11 @@ def read_calibration(artifact: Artifact) -> CalibrationRecord | None:
 
 
 def _parsed(content: Any) -> CalibrationRecord:
-    """The record in a JSON value; ValueError says what is wrong with it."""
+    """Parse the record in a JSON value.
+
+    Raises:
+        ValueError: If a part is missing or invalid.
+    """
     names = (*CalibrationSource.__dataclass_fields__, _STATISTICS)
     if not isinstance(content, dict) or set(content) != set(names):
         raise ValueError(f"expected an object of {', '.join(names)}")

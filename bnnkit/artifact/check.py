@@ -1,4 +1,4 @@
-"""Refuse a model that this version cannot take; see docs/artifact.md for the format."""
+"""Checks that this version can read a model; docs/artifact.md defines the format."""
 
 import onnx
 
@@ -9,11 +9,11 @@ from bnnkit.errors import ArtifactError
 
 
 def check(model: onnx.ModelProto, path: str) -> None:
-    """Refuse a model that this version cannot take.
+    """Check that this version can read a model.
 
     Raises:
-        ArtifactError: Newer format, external data, a graph that ONNX itself calls invalid, or
-            damaged noise.
+        ArtifactError: If the model has a newer format, an older opset, external data or damaged
+            noise, or is not valid ONNX.
     """
     for opset in model.opset_import:
         if opset.domain == DOMAIN and opset.version > VERSION:

@@ -1,4 +1,4 @@
-"""Refuse a file whose noise is damaged, before anything is drawn from it."""
+"""Checks of a file's noise, before anything is drawn from it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,9 +25,9 @@ def check_sampling(model: onnx.ModelProto, path: str) -> None:
     """Check the noisy signs and the draws of weights of a model (docs/artifact.md, Sampling).
 
     Raises:
-        ArtifactError: An input that chooses random numbers is missing or of another kind; a limit,
-            a noise scale or a table of quantiles is not what it has to be; or two signs have the
-            same number.
+        ArtifactError: If an input that chooses random numbers is missing or has another type or
+            default; a threshold, a noise scale or a table of quantiles is invalid; or two signs
+            have the same number.
     """
     nodes = [node for node in model.graph.node if node.domain == DOMAIN]
     signs = [node for node in nodes if node.op_type == "StochasticSign"]
@@ -85,7 +85,7 @@ def _faults_of_limits(
     name = sign.output[0]
     if len(sign.input) != 8 or list(sign.input[4:]) != list(SIGN_CHOICES):
         yield f"expected the inputs {', '.join(SIGN_CHOICES)} of the signs {name!r}"
-        return  # the caller takes the first fault, so what follows may rely on it
+        return  # the caller reports the first fault only
     shapes = []
     for what, source in (("threshold", sign.input[1]), ("noise scale", sign.input[2])):
         numbers = _array(constants[source]) if source in constants else None

@@ -1,7 +1,7 @@
-"""The deterministic network of a stochastic file, in the operators of a deterministic file.
+"""Converts a stochastic file to the operators of a deterministic file.
 
-Plans, rewrites and converters of one network need not know about noise: they take this form, which
-gives the bits of the file with z = 0.
+The result computes the bits of the file with z = 0. Plans, rewrites and converters use it, so they
+need not handle noise.
 """
 
 from collections import Counter
@@ -23,15 +23,15 @@ _LARGEST_SUM = 2**24
 
 
 def is_stochastic(model: onnx.ModelProto) -> bool:
-    """Whether a file holds noise of its signs or draws of its weights."""
+    """Return whether a file holds noise of its signs or draws of its weights."""
     return any(is_sampled(node) for node in model.graph.node)
 
 
 def derandomized(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The network of a stochastic file with z = 0 and its maximum-probability weights.
+    """Return the network of a stochastic file with z = 0 and maximum-probability weights.
 
     The sign of an integer sum becomes a threshold, fused into the binary convolution before it if
-    nothing else needs the sum; a pool between the two moves behind the sign. Every other sign
+    nothing else reads the sum; a pool between the two moves after the sign. Every other sign
     becomes `Sign`, after an `Add` unless t is 0. Signs keep their names. The inputs that choose
     random numbers are removed.
 
@@ -39,10 +39,10 @@ def derandomized(model: onnx.ModelProto) -> onnx.ModelProto:
         model: A stochastic artifact; it is not changed.
 
     Returns:
-        A new model without functions, for readers that know the operators.
+        A new model without function bodies, for readers that know bnnkit's operators.
 
     Raises:
-        ArtifactError: A threshold or a stored draw of weights is not a constant.
+        ArtifactError: If a threshold or a stored draw of weights is not a constant.
     """
     return Derandomizer(model).model()
 
@@ -73,7 +73,7 @@ class Derandomizer:
         self._weights: dict[str, str] = {}
 
     def model(self) -> onnx.ModelProto:
-        """The deterministic artifact."""
+        """Build the deterministic model."""
         plain = onnx.ModelProto()
         plain.CopyFrom(self._source)
         graph = plain.graph
@@ -96,15 +96,15 @@ class Derandomizer:
         for index, name in enumerate(node.input):
             node.input[index] = self._weights.get(name, name)
         if _is(node, "WeightDraw"):
-            likeliest = self._array(node, 0)[0]
-            self._weights[node.output[0]] = self._constant(node.input[0], likeliest)
+            most_probable = self._array(node, 0)[0]
+            self._weights[node.output[0]] = self._constant(node.input[0], most_probable)
         elif _is(node, "StochasticSign"):
             yield from self._sign(node)
         else:
             yield node
 
     def _sign(self, sign: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """The nodes that replace a `StochasticSign`."""
+        """Yield the nodes that replace a `StochasticSign`."""
         value, pools = sign.input[0], list[onnx.NodeProto]()
         while (pool := self._pool(value)) is not None:
             pools.append(pool)
@@ -120,18 +120,18 @@ class Derandomizer:
             moved.append(_copy(pool, name=pool.name, source=source, target=target))
             target = source
         if pools:
-            self._tell_type(target, like=value)
+            self._record_type(target, like=value)
         yield self._threshold(sign, layer, value, target)
         yield from reversed(moved)
 
     def _pool(self, value: str) -> onnx.NodeProto | None:
-        """The pool that gives a value, where nothing else needs the value."""
+        """Return the pool that computes a value, if the value has a single reader."""
         node = self._producers.get(value)
         is_pool = _is(node, "MaxPool", domain="") and self._uses[value] == 1
         return node if is_pool and node is not None and len(node.output) == 1 else None
 
     def _layer(self, value: str) -> onnx.NodeProto | None:
-        """The layer whose sum a value is, as a real number."""
+        """Return the layer whose integer sum, cast to a real number, is the value."""
         cast = self._producers.get(value)
         if cast is None or not _is(cast, "Cast", domain=""):
             return None
@@ -141,7 +141,7 @@ class Derandomizer:
     def _threshold(
         self, sign: onnx.NodeProto, layer: onnx.NodeProto, value: str, target: str
     ) -> onnx.NodeProto:
-        """For integers c, c >= t is c >= ceil(t)."""
+        """Make the sign of a sum a threshold: for integers c, c >= t is c >= ceil(t)."""
         largest = _largest_sum(layer)
         real = np.clip(np.ceil(self._array(sign, 1)), -largest, largest + 1)
         limit = real.astype(np.int32)
@@ -158,12 +158,12 @@ class Derandomizer:
         return helper.make_node("Threshold", inputs, [target], sign.name, domain=DOMAIN)
 
     def _real_sign(self, sign: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        """For floats, x >= t is x - t >= 0: their difference has the right sign."""
+        """Make the sign of a real number a `Sign`: for floats, x >= t is x - t >= 0."""
         value, limit = sign.input[0], self._array(sign, 1)
         if limit.any():
             shift = self._constant(f"{sign.name}.shift", -limit)
             shifted = self._free(f"{sign.name}/Add/output")
-            self._tell_type(shifted, like=value, element=onnx.TensorProto.FLOAT)
+            self._record_type(shifted, like=value, element=onnx.TensorProto.FLOAT)
             yield helper.make_node("Add", [value, shift], [shifted], f"{sign.name}/Add")
             value = shifted
         yield helper.make_node("Sign", [value], list(sign.output), sign.name, domain=DOMAIN)
@@ -182,17 +182,17 @@ class Derandomizer:
         self._new[free] = numpy_helper.from_array(np.ascontiguousarray(content), free)
         return free
 
-    def _tell_type(self, name: str, *, like: str, element: int = onnx.TensorProto.UINT8) -> None:
+    def _record_type(self, name: str, *, like: str, element: int = onnx.TensorProto.UINT8) -> None:
         """Record the type of a new value if that of a similar one is known."""
         known = self._types.get(like)
         if known is not None:
-            told = onnx.ValueInfoProto()
-            told.CopyFrom(known)
-            told.name, told.type.tensor_type.elem_type = name, element
-            self._types[name] = told
+            info = onnx.ValueInfoProto()
+            info.CopyFrom(known)
+            info.name, info.type.tensor_type.elem_type = name, element
+            self._types[name] = info
 
     def _free(self, name: str) -> str:
-        """A name that no value has yet: `name`, or `name#2` and so on."""
+        """Return an unused name: `name`, or `name#2` and so on."""
         free, number = name, 2
         while free in self._names:
             free, number = f"{name}#{number}", number + 1
@@ -201,7 +201,7 @@ class Derandomizer:
 
 
 def _largest_sum(layer: onnx.NodeProto) -> int:
-    """A bound of the absolute sums of a layer."""
+    """Return an upper bound of the absolute sums of a layer."""
     for attribute in layer.attribute:
         if attribute.name == "weight_shape":
             return int(np.prod(attribute.ints[1:], dtype=np.int64))
@@ -216,7 +216,7 @@ def _copy(node: onnx.NodeProto, *, name: str, source: str, target: str) -> onnx.
 
 
 def _alive(nodes: list[onnx.NodeProto], needed: set[str]) -> list[onnx.NodeProto]:
-    """The nodes that the needed values depend on, in their order."""
+    """Return the nodes that the needed values depend on, in order."""
     needed, kept = set(needed), list[onnx.NodeProto]()
     for node in reversed(nodes):
         if needed.intersection(node.output):
@@ -226,6 +226,6 @@ def _alive(nodes: list[onnx.NodeProto], needed: set[str]) -> list[onnx.NodeProto
 
 
 def _fill(field: Any, items: list[Any]) -> None:
-    """Replace what a repeated field holds."""
+    """Replace the items of a repeated field."""
     del field[:]
     field.extend(items)

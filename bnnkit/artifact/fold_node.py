@@ -1,9 +1,9 @@
-"""A node of ONNX's own whose operands are all constant becomes constants, where files are written.
+"""Constant folding of standard operators, for export and conversion.
 
-ONNX's reference implementation computes them. It is the definition, and it has every operator that
-a file from elsewhere may compute its weights and shapes with; `bnnkit.artifact.standard` has only
-those that a network applies to activations. The runtime, which must open a file fast on a board,
-folds with those and without the reference.
+ONNX's reference implementation computes the values. It defines the operators, and it has every
+operator with which a file of another tool may compute weights and shapes;
+`bnnkit.artifact.standard` has only those that networks apply to activations. The runtime folds
+with the latter, because it must open files fast on a board.
 """
 
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ Array = NDArray[Any]
 
 
 def fold_node(node: onnx.NodeProto, constants: Mapping[str, Array]) -> list[Array]:
-    """The outputs of a node, in their order.
+    """Compute the outputs of a node with constant inputs, in order.
 
     Args:
-        node: Of the standard domain, without subgraphs; of the operator set `OPSET`.
-        constants: Its inputs, by name; others do not matter.
+        node: A node of the standard domain and the operator set `OPSET`, without subgraphs.
+        constants: Its inputs, by name; others are ignored.
 
     Raises:
         Exception: The reference implementation cannot compute it; its errors have no common class.

@@ -1,4 +1,4 @@
-"""The layers of an artifact: of what kind and why, how much they compute, how much they weigh."""
+"""The report on the layers of an artifact: their kind and its reason, computations and sizes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,11 +26,12 @@ class LayerReport:
         operator: The ONNX operator.
         kind: "binary": binary weights and inputs; "integer": integer weights and uint8 inputs;
             "float": all others.
-        reason: Why it is not binary, in words; "" for a binary layer.
-        macs: Multiply-accumulates for one input, those on padding included; None where the file
-            does not tell the shapes.
-        stored_bytes: Its constants in the file. What layers share counts for the first of them.
-        ideal_bytes: The same, with 1 bit for a binary weight.
+        reason: Why it is not binary; "" for a binary layer.
+        macs: Multiply-accumulates for one input, including those on padding; None if the file
+            does not state the shapes.
+        stored_bytes: The size of its constants in the file; shared constants count for the first
+            layer only.
+        ideal_bytes: The same size with 1 bit for a binary weight.
     """
 
     name: str
@@ -43,7 +44,7 @@ class LayerReport:
 
 
 def layer_reports(graph: GraphView) -> tuple[list[LayerReport], set[str]]:
-    """The layers, in the order of the graph, and the constants that are counted in them."""
+    """Return the layers in the order of the graph, and the constants that they include."""
     layers: list[LayerReport] = []
     counted: set[str] = set()
     for node in graph.nodes:
@@ -60,7 +61,7 @@ def layer_reports(graph: GraphView) -> tuple[list[LayerReport], set[str]]:
 def _layer(
     graph: GraphView, node: onnx.NodeProto, constants: set[str], macs: int | None
 ) -> LayerReport:
-    kind, reason = _judged(graph, node)
+    kind, reason = _kind_of(graph, node)
     ideal = {name: graph.constant_bytes[name] for name in constants}
     ideal |= {name: size for name, size in _packed_weights(graph, node) if name in constants}
     return LayerReport(
@@ -74,8 +75,8 @@ def _layer(
     )
 
 
-def _judged(graph: GraphView, node: onnx.NodeProto) -> tuple[Kind, str]:
-    """The kind of a layer, and why it is not binary."""
+def _kind_of(graph: GraphView, node: onnx.NodeProto) -> tuple[Kind, str]:
+    """Return the kind of a layer, and why it is not binary."""
     kind = layer_kind(node)
     if kind is None:
         return "float", _why_float(graph, node)
@@ -101,7 +102,7 @@ def _why_float(graph: GraphView, node: onnx.NodeProto) -> str:
 
 
 def _unpacked_weights(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
-    """The `BinaryWeight` nodes that a constant value is made of."""
+    """Yield the `BinaryWeight` nodes from which a constant value is computed."""
     node = graph.producer(value)
     if node is not None and (node.domain, node.op_type) == (DOMAIN, "BinaryWeight"):
         yield node
@@ -111,7 +112,7 @@ def _unpacked_weights(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
 
 
 def _packed_weights(graph: GraphView, node: onnx.NodeProto) -> Iterator[tuple[str, int]]:
-    """The packed weights of a layer, each with its size at 1 bit a weight."""
+    """Yield the packed weights of a layer, each with its size at 1 bit per weight."""
     if layer_kind(node) == "binary":
         yield node.input[1], ceil(prod(weight_shape(node)) / 8)
     elif node.domain != DOMAIN:
@@ -120,7 +121,7 @@ def _packed_weights(graph: GraphView, node: onnx.NodeProto) -> Iterator[tuple[st
 
 
 def _macs(graph: GraphView, node: onnx.NodeProto, count: Macs) -> int | None:
-    """Multiply-accumulates for one input; None where a shape is missing."""
+    """Count multiply-accumulates for one input; None if a shape is missing."""
     try:
         return count(graph, node)
     except UnknownShapeError:
@@ -128,6 +129,6 @@ def _macs(graph: GraphView, node: onnx.NodeProto, count: Macs) -> int | None:
 
 
 def _counter(node: onnx.NodeProto) -> Macs | None:
-    """What counts the multiply-accumulates of a node; None where it is no layer."""
+    """Return the function that counts a node's multiply-accumulates; None if it is not a layer."""
     about = operator_of(node) or fact_of(node)
     return None if about is None else about.macs

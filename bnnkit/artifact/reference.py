@@ -1,7 +1,7 @@
-"""The slow, plain executor that says what is right; everything else is compared with it.
+"""The reference executor: slow and plain; all other engines are compared with it.
 
-Standard operators are ONNX's own reference implementation (but for reference_pooling.py), so that
-they are independent of `bnnkit.artifact.standard`, which the runtime uses. Those of the domain
+Standard operators are ONNX's own reference implementation (except reference_pooling.py), so they
+are independent of `bnnkit.artifact.standard`, which the runtime uses. Operators of the domain
 bnnkit are the references in `bnnkit.artifact.operators`.
 """
 
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 
 def _op_run(operator: Operator) -> type[OpRun]:
-    """An operator of ours, as ONNX's reference implementation calls it."""
+    """Wrap an operator of bnnkit for ONNX's reference implementation."""
 
     def run(self: OpRun, *inputs: Array, **attributes: Any) -> tuple[Array, ...]:
         return operator.reference(*inputs, **attributes)
@@ -46,19 +46,19 @@ class Reference:
         self._evaluator = ReferenceEvaluator(bare, new_ops=list(_NEW_OPERATORS))
 
     def run(self, images: Array, sample: Sample | None = None) -> list[Array]:
-        """The model's outputs for images (N, ...).
+        """Compute the model's outputs.
 
         Args:
             images: (N, ...).
-            sample: Which noise; None for none.
+            sample: The sample whose noise is used; None is the deterministic pass.
 
         Raises:
-            UsageError: A sample is asked of a deterministic file.
+            UsageError: If a sample is requested of a deterministic file.
         """
         return list(self._evaluator.run(None, self._feeds(images, sample)))
 
     def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
-        """Every value that is signs, by name: uint8, 0 is -1 and 2 is +1; the rest as in `run`."""
+        """Return all sign tensors by name, uint8, 0 for -1 and 2 for +1; arguments as in `run`."""
         values: Any = self._evaluator.run(None, self._feeds(images, sample), intermediate=True)
         return {name: values[name] for name in self._artifact.signs}
 
@@ -69,7 +69,7 @@ class Reference:
 
 
 def sampling_feeds(sample: Sample | None) -> dict[str, Array]:
-    """The inputs of a stochastic file that choose a sample, by name; none choose no noise."""
+    """Return the inputs that choose a sample of a stochastic file, by name; empty for no noise."""
     if sample is None:
         return {}
     return {
@@ -81,7 +81,7 @@ def sampling_feeds(sample: Sample | None) -> dict[str, Array]:
 
 
 def _without_bodies(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without the functions of bnnkit, whose operators are all here."""
+    """Remove bnnkit's function bodies, so that the references are used instead."""
     others = [function for function in model.functions if function.domain != DOMAIN]
     if len(others) == len(model.functions):
         return model

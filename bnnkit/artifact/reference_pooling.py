@@ -1,4 +1,4 @@
-"""The maximum over windows, as ONNX's reference has it, but not one number at a time."""
+"""A faster max pool for the reference executor, equal to that of ONNX's reference."""
 
 from functools import reduce
 from typing import Any
@@ -11,7 +11,7 @@ Array = NDArray[Any]
 
 
 class MaxPool(OnnxMaxPool):
-    """Maxima of maps (N, C, H, W), one tap at a time; all other forms as ONNX has them."""
+    """Max pools maps (N, C, H, W) one tap at a time; other cases use ONNX's implementation."""
 
     op_domain = ""
 
@@ -31,7 +31,7 @@ class MaxPool(OnnxMaxPool):
 
 
 def _is_plain(x: Array, attributes: dict[str, Any]) -> bool:
-    """Whether the windows lie within the map and have no gaps."""
+    """Return whether the windows lie within the map and have no gaps."""
     return (
         x.ndim == 4
         and attributes["auto_pad"] in (None, "", "NOTSET")

@@ -1,6 +1,6 @@
-"""What is in an artifact: which layers are binary, which are not and why, and the sizes.
+"""The report on an artifact: which layers are binary, why others are not, and their sizes.
 
-Reads any artifact with numpy and onnx alone; torch need not be installed.
+It needs only numpy and onnx, not torch.
 """
 
 from collections.abc import Iterator
@@ -17,27 +17,28 @@ from bnnkit.artifact.layer_report import KINDS, Kind, LayerReport, layer_reports
 from bnnkit.artifact.sign_report import SignReport, sign_reports
 
 ALLOWED_EXCESS: Final = 0.03
-"""How far a file may exceed its ideal size, as a fraction of it."""
+"""How far a file may exceed its ideal size, as a fraction of that size."""
 ALLOWED_OVERHEAD_BYTES: Final = 64_000
-"""How much comes on top: names, shapes, functions."""
+"""The additional bytes allowed for names, shapes and function bodies."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is in an artifact; `dataclasses.asdict` makes it JSON.
+    """The content of an artifact; `dataclasses.asdict` converts it to JSON.
 
     Attributes:
-        layers: In the order of the graph.
-        signs: In the order of the graph.
-        macs: Multiply-accumulates for one input, by kind of layer, of the layers where they are
-            known.
-        stored_bytes: The constants of the layers in the file, by kind of layer.
-        other_bytes: All other constants: scales and shifts of skip connections, thresholds behind
-            a sum, shapes.
-        file_bytes: The whole file.
-        ideal_bytes: All constants, with 1 bit for a binary weight, and for each draw of one.
-        weight_draws: M, the stored draws of each noisy weight; 0 where there are none.
-        draw_bytes: Their size, a part of the binary layers' `stored_bytes`.
+        layers: The layers, in the order of the graph.
+        signs: The signs, in the order of the graph.
+        macs: Multiply-accumulates for one input, by kind of layer; layers without known shapes do
+            not count.
+        stored_bytes: The size of the layers' constants in the file, by kind of layer.
+        other_bytes: The size of all other constants: scales and shifts of skip connections,
+            thresholds after a sum, shapes.
+        file_bytes: The size of the file.
+        ideal_bytes: The size of all constants, with 1 bit for a binary weight and for each draw
+            of one.
+        weight_draws: The number of stored draws of each noisy weight, M; 0 if there are none.
+        draw_bytes: The size of the draws, a part of the binary layers' `stored_bytes`.
     """
 
     layers: tuple[LayerReport, ...]
@@ -52,18 +53,16 @@ class Report:
 
     @property
     def is_near_ideal_size(self) -> bool:
-        """The file is within 3 % and 64 kB of its ideal size."""
+        """Whether the file is within 3 % and 64 kB of its ideal size."""
         return self.file_bytes <= self.ideal_bytes * (1 + ALLOWED_EXCESS) + ALLOWED_OVERHEAD_BYTES
 
 
 def report(artifact: Artifact, file_size: int) -> Report:
-    """Report on an artifact.
+    """Report on an artifact. Shapes that the file lacks are inferred by ONNX where possible.
 
     Args:
         artifact: The artifact.
         file_size: The size of its file, in bytes.
-
-    Shapes that the file lacks are inferred where ONNX can.
     """
     graph = GraphView(_with_shapes(artifact.model).graph)
     layers, counted = layer_reports(graph)
@@ -88,7 +87,7 @@ def report(artifact: Artifact, file_size: int) -> Report:
 
 
 def _draws(graph: GraphView) -> Iterator[tuple[str, tuple[int, int]]]:
-    """For each packed weight with draws, how many there are, and their size in bytes."""
+    """Yield each packed weight that has draws, with their number and their size in bytes."""
     for node in graph.nodes:
         if (node.domain, node.op_type) == (DOMAIN, "WeightDraw"):
             rows, row_bytes = graph.shape(node.input[0])

@@ -1,11 +1,11 @@
-"""Which signs of an artifact hang on how real numbers are rounded.
+"""Which signs of an artifact depend on the rounding of real numbers.
 
 Sums of integers are exact, and so are operators that move, choose or compare numbers or round each
-of them once (`facts.is_exact`): signs behind them are the same bits in every engine. A sum of real
+of them once (`facts.is_exact`): signs after them are the same bits in every engine. A sum of real
 numbers (a float convolution, an average) rounds after each addition, and engines add in different
-orders: the sign of a number next to zero may then differ. Torch may round elementwise operations
-differently too, so for torch every sign of a real number counts. A noisy sign of a sum counts for
-neither: its input is the sum as a real number.
+orders, so the sign of a number near zero may differ. Torch may also round elementwise operations
+differently, so for torch every sign of a real number counts. A noisy sign of an integer sum
+counts for neither, because its input is the sum cast to a real number.
 """
 
 import numpy as np
@@ -18,13 +18,13 @@ from bnnkit.artifact.operators import gives_sums, is_sign_of_reals, operator_of
 from bnnkit.artifact.operators.facts import is_exact
 
 _BEFORE_NOISE = {"Cast", "Identity", "MaxPool", "Mul"}
-"""Not a fact about these operators, but the form in which the exporter writes a noisy sign of a
-sum (export/passes/compare_with_noise.py): cast, pooled, multiplied by -1 or +1. Torch draws such a
-sign by its exact law; it rounds the input of any other."""
+"""The operators that the exporter writes before a noisy sign of a sum
+(export/passes/compare_with_noise.py): cast, pool, multiply by -1 or +1. For such a sign torch
+compares exact integers; for any other it uses a rounded input."""
 
 
 def signs_that_engines_may_round(artifact: Artifact) -> dict[str, str]:
-    """The signs of real numbers that were summed: name of the signs to name of the numbers."""
+    """Return the signs of sums of real numbers: the name of the signs to that of the numbers."""
     model = artifact.model
     computed = {value.name for value in model.graph.input}
     summed: set[str] = set()
@@ -51,7 +51,7 @@ def _passes_rounding_on(node: onnx.NodeProto, summed: set[str]) -> bool:
 
 
 def signs_that_torch_may_round(artifact: Artifact) -> set[str]:
-    """The signs of real numbers, pooled or reshaped or not."""
+    """Return the signs of real numbers, also after pooling or reshaping."""
     model = artifact.model
     signs, integers = set(artifact.signs), _integers(model)
     rounded: set[str] = set()
@@ -64,7 +64,7 @@ def signs_that_torch_may_round(artifact: Artifact) -> set[str]:
 
 
 def _integers(model: onnx.ModelProto) -> set[str]:
-    """The values that are sums, their maxima and negatives, as real numbers or not."""
+    """Return the values that are integer sums, or maxima or negatives of such, of any dtype."""
     sides = {
         tensor.name
         for tensor in model.graph.initializer

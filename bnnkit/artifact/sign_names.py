@@ -7,9 +7,9 @@ from bnnkit.artifact.operators.facts import moves_signs
 
 
 def sign_names(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Names of the values that are signs, in the order of the graph.
+    """Return the names of the values that are signs, in the order of the graph.
 
-    A standard operator that moves signs about, such as MaxPool, gives signs again.
+    The output of a standard operator that moves signs, such as MaxPool, is signs too.
     """
     signs: dict[str, None] = {}  # a set in the order of insertion
     for node in model.graph.node:

@@ -1,4 +1,4 @@
-"""The signs of an artifact: which are thresholds of integer sums, and why others are not."""
+"""The report on the signs of an artifact: which are integer thresholds, and why others are not."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from bnnkit.artifact.format.graph_view import GraphView
 from bnnkit.artifact.operators.facts import BENDS, LAYERS, MONOTONE
 
 _ELEMENTWISE: Final = MONOTONE - {"Cast"}
-"""What a threshold can stand for. A Cast is where an integer sum becomes a real number."""
+"""Operators that a threshold can absorb; a Cast is where an integer sum becomes a real number."""
 
 
 @dataclass(frozen=True)
 class SignReport:
-    """The signs that one module takes.
+    """The signs that one `Sign` module computes.
 
     Attributes:
         name: The path of the module.
-        is_threshold: They are an integer sum compared with a threshold: nothing real-valued but
-            the noise, where there is one.
-        reason: Where the threshold is, or what stands between a sum and the sign.
-        noise: The name of the noise in the file; "none" where there is none.
+        is_threshold: Whether an integer sum is compared with a threshold, so that nothing except
+            the noise is real-valued.
+        reason: The place of the threshold, or the operators between a sum and the sign.
+        noise: The name of the noise in the file; "none" if there is none.
     """
 
     name: str
@@ -34,11 +34,11 @@ class SignReport:
 
 
 def sign_reports(graph: GraphView) -> Iterator[SignReport]:
-    """The signs, in the order of the graph."""
+    """Yield the signs in the order of the graph."""
     for node in graph.nodes:
         if node.domain != DOMAIN:
             continue
-        # Signs that are yet to be pooled or reshaped are called `path/...`.
+        # Signs before a pool or a change of shape are called `path/...`.
         path = node.output[0].partition("/")[0]
         if node.op_type == "BinaryConv2dThreshold":
             yield SignReport(path, True, f"threshold inside {node.name}")
@@ -51,7 +51,7 @@ def sign_reports(graph: GraphView) -> Iterator[SignReport]:
 
 
 def _noisy(graph: GraphView, node: onnx.NodeProto, path: str) -> SignReport:
-    """The report on a `StochasticSign`."""
+    """Report on a `StochasticSign`."""
     noise = node.input[3].removeprefix("noise.")
     layer = _layer_of_sum(graph, node.input[0])
     if layer is None:
@@ -63,16 +63,16 @@ def _noisy(graph: GraphView, node: onnx.NodeProto, path: str) -> SignReport:
 
 
 def _layer_of_sum(graph: GraphView, value: str) -> str | None:
-    """The layer of an integer sum that was pooled at most, and has changed its sign at most."""
+    """Return the layer of an integer sum, looking through max pools and changes of sign."""
     node = graph.producer(value)
-    while node is not None and (node.op_type == "MaxPool" or _turns(graph, node)):
+    while node is not None and (node.op_type == "MaxPool" or _negates(graph, node)):
         node = graph.producer(node.input[0])
     is_sum = node is not None and node.op_type == "Cast"
     return _name(graph, node.input[0]) if node is not None and is_sum else None
 
 
-def _turns(graph: GraphView, node: onnx.NodeProto) -> bool:
-    """Whether a node multiplies by -1 and +1."""
+def _negates(graph: GraphView, node: onnx.NodeProto) -> bool:
+    """Return whether a node multiplies by -1 or +1."""
     if node.op_type != "Mul" or not graph.is_constant(node.input[1]):
         return False
     return bool((np.abs(graph.constant(node.input[1])) == 1).all())
@@ -84,7 +84,7 @@ def _name(graph: GraphView, value: str) -> str:
 
 
 def _why_real(graph: GraphView, value: str) -> str:
-    """What stands between an integer sum and a sign, nearest to the sign."""
+    """Return why a sign is not an integer threshold."""
     for step in _above(graph, value):
         value = _varying(graph, step)[0]
     node = graph.producer(value)
@@ -103,7 +103,7 @@ def _why_real(graph: GraphView, value: str) -> str:
 
 
 def _above(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
-    """Elementwise operators on one value, from the one that gives `value` on upwards."""
+    """Yield elementwise operators on one value, from the one that computes `value` upwards."""
     node = graph.producer(value)
     while node is not None and node.op_type in _ELEMENTWISE and len(_varying(graph, node)) == 1:
         yield node

@@ -61,7 +61,7 @@ Next:
     help="The folder for all files that are written.",
 )
 def command(out: Path) -> None:
-    """Try everything end to end on bundled digits: train, export, verify, run, eval, bench.
+    """Try everything end to end on bundled digits, from train to bench.
 
     Trains a small binarized network on the digits of scikit-learn, writes it as a bit-packed model
     file, checks that every engine computes what was trained, runs the file without noise and as an

@@ -20,15 +20,16 @@ DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
-    """A data set by its name, or from a file.
+    """Load a data set by name, or from a file.
 
     Args:
         name: "digits", "mnist", "cifar10", or the path of an .npz file.
-        data_dir: The folder of the standard files; for an .npz file, where its path starts.
+        data_dir: The folder of the standard files; for an .npz file, the folder that its path is
+            relative to.
 
     Raises:
-        UsageError: There is no data set of that name.
-        FileError: Its files are missing, damaged, or hold something else.
+        UsageError: If the name is unknown.
+        FileError: If the files are missing, damaged, or have other contents.
     """
     if name in DATASETS:
         return DATASETS[name](data_dir)

@@ -1,4 +1,4 @@
-"""CIFAR-10 in its standard Python files, read without running what a pickle may ask for.
+"""CIFAR-10 in its standard Python files, read without executing code in the pickles.
 
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
 """
@@ -23,14 +23,14 @@ _SHAPE = (3, 32, 32)
 
 
 def load_cifar10(data_dir: Path | None = None) -> Dataset:
-    """CIFAR-10, uint8 (N, 3, 32, 32), red, green, blue: 50000 images and 10000 for testing.
+    """Load CIFAR-10, uint8 (N, 3, 32, 32), RGB: 50000 images for training, 10000 for testing.
 
     Args:
-        data_dir: The folder with the batches, or one with cifar-10-batches-py in it;
-            default data/cifar10.
+        data_dir: The folder with the batches, or with cifar-10-batches-py in it; data/cifar10 by
+            default.
 
     Raises:
-        FileError: A file is missing, truncated, or holds anything but the arrays and labels.
+        FileError: If a file is missing, truncated, or contains anything except arrays and labels.
     """
     folder = find_folder(
         "cifar10", data_dir, (".", "cifar-10-batches-py"), (*_TRAIN, *_TEST, _META)
@@ -89,8 +89,8 @@ def _read_dict(path: Path) -> dict[Any, Any]:
     try:
         value = PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
     except pickle.UnpicklingError as error:
-        raise FileError(f"{path} is no batch of CIFAR-10: {error}") from error
-    except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
+        raise FileError(f"{path} is not a batch of CIFAR-10: {error}") from error
+    except Exception as error:  # a damaged pickle can raise almost anything
         raise FileError(f"{path} is truncated or damaged ({error}); fetch it again") from error
     if not isinstance(value, dict):
         raise FileError(f"{path}: expected a dictionary with data and labels, got {_kind(value)}")

@@ -1,4 +1,4 @@
-"""What a data set is: four arrays, checked once, and the split that is the same everywhere."""
+"""The type of a data set, with its checks, and the fixed split into training and test data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ class Dataset:
     features.
 
     Attributes:
-        name: What it is called, for example "mnist".
+        name: The name of the data set, for example "mnist".
         x_train: Images, uint8 (N, C, H, W); or real inputs, float32 (N, F) or (N, C, H, W).
         y_train: Class indices, int64 (N,), from 0 to the number of classes - 1.
         x_test: As `x_train`.
         y_test: As `y_train`.
-        classes: The classes' names.
+        classes: The names of the classes.
 
     Raises:
-        UsageError: An array has another dtype or shape or holds a NaN or an infinity, or a label
-            is out of range.
+        UsageError: If an array has another dtype or shape, contains NaN or infinity, or a label is
+            out of range.
     """
 
     name: str
@@ -63,8 +63,8 @@ class Dataset:
     def zero_point(self) -> tuple[int, ...] | None:
         """The rounded mean of the training images in each channel, C integers in 0..255.
 
-        It is the integer that stands for zero: a border of this value is a border of zeros.
-        None for real inputs.
+        The first layer subtracts it, so that padding with this value is padding with zeros. None
+        for real inputs.
         """
         if self.x_train.dtype != np.uint8:
             return None
@@ -74,16 +74,16 @@ class Dataset:
 
 
 def split(n_examples: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which examples are for training and which for testing: 80 % and 20 %, always the same.
+    """Split examples into 80 % for training and 20 % for testing, always in the same way.
 
-    The order is that of raw PCG64 words: NumPy fixes the stream of a bit generator for ever, but
-    not that of `Generator.permutation`.
+    The order is that of raw PCG64 words, because NumPy guarantees the stream of a bit generator,
+    but not that of `Generator.permutation`.
 
     Returns:
         Indices into the N examples, int64.
 
     Raises:
-        UsageError: There are fewer than 2 examples.
+        UsageError: If there are fewer than 2 examples.
     """
     if n_examples < 2:
         raise UsageError(
@@ -135,7 +135,7 @@ _INPUT_KINDS: tuple[Callable[[NDArray[Any]], bool], ...] = (
 
 
 def _has_channels_last(x: NDArray[Any]) -> bool:
-    """Whether bytes are pixels of gray, color, or color and alpha, and not 1, 3 or 4 wide."""
+    """Return whether uint8 images are more than 4 pixels wide and have channels last."""
     return x.dtype == np.uint8 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > 4
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's digits: 1797 images of 8 x 8 pixels, which come with the package.
+"""scikit-learn's digits: 1797 images of 8 x 8 pixels, bundled with the package.
 
 Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
 """
@@ -14,20 +14,20 @@ _LARGEST = 16
 
 
 def load_digits(data_dir: Path | None = None) -> Dataset:
-    """The digits, uint8 (N, 1, 8, 8), in the fixed split: 1438 for training, 359 for testing.
+    """Load the digits, uint8 (N, 1, 8, 8): 1438 for training, 359 for testing, always the same.
 
     The original values 0..16 become rint(x * 255 / 16).
 
     Args:
-        data_dir: None: the images come with scikit-learn.
+        data_dir: Must be None, because the images come with scikit-learn.
 
     Raises:
-        UsageError: A folder is given.
-        MissingExtraError: scikit-learn is not installed.
+        UsageError: If a folder is given.
+        MissingExtraError: If scikit-learn is not installed.
     """
     if data_dir is not None:
         raise UsageError(
-            f"digits come with scikit-learn and are in no folder, got {data_dir}: leave out "
+            f"digits come with scikit-learn and have no folder, got {data_dir}: leave out "
             "--data-dir (in a training config: data.dir)"
         )
     try:

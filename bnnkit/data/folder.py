@@ -1,4 +1,4 @@
-"""Where the files of a data set are looked for, and how they are read."""
+"""Finds and reads the files of a data set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,17 +13,17 @@ def find_folder(
     files: Sequence[str],
     suffixes: Sequence[str] = ("",),
 ) -> Path:
-    """The folder that holds a data set's files.
+    """Find the folder with the files of a data set.
 
     Args:
-        name: The data set, for the message, and for the default folder data/NAME.
-        data_dir: Where the user says that it is, or None for the default.
-        below: Folders in which the set's archive keeps the files; "." is `data_dir` itself.
-        files: Files that must be there.
-        suffixes: What may follow their names.
+        name: The name of the data set, for the message and for the default folder data/NAME.
+        data_dir: The folder given by the user, or None for the default.
+        below: The folders to search, relative to `data_dir`; "." is `data_dir` itself.
+        files: The names of the required files.
+        suffixes: Suffixes that a file may have after its name.
 
     Raises:
-        FileError: No folder holds them all; the message says which were expected where.
+        FileError: If no folder has all files; the message lists the files and the folders.
     """
     root = Path("data", name) if data_dir is None else Path(data_dir)
     candidates = [root / part for part in below]
@@ -40,10 +40,10 @@ def find_folder(
 
 
 def read_bytes(path: Path) -> bytes:
-    """A whole file.
+    """Read a whole file.
 
     Raises:
-        FileError: It cannot be read.
+        FileError: If the file cannot be read.
     """
     try:
         return path.read_bytes()

@@ -1,4 +1,4 @@
-"""MNIST, or a set in the same files: IDX, compressed with gzip or not.
+"""MNIST, or another data set in the same IDX files, with or without gzip compression.
 
 Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits.
 """
@@ -26,14 +26,14 @@ _UBYTE = 0x08
 
 
 def load_mnist(data_dir: Path | None = None) -> Dataset:
-    """MNIST, uint8 (N, 1, 28, 28): 60000 images for training, 10000 for testing.
+    """Load MNIST, uint8 (N, 1, 28, 28): 60000 images for training, 10000 for testing.
 
     Args:
-        data_dir: The folder with the four standard files, or one with MNIST/raw in it; default
-            data/mnist.
+        data_dir: The folder with the four standard files, or with MNIST/raw in it; data/mnist by
+            default.
 
     Raises:
-        FileError: A file is missing, truncated, or not what its name says.
+        FileError: If a file is missing, truncated, or not an IDX file of the expected kind.
     """
     folder = find_folder(
         "mnist", data_dir, (".", "MNIST/raw"), tuple(_FILES.values()), suffixes=("", ".gz")
@@ -49,13 +49,13 @@ def load_mnist(data_dir: Path | None = None) -> Dataset:
 
 
 def _read_idx(folder: Path, name: str, n_axes: int) -> NDArray[Any]:
-    """The array of an IDX file: 0, 0, type, number of axes; big-endian uint32 axes; values."""
+    """Read an IDX file: bytes 0, 0, type, number of axes; big-endian uint32 sizes; values."""
     path, content = _read(folder, name)
     header_size = 4 + 4 * n_axes
     magic = bytes([0, 0, _UBYTE, n_axes])
     if content[:4] != magic or len(content) < header_size:
         raise FileError(
-            f"{path} is no IDX file of bytes with {n_axes} axes: "
+            f"{path} is not an IDX file of bytes with {n_axes} axes: "
             f"expected it to begin with {magic.hex()}, got {content[:4].hex()}"
         )
     shape = [int(size) for size in np.frombuffer(content, ">u4", count=n_axes, offset=4)]
@@ -66,7 +66,7 @@ def _read_idx(folder: Path, name: str, n_axes: int) -> NDArray[Any]:
             f"{tuple(shape)}, got {len(content)}"
         )
     pixels = np.frombuffer(content, np.uint8, offset=header_size)
-    return pixels.reshape(shape).copy()  # torch wants arrays that can be written
+    return pixels.reshape(shape).copy()  # torch requires writable arrays
 
 
 def _read(folder: Path, name: str) -> tuple[Path, bytes]:

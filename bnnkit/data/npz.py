@@ -1,4 +1,4 @@
-"""Any data in a NumPy .npz file: x and y, or the two parts already split."""
+"""Data sets in NumPy .npz files: x and y, or separate training and test arrays."""
 
 import zipfile
 import zlib
@@ -17,18 +17,18 @@ _PARTS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def load_npz(path: Path) -> Dataset:
-    """The data of an .npz file.
+    """Load the data of an .npz file.
 
     Args:
-        path: A file with x and y, which are split 80 % to 20 % in the fixed way, or with x_train,
+        path: A file with x and y, which are split 80 % to 20 % by `split`, or with x_train,
             y_train, x_test and y_test. x: images, uint8 (N, C, H, W) or gray (N, H, W); or real
             inputs of any float dtype, (N, F) or (N, C, H, W). y: integers from 0, of any integer
-            dtype, (N,). Optional: classes, the names, strings (K,); without it the classes are
-            0 to the largest training label, which is less than 100,000.
+            dtype, (N,). Optional: classes, the names, strings (K,). By default the classes are 0
+            to the largest training label, which must be less than 100,000.
 
     Raises:
-        FileError: It is missing, truncated or no .npz file, lacks an array, holds Python objects,
-            or its arrays are not as above.
+        FileError: If the file is missing, truncated or not .npz, lacks an array, contains Python
+            objects, or its arrays are not as described.
     """
     arrays = _read(path)
     try:
@@ -83,7 +83,7 @@ def _as_inputs(x: NDArray[Any]) -> NDArray[Any]:
     if x.dtype == np.uint8 and x.ndim == 3:
         return x[:, None]
     if np.issubdtype(x.dtype, np.floating):
-        with np.errstate(over="ignore"):  # what float32 cannot hold is reported as infinite
+        with np.errstate(over="ignore"):  # overflow becomes infinite, which Dataset reports
             return x.astype(np.float32)
     return x
 

@@ -1,9 +1,10 @@
-"""Unpickle plain values and arrays of numbers, and nothing else.
+"""Unpickles plain values and arrays of numbers, and nothing else.
 
-A pickle may name any function and have it called. `PlainUnpickler` knows the names with which
-NumPy pickles an array, gives stand-ins for them that only keep what they are given, and refuses
-every other name. So no code of a file runs, and no version of NumPy matters: files written by
-NumPy 1 under Python 2 name numpy.core.multiarray, those of NumPy 2 numpy._core.multiarray.
+A pickle can name any function and have it called. `PlainUnpickler` accepts only the names with
+which NumPy pickles an array, replaces them by stand-ins that store their arguments, and refuses
+every other name. So no code in a file is executed, and the version of NumPy does not matter: files
+written by NumPy 1 under Python 2 name numpy.core.multiarray, those of NumPy 2
+numpy._core.multiarray.
 """
 
 import pickle
@@ -17,25 +18,26 @@ class PlainUnpickler(pickle.Unpickler):
     """Reads dicts, lists, tuples, strings, bytes, numbers, and arrays of integers or floats.
 
     Raises:
-        pickle.UnpicklingError: The pickle names anything else, or describes an impossible array.
+        pickle.UnpicklingError: If the pickle names anything else, or describes an impossible
+            array.
     """
 
     def find_class(self, module_name: str, global_name: str, /) -> object:
-        """The stand-in for a name of NumPy's."""
+        """Return the stand-in for a name of NumPy."""
         try:
             return _STAND_INS[module_name, global_name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"it asks for {module_name}.{global_name}, and only plain arrays are read"
+                f"it names {module_name}.{global_name}; only plain arrays are read"
             ) from None
 
     def load(self) -> Any:
-        """The value, with arrays in the place of the stand-ins."""
-        return _revive(super().load())
+        """Return the value, with stand-ins converted to arrays."""
+        return _to_arrays(super().load())
 
 
 class _DType:
-    """What numpy.dtype(code, align, copy) leaves behind; its state is (version, order, ...)."""
+    """The stand-in for numpy.dtype(code, align, copy); its state is (version, order, ...)."""
 
     def __init__(self, code: object) -> None:
         self.code = _text(code)
@@ -44,14 +46,14 @@ class _DType:
     def __setstate__(self, state: tuple[object, ...]) -> None:
         self.order = _text(state[1])
 
-    def revive(self) -> np.dtype[Any]:
+    def to_numpy(self) -> np.dtype[Any]:
         if self.code[:1] not in ("u", "i", "f") or not self.code[1:].isdigit():
             raise pickle.UnpicklingError(f"it holds an array of dtype {self.code}, not of numbers")
         return np.dtype(("" if self.order == "|" else self.order) + self.code)
 
 
 class _Array:
-    """What numpy.core.multiarray._reconstruct leaves behind; its state describes the array."""
+    """The stand-in for numpy.core.multiarray._reconstruct(); its state describes the array."""
 
     def __init__(self) -> None:
         self.state: tuple[Any, ...] = ()
@@ -59,16 +61,16 @@ class _Array:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.state = state
 
-    def revive(self) -> NDArray[Any]:
+    def to_numpy(self) -> NDArray[Any]:
         try:
             _, shape, dtype, is_fortran, content = self.state
-            flat = np.frombuffer(content, dtype.revive())
+            flat = np.frombuffer(content, dtype.to_numpy())
             return flat.reshape(shape, order="F" if is_fortran else "C")
         except (TypeError, ValueError, AttributeError) as error:
             raise pickle.UnpicklingError(f"it holds a damaged array ({error})") from error
 
 
-# The stand-ins are objects without attributes, so that a pickle cannot change them either.
+# These stand-ins have no attributes, so that a pickle cannot modify them.
 class _Reconstruct:
     __slots__ = ()
 
@@ -97,12 +99,12 @@ _STAND_INS = {
 }
 
 
-def _revive(value: Any) -> Any:
+def _to_arrays(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _revive(item) for key, item in value.items()}
+        return {key: _to_arrays(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_revive(item) for item in value]
-    return value.revive() if isinstance(value, _Array) else value
+        return [_to_arrays(item) for item in value]
+    return value.to_numpy() if isinstance(value, _Array) else value
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Networks by name."""
+"""The networks that bnnkit can build, by name."""
 
 from collections.abc import Callable, Sequence
 from inspect import signature
@@ -46,20 +46,20 @@ def build(
     zero_point: Sequence[int] | None,
     **options: object,
 ) -> nn.Module:
-    """The network of that name, freshly initialised.
+    """Build a network by name and initialise it.
 
     Args:
         name: A key of `MODELS`.
         input_shape: The shape of one input, channels first.
-        n_classes: Number of outputs.
-        zero_point: Zero point of each input channel (uint8 inputs); None for real-valued inputs.
+        n_classes: The number of outputs.
+        zero_point: The zero point of each input channel for uint8 inputs; None for real-valued
+            inputs.
         options: The network's own keyword arguments, such as `width`, `noise`, `estimator`.
 
     Raises:
-        ConfigError: There is no such network, it has no such option, or a size is not a positive
-            int.
-        UsageError: The network is not for inputs of this shape; or a noise, an estimator, a weight
-            rule or an option of these is unknown, or they do not go together.
+        ConfigError: If the network or an option is unknown, or a size is not a positive int.
+        UsageError: If the network does not accept inputs of this shape; a noise, an estimator, a
+            weight rule or an option of these is unknown; or they cannot be combined.
     """
     if name not in MODELS:
         raise ConfigError(f"expected a model out of {', '.join(MODELS)}, got {name!r}")

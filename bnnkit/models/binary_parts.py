@@ -1,4 +1,4 @@
-"""The binary parts of a network, all with the same noise, estimator and weight rule."""
+"""The signs and binary layers of a network, all with the same options."""
 
 from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
@@ -7,17 +7,17 @@ from bnnkit.nn import BinaryConv2d, BinaryLinear, Estimator, Noise, Sign, Weight
 
 
 class BinaryOptions(TypedDict, total=False):
-    """Options that every network takes.
+    """Options of every network.
 
     Attributes:
         noise: The noise of the signs, or its name; "logistic" by default.
-        weight_noise: The noise of the weights, or its name; the rule's own by default.
+        weight_noise: The noise of the weights, or its name; by default that of the rule.
         estimator: The estimator of the signs, or its name; "st" by default.
-        estimator_options: Of the estimator that is named.
+        estimator_options: The options of an estimator given by name.
         weight_rule: The rule of the weights, or its name; "mirror-descent" by default.
-        weight_rule_options: Of the rule that is named.
-        weight_scale: Of each output channel: "none" by default, "learned", or "mean-abs".
-        padding_value: What convolutions pad with, "ones" by default, or "zeros".
+        weight_rule_options: The options of a rule given by name.
+        weight_scale: The scale of each output channel: "none" (default), "learned", "mean-abs".
+        padding_value: The value with which convolutions pad: "ones" (default) or "zeros".
     """
 
     noise: str | Noise
@@ -31,17 +31,17 @@ class BinaryOptions(TypedDict, total=False):
 
 
 class BinaryParts:
-    """Makes the signs and the binary layers of a network.
+    """Creates the signs and the binary layers of a network.
 
     Args:
-        options: Of the network.
+        options: The options of the network.
     """
 
     def __init__(self, **options: Unpack[BinaryOptions]) -> None:
         self._options = options
 
     def sign(self) -> Sign:
-        """A sign."""
+        """Create a sign."""
         return Sign(
             self._options.get("noise", "logistic"),
             self._options.get("estimator", "st"),
@@ -51,7 +51,7 @@ class BinaryParts:
     def conv(
         self, in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: int = 1
     ) -> BinaryConv2d:
-        """A convolution, padded by half its kernel."""
+        """Create a convolution, padded by half its kernel."""
         return BinaryConv2d(
             in_channels,
             out_channels,
@@ -63,7 +63,7 @@ class BinaryParts:
         )
 
     def linear(self, in_features: int, out_features: int) -> BinaryLinear:
-        """A linear layer."""
+        """Create a linear layer."""
         return BinaryLinear(in_features, out_features, **self._weights())
 
     def _weights(self) -> dict[str, Any]:

@@ -13,16 +13,16 @@ from bnnkit.models.last_layer import LastLinear
 class ConvNet(nn.Module):
     """W C5 stride 2 - 2W C3 - MP2 - 4W FC - FC, each but the last with batch norm and `Sign`.
 
-    The first layer and the last are not binary.
+    The first and the last layer are not binary.
 
     Input: (N, C, H, W), uint8 where zero points are given, else float32. Output: (N, n_classes),
     logits.
 
     Args:
         input_shape: (C, H, W).
-        n_classes: Number of outputs.
-        zero_point: Zero point of each input channel; None for real-valued inputs.
-        width: W.
+        n_classes: The number of outputs.
+        zero_point: The zero point of each input channel; None for real-valued inputs.
+        width: The width W.
         options: Noises, estimator and weight rule; see `BinaryOptions`.
     """
 
@@ -38,7 +38,7 @@ class ConvNet(nn.Module):
         super().__init__()
         binary = BinaryParts(**options)
         channels, *size = image_shape(input_shape)
-        # The first layer halves it and rounds up, the pool halves it and rounds down.
+        # The first layer halves the size and rounds up, the pool halves it and rounds down.
         height, map_width = ((n + 1) // 2 // 2 for n in size)
         self.features = nn.Sequential(
             first_conv(channels, width, 5, stride=2, zero_point=zero_point),
@@ -56,6 +56,6 @@ class ConvNet(nn.Module):
         self.classifier = LastLinear(4 * width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
+        """Compute the logits."""
         logits: Tensor = self.classifier(self.features(x))
         return logits

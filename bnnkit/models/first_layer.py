@@ -1,4 +1,4 @@
-"""The first layer of a network, which sees the data and is not binary."""
+"""The first layer of a network, which reads the data and is not binary."""
 
 from collections.abc import Sequence
 from math import prod
@@ -11,10 +11,11 @@ from bnnkit.nn import IntegerConv2d, IntegerLinear
 
 
 def image_shape(input_shape: Sequence[int], *, multiple_of: int = 1) -> tuple[int, int, int]:
-    """The shape as (C, H, W).
+    """Check the shape of an image and return it as (C, H, W).
 
     Raises:
-        UsageError: It has not three axes, or H or W is no positive multiple of `multiple_of`.
+        UsageError: If there are not three axes, or H or W is not a positive multiple of
+            `multiple_of`.
     """
     if len(input_shape) != 3:
         raise UsageError(
@@ -38,7 +39,7 @@ def first_conv(
     zero_point: Sequence[int] | None,
     stride: int = 1,
 ) -> nn.Module:
-    """A convolution padded by half its kernel; a float one where there are no zero points.
+    """Create a convolution padded by half its kernel: integer if zero points are given, or float.
 
     Input: (N, I, H, W). Output: (N, O, ceil(H / stride), ceil(W / stride)).
     """
@@ -53,7 +54,7 @@ def first_conv(
 def first_linear(
     input_shape: Sequence[int], out_features: int, *, zero_point: Sequence[int] | None
 ) -> nn.Module:
-    """A linear layer for flattened inputs; the zero points are those of axis 0 of the input."""
+    """Create a linear layer for flattened inputs; zero points are those of axis 0."""
     n_inputs = prod(input_shape)
     if zero_point is None:
         return nn.Linear(n_inputs, out_features, bias=False)
@@ -63,15 +64,15 @@ def first_linear(
 
 
 class ToAutocast(nn.Module):
-    """Rounds to the dtype of autocast, where that is on; else returns its input.
+    """Rounds its input to the dtype of autocast if autocast is on.
 
-    The first layer computes in float32 under autocast too, and its values would stay so along
-    skip connections, which halves the speed of a GPU.
+    The first layer computes in float32 even under autocast, and its values would stay float32
+    along skip connections, which halves the speed on a GPU.
 
     Input: any shape, floating-point. Output: same shape.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """The values, rounded or as they are."""
+        """Return the values, rounded under autocast."""
         device = x.device.type
         return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x

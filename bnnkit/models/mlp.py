@@ -13,17 +13,17 @@ from bnnkit.models.last_layer import LastLinear
 class Mlp(nn.Module):
     """D hidden layers of width W, each with batch norm and `Sign`, and a real-valued last layer.
 
-    The first hidden layer is not binary either.
+    The first hidden layer is not binary.
 
     Input: (N, *input_shape), uint8 where zero points are given, else float32. Output:
     (N, n_classes), logits.
 
     Args:
         input_shape: The shape of one input, channels first.
-        n_classes: Number of outputs.
-        zero_point: Zero point of each input channel; None for real-valued inputs.
-        width: W.
-        depth: D, at least 1.
+        n_classes: The number of outputs.
+        zero_point: The zero point of each input channel; None for real-valued inputs.
+        width: The width W.
+        depth: The depth D, at least 1.
         options: Noises, estimator and weight rule; see `BinaryOptions`.
     """
 
@@ -55,6 +55,6 @@ class Mlp(nn.Module):
         self.classifier = LastLinear(width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
+        """Compute the logits."""
         logits: Tensor = self.classifier(self.features(x))
         return logits

@@ -1,4 +1,4 @@
-"""Networks with real-valued activations: weights alone are binary, or nothing is."""
+"""Networks with real-valued activations and binary or real-valued weights."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Unpack
@@ -12,14 +12,14 @@ from bnnkit.models.last_layer import LastLinear
 
 WEIGHTS = ("real", "binary")
 Conv = Callable[[int, int, int, int], nn.Module]
-"""Makes a convolution without bias, padded with zeros by half its kernel, from the channels of
-its input and its output, the size of the kernel, and the stride."""
+"""Creates a convolution without bias, zero-padded by half its kernel, from input channels, output
+channels, kernel size and stride."""
 
 
 class BasicBlock(nn.Module):
     """y = relu(skip(x) + norm(conv(relu(norm(conv(x)))))), with 3x3 convolutions.
 
-    Where channels or size change, the skip is a 1x1 convolution and batch norm.
+    If channels or size change, the skip is a 1x1 convolution and batch norm.
 
     Input: (N, I, H, W). Output: (N, O, H / stride, W / stride).
 
@@ -27,7 +27,7 @@ class BasicBlock(nn.Module):
         in_channels: I.
         out_channels: O.
         stride: 1 or 2.
-        conv: Makes the convolutions.
+        conv: Creates the convolutions.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, conv: Conv) -> None:
@@ -47,7 +47,7 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The activations."""
+        """Compute the activations."""
         y: Tensor = self.relu(self.skip(x) + self.residual(x))
         return y
 
@@ -62,15 +62,15 @@ class RealResNet18(nn.Module):
 
     Args:
         input_shape: (C, H, W); H and W are multiples of 8.
-        n_classes: Number of outputs.
-        zero_point: Zero point of each input channel; None for real-valued inputs.
+        n_classes: The number of outputs.
+        zero_point: The zero point of each input channel; None for real-valued inputs.
         width: Channels of the stem and the first stage; the later three have 2, 4, 8 times as
             many.
         weights: Of the blocks: "real", or "binary".
         options: Noise and rule of binary weights; see `BinaryOptions`.
 
     Raises:
-        UsageError: The weights are others.
+        UsageError: If `weights` is neither "real" nor "binary".
 
     References:
         He et al., Deep Residual Learning for Image Recognition, CVPR 2016,
@@ -111,7 +111,7 @@ class RealResNet18(nn.Module):
         self.classifier = LastLinear(in_channels, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
+        """Compute the logits."""
         logits: Tensor = self.classifier(self.features(x))
         return logits
 
@@ -120,21 +120,21 @@ class RealVgg16(nn.Module):
     """VGG16 for small images: 13 3x3 convolutions with batch norm and ReLU, 4 max pools, FC.
 
     2 x W, 2 x 2W, 3 x 4W, 3 x 8W, 3 x 8W channels, with a max pool between the groups and an
-    average pool behind the last. The first layer and the last are never binary.
+    average pool after the last. The first and the last layer are never binary.
 
     Input: (N, C, H, W), uint8 where zero points are given, else float32. Output: (N, n_classes),
     logits.
 
     Args:
         input_shape: (C, H, W); H and W are multiples of 16.
-        n_classes: Number of outputs.
-        zero_point: Zero point of each input channel; None for real-valued inputs.
+        n_classes: The number of outputs.
+        zero_point: The zero point of each input channel; None for real-valued inputs.
         width: W.
         weights: "real", or "binary".
         options: Noise and rule of binary weights; see `BinaryOptions`.
 
     Raises:
-        UsageError: The weights are others.
+        UsageError: If `weights` is neither "real" nor "binary".
 
     References:
         Simonyan & Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition,
@@ -159,7 +159,7 @@ class RealVgg16(nn.Module):
         self.classifier = LastLinear(8 * width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
+        """Compute the logits."""
         logits: Tensor = self.classifier(self.features(x))
         return logits
 

@@ -1,4 +1,4 @@
-"""A residual network: each 3x3 convolution is binary and has a real-valued skip of its own."""
+"""A residual network in which each 3x3 convolution is binary and has a real-valued skip."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -19,7 +19,7 @@ ACTIVATIONS = ("none", "rprelu")
 class BinaryResidual(nn.Module):
     """y = activation(skip(x) + batch_norm(conv(sign(x)))), with a binary 3x3 convolution.
 
-    Where neither channels nor size change, skip(x) is x.
+    If neither channels nor size change, skip(x) is x.
 
     Input: (N, I, H, W), real-valued. Output: (N, O, H / stride, W / stride).
 
@@ -27,12 +27,12 @@ class BinaryResidual(nn.Module):
         in_channels: I.
         out_channels: O, a multiple of I.
         stride: 1 or 2.
-        binary: Makes the sign and the convolution.
-        skip: "pool": with stride 2, skip(x) is the 2x2 max pool of x; with twice the channels, x
-            beside itself. So the skip has no parameters and adds nothing up, and every engine
-            gets the same bits from it. "conv": the 2x2 average pool, a real-valued 1x1 convolution
-            and batch norm.
-        activation: "none", or "rprelu", with a learned shift before the sign as well.
+        binary: Creates the sign and the convolution.
+        skip: "pool": with stride 2, skip(x) is the 2x2 max pool of x; with more channels, x is
+            repeated along the channels. Such a skip has no parameters and no sums, so every engine
+            computes the same bits. "conv": the 2x2 average pool, a real-valued 1x1 convolution and
+            batch norm.
+        activation: "none", or "rprelu", which also adds a learned shift before the sign.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class BinaryResidual(nn.Module):
         self.norm = nn.BatchNorm2d(out_channels)
         self.n_copies = 1
         if skip == "conv" and (in_channels != out_channels or stride > 1):
-            self.pool: nn.Module = _convolved(in_channels, out_channels, stride)
+            self.pool: nn.Module = _conv_skip(in_channels, out_channels, stride)
         else:
             self.pool = nn.MaxPool2d(stride) if stride > 1 else nn.Identity()
             self.n_copies = out_channels // in_channels
         self.activation = RPReLU(out_channels) if is_active else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The sum of skip and convolution."""
+        """Compute the activation of the sum of skip and convolution."""
         skip = self.pool(x)
         if self.n_copies > 1:
             skip = torch.cat([skip] * self.n_copies, dim=1)
@@ -72,22 +72,22 @@ class ResNet18(nn.Module):
     """Bi-Real ResNet-18 for small images: 3x3 stem, 16 binary residuals, average pool, FC.
 
     Four stages of four residuals, with W, 2W, 4W, 8W channels; the later three stages begin with
-    stride 2. The stem and the last layer are not binary, nor are the skips.
+    stride 2. The stem, the skips and the last layer are not binary.
 
     Input: (N, C, H, W), uint8 where zero points are given, else float32. Output: (N, n_classes),
     logits.
 
     Args:
         input_shape: (C, H, W); H and W are multiples of 8.
-        n_classes: Number of outputs.
-        zero_point: Zero point of each input channel; None for real-valued inputs.
-        width: W.
+        n_classes: The number of outputs.
+        zero_point: The zero point of each input channel; None for real-valued inputs.
+        width: The width W.
         skip: "pool" or "conv", as in `BinaryResidual`.
-        activation: "none" or "rprelu", as in `BinaryResidual`; also behind the stem.
+        activation: "none" or "rprelu", as in `BinaryResidual`; also after the stem.
         options: Noises, estimator and weight rule; see `BinaryOptions`.
 
     Raises:
-        UsageError: The skip or the activation is another one.
+        UsageError: If the skip or the activation is unknown.
 
     References:
         Liu et al., Bi-Real Net, ECCV 2018, https://arxiv.org/abs/1808.00278.
@@ -133,13 +133,13 @@ class ResNet18(nn.Module):
         self.classifier = LastLinear(8 * width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
+        """Compute the logits."""
         features = self.flatten(self.pool(self.residuals(self.stem(x))))
         logits: Tensor = self.classifier(features)
         return logits
 
 
-def _convolved(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+def _conv_skip(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
     pools = [nn.AvgPool2d(stride)] if stride > 1 else []
     conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
     return nn.Sequential(*pools, conv, nn.BatchNorm2d(out_channels))

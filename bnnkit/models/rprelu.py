@@ -1,13 +1,13 @@
-"""A leaky rectifier whose bend can be moved."""
+"""RPReLU: a PReLU with learned shifts of its input and output."""
 
 import torch
 from torch import Tensor, nn
 
 
 class ChannelShift(nn.Module):
-    """x + shift of the channel, which is learned and starts at 0.
+    """Adds a learned shift to each channel, initially 0.
 
-    Before a sign it is a threshold of each channel that can be learned.
+    Before a sign it is a learned threshold of each channel.
 
     Input: (N, C, H, W). Output: same shape and dtype.
 
@@ -20,7 +20,7 @@ class ChannelShift(nn.Module):
         self.shift = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The shifted values; of the dtype of x, so that autocast saves memory."""
+        """Return the shifted values in the dtype of x, so that autocast saves memory."""
         return (x + self.shift[:, None, None]).to(x.dtype)
 
 
@@ -43,6 +43,6 @@ class RPReLU(nn.Module):
         self.after = ChannelShift(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The activations."""
+        """Compute the activations."""
         y: Tensor = self.after(self.prelu(self.before(x)))
         return y

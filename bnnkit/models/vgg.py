@@ -17,23 +17,23 @@ ORDERS = ("norm-pool", "pool-norm")
 class Vgg(nn.Module):
     """(2 x W C3)-MP2-(2 x 2W C3)-MP2-(2 x 4W C3)-MP2-(2 x 8W FC)-FC; the paper's with W = 128.
 
-    Each layer but the last is followed by batch norm, (max pool,) and `Sign`. The first layer and
-    the last are not binary.
+    Each layer except the last is followed by batch norm, (max pool,) and `Sign`. The first and the
+    last layer are not binary.
 
     Input: (N, C, H, W), uint8 where zero points are given, else float32. Output: (N, n_classes),
     logits.
 
     Args:
         input_shape: (C, H, W).
-        n_classes: Number of outputs.
-        zero_point: Zero point of each input channel; None for real-valued inputs.
-        width: W.
-        order: Of batch norm and max pool: "norm-pool", the paper's, or "pool-norm", which has
-            fewer values to normalise.
+        n_classes: The number of outputs.
+        zero_point: The zero point of each input channel; None for real-valued inputs.
+        width: The width W.
+        order: The order of batch norm and max pool: "norm-pool" as in the paper, or "pool-norm",
+            which normalises fewer values.
         options: Noises, estimator and weight rule; see `BinaryOptions`.
 
     Raises:
-        UsageError: The order is another one.
+        UsageError: If the order is unknown.
 
     References:
         Shekhovtsov & Yanush, GCPR 2021, section 4 and appendix D.3.
@@ -67,7 +67,7 @@ class Vgg(nn.Module):
         self.classifier = LastLinear(8 * width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
+        """Compute the logits."""
         logits: Tensor = self.classifier(self.features(x))
         return logits
 
@@ -79,9 +79,9 @@ def vgg_convolutions(
     order: str,
     binary: BinaryParts,
 ) -> Iterator[nn.Module]:
-    """The six convolutions with batch norms, max pools and the signs between them.
+    """Create the six convolutions with batch norms, max pools and the signs between them.
 
-    The last batch norm has no sign yet. The arguments are those of `Vgg`.
+    The last batch norm has no sign. The arguments are those of `Vgg`.
     """
     channels, _, _ = image_shape(input_shape)
     yield first_conv(channels, width, 3, zero_point=zero_point)
@@ -95,7 +95,7 @@ def vgg_convolutions(
 
 
 def vgg_features(input_shape: Sequence[int], width: int) -> int:
-    """How many features `vgg_convolutions` give, flattened."""
+    """Return the number of flattened features of `vgg_convolutions`."""
     _, height, map_width = image_shape(input_shape)
     return 4 * width * (height // 8) * (map_width // 8)
 

@@ -21,18 +21,18 @@ class VggSmall(nn.Module):
 
     Args:
         input_shape: (C, H, W).
-        n_classes: Number of outputs.
-        zero_point: Zero point of each input channel; None for real-valued inputs.
-        width: W.
+        n_classes: The number of outputs.
+        zero_point: The zero point of each input channel; None for real-valued inputs.
+        width: The width W.
         order: Of batch norm and max pool, as in `Vgg`.
-        features: What the last layer sees: "signs", or "real", the batch norm's values clipped to
-            [-1, 1].
-        feature_scale: The features are multiplied with it, and the last layer's weights start
-            that much larger, so that Adam learns them more slowly; one of 0.1 trains better.
+        features: The inputs of the last layer: "signs", or "real", the batch norm's values clipped
+            to [-1, 1].
+        feature_scale: A factor of the features; the initial weights of the last layer are divided
+            by it, so that Adam changes them more slowly. 0.1 trains better than 1.
         options: Noises, estimator and weight rule; see `BinaryOptions`.
 
     Raises:
-        UsageError: The order or the features are others.
+        UsageError: If `order` or `features` is unknown.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class VggSmall(nn.Module):
         self.classifier.weight.data /= feature_scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
+        """Compute the logits."""
         features = self.features(x)
         if self.feature_scale != 1:
             features = features * self.feature_scale

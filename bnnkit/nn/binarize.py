@@ -17,7 +17,7 @@ from bnnkit.nn.weight_rules import WeightRule, get_weight_rule
 
 M = TypeVar("M", bound=nn.Module)
 
-# What a pattern of `signs` picks; an exact name may be any other module without children.
+# The modules that a pattern in `signs` matches; an exact name may be any module without children.
 _ACTIVATIONS = (
     nn.CELU,
     nn.ELU,
@@ -56,8 +56,8 @@ def binarize_(
     Each layer's `weight` is parametrized by `BinaryWeight`; the latent weights start at
     weight / (2 rms(weight)), so signs and relative sizes are kept. A bias stays real-valued.
 
-    Names are those of `model.named_modules()`. A name may be a pattern with * ? [ ]; a pattern
-    picks the convolutions and linear layers (of `signs`: the activations) among what it matches.
+    Names are those of `model.named_modules()`. A name may be a pattern with * ? [ ], which selects
+    the convolutions and linear layers (in `signs`: the activations) among the modules it matches.
 
     Args:
         model: Any module; it is changed.
@@ -65,26 +65,26 @@ def binarize_(
         signs: Names or patterns of the activations that become `Sign`. If None, each layer instead
             gets a `Sign` of its own, its submodule `sign`, which is applied to its input.
         noise: The noise of the signs, or its name.
-        weight_noise: The noise of the weights, or its name. None is the noise of the signs with
-            the rule mirror-descent, and each other rule's own.
+        weight_noise: The noise of the weights, or its name. None is the noise of the signs for the
+            rule mirror-descent, and the default noise of every other rule.
         estimator: The estimator of the signs, or its name.
-        estimator_options: Of the estimator that is named.
+        estimator_options: The options of an estimator given by name.
         weight_rule: The rule of the weights, or its name.
-        weight_rule_options: Of the rule that is named.
+        weight_rule_options: The options of a rule given by name.
 
     Returns:
         The model.
 
     Raises:
-        UsageError: A name or pattern picks nothing; a named module is a container, is of another
-            type, or is binary already; a noise, an estimator, a rule or an option is unknown, or
-            they do not go together. The model stays as it was.
+        UsageError: If a name or pattern matches nothing; a named module is a container, of another
+            type, or binary already; a noise, an estimator, a rule or an option is unknown; or they
+            cannot be combined. The model is unchanged then.
     """
     noise, estimator = get_noise(noise), get_estimator(estimator, estimator_options)
     rule = get_weight_rule(weight_rule, weight_rule_options)
     if weight_noise is None and rule.name == "mirror-descent":
         weight_noise = noise
-    Sign(noise, estimator), BinaryWeight(weight_noise, rule)  # refuses what is wrong at once
+    Sign(noise, estimator), BinaryWeight(weight_noise, rule)  # raises before the model is changed
     chosen = _choose(model, layers, _is_linear_map, "a Conv2d or Linear layer")
     replaced = _choose(model, signs or (), _is_activation, "an activation")
     for name, layer in chosen.items():
@@ -92,7 +92,7 @@ def binarize_(
     for name, module in replaced.items():
         _check_activation(name, module)
 
-    # A layer that the model holds under two names is one layer.
+    # A layer may have two names in the model.
     for layer in dict.fromkeys(chosen.values()):
         if signs is None:
             layer.add_module("sign", Sign(noise, estimator))
@@ -112,7 +112,7 @@ def _sign_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def _choose(
     model: nn.Module, names: Iterable[str], picks: Callable[[nn.Module], bool], kind: str
 ) -> dict[str, nn.Module]:
-    """The modules that the names and patterns stand for, by name."""
+    """Return the modules that the names and patterns match, by name."""
     if isinstance(names, str):
         raise UsageError(f"expected a list of names, got the string {names!r}; write [{names!r}]")
     modules = dict(model.named_modules(remove_duplicate=False))

@@ -29,19 +29,19 @@ class BinaryLinear(nn.Module):
         in_features: I.
         out_features: O.
         bias: Add a real-valued bias (O,).
-        noise: The noise of the weights, or its name; None is the rule's own.
+        noise: The noise of the weights, or its name; None is the default of the rule.
         weight_rule: How latent weights become weights, or the rule's name; `docs/estimators.md`
             compares them.
-        weight_rule_options: Of the rule that is named.
+        weight_rule_options: The options of a rule given by name.
         scale: Multiply each output channel by a real number: "learned", a parameter; "mean-abs",
-            the mean of its |eta|. "none" by default, as a batch norm behind the layer has one.
+            the mean of its |eta|. "none" by default, because a following batch norm scales too.
 
     Attributes:
         latent: The latent weights eta, float32 (O, I).
 
     Raises:
-        UsageError: A size is below 1; or the noise, the rule or an option is unknown, or they do
-            not go together.
+        UsageError: If a size is below 1; the noise, the rule or an option is unknown; or noise and
+            rule cannot be combined.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class BinaryLinear(nn.Module):
         self.scale = channel_scale(scale, self.latent)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sums of products with the binary weights."""
+        """Compute the sums of products with the binary weights."""
         weight = self.binary_weight(self.latent)
         if self.scale is None:
             return functional.linear(x, weight, self.bias)
         return scaled(functional.linear(x, weight), self.scale(self.latent), self.bias, -1)
 
     def extra_repr(self) -> str:
-        """The arguments, for print(model)."""
+        """Return the arguments for print(model)."""
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
 
 
@@ -86,7 +86,7 @@ class BinaryConv2d(nn.Module):
     exact in float32. Under bfloat16 autocast an integer above 256 is rounded (above 2048 under
     float16), which is noise in training; evaluate in float32. On a GPU leave
     `torch.backends.cudnn.allow_tf32` on, as it is by default: +-1 is exact in TF32, while the
-    Winograd kernels that cuDNN takes without it miss an integer by 1e-4.
+    Winograd kernels that cuDNN uses without TF32 are off by 1e-4.
 
     Args:
         in_channels: I.
@@ -97,20 +97,20 @@ class BinaryConv2d(nn.Module):
         dilation: Step between kernel elements.
         groups: G; I and O are multiples of it.
         bias: Add a real-valued bias (O,).
-        padding_value: "ones" pads with +1, which costs no bit; "zeros" with 0.
-        noise: The noise of the weights, or its name; None is the rule's own.
+        padding_value: "ones" pads with +1, which needs no second bit; "zeros" with 0.
+        noise: The noise of the weights, or its name; None is the default of the rule.
         weight_rule: How latent weights become weights, or the rule's name; `docs/estimators.md`
             compares them.
-        weight_rule_options: Of the rule that is named.
+        weight_rule_options: The options of a rule given by name.
         scale: Multiply each output channel by a real number: "learned", a parameter; "mean-abs",
-            the mean of its |eta|. "none" by default, as a batch norm behind the layer has one.
+            the mean of its |eta|. "none" by default, because a following batch norm scales too.
 
     Attributes:
         latent: The latent weights eta, float32 (O, I/G, KH, KW).
 
     Raises:
-        UsageError: The sizes cannot go together; the padding value, the noise, the rule or an
-            option is unknown; or noise and rule do not go together.
+        UsageError: If the sizes are inconsistent; the padding value, the noise, the rule or an
+            option is unknown; or noise and rule cannot be combined.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class BinaryConv2d(nn.Module):
         self.scale = channel_scale(scale, self.latent)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sums of products with the binary weights."""
+        """Compute the sums of products with the binary weights."""
         weight, padding = self.binary_weight(self.latent), _PADDING_VALUES[self.padding_value]
         if self.scale is None:
             return self.geometry.convolve(x, weight, self.bias, padding_value=padding)
@@ -153,7 +153,7 @@ class BinaryConv2d(nn.Module):
         return scaled(sums, self.scale(self.latent), self.bias, 1)
 
     def extra_repr(self) -> str:
-        """The arguments, for print(model)."""
+        """Return the arguments for print(model)."""
         return (
             f"{self.geometry}, bias={self.bias is not None}, padding_value={self.padding_value!r}"
         )

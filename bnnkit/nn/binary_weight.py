@@ -17,17 +17,17 @@ class BinaryWeight(nn.Module):
     maximum-probability value in evaluation, and dL/deta = 2 dL/dw.
 
     Input eta: any shape, any floating-point dtype. Output w: same shape and dtype, +1 and -1
-    (between them in training where the rule says so). The module has no parameters; it also
-    serves as a parametrization (`torch.nn.utils.parametrize`) of the weight of any layer.
+    (with some rules, values between them in training). The module has no parameters. It can
+    also be a parametrization (`torch.nn.utils.parametrize`) of the weight of any layer.
 
     Args:
         noise: The noise of the weights, or its name; "none" makes them deterministic in training
-            too. None is the rule's own.
+            too. None is the default of the rule.
         rule: A weight rule, or its name.
-        options: Of the rule that is named.
+        options: The options of a rule given by name.
 
     Raises:
-        UsageError: The noise, the rule or an option is unknown, or they do not go together.
+        UsageError: If the noise, the rule or an option is unknown, or they cannot be combined.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class BinaryWeight(nn.Module):
         self.rule.check(self.noise)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Weights, of the shape of the latent ones."""
+        """Compute weights of the shape of the latent weights."""
         if torch.onnx.is_in_onnx_export():
             return self._mark(latent)
         weight: Tensor
@@ -53,7 +53,7 @@ class BinaryWeight(nn.Module):
         return weight
 
     def _mark(self, latent: Tensor) -> Tensor:
-        # `deployed_latents` has put numbers with the deployed signs into the latent weights.
+        # `deployed_latents` has replaced the latent weights by numbers with the deployed signs.
         return torch.onnx.ops.symbolic(
             "bnnkit::BinaryWeight",
             (latent,),
@@ -64,17 +64,17 @@ class BinaryWeight(nn.Module):
         )
 
     def initial(self, shape: tuple[int, ...]) -> Tensor:
-        """Latent weights to start from."""
+        """Return initial latent weights."""
         latent = self.rule.initial(shape, self.noise)
         self.rule.prepare(latent)
         return latent
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """Latent weights to start from, for the real-valued weights of a layer."""
+        """Return initial latent weights for the real-valued weights of a layer."""
         latent = self.rule.initial_from(weight)
         self.rule.prepare(latent)
         return latent
 
     def extra_repr(self) -> str:
-        """The arguments, for print(model)."""
+        """Return the arguments for print(model)."""
         return f"noise={self.noise.name!r}"

@@ -7,11 +7,11 @@ from bnnkit.errors import UsageError
 
 
 class LearnedScale(nn.Module):
-    """A parameter for each output channel, at the start 1 / sqrt(number of products in a sum).
+    """A parameter for each output channel, initially 1 / sqrt(number of products in a sum).
 
     References:
         Bulat & Tzimiropoulos, XNOR-Net++, BMVC 2019, https://arxiv.org/abs/1909.13863, with one
-        scale a channel.
+        scale per channel.
     """
 
     def __init__(self, latent: Tensor) -> None:
@@ -20,14 +20,14 @@ class LearnedScale(nn.Module):
         self.value = nn.Parameter(torch.full((len(latent),), products**-0.5))
 
     def forward(self, latent: Tensor) -> Tensor:
-        """The scales, (O,)."""
+        """Return the scales, (O,)."""
         return self.value
 
 
 class MeanAbsoluteScale(nn.Module):
     """mean|eta| over each output channel: the scale with the least |eta - scale sign(eta)|^2.
 
-    Evaluation has the scales of the last step of training.
+    Evaluation uses the scales of the last training step.
 
     References:
         Rastegari et al., XNOR-Net, ECCV 2016, https://arxiv.org/abs/1603.05279.
@@ -40,7 +40,7 @@ class MeanAbsoluteScale(nn.Module):
         self.register_buffer("value", _mean_absolute(latent.detach()))
 
     def forward(self, latent: Tensor) -> Tensor:
-        """The scales, (O,)."""
+        """Return the scales, (O,)."""
         if not self.training:
             return self.value
         scale = _mean_absolute(latent)
@@ -59,10 +59,10 @@ _SCALES: dict[str, type[LearnedScale] | type[MeanAbsoluteScale]] = {
 
 
 def channel_scale(name: str, latent: Tensor) -> LearnedScale | MeanAbsoluteScale | None:
-    """The scales of that name for latent weights (O, ...); None for "none".
+    """Create the scales with a name for latent weights (O, ...); None for "none".
 
     Raises:
-        UsageError: The name is unknown.
+        UsageError: If the name is unknown.
     """
     if name == "none":
         return None
@@ -72,7 +72,7 @@ def channel_scale(name: str, latent: Tensor) -> LearnedScale | MeanAbsoluteScale
 
 
 def scaled(sums: Tensor, scale: Tensor, bias: Tensor | None, channel_axis: int) -> Tensor:
-    """The sums times the scales (O,), plus the bias (O,)."""
+    """Multiply sums by the scales (O,) and add the bias (O,)."""
     shape = [1] * sums.dim()
     shape[channel_axis] = -1
     product = sums * scale.view(shape)

@@ -1,4 +1,4 @@
-"""How the binary parts of a model are trained, in words."""
+"""A description of how the binary parts of a model are trained."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,25 +10,25 @@ from bnnkit.nn.sign import Sign
 
 
 def choices(model: nn.Module) -> dict[str, str]:
-    """The noises, estimators and weight rules of a model, by their names.
+    """Return the names of the noises, estimators and weight rules of a model.
 
     Returns:
-        "noise" and "estimator" where it has signs, "weight_noise" and "weight_rule" where it has
-        binary weights; with options in brackets, such as "gumbel-softmax (temperature 0.5)", and
-        several separated by commas.
+        "noise" and "estimator" if the model has signs, "weight_noise" and "weight_rule" if it has
+        binary weights. Options are in brackets, such as "gumbel-softmax (temperature 0.5)";
+        several names are separated by commas.
     """
     signs = [module for module in model.modules() if isinstance(module, Sign)]
     weights = [module for module in model.modules() if isinstance(module, BinaryWeight)]
     found = {
         "noise": [sign.noise.name for sign in signs],
-        "estimator": [_in_words(sign.estimator) for sign in signs],
+        "estimator": [_described(sign.estimator) for sign in signs],
         "weight_noise": [weight.noise.name for weight in weights],
-        "weight_rule": [_in_words(weight.rule) for weight in weights],
+        "weight_rule": [_described(weight.rule) for weight in weights],
     }
     return {key: _listed(names) for key, names in found.items() if names}
 
 
-def _in_words(choice: Any) -> str:
+def _described(choice: Any) -> str:
     options = {
         key: value
         for key, value in vars(choice).items()

@@ -17,7 +17,7 @@ class ConvGeometry:
     """Channels, kernel, stride, padding, dilation and groups; pairs are (vertical, horizontal).
 
     Raises:
-        UsageError: The sizes cannot go together.
+        UsageError: If the sizes are inconsistent.
     """
 
     in_channels: int
@@ -39,7 +39,7 @@ class ConvGeometry:
         dilation: IntOrPair,
         groups: int,
     ) -> "ConvGeometry":
-        """The same, where one int stands for both of a pair."""
+        """Create a geometry; an int stands for both values of a pair."""
         return cls(
             in_channels,
             out_channels,
@@ -65,7 +65,7 @@ class ConvGeometry:
         return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
 
     def output_shape(self, x: Tensor) -> tuple[int, int, int, int]:
-        """(N, O, H', W') for an input of shape (N, I, H, W)."""
+        """Return (N, O, H', W') for an input of shape (N, I, H, W)."""
         height, width = (
             (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
             for size, kernel, stride, padding, dilation in zip(
@@ -82,7 +82,7 @@ class ConvGeometry:
     def convolve(
         self, x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding_value: float = 0.0
     ) -> Tensor:
-        """The convolution of x (N, I, H, W) with weight (O, I/G, KH, KW), and bias (O,)."""
+        """Convolve x (N, I, H, W) with weight (O, I/G, KH, KW), and add the bias (O,)."""
         padding = self.padding
         if padding_value and any(padding):
             vertical, horizontal = padding

@@ -1,4 +1,4 @@
-"""The deterministic network: z = 0 in every sign, maximum-probability weights."""
+"""Evaluation of the deterministic network: z = 0 in every sign, maximum-probability weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode and without gradients; afterwards every module as before."""
+    """Set the model to evaluation mode without gradients; restore every module afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""First layers for uint8 images: weights on an integer grid, outputs that are exact anywhere."""
+"""First layers for uint8 images: weights on an integer grid, exact outputs on every engine."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from bnnkit.nn.integer_grid import grid_exponent, power_of_two, round_to_grid
 
 
 class _IntegerLayer(nn.Module, ABC):
-    """A linear map of x - zero_point, with the weights on a grid of their own output channel.
+    """A linear map of x - zero_point, with a grid for the weights of each output channel.
 
     Channels are axis 1 of input and output, and axis 0 of the weights is the output channel.
     """
@@ -32,30 +32,30 @@ class _IntegerLayer(nn.Module, ABC):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights as `torch.nn.Conv2d` and `torch.nn.Linear` do, and fit the grid to them."""
+        """Initialise weights as `torch.nn.Conv2d` and `torch.nn.Linear` do, and fit the grid."""
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         self.refit()
 
     @torch.no_grad()
     def refit(self) -> None:
-        """Fit the grid to the weights as they are now."""
+        """Fit the grid to the current weights."""
         self.exponent.copy_(grid_exponent(self.weight))
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; the grid is fitted once more as training ends.
+        """Switch between training and evaluation; refit the grid when training ends.
 
-        The optimiser's last step changed the weights after the last forward in training.
+        The last step of the optimiser changed the weights after the last forward pass.
         """
         if self.training and not mode:
             self.refit()
         return super().train(mode)
 
     def integer_weight(self) -> Tensor:
-        """The weights as integers, int16, of the shape of `weight`, absolute values to 2047."""
+        """Return the weights as integers, int16, of the shape of `weight`, from -2047 to 2047."""
         return self._on_grid().detach().to(torch.int16)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Step times the integer sum of weight times (x - zero_point)."""
+        """Compute step times the integer sum of weight times (x - zero_point)."""
         axes, channels = self.weight.dim(), len(self.zero_point)
         if x.dim() != axes or x.shape[1] != channels:
             raise UsageError(
@@ -76,11 +76,11 @@ class _IntegerLayer(nn.Module, ABC):
 
     @abstractmethod
     def _sum(self, centred: Tensor, weight: Tensor) -> Tensor:
-        """The linear map, of float32 tensors that hold integers."""
+        """Compute the linear map of float32 tensors that hold integers."""
 
     @abstractmethod
     def _mark(self, x: Tensor) -> Tensor:
-        """The layer's operator in an exported graph."""
+        """Return the layer's operator in an exported graph."""
 
 
 class IntegerConv2d(_IntegerLayer):
@@ -113,8 +113,8 @@ class IntegerConv2d(_IntegerLayer):
         zero_point: uint8 (I,).
 
     Raises:
-        UsageError: The sizes cannot go together, or the zero points are not I ints from 0 to 255;
-            in forward, the input has another number of axes or channels.
+        UsageError: If the sizes are inconsistent, or the zero points are not I ints from 0 to
+            255; in forward, the input has another number of axes or channels.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class IntegerConv2d(_IntegerLayer):
         )
 
     def extra_repr(self) -> str:
-        """The arguments, for print(model)."""
+        """Return the arguments for print(model)."""
         return f"{self.geometry}, zero_point={self.zero_point.tolist()}"
 
 
@@ -177,8 +177,8 @@ class IntegerLinear(_IntegerLayer):
         zero_point: uint8 (I,).
 
     Raises:
-        UsageError: A size is below 1, or the zero points are not ints from 0 to 255; in forward,
-            the input has another shape.
+        UsageError: If a size is below 1, or the zero points are not ints from 0 to 255; in
+            forward, the input has another shape.
     """
 
     def __init__(
@@ -205,13 +205,13 @@ class IntegerLinear(_IntegerLayer):
         )
 
     def extra_repr(self) -> str:
-        """The sizes, for print(model)."""
+        """Return the sizes for print(model)."""
         out_features, in_features = self.weight.shape
         return f"{in_features}, {out_features}"
 
 
 def _as_channels(values: Tensor, like: Tensor) -> Tensor:
-    """Values (C,) shaped to broadcast along axis 1 of `like` (N, C, ...)."""
+    """Reshape values (C,) to broadcast along axis 1 of `like` (N, C, ...)."""
     return values.view(-1, *[1] * (like.dim() - 2))
 
 

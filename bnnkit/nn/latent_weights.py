@@ -77,9 +77,9 @@ def attach_rules(model: nn.Module, optimizer: torch.optim.Optimizer) -> Removabl
 
 @contextmanager
 def deployed_latents(model: nn.Module) -> Iterator[None]:
-    """Inside, the latent weights are numbers with the signs that are deployed.
+    """Replace the latent weights in the block by numbers with the deployed signs.
 
-    Rules may deploy other signs than those of the latent weights; files are made of the latter.
+    The export takes the signs of the latent weights, but some rules deploy other signs.
     """
     replaced = []
     try:

@@ -1,4 +1,4 @@
-"""The stochastic sign of an integer sum, as a file computes it."""
+"""The stochastic sign of an integer sum, computed exactly as in an exported file."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,17 @@ _LARGEST_DEVIATION = 0.25
 
 @dataclass(frozen=True, eq=False)
 class NoisyThreshold:
-    """x = +1 iff c' >= fl(t + fl(r z)), where the input a of a sign is a function of an integer.
+    """x = +1 iff c' >= fl(t + fl(r z)), where a sign's input a is a function of an integer c'.
 
-    c' is a sum, the maximum of sums, or its negative, as the file has it; a = alpha c' + beta, and
-    c' = rint(a / alpha - beta / alpha) finds it again. t + r z is two float32 operations, each
-    rounded (docs/artifact.md, Sampling).
+    c' is the value in the file: a sum, a maximum of sums, or the negative of either. The input is
+    a = alpha c' + beta, so c' = rint(a / alpha - beta / alpha). t + r z is two float32 operations,
+    each rounded (docs/artifact.md, Sampling).
 
     Attributes:
         threshold: t, float32 (C,).
         noise_scale: r, float32 (C,).
-        per_unit: 1 / alpha, float64 (C,); 0 where a does not depend on c', which counts as 0 then.
-        at_zero: -beta / alpha, float64 (C,); 0 alike.
+        per_unit: 1 / alpha, float64 (C,); 0 where a does not depend on c', so that c' is 0.
+        at_zero: -beta / alpha, float64 (C,); 0 in these channels too.
     """
 
     threshold: Tensor
@@ -31,23 +31,23 @@ class NoisyThreshold:
     at_zero: Tensor
 
     def is_plus(self, a: Tensor, z: Tensor) -> Tensor:
-        """Where the sign is +1.
+        """Return where the sign is +1.
 
         Args:
-            a: The input of the sign, (N, C, ...), float32 or float64. In float32 a sum above
-                about 2^20 is lost in the rounding of the batch norm: evaluate in float64 then.
+            a: The input of the sign, (N, C, ...), float32 or float64. Use float64 for sums above
+                about 2^20, which the rounding of batch norm in float32 makes unrecoverable.
             z: The noise, float32, same shape.
 
         Returns:
             bool, same shape.
 
         Raises:
-            UsageError: An a is not near any value that an integer gives: the threshold belongs to
-                another sign.
+            UsageError: If an input is not near alpha c' + beta for any integer c', because the
+                threshold belongs to another sign.
         """
         exact = a.double() * _as_channels(self.per_unit, a) + _as_channels(self.at_zero, a)
         c = exact.round()
-        # NaN fails every comparison, so the question is whether all is well.
+        # NaN fails every comparison, so test that all numbers are valid.
         if not bool(((exact - c).abs() <= _LARGEST_DEVIATION).all()):
             raise UsageError(
                 "expected inputs of a sign that are the threshold's function of integers, got "
@@ -58,5 +58,5 @@ class NoisyThreshold:
 
 
 def _as_channels(values: Tensor, like: Tensor) -> Tensor:
-    """Values (C,) shaped to broadcast along axis 1 of `like` (N, C, ...)."""
+    """Reshape values (C,) to broadcast along axis 1 of `like` (N, C, ...)."""
     return values.to(like.device).view(-1, *[1] * (like.dim() - 2))

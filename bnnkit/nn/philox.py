@@ -33,7 +33,7 @@ def philox4x32(counter: Words, key: tuple[int, int]) -> Words:
     x0, x1, x2, x3 = torch.broadcast_tensors(*counter)  # type: ignore[no-untyped-call]
     k0, k1 = key
     for _ in range(_ROUNDS):
-        # The product wraps at 2^64: its bits are right, whatever its sign.
+        # The product wraps at 2^64, which leaves its bits correct.
         product0, product1 = x0 * _MULTIPLIERS[0], x2 * _MULTIPLIERS[1]
         x0, x1 = _high(product1, x1, k0), product1.bitwise_and_(_WORD)
         x2, x3 = _high(product0, x3, k1), product0.bitwise_and_(_WORD)

@@ -14,18 +14,18 @@ from bnnkit.nn.sign import Sign
 
 
 def connect_psa(model: nn.Module) -> None:
-    """Give each sign with the estimator psa the layer that its input comes from.
+    """Connect each sign with the estimator psa to the layer that computes its input.
 
-    Such a sign follows, in one `torch.nn.Sequential`, a `BinaryLinear` or `BinaryConv2d` with a
-    batch norm between them or none. The first sign of a network follows any other layer that has
-    parameters. Signs that are connected already stay so; a network without psa is not changed.
+    Such a sign must follow a `BinaryLinear` or `BinaryConv2d` in the same `torch.nn.Sequential`,
+    directly or after a batch norm. The first sign of a network may follow any other layer with
+    parameters. Connecting twice has no effect; a network without psa is not changed.
 
     Args:
         model: The whole network.
 
     Raises:
-        UsageError: Something else is between a binary layer and a sign, such as pooling or a skip
-            connection; the message names the sign.
+        UsageError: If something else is between a binary layer and a sign, such as pooling or a
+            skip connection; the message names the sign.
     """
     for name, sign in model.named_modules():
         if isinstance(sign, Sign) and isinstance(sign.estimator, Psa):
@@ -36,11 +36,11 @@ def connect_psa(model: nn.Module) -> None:
 
 
 def _before(model: nn.Module, name: str) -> tuple[nn.Module, _BatchNorm | None]:
-    """The layer before a sign, and the batch norm between them."""
+    """Return the layer before a sign, and the batch norm between them."""
     parent, _, index = name.rpartition(".")
     sequence = model.get_submodule(parent)
     if not isinstance(sequence, nn.Sequential):
-        raise _refusal(name, f"a part of {type(sequence).__name__}")
+        raise _connection_error(name, f"a part of {type(sequence).__name__}")
     before = list(sequence)[: list(sequence._modules).index(index)]
     last = before[-1] if before else None
     norm = last if isinstance(last, _BatchNorm) else None
@@ -50,11 +50,11 @@ def _before(model: nn.Module, name: str) -> tuple[nn.Module, _BatchNorm | None]:
         return layer, norm
     has_signs_before = any(isinstance(m, Sign) for part in before for m in part.modules())
     if layer is None or has_signs_before or not any(True for _ in layer.parameters()):
-        raise _refusal(name, "nothing" if layer is None else f"a {type(layer).__name__}")
+        raise _connection_error(name, "nothing" if layer is None else f"a {type(layer).__name__}")
     return layer, norm
 
 
-def _refusal(name: str, found: str) -> UsageError:
+def _connection_error(name: str, found: str) -> UsageError:
     return UsageError(
         f"expected a binary layer, or it and a batch norm, directly before the sign {name!r} for "
         f"the estimator psa, got {found}; use st or zgr, or the model mlp"
@@ -62,14 +62,14 @@ def _refusal(name: str, found: str) -> UsageError:
 
 
 class _Start:
-    """Of the first sign, before which there is none."""
+    """The source of the first sign, which has no signs before it."""
 
     def take(self) -> None:
-        """Nothing."""
+        """Return None: there is no gradient to pass to earlier signs."""
 
 
 class _Chain:
-    """Watches a binary layer and its batch norm, and cuts the gradient that goes through them."""
+    """Records a binary layer and its batch norm, and stops the gradient through them."""
 
     def __init__(self, layer: BinaryLinear | BinaryConv2d, norm: _BatchNorm | None) -> None:
         self._layer, self._norm = layer, norm
@@ -81,7 +81,7 @@ class _Chain:
         layer.register_forward_hook(self._keep_sums)
 
     def take(self) -> Inflow | None:
-        """The inflow of this pass, once."""
+        """Return the inflow of this pass, and forget it."""
         x, w, sums = self._x, self._w, self._sums
         self._x = self._w = self._sums = None
         if x is None or w is None or sums is None:
@@ -99,7 +99,7 @@ class _Chain:
         return functional.linear(x, w)
 
     def _slope(self, sums: Tensor) -> Tensor:
-        """What a channel's integer sums are multiplied with."""
+        """Return the factor of the integer sums of each channel."""
         scale, norm = self._layer.scale, self._norm
         slope = torch.ones_like(sums[0].flatten(1)[:, 0] if sums.dim() > 2 else sums[0])
         if scale is not None:
@@ -122,7 +122,7 @@ class _Chain:
 
 
 def _norm_slope(norm: _BatchNorm, x: Tensor) -> Tensor:
-    """What a batch norm multiplies each channel of x with, in this pass."""
+    """Return the factor of a batch norm for each channel of x, in this pass."""
     variance = norm.running_var
     if norm.training or variance is None:
         axes = [axis for axis in range(x.dim()) if axis != 1]

@@ -1,4 +1,4 @@
-"""A noise as a table of its quantiles, so that no engine evaluates a logarithm."""
+"""The table of quantiles of a noise, so that engines need not evaluate a logarithm."""
 
 from functools import lru_cache
 
@@ -11,19 +11,19 @@ from bnnkit.nn.base.noise import Noise
 
 
 def quantile_table(noise: Noise) -> Tensor:
-    """The quantiles of a noise at the midpoints of 4096 equal parts of (0, 1).
+    """Compute the quantiles of a noise at the midpoints of 4096 equal parts of (0, 1).
 
-    Entry i is F^-1((i + 1/2) / 4096), computed in float64 and rounded to float32. It is what a
-    file stores and what every engine draws from (docs/artifact.md, Sampling).
+    Entry i is F^-1((i + 1/2) / 4096), computed in float64 and rounded to float32. Files store this
+    table, and every engine draws noise from it (docs/artifact.md, Sampling).
 
     Args:
-        noise: Any but "none", whose signs are not drawn.
+        noise: Any noise except "none".
 
     Returns:
         float32 (4096,), on the CPU; finite, never decreasing.
 
     Raises:
-        UsageError: The quantiles of a user's noise are not finite, or decrease.
+        UsageError: If the quantiles of a user's noise are not finite, or decrease.
     """
     p = (torch.arange(TABLE_SIZE, dtype=torch.float64) + 0.5) / TABLE_SIZE
     table = noise.quantile(p).to(torch.float32)
@@ -37,5 +37,5 @@ def quantile_table(noise: Noise) -> Tensor:
 
 @lru_cache(maxsize=256)
 def table_on(noise: Noise, device: torch.device) -> Tensor:
-    """The table of a noise on a device, made once."""
+    """Return the table of a noise on a device, computed once."""
     return quantile_table(noise).to(device)

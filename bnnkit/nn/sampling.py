@@ -1,4 +1,4 @@
-"""Evaluation with the noise of a sample, and the numbers of the signs that draw it."""
+"""Evaluation with the noise of a sample, and the numbering of noisy signs."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +21,9 @@ class Sampling:
     """One forward pass with the noise of one sample.
 
     Attributes:
-        sample: Which random numbers.
-        thresholds: Noisy thresholds of the signs of integer sums, by layer.
-        calls: Noisy signs so far; the number of the next layer.
+        sample: Which random numbers to use.
+        thresholds: The noisy thresholds of signs of integer sums, by layer.
+        calls: The number of noisy signs so far, which is the number of the next layer.
     """
 
     sample: Sample
@@ -31,7 +31,7 @@ class Sampling:
     calls: int = 0
 
     def is_plus(self, a: Tensor, noise: Noise) -> Tensor:
-        """Where the next noisy sign is +1: bool, the shape of a, (N, C, ...)."""
+        """Return where the next noisy sign is +1: bool, of the shape of a, (N, C, ...)."""
         layer, self.calls = self.calls, self.calls + 1
         z = draw(noise, a.shape, self.sample, layer, a.device)
         threshold = self.thresholds.get(layer)
@@ -40,7 +40,7 @@ class Sampling:
 
 @dataclass
 class _Numbering:
-    """The number of the next noisy sign in a pass that is traced for the export."""
+    """The number of the next noisy sign in a pass that the export traces."""
 
     calls: int = 0
 
@@ -53,20 +53,20 @@ _numbering: ContextVar[_Numbering | None] = ContextVar("numbering", default=None
 def sampling(
     sample: Sample | None, thresholds: Mapping[int, NoisyThreshold] | None = None
 ) -> Iterator[None]:
-    """Noisy signs in evaluation mode draw their noise; to be entered for one forward pass.
+    """Let noisy signs in evaluation mode draw their noise; enter it for one forward pass.
 
-    The layer of a sign is the number of its call since the context was entered, noisy signs alone
-    counted. Signs without noise, weights, and modules in training mode are as ever.
+    The layer of a sign is the number of its call since the context was entered; only noisy signs
+    count. Signs without noise, weights, and modules in training mode are not affected.
 
-    With a threshold, a sign compares the integers that the artifact compares, and gives the same
-    bits as every engine. Without one it is a >= z, as the artifact has it for signs of real
-    numbers; where the artifact compares integers, one sign in a million or fewer may differ, due
-    to the rounding of a.
+    With a threshold, a sign compares the same integers as the artifact and computes the same bits
+    as every engine. Without one it computes a >= z, as the artifact does for signs of real
+    numbers. Where the artifact compares integers, at most one sign in a million may then differ
+    because of the rounding of a.
 
     Args:
-        sample: Which random numbers; image n of the batch has the number image_offset + n. None
-            is the deterministic network.
-        thresholds: Noisy thresholds by layer, as `bnnkit.export.noisy_thresholds` gives.
+        sample: Which random numbers to use; image n of the batch has the number image_offset + n.
+            None is the deterministic network.
+        thresholds: The noisy thresholds by layer, from `bnnkit.export.noisy_thresholds`.
 
     Raises:
         UsageError: After a pass in which no noisy sign drew (the network has none, is in training
@@ -83,7 +83,7 @@ def sampling(
 
 
 def _check(state: Sampling) -> None:
-    """Refuse a pass that drew nothing, or that lacks a sign for which a threshold is given."""
+    """Raise UsageError if a pass drew no noise, or lacks a sign that has a threshold."""
     if state.calls == 0:
         raise UsageError(
             "expected a network with noisy signs, in evaluation mode and not compiled, to draw "
@@ -97,16 +97,16 @@ def _check(state: Sampling) -> None:
 
 
 def current_sampling() -> Sampling | None:
-    """What the forward pass under way draws from; None in a deterministic one."""
+    """Return the sampling of the current forward pass; None if it is deterministic."""
     # A compiled network cannot look it up; `sampling` then finds that no sign was called.
     return None if torch.compiler.is_dynamo_compiling() else _sampling.get()
 
 
 @contextmanager
 def numbering(model: nn.Module) -> Iterator[None]:
-    """In an export, marks of noisy signs bear their number in the forward pass of the model.
+    """Number the noisy signs in the forward pass of a model that the export traces.
 
-    The numbers begin at 0 in each pass, as torch may trace a model more than once.
+    The numbers begin at 0 in each pass, because torch may trace a model more than once.
     """
     state = _Numbering()
 
@@ -123,7 +123,7 @@ def numbering(model: nn.Module) -> Iterator[None]:
 
 
 def next_number() -> int | None:
-    """The number of the noisy sign that is now traced; None outside of `numbering`."""
+    """Return the number of the noisy sign that is being traced; None outside of `numbering`."""
     state = None if torch.compiler.is_dynamo_compiling() else _numbering.get()
     if state is None:
         return None

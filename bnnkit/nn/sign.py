@@ -15,23 +15,23 @@ from bnnkit.nn.sampling import current_sampling, next_number
 class Sign(nn.Module):
     """x = sign(a - z), the noise z drawn in training and 0 in evaluation; x = +1 iff a - z >= 0.
 
-    So sign(0) = +1, for -0.0 too, and in training P(x = +1) = F(a). Evaluation draws the noise as
-    well inside of `bnnkit.nn.sampling`, by the law that all engines share. The gradient is that of
-    the estimator, in training and in evaluation; by default it is the straight-through estimator,
-    dL/da = 2F'(a) dL/dx, which with the noise drawn is unbiased where the loss is multilinear in
-    x.
+    So sign(0) = +1, for -0.0 too, and in training P(x = +1) = F(a). Inside `bnnkit.nn.sampling`
+    evaluation draws noise too, with the random numbers that all engines share. The estimator
+    computes the gradient, in training and in evaluation. The default is the straight-through
+    estimator, dL/da = 2F'(a) dL/dx, which with sampled noise is unbiased for a loss that is
+    multilinear in x.
 
-    Input a: any shape, any floating-point dtype. Output x: same shape and dtype, +1 and -1;
-    between them in training with the estimator "gumbel-softmax" alone.
+    Input a: any shape, any floating-point dtype. Output x: same shape and dtype, +1 and -1; only
+    the estimator "gumbel-softmax" gives values between them, in training.
 
     Args:
         noise: A noise or its name.
         estimator: An estimator or its name; `docs/estimators.md` compares them.
-        options: Of the estimator that is named.
+        options: The options of an estimator given by name.
 
     Raises:
-        UsageError: The noise, the estimator or an option is unknown, or they do not go together;
-            in forward, the input is of integers.
+        UsageError: If the noise, the estimator or an option is unknown, or they cannot be
+            combined; in forward, if the input has an integer dtype.
 
     References:
         Shekhovtsov & Yanush, Reintroducing Straight-Through Estimators as Principled Methods for
@@ -51,7 +51,7 @@ class Sign(nn.Module):
         self._deployed_noise: Noise | None = None
 
     def forward(self, a: Tensor) -> Tensor:
-        """Signs of a - z."""
+        """Compute the signs of a - z."""
         if not a.is_floating_point():
             raise UsageError(
                 f"expected a floating-point input of Sign, got {a.dtype}; convert it with .float()"
@@ -64,9 +64,9 @@ class Sign(nn.Module):
 
     @property
     def sampled_noise(self) -> Noise:
-        """What evaluation with samples draws: the noise of training, or a scaled one.
+        """The noise of evaluation with samples: that of training, or a scaled one.
 
-        `Deterministic` where there is none.
+        `Deterministic` if there is none.
         """
         if self._deployed_noise is not None:
             return self._deployed_noise
@@ -74,16 +74,16 @@ class Sign(nn.Module):
 
     @property
     def is_noisy(self) -> bool:
-        """Whether evaluation has noise to draw."""
+        """Whether evaluation with samples draws noise."""
         return self.sampled_noise.name != "none"
 
     def deploy_noise(self, scale: float) -> None:
-        """Let evaluation with samples draw the noise times a scale, 0 for none.
+        """Scale the noise of evaluation with samples; 0 turns it off.
 
-        Training stays as it is. A sign whose noise is "none" keeps none.
+        Training is unchanged. A sign whose noise is "none" stays without noise.
 
         Raises:
-            UsageError: The scale is negative or not finite.
+            UsageError: If the scale is negative or not finite.
         """
         is_none = scale == 0 or self.noise.name == "none"
         self._deployed_noise = Deterministic() if is_none else Scaled(self.noise, scale)
@@ -102,27 +102,27 @@ class Sign(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        """The arguments, for print(model)."""
+        """Return the arguments for print(model)."""
         return f"noise={self.noise.name!r}, estimator={self.estimator.name!r}"
 
 
 def has_noisy_signs(network: nn.Module) -> bool:
-    """Whether a network is a distribution over networks, of which samples can be drawn."""
+    """Return whether a network has noisy signs, so that samples of it can be drawn."""
     return any(isinstance(module, Sign) and module.is_noisy for module in network.modules())
 
 
 def set_noise_scale(network: nn.Module, scale: float) -> None:
-    """Let the samples of a network draw its signs' noise times a scale; 0 makes it deterministic.
+    """Scale the noise of a network's signs in samples; 0 makes it deterministic.
 
-    Networks that are trained without noise (estimator `deterministic-st`) gain by samples of a
-    little, 0.1 to 0.3; their noise is the one that gives the gradient.
+    Samples with a little noise, scale 0.1 to 0.3, improve networks that are trained without noise
+    (estimator `deterministic-st`). Their noise is the one that defines the gradient.
 
     Args:
-        network: Its signs are changed, not its training.
-        scale: From 0.
+        network: The network; only its samples change, not its training.
+        scale: The scale, at least 0.
 
     Raises:
-        UsageError: The scale is negative or not finite, or no sign has a noise to scale.
+        UsageError: If the scale is negative or not finite, or no sign has a noise to scale.
     """
     signs = [m for m in network.modules() if isinstance(m, Sign) and m.noise.name != "none"]
     if not signs:

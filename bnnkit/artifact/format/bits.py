@@ -1,4 +1,4 @@
-"""The bit convention, once; everything else says "packed as in bits.py".
+"""The bit convention of all packed signs and weights.
 
 A set bit is -1, a clear bit is +1. The lowest bit is the lowest channel, words are little-endian,
 channels are the last axis, and bits past the last channel are clear. So
@@ -18,7 +18,7 @@ WORD_BITS = 64
 
 
 def n_words(n_bits: int) -> int:
-    """Number of 64-bit words that hold `n_bits` bits."""
+    """Return the number of 64-bit words that hold `n_bits` bits."""
     return -(-n_bits // WORD_BITS)
 
 
@@ -26,7 +26,7 @@ def pack_signs(values: ArrayLike) -> NDArray[np.uint64]:
     """Pack signs along the last axis into words.
 
     Args:
-        values: Shape (..., C). Where an element is below 0 its sign is -1, elsewhere +1.
+        values: Shape (..., C). The sign of an element below 0 is -1, of every other +1.
 
     Returns:
         uint64, shape (..., ceil(C / 64)).
@@ -40,11 +40,11 @@ def pack_signs(values: ArrayLike) -> NDArray[np.uint64]:
 
 
 def unpack_signs(words: NDArray[np.uint64], channels: int) -> NDArray[np.int8]:
-    """Signs of packed words, the inverse of `pack_signs`.
+    """Unpack signs from words, the inverse of `pack_signs`.
 
     Args:
         words: uint64, shape (..., ceil(C / 64)).
-        channels: C.
+        channels: The number of channels, C.
 
     Returns:
         int8, shape (..., C), values in {-1, +1}.
@@ -55,7 +55,7 @@ def unpack_signs(words: NDArray[np.uint64], channels: int) -> NDArray[np.int8]:
 
 
 def pack_weight(signs: ArrayLike) -> NDArray[np.uint8]:
-    """Pack a whole weight tensor into bytes, as the artifact stores it: no gap between rows.
+    """Pack a weight tensor into bytes as the artifact stores it, without gaps between rows.
 
     Args:
         signs: Any shape, values in {-1, +1}, input channels last: (O, KH, KW, I) or (O, I).
@@ -67,7 +67,7 @@ def pack_weight(signs: ArrayLike) -> NDArray[np.uint8]:
 
 
 def unpack_weight(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.int8]:
-    """Signs of a packed weight tensor, the inverse of `pack_weight`.
+    """Unpack the signs of a weight tensor, the inverse of `pack_weight`.
 
     Args:
         packed: uint8, shape (ceil(prod(shape) / 8),).
@@ -77,7 +77,7 @@ def unpack_weight(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[
         int8, of that shape, values in {-1, +1}.
 
     Raises:
-        UsageError: There are not as many bytes as the shape needs.
+        UsageError: If the number of bytes does not match the shape.
     """
     check_packed_size(packed, shape)
     count = int(np.prod(shape))
@@ -86,10 +86,10 @@ def unpack_weight(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[
 
 
 def check_packed_size(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
-    """Refuse a packed weight that has not as many bytes as its shape needs.
+    """Check the number of bytes of a packed weight.
 
     Raises:
-        UsageError: It has more or fewer.
+        UsageError: If the number of bytes does not match the shape.
     """
     size = -(-int(np.prod(shape)) // 8)
     if packed.size != size:

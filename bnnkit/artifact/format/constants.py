@@ -1,29 +1,29 @@
-"""Names and numbers of the file format, docs/artifact.md, that more than one part must know."""
+"""Names and numbers of the file format (docs/artifact.md) that several parts use."""
 
 from typing import Literal, get_args
 
 Mode = Literal["samples", "deterministic"]
-"""Of deployment: an ensemble over the noise, or one network with z = 0."""
+"""The mode of deployment: an ensemble over the noise, or one network with z = 0."""
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 DOMAIN = "bnnkit"
-"""Of our operators, and the prefix of our metadata."""
+"""The domain of bnnkit's operators, and the prefix of its metadata."""
 TFLITE_METADATA = "bnnkit"
-"""The entry of a TFLite file's metadata that holds ours."""
+"""The entry of a TFLite file's metadata that holds bnnkit's."""
 VERSION = 1
-"""Of the format and of the operators."""
+"""The version of the format and of bnnkit's operators."""
 OPSET = 21
-"""Of the standard operators, in the files that are written."""
+"""The version of the standard operators in files that bnnkit writes."""
 OLDEST_OPSET = 13
-"""Of those that are read: before it Softmax and Squeeze meant something else."""
+"""The oldest version in files that bnnkit reads; before it, Softmax and Squeeze differ."""
 SAMPLING_INPUTS: dict[str, tuple[str, int | bool]] = {
     "sample": ("int64", -1),
     "seed": ("uint64", 0),
     "image_offset": ("int64", 0),
     "antithetic": ("bool", False),
 }
-"""Of a stochastic file, in their order, behind the images: element type and default."""
+"""The inputs of a stochastic file after the images, in order: element type and default."""
 SIGN_CHOICES = ("seed", "image_offset", "sample", "antithetic")
-"""The same as the last inputs of a `StochasticSign`."""
+"""The same inputs in their order as the last inputs of a `StochasticSign`."""
 SMALLEST_SCALE, LARGEST_SCALE = 2.0**-64, 2.0**64
-"""Between them is r, the noise scale of a `StochasticSign`."""
+"""The range of r, the noise scale of a `StochasticSign`."""

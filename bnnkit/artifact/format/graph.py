@@ -18,11 +18,12 @@ class Node:
     """One operator.
 
     Attributes:
-        kind: Its type, with the domain where it is not the standard one: "Conv", "bnnkit.Sign".
-        name: Unique in the graph, for messages.
-        inputs: Value names; an empty one is an input left out.
-        outputs: Value names.
-        attributes: Ints, floats, strings as bytes, or tuples of them, by name; read-only.
+        kind: The operator type, with the domain unless it is standard: "Conv", "bnnkit.Sign".
+        name: A name that is unique in the graph, for messages.
+        inputs: The names of the inputs; "" is an omitted input.
+        outputs: The names of the outputs.
+        attributes: The attributes by name: ints, floats, strings as bytes, or tuples of
+            them; read-only.
     """
 
     kind: str
@@ -37,12 +38,12 @@ class Graph:
     """A network that cannot be changed: its mappings and arrays are read-only too.
 
     Attributes:
-        input: Name of the one input.
-        input_dtype: Its element type.
-        input_shape: Its shape without the batch, such as (C, H, W).
-        outputs: Names of the outputs.
-        nodes: In an order in which they can be executed.
-        constants: Arrays by value name.
+        input: The name of the only input.
+        input_dtype: The element type of the input.
+        input_shape: The shape of the input without the batch, such as (C, H, W).
+        outputs: The names of the outputs.
+        nodes: The nodes, in an order in which they can be executed.
+        constants: The constants by name.
     """
 
     input: str
@@ -58,7 +59,7 @@ class Graph:
         return MappingProxyType({output: node for node in self.nodes for output in node.outputs})
 
     def readers(self, name: str) -> tuple[Node, ...]:
-        """Nodes that take the value as an input; a node that takes it twice is there twice."""
+        """Return the nodes that read the value; a node that reads it twice is listed twice."""
         return self._readers.get(name, ())
 
     @cached_property
@@ -70,29 +71,30 @@ class Graph:
         return MappingProxyType({name: tuple(nodes) for name, nodes in readers.items()})
 
     def sole_reader(self, name: str) -> Node | None:
-        """The only node that needs the value, or None if there are more or it is an output."""
+        """Return the only node that reads the value; None if there are more or it is an output."""
         readers = self.readers(name)
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
     @cached_property
     def without_constants(self) -> "Graph":
-        """The structure alone, for those who must not keep the arrays in memory."""
+        """The graph without its arrays, so that they are not kept in memory."""
         return replace(self, constants=MappingProxyType({}))
 
 
 def graph_of(model: onnx.ModelProto) -> Graph:
-    """The graph of a model.
+    """Convert a model to a graph.
 
     Raises:
-        ArtifactError: A constant is damaged.
-        UnsupportedError: There is not exactly one input, or a free size behind the batch.
+        ArtifactError: If a constant is damaged.
+        UnsupportedError: If there is not exactly one input, or an axis of it other than the batch
+            is free.
     """
     constants = {tensor.name: _array(tensor) for tensor in model.graph.initializer}
     nodes: list[Node] = []
     names: set[str] = set()
     for index, proto in enumerate(model.graph.node):
         node = _node(proto, index)
-        if node.name in names:  # ONNX does not ask for names of their own
+        if node.name in names:  # ONNX does not require unique names
             node = replace(node, name=f"{node.name}#{index}")
         names.add(node.name)
         if node.kind == "Constant":
@@ -140,7 +142,7 @@ def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
 
 
 def _constant(node: Node) -> NDArray[Any]:
-    """The array of a Constant node, whichever of its attributes holds it."""
+    """Return the array of a Constant node, from the attribute that holds it."""
     ((name, value),) = node.attributes.items()
     if isinstance(value, onnx.TensorProto):
         return _array(value)

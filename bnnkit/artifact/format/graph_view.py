@@ -1,4 +1,4 @@
-"""Looking things up in an ONNX graph, with numpy and onnx alone."""
+"""Look-ups in an ONNX graph, which need only numpy and onnx."""
 
 from math import prod
 from typing import Any
@@ -13,16 +13,16 @@ from bnnkit.errors import ArtifactError
 
 
 class UnknownShapeError(ArtifactError):
-    """A file does not tell the shape of a value."""
+    """A file that does not state the shape of a value."""
 
 
 class GraphView:
-    """A graph, indexed; it must not change while it is looked at.
+    """An index of a graph; the graph must not change meanwhile.
 
     Attributes:
-        nodes: The nodes, in their order.
-        constant_bytes: The size of the content of each constant, in bytes. The defaults of the
-            inputs that choose random numbers are none.
+        nodes: The nodes, in order.
+        constant_bytes: The size of each constant in bytes, by name. The defaults of the inputs
+            that choose random numbers do not count as constants.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -50,36 +50,36 @@ class GraphView:
                 self._behind |= dict.fromkeys(node.output, frozenset[str]().union(*parts))
 
     def producer(self, value: str) -> onnx.NodeProto | None:
-        """The node that gives a value; None for an input or an initializer."""
+        """Return the node that computes a value; None for an input or an initializer."""
         return self._producers.get(value)
 
     def is_made_by(self, value: str, op_type: str, domain: str = "") -> bool:
-        """Whether a value is the output of that operator."""
+        """Return whether a value is the output of an operator."""
         node = self.producer(value)
         return node is not None and (node.domain, node.op_type) == (domain, op_type)
 
     def before(self, value: str, op_type: str) -> str:
-        """The first input of the operator that gives `value`; `value` where another one does."""
+        """Return the first input of `op_type` if it computes `value`, else `value`."""
         node = self.producer(value)
         return node.input[0] if node is not None and node.op_type == op_type else value
 
     def is_constant(self, value: str) -> bool:
-        """Whether a value is an initializer."""
+        """Return whether a value is an initializer."""
         return value in self.constant_bytes
 
     def constant(self, value: str) -> NDArray[Any]:
-        """The content of a constant."""
+        """Return the content of a constant."""
         return numpy_helper.to_array(self._tensors[value])
 
     def constants_behind(self, value: str) -> frozenset[str]:
-        """The initializers that a value is made of; none where it depends on an input."""
+        """Return the initializers that a value is computed from; none if an input is among them."""
         return self._behind.get(value, frozenset())
 
     def shape(self, value: str) -> tuple[int, ...]:
-        """The shape of a value for one input: a free axis, the batch, is 1.
+        """Return the shape of a value for one input: the free batch axis is 1.
 
         Raises:
-            UnknownShapeError: The file does not say.
+            UnknownShapeError: If the file does not state the shape.
         """
         if value not in self._shapes:
             raise UnknownShapeError(
@@ -89,7 +89,7 @@ class GraphView:
 
 
 def attribute(node: onnx.NodeProto, name: str, default: object = None) -> object:
-    """The value of an attribute."""
+    """Return the value of an attribute."""
     for found in node.attribute:
         if found.name == name:
             return onnx.helper.get_attribute_value(found)
@@ -97,7 +97,7 @@ def attribute(node: onnx.NodeProto, name: str, default: object = None) -> object
 
 
 def _is_known(tensor: onnx.TypeProto.Tensor) -> bool:
-    """Whether all sizes are given but one, the batch."""
+    """Return whether all sizes except that of the batch are stated."""
     n_free = sum(not axis.HasField("dim_value") for axis in tensor.shape.dim)
     return tensor.HasField("shape") and n_free <= 1
 

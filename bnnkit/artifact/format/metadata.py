@@ -1,4 +1,4 @@
-"""What an artifact says about itself: the entries of its metadata that bnnkit wrote."""
+"""The entries of an artifact's metadata that bnnkit wrote."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ METADATA_PREFIX: Final = f"{DOMAIN}."
 
 
 def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
-    """The entries by key, without the prefix "bnnkit."."""
+    """Return the entries by key, without the prefix "bnnkit."."""
     return {
         entry.key.removeprefix(METADATA_PREFIX): entry.value
         for entry in model.metadata_props

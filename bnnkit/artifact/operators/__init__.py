@@ -11,8 +11,8 @@ until all are done):
 For the exporter to emit it, add a pass to `bnnkit/export/passes/lower.py` too. Engines without a
 faster form of it run its body.
 
-An operator of ONNX's own has a function in `bnnkit/artifact/standard/` and its fact in `facts.py`
-in the place of the first; the runtime then runs it in NumPy without a lowering of its own.
+A standard operator needs a function in `bnnkit/artifact/standard/` and a fact in `facts.py`
+instead of the first; the runtime then runs it in NumPy without a lowering.
 """
 
 from typing import Final, Protocol
@@ -47,7 +47,7 @@ OPERATORS: Final[dict[str, Operator]] = {
         PHILOX,
     )
 }
-"""By name, without the domain; files hold their functions in this order."""
+"""The operators by name without the domain; files hold their functions in this order."""
 
 
 class OnnxNode(Protocol):
@@ -63,41 +63,41 @@ class OnnxNode(Protocol):
 
 
 def operator_of(node: OnnxNode) -> Operator | None:
-    """The operator of a node; None where it is one of ONNX's own."""
+    """Return the operator of a node; None for a standard operator."""
     return OPERATORS.get(node.op_type) if node.domain == DOMAIN else None
 
 
 def gives_signs(node: OnnxNode) -> bool:
-    """Whether a node is one of ours that makes signs of numbers."""
+    """Return whether a node is an operator of bnnkit that computes signs."""
     operator = operator_of(node)
     return operator is not None and operator.gives == "signs"
 
 
 def is_sign_of_reals(node: OnnxNode) -> bool:
-    """Whether a node is one of ours that makes signs of real numbers."""
+    """Return whether a node is an operator of bnnkit that computes signs of real numbers."""
     operator = operator_of(node)
     return operator is not None and (operator.takes, operator.gives) == ("reals", "signs")
 
 
 def gives_sums(node: OnnxNode) -> bool:
-    """Whether a node is a layer of ours that gives exact integer sums."""
+    """Return whether a node is a layer of bnnkit that computes exact integer sums."""
     operator = operator_of(node)
     return operator is not None and operator.gives == "sums"
 
 
 def layer_kind(node: OnnxNode) -> LayerKind | None:
-    """The kind of layer of ours that a node is; None where it is none."""
+    """Return the kind of a layer of bnnkit; None if the node is not such a layer."""
     operator = operator_of(node)
     return None if operator is None else operator.layer
 
 
 def is_sampled(node: OnnxNode) -> bool:
-    """Whether a node is one of ours whose result depends on the sample."""
+    """Return whether a node is an operator of bnnkit whose result depends on the sample."""
     operator = operator_of(node)
     return operator is not None and operator.is_sampled
 
 
 def operator_of_kind(kind: str) -> Operator | None:
-    """The operator of a `graph.Node`'s kind, such as "bnnkit.Sign"; None for ONNX's own."""
+    """Return the operator of a `graph.Node`'s kind such as "bnnkit.Sign"; None if standard."""
     domain, _, name = kind.rpartition(".")
     return OPERATORS.get(name) if domain == DOMAIN else None

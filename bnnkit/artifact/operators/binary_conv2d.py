@@ -12,11 +12,11 @@ from bnnkit.artifact.operators.packed_weight import UNPACK_CONV
 
 
 def binary_sums(x: Array, weight: Array, weight_shape: list[int], **convolution: Any) -> Array:
-    """The sums, int32 (N, O, OH, OW).
+    """Compute the sums, int32 (N, O, OH, OW).
 
     Args:
         x: Signs, (N, I, H, W).
-        weight: Packed.
+        weight: Packed weights.
         weight_shape: (O, KH, KW, I/G).
         convolution: The attributes of `convolve`.
     """

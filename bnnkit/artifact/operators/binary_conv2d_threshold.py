@@ -1,4 +1,4 @@
-"""BinaryConv2dThreshold(x, weight, threshold): the signs of such sums less a threshold."""
+"""BinaryConv2dThreshold(x, weight, threshold): a binary convolution compared with a threshold."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""BinaryWeight(weight): packed weights as real numbers, for weights that meet real activations."""
+"""BinaryWeight(weight): packed weights as real numbers, for layers with real activations."""
 
 import numpy as np
 

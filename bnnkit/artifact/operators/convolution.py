@@ -1,4 +1,4 @@
-"""What the convolutions share: their attributes, and their reference."""
+"""The attributes and the reference that all convolutions share."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,7 +15,7 @@ GEOMETRY: Final = (
     "strides: ints = @strides, pads: ints = @pads, "
     "dilations: ints = @dilations, group: int = @group"
 )
-"""How a body passes them on."""
+"""The attributes as a body passes them on."""
 
 
 def convolve(
@@ -26,15 +26,15 @@ def convolve(
     dilations: Sequence[int],
     group: int,
 ) -> Array:
-    """A convolution, by its definition, as one matrix product for each tap.
+    """Convolve by definition, with one matrix product for each tap.
 
     Args:
         x: float64, (N, I, H, W).
         w: float64, (O, I / group, KH, KW).
-        strides: Vertical and horizontal.
-        pads: Top, left, bottom, right; of zeros.
-        dilations: Vertical and horizontal.
-        group: Groups of channels.
+        strides: Vertical and horizontal strides.
+        pads: Zero padding at top, left, bottom, right.
+        dilations: Vertical and horizontal dilations.
+        group: The number of groups of channels.
 
     Returns:
         float64, (N, O, OH, OW).

@@ -1,4 +1,4 @@
-"""Facts about ONNX's own operators: what becomes of the elements of their operands.
+"""Facts about ONNX's own operators: how their results depend on their operands.
 
 Passes, reports, engines and `verify` look facts up here instead of keeping lists of names. Engines
 are assumed to round the result of an operator without a fact in different ways.
@@ -13,7 +13,7 @@ from bnnkit.artifact.operators.macs import Macs, layer_macs, product_macs, trans
 Result = Literal[
     "same", "rearranged", "copied", "chosen", "exact", "counted", "approximate", "summed", "random"
 ]
-"""How the elements of a result come about:
+"""How the elements of a result are computed:
 
 same: those of the first operand, unchanged.
 rearranged: those of the first operand, each once, in other places or another shape.
@@ -22,26 +22,27 @@ chosen: the largest or the smallest of some.
 exact: each is computed alone, with one correct rounding at most.
 counted: sizes and places, as integers.
 approximate: each is computed alone, but engines round it in their own ways.
-summed: sums or products of several numbers, which engines add up in their own order.
-random: drawn anew in each run.
+summed: sums or products of several numbers, which engines compute in different orders.
+random: drawn in each run.
 """
 _SAME_BITS: Final = frozenset({"same", "rearranged", "copied", "chosen", "exact", "counted"})
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What is known of an operator.
+    """Properties of an operator.
 
     Attributes:
-        result: How the elements of its result come about.
-        moves_signs: It gives signs if its first operand is signs (docs/artifact.md, Values).
-        curve: Of operators with one operand that is computed, the others constant: "affine" or
-            "bent" where each channel is a monotone function of that operand; None elsewhere.
-        broadcasts: It is elementwise and its operands are broadcast to one shape.
-        commutes: Its two operands can change places.
-        jumps: As a function of a real operand it can jump: it compares, rounds or selects.
-        pools: It reduces the windows of `kernel_shape`, without weights.
-        macs: Counts the multiply-accumulates of a layer; None for what is no layer.
+        result: How the elements of its result are computed.
+        moves_signs: Whether its result is signs if its first operand is signs
+            (docs/artifact.md, Values).
+        curve: "affine" or "bent" if, with one operand computed and the others constant, each
+            channel is a monotone function of that operand; None otherwise.
+        broadcasts: Whether it is elementwise and broadcasts its operands to one shape.
+        commutes: Whether its two operands can be exchanged.
+        jumps: Whether it can jump as a function of a real operand: it compares, rounds or selects.
+        pools: Whether it reduces the windows of `kernel_shape`, without weights.
+        macs: Counts the multiply-accumulates of a layer; None if it is not a layer.
     """
 
     result: Result
@@ -137,48 +138,48 @@ FACTS: Final[dict[str, Fact]] = {
     "Where": Fact("exact", broadcasts=True, jumps=True),
     "Xor": Fact("exact", broadcasts=True, commutes=True),
 }
-"""By the operator's type."""
+"""The facts by operator type."""
 
 
 def fact_of(node: OnnxNode) -> Fact | None:
-    """The fact about a node's operator; None for one of another domain or without a fact."""
+    """Return the fact about a node's operator; None if it has another domain or no fact."""
     return FACTS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
 
 
 def is_exact(node: OnnxNode) -> bool:
-    """Whether every engine computes the same bits from the same operands."""
+    """Return whether every engine computes the same bits from the same operands."""
     fact = fact_of(node)
     return fact is not None and fact.result in _SAME_BITS
 
 
 def moves_signs(node: OnnxNode) -> bool:
-    """Whether it gives signs if its first operand is signs."""
+    """Return whether the result is signs if the first operand is signs."""
     fact = fact_of(node)
     return fact is not None and fact.moves_signs
 
 
 def with_result(*results: Result) -> frozenset[str]:
-    """The operators whose elements come about in one of these ways."""
+    """Return the operators whose elements are computed in one of these ways."""
     return frozenset(name for name, fact in FACTS.items() if fact.result in results)
 
 
 RESHAPES: Final = with_result("rearranged")
-"""Operators that change the places of elements, and nothing else."""
+"""Operators that only rearrange elements."""
 KEEPS_ELEMENTS: Final = with_result("same", "rearranged")
-"""Operators whose result has the elements of the first operand, each once."""
+"""Operators whose result holds each element of the first operand once."""
 MOVES_SIGNS: Final = frozenset(name for name, fact in FACTS.items() if fact.moves_signs)
-"""Operators that make signs of signs."""
+"""Operators whose result is signs if their first operand is signs."""
 MOVES_SIGNS_IN_ANY_FORM: Final = MOVES_SIGNS & with_result("same", "rearranged", "chosen")
-"""Those with no other operand that holds signs: they mean the same whatever two numbers stand for
--1 and +1, the larger one for +1."""
+"""Those without another operand that holds signs: they work for any two numbers that encode -1
+and +1, if the larger number encodes +1."""
 BROADCASTS: Final = frozenset(name for name, fact in FACTS.items() if fact.broadcasts)
 """Elementwise operators whose operands are broadcast to one shape."""
 COMMUTES: Final = frozenset(name for name, fact in FACTS.items() if fact.commutes)
-"""Operators whose two operands can change places."""
+"""Operators whose two operands can be exchanged."""
 MONOTONE: Final = frozenset(name for name, fact in FACTS.items() if fact.curve)
-"""Elementwise operators that are monotone on each channel of the one operand that varies."""
+"""Elementwise operators that are monotone on each channel of the only operand that varies."""
 BENDS: Final = frozenset(name for name, fact in FACTS.items() if fact.curve == "bent")
-"""Those that are not affine: a threshold can stand for them, the limit of a noise cannot."""
+"""Those that are not affine: a threshold can absorb them, a noisy threshold cannot."""
 JUMPS: Final = frozenset(name for name, fact in FACTS.items() if fact.jumps)
 """Operators that can turn a real number into one of two."""
 POOLS: Final = frozenset(name for name, fact in FACTS.items() if fact.pools)

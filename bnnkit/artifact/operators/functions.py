@@ -1,4 +1,4 @@
-"""The model-local functions of the domain `bnnkit`, by which a stock ONNX Runtime runs a file.
+"""The model-local functions of the domain `bnnkit`, with which stock ONNX Runtime runs a file.
 
 One for each operator of docs/artifact.md, made of its schema and its body. The attributes of a
 node reach the standard operators through attribute references (`@pads`). A file with an operator
@@ -15,16 +15,16 @@ from bnnkit.artifact.operators import OPERATORS
 
 
 def names() -> tuple[str, ...]:
-    """The operators of the domain `bnnkit`, version 1, in the order of a file's functions."""
+    """Return the names of bnnkit's operators, in the order of a file's functions."""
     return tuple(OPERATORS)
 
 
 @functools.cache
 def function(name: str) -> onnx.FunctionProto:
-    """The model-local function of one operator; the caller must not change it.
+    """Return the model-local function of one operator; the caller must not change it.
 
     Raises:
-        KeyError: `name` is no operator of the domain.
+        KeyError: If `name` is no operator of the domain.
     """
     operator = OPERATORS[name]
     own = f', "{DOMAIN}" : {VERSION}' if operator.needs else ""

@@ -1,4 +1,4 @@
-"""IntegerConv2d(x, weight, zero_point): exact sums of pixels less their zero point."""
+"""IntegerConv2d(x, weight, zero_point): exact sums of pixels minus their zero point."""
 
 from typing import Any
 

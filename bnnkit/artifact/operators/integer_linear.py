@@ -1,4 +1,4 @@
-"""IntegerLinear(x, weight, zero_point): exact dot products of numbers less their zero point."""
+"""IntegerLinear(x, weight, zero_point): exact dot products of inputs minus their zero point."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How the multiply-accumulates of a layer are counted, for one input, padding included."""
+"""Counts of a layer's multiply-accumulates for one input, including padding."""
 
 from collections.abc import Callable
 from math import prod
@@ -16,27 +16,27 @@ Raises:
 
 
 def weight_shape(node: onnx.NodeProto) -> list[int]:
-    """The shape of packed weights, (O, KH, KW, I/G) or (O, I)."""
+    """Return the shape of packed weights, (O, KH, KW, I/G) or (O, I)."""
     shape = attribute(node, "weight_shape", [])
     return list(shape) if isinstance(shape, list) else []
 
 
 def packed_macs(graph: GraphView, node: onnx.NodeProto) -> int:
-    """For each output, the weights of a channel; `weight_shape` (O, ...)."""
+    """Count the weights of a channel for each output; `weight_shape` (O, ...)."""
     return prod(graph.shape(node.output[0])) * prod(weight_shape(node)[1:])
 
 
 def layer_macs(graph: GraphView, node: onnx.NodeProto) -> int:
-    """For each output, the weights of a channel; weight (O, I/G, KH, KW) or (O, I)."""
+    """Count the weights of a channel for each output; weight (O, I/G, KH, KW) or (O, I)."""
     return prod(graph.shape(node.output[0])) * prod(graph.shape(node.input[1])[1:])
 
 
 def transposed_macs(graph: GraphView, node: onnx.NodeProto) -> int:
-    """For each input, the weights of a channel; weight (I, O/G, KH, KW)."""
+    """Count the weights of a channel for each input; weight (I, O/G, KH, KW)."""
     return prod(graph.shape(node.input[0])) * prod(graph.shape(node.input[1])[1:])
 
 
 def product_macs(graph: GraphView, node: onnx.NodeProto) -> int:
-    """For each output, the axis that is summed over."""
+    """Count the length of the summed axis for each output."""
     axis = -2 if attribute(node, "transA", 0) else -1
     return prod(graph.shape(node.output[0])) * graph.shape(node.input[0])[axis]

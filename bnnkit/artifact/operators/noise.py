@@ -1,7 +1,7 @@
-"""The random numbers of a stochastic network, by their definition: slow, plain, and right.
+"""The reference for the random numbers of a stochastic network, slow and plain.
 
-docs/artifact.md, Sampling, defines them; every formula here stands there. Everything else that
-draws noise is compared with this.
+docs/artifact.md, Sampling, defines the formulas. All other code that draws noise is compared with
+this module.
 """
 
 from typing import Any
@@ -15,16 +15,16 @@ from bnnkit.artifact.operators.philox import philox4x32
 Array = NDArray[Any]
 
 _GROUP = 64
-"""Neighbouring channels that eight blocks serve."""
+"""The number of adjacent channels that share eight blocks."""
 
 
 def place_of(p: Array, c: Array, channels: int) -> tuple[Array, Array, Array]:
-    """Where the random number of a sign is.
+    """Return the place of a sign's random number.
 
     Args:
-        p: int64, flat index over the axes behind the channels.
+        p: int64, the flat index over the axes after the channels.
         c: int64, the channel.
-        channels: Of the signs.
+        channels: The number of channels of the signs.
 
     Returns:
         The block, the word in it, and the half of the word, 0 for the lower one.
@@ -35,12 +35,12 @@ def place_of(p: Array, c: Array, channels: int) -> tuple[Array, Array, Array]:
 
 
 def quantile_indices(shape: tuple[int, ...], layer: int, sample: Sample) -> Array:
-    """Which quantile each noisy sign of a layer draws.
+    """Compute the index of the quantile that each noisy sign of a layer uses.
 
     Args:
-        shape: Of the signs, (N, C, ...).
+        shape: The shape of the signs, (N, C, ...).
         layer: The number of the layer.
-        sample: Which random numbers.
+        sample: Which random numbers to use.
 
     Returns:
         int64 of that shape, 0 to 4095.
@@ -59,13 +59,13 @@ def quantile_indices(shape: tuple[int, ...], layer: int, sample: Sample) -> Arra
 
 
 def draw(shape: tuple[int, ...], layer: int, table: Array, sample: Sample) -> Array:
-    """The noise z of a layer's signs, float32 of shape (N, C, ...).
+    """Draw the noise z of a layer's signs, float32 of shape (N, C, ...).
 
     Args:
-        shape: Of the signs.
+        shape: The shape of the signs.
         layer: The number of the layer.
         table: The quantiles, float32 (4096,).
-        sample: Which random numbers.
+        sample: Which random numbers to use.
     """
     if table.shape != (TABLE_SIZE,):
         raise ValueError(f"expected {TABLE_SIZE} quantiles, got shape {table.shape}")

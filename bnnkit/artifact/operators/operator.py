@@ -1,4 +1,4 @@
-"""What an operator of the domain `bnnkit` is: the type of each value in this folder."""
+"""The type `Operator`, of which each file in this folder holds one value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from bnnkit.artifact.operators.macs import Macs
 
 Array = NDArray[Any]
 Reference = Callable[..., tuple[Array, ...]]
-"""From the inputs, in their order, and the attributes, by name, to the outputs."""
+"""A function from inputs (in order) and attributes (by name) to outputs."""
 Content = Literal["signs", "sums", "reals", "numbers", "packed weights", "words"]
-"""What a value holds. signs: uint8, 0 is -1 and 2 is +1. sums: int32, exact. reals: float32.
-numbers: uint8, such as pixels. packed weights: uint8, as in bits.py. words: uint32, random."""
+"""The content of a value. signs: uint8, 0 for -1 and 2 for +1. sums: int32, exact. reals:
+float32. numbers: uint8, such as pixels. packed weights: uint8, as in bits.py. words: uint32,
+random."""
 LayerKind = Literal["binary", "integer"]
 """binary: binary weights on signs; integer: int16 weights on uint8 numbers."""
 
@@ -23,16 +24,16 @@ class Operator:
     """An operator of docs/artifact.md.
 
     Attributes:
-        name: Without the domain: "BinaryConv2d".
-        inputs: Names of its inputs, in their order, as `body` uses them.
-        attributes: Names of its attributes, all of which a node must have. `body` passes them on
-            by reference: `@pads`.
-        outputs: Names of its outputs.
+        name: The name without the domain: "BinaryConv2d".
+        inputs: The names of its inputs, in order, as `body` uses them.
+        attributes: The names of its attributes, all of which a node must have. `body` refers to
+            them as `@pads` etc.
+        outputs: The names of its outputs.
         body: The same computation in standard operators, in ONNX's text format, so that a stock
-            ONNX Runtime computes the same bits. docs/artifact.md says why each is as it is.
-        reference: The definition in NumPy, which every engine is compared with.
-        takes: What its first input holds.
-        gives: What its first output holds.
+            ONNX Runtime computes the same bits. docs/artifact.md explains each body.
+        reference: The definition in NumPy, with which every engine is compared.
+        takes: The content of its first input.
+        gives: The content of its first output.
         macs: Counts its multiply-accumulates for one input; None if it has none.
         needs: The operators of the domain `bnnkit` that `body` uses.
         is_sampled: Whether its result depends on the sample: a file with such a node is
@@ -53,7 +54,7 @@ class Operator:
 
     @property
     def layer(self) -> LayerKind | None:
-        """What kind of layer it is; None if it is none."""
+        """The kind of layer; None if the operator is not a layer."""
         if self.macs is None:
             return None
         return "binary" if self.takes == "signs" else "integer"

@@ -1,4 +1,4 @@
-"""Packed weights become signs in a body; `bits.unpack_weight` is the reference."""
+"""The part of a body that unpacks weights to signs; `bits.unpack_weight` is the reference."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ UNPACK: Final = """
   ordered = Sub (plus_one, twice)
   signs_last = Reshape (ordered, shape)
 """
-"""`weight`, by the attribute `weight_shape`, to `signs_last`, input channels last."""
+"""Unpacks `weight` to `signs_last`, of shape `weight_shape`, with input channels last."""
 
 UNPACK_CONV: Final = f"{UNPACK}  signs = Transpose <perm: ints = [0, 3, 1, 2]> (signs_last)"
-"""The same for a convolution: `signs`, (O, KH, KW, I/G) moved to (O, I/G, KH, KW)."""
+"""The same for a convolution: also transposes (O, KH, KW, I/G) to `signs`, (O, I/G, KH, KW)."""

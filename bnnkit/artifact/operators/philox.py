@@ -1,7 +1,7 @@
 """Philox(c0, c1, c2, c3, k0, k1): Philox4x32-10, a block of random words for a counter and a key.
 
-Nothing but Mul, Add, bitwise operators and shifts of unsigned integers: every engine gives the
-same bits.
+The body uses only Mul, Add, bitwise operators and shifts of unsigned integers, so every engine
+computes the same bits.
 
 Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011.
 """
@@ -22,7 +22,7 @@ _WORD: Final = 2**32
 
 
 def philox4x32(counter: Words, key: tuple[int, int]) -> Words:
-    """The words of a counter.
+    """Compute the random words of a counter.
 
     Args:
         counter: Four arrays of words, 0 to 2^32 - 1, of shapes that broadcast.
@@ -63,7 +63,7 @@ _ROUND: Final = Template("""
 
 
 def _body() -> str:
-    """The rounds, one after the other."""
+    """Return the body, with its rounds unrolled."""
     rounds = [
         _ROUND.substitute(i=i, next=i + 1, weyl0=i * _WEYL[0] % _WORD, weyl1=i * _WEYL[1] % _WORD)
         for i in range(_ROUNDS)

@@ -1,4 +1,4 @@
-"""Signs as their codes: 2 is +1, 0 is -1."""
+"""The codes of signs: 2 for +1, 0 for -1."""
 
 from typing import Any, Final
 
@@ -13,5 +13,5 @@ PLUS_AND_MINUS: Final = """
 
 
 def sign_codes(is_plus: NDArray[Any]) -> NDArray[np.uint8]:
-    """2 where true, 0 elsewhere, of the same shape."""
+    """Return 2 where true and 0 elsewhere, of the same shape."""
     return np.where(is_plus, 2, 0).astype(np.uint8)

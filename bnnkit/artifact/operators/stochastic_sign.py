@@ -1,6 +1,6 @@
 """StochasticSign(x, threshold, scale, table, ...): +1 where x >= fl(t + fl(r * z)).
 
-z is the layer's noise, 0 where `sample` is below 0 (docs/artifact.md, Sampling).
+z is the layer's noise, or 0 if `sample` is negative (docs/artifact.md, Sampling).
 """
 
 from typing import Final
@@ -97,7 +97,7 @@ def _reference(
     antithetic: Array,
     layer: int,
 ) -> tuple[Array]:
-    """Two float32 operations, each rounded."""
+    """Compute the limit by two float32 operations, each rounded, and compare."""
     limit = threshold
     if int(sample) >= 0:
         chosen = Sample(

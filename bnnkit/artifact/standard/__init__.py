@@ -1,11 +1,11 @@
-"""Operators of ONNX in NumPy.
+"""ONNX's own operators in NumPy.
 
-The runtime runs the parts of a network that are not binary with them; the conversion of files from
-elsewhere evaluates their functions with them.
+The runtime uses them for the parts of a network that are not binary; the conversion of ONNX files
+of other tools evaluates functions with them.
 
 Each function takes the attributes and the arrays of a node and follows the ONNX specification
-(https://onnx.ai/onnx/operators/), with one rounding an operation: an elementwise result is the
-same bits everywhere. Conv is missing because it has a kernel.
+(https://onnx.ai/onnx/operators/), with one rounding per operation, so elementwise results are the
+same bits on every machine. Conv is missing because it has a kernel.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +21,11 @@ from bnnkit.artifact.standard.shaping import SHAPING
 STANDARD_OPERATORS: dict[str, Callable[..., NDArray[Any]]] = (
     ELEMENTWISE | MIXING | POOLING | SHAPING
 )
-"""By the operator's type."""
+"""The functions by operator type."""
 
 
 def arguments(arrays: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
-    """Inputs of a node as a function takes them: those left out at the end are not given."""
+    """Return the inputs of a node as arguments, without omitted inputs at the end."""
     given = list(arrays)
     while given and given[-1] is None:
         given.pop()

@@ -57,7 +57,7 @@ def _instance_norm(a: Attributes, x: Array, scale: Array, bias: Array) -> Array:
 
 
 def _normalized(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
-    """With mean 0 and variance 1 over some axes."""
+    """Normalise to mean 0 and variance 1 over some axes."""
     centred = x - x.mean(axis=axes, keepdims=True)
     variance = np.square(centred).mean(axis=axes, keepdims=True)
     return np.asarray(centred / np.sqrt(variance + np.float32(epsilon)))

@@ -24,20 +24,20 @@ def _global_max_pool(a: Attributes, x: Array) -> Array:
 def pool_output(
     size: int, window: int, stride: int, pads: tuple[int, int], dilation: int, ceil: bool
 ) -> int:
-    """Output length of a pooling along one axis, by the ONNX specification."""
+    """Compute the output length of a pooling along one axis, by the ONNX specification."""
     span = size + sum(pads) - (dilation * (window - 1) + 1)
     if not ceil:
         return span // stride + 1
     length = -(-span // stride) + 1
-    # A window that would start in the padding behind the input is left out.
+    # A window that would start in the padding after the input is left out.
     return length - 1 if (length - 1) * stride >= size + pads[0] else length
 
 
 def explicit_pads(a: Attributes) -> tuple[int, int, int, int]:
-    """Pixels at the top, left, bottom and right.
+    """Return the padding at the top, left, bottom and right.
 
     Raises:
-        UnsupportedError: The padding is left to a rule, auto_pad.
+        UnsupportedError: If the padding is determined by auto_pad.
     """
     if a.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
         rule = a["auto_pad"].decode()
@@ -47,7 +47,7 @@ def explicit_pads(a: Attributes) -> tuple[int, int, int, int]:
 
 
 def _windows(a: Attributes, x: Array, fill: float) -> tuple[list[Array], tuple[int, int]]:
-    """Every pixel of the window as an array over all outputs, in the window's row-major order."""
+    """Return an array over all outputs for each pixel of the window, in row-major order."""
     size = a["kernel_shape"]
     if len(size) != 2:
         raise UnsupportedError(f"expected a pooling over 2 axes, got {len(size)}")

@@ -1,4 +1,4 @@
-"""Operators that move elements about."""
+"""Operators that move elements."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ Attributes = Mapping[str, Any]
 
 
 def axes_of(a: Attributes, axes: Array | None) -> tuple[int, ...] | None:
-    """The axes of a node: an attribute in old versions of an operator, an input in new ones."""
+    """Return the axes of a node: an attribute in old versions of an operator, now an input."""
     found = a.get("axes") if axes is None else axes.tolist()
     return None if found is None else tuple(int(axis) for axis in found)
 
@@ -55,7 +55,7 @@ def _slice(
     for i, axis in enumerate(along):
         step = 1 if steps is None else int(steps[i])
         end = int(ends[i])
-        # A negative step runs past the first element where its end lies before it.
+        # With a negative step, an end before the first element includes that element.
         stop = None if step < 0 and end < -x.shape[axis] else end
         cut[axis] = slice(int(starts[i]), stop, step)
     return x[tuple(cut)]
@@ -68,7 +68,7 @@ def _pad(
     half = len(pads) // 2
     for i, axis in enumerate(range(half) if axes is None else axes.tolist()):
         widths[axis] = (int(pads[i]), int(pads[i + half]))
-    # A negative width cuts off.
+    # A negative width crops.
     x = x[tuple(slice(max(0, -before), min(0, after) or None) for before, after in widths)]
     grown = [(max(0, before), max(0, after)) for before, after in widths]
     mode = a.get("mode", b"constant").decode()

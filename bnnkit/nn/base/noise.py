@@ -1,7 +1,7 @@
-"""Noises: the distributions whose cdf is the probability of +1.
+"""Noises: distributions whose cdf F(a) is the probability of the sign +1.
 
-Each is scaled so that F'(0) = 1/2; then the Jacobian 2F'(a) of `Sign` is 1 at a = 0 (Shekhovtsov
-& Yanush, GCPR 2021, appendix D.3, "Initialization").
+Each noise is scaled so that F'(0) = 1/2; then the Jacobian 2F'(a) of `Sign` is 1 at a = 0
+(Shekhovtsov & Yanush, GCPR 2021, appendix D.3, "Initialization").
 """
 
 from abc import ABC, abstractmethod
@@ -42,15 +42,15 @@ class Noise(ABC):
         """F^-1(p), for p in (0, 1)."""
 
     def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Independent z, one for each element of `like`.
+        """Draw independent z, one for each element of `like`.
 
         Args:
-            like: Gives shape and device.
-            generator: Source of random numbers, on the same device; torch's default one if None.
+            like: Determines shape, device and precision.
+            generator: The source of random numbers, on the same device; None is torch's default.
 
         Returns:
-            The shape of `like`; float32, or float64 where `like` is. Never a shorter float:
-            bfloat16 has too few values in (0, 1) for the frequencies to follow F.
+            The shape of `like`, in float64 if `like` is float64, else in float32. bfloat16 has too
+            few values in (0, 1) for the frequencies to follow F.
         """
         dtype = torch.promote_types(like.dtype, torch.float32)
         u = torch.empty_like(like, dtype=dtype).uniform_(generator=generator)
@@ -70,21 +70,21 @@ NOISES: Registry[Noise] = Registry(
 
 
 def register_noise(noise: type[N]) -> type[N]:
-    """Make a noise known by its `name`, in layers, models and configurations; a class decorator.
+    """Register a noise under its `name` for layers, models and configurations; a class decorator.
 
     Raises:
-        UsageError: The class has no name, or the name belongs to another noise.
+        UsageError: If the class has no name, or the name belongs to another noise.
     """
     return NOISES.register(noise)
 
 
 def get_noise(noise: str | Noise) -> Noise:
-    """The noise of that name; a noise is returned as it is.
+    """Return the noise with a name; a `Noise` is returned unchanged.
 
     "NAME*S", such as "logistic*0.15", is the noise NAME times S.
 
     Raises:
-        UsageError: The name is unknown, or the scale is not a positive number.
+        UsageError: If the name is unknown, or the scale is not a positive number.
     """
     if isinstance(noise, str) and "*" in noise:
         name, _, scale = noise.rpartition("*")
@@ -99,16 +99,16 @@ def get_noise(noise: str | Noise) -> Noise:
 
 
 class Scaled(Noise):
-    """s z, with z of another noise: F(x / s). A network may be deployed with less noise.
+    """Another noise z times a scale s, with cdf F(x / s), for deployment with less noise.
 
     Its density at 0 is 1 / (2 s), not 1/2.
 
     Args:
-        noise: Of z; any but "none".
-        scale: s, above 0.
+        noise: The noise z; any except "none".
+        scale: The scale s, above 0.
 
     Raises:
-        UsageError: The scale is not a positive number, or there is no noise to scale.
+        UsageError: If the scale is not a positive number, or there is no noise to scale.
     """
 
     def __init__(self, noise: Noise, scale: float) -> None:
@@ -206,5 +206,5 @@ class Deterministic(Uniform):
     name = "none"
 
     def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Zeros of the shape of `like`."""
+        """Return zeros of the shape of `like`."""
         return torch.zeros_like(like, dtype=torch.promote_types(like.dtype, torch.float32))

@@ -11,31 +11,31 @@ def number(
     value: float,
     *,
     above: float | None = None,
-    least: float | None = None,
-    most: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
 ) -> float:
-    """The value of an option, as a float.
+    """Check an option and return it as a float.
 
     Args:
         owner: The name of the estimator or rule.
         option: The name of the option.
-        value: What the user gave.
-        above: It must be greater than this.
-        least: It must not be smaller.
-        most: It must not be greater.
+        value: The value from the user.
+        above: The value must be greater than this.
+        at_least: The smallest value that is allowed.
+        at_most: The largest value that is allowed.
 
     Raises:
-        UsageError: The value is no finite number, or out of its range.
+        UsageError: If the value is not a finite number, or out of range.
     """
-    bounds = [(above, "above"), (least, "of at least"), (most, "of at most")]
+    bounds = [(above, "above"), (at_least, "of at least"), (at_most, "of at most")]
     words = " and ".join(f"{word} {bound:g}" for bound, word in bounds if bound is not None)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if (
         not is_number
         or not math.isfinite(value)
         or (above is not None and value <= above)
-        or (least is not None and value < least)
-        or (most is not None and value > most)
+        or (at_least is not None and value < at_least)
+        or (at_most is not None and value > at_most)
     ):
         raise UsageError(
             f"expected the option {option} of {owner} to be a number {words}".rstrip()
@@ -45,10 +45,10 @@ def number(
 
 
 def count(owner: str, option: str, value: int) -> int:
-    """The value of an option that counts something.
+    """Check an option that is a positive int and return it.
 
     Raises:
-        UsageError: The value is no positive int.
+        UsageError: If the value is not a positive int.
     """
     if type(value) is not int or value < 1:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Classes by name: how an estimator or a weight rule is chosen by one word and its options."""
+"""A registry of classes, to choose noises, estimators and weight rules by name and options."""
 
 from collections.abc import Callable, Mapping
 from inspect import signature
@@ -11,13 +11,14 @@ C = TypeVar("C", bound=type[Any])
 
 
 class Registry(Generic[T]):
-    """Classes of one family, by their `name`.
+    """Classes of one kind, by their `name`.
 
     Args:
-        kind: What the family is called in messages, with its article: "an estimator".
-        base: The class that all members derive from.
-        register_with: The function by which users add their own.
-        elsewhere: For names that are known but belong elsewhere: the reason, and what to use.
+        kind: The kind for error messages, with its article: "an estimator".
+        base: The base class of all members.
+        register_with: The name of the function with which users add a class.
+        elsewhere: Names of another kind that users may confuse with this one, each with the
+            reason and the alternative.
     """
 
     def __init__(
@@ -34,14 +35,14 @@ class Registry(Generic[T]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of the alphabet."""
+        """All names, sorted."""
         return tuple(sorted(self._classes))
 
     def register(self, member: C) -> C:
         """Add a class; a class decorator.
 
         Raises:
-            UsageError: The class has no name, or the name belongs to another class.
+            UsageError: If the class has no name, or the name belongs to another class.
         """
         name = getattr(member, "name", None)
         if not (isinstance(name, str) and name):
@@ -61,10 +62,10 @@ class Registry(Generic[T]):
         return member
 
     def get(self, choice: str | T, options: Mapping[str, Any] | None = None) -> T:
-        """The member of that name with these options; a member is returned as it is.
+        """Create the member with a name and options; a member is returned unchanged.
 
         Raises:
-            UsageError: The name or an option is unknown, or a member comes with options.
+            UsageError: If the name or an option is unknown, or a member is given with options.
         """
         options = dict(options or {})
         if isinstance(choice, self._base):
@@ -76,7 +77,7 @@ class Registry(Generic[T]):
             return choice
         if not isinstance(choice, str) or choice not in self._classes:
             raise UsageError(self._unknown(choice))
-        return _made(self._classes[choice], choice, options)
+        return _create(self._classes[choice], choice, options)
 
     def _unknown(self, choice: object) -> str:
         if isinstance(choice, str) and choice in self._elsewhere:
@@ -87,7 +88,7 @@ class Registry(Generic[T]):
         )
 
 
-def _made(member: Callable[..., T], name: str, options: Mapping[str, Any]) -> T:
+def _create(member: Callable[..., T], name: str, options: Mapping[str, Any]) -> T:
     parameters = signature(member).parameters.values()
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for option in options:

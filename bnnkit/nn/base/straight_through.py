@@ -10,11 +10,11 @@ from torch import Tensor
 def straight_through(
     x: Tensor, value: Tensor, jacobian: Callable[[Tensor], Tensor | float]
 ) -> Tensor:
-    """The value, with the gradient dL/dx = jacobian(x) * dL/dvalue.
+    """Return the value, with the gradient dL/dx = jacobian(x) * dL/dvalue.
 
     Args:
-        x: Floating-point, any shape; where the gradient goes.
-        value: Same shape and dtype; gets no gradient itself.
+        x: The tensor that receives the gradient; floating-point, any shape.
+        value: Same shape and dtype; receives no gradient.
         jacobian: The elementwise derivative to use, as a function of x in float32 or float64.
             It is called in the backward pass.
 
@@ -31,8 +31,8 @@ def straight_through_at_value(
     """As `straight_through`, with a derivative that depends on the value too.
 
     Args:
-        x: Floating-point, any shape; where the gradient goes.
-        value: Same shape and dtype; gets no gradient itself.
+        x: The tensor that receives the gradient; floating-point, any shape.
+        value: Same shape and dtype; receives no gradient.
         jacobian: The elementwise derivative, as a function of x and of the value, both in float32
             or float64.
 
@@ -44,7 +44,7 @@ def straight_through_at_value(
 
 
 def as_signs(is_plus: Tensor, dtype: torch.dtype) -> Tensor:
-    """+1 where a bool tensor is true, else -1."""
+    """Return +1 where a bool tensor is true, else -1."""
     # In place on 0 and 1: several times faster than torch.where with two numbers.
     return is_plus.to(dtype).mul_(2).sub_(1)
 

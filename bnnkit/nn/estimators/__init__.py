@@ -1,8 +1,8 @@
 """Estimators of gradients through the sign.
 
-Those of layers go by their names, in `Sign`, `binarize_`, models and configurations. Those that
-take the loss are functions, for one stochastic layer anywhere in a network: `reinforce`, `arm`,
-`disarm`, `local_expectations`. docs/estimators.md compares all.
+Estimators of layers are chosen by name in `Sign`, `binarize_`, models and configurations.
+Estimators that evaluate the loss are functions, for one stochastic layer anywhere in a network:
+`reinforce`, `arm`, `disarm`, `local_expectations`. docs/estimators.md compares all.
 """
 
 from bnnkit.nn.estimators.arm import arm, disarm

@@ -18,14 +18,14 @@ from bnnkit.nn.estimators.with_loss import (
 
 
 def arm(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic", samples: int = 1) -> Tensor:
-    """The loss of pairs of signs, with ARM's unbiased gradient.
+    """Compute the loss of pairs of signs, with ARM's unbiased gradient.
 
     With u uniform and p = F(a), the pair is x = sign(u - (1 - p)) and y = sign(p - u), and the
     gradient in the logit log(p / (1 - p)) is (L(x) - L(y)) (u - 1/2). Its variance is lower than
-    that of `reinforce`, and grows with the number of units. Any loss will do.
+    that of `reinforce`, and grows with the number of units. The loss may be any function.
 
     Args:
-        loss: From signs (N, ...) to losses (N,).
+        loss: A function from signs (N, ...) to losses (N,).
         a: The logits of one stochastic layer, (N, ...): P(x = +1) = F(a).
         noise: A noise or its name.
         samples: The number of pairs, each with two calls of the loss.
@@ -35,8 +35,8 @@ def arm(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic", samples: int 
         its gradients in parameters of the loss are the usual ones.
 
     Raises:
-        UsageError: The noise is unknown or "none", `samples` is no positive int, or the loss does
-            not return (N,).
+        UsageError: If the noise is unknown or "none", `samples` is not a positive int, or the
+            loss does not return (N,).
 
     References:
         Yin & Zhou, ARM: Augment-REINFORCE-Merge Gradient for Stochastic Binary Networks, ICLR
@@ -48,21 +48,21 @@ def arm(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic", samples: int 
 def disarm(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic", samples: int = 1) -> Tensor:
     """As `arm`, with DisARM's (U2G's) gradient, of lower variance.
 
-    It is ARM's, averaged over what u is beyond the values x and y: with x = sign(p - u) and
-    y = sign(u - (1 - p)) it is, in the logit, (L(x) - L(y)) / 2 times max(p, 1 - p) x where x and
-    y differ, and 0 where they do not.
+    It is the conditional mean of ARM's gradient given the values x and y. With x = sign(p - u) and
+    y = sign(u - (1 - p)), the gradient in the logit is (L(x) - L(y)) / 2 times max(p, 1 - p) x
+    where x and y differ, and 0 elsewhere.
 
     Args:
-        loss: As of `arm`.
-        a: As of `arm`.
-        noise: As of `arm`.
-        samples: As of `arm`.
+        loss: As in `arm`.
+        a: As in `arm`.
+        noise: As in `arm`.
+        samples: As in `arm`.
 
     Returns:
-        As of `arm`.
+        As in `arm`.
 
     Raises:
-        UsageError: As of `arm`.
+        UsageError: As in `arm`.
 
     References:
         Dong, Mnih & Tucker, DisARM: An Antithetic Gradient Estimator for Binary Latent Variables,
@@ -72,7 +72,7 @@ def disarm(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic", samples: i
 
 
 _Factor = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""From x, y, u and p to what L(x) - L(y) is multiplied with."""
+"""A function from x, y, u and p to the factor of L(x) - L(y)."""
 
 
 def _over_pairs(
@@ -93,7 +93,7 @@ def _over_pairs(
 
 
 def _arm(x: Tensor, y: Tensor, u: Tensor, p: Tensor) -> Tensor:
-    # ARM's own first value is y, its second x.
+    # In the paper the first value is y, the second is x.
     return 0.5 - u
 
 

@@ -1,4 +1,4 @@
-"""What an estimator is: the backward pass of x = sign(a - z)."""
+"""The base class of estimators: the backward pass of x = sign(a - z)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from bnnkit.nn.base.straight_through import straight_through
 class Estimator(ABC):
     """How the gradient of a loss passes through the sign.
 
-    Most estimators multiply it by an elementwise derivative, a proxy: they write `jacobian`. To
-    add one of your own, subclass, set `name`, write `jacobian` or `propagate`, and decorate the
-    class with `register_estimator`. Keyword arguments of its constructor are its options. An
-    estimator has no state, so that many signs may share it.
+    Most estimators multiply the gradient by an elementwise derivative, `jacobian`. To add your
+    own, subclass, set `name`, write `jacobian` or `propagate`, and decorate the class with
+    `register_estimator`. The keyword arguments of its constructor are its options. An estimator
+    has no state, so many signs may share it.
 
     Attributes:
-        name: By which it is chosen.
+        name: The name by which it is chosen.
         draws_noise: Whether z is drawn in training. If not, z = 0, and the network is
             deterministic, whatever its noise is.
     """
@@ -33,25 +33,25 @@ class Estimator(ABC):
 
     @abstractmethod
     def jacobian(self, a: Tensor, noise: Noise) -> Tensor | float:
-        """The derivative to use for dx/da, elementwise; `a` is float32 or float64."""
+        """Return the elementwise derivative to use for dx/da; `a` is float32 or float64."""
 
     def propagate(self, a: Tensor, x: Tensor, z: Tensor | None, noise: Noise) -> Tensor:
-        """The output of the sign, with the estimator's gradient.
+        """Return the output of the sign, with the estimator's gradient.
 
         Args:
             a: The input, any shape.
             x: sign(a - z), same shape and dtype.
-            z: The noise that was drawn in training, float32 or float64; None where z is 0 or
-                drawn by `bnnkit.nn.sampling`.
-            noise: Its distribution.
+            z: The noise drawn in training, float32 or float64; None if z is 0 or drawn by
+                `bnnkit.nn.sampling`.
+            noise: The distribution of z.
         """
         return straight_through(a, x, partial(self.jacobian, noise=noise))
 
     def check(self, noise: Noise) -> None:  # noqa: B027  # most go with every noise
-        """Refuse a noise that the estimator cannot work with.
+        """Check that the estimator works with a noise.
 
         Raises:
-            UsageError: The noise does not go with the estimator.
+            UsageError: If it does not.
         """
 
     def __repr__(self) -> str:
@@ -61,8 +61,8 @@ class Estimator(ABC):
 
 _OF_LAYERS = "in layers use st, or zgr"
 _TAKES_THE_LOSS: Final = (
-    "it evaluates the loss at several draws of one layer, so a layer by itself has not the means "
-    f"for it: call bnnkit.nn.estimators.{{}} with the loss, for one stochastic layer; {_OF_LAYERS}"
+    "it evaluates the loss at several draws of one layer, which a layer by itself cannot do: "
+    f"call bnnkit.nn.estimators.{{}} with the loss, for one stochastic layer; {_OF_LAYERS}"
 )
 _OF_WEIGHTS: Final = (
     "it is a rule for weights, which needs latent weights that an optimizer keeps: use "
@@ -86,12 +86,12 @@ E = TypeVar("E", bound=type[Estimator])
 
 
 def register_estimator(estimator: E) -> E:
-    """Make an estimator known by its `name`, in layers, models and configurations.
+    """Register an estimator under its `name` for layers, models and configurations.
 
     A class decorator.
 
     Raises:
-        UsageError: The class has no name, or the name belongs to another estimator.
+        UsageError: If the class has no name, or the name belongs to another estimator.
     """
     return ESTIMATORS.register(estimator)
 
@@ -99,20 +99,20 @@ def register_estimator(estimator: E) -> E:
 def get_estimator(
     estimator: str | Estimator, options: Mapping[str, Any] | None = None
 ) -> Estimator:
-    """The estimator of that name with these options; an estimator is returned as it is.
+    """Return the estimator with a name and options; an `Estimator` is returned unchanged.
 
     Raises:
-        UsageError: The name or an option is unknown or out of its range, or an estimator comes
+        UsageError: If the name or an option is unknown or out of its range, or an estimator comes
             with options.
     """
     return ESTIMATORS.get(estimator, options)
 
 
 def check_density(estimator: str, noise: Noise) -> None:
-    """Refuse a noise whose density cannot serve as a derivative.
+    """Check that the density of a noise can serve as a derivative.
 
     Raises:
-        UsageError: The density is 0 on all of [-1, 1], negative, or not finite.
+        UsageError: If the density is 0 on all of [-1, 1], negative, or not finite.
     """
     density = noise.pdf(torch.linspace(-1, 1, 101))
     if not (density.isfinite().all() and (density >= 0).all() and density.any()):

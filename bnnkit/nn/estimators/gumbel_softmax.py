@@ -21,10 +21,10 @@ class _Relaxation(Estimator):
         return (1 - torch.tanh(a / self.temperature).square()) / self.temperature
 
     def check(self, noise: Noise) -> None:
-        """Refuse networks without noise, which have nothing to be relaxed.
+        """Check that there is noise to relax.
 
         Raises:
-            UsageError: The noise is "none".
+            UsageError: If the noise is "none".
         """
         if noise.name == "none":
             raise UsageError(
@@ -42,7 +42,7 @@ class GumbelSoftmax(_Relaxation):
     temperatures have more bias, small ones more variance.
 
     Args:
-        temperature: In units of a; in those of the logit 2a it is twice as much.
+        temperature: The temperature in units of a; in units of the logit 2a it is twice as large.
 
     References:
         Jang, Gu & Poole, Categorical Reparameterization with Gumbel-Softmax, ICLR 2017,
@@ -53,7 +53,7 @@ class GumbelSoftmax(_Relaxation):
     name = "gumbel-softmax"
 
     def propagate(self, a: Tensor, x: Tensor, z: Tensor | None, noise: Noise) -> Tensor:
-        """The relaxed sign in training."""
+        """Return the relaxed sign in training."""
         if z is None:
             return super().propagate(a, x, z, noise)
         return torch.tanh((a - z) / self.temperature).to(a.dtype)
@@ -63,10 +63,10 @@ class GumbelSoftmax(_Relaxation):
 class StraightThroughGumbelSoftmax(_Relaxation):
     """`st-gumbel-softmax`: forward x = sign(a - z), backward the derivative of x~ at this z.
 
-    The values are +-1 in training too, at the price of a bias at every temperature.
+    The values are +-1 in training too, at the cost of a bias at every temperature.
 
     Args:
-        temperature: As of `gumbel-softmax`.
+        temperature: As in `gumbel-softmax`.
 
     References:
         Jang, Gu & Poole, ICLR 2017, section 2.2.
@@ -75,7 +75,7 @@ class StraightThroughGumbelSoftmax(_Relaxation):
     name = "st-gumbel-softmax"
 
     def propagate(self, a: Tensor, x: Tensor, z: Tensor | None, noise: Noise) -> Tensor:
-        """The sign; the gradient depends on the noise that was drawn."""
+        """Return the sign; its gradient depends on the sampled noise."""
         if z is None:
             return super().propagate(a, x, z, noise)
         relaxed = torch.tanh((a - z) / self.temperature)

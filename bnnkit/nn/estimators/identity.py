@@ -1,4 +1,4 @@
-"""Straight-through with the identity for a proxy, whole and clipped."""
+"""Straight-through estimators with the identity as derivative, full and clipped."""
 
 from torch import Tensor
 
@@ -11,8 +11,8 @@ from bnnkit.nn.estimators.estimator import Estimator, register_estimator
 class IdentityStraightThrough(Estimator):
     """`identity-st`: forward x = sign(a - z), backward dL/da = dL/dx.
 
-    It leaves out the factor 2F'(a) of `st`, and so adds a bias; the gradient of a saturated unit
-    does not vanish. For weights the same identity is sound: see the rule mirror-descent.
+    It omits the factor 2F'(a) of `st`, which adds a bias; the gradient of a saturated unit does
+    not vanish. For weights the identity is justified: see the rule mirror-descent.
 
     References:
         Bengio, Leonard & Courville, Estimating or Propagating Gradients Through Stochastic
@@ -30,7 +30,7 @@ class IdentityStraightThrough(Estimator):
 class ClippedIdentity(Estimator):
     """`clipped-identity`: forward x = sign(a - z), backward dL/da = dL/dx where |a| <= limit.
 
-    With limit 1 it is `st` where the noise is uniform, and Larq's `ste_sign` where it is none.
+    With limit 1 it equals `st` for uniform noise, and Larq's `ste_sign` for noise "none".
 
     Args:
         limit: Half the width of the window, in units of a.

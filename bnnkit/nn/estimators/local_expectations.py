@@ -14,14 +14,14 @@ from bnnkit.nn.estimators.with_loss import (
 
 
 def local_expectations(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic") -> Tensor:
-    """The loss of drawn signs, with an unbiased gradient: x_i F'(a_i) (L(x) - L(x, x_i flipped)).
+    """Loss of sampled signs, with the unbiased gradient x_i F'(a_i) (L(x) - L(x, x_i flipped)).
 
-    It calls the loss once for each unit, and once more. `st` is the same with the difference
-    replaced by its linearisation. For one layer it is also known as RAM, the GO gradient and
-    shallow PSA.
+    It evaluates the loss once, and once more for each unit. `st` replaces the difference by its
+    linearisation. For one layer the estimator is also known as RAM, the GO gradient and shallow
+    PSA.
 
     Args:
-        loss: From signs (N, ...) to losses (N,).
+        loss: A function from signs (N, ...) to losses (N,).
         a: The logits of one stochastic layer, (N, ...): P(x = +1) = F(a).
         noise: A noise or its name.
 
@@ -30,7 +30,7 @@ def local_expectations(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic"
         parameters of the loss are the usual ones.
 
     Raises:
-        UsageError: The noise is unknown or "none", or the loss does not return (N,).
+        UsageError: If the noise is unknown or "none", or the loss does not return (N,).
 
     References:
         Titsias & Lazaro-Gredilla, Local Expectation Gradients for Black Box Variational Inference,

@@ -1,4 +1,4 @@
-"""Straight-through with twice the density of the noise, drawn and deterministic."""
+"""Straight-through estimators with twice the density of the noise, sampled and deterministic."""
 
 from torch import Tensor
 
@@ -10,10 +10,10 @@ from bnnkit.nn.estimators.estimator import Estimator, check_density, register_es
 class StraightThrough(Estimator):
     """`st`: forward x = sign(a - z), backward dL/da = 2F'(a) dL/dx.
 
-    It is derived: the exact gradient of E[L] by single flips, with L(x) - L(x with x_i flipped)
-    replaced by its linearisation 2 x_i dL/dx_i. Exact for a linear loss, unbiased for a
-    multilinear one, and biased else, less so with more units. The factor 2 belongs to the +-1
-    code.
+    It is derived from the exact gradient of E[L] by single flips, with L(x) - L(x with x_i
+    flipped) replaced by its linearisation 2 x_i dL/dx_i. It is exact for a linear loss, unbiased
+    for a multilinear loss, and biased otherwise, less so with more units. The factor 2 comes from
+    the values +-1.
 
     References:
         Shekhovtsov & Yanush, Reintroducing Straight-Through Estimators as Principled Methods for
@@ -27,10 +27,10 @@ class StraightThrough(Estimator):
         return 2 * noise.pdf(a)
 
     def check(self, noise: Noise) -> None:
-        """Refuse a noise without density.
+        """Check that the noise has a density.
 
         Raises:
-            UsageError: The noise has no density.
+            UsageError: If the noise has no density.
         """
         check_density(self.name, noise)
 
@@ -39,10 +39,10 @@ class StraightThrough(Estimator):
 class DeterministicStraightThrough(StraightThrough):
     """`deterministic-st`: forward x = sign(a), backward dL/da = 2F'(a) dL/dx.
 
-    The noise only gives the proxy: logistic the derivative of tanh, uniform (and "none") the
-    clipped identity, triangular a wider ApproxSign. The network is deterministic in training, in
-    evaluation and in files. It adds a bias to `st` where the noise is large, and is what the
-    strongest deterministic recipes use.
+    The noise only determines the derivative: logistic is the derivative of tanh, uniform (and
+    "none") the clipped identity, triangular a wider ApproxSign. The network is deterministic in
+    training, in evaluation and in files. The bias relative to `st` grows with the noise. The
+    strongest deterministic recipes use this estimator.
 
     References:
         Shekhovtsov & Yanush, GCPR 2021, section 2.1 and Proposition B.7.

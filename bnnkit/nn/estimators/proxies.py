@@ -1,8 +1,8 @@
-"""Straight-through with a proxy that is chosen freely, whatever the noise is.
+"""Straight-through estimators with a freely chosen derivative, independent of the noise.
 
-Forward x = sign(a - z), backward dL/da = g'(a) dL/dx, for a function g that resembles the sign.
-None is derived from the distribution of x; each adds a bias to `st` unless g' is 2F'. With the
-noise "none" they are the estimators of deterministic networks.
+Forward x = sign(a - z), backward dL/da = g'(a) dL/dx, for a proxy g that resembles the sign. None
+is derived from the distribution of x; each is biased relative to `st` unless g' = 2F'. With the
+noise "none" they are estimators for deterministic networks.
 """
 
 import torch
@@ -49,7 +49,7 @@ class Polynomial(Estimator):
     name = "polynomial"
 
     def __init__(self, degree: float = 2.0, width: float = 1.0) -> None:
-        self.degree = number(self.name, "degree", degree, least=1)
+        self.degree = number(self.name, "degree", degree, at_least=1)
         self.width = number(self.name, "width", width, above=0)
 
     def jacobian(self, a: Tensor, noise: Noise) -> Tensor:
@@ -132,9 +132,9 @@ class ReSte(Estimator):
     name = "reste"
 
     def __init__(self, power: float = 3.0, limit: float = 1.5, chord: float = 0.1) -> None:
-        self.power = number(self.name, "power", power, least=1)
+        self.power = number(self.name, "power", power, at_least=1)
         self.limit = number(self.name, "limit", limit, above=0)
-        self.chord = number(self.name, "chord", chord, above=0, most=self.limit)
+        self.chord = number(self.name, "chord", chord, above=0, at_most=self.limit)
 
     def jacobian(self, a: Tensor, noise: Noise) -> Tensor:
         """The derivative of g."""

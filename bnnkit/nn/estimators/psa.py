@@ -1,4 +1,4 @@
-"""PSA: in chains of binary linear maps and signs, the exact effect of every single flip."""
+"""PSA: the exact effect of every single flip in chains of binary linear maps and signs."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -12,12 +12,13 @@ from bnnkit.nn.estimators.estimator import Estimator, check_density, register_es
 
 
 class Inflow(NamedTuple):
-    """What a sign's input a was made of in this pass, a = slope * linear(x, w) + constant.
+    """How a sign's input was computed in this pass: a = slope * linear(x, w) + constant.
 
     Attributes:
-        x: The signs that the linear map took, (N, ...); the gradient goes there.
+        x: The input signs of the linear map, (N, ...), which receive the gradient.
         w: The weights, +-1.
-        slope: Of the batch norm, for each channel, (O,); its statistics count as constant.
+        slope: The factor of the batch norm for each channel, (O,); its statistics are treated as
+            constants.
         linear: The linear map as a function of x and w, (N, O, ...), padded with zeros.
     """
 
@@ -28,32 +29,32 @@ class Inflow(NamedTuple):
 
 
 class Source(Protocol):
-    """Where a sign asks for its inflow."""
+    """Provides the inflow of a sign."""
 
     def take(self) -> Inflow | None:
-        """The inflow of this pass; None where there is none to pass a gradient to."""
+        """Return the inflow of this pass; None if no earlier signs need a gradient."""
 
 
 @register_estimator
 class Psa(Estimator):
     """`psa`, path sample-analytic: forward x = sign(a - z); backward, exact single flips.
 
-    Parameters before the sign get dL/da = 2F'(a) dL/dx, as with `st`. The signs y that the linear
-    map took get, in place of sum_j w_ji 2F'(a_j) dL/dx_j,
+    Parameters before the sign get dL/da = 2F'(a) dL/dx, as with `st`. The input signs y of the
+    linear map get, instead of sum_j w_ji 2F'(a_j) dL/dx_j,
 
         dL/dy_i = y_i sum_j (F(a_j) - F(a_j - 2 w_ji y_i)) dL/dx_j,
 
-    the effect of flipping y_i on the probability of x_j; so it is unbiased for a chain of two
-    layers of signs and a linear loss, where `st` is not. Of deeper chains only products of two or
-    more flips are left out. What follows the last sign is linearised, as by `st`; use
-    `local_expectations` for it where it matters.
+    the effect of flipping y_i on the probability of x_j. So it is unbiased for a chain of two
+    layers of signs and a linear loss, where `st` is not. In deeper chains it neglects products of
+    two or more flips. The part after the last sign is linearised, as by `st`; use
+    `local_expectations` for that part if it matters.
 
-    As w_ji y_i is +-1, the sum is two transposed linear maps: one with the weights and the mean
-    slope (F(a + 2s) - F(a - 2s))/2 of each unit, and one with ones and its curvature. So it costs
-    about one backward pass more, and no ratio convolution.
+    Because w_ji y_i is +-1, the sum is two transposed linear maps: one with the weights and the
+    mean slope (F(a + 2s) - F(a - 2s))/2 of each unit, and one with ones and its curvature. This
+    costs about one additional backward pass, and no ratio convolution.
 
-    It needs the chain: networks of `bnnkit.models` that are one connect it, others are connected
-    by `bnnkit.nn.connect_psa`.
+    The estimator needs a chain of layers. Networks of `bnnkit.models` with such a chain connect it
+    themselves; connect others with `bnnkit.nn.connect_psa`.
 
     References:
         Shekhovtsov, Yanush & Flach, Path Sample-Analytic Gradient Estimators for Stochastic Binary
@@ -67,7 +68,7 @@ class Psa(Estimator):
 
     @classmethod
     def connected(cls, source: Source) -> "Psa":
-        """The estimator of one sign in a chain."""
+        """Create the estimator of one sign in a chain."""
         psa = cls()
         psa._source = source
         return psa
@@ -77,7 +78,7 @@ class Psa(Estimator):
         return 2 * noise.pdf(a)
 
     def propagate(self, a: Tensor, x: Tensor, z: Tensor | None, noise: Noise) -> Tensor:
-        """The sign; the gradient goes to parameters by `a`, to earlier signs by the inflow."""
+        """Return the sign; parameters get its gradient by `a`, earlier signs by the inflow."""
         if self._source is None:
             raise UsageError(
                 "expected a sign that bnnkit.nn.connect_psa has connected to the layer before it, "
@@ -91,10 +92,10 @@ class Psa(Estimator):
         return y
 
     def check(self, noise: Noise) -> None:
-        """Refuse networks without noise, and noises without density.
+        """Check that the noise has a density.
 
         Raises:
-            UsageError: As it says.
+            UsageError: If the noise is "none" or has no density.
         """
         if noise.name == "none":
             raise UsageError(
@@ -105,14 +106,14 @@ class Psa(Estimator):
 
 
 class _WithFlips(torch.autograd.Function):
-    """Passes x on; sends the gradient to x, and by the inflow to the signs before."""
+    """Returns x; sends the gradient to x and, through the inflow, to the signs before."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, before: Tensor, a: Tensor, inflow: Inflow, noise: Noise
     ) -> Tensor:
         ctx.save_for_backward(a)
-        # Without its x, which holds the graph that this is a node of.
+        # Detached, because the inflow's x would hold the graph of which this is a node.
         ctx.inflow, ctx.noise = inflow._replace(x=before.detach()), noise
         return x.view_as(x)
 
@@ -137,7 +138,7 @@ class _WithFlips(torch.autograd.Function):
 def _transposed(
     linear: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, gradient: Tensor
 ) -> Tensor:
-    """The transposed linear map of a gradient; x only gives the shape."""
+    """Apply the transposed linear map to a gradient; only the shape of x is used."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         y = linear(x, weight)

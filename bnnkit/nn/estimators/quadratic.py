@@ -6,8 +6,8 @@ from torch import Tensor
 def multilinear_squared_error(x: Tensor, weight: Tensor, target: Tensor) -> Tensor:
     """|W x - y|^2 - sum_i x_i^2 |W_i|^2 + sum_i |W_i|^2, with W_i the columns of W.
 
-    For signs it equals |W x - y|^2; but as no x_i^2 is left, the straight-through estimator of its
-    gradient has no bias, while that of |W x - y|^2 has.
+    For signs it equals |W x - y|^2. Because it has no terms x_i^2, the straight-through estimator
+    of its gradient is unbiased, unlike that of |W x - y|^2.
 
     Args:
         x: Signs, (N, n).
@@ -15,7 +15,7 @@ def multilinear_squared_error(x: Tensor, weight: Tensor, target: Tensor) -> Tens
         target: y, (N, K) or (K,).
 
     Returns:
-        (N,).
+        The error of each example, (N,).
 
     References:
         Shekhovtsov & Yanush, GCPR 2021, Proposition B.3.

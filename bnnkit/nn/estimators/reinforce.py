@@ -1,4 +1,4 @@
-"""REINFORCE: the score function, with a baseline."""
+"""REINFORCE: the score function estimator, with a baseline."""
 
 import torch
 from torch import Tensor
@@ -25,13 +25,13 @@ def reinforce(
     samples: int = 1,
     baseline: float | Tensor | None = None,
 ) -> Tensor:
-    """The loss of drawn signs, with an unbiased gradient: (L(x) - c) d log P(x) / da.
+    """Compute the loss of sampled signs, with the unbiased gradient (L(x) - c) d log P(x) / da.
 
-    Any loss will do, also one that is not differentiable in x. The variance grows with the number
-    of units.
+    The loss may be any function, even if it is not differentiable in x. The variance grows with
+    the number of units.
 
     Args:
-        loss: From signs (N, ...) to losses (N,).
+        loss: A function from signs (N, ...) to losses (N,).
         a: The logits of one stochastic layer, (N, ...): P(x = +1) = F(a).
         noise: A noise or its name.
         samples: K, the number of draws, each with a call of the loss.
@@ -43,8 +43,8 @@ def reinforce(
         its gradients in parameters of the loss are the usual ones.
 
     Raises:
-        UsageError: The noise is unknown or "none", `samples` is no positive int, or the loss does
-            not return (N,).
+        UsageError: If the noise is unknown or "none", `samples` is not a positive int, or the
+            loss does not return (N,).
 
     References:
         Williams, Simple Statistical Gradient-Following Algorithms, 1992; Kool, van Hoof & Welling,
@@ -66,7 +66,7 @@ def reinforce(
 
 
 def _advantages(losses: Tensor, baseline: float | Tensor | None) -> Tensor:
-    """Losses (K, N) minus the baseline of each."""
+    """Subtract the baselines from losses (K, N)."""
     samples = len(losses)
     if baseline is not None:
         return losses - baseline

@@ -1,4 +1,4 @@
-"""The frame of estimators that take the loss: a draw of the signs, and a gradient to pass on."""
+"""Parts of the estimators that evaluate the loss: sampled signs, and a given gradient."""
 
 from collections.abc import Callable
 
@@ -10,14 +10,14 @@ from bnnkit.nn.base.noise import Noise, get_noise
 from bnnkit.nn.base.straight_through import as_signs
 
 Loss = Callable[[Tensor], Tensor]
-"""From signs x, of the shape (N, ...) of the logits, values in {-1, +1}, to N losses, (N,)."""
+"""A function from signs x in {-1, +1}, (N, ...), to the losses of N examples, (N,)."""
 
 
 def noise_with_values(estimator: str, noise: str | Noise) -> Noise:
-    """The noise of that name.
+    """Return the noise with a name.
 
     Raises:
-        UsageError: It is unknown, or "none", whose signs are not drawn.
+        UsageError: If the name is unknown or "none".
     """
     found = get_noise(noise)
     if found.name == "none":
@@ -29,10 +29,10 @@ def noise_with_values(estimator: str, noise: str | Noise) -> Noise:
 
 
 def losses_of(estimator: str, loss: Loss, x: Tensor) -> Tensor:
-    """The losses of signs.
+    """Compute the losses of signs.
 
     Raises:
-        UsageError: They are not one for each example.
+        UsageError: If there is not one loss for each example.
     """
     losses = loss(x)
     if losses.shape != x.shape[:1]:
@@ -44,22 +44,22 @@ def losses_of(estimator: str, loss: Loss, x: Tensor) -> Tensor:
 
 
 def drawn(a: Tensor, noise: Noise) -> Tensor:
-    """Signs sign(a - z), without gradient."""
+    """Sample signs sign(a - z), without gradient."""
     return as_signs(a.detach() >= noise.sample(a), a.dtype)
 
 
 def score(a: Tensor, x: Tensor, noise: Noise) -> Tensor:
-    """The derivative of log P(x) by a, x F'(a) / F(a x), without gradient."""
+    """Compute the derivative of log P(x) by a, x F'(a) / F(a x), without gradient."""
     a = a.detach()
     return x * noise.pdf(a) / noise.cdf(a * x).clamp(min=torch.finfo(a.dtype).tiny)
 
 
 def for_each_unit(losses: Tensor, a: Tensor) -> Tensor:
-    """Numbers (N,) without gradient, shaped to broadcast over the units of a."""
+    """Reshape losses (N,) to broadcast over the units of a, without gradient."""
     return losses.detach().view(-1, *[1] * (a.dim() - 1))
 
 
 def with_gradient(losses: Tensor, a: Tensor, gradient: Tensor) -> Tensor:
-    """The losses (N,), with a given gradient in a, of the shape of a, beside their own."""
+    """Return the losses (N,) with a given gradient in a, in addition to their own gradient."""
     passed = (gradient.detach() * a).flatten(1).sum(1)
     return losses + (passed - passed.detach())

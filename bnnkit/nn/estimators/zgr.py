@@ -16,9 +16,9 @@ class Zgr(Estimator):
     """`zgr`: forward x = sign(a - z), backward dL/da = F'(a) / P(x) dL/dx, P(x) = F(a x).
 
     It is DARN(1/2) for binary variables: the score x F'(a) / P(x) times the linearisation
-    L(x) - L(0) = x dL/dx. On average over x the derivative is 2F'(a), that of `st`; it is
-    unbiased for losses that are quadratic in x, x_i^2 included. It has no temperature. With the
-    logistic noise the derivative is 2(1 - P(x)).
+    L(x) - L(0) = x dL/dx. The mean of the derivative over x is 2F'(a), the derivative of `st`. It
+    is unbiased for losses that are quadratic in x, including terms x_i^2, and has no temperature.
+    With logistic noise the derivative is 2(1 - P(x)).
 
     References:
         Shekhovtsov, Cold Analysis of Rao-Blackwellized Straight-Through Gumbel-Softmax Gradient
@@ -28,18 +28,18 @@ class Zgr(Estimator):
     name = "zgr"
 
     def jacobian(self, a: Tensor, noise: Noise) -> Tensor:
-        """That of the likelier value, which is the deterministic one."""
+        """Return the derivative at the maximum-probability value, which is sign(a)."""
         return self._derivative(a, torch.where(a >= 0, 1, -1), noise)
 
     def propagate(self, a: Tensor, x: Tensor, z: Tensor | None, noise: Noise) -> Tensor:
-        """The sign; the gradient depends on the value that was drawn."""
+        """Return the sign; its gradient depends on the sampled value."""
         return straight_through_at_value(a, x, partial(self._derivative, noise=noise))
 
     def check(self, noise: Noise) -> None:
-        """Refuse networks without noise, and noises without density.
+        """Check that the noise has a density.
 
         Raises:
-            UsageError: As it says.
+            UsageError: If the noise is "none" or has no density.
         """
         if noise.name == "none":
             raise UsageError(

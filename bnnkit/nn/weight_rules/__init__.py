@@ -1,4 +1,4 @@
-"""Rules by which latent weights become binary ones, by name; docs/estimators.md compares them."""
+"""Weight rules: how latent weights become binary weights; docs/estimators.md compares them."""
 
 from bnnkit.nn.weight_rules.adaste import AdaSte
 from bnnkit.nn.weight_rules.bayesbinn import BayesBiNN

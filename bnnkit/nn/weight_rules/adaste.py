@@ -1,4 +1,4 @@
-"""AdaSTE: an adaptive straight-through estimator from a bilevel problem."""
+"""AdaSTE: an adaptive straight-through estimator, derived from a bilevel problem."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from bnnkit.nn.weight_rules.scheduled import ScheduledRule, geometric
 from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
 
 _ZERO = 1e-6
-"""Latent weights that are nearer to 0 have no sign to be turned."""
+"""Latent weights with a smaller absolute value count as 0."""
 
 
 def inner_minimum(latent: Tensor, mu: Tensor, alpha: float) -> Tensor:
-    """s(t): the w in [-1, 1] with the least (w - t)^2 / 2 + mu/2 (1 + alpha - |w|)^2.
+    """Compute s(t), the w in [-1, 1] that minimises (w - t)^2 / 2 + mu/2 (1 + alpha - |w|)^2.
 
     s(t) = clip((t + mu (1 + alpha) sign(t)) / (1 + mu), -1, 1): the sign of t where
     |t| >= 1 - mu alpha, and everywhere once mu alpha >= 1.
@@ -27,15 +27,15 @@ def inner_minimum(latent: Tensor, mu: Tensor, alpha: float) -> Tensor:
 def slope(
     latent: Tensor, gradient: Tensor, mu: Tensor, alpha: float, reach: float, most: float
 ) -> Tensor:
-    """What dL/dw is multiplied with.
+    """Compute the factor of dL/dw.
 
-    Where the loss pulls a latent weight t towards 0 and beyond (t dL/dw > 0), it is the finite
-    difference (s(t) - s(t - beta dL/dw)) / (beta dL/dw) for beta = reach |t / (dL/dw)|, at most
-    `most`; there t - beta dL/dw = (1 - reach) t, on the other side of the jump at 0. Elsewhere it
-    is the limit for beta to 0, the derivative of s.
+    Where the loss pulls a latent weight t towards 0 and beyond (t dL/dw > 0), the factor is the
+    finite difference (s(t) - s(t - beta dL/dw)) / (beta dL/dw) for beta = reach |t / (dL/dw)|, at
+    most `most`; there t - beta dL/dw = (1 - reach) t is on the other side of the jump at 0.
+    Elsewhere the factor is the limit for beta to 0, the derivative of s.
     """
     size = latent.abs()
-    # s on the other side; at 0 itself, for reach 1, the limit from there.
+    # s on the other side of 0; for reach 1, the limit at 0 from that side.
     other = inner_minimum((reach - 1) * size, mu, alpha)
     difference = (inner_minimum(size, mu, alpha) + other) / (reach * size.clamp(min=_ZERO))
     derivative = torch.where((size > 1 - mu * alpha) & (size > _ZERO), 0, 1 / (1 + mu))
@@ -47,24 +47,24 @@ def slope(
 class AdaSte(ScheduledRule):
     """`adaste`: forward w = s(eta), backward dL/deta = slope dL/dw with an adaptive slope.
 
-    The inner problem's minimum s is between the clipped identity (mu to 0) and the sign, which it
-    is exactly once mu alpha >= 1; see `inner_minimum`. The slope is the derivative of s, but where
-    the loss wants to turn the sign it is a finite difference across the jump, so that saturated
-    weights can come back; see `slope`. It optimises L(w) subject to w = argmin E(w; eta), by the
-    relaxed optimal-value reformulation.
+    The minimum s of the inner problem is between the clipped identity (mu to 0) and the sign,
+    which it equals once mu alpha >= 1; see `inner_minimum`. The slope is the derivative of s.
+    Where the loss pulls towards the other sign, it is a finite difference across the jump instead,
+    so that saturated weights can flip; see `slope`. The rule optimises L(w) subject to
+    w = argmin E(w; eta), by the relaxed optimal-value reformulation.
 
-    While mu alpha < 1 weights in training may be between -1 and +1. The deployed ones are
+    While mu alpha < 1, weights in training may be between -1 and +1. The deployed weights are
     sign(eta). The rule is symmetric: the authors' code has a wrong sign in the middle branch of
-    positive weights, which is not reproduced.
+    positive weights, which is not reproduced here.
 
     Args:
-        mu: Weight of the double well at the start; it grows geometrically to 1 / alpha.
-        alpha: How far the wells lie beyond +-1.
-        exact_from: The share of the training from which w is exactly the sign; the authors' is
-            0.27 of 700 epochs. 0 is without annealing.
-        reach: beta in units of |eta / (dL/dw)|, at least 1. The authors' code has 1 while it
-            anneals and 2 without annealing.
-        most_slope: Upper bound of the finite difference, as in the authors' code.
+        mu: The initial weight of the double well; it grows geometrically to 1 / alpha.
+        alpha: The distance of the wells beyond +-1.
+        exact_from: The fraction of the training from which w is exactly the sign; the authors use
+            0.27 of 700 epochs. 0 disables annealing.
+        reach: beta in units of |eta / (dL/dw)|, at least 1. The authors' code uses 1 with
+            annealing and 2 without.
+        most_slope: The upper bound of the finite difference, as in the authors' code.
 
     References:
         Le, Hoier, Lin & Zach, AdaSTE: An Adaptive Straight-Through Estimator to Train Binary
@@ -83,21 +83,21 @@ class AdaSte(ScheduledRule):
     ) -> None:
         super().__init__()
         self.alpha = number(self.name, "alpha", alpha, above=0)
-        self.mu = number(self.name, "mu", mu, above=0, most=1 / self.alpha)
-        self.exact_from = number(self.name, "exact_from", exact_from, least=0, most=1)
-        self.reach = number(self.name, "reach", reach, least=1)
+        self.mu = number(self.name, "mu", mu, above=0, at_most=1 / self.alpha)
+        self.exact_from = number(self.name, "exact_from", exact_from, at_least=0, at_most=1)
+        self.reach = number(self.name, "reach", reach, at_least=1)
         self.most_slope = number(self.name, "most_slope", most_slope, above=0)
 
     def current_mu(self) -> Tensor:
-        """The weight of the double well now; mu alpha >= 1 from `exact_from` on."""
-        # With mu alpha a little less than 1, by rounding, w would not be a sign.
+        """Return the current weight of the double well; mu alpha >= 1 from `exact_from` on."""
+        # If rounding made mu alpha less than 1, w would not be a sign.
         last = (1 + 1e-4) / self.alpha
         if self.exact_from == 0:
             return torch.full_like(self.progress, last)
         return geometric(self.mu, last, self.progress / self.exact_from)
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Minima of the inner problem."""
+        """Compute the minima of the inner problem."""
         weight: Tensor = _AdaSte.apply(  # type: ignore[no-untyped-call]
             latent, self.current_mu(), self.alpha, self.reach, self.most_slope
         )

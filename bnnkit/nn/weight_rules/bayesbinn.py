@@ -17,15 +17,15 @@ class BayesBiNN(WeightRule):
     """`bayesbinn`: forward w = tanh((eta - z) / T), backward dL/deta = s dL/dw, and decay.
 
     s = (1 - w^2 + 1e-10) / (T (1 - tanh(eta)^2 + 1e-10)), and after each step
-    eta <- (1 - lr / N) eta. It is meant to optimise the variational bound of `variational-bayes`
-    by natural gradients, through Gumbel-softmax; the authors' step is lr / N. At the temperature
-    of their large experiments, 1e-10, w is +-1 and s is 1 / (1 - tanh(eta)^2): then it is an
-    identity straight-through step, enlarged for sure weights, and no longer Bayesian (Shekhovtsov
-    & Yanush, appendix A). The deployed weights are sign(eta).
+    eta <- (1 - lr / N) eta. It aims to optimise the variational bound of `variational-bayes` by
+    natural gradients, through Gumbel-softmax; the authors' step is lr / N. At the temperature of
+    their large experiments, 1e-10, w is +-1 and s is 1 / (1 - tanh(eta)^2). This is an identity
+    straight-through step that is larger for weights with large |eta|, and no longer Bayesian
+    (Shekhovtsov & Yanush, appendix A). The deployed weights are sign(eta).
 
     Args:
         temperature: T.
-        n_examples: N, the number of training examples, where the loss is a mean over examples.
+        n_examples: N, the number of training examples, for a loss that is a mean over examples.
 
     References:
         Meng, Bachmann & Khan, Training Binary Neural Networks using the Bayesian Learning Rule,
@@ -41,7 +41,7 @@ class BayesBiNN(WeightRule):
         self.n_examples = count(self.name, "n_examples", n_examples)
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Relaxed signs."""
+        """Compute relaxed signs."""
         z = noise.sample(latent)
         weight = torch.tanh((latent.detach() - z) / self.temperature).to(latent.dtype)
         return straight_through_at_value(latent, weight, self._scale)
@@ -52,14 +52,14 @@ class BayesBiNN(WeightRule):
 
     @torch.no_grad()
     def after_step(self, latent: Tensor, lr: float | Tensor) -> None:
-        """The decay towards the uniform prior."""
+        """Decay the latent weights towards the uniform prior."""
         latent.mul_(1 - lr / self.n_examples)
 
     def check(self, noise: Noise) -> None:
-        """Refuse noises but the logistic one, to whose natural parameters the rule belongs.
+        """Check that the noise is logistic, in whose natural parameters the rule is defined.
 
         Raises:
-            UsageError: The noise is not logistic.
+            UsageError: If the noise is not logistic.
         """
         if noise.name != "logistic":
             raise UsageError(

@@ -14,13 +14,13 @@ from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
 class BinaryConnect(WeightRule):
     """`binary-connect`: forward w = sign(eta), backward dL/deta = dL/dw, then eta is clipped.
 
-    With the noise "uniform" the sign is drawn, w = sign(eta - z), the stochastic variant with the
-    "hard sigmoid". It optimises L(sign(eta)) with the identity in place of the derivative of the
-    sign; without clipping it is mirror descent (Algorithm 2) at half the learning rate.
+    With the noise "uniform" the sign is sampled, w = sign(eta - z): the stochastic variant with
+    the "hard sigmoid". It optimises L(sign(eta)) with the identity as the derivative of the sign.
+    Without clipping it is mirror descent (Algorithm 2) at half the learning rate.
 
     Args:
-        limit: After each step eta is clipped to [-limit, limit]; None leaves it as it is, for
-            instance with a weight decay instead.
+        limit: After each step eta is clipped to [-limit, limit]; None disables clipping, for
+            instance if weight decay is used instead.
 
     References:
         Courbariaux, Bengio & David, BinaryConnect, NeurIPS 2015,
@@ -34,7 +34,7 @@ class BinaryConnect(WeightRule):
         self.limit = None if limit is None else number(self.name, "limit", limit, above=0)
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Signs, drawn where there is a noise."""
+        """Compute the signs, sampled if there is a noise."""
         return straight_through(
             latent, as_signs(latent >= noise.sample(latent), latent.dtype), _jacobian
         )
@@ -46,10 +46,10 @@ class BinaryConnect(WeightRule):
             latent.clamp_(-self.limit, self.limit)
 
     def check(self, noise: Noise) -> None:
-        """Refuse noises but "none" and "uniform".
+        """Check the noise.
 
         Raises:
-            UsageError: The noise is another one.
+            UsageError: If the noise is neither "none" nor "uniform".
         """
         if noise.name not in ("none", "uniform"):
             raise UsageError(

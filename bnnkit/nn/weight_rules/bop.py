@@ -1,4 +1,4 @@
-"""Bop: weights that flip when the mean of their gradient says so for long enough."""
+"""Bop: weights flip when the moving average of their gradient exceeds a threshold."""
 
 import torch
 from torch import Tensor
@@ -9,18 +9,19 @@ from bnnkit.nn.base.straight_through import as_signs, straight_through
 from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
 
 _NEARLY_ZERO = 1e-12
-"""A mean gradient that is none yet, but has a sign."""
+"""The absolute value of the initial mean gradient, which only has to carry a sign."""
 
 
 @register_weight_rule
 class Bop(WeightRule):
     """`bop`: m <- (1 - gamma) m + gamma dL/dw, then w <- -w where |m| > tau and sign(m) = sign(w).
 
-    There are no latent weights in it, but eta = -(1 - gamma) m serves as one: a step of plain SGD
-    on it with learning rate gamma, followed by eta <- (1 - gamma) eta, is the update of m, and w
-    is the sign of eta, kept where |eta| is below the threshold. So use it with
+    Bop has no latent weights, but eta = -(1 - gamma) m can take their place: a step of plain SGD
+    on eta with learning rate gamma, followed by eta <- (1 - gamma) eta, is the update of m. w is
+    the sign of eta, and stays unchanged while |eta| is below the threshold. So use it with
     `torch.optim.SGD(latent_parameters(model), lr=gamma)`, gamma = 1e-4, without momentum and
-    weight decay; other optimizers filter the gradient once more. The weights are kept beside eta.
+    weight decay; other optimizers would filter the gradient twice. The weights are stored in a
+    buffer.
 
     Args:
         threshold: tau.
@@ -35,34 +36,34 @@ class Bop(WeightRule):
 
     def __init__(self, threshold: float = 1e-8) -> None:
         super().__init__()
-        self.threshold = number(self.name, "threshold", threshold, least=0)
+        self.threshold = number(self.name, "threshold", threshold, at_least=0)
         self.register_buffer("weight", torch.zeros(()))
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """The weights that are kept."""
+        """Return the stored weights."""
         return straight_through(latent, self.weight.to(latent.dtype), _identity)
 
     def deployed_latent(self, latent: Tensor) -> Tensor:
-        """The weights that are kept."""
+        """Return the stored weights."""
         return self.weight.to(latent.dtype)
 
     @torch.no_grad()
     def after_step(self, latent: Tensor, lr: float | Tensor) -> None:
-        """Complete the mean, and flip weights."""
+        """Complete the update of the mean, and flip weights."""
         latent.mul_(1 - lr)
-        is_sure = latent.abs() > (1 - lr) * self.threshold
-        self.weight.copy_(torch.where(is_sure, as_signs(latent >= 0, latent.dtype), self.weight))
+        is_above = latent.abs() > (1 - lr) * self.threshold
+        self.weight.copy_(torch.where(is_above, as_signs(latent >= 0, latent.dtype), self.weight))
 
     def initial(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
-        """A mean of 0 but for its sign, which is the weight."""
+        """Return a mean near 0 whose signs are random weights."""
         return self.initial_from(torch.randn(shape))
 
     def initial_from(self, weight: Tensor) -> Tensor:
-        """A mean of 0 but for its sign, which is that of the weight."""
+        """Return a mean near 0 with the signs of the weights."""
         return as_signs(weight >= 0, weight.dtype) * _NEARLY_ZERO
 
     def prepare(self, latent: Tensor) -> None:
-        """Keep the weights that the latent ones stand for."""
+        """Store the signs of the latent weights as the weights."""
         self.weight = as_signs(latent.detach() >= 0, latent.dtype)
 
 

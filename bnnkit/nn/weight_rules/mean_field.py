@@ -1,4 +1,4 @@
-"""Mirror descent on the mean of each weight, which is pressed to +-1 while training goes on."""
+"""Mirror descent on the mean of each weight, which is annealed to +-1 during training."""
 
 from functools import partial
 
@@ -18,10 +18,10 @@ class _Annealed(ScheduledRule):
     def __init__(self, first_beta: float = 1.0, last_beta: float = 1000.0) -> None:
         super().__init__()
         self.first_beta = number(self.name, "first_beta", first_beta, above=0)
-        self.last_beta = number(self.name, "last_beta", last_beta, least=self.first_beta)
+        self.last_beta = number(self.name, "last_beta", last_beta, at_least=self.first_beta)
 
     def current_beta(self) -> Tensor:
-        """The sharpness now."""
+        """Return the current sharpness."""
         return geometric(self.first_beta, self.last_beta, self.progress)
 
 
@@ -31,12 +31,12 @@ class MirrorDescentTanh(_Annealed):
 
     A step of gradient descent on eta is one of mirror descent in w, with the mirror map whose
     gradient is artanh(w) / beta: it equals w <- (E - 1) / (E + 1), E = (1 + w) / (1 - w)
-    exp(-2 lr beta dL/dw), and is stable where that is not (the authors' MD-tanh-S). Weights in
-    training are between -1 and +1, and go to +-1 as beta grows; the deployed ones are sign(eta).
+    exp(-2 lr beta dL/dw), but is numerically stable (the authors' MD-tanh-S). Weights in training
+    are between -1 and +1, and go to +-1 as beta grows. The deployed weights are sign(eta).
 
     Args:
-        first_beta: At the start.
-        last_beta: At the end.
+        first_beta: The sharpness at the start.
+        last_beta: The sharpness at the end.
 
     References:
         Ajanthan et al., Mirror Descent View for Neural Network Quantization, AISTATS 2021,
@@ -46,7 +46,7 @@ class MirrorDescentTanh(_Annealed):
     name = "md-tanh"
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Means of the weights."""
+        """Compute the means of the weights."""
         mean = torch.tanh(self.current_beta() * latent.detach())
         return straight_through(latent, mean.to(latent.dtype), partial(_constant, value=1.0))
 
@@ -56,13 +56,13 @@ class MirrorDescentSoftmax(_Annealed):
     """`md-softmax`: forward w = tanh(beta eta / 2), backward dL/deta = 2 dL/dw.
 
     It is w = p - q for (p, q) = softmax(beta (u, v)) over {+1, -1}, and eta = u - v: a step in u
-    and v that passes by the softmax (the authors' MD-softmax-S) moves eta by twice dL/dw, and is
-    entropic mirror descent in p. Up to the step size it is `md-tanh`. Weights in training are
-    between -1 and +1; the deployed ones are sign(eta).
+    and v that skips the derivative of the softmax (the authors' MD-softmax-S) moves eta by twice
+    dL/dw, and is entropic mirror descent in p. Up to the step size it is `md-tanh`. Weights in
+    training are between -1 and +1. The deployed weights are sign(eta).
 
     Args:
-        first_beta: At the start.
-        last_beta: At the end.
+        first_beta: The sharpness at the start.
+        last_beta: The sharpness at the end.
 
     References:
         Ajanthan et al., AISTATS 2021.
@@ -71,7 +71,7 @@ class MirrorDescentSoftmax(_Annealed):
     name = "md-softmax"
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Means of the weights."""
+        """Compute the means of the weights."""
         mean = torch.tanh(self.current_beta() * latent.detach() / 2)
         return straight_through(latent, mean.to(latent.dtype), partial(_constant, value=2.0))
 
@@ -80,12 +80,13 @@ class MirrorDescentSoftmax(_Annealed):
 class ProximalMeanField(_Annealed):
     """`pmf`: forward w = tanh(beta eta / 2), backward dL/deta = beta (1 - w^2) dL/dw.
 
-    As `md-softmax`, but the step in u and v goes through the softmax: gradient descent on L at the
-    mean of the weights. The gradient of sure weights vanishes, so that beta must grow slowly.
+    As `md-softmax`, but the step in u and v uses the derivative of the softmax: gradient descent
+    on L at the mean of the weights. The gradient vanishes for means near +-1, so beta must grow
+    slowly.
 
     Args:
-        first_beta: At the start.
-        last_beta: At the end.
+        first_beta: The sharpness at the start.
+        last_beta: The sharpness at the end.
 
     References:
         Ajanthan et al., Proximal Mean-field for Neural Network Quantization, ICCV 2019,
@@ -95,7 +96,7 @@ class ProximalMeanField(_Annealed):
     name = "pmf"
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Means of the weights."""
+        """Compute the means of the weights."""
         mean = torch.tanh(self.current_beta() * latent.detach() / 2).to(latent.dtype)
         return straight_through_at_value(latent, mean, self._slope)
 

@@ -16,11 +16,11 @@ class MirrorDescent(WeightRule):
     """`mirror-descent`: forward w = sign(eta - z), backward dL/deta = 2 dL/dw.
 
     A step of gradient descent on eta is a step of mirror descent on E[L] in the probabilities
-    theta = F(eta), with the divergence that belongs to F; for the logistic noise it is the
-    Kullback-Leibler divergence. Where F is not strictly monotone (uniform, triangular, none) that
-    holds as long as eta stays inside of the support. The factor 2 belongs to the +-1 code.
+    theta = F(eta), with a divergence that depends on F; for the logistic noise it is the
+    Kullback-Leibler divergence. If F is not strictly monotone (uniform, triangular, none), this
+    holds as long as eta stays inside the support. The factor 2 comes from the values +-1.
 
-    The noise may be any; "none" makes the weights deterministic.
+    Every noise is allowed; "none" makes the weights deterministic.
 
     References:
         Shekhovtsov & Yanush, GCPR 2021, Algorithm 2 and Proposition 1.
@@ -30,20 +30,20 @@ class MirrorDescent(WeightRule):
     default_noise = "logistic"
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Drawn signs."""
+        """Sample signs."""
         return _signs(latent, noise.sample(latent))
 
     def deployed_weight(self, latent: Tensor) -> Tensor:
-        """The maximum-probability signs; the gradient is that of training."""
+        """Return the maximum-probability signs; the gradient is that of training."""
         return _signs(latent, 0)
 
     def initial(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
-        """Latent weights to start from: theta ~ U(0, 1), eta = F^-1(theta) (appendix D.3)."""
+        """Draw initial latent weights: theta ~ U(0, 1), eta = F^-1(theta) (appendix D.3)."""
         theta = torch.rand(shape).clamp(_MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
         return noise.quantile(theta)
 
     def check(self, noise: Noise) -> None:
-        """Every noise goes with it."""
+        """Accept every noise."""
 
 
 def _signs(latent: Tensor, z: Tensor | int) -> Tensor:

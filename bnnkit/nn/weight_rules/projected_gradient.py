@@ -13,10 +13,10 @@ from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
 class ProjectedGradient(WeightRule):
     """`projected-gradient`: forward w = sign(eta - z), backward dL/deta = dL/dw, clip to [-1, 1].
 
-    With the uniform noise theta = F(eta) = (eta + 1)/2, so that clipping eta after each step is
-    the projection of theta on [0, 1], and the gradient in eta is 2F'(eta) dL/dw = dL/dw there. It
-    optimises E[L] over theta by steps of a quarter of the learning rate. With the noise "none" it
-    is `binary-connect` (Hubara et al.'s deterministic weights).
+    With the uniform noise theta = F(eta) = (eta + 1)/2, so clipping eta after each step projects
+    theta on [0, 1], and the gradient in eta is 2F'(eta) dL/dw = dL/dw there. The rule optimises
+    E[L] over theta by steps of a quarter of the learning rate. With the noise "none" it is
+    `binary-connect` (Hubara et al.'s deterministic weights).
 
     References:
         Shekhovtsov & Yanush, GCPR 2021, equations 10 and 11; Hubara et al., NeurIPS 2016,
@@ -27,7 +27,7 @@ class ProjectedGradient(WeightRule):
     default_noise = "uniform"
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Drawn signs."""
+        """Sample signs."""
         signs = as_signs(latent >= noise.sample(latent), latent.dtype)
         return straight_through(latent, signs, _inside)
 
@@ -37,14 +37,14 @@ class ProjectedGradient(WeightRule):
         latent.clamp_(-1, 1)
 
     def initial(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
-        """Latent weights to start from: theta ~ U(0, 1)."""
+        """Draw initial latent weights: theta ~ U(0, 1)."""
         return 2 * torch.rand(shape) - 1
 
     def check(self, noise: Noise) -> None:
-        """Refuse noises for which clipping eta is not the projection.
+        """Check that clipping eta is the projection for the noise.
 
         Raises:
-            UsageError: The noise is neither "uniform" nor "none".
+            UsageError: If the noise is neither "uniform" nor "none".
         """
         if noise.name not in ("uniform", "none"):
             raise UsageError(

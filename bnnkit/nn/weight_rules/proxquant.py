@@ -11,7 +11,7 @@ from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
 
 
 def prox(latent: Tensor, strength: float | Tensor) -> Tensor:
-    """The v with the least (v - t)^2 / 2 + strength | |v| - 1 |: t, moved towards sign(t)."""
+    """Compute the v that minimises (v - t)^2 / 2 + strength | |v| - 1 |: t moved to sign(t)."""
     sign = as_signs(latent >= 0, latent.dtype)
     distance = latent - sign
     return sign + distance.sign() * (distance.abs() - strength).clamp(min=0)
@@ -22,13 +22,13 @@ class ProxQuant(ScheduledRule):
     """`proxquant`: forward w = eta, backward dL/deta = dL/dw, then eta <- prox(eta).
 
     The prox is that of lr lambda | |eta| - 1 |, and lambda grows linearly with the training. It
-    optimises L(w) + lambda R(w) over real weights, until at `freeze_from` they become their signs
-    and stay; the rest of the training adapts the other parameters. The deployed ones are
+    optimises L(w) + lambda R(w) over real weights. At `freeze_from` the weights are frozen at
+    their signs; the rest of the training adapts the other parameters. The deployed weights are
     sign(eta).
 
     Args:
-        strength: lambda at `freeze_from`. The authors' is 1e-4 an epoch, for 200 epochs.
-        freeze_from: The share of the training from which weights are frozen.
+        strength: lambda at `freeze_from`. The authors use 1e-4 per epoch, for 200 epochs.
+        freeze_from: The fraction of the training from which weights are frozen.
 
     References:
         Bai, Wang & Liberty, ProxQuant, ICLR 2019, https://arxiv.org/abs/1810.00861.
@@ -38,19 +38,19 @@ class ProxQuant(ScheduledRule):
 
     def __init__(self, strength: float = 0.02, freeze_from: float = 2 / 3) -> None:
         super().__init__()
-        self.strength = number(self.name, "strength", strength, least=0)
-        self.freeze_from = number(self.name, "freeze_from", freeze_from, above=0, most=1)
+        self.strength = number(self.name, "strength", strength, at_least=0)
+        self.freeze_from = number(self.name, "freeze_from", freeze_from, above=0, at_most=1)
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Real weights; signs without gradient once they are frozen."""
+        """Return real weights, or signs without gradient once they are frozen."""
         signs = as_signs(latent.detach() >= 0, latent.dtype)
         return torch.where(self._is_frozen(), signs, latent)
 
     @torch.no_grad()
     def after_step(self, latent: Tensor, lr: float | Tensor) -> None:
-        """The proximal step; frozen weights are put back."""
+        """Take the proximal step; reset frozen weights to their signs."""
         strength = self.strength * self.progress / self.freeze_from
-        # What momentum the optimizer has left must not turn a frozen weight.
+        # Remaining momentum of the optimizer must not flip a frozen weight.
         strength = torch.where(self._is_frozen(), torch.inf, lr * strength)
         latent.copy_(prox(latent, strength))
 

@@ -19,13 +19,13 @@ class ReCu(ScheduledRule):
 
     v = (eta - mean) / deviation of each output channel. The quantiles are those of a Laplace
     distribution with the layer's mean of |v|: Q = -mean|v| log(2 - 2 tau). The gradient passes
-    unchanged where |v| <= Q, is 0 beyond, and goes from v to eta by the chain rule. So weights in
-    the tails, which would never flip, are moved by the standardisation alone. tau grows from
+    unchanged where |v| <= Q, is 0 elsewhere, and goes from v to eta by the chain rule. So weights
+    in the tails, which would never flip, are moved only by the standardisation. tau grows from
     `first_tau` to `last_tau` as exp(progress) does. The deployed weights are sign(eta - mean).
 
     Args:
-        first_tau: At the start, above 1/2.
-        last_tau: At the end, below 1.
+        first_tau: tau at the start, above 1/2.
+        last_tau: tau at the end, below 1.
 
     References:
         Xu et al., ReCU: Reviving the Dead Weights in Binary Neural Networks, ICCV 2021,
@@ -36,16 +36,18 @@ class ReCu(ScheduledRule):
 
     def __init__(self, first_tau: float = 0.85, last_tau: float = 0.99) -> None:
         super().__init__()
-        self.first_tau = number(self.name, "first_tau", first_tau, above=0.5, most=0.9999)
-        self.last_tau = number(self.name, "last_tau", last_tau, least=self.first_tau, most=0.9999)
+        self.first_tau = number(self.name, "first_tau", first_tau, above=0.5, at_most=0.9999)
+        self.last_tau = number(
+            self.name, "last_tau", last_tau, at_least=self.first_tau, at_most=0.9999
+        )
 
     def current_tau(self) -> Tensor:
-        """The share of the weights below the upper quantile, now."""
+        """Return the current fraction of the weights below the upper quantile."""
         grown = (self.progress.exp() - 1) / (math.e - 1)
         return self.first_tau + (self.last_tau - self.first_tau) * grown
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Signs."""
+        """Compute the signs."""
         difference = centred(latent)
         v = difference / deviation(difference)
         limit = -v.detach().abs().mean() * torch.log(2 - 2 * self.current_tau())
@@ -53,7 +55,7 @@ class ReCu(ScheduledRule):
         return straight_through(torch.clamp(v, -limit, limit), signs, _identity)
 
     def deployed_latent(self, latent: Tensor) -> Tensor:
-        """The latent weights minus their mean over each output channel."""
+        """Subtract the mean over each output channel from the latent weights."""
         return centred(latent)
 
 

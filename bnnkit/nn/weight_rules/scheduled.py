@@ -7,10 +7,10 @@ from bnnkit.nn.weight_rules.weight_rule import WeightRule
 
 
 class ScheduledRule(WeightRule):
-    """A rule with a schedule over the training, which `set_progress` moves on.
+    """A rule with a schedule over the training, which `set_progress` advances.
 
     Attributes:
-        progress: The share of the training that is done, float32 (), from 0 to 1. It is not saved:
+        progress: The completed fraction of the training, float32 (), from 0 to 1. It is not saved:
             the training loop knows it, and deployed weights do not depend on it.
     """
 
@@ -18,10 +18,10 @@ class ScheduledRule(WeightRule):
 
     def __init__(self) -> None:
         super().__init__()
-        # A tensor, so that a compiled or captured step reads it anew.
+        # A tensor, so that a compiled or captured step reads its current value.
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
 
 def geometric(first: float, last: float, share: Tensor) -> Tensor:
-    """From `first` to `last` by a constant factor, as `share` goes from 0 to 1; then constant."""
+    """Interpolate geometrically from `first` to `last` as `share` goes from 0 to 1."""
     return first * (last / first) ** share.clamp(max=1)

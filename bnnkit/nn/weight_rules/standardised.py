@@ -13,10 +13,10 @@ _EPSILON = 1e-8
 class Standardised(WeightRule):
     """`standardised`: forward w = sign(v), v = (eta - mean) / deviation of each output channel.
 
-    The gradient passes unchanged to v, and from v to eta by the chain rule: so it has mean 0 and
-    is orthogonal to v in each channel, and is the smaller, the larger the deviation is. A weight
-    decay on eta then sets the effective learning rate. Latent weights start normal with deviation
-    0.1; SGD with momentum 0.9, learning rate 0.1 and weight decay 5e-4 is what trains well.
+    The gradient passes unchanged to v, and from v to eta by the chain rule. So it has mean 0 and
+    is orthogonal to v in each channel, and it is inversely proportional to the deviation. Weight
+    decay on eta therefore sets the effective learning rate. Latent weights start normal with
+    deviation 0.1; SGD with momentum 0.9, learning rate 0.1 and weight decay 5e-4 trains well.
 
     The deployed weights are sign(eta - mean).
 
@@ -28,30 +28,30 @@ class Standardised(WeightRule):
     name = "standardised"
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """Signs."""
+        """Compute the signs."""
         difference = centred(latent)
         # The sign is taken before the division, which may round to -0.
         signs = as_signs(difference.detach() >= 0, latent.dtype)
         return straight_through(difference / deviation(difference), signs, _identity)
 
     def deployed_latent(self, latent: Tensor) -> Tensor:
-        """The latent weights minus their mean over each output channel."""
+        """Subtract the mean over each output channel from the latent weights."""
         return centred(latent)
 
 
 def centred(latent: Tensor) -> Tensor:
-    """Latent weights minus their mean over each output channel."""
+    """Subtract the mean over each output channel from latent weights."""
     return latent - latent.mean(_within_channel(latent), keepdim=True)
 
 
 def deviation(difference: Tensor) -> Tensor:
-    """The root of the mean square over each output channel, and not 0."""
+    """Compute the root mean square over each output channel, plus a small constant."""
     square = difference.square().mean(_within_channel(difference), keepdim=True)
     return square.sqrt() + _EPSILON
 
 
 def _within_channel(latent: Tensor) -> list[int]:
-    """The axes but the first; of a vector, that."""
+    """Return all axes except the first; for a vector, its only axis."""
     return list(range(1, latent.dim())) or [0]
 
 

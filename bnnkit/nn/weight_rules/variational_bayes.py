@@ -16,15 +16,15 @@ class VariationalBayes(MirrorDescent):
 
     lambda = prior_scale / N. It optimises the expected loss plus lambda KL(q || 1/2), the
     variational bound with a factorized posterior q of the weights, by composite mirror descent:
-    the loss is linearised, the KL term is not. With the loss a mean over examples, N is the number
-    of all training examples. (In natural parameters 2 eta, whose step is epsilon = 2 lr, this is
-    equation 54; the step sizes differ by the 2 of our noise, F(eta) = sigmoid(2 eta).)
+    the loss is linearised, the KL term is not. If the loss is a mean over examples, N is the
+    number of all training examples. (In natural parameters 2 eta, with step epsilon = 2 lr, this
+    is equation 54; the factor 2 comes from F(eta) = sigmoid(2 eta).)
 
-    It needs no weight decay of the optimizer, and works with any optimizer.
+    It works with any optimizer and needs no weight decay.
 
     Args:
-        n_examples: N.
-        prior_scale: 1 is the bound; less decreases the regularisation.
+        n_examples: The number of training examples, N.
+        prior_scale: 1 is the bound; smaller values decrease the regularisation.
 
     References:
         Shekhovtsov & Yanush, GCPR 2021, Proposition 2 and equation 54.
@@ -35,18 +35,18 @@ class VariationalBayes(MirrorDescent):
     def __init__(self, n_examples: int = 50_000, prior_scale: float = 1.0) -> None:
         super().__init__()
         self.n_examples = count(self.name, "n_examples", n_examples)
-        self.prior_scale = number(self.name, "prior_scale", prior_scale, least=0)
+        self.prior_scale = number(self.name, "prior_scale", prior_scale, at_least=0)
 
     @torch.no_grad()
     def after_step(self, latent: Tensor, lr: float | Tensor) -> None:
-        """The exact step of the KL term."""
+        """Take the exact step of the KL term."""
         latent.div_(1 + 2 * lr * self.prior_scale / self.n_examples)
 
     def check(self, noise: Noise) -> None:
-        """Refuse noises for which the divergence is not Kullback and Leibler's.
+        """Check that the divergence of the noise is the Kullback-Leibler divergence.
 
         Raises:
-            UsageError: The noise is not logistic.
+            UsageError: If the noise is not logistic.
         """
         if noise.name != "logistic":
             raise UsageError(

@@ -1,4 +1,4 @@
-"""What a weight rule is: from real-valued latent weights to binary ones, and back."""
+"""The base class of weight rules: from real-valued latent weights to binary weights."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ _INITIAL_DEVIATION = 0.1
 class WeightRule(nn.Module, ABC):
     """How latent weights become weights in training, and which signs are deployed.
 
-    A rule works with every torch optimizer: it defines the forward weight and its gradient. What
-    an update needs beyond that is in `after_step`, which `attach_rules` calls after each step of
-    an optimizer, and in `progress`, which a training loop sets by `set_progress`.
+    A rule works with every torch optimizer: it defines the forward weight and its gradient. Other
+    parts of an update are in `after_step`, which `attach_rules` calls after each step of an
+    optimizer, and in `progress`, which a training loop sets with `set_progress`.
 
-    To add a rule of your own, subclass, set `name`, write `forward`, and decorate the class with
-    `register_weight_rule`. Keyword arguments of its constructor are its options. Each layer has
-    a rule of its own, so a rule may have buffers; it has no parameters.
+    To add your own rule, subclass, set `name`, write `forward`, and decorate the class with
+    `register_weight_rule`. The keyword arguments of its constructor are its options. Each layer
+    has its own rule, so a rule may have buffers, but no parameters.
 
     Attributes:
-        name: By which it is chosen.
-        default_noise: The noise of the weights where none is given.
+        name: The name by which it is chosen.
+        default_noise: The noise of the weights if none is given.
     """
 
     name: ClassVar[str]
@@ -37,36 +37,36 @@ class WeightRule(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
-        """The weights in training, of the shape and dtype of the latent ones."""
+        """Compute the weights in training, of the shape and dtype of the latent weights."""
 
     def deployed_latent(self, latent: Tensor) -> Tensor:
-        """Real numbers whose signs, with sign(0) = +1, are the deployed weights."""
+        """Return real numbers whose signs, with sign(0) = +1, are the deployed weights."""
         return latent
 
     def deployed_weight(self, latent: Tensor) -> Tensor:
-        """The weights in evaluation, +1 and -1; the gradient passes unchanged."""
+        """Return the weights in evaluation, +1 and -1; the gradient passes unchanged."""
         signs = as_signs(self.deployed_latent(latent.detach()) >= 0, latent.dtype)
         return straight_through(latent, signs, _identity)
 
     def initial(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
-        """Latent weights to start from; normal with deviation 0.1 by default."""
+        """Draw initial latent weights; normal with deviation 0.1 by default."""
         return _INITIAL_DEVIATION * torch.randn(shape)
 
     def initial_from(self, weight: Tensor) -> Tensor:
-        """Latent weights to start from, for the real-valued weights of a layer.
+        """Return initial latent weights for the real-valued weights of a layer.
 
-        eta = weight / (2 rms(weight)): signs and relative sizes are kept. With the logistic noise
-        a weight of the size of the root mean square keeps its sign with probability
-        sigmoid(1) = 0.73, one of three times that size with 0.95.
+        eta = weight / (2 rms(weight)) keeps signs and relative sizes. With the logistic noise a
+        weight with |weight| = rms keeps its sign with probability sigmoid(1) = 0.73, and one three
+        times as large with 0.95.
         """
         rms = weight.square().mean().sqrt()
         return weight / (2 * rms).clamp(min=torch.finfo(weight.dtype).tiny)
 
     def prepare(self, latent: Tensor) -> None:
-        """Make the buffers for latent weights of this shape."""
+        """Create the buffers for latent weights of this shape."""
 
     def after_step(self, latent: Tensor, lr: float | Tensor) -> None:
-        """Complete an update, after the optimizer changed the latent weights; in place.
+        """Complete an update in place, after the optimizer changed the latent weights.
 
         Args:
             latent: The latent weights, without gradient.
@@ -74,10 +74,10 @@ class WeightRule(nn.Module, ABC):
         """
 
     def check(self, noise: Noise) -> None:
-        """Refuse a noise that the rule cannot work with; by default all but "none".
+        """Check that the rule works with a noise; by default only with "none".
 
         Raises:
-            UsageError: The noise does not go with the rule.
+            UsageError: If it does not.
         """
         if noise.name != "none":
             raise UsageError(
@@ -86,7 +86,7 @@ class WeightRule(nn.Module, ABC):
             )
 
     def extra_repr(self) -> str:
-        """The name and the options, for print(model)."""
+        """Return the name and the options for print(model)."""
         options = {k: v for k, v in vars(self).items() if isinstance(v, int | float | str)}
         del options["training"]
         return ", ".join([repr(self.name), *(f"{k}={v!r}" for k, v in options.items())])
@@ -106,12 +106,12 @@ R = TypeVar("R", bound=type[WeightRule])
 
 
 def register_weight_rule(rule: R) -> R:
-    """Make a weight rule known by its `name`, in layers, models and configurations.
+    """Register a weight rule under its `name` for layers, models and configurations.
 
     A class decorator.
 
     Raises:
-        UsageError: The class has no name, or the name belongs to another rule.
+        UsageError: If the class has no name, or the name belongs to another rule.
     """
     return WEIGHT_RULES.register(rule)
 
@@ -119,10 +119,10 @@ def register_weight_rule(rule: R) -> R:
 def get_weight_rule(
     rule: str | WeightRule, options: Mapping[str, Any] | None = None
 ) -> WeightRule:
-    """The rule of that name with these options; of a rule, a copy.
+    """Return the rule with a name and options; a `WeightRule` is copied.
 
     Raises:
-        UsageError: The name or an option is unknown or out of its range, or a rule comes with
+        UsageError: If the name or an option is unknown or out of its range, or a rule comes with
             options.
     """
     found = WEIGHT_RULES.get(rule, options)
