@@ -72,7 +72,7 @@ class GraphView:
         return numpy_helper.to_array(self._tensors[value])
 
     def constants_behind(self, value: str) -> frozenset[str]:
-        """Return the initializers that a value is computed from; none if an input is among them."""
+        """Return the initializers that a value depends on; none if it depends on an input too."""
         return self._behind.get(value, frozenset())
 
     def shape(self, value: str) -> tuple[int, ...]:
