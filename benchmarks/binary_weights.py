@@ -2,7 +2,8 @@
 
 python benchmarks/binary_weights.py
 
-Prints a table and writes results/binary_weights.json. They take turns; a ratio is taken in each.
+Prints a table and writes results/binary_weights.json. The two engines are interleaved; a ratio is
+computed in each round.
 """
 
 import json
@@ -67,7 +68,7 @@ def layer(signs: NDArray[np.int8], size: int, *, is_packed: bool) -> onnx.ModelP
 
 
 def compare(outputs: int, inputs: int, size: int, kernel: int) -> dict[str, Any]:
-    """Median microseconds of both, and the ratio over the turns."""
+    """Return the median microseconds of both, and the ratio over the rounds."""
     rng = np.random.default_rng(0)
     shape = (outputs, kernel, kernel, inputs) if kernel else (outputs, inputs)
     signs = rng.choice([-1, 1], size=shape).astype(np.int8)
@@ -98,7 +99,7 @@ def compare(outputs: int, inputs: int, size: int, kernel: int) -> dict[str, Any]
 
 
 def _best(run: Callable[[], object]) -> float:
-    """Microseconds, the median of five runs."""
+    """Return the median of five runs, in microseconds."""
     times = []
     for _ in range(5):
         start = time.perf_counter()

@@ -1,6 +1,6 @@
-"""Fail where bnnkit has lost speed: `python benchmarks/check.py NEW.json [STORED.json]`.
+"""Fail if bnnkit has lost speed: `python benchmarks/check.py NEW.json [STORED.json]`.
 
-Ratios are compared, not times: they depend less on the machine and its mood.
+It compares ratios, not times, because they depend less on the machine and its load.
 """
 
 import json
@@ -17,11 +17,11 @@ Key = tuple[str, str, str]
 
 
 def losses(stored: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
-    """What is slower than it was, or was not measured though its engine is there.
+    """Yield ratios that are lower than before, or missing although the engine is installed.
 
     Args:
-        stored: Results of benchmarks/latency.py.
-        new: The same, made later.
+        stored: Earlier results of benchmarks/latency.py.
+        new: New results.
     """
     found = dict(_ratios(new))
     for key, before in _ratios(stored):
@@ -40,7 +40,7 @@ def _ratios(results: dict[str, Any]) -> Iterator[tuple[Key, float]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what was lost; 1 if there is any, 2 where the files are not named."""
+    """Print the losses; return 1 if there are any, 2 if no files are given."""
     if len(arguments) not in (1, 2):
         print("expected: check.py NEW.json [STORED.json]", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""The tables of ensembles in README.md, made of the results."""
+"""Writes the tables of ensembles in README.md from the results."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ TITLES = {"cifar10": "CIFAR-10, the paper's network", "mnist": "MNIST, small con
 
 
 def write_ensemble_table(results: dict[str, Any], readme: Path) -> None:
-    """Put the results between the two marks of a file."""
+    """Write the results between the two marks of a file."""
     parts: list[Iterable[str]] = [_evaluations(results.get("evaluations", {}))]
     if "price" in results:
         parts = [[machine(results["price"]["context"])], _price(results["price"]), *parts]

@@ -1,12 +1,12 @@
-"""What samples of the noise cost, and what they are worth: `python benchmarks/ensembles.py`.
+"""The latency and the accuracy of samples of the noise: `python benchmarks/ensembles.py`.
 
-Writes results/ensembles.json, and from it a table of README.md. The price is that of the paper's
-CIFAR network with random weights, one image at a time on one thread, beside onnxruntime's float32
-pass, in turns in one process. With files of trained networks it says what the samples are worth:
+Writes results/ensembles.json, and from it a table of README.md. The latency is that of the paper's
+CIFAR network with random weights, one image at a time on one thread, interleaved with
+onnxruntime's float32 pass in one process. The accuracy is that of a trained network:
 
     python benchmarks/ensembles.py --evaluate cifar10=MODEL.onnx --data-dir DIR
 
-which replaces the stored evaluation of that data set, and draws it.
+replaces the stored evaluation of that data set, and plots it.
 """
 
 import argparse
@@ -75,7 +75,7 @@ class Averaged(Engine):
 def price(seconds: float) -> dict[str, Any]:
     """Measure latencies and ratios of the paper's CIFAR network."""
     context = describe_machine()
-    del context["host_name"], context["executable"]  # whose machine it is does not matter
+    del context["host_name"], context["executable"]  # don't publish the machine's name
     model = vgg()
     images = random_images(Artifact(model), 1)
     one, two = (open_benchmarked("bnnkit", Artifact(model), threads=n) for n in (1, 2))
@@ -113,7 +113,7 @@ def _named(samples: int) -> str:
 
 
 def evaluate(name: str, model: Path, data_dir: Path | None) -> list[dict[str, Any]]:
-    """What `bnnkit eval` says of a trained network for several numbers of samples."""
+    """Run `bnnkit eval` on a trained network for several numbers of samples."""
     picture = HERE / "results" / f"ensembles-{name}.png"
     command = [sys.executable, "-m", "bnnkit", "eval", str(model), "--data", name]
     command += ["--samples", "0,1,2,4,10,auto", "--json", "--plot", str(picture)]

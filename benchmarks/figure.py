@@ -1,4 +1,4 @@
-"""The figure: how long each engine takes, beside bnnkit."""
+"""The figure of latencies in README.md."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Bars of median milliseconds with the factor to bnnkit, one panel a network."""
+    """Draw bars of median milliseconds with the ratio to bnnkit, one panel per network."""
     from matplotlib import pyplot
 
     medians: dict[str, dict[str, float]] = {}

@@ -1,4 +1,4 @@
-"""What a network adds to a process: megabytes, and seconds until the first result."""
+"""The memory that a network adds to a process, and the time until the first result."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def run(model):
     for _ in range(20):
         model.run(images)
 
-run(load(sys.argv[1]))  # a small network of the same kinds of layers: it brings the kernels
+run(load(sys.argv[1]))  # a small network with the same kinds of layers loads the kernels
 before = resident()
 model = load(sys.argv[2])
 run(model)
@@ -42,18 +42,18 @@ model.run(np.zeros((1, *model.input_shape), model.input_dtype))
 
 
 def added_megabytes(small: Path, network: Path) -> float:
-    """Resident memory of a loaded network and its runs, kernels aside, 10^6 bytes.
+    """Measure the resident memory of a network and its runs, without kernels, in 10^6 bytes.
 
     Args:
         small: A network with the same kinds of layers and few channels.
-        network: The one to measure.
+        network: The network to measure.
     """
     sizes = [int(_python(_MEMORY, str(small), str(network))) for _ in range(5)]
     return float(np.median(sizes)) / 1e6
 
 
 def startup_seconds(network: Path, repetitions: int = 5) -> dict[str, float]:
-    """Wall seconds of a whole fresh process, with compiled kernels on disk and without."""
+    """Measure the wall seconds of a new process, with compiled kernels on disk and without."""
     with tempfile.TemporaryDirectory() as folder:
         cached, empty = [], []
         for repetition in range(repetitions):

@@ -1,4 +1,4 @@
-"""What the random numbers of an ensemble cost: the generator of the kernels, and nothing else."""
+"""The time that the kernels' random number generator alone takes in an ensemble."""
 
 import time
 from typing import Any, NamedTuple
@@ -26,10 +26,10 @@ class DrawRecord(NamedTuple):
     """The random numbers of a layer."""
 
     noise: int
-    """Address of a NoisyThresholdRecord."""
+    """The address of a NoisyThresholdRecord."""
     draws: int
     pixels: int
-    """Of an image's signs."""
+    """The number of pixels of an image's signs."""
 
 
 @njit(error_model="numpy")
@@ -53,7 +53,7 @@ def draw_layer(at, thread, threads):
 
 
 def generator_seconds(artifact: Artifact, draws: int) -> float:
-    """Seconds that the random numbers of so many samples of one image take, on one thread."""
+    """Measure the seconds for the random numbers of `draws` samples of an image, on one thread."""
     plan = Sampler(artifact, SharedWeights()).plan()
     memory = Memory(plan.values, 1, 1, noise_dependent=plan.noise_dependent, rows=draws)
     images = np.zeros(draws, np.int64)
@@ -70,7 +70,7 @@ def generator_seconds(artifact: Artifact, draws: int) -> float:
 
 
 def noisy_signs(artifact: Artifact) -> int:
-    """Noisy signs of one sample of one image."""
+    """Count the noisy signs of one sample of one image."""
     plan = Sampler(artifact, SharedWeights()).plan()
     shapes: list[NDArray[Any] | tuple[int, ...]] = [
         plan.values[step.target].shape for step in plan.steps if _is_noisy(step)

@@ -1,4 +1,4 @@
-"""Measure bnnkit against everything else, on one core: `python benchmarks/latency.py`.
+"""Measure bnnkit and the baselines on one core: `python benchmarks/latency.py`.
 
 Writes results/latency.json in the shape of google-benchmark, and from it the table of README.md
 and the figure. Takes about five minutes.
@@ -41,7 +41,7 @@ AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}
 
 
 def main() -> None:
-    """Measure, and write all that is made of it."""
+    """Measure, and write results, tables and figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="for each engine and network")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "latency.json")
@@ -55,9 +55,9 @@ def main() -> None:
 
 
 def measure_all(seconds: float) -> dict[str, Any]:
-    """All measurements as one object."""
+    """Return all measurements as one object."""
     context = describe_machine()
-    del context["host_name"], context["executable"]  # whose machine it is does not matter
+    del context["host_name"], context["executable"]  # don't publish the machine's name
     results: dict[str, Any] = {"context": context, "benchmarks": [], "ratios": []}
     results |= {"left_out": {}, "profile": {}, "footprint": {}}
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def measure_all(seconds: float) -> dict[str, Any]:
 
 
 def _measure(name: str, path: Path, seconds: float, results: dict[str, Any]) -> None:
-    """One thread against all engines, and two threads against one."""
+    """Compare one thread with all engines, and two threads with one."""
     model = onnx.load(path)
     _add(name, benchmark(Artifact(model), engines=ENGINES, seconds=seconds), results)
     images = random_images(Artifact(model), 1)
@@ -99,7 +99,7 @@ def _add(name: str, measured: Benchmark, results: dict[str, Any]) -> None:
 
 
 def _measure_avx2(name: str, path: Path, seconds: float, results: dict[str, Any]) -> None:
-    """The kernels of a CPU without AVX-512, in a process of its own; onnxruntime as it is."""
+    """Measure the kernels for CPUs without AVX-512 in a child process; onnxruntime unchanged."""
     found = path.with_suffix(".avx2.json")
     command = [sys.executable, "-m", "bnnkit", "bench", str(path), "--json", str(found)]
     command += ["--engines", "bnnkit,onnxruntime-fp32", "--seconds", str(seconds)]

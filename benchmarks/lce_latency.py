@@ -1,8 +1,8 @@
-"""Measure .tflite files in bnnkit and in LCE, the same file, in the same rounds, on one thread.
+"""Measure .tflite files in bnnkit and in LCE, interleaved, on one thread.
 
-    python benchmarks/lce_networks.py FOLDER                       # makes them; see there
+    python benchmarks/lce_networks.py FOLDER                       # creates the files
     python benchmarks/lce_latency.py FOLDER/*.tflite               # a minute; writes the table
-    python benchmarks/lce_latency.py FILE.tflite --out FILE.json   # leaves the table as it is
+    python benchmarks/lce_latency.py FILE.tflite --out FILE.json   # does not change the table
 
 LCE runs a file in each of its kernels, and its outputs must be bnnkit's within 1e-4. Results are
 kept for each form of bnnkit's kernels, results/lce-FORM-BITS.json, so that CPUs with and without
@@ -36,7 +36,7 @@ TOLERANCE = 1e-4
 
 
 class LceKernel(LceOnFile):
-    """LCE with one of its kernels, under a name of its own."""
+    """LCE with one of its kernels, named after the kernel."""
 
     def __init__(self, artifact: Artifact, kernel: Kernel) -> None:
         super().__init__(artifact, kernel=kernel)
@@ -65,14 +65,14 @@ def measure(path: Path, seconds: float) -> dict[str, Any]:
 
 
 def check(found: tuple[Array, ...], expected: tuple[Array, ...]) -> None:
-    """Stop where the results differ."""
+    """Stop if the results differ."""
     for one, other in zip(found, expected, strict=True):
         difference = float(np.abs(one.astype(float) - other.astype(float)).max())
         assert difference <= TOLERANCE, difference
 
 
 def main() -> None:
-    """Measure, and write all that is made of it."""
+    """Measure, and write results and table."""
     bits = 512 if has_512_bits() else 256
     stored = HERE / "results" / f"lce-{binary_form()}-{bits}.json"
     parser = argparse.ArgumentParser(description=__doc__)
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=stored, metavar="FILE.json")
     options = parser.parse_args()
     context = describe_machine()
-    del context["host_name"], context["executable"]  # whose machine it is does not matter
+    del context["host_name"], context["executable"]  # don't publish the machine's name
     networks = [measure(path, options.seconds) for path in options.files]
     context["load_avg_after"] = list(os.getloadavg())
     kernels = f"{binary_form()}, {bits} bits"

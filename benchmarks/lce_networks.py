@@ -1,4 +1,4 @@
-"""Writes networks that LCE's converter makes: `python benchmarks/lce_networks.py FOLDER`.
+"""Writes networks with LCE's converter: `python benchmarks/lce_networks.py FOLDER`.
 
 quicknet.tflite and birealnet18.tflite, at 224x224 with 1000 classes and random weights, have the
 layers of QuickNet and of Bi-Real Net 18 in larq-zoo. The environment is that of
@@ -6,7 +6,7 @@ tests/data/make_lce_files.py. benchmarks/lce_latency.py measures them.
 """
 
 # mypy: ignore-errors
-# Keras and larq have no types, and are not there where mypy runs.
+# Keras and larq have no types, and are not installed where mypy runs.
 
 import os
 import sys

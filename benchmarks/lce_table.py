@@ -1,4 +1,4 @@
-"""The table of LCE's files in README.md, made of the results of all CPUs that were measured."""
+"""Writes the table of LCE's files in README.md from the results of all measured CPUs."""
 
 import json
 import re
@@ -14,7 +14,7 @@ BEGIN, END = "<!-- lce -->", "<!-- end of lce -->"
 
 
 def write_lce_table(results: Path, readme: Path) -> None:
-    """Put the results of a folder between the two marks of a file."""
+    """Write the results of a folder between the two marks of a file."""
     measured = [json.loads(path.read_text()) for path in sorted(results.glob("lce-*.json"))]
     content = "\n\n".join("\n".join(_lines(one)) for one in measured)
     pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)

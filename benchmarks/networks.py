@@ -1,4 +1,4 @@
-"""The networks that are measured, with random weights: the time does not depend on them."""
+"""The networks to measure, with random weights, which do not influence the time."""
 
 import tempfile
 from collections.abc import Callable
@@ -17,21 +17,21 @@ SEED = 0
 
 
 def vgg() -> onnx.ModelProto:
-    """The paper's CIFAR network, 128 to 512 channels, images of 32x32."""
+    """Build the paper's CIFAR network, 128 to 512 channels, for 32x32 images."""
     shape = (3, 32, 32)
     network = build("vgg", input_shape=shape, n_classes=10, zero_point=ZERO_POINT, width=128)
     return _artifact(network, shape)
 
 
 def small_vgg() -> onnx.ModelProto:
-    """The same kinds of layers with few channels."""
+    """Build a network with the same kinds of layers and few channels."""
     shape = (3, 32, 32)
     network = build("vgg", input_shape=shape, n_classes=10, zero_point=ZERO_POINT, width=32)
     return _artifact(network, shape)
 
 
 def bi_real_18() -> onnx.ModelProto:
-    """Bi-Real ResNet-18 with ImageNet's stem: 7x7 with stride 2, and a maximum with stride 2."""
+    """Build Bi-Real ResNet-18 with ImageNet's stem: 7x7 with stride 2, max pool with stride 2."""
     shape = (3, 224, 224)
     network = build("resnet18", input_shape=shape, n_classes=1000, zero_point=ZERO_POINT)
     stem = first_conv(3, 64, 7, zero_point=ZERO_POINT, stride=2)
@@ -43,7 +43,7 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {"vgg": vgg, "bi-real-18": 
 
 
 def _artifact(network: nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
-    """The exported network; its batch norms have seen random images, so its signs are mixed."""
+    """Export a network after batch norms have seen random images, so that both signs occur."""
     generator = torch.Generator().manual_seed(SEED)
     images = torch.randint(0, 256, (8, *shape), dtype=torch.uint8, generator=generator)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The table of README.md, made of the results."""
+"""Writes the tables of README.md from the results."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ TITLES = {"vgg": "CIFAR network, 32x32", "bi-real-18": "Bi-Real ResNet-18, 224x2
 
 
 def write_table(results: dict[str, Any], readme: Path) -> None:
-    """Put the results between the two marks of a file."""
+    """Write the results between the two marks of a file."""
     text = readme.read_text()
     content = f"{BEGIN}\n\n{markdown(results)}\n\n{END}"
     pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
@@ -20,7 +20,7 @@ def write_table(results: dict[str, Any], readme: Path) -> None:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The results as tables."""
+    """Format the results as tables."""
     return "\n\n".join(
         "\n".join(part)
         for part in (

@@ -1,4 +1,4 @@
-"""Make a torch model of your own binary in place, train it, export it, and see what stayed float.
+"""Convert your own torch model to binary layers in place, train it, export it, and report.
 
 python examples/own_model.py [FILE.onnx]
 """
@@ -15,7 +15,7 @@ from bnnkit.runtime import load as load_model
 
 
 class Block(nn.Module):
-    """An ordinary residual block: bnnkit does not know it."""
+    """An ordinary residual block that bnnkit does not know."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ def main() -> None:
         *(Block(32), Block(32)),
         *(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(32 * 16, 10)),
     )
-    # Both convolutions get binary weights and a sign on their input; the skips stay real-valued.
+    # Both convolutions get binary weights and a sign before them; the skips stay real-valued.
     bnn.binarize_(model, ["*.conv"], noise="logistic", weight_noise="none")
 
     x, y = torch.from_numpy(digits.x_train), torch.from_numpy(digits.y_train)
