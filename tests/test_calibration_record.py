@@ -96,7 +96,7 @@ def test_a_calibrated_file_verifies_equal(digits_run: Path, calibrated: tuple[st
     result = bnnkit(*arguments)
     assert result.exit_code == 0, result.output
     assert result.output.endswith("\nequal\n")
-    assert f"\ntorch: batch norms as calibrated on few, mode {mode}\n" in result.output
+    assert f"\ntorch: batch norms calibrated on few, mode {mode}\n" in result.output
     told = json.loads(bnnkit(*arguments, "--json").output)
     assert told["calibration"]["mode"] == mode
     assert told["comparisons"][0]["engine"] == "torch"
@@ -120,7 +120,7 @@ def test_without_the_record_torch_has_another_network(
 def test_eval_and_info_tell_the_calibration(calibrated: tuple[str, Path]) -> None:
     mode, path = calibrated
     evaluated = bnnkit("eval", path, "--data", "digits").output
-    assert f"batch norms as calibrated on few, mode {mode}" in evaluated
+    assert f"batch norms: calibrated on few, mode {mode}" in evaluated
     told = json.loads(bnnkit("eval", path, "--data", "digits", "--json").output)
     expected = {"data": "few", "mode": mode, "seed": 3, "images": 96}
     assert told["calibration"] == expected
