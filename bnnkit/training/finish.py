@@ -37,7 +37,7 @@ def finish(run: RunParts) -> Record:
         before = {f"{key}_before_recalibration": record[key] for key in _scores_in(record)}
         record |= before | run.validation.both()
         _report_recalibration(run, record)
-    record |= run.test.both()
+    record |= run.test.both() | choices(run.network)
     if run.fabric.is_global_zero:
         _write(run, record)
     run.fabric.barrier()
