@@ -1,5 +1,6 @@
 """Shared fixtures: fixed random numbers, a checkpoint, small model files."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,12 @@ from hypothesis import settings
 
 settings.register_profile("reproducible", derandomize=True)
 settings.load_profile("reproducible")
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the imported libraries from garbage collection, which takes 0.2 s with them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

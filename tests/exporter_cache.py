@@ -58,7 +58,12 @@ class _Pickler(pickle.Pickler):
 
 @cache
 def _read_operators_once() -> None:
-    """Torch's exporter parses the sources of all its operators in every call: a quarter of it."""
+    """Torch's exporter parses the sources of all its operators in every call: a quarter of it.
+
+    It also looks up every operator of C++ once for each namespace.
+    """
+    from torch._export import utils
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
+    utils._materialize_cpp_cia_ops = cache(utils._materialize_cpp_cia_ops)
     ONNXRegistry.from_torchlib = staticmethod(cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign]

@@ -13,10 +13,9 @@ from torch import nn
 from bnnkit import data
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UsageError
-from bnnkit.models import build
 from bnnkit.nn import Sign, get_noise
 from bnnkit.nn.sign import has_noisy_signs, set_noise_scale
-from bnnkit.training.checkpoint import describe, save_checkpoint
+from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
 from bnnkit.training.config import parse_config
 
 
@@ -70,27 +69,26 @@ def test_networks_without_noise_have_none_to_scale() -> None:
         set_noise_scale(nn.Sequential(Sign("none")), 0.1)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A deterministic network, with a skip's real sums too."""
-    dataset = data.load("digits")
-    text = (
+NETWORKS = {
+    "convnet": "model: {name: convnet, width: 8, estimator: deterministic-st}",
+    "resnet18": (  # with a skip's real sums too
         "model: {name: resnet18, width: 8, estimator: deterministic-st, weight_rule: standardised,"
         " padding_value: zeros, skip: conv, activation: rprelu}"
-    )
-    config = parse_config(text)
+    ),
+}
+
+
+def deterministic_run(name: str, folder: Path) -> None:
+    """Store a deterministic network whose batch norms have statistics."""
+    dataset = data.load("digits")
+    config = parse_config(NETWORKS[name])
     torch.manual_seed(0)
-    network = build(
-        "resnet18", input_shape=dataset.input_shape, n_classes=10, zero_point=dataset.zero_point,
-        **{key: value for key, value in config.model.options.items()},
-    )  # fmt: skip
+    network = build_model(config.model, dataset)
     network.train()
     for start in range(0, 256, 32):
         network(torch.from_numpy(dataset.x_train[start : start + 32]))
-    folder = tmp_path_factory.mktemp("run")
     path = folder / "checkpoint.safetensors"
     save_checkpoint(path, network.eval(), config, describe(dataset, 0.1))
-    return folder
 
 
 def _bnnkit(*arguments: object) -> str:
@@ -99,10 +97,12 @@ def _bnnkit(*arguments: object) -> str:
     return done.stdout
 
 
-def test_the_file_draws_the_scaled_noise_and_all_engines_agree(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["convnet", pytest.param("resnet18", marks=pytest.mark.slow)])
+def test_the_file_draws_the_scaled_noise_and_all_engines_agree(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
+    deterministic_run(name, tmp_path)
     file = tmp_path / "model.onnx"
-    _bnnkit("export", run, "-o", file, "--noise-scale", "0.15", "--calibrate", "digits")
+    _bnnkit("export", tmp_path, "-o", file, "--noise-scale", "0.15", "--calibrate", "digits")
     tables = {t.name: t for t in onnx.load(file).graph.initializer if t.name.startswith("noise.")}
     (table,) = tables.values()
     assert table.name == "noise.logistic*0.15"
@@ -110,7 +110,7 @@ def test_the_file_draws_the_scaled_noise_and_all_engines_agree(run: Path, tmp_pa
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(table), want.float().numpy())
     images = tmp_path / "images.npy"
     np.save(images, data.load("digits").x_test[:6])
-    found = json.loads(_bnnkit("verify", run, file, "--data", images, "--json"))
+    found = json.loads(_bnnkit("verify", tmp_path, file, "--data", images, "--json"))
     assert found["is_equal"]
     of_torch = next(one for one in found["comparisons"] if one["engine"] == "torch")
     assert of_torch["n_bits"] > 0
