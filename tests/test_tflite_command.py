@@ -93,6 +93,29 @@ def test_a_deterministic_artifact(digits_model: Path, tmp_path: Path) -> None:
     assert "has no noise" in output
 
 
+def test_the_suffix_decides_the_format(noisy: Path, tmp_path: Path) -> None:
+    named, asked = tmp_path / "named.tflite", tmp_path / "asked.tflite"
+    assert export(noisy, "-o", named)[0] == 0
+    assert export(noisy, "--to", "tflite", "-o", asked)[0] == 0
+    assert named.read_bytes() == asked.read_bytes()
+
+
+@pytest.mark.parametrize(("target", "name"), [("tflite", "m.onnx"), ("onnx", "m.tflite")])
+def test_a_suffix_of_another_format_is_refused(
+    noisy: Path, tmp_path: Path, target: str, name: str
+) -> None:
+    code, output = export(noisy, "--to", target, "-o", tmp_path / name)
+    assert code == 2
+    assert "change --to or the suffix" in " ".join(output.split())
+    assert not (tmp_path / name).exists()
+
+
+def test_a_missing_folder_is_named_before_the_work(tmp_path: Path) -> None:
+    code, output = export(tmp_path / "no run", "-o", tmp_path / "no folder" / "m.onnx")
+    assert code == 2
+    assert "there is no folder" in output
+
+
 def test_a_converted_network(tmp_path: Path) -> None:
     """Networks of others have no checkpoint."""
     stored = Path(__file__).parent / "data" / "brevitas" / "tfc_1w1a.dynamo.onnx.gz"
@@ -111,7 +134,7 @@ def test_model_files_are_refused_in_one_line(noisy: Path, tmp_path: Path) -> Non
     torn.write_bytes(noisy.read_bytes()[:999])
     to = ["--to", "tflite"]
     cases: list[tuple[list[object], str]] = [
-        ([noisy], "expected a checkpoint, got the model file"),
+        ([noisy, "-o", tmp_path / "m.onnx"], "expected a checkpoint, got the model file"),
         ([noisy, *to, "--calibrate", "digits"], "--calibrate: expected a checkpoint"),
         ([noisy, *to, "--sample-weights", "3"], "--sample-weights: expected a checkpoint"),
         ([noisy, *to, "--seed", "3"], "--seed needs a file that draws random numbers"),
@@ -121,7 +144,7 @@ def test_model_files_are_refused_in_one_line(noisy: Path, tmp_path: Path) -> Non
         ([torn, *to], "truncated"),
     ]
     for words, said in cases:
-        code, output = export(*words, "-o", out)
+        code, output = export("-o", out, *words)  # the last -o counts
         assert code == 2, output
         assert said in " ".join(output.split()), output
         assert "safetensors" not in output

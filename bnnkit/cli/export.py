@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bnnkit.cli import options
-from bnnkit.cli.array_files import check_not_read
+from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.calibration_table import print_calibration
 from bnnkit.cli.console import print_json, progress, waiting, write
 from bnnkit.cli.report_table import print_report
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     "--to",
     "target",
     type=click.Choice(["onnx", "tflite", "c"]),
-    default="onnx",
-    show_default=True,
-    help="The format: ONNX, or TFLite for Larq Compute Engine; c is not available yet.",
+    help="The format: ONNX, or TFLite for Larq Compute Engine; c is not available yet.  "
+    "[default: as the suffix of FILE says, else onnx]",
 )
 @click.option(
     "--variant",
@@ -97,7 +96,7 @@ if TYPE_CHECKING:
 @options.as_json
 def command(
     source: Path,
-    target: str,
+    target: str | None,
     variant: "Variant | None",
     uniform_input: bool,
     output: Path,
@@ -128,7 +127,9 @@ def command(
     unless --mode samples is given; then each run is a sample. The report shows the layers that are
     not one operator, why, and what they cost.
     """
+    check_file(output)
     check_not_read(output, source)
+    target = _format_of(output, target)
     if target == "c":
         raise UsageError("export to c is not available yet; expected --to onnx or --to tflite")
     if variant is not None and target != "tflite":
@@ -176,6 +177,21 @@ def command(
         print_calibration(calibration)
     (print_report if tflite is None else print_tflite_report)(report)
     write(f"wrote {output}")
+
+
+def _format_of(output: Path, target: str | None) -> str:
+    """The format to write: the one asked for, else the one that the suffix names.
+
+    Raises:
+        UsageError: They contradict each other.
+    """
+    named = {".onnx": "onnx", ".tflite": "tflite", ".c": "c"}.get(output.suffix.lower())
+    if target is not None and named is not None and target != named:
+        raise UsageError(
+            f"expected an output file of the format {target}, got {output}, whose suffix names "
+            f"{named}; change --to or the suffix"
+        )
+    return target or named or "onnx"
 
 
 def _calibrate(export: "CheckpointExport", dataset: Dataset) -> "Calibration":
