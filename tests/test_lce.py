@@ -83,7 +83,7 @@ def test_another_python_that_cannot(
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     newer_numpy.setenv(VARIABLE, str(python))
-    newer_numpy.setattr("bnnkit.engines.lce_process.PATIENCE_S", 2.0)
+    newer_numpy.setattr("bnnkit.engines.lce_process.START_TIMEOUT_S", 2.0)
     with pytest.raises(UsageError, match="cannot be started"):
         lce.Interpreter(b"")
     python.chmod(0o755)

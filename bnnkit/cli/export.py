@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "target",
     type=click.Choice(["onnx", "tflite", "c"]),
     help="The format: ONNX, or TFLite for Larq Compute Engine; c is not available yet.  "
-    "[default: as the suffix of FILE says, else onnx]",
+    "[default: as the suffix of FILE says, else onnx].",
 )
 @click.option(
     "--variant",
