@@ -171,8 +171,11 @@ def test_the_command(run: Callable[..., tuple[int, str, Path]]) -> None:
     assert "convolution of int8" in output
 
 
-def test_the_variant_is_of_tflite(run: Callable[..., tuple[int, str, Path]]) -> None:
-    code, output, path = run("--variant", "builtin")
+def test_the_variant_is_of_tflite(
+    run: Callable[..., tuple[int, str, Path]], tmp_path: Path
+) -> None:
+    path = tmp_path / "m.onnx"
+    code, output, _ = run("--variant", "builtin", "-o", str(path))
     assert code != 0
     assert "--variant needs --to tflite" in output
     assert not path.exists()
