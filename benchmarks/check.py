@@ -34,6 +34,21 @@ def losses(stored: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
             yield f"{what}: {found[key]:.2f} times as fast, was {before:.2f}"
 
 
+def other_cpu(stored: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """Yield a warning if the CPUs have other instructions: engines differ in which they use.
+
+    Args:
+        stored: The context of the earlier results.
+        new: The context of the new results.
+    """
+    gone = set(stored["cpu_features"]) - set(new["cpu_features"])
+    come = set(new["cpu_features"]) - set(stored["cpu_features"])
+    if gone or come:
+        changes = [f"without {name}" for name in sorted(gone)]
+        changes += [f"with {name}" for name in sorted(come)]
+        yield f"another CPU ({', '.join(changes)}): ratios are not comparable between engines"
+
+
 def _ratios(results: dict[str, Any]) -> Iterator[tuple[Key, float]]:
     for found in results["ratios"]:
         yield (found["network"], found["engine"], found["against"]), found["median"]
@@ -46,9 +61,12 @@ def main(arguments: list[str]) -> int:
         return 2
     new, stored = Path(arguments[0]), Path(arguments[1]) if arguments[1:] else STORED
     results = json.loads(new.read_text())
+    earlier = json.loads(stored.read_text())
     for engine, reason in results["left_out"].items():
         print(f"left out: {engine}: {reason}")
-    lost = list(losses(json.loads(stored.read_text()), results))
+    for warning in other_cpu(earlier["context"], results["context"]):
+        print(warning)
+    lost = list(losses(earlier, results))
     print("\n".join(lost) or "no loss over 15 %")
     return 1 if lost else 0
 

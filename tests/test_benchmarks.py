@@ -42,6 +42,7 @@ def _results() -> dict[str, Any]:
     return {
         "context": {
             "cpu_model": "a CPU",
+            "cpu_features": ["avx2"],
             "num_cpus": 2,
             "date": "2026-01-02T03:04:05",
             "load_avg": [0.5, 0, 0],
@@ -97,6 +98,17 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check.main([str(slow), str(stored)]) == 1
     assert "1.00 times as fast, was 20.00" in capsys.readouterr().out
     assert check.main([]) == 2
+
+
+def test_another_cpu_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored, new = tmp_path / "stored.json", tmp_path / "new.json"
+    results = _results()
+    results["context"]["cpu_features"] = ["avx2", "avx512f"]
+    stored.write_text(json.dumps(results))
+    results["context"]["cpu_features"] = ["avx2", "vnni"]
+    new.write_text(json.dumps(results))
+    assert check.main([str(new), str(stored)]) == 0
+    assert "another CPU (without avx512f, with vnni)" in capsys.readouterr().out
 
 
 def test_stored_results_pass_against_themselves() -> None:
