@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from bnnkit.errors import UsageError
+from bnnkit.runtime.input_hints import input_hint
 from bnnkit.runtime.memory.values import Array
 
 
@@ -23,7 +24,8 @@ def check_inputs(inputs: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     if not isinstance(inputs, np.ndarray):
         raise UsageError(f"{expected} in a NumPy array, got {type(inputs).__name__}")
     if inputs.dtype != dtype or inputs.ndim == 0 or inputs.shape[1:] != shape:
-        raise UsageError(f"{expected}, got {inputs.dtype} of shape {inputs.shape}")
+        hint = input_hint(inputs, shape, dtype)
+        raise UsageError(f"{expected}, got {inputs.dtype} of shape {inputs.shape}{hint}")
     if len(inputs) == 0:
         raise UsageError(f"{expected} with N at least 1, got no images")
     if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():

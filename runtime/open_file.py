@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.check import check
 from bnnkit.errors import ArtifactError, BnnkitError
+from bnnkit.file_kinds import ONNX, START_BYTES, but_it_is, kind_of, kind_of_path
 from bnnkit.runtime.from_tflite import from_tflite, is_tflite
 
 
@@ -29,19 +30,26 @@ def _read_bytes(path: Path | str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+        kind = but_it_is(kind_of_path(path)) if Path(path).is_dir() else ""
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}{kind}") from error
 
 
 def _from_onnx(content: bytes, path: Path | str) -> Artifact:
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
-        raise ArtifactError(
-            f"{path} is not an ONNX file, or a truncated one: export it again"
-        ) from error
+        reason = _not_onnx(content, ", or a truncated one: export it again")
+        raise ArtifactError(f"{path} is not an ONNX file{reason}") from error
     if not model.graph.node:
-        raise ArtifactError(f"{path} is not an ONNX file: it holds no graph")
+        reason = _not_onnx(content, ": it holds no graph")
+        raise ArtifactError(f"{path} is not an ONNX file{reason}")
     return Artifact(model)
+
+
+def _not_onnx(content: bytes, otherwise: str) -> str:
+    """Say what the file is; or, if that is unknown, what may be wrong with it."""
+    kind = kind_of(content[:START_BYTES])
+    return otherwise if kind in ("", ONNX) else but_it_is(kind)
 
 
 def _from_tflite(content: bytes, path: Path | str) -> Artifact:

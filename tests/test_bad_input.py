@@ -142,10 +142,20 @@ def test_no_array_file(command: str, kind: str, model: Path, images: Path, out: 
     ("array", "got"),
     [
         (np.zeros((3, 1, 8, 9), np.uint8), "got uint8 of shape (3, 1, 8, 9)"),
-        (np.zeros((1, 8, 8), np.uint8), "got uint8 of shape (1, 8, 8)"),
+        (
+            np.zeros((1, 8, 8), np.uint8),
+            "got uint8 of shape (1, 8, 8); add the batch axis: inputs[None]",
+        ),
         (np.zeros((), np.uint8), "got uint8 of shape ()"),
-        (np.zeros((3, 1, 8, 8), np.float32), "got float32 of shape (3, 1, 8, 8)"),
-        (np.zeros((3, 1, 8, 8), np.int64), "got int64 of shape (3, 1, 8, 8)"),
+        (
+            np.zeros((3, 1, 8, 8), np.float32),
+            "got float32 of shape (3, 1, 8, 8); the values are from 0 to 1, the model takes pixels"
+            " from 0 to 255: np.rint(255 * inputs).astype(np.uint8)",
+        ),
+        (
+            np.zeros((3, 1, 8, 8), np.int64),
+            "got int64 of shape (3, 1, 8, 8); convert them: inputs.astype(np.uint8)",
+        ),
         (np.zeros((0, 1, 8, 8), np.uint8), "got no images"),
     ],
 )

@@ -244,6 +244,7 @@ X, Y = np.zeros((5, 3), np.float32), np.array([0, 1, 0, 1, 0])
         ({"x": X, "y": Y * 9_000_000_000}, "largest label is 9000000000, of 4 training examples"),
         ({"x": X, "y": Y * 100_000}, "from 0 to at most 99999"),
         ({"x": X, "y": Y + 3, "classes": ["a", "b"]}, "expected labels from 0 to 1"),
+        ({"x": X, "y": Y + 1, "classes": ["a", "b"]}, "subtract 1 from labels that count from 1"),
         ({"x": X, "y": Y, "classes": [1, 2]}, "classes is int64"),
         ({"x": X * np.nan, "y": Y}, "NaN or infinite"),
         ({"x": np.full((5, 3), 1e300), "y": Y}, "NaN or infinite"),

@@ -110,7 +110,7 @@ def test_arguments_are_left_alone(predictions: Arrays) -> None:
         (np.array([[np.nan, 1.0]]), np.array([0]), "rows sum to 1"),
         (np.array([[1.5, -0.5]]), np.array([0]), "numbers from 0"),
         (np.array([[3.0, 4.0]]), np.array([0]), "rows sum to 1"),
-        (np.array([[0.5, 0.5]]), np.array([2]), "from 0 to 1"),
+        (np.array([[0.5, 0.5]]), np.array([2]), "got 2 to 2; subtract 1 from labels that count"),
         (np.array([[0.5, 0.5]]), np.array([-1]), "from 0 to 1"),
         (np.array([[0.5, 0.5]]), np.array([0.0]), "integers"),
     ],

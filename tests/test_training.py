@@ -282,6 +282,24 @@ def test_real_inputs_train_and_cannot_be_cropped(tmp_path: Path) -> None:
     assert not (tmp_path / "no").exists()
 
 
+def test_labels_that_count_from_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    y = rng.integers(0, 3, 300)
+    x = rng.normal(size=(300, 5)) + 3 * np.eye(3, 5)[y]
+    names = {
+        "from one": {},
+        "named": {"classes": ["background", "a", "b", "c"]},
+    }
+    for name, more in names.items():
+        np.savez(tmp_path / f"{name}.npz", x=x, y=y + 1, **more)
+    overrides = [f"data.dir={tmp_path}", "batch_size=30", "epochs=8"]
+    with pytest.raises(ConfigError, match=r"from one are 1 to 3, expected 0 to 2: subtract 1"):
+        train(_config("data.name=from one.npz", *overrides), tmp_path / "no", console=QUIET)
+    assert not (tmp_path / "no").exists()
+    result = train(_config("data.name=named.npz", *overrides), tmp_path / "run", console=QUIET)
+    assert result.accuracy > 0.9
+
+
 @pytest.mark.parametrize("name", ["vgg", "convnet"])
 def test_real_images_with_channels_last_do_not_fit(tmp_path: Path, name: str) -> None:
     rng = np.random.default_rng(6)

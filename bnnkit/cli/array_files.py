@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bnnkit.atomic import replacing
 from bnnkit.errors import FileError, UsageError
+from bnnkit.file_kinds import but_it_is, kind_of_path
 
 Array = NDArray[Any]
 
@@ -38,7 +39,8 @@ def read_array(path: Path) -> Array:
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, EOFError) as error:
-        raise FileError(f"{path} cannot be read as a .npy file: {_reason(error)}") from error
+        kind = but_it_is(kind_of_path(path))
+        raise FileError(f"{path} cannot be read as a .npy file: {_reason(error)}{kind}") from error
     if not isinstance(array, np.ndarray):
         raise FileError(f"{path} is an archive of arrays: expected a .npy file with one array")
     return array

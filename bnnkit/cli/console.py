@@ -17,6 +17,11 @@ def write(line: str) -> None:
     click.echo(line)
 
 
+def write_note(line: str) -> None:
+    """Print a remark on standard error, so that it does not mix with results."""
+    click.echo(f"note: {line}", err=True)
+
+
 def print_json(content: Any) -> None:
     """Print an object as JSON; NaN and infinities, which JSON lacks, become null."""
     click.echo(json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False))

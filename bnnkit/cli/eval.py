@@ -29,7 +29,7 @@ from bnnkit.tflite.channels_last import as_model_takes
     "--data",
     "name",
     metavar="NAME",
-    help="The data set whose test part is used: digits, mnist, cifar10, or a .npz file. The "
+    help=f"The data set whose test part is used: {options.DATA_NAMES}, or a .npz file. The "
     "default is the data set that the network was trained on; it is required for a model file "
     "that was trained on a .npz file.",
 )
@@ -78,6 +78,9 @@ def command(
     probabilities, from 0 to 2. ece: the expected calibration error, from 0 to 1, in 15 bins. With
     several numbers of samples there is a row for each, and JSON is a list.
     """
+    options.check_effect(options.is_given("samples"), "--samples M", "seed", "antithetic")
+    options.check_effect(options.AUTO in samples, "--samples auto", "error_rate", "max_samples")
+    options.check_effect(not options.is_checkpoint(path), "a model file", "threads")
     configs = [
         EnsembleConfig(
             samples=s,

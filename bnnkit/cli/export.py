@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     "data",
     metavar="DATA",
     help="Re-estimate the statistics of batch norms in the mode of deployment, on the training "
-    "part of a data set: digits, mnist, cifar10, or the path of an .npz file.",
+    f"part of a data set: {options.DATA_NAMES}, or the path of an .npz file.",
 )
 @options.data_dir
 @click.option(
@@ -138,9 +138,17 @@ def command(
         raise UsageError("--uniform-input needs --to tflite --mode samples; give all three")
     if data is None and data_dir is not None:
         raise UsageError("--data-dir needs --calibrate DATA; give both")
+    draws_own = (target, mode, uniform_input) == ("tflite", "samples", False)
+    options.check_effect(
+        weight_draws > 0 or data is not None or draws_own,
+        "a file that draws random numbers (--to tflite --mode samples without --uniform-input), "
+        "--sample-weights or --calibrate",
+        "seed",
+    )
     tflite = None
     if target == "tflite":
         mode = mode or "deterministic"
+        options.check_effect(mode == "samples", "--mode samples", "noise_scale")
         tflite = TfliteFile(
             mode=mode, variant=variant or "lce", uniform_input=uniform_input, seed=seed
         )

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from bnnkit.artifact.ensemble_config import DEFAULT_ERROR_RATE, DEFAULT_MAX_SAMPLES, Samples
+from bnnkit.data import DATASETS
+from bnnkit.errors import UsageError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Item = TypeVar("Item", str, int, Samples)
 
+DATA_NAMES = ", ".join(DATASETS)
+"""The data sets with names, for help texts."""
 AUTO: Literal["auto"] = "auto"
 PATH = click.Path(path_type=Path)
 
@@ -154,6 +159,30 @@ def as_json(command: Decorated) -> Decorated:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(
         command
     )
+
+
+def is_given(parameter: str) -> bool:
+    """Return whether an option stands on the command line."""
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is ParameterSource.COMMANDLINE
+
+
+def check_effect(has_effect: bool, needs: str, *parameters: str) -> None:
+    """Check that no option is given that would have no effect.
+
+    Args:
+        has_effect: Whether the options have an effect.
+        needs: What must be given for that, such as "--samples M".
+        parameters: The options, as the names of the command's parameters.
+
+    Raises:
+        UsageError: If one of them is given without an effect.
+    """
+    given = [] if has_effect else [name for name in parameters if is_given(name)]
+    if given:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        verb = "need" if len(given) > 1 else "needs"
+        raise UsageError(f"{flags} {verb} {needs}, otherwise without effect")
 
 
 def is_checkpoint(path: Path) -> bool:

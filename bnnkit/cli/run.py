@@ -71,6 +71,8 @@ def command(
     file then also holds, for each image, the entropy, the part of it that is due to the sampling
     (mutual_information), both in nats, and the number of samples used.
     """
+    options.check_effect(samples is not None, "--samples M", "seed", "antithetic")
+    options.check_effect(samples == options.AUTO, "--samples auto", "error_rate", "max_samples")
     config = EnsembleConfig(
         samples=samples or 0,
         seed=seed,
@@ -99,7 +101,7 @@ def command(
         arrays = _outputs(opened, images)
     else:
         arrays = _ensemble(opened, images, config)
-        if samples == "auto":
+        if samples == options.AUTO:
             click.echo(f"samples per image: {arrays['samples'].mean():.2f} on average")
         if output.suffix == ".npy":
             arrays = {"probabilities": arrays["probabilities"]}

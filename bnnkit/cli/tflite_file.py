@@ -46,19 +46,14 @@ class TfliteFile:
 
         Raises:
             ArtifactError: If the file is missing or damaged.
-            UsageError: If an option needs a checkpoint, the seed has no effect, the file is TFLite
-                already, or it has no noise and the mode is "samples".
+            UsageError: If an option needs a checkpoint, the file is TFLite already, or it has no
+                noise and the mode is "samples".
         """
         from bnnkit.runtime.open_file import read
 
         given = {"--calibrate": calibrates, "--sample-weights": draws != 0}
         if names := " and ".join(name for name, is_given in given.items() if is_given):
             raise UsageError(f"{names}: expected a checkpoint, got the model file {path}")
-        if self.seed and (self.mode == "deterministic" or self.uniform_input):
-            raise UsageError(
-                "--seed needs a file that draws random numbers: give --mode samples without"
-                " --uniform-input"
-            )
         artifact = read(path)
         if artifact.tflite_source is not None:
             raise UsageError(

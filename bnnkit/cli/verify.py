@@ -11,10 +11,10 @@ from bnnkit.artifact.format.sample import check_samples
 from bnnkit.bench.benchmark import random_images
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, read_array
-from bnnkit.cli.console import print_json, progress
+from bnnkit.cli.console import print_json, progress, write_note
 from bnnkit.cli.group import CHECK_FAILED
 from bnnkit.cli.verification_table import print_verification
-from bnnkit.errors import UsageError
+from bnnkit.errors import MissingExtraError, UsageError
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.open_file import read
 from bnnkit.tflite.channels_last import as_model_takes
@@ -22,6 +22,7 @@ from bnnkit.verification.verify import SAMPLES, SEEDS, check_pair, verify
 
 BUNDLED = ("digits",)
 """Data sets that are installed with a package."""
+RANDOM = "random inputs"
 RANDOM_IMAGES = 100
 
 
@@ -31,8 +32,9 @@ RANDOM_IMAGES = 100
     "--data",
     "source",
     metavar="FILE|NAME",
-    help="The inputs: the test part of a data set (digits, mnist, cifar10, a .npz file), or a "
-    ".npy file. The default is digits if the network was trained on them, else random inputs.",
+    help=f"The inputs: the test part of a data set ({options.DATA_NAMES}, a .npz file), or a .npy "
+    "file. The default is digits if the network was trained on them and scikit-learn is "
+    "installed, else random inputs.",
 )
 @options.data_dir
 @click.option(
@@ -82,7 +84,11 @@ def command(
     if len(paths) not in (1, 2):
         raise UsageError(f"expected [CKPT] MODEL, got {len(paths)} paths")
     *checkpoints, path = paths
+    is_dataset = source is not None and not source.endswith(".npy")
+    options.check_effect(is_dataset, "--data with the name or file of a data set", "data_dir")
     artifact = read(path)
+    needs = f"a stochastic model, {path} has no noise"
+    options.check_effect(artifact.is_stochastic or samples == 0, needs, "samples")
     network: Any = None
     if checkpoints:
         from bnnkit.training import load_checkpoint
@@ -126,6 +132,12 @@ def _inputs(
     if source is not None and source.endswith(".npy"):
         return source, read_array(Path(source))
     if source is None and trained_on not in BUNDLED:
-        return "random inputs", None
-    dataset = data.load(source or str(trained_on), data_dir)
+        return RANDOM, None
+    try:
+        dataset = data.load(source or str(trained_on), data_dir)
+    except MissingExtraError as error:
+        if source is not None:
+            raise
+        write_note(f"{RANDOM} instead of the test part of {trained_on}: {error}")
+        return RANDOM, None
     return f"the test part of {dataset.name}", dataset.x_test

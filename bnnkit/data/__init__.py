@@ -23,7 +23,7 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     """Load a data set by name, or from a file.
 
     Args:
-        name: "digits", "mnist", "cifar10", or the path of an .npz file.
+        name: A key of `DATASETS`, or the path of an .npz file.
         data_dir: The folder of the standard files; for an .npz file, the folder that its path is
             relative to.
 

@@ -59,6 +59,12 @@ class Dataset:
         """Shape of one example: (C, H, W) or (F,)."""
         return self.x_train.shape[1:]
 
+    @property
+    def counts_from_one(self) -> bool:
+        """Whether no label is 0 and no class is named, so that labels seem to be 1 to K."""
+        smallest = min(int(self.y_train.min()), int(self.y_test.min()))
+        return smallest == 1 and self.classes == tuple(map(str, range(len(self.classes))))
+
     @cached_property
     def zero_point(self) -> tuple[int, ...] | None:
         """The rounded mean of the training images in each channel, C integers in 0..255.
@@ -122,9 +128,11 @@ def _check_labels(y: NDArray[Any], name: str, n_examples: int, n_classes: int) -
         )
     outside = (y < 0) | (y >= n_classes)
     if outside.any():
+        from_one = y.min() >= 1 and y.max() == n_classes
+        hint = "; subtract 1 from labels that count from 1" if from_one else ""
         raise UsageError(
             f"{name}[{int(outside.argmax())}] is {y[outside][0]}; "
-            f"expected labels from 0 to {n_classes - 1}"
+            f"expected labels from 0 to {n_classes - 1}{hint}"
         )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bnnkit.data.dataset import Dataset, split
 from bnnkit.errors import FileError, UsageError
+from bnnkit.file_kinds import but_it_is, kind_of_path
 
 _WHOLE = ("x", "y")
 _LARGEST = 99_999  # a network has an output for every class
@@ -55,7 +56,10 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         objects = "Object arrays" in str(error)
         reason = "it holds Python objects" if objects else f"it is damaged ({error})"
-        raise FileError(f"{path} cannot be read as an .npz file of arrays: {reason}") from error
+        kind = but_it_is(kind_of_path(path))
+        raise FileError(
+            f"{path} cannot be read as an .npz file of arrays: {reason}{kind}"
+        ) from error
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
 

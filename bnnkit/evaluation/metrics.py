@@ -105,8 +105,15 @@ def _checked(probabilities: NDArray[Any], labels: NDArray[Any]) -> tuple["Tensor
     # NaN fails every comparison, so test that all numbers are valid.
     if not (np.all(p >= 0) and np.all(np.abs(p.sum(axis=1) - 1) <= _ROW_SUM_TOLERANCE)):
         raise UsageError("expected probabilities: numbers from 0 whose rows sum to 1")
-    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= p.shape[1]:
-        raise UsageError(f"expected labels that are integers from 0 to {p.shape[1] - 1}")
+    if not np.issubdtype(y.dtype, np.integer):
+        raise UsageError(f"expected labels that are integers, got {y.dtype}")
+    if y.min() < 0 or y.max() >= p.shape[1]:
+        from_one = y.min() >= 1 and y.max() == p.shape[1]
+        hint = "; subtract 1 from labels that count from 1" if from_one else ""
+        raise UsageError(
+            f"the network has {p.shape[1]} classes: expected labels from 0 to {p.shape[1] - 1}, "
+            f"got {y.min()} to {y.max()}{hint}"
+        )
     check_installed()
     import torch
 

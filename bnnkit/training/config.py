@@ -10,6 +10,7 @@ from pydantic import Field
 
 from bnnkit.artifact.format.sample import MOST_SAMPLES
 from bnnkit.errors import ConfigError, FileError
+from bnnkit.file_kinds import but_it_is, kind_of_path
 
 _Count = Annotated[int, Field(ge=1)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
@@ -27,7 +28,7 @@ class DataConfig(_Section):
     """The data set.
 
     Attributes:
-        name: "digits", "mnist", "cifar10", or the path of an .npz file.
+        name: A key of `bnnkit.data.DATASETS`, or the path of an .npz file.
         dir: The folder of the files; None for data/NAME.
     """
 
@@ -202,7 +203,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise FileError(f"cannot read the configuration {path}: {reason}") from error
+        kind = but_it_is(kind_of_path(path))
+        raise FileError(f"cannot read the configuration {path}: {reason}{kind}") from error
     config = parse_config(text, overrides, source=str(path))
     missing = [key for key in ("data", "model") if key not in config.model_fields_set]
     if missing:

@@ -112,6 +112,13 @@ def _launch(
 
 
 def _check(config: Config, dataset: Dataset) -> None:
+    if dataset.counts_from_one:
+        largest = len(dataset.classes) - 1
+        raise ConfigError(
+            f"the labels of {dataset.name} are 1 to {largest}, expected 0 to {largest - 1}: "
+            "subtract 1 from them, or, if there is a class 0 without examples, name all "
+            f"{largest + 1} classes in the file's array classes"
+        )
     n_examples = len(hold_out(len(dataset.x_train), config.validation)[0])
     if config.batch_size > n_examples:
         raise ConfigError(

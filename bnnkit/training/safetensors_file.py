@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import CheckpointError
+from bnnkit.file_kinds import but_it_is, kind_of_path
 
 FORMAT = 1
 _KEY = "bnnkit"
@@ -79,8 +80,9 @@ def _opened(path: Path) -> Any:
     try:
         return safetensors.safe_open(path, framework="pt", device="cpu")
     except safetensors.SafetensorError as error:
+        kind = but_it_is(kind_of_path(path))
         raise CheckpointError(
-            f"{path} is truncated or not a safetensors file ({' '.join(str(error).split())})"
+            f"{path} is truncated or not a safetensors file ({' '.join(str(error).split())}){kind}"
         ) from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error

@@ -12,6 +12,7 @@ from onnx_ir.passes import common
 from bnnkit.artifact.format.constants import DOMAIN, OPSET
 from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export.from_onnx.repair_source import repaired
+from bnnkit.file_kinds import but_it_is, kind_of_path
 from bnnkit.tflite.schema import IDENTIFIER
 
 INPUTS: Final = (ir.DataType.FLOAT, ir.DataType.UINT8)
@@ -36,9 +37,11 @@ def read_source(path: Path | str) -> onnx.ModelProto:
             ) from error
         raise FileError(
             f"{path} is not an ONNX file, or a damaged one: {_first_line(error)}"
+            f"{but_it_is(kind_of_path(path))}"
         ) from error
     if not model.graph.node:
-        raise FileError(f"{path} is not an ONNX file: it holds no graph")
+        kind = but_it_is(kind_of_path(path))
+        raise FileError(f"{path} is not an ONNX file: it holds no graph{kind}")
     return model
 
 
