@@ -94,8 +94,8 @@ def command(
     The engines run interleaved on the same random inputs, so that machine noise affects all
     equally.
     """
-    options.check_effect(options.is_given("samples"), "--samples M", "seed", "antithetic")
     config = EnsembleConfig(samples=samples, seed=seed, antithetic=antithetic)
+    options.check_effect(options.is_given("samples"), "--samples M", "seed", "antithetic")
     if json_file is not None:
         check_not_read(json_file, model)
         check_file(json_file)

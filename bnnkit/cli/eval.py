@@ -78,9 +78,6 @@ def command(
     probabilities, from 0 to 2. ece: the expected calibration error, from 0 to 1, in 15 bins. With
     several numbers of samples there is a row for each, and JSON is a list.
     """
-    options.check_effect(options.is_given("samples"), "--samples M", "seed", "antithetic")
-    options.check_effect(options.AUTO in samples, "--samples auto", "error_rate", "max_samples")
-    options.check_effect(not options.is_checkpoint(path), "a model file", "threads")
     configs = [
         EnsembleConfig(
             samples=s,
@@ -91,6 +88,9 @@ def command(
         )
         for s in samples
     ]
+    options.check_effect(options.is_given("samples"), "--samples M", "seed", "antithetic")
+    options.check_effect(options.AUTO in samples, "--samples auto", "error_rate", "max_samples")
+    options.check_effect(not options.is_checkpoint(path), "a model file", "threads")
     if plot is not None:
         picture_format(plot)
         check_not_read(plot, path)

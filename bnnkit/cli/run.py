@@ -71,8 +71,6 @@ def command(
     file then also holds, for each image, the entropy, the part of it that is due to the sampling
     (mutual_information), both in nats, and the number of samples used.
     """
-    options.check_effect(samples is not None, "--samples M", "seed", "antithetic")
-    options.check_effect(samples == options.AUTO, "--samples auto", "error_rate", "max_samples")
     config = EnsembleConfig(
         samples=samples or 0,
         seed=seed,
@@ -80,6 +78,8 @@ def command(
         error_rate=error_rate,
         max_samples=max_samples,
     )
+    options.check_effect(samples is not None, "--samples M", "seed", "antithetic")
+    options.check_effect(samples == options.AUTO, "--samples auto", "error_rate", "max_samples")
     check_not_read(output, model, inputs)
     artifact = read(model)
     try:
