@@ -54,6 +54,7 @@ def test_a_run_writes_its_folder(tmp_path: Path, overrides: list[str]) -> None:
     result = train(config, out, console=QUIET)
     assert {path.name for path in out.iterdir()} == {
         "config.yaml", "metrics.jsonl", "curves.png", "checkpoint.safetensors",
+        "state.safetensors",
         *(["best.safetensors"] if config.validation else []),
     }  # fmt: skip
     records = read_history(out / "metrics.jsonl")

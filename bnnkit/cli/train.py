@@ -19,7 +19,7 @@ from bnnkit.errors import ConfigError
     required=True,
     metavar="DIR",
     help="The folder of the run, for configuration, metrics, curves and checkpoint. A stopped run "
-    "in it continues.",
+    "in it continues, and one that is given more epochs goes on to them.",
 )
 @options.data_dir
 def command(config: Path, overrides: tuple[str, ...], out: Path, data_dir: Path | None) -> None:
@@ -27,6 +27,10 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, data_dir: Path 
 
     KEY=VALUE changes a key of the configuration; dots separate sections from keys: lr=0.001,
     model.width=64. The error message for an unknown key lists the valid keys.
+
+    A run can be given more epochs, stopped or finished: epochs=60 on a run of 30 trains epochs 31
+    to 60, with the learning rates of a run of 60 epochs. With schedule=constant the result is that
+    of such a run; with the others it differs, because epochs 1 to 30 had other rates.
     """
     from bnnkit.training import load_config, train
 

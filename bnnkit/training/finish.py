@@ -76,7 +76,6 @@ def _write(run: RunParts, record: Record) -> None:
     if run.config.store_logits:
         is_augmented = run.config.augment != "none"
         view_logits(run.folder.path, run.dataset, augmented=is_augmented, device=run.fabric.device)
-    run.folder.state.unlink(missing_ok=True)
 
 
 def _draw(run: RunParts, record: Record) -> None:

@@ -15,6 +15,7 @@ from bnnkit.training.finish import finish
 from bnnkit.training.flip_rates import FlipRates
 from bnnkit.training.history import Record
 from bnnkit.training.losses import make_loss
+from bnnkit.training.more_epochs import more_epochs_line
 from bnnkit.training.optimizers import Optimizers
 from bnnkit.training.progress import Progress
 from bnnkit.training.randomness import seed_epoch
@@ -100,11 +101,14 @@ class Loop:
 
     def _restore(self) -> int:
         """Load the saved state, if any, and return the number of epochs done."""
-        done = 0
+        done, before = 0, self.folder.epochs_before()
         if self.folder.state.is_file():
             done, precision = self._load_state()
             self.fabric.strategy.precision.load_state_dict(precision)
             self.parts.console.print(f"continuing after epoch {done}", highlight=False)
+            if before is not None and before < self.config.epochs:
+                line = more_epochs_line(self.config, self.network, before=before, done=done)
+                self.parts.console.print(line, highlight=False, markup=False, soft_wrap=True)
         self.fabric.barrier()
         if self.fabric.is_global_zero:
             self.folder.prepare(self.config)

@@ -46,12 +46,13 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
     """Train a network, or continue a stopped run; write everything into a folder.
 
     A stopped run continues after the last epoch whose state was saved. On a CPU with the same
-    number of threads its results are identical to those of a run that was not stopped.
+    number of threads its results are identical to those of a run that was not stopped. A run,
+    finished or not, can be given more epochs; see `more_epochs`.
 
     Args:
         config: The run's configuration.
         out: The folder for config.yaml, metrics.jsonl, curves.png, checkpoint.safetensors, and
-            state.safetensors until the run is finished. It is created if it is missing.
+            state.safetensors. It is created if it is missing.
         console: The console to report to; standard output by default.
 
     Raises:

@@ -1,0 +1,43 @@
+"""What it means to give a run more epochs.
+
+The run goes on from its saved state, and every step that is left takes the learning rate, and the
+progress of scheduled weight rules, of a run that had the new number of epochs from the start. If
+neither depends on the number of epochs (schedule: constant, and no scheduled rule), the result is
+that of such a run, bit for bit on a CPU. Otherwise it differs, because the steps before had the
+rates of a shorter run: with cosine and linear, the rate has fallen to 0 and rises again.
+"""
+
+from torch import nn
+
+from bnnkit.nn.latent_weights import latent_weights
+from bnnkit.nn.weight_rules import ScheduledRule
+from bnnkit.training.config import Config
+from bnnkit.training.schedule import learning_rate_factor
+
+
+def more_epochs_line(config: Config, network: nn.Module, *, before: int, done: int) -> str:
+    """Say how the run goes on, and whether the result is that of a run of as many epochs.
+
+    Args:
+        config: The configuration, with the new number of epochs.
+        network: The network.
+        before: The former number of epochs.
+        done: The number of epochs done.
+    """
+    start = f"{before} epochs become {config.epochs}"
+    reasons = _what_depends_on_the_epochs(config, network)
+    if not reasons:
+        return f"{start}; the result is that of a run of {config.epochs} epochs"
+    factor = learning_rate_factor(config.schedule, done / config.epochs)
+    return (
+        f"{start}; {' and '.join(reasons)} from here on that of a run of {config.epochs} epochs "
+        f"(learning rate: {factor:.3g} of its peak), so the result differs from such a run, whose "
+        f"first {done} epochs have other values"
+    )
+
+
+def _what_depends_on_the_epochs(config: Config, network: nn.Module) -> list[str]:
+    reasons = [] if config.schedule == "constant" else [f"the schedule {config.schedule} is"]
+    if any(isinstance(weight.rule, ScheduledRule) for weight, _ in latent_weights(network)):
+        reasons.append("the progress of the weight rule is")
+    return reasons
