@@ -31,14 +31,15 @@ COLUMNS = {
     "deployment": 0.9,
     "bench": 3.9,
     "evaluation": 6.7,
+    "gradients": -1.75,
     "training": 0.0,
     "engines": 3.7,
-    "models": 1.1,
+    "models": 1.2,
     "export": 3.9,
     "runtime": 6.7,
     "nn": 2.1,
     "tflite": 5.3,
-    "data": -0.9,
+    "data": -0.3,
     "artifact": 3.7,
 }
 """The left edge of each room."""
@@ -91,7 +92,7 @@ def draw_arrow(axes: Axes, start: str, end: str) -> None:
 def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("architecture.svg")
     plt.rcParams["svg.hashsalt"] = "bnnkit"  # the same picture is the same file
-    figure, axes = plt.subplots(figsize=(10.3, 9.5), facecolor="white")
+    figure, axes = plt.subplots(figsize=(11.2, 9.5), facecolor="white")
     for name in ROOMS:
         for other in drawn_imports(name):
             draw_arrow(axes, name, other)
@@ -102,7 +103,7 @@ def main() -> None:
         Line2D([], [], color=INK, marker=">", label="imports"),
     ]
     axes.legend(handles=legend, loc="upper left", fontsize=8, frameon=False)
-    axes.set(xlim=(-1, 9.3), ylim=(-0.1, FLOOR_HEIGHT * (floor_of("cli") + 1)))
+    axes.set(xlim=(-1.85, 9.3), ylim=(-0.1, FLOOR_HEIGHT * (floor_of("cli") + 1)))
     axes.axis("off")
     metadata = {"Date": None} if path.suffix == ".svg" else {}
     figure.savefig(path, bbox_inches="tight", metadata=metadata)

@@ -67,6 +67,11 @@ ROOMS: dict[str, Room] = {
         {"runtime", "export", "nn", "artifact", "tflite"},
         FILE_FORMATS | {"torch", "onnxruntime", "openvino"},
     ),
+    "gradients": Room(
+        "how accurate the gradients of estimators are",
+        {"nn"},
+        {"numpy", "torch", "matplotlib"},
+    ),
     "training": Room(
         "configuration, loop, checkpoints",
         {"models", "nn", "data", "artifact"},
