@@ -5,8 +5,9 @@ import pytest
 from artifacts import Array
 
 from bnnkit.artifact.format.sample import Sample
+from bnnkit.artifact.rounding import MARGIN
 from bnnkit.errors import CheckpointError
-from bnnkit.verification.comparison import MARGIN, BatchResult, Tally
+from bnnkit.verification.comparison import BatchResult, Tally
 
 
 def _evaluation(

@@ -86,7 +86,7 @@ ROOMS: dict[str, Room] = {
     "export": Room(
         "from torch and from files of others to the artifact and to TFLite",
         {"nn", "artifact", "tflite"},
-        FILE_FORMATS | {"torch", "onnx_ir"},
+        FILE_FORMATS | {"torch", "onnx_ir", "onnxruntime"},
     ),
     "models": Room("networks", {"nn"}, {"torch"}),
     "nn": Room("layers, noises and estimators", {"artifact"}, {"torch"}),

@@ -59,8 +59,14 @@ class Reference:
 
     def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
         """Return all sign tensors by name, uint8, 0 for -1 and 2 for +1; arguments as in `run`."""
-        values: Any = self._evaluator.run(None, self._feeds(images, sample), intermediate=True)
+        values = self.run_all(images, sample)
         return {name: values[name] for name in self._artifact.signs}
+
+    def run_all(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+        """Compute every value of the network, by name; arguments as in `run`."""
+        feeds = self._feeds(images, sample)
+        values: Any = self._evaluator.run(None, feeds, intermediate=True)
+        return dict(values)
 
     def _feeds(self, images: Array, sample: Sample | None) -> dict[str, Any]:
         if sample is not None and not self._artifact.is_stochastic:

@@ -8,6 +8,8 @@ differently, so for torch every sign of a real number counts. A noisy sign of an
 counts for neither, because its input is the sum cast to a real number.
 """
 
+from typing import Final
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -16,6 +18,12 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators import gives_sums, is_sign_of_reals, operator_of
 from bnnkit.artifact.operators.facts import is_exact
+
+OUTPUT_TOLERANCE: Final = 1e-4
+"""The absolute tolerance of real outputs: engines sum the last layer in different orders."""
+MARGIN: Final = 1e-3
+"""How far from zero a number may be for a different sign to be excused as rounding, in units of
+the root mean square of its tensor."""
 
 _BEFORE_NOISE = {"Cast", "Identity", "MaxPool", "Mul"}
 """The operators that the exporter writes before a noisy sign of a sum

@@ -8,15 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format.sample import Sample
+from bnnkit.artifact.rounding import MARGIN, OUTPUT_TOLERANCE
 from bnnkit.errors import CheckpointError
 
 Array = NDArray[Any]
-
-OUTPUT_TOLERANCE = 1e-4
-"""The absolute tolerance of real outputs: engines sum the last layer in different orders."""
-MARGIN = 1e-3
-"""How far from zero a number may be for a different sign to be excused as rounding, in units of
-the root mean square of its tensor."""
 
 
 @dataclass(frozen=True, kw_only=True)

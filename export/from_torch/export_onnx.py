@@ -13,6 +13,7 @@ from bnnkit.atomic import write_bytes
 from bnnkit.errors import UsageError
 from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
+from bnnkit.export.from_torch.compare_with_torch import compare_with_torch
 from bnnkit.export.from_torch.marked_graph import marked_graph
 from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.lower import lower
@@ -29,6 +30,7 @@ def export_onnx(
     mode: Mode | None = None,
     weight_draws: int = 0,
     seed: int = 0,
+    compare: bool = True,
 ) -> Report:
     """Write the evaluation of a model as an artifact (docs/artifact.md).
 
@@ -48,6 +50,8 @@ def export_onnx(
         weight_draws: The number M of draws of every noisy weight to store beside its
             maximum-probability value, in mode "samples"; 0 for none.
         seed: The seed of these draws, from 0 to 2^64 - 1.
+        compare: Compare the file with torch before it is written, on the first input of the
+            example and on a random one, without noise. False writes it unchecked.
 
     Returns:
         A report: what is binary in the file, what is not and why, and the sizes.
@@ -55,12 +59,15 @@ def export_onnx(
     Raises:
         UsageError: The model or the example is not on the CPU, the example has another type, mode
             "samples" is given for a network without noise, or a number is out of range.
-        UnsupportedError: A part of the model cannot be exported; the message names it.
+        UnsupportedError: A part of the model cannot be exported, or the file would not compute
+            what torch computes; the message names the part.
         FileError: The file cannot be written.
     """
     artifact = from_torch(
         model, example, metadata=metadata, mode=mode, weight_draws=weight_draws, seed=seed
     )
+    if compare:
+        compare_with_torch(artifact, model, example)
     content = artifact.to_bytes()
     write_bytes(Path(path), content)
     return report(artifact, len(content))
