@@ -20,6 +20,7 @@ from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageErr
 from bnnkit.runtime.ensemble import Ensemble, average
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.inputs import check_inputs
+from bnnkit.runtime.lowering.check_network import check_network
 from bnnkit.runtime.memory.buffer_pool import BufferPool
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Array
@@ -63,6 +64,7 @@ class Model:
     def __init__(self, artifact: Artifact) -> None:
         self.metadata = artifact.metadata
         self.is_stochastic = artifact.is_stochastic
+        check_network(artifact)
         shared = SharedWeights()
         self._sampler = Sampler(artifact, shared) if self.is_stochastic else None
         self._plan = Plan(artifact.deterministic.graph, shared=shared)

@@ -76,7 +76,8 @@ class ArtifactBuilder:
         operands = [source, self.constant(pack_weight(self.signs(*shape)))]
         if thresholds:
             spread = int(np.prod(shape[1:]) ** 0.5) + 1
-            values = self.rng.integers(-spread, spread + 1, outputs)
+            largest = int(np.prod(shape[1:]))
+            values = self.rng.integers(-spread, spread + 1, outputs).clip(-largest, largest + 1)
             operands.append(self.constant(values.astype(np.int32)))
         return self.add(
             "bnnkit.BinaryConv2dThreshold" if thresholds else "bnnkit.BinaryConv2d",

@@ -69,7 +69,7 @@ def random_network(seed: int) -> tuple[Artifact, Array]:
             outputs.append(signs)
     features = channels * height * width
     dense = a.binary_linear(a.add("Flatten", signs), features, 35)
-    outputs += [dense, a.threshold(dense, rng.integers(-9, 10, 35))]
+    outputs += [dense, a.threshold(dense, rng.integers(-9, 10, 35).clip(-features, features + 1))]
     batch = int(rng.integers(1, 6))
     x = rng.standard_normal((batch, *shape)).astype(np.float32)
     return a.artifact(shape, *outputs), x

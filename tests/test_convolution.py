@@ -104,7 +104,8 @@ def test_dense(features: int, batch: int) -> None:
     a = ArtifactBuilder(features)
     source = a.sign("x")
     sums = a.binary_linear(source, features, 70)
-    signs = a.threshold(a.binary_linear(source, features, 33), a.rng.integers(-9, 9, 33))
+    thresholds = a.rng.integers(-9, 9, 33).clip(-features, features + 1)
+    signs = a.threshold(a.binary_linear(source, features, 33), thresholds)
     assert_equal_everywhere(a.artifact((features,), sums, signs), reals(a, batch, features))
 
 
@@ -128,12 +129,12 @@ def test_pooling_of_signs(ceil: int, pads: list[int], size: list[int], stride: l
     assert_equal_everywhere(a.artifact((70, 7, 6), pooled), x)
 
 
-def test_thresholds_at_ties_and_beyond_the_range() -> None:
+def test_thresholds_at_ties_and_at_the_ends_of_the_range() -> None:
     a = ArtifactBuilder(5)
     source = a.sign("x")
-    sums = a.binary_linear(source, 9, 21)
-    # Odd sums: -9, -7, ..., 9. Thresholds meet each sum, lie between, and lie outside.
-    outs = [sums, a.threshold(sums, np.arange(-10, 11))]
+    sums = a.binary_linear(source, 9, 20)
+    # Odd sums: -9, -7, ..., 9. Thresholds meet each sum, lie between, and above all (K + 1).
+    outs = [sums, a.threshold(sums, np.arange(-9, 11))]
     assert_equal_everywhere(a.artifact((9,), *outs), reals(a, 64, 9))
 
 

@@ -93,7 +93,9 @@ def run_body(
 ) -> list[Array]:
     """The outputs of a model of one node; `like` has their types and ranks."""
     operator = OPERATORS[name]
-    node = helper.make_node(name, operator.inputs, operator.outputs, domain=DOMAIN, **attributes)
+    node = helper.make_node(
+        name, list(operator.inputs), list(operator.outputs), domain=DOMAIN, **attributes
+    )
     graph = helper.make_graph(
         [node],
         "one",

@@ -52,9 +52,9 @@ def test_each_operator_of_ours_is_in_its_three_places() -> None:
 def test_schema_body_and_needs_agree(name: str) -> None:
     operator, body = OPERATORS[name], function(name)
     assert operator.name == name == body.name
-    assert tuple(body.input) == operator.inputs
-    assert tuple(body.output) == operator.outputs
-    assert tuple(body.attribute) == operator.attributes
+    assert tuple(body.input) == tuple(operator.inputs)
+    assert tuple(body.output) == tuple(operator.outputs)
+    assert tuple(body.attribute) == tuple(operator.attributes)
     needed = {node.op_type for node in _nodes(body.node) if node.domain == "bnnkit"}
     assert needed == set(operator.needs)
 

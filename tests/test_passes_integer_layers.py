@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.operators.integer_sums import largest_image_sums
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.analysis.integer_sums import largest_image_sums
 from bnnkit.export.ir.graph import constant, set_module_path
 from bnnkit.export.passes.lower_integer_layers import lower_integer_layers
 

@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from bnnkit.artifact.operators import gives_sums, layer_kind
+from bnnkit.artifact.operators.integer_sums import largest_image_sums
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.find_thresholds import SignsOfSums, Thresholds, find_thresholds
 from bnnkit.export.analysis.monotone import Step
@@ -16,27 +17,6 @@ def sum_layer(value: ir.Value) -> ir.Node | None:
     """The layer that gives a value; None if the value is not an integer sum."""
     node = value.producer()
     return node if node is not None and gives_sums(node) else None
-
-
-def largest_image_sums(
-    weight: NDArray[np.int16], zero_point: NDArray[np.uint8], group: int
-) -> NDArray[np.int64]:
-    """The largest absolute sum over all possible images, for each output channel.
-
-    Args:
-        weight: (O, I/G, KH, KW) or (O, I).
-        zero_point: (I, 1, 1) or (I,).
-        group: G.
-
-    Returns:
-        (O,).
-    """
-    middle = zero_point.ravel().astype(np.int64)
-    reach = np.maximum(middle, 255 - middle).reshape(group, 1, -1)  # of |image - zero point|
-    outputs, per_group = weight.shape[:2]
-    size = np.abs(weight.astype(np.int64)).reshape(group, outputs // group, per_group, -1).sum(3)
-    bounds: NDArray[np.int64] = (size * reach).sum(2).ravel()
-    return bounds
 
 
 def largest_sums(layer: ir.Node) -> NDArray[np.int64]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators import layer_kind
+from bnnkit.artifact.operators.integer_sums import largest_image_sums
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.analysis.integer_sums import largest_image_sums
 from bnnkit.export.ir.graph import (
     add_constant,
     cast_to_real,

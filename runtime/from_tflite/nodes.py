@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from bnnkit.artifact.budget import Budget
 from bnnkit.artifact.format.constants import DOMAIN
-from bnnkit.runtime.from_tflite.budget import Budget
 from bnnkit.runtime.from_tflite.values import NCHW_TO_NHWC, NHWC_TO_NCHW
 
 

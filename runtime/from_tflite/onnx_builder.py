@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.from_tflite.budget import Budget
+from bnnkit.runtime.from_tflite.budget import tflite_budget
 from bnnkit.runtime.from_tflite.nodes import Nodes
 from bnnkit.runtime.from_tflite.values import OnnxValue, n_words
 from bnnkit.tflite.network import ABSENT, Network, Operator, Tensor
@@ -31,7 +31,7 @@ class OnnxBuilder(Nodes):
     """
 
     def __init__(self, network: Network, file_bytes: int) -> None:
-        super().__init__(Budget(network, file_bytes))
+        super().__init__(tflite_budget(network, file_bytes))
         self.network = network
         self.batch = network.tensors[network.inputs[0]].shape[0]
         self.named_outputs: set[str] = set()

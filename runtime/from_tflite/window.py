@@ -3,8 +3,8 @@
 from math import prod
 from typing import Any
 
+from bnnkit.artifact.budget import Budget
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.from_tflite.budget import Budget
 from bnnkit.runtime.from_tflite.values import Shape
 from bnnkit.tflite.schema import Padding
 from bnnkit.tflite.window import Pair, Window

@@ -5,10 +5,32 @@ from typing import Any
 import numpy as np
 
 from bnnkit.artifact.format.bits import unpack_weight
-from bnnkit.artifact.operators.convolution import CONVOLUTION, GEOMETRY, convolve
+from bnnkit.artifact.operators.attribute_rule import Attributes
+from bnnkit.artifact.operators.convolution import (
+    CONVOLUTION,
+    GEOMETRY,
+    convolution_sizes,
+    convolve,
+)
 from bnnkit.artifact.operators.macs import packed_macs
-from bnnkit.artifact.operators.operator import Array, Operator
-from bnnkit.artifact.operators.packed_weight import UNPACK_CONV
+from bnnkit.artifact.operators.operand import Operand, Sizes
+from bnnkit.artifact.operators.operator import BYTES, SUMS, Array, Operator
+from bnnkit.artifact.operators.packed_weight import (
+    CONV_SHAPE,
+    UNPACK_CONV,
+    check_size,
+    largest_sums,
+)
+
+
+def binary_conv2d_sizes(sizes: Sizes, attributes: Attributes) -> None:
+    """Check the packed weights and add the size of the output, OH and OW.
+
+    Raises:
+        ArtifactError: As `check_size` and `convolution_sizes`.
+    """
+    check_size(sizes, attributes)
+    convolution_sizes(sizes, attributes)
 
 
 def binary_sums(x: Array, weight: Array, weight_shape: list[int], **convolution: Any) -> Array:
@@ -30,8 +52,11 @@ def _reference(x: Array, weight: Array, **attributes: Any) -> tuple[Array]:
 
 BINARY_CONV2D = Operator(
     name="BinaryConv2d",
-    inputs=("x", "weight"),
-    attributes=(*CONVOLUTION, "weight_shape"),
+    inputs={"x": Operand(BYTES, ("N I H W",)), "weight": Operand(BYTES, ("B",), is_constant=True)},
+    attributes={**CONVOLUTION, "weight_shape": CONV_SHAPE},
+    outputs={"y": Operand(SUMS, ("N O OH OW",))},
+    sizes=binary_conv2d_sizes,
+    largest_sums=largest_sums,
     body=f"""
   {UNPACK_CONV}
   one = Constant <value = float {{1}}> ()

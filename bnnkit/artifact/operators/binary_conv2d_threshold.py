@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from bnnkit.artifact.operators.binary_conv2d import binary_sums
-from bnnkit.artifact.operators.convolution import CONVOLUTION, GEOMETRY
+from bnnkit.artifact.operators.binary_conv2d import BINARY_CONV2D, binary_sums
+from bnnkit.artifact.operators.convolution import GEOMETRY
 from bnnkit.artifact.operators.macs import packed_macs
-from bnnkit.artifact.operators.operator import Array, Operator
+from bnnkit.artifact.operators.operand import Operand
+from bnnkit.artifact.operators.operator import BYTES, SUMS, Array, Operator
 from bnnkit.artifact.operators.packed_weight import UNPACK_CONV
 from bnnkit.artifact.operators.sign_codes import PLUS_AND_MINUS, sign_codes
 
@@ -16,8 +17,11 @@ def _reference(x: Array, weight: Array, threshold: Array, **attributes: Any) -> 
 
 BINARY_CONV2D_THRESHOLD = Operator(
     name="BinaryConv2dThreshold",
-    inputs=("x", "weight", "threshold"),
-    attributes=(*CONVOLUTION, "weight_shape"),
+    inputs={**BINARY_CONV2D.inputs, "threshold": Operand(SUMS, ("O",), is_constant=True)},
+    attributes=BINARY_CONV2D.attributes,
+    outputs={"y": Operand(BYTES, ("N O OH OW",))},
+    sizes=BINARY_CONV2D.sizes,
+    largest_sums=BINARY_CONV2D.largest_sums,
     body=f"""
   {UNPACK_CONV}
   one = Constant <value = float {{1}}> ()

@@ -3,9 +3,20 @@
 import numpy as np
 
 from bnnkit.artifact.format.bits import unpack_weight
+from bnnkit.artifact.operators.attribute_rule import Attributes
 from bnnkit.artifact.operators.macs import packed_macs
-from bnnkit.artifact.operators.operator import Array, Operator
-from bnnkit.artifact.operators.packed_weight import UNPACK
+from bnnkit.artifact.operators.operand import Operand, Sizes
+from bnnkit.artifact.operators.operator import BYTES, SUMS, Array, Operator
+from bnnkit.artifact.operators.packed_weight import LINEAR_SHAPE, UNPACK, check_size, largest_sums
+from bnnkit.errors import ArtifactError
+
+
+def _check_weight(sizes: Sizes, attributes: Attributes) -> None:
+    check_size(sizes, attributes)
+    if sizes["J"] != sizes["I"]:
+        raise ArtifactError(
+            f"expected weights for its {sizes['I']} inputs, got weights for {sizes['J']}"
+        )
 
 
 def _reference(x: Array, weight: Array, weight_shape: list[int]) -> tuple[Array]:
@@ -15,8 +26,11 @@ def _reference(x: Array, weight: Array, weight_shape: list[int]) -> tuple[Array]
 
 BINARY_LINEAR = Operator(
     name="BinaryLinear",
-    inputs=("x", "weight"),
-    attributes=("weight_shape",),
+    inputs={"x": Operand(BYTES, ("N I",)), "weight": Operand(BYTES, ("B",), is_constant=True)},
+    attributes={"weight_shape": LINEAR_SHAPE},
+    outputs={"y": Operand(SUMS, ("N O",))},
+    sizes=_check_weight,
+    largest_sums=largest_sums,
     body=f"""
   {UNPACK}
   signs = Transpose <perm: ints = [1, 0]> (signs_last)

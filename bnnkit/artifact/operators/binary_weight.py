@@ -3,8 +3,9 @@
 import numpy as np
 
 from bnnkit.artifact.format.bits import unpack_weight
-from bnnkit.artifact.operators.operator import Array, Operator
-from bnnkit.artifact.operators.packed_weight import UNPACK
+from bnnkit.artifact.operators.operand import Operand
+from bnnkit.artifact.operators.operator import BYTES, REALS, Array, Operator
+from bnnkit.artifact.operators.packed_weight import SHAPE, UNPACK, check_size
 
 
 def _reference(weight: Array, weight_shape: list[int]) -> tuple[Array]:
@@ -14,8 +15,10 @@ def _reference(weight: Array, weight_shape: list[int]) -> tuple[Array]:
 
 BINARY_WEIGHT = Operator(
     name="BinaryWeight",
-    inputs=("weight",),
-    attributes=("weight_shape",),
+    inputs={"weight": Operand(BYTES, ("B",), is_constant=True)},
+    attributes={"weight_shape": SHAPE},
+    outputs={"y": Operand(REALS, ("O J KH KW", "O J"))},
+    sizes=check_size,
     # The last axis moves to the second place, for any number of axes: (O, KH * KW, I) -> (O, I, KH
     # * KW).
     body=f"""

@@ -1,14 +1,27 @@
-"""The attributes and the reference that all convolutions share."""
+"""The attributes, the sizes and the reference that all convolutions share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.operators.attribute_rule import (
+    MOST_PIXELS,
+    AttributeRule,
+    Attributes,
+)
+from bnnkit.artifact.operators.operand import Sizes
+from bnnkit.errors import ArtifactError, UnsupportedError
+
 Array = NDArray[Any]
 
-CONVOLUTION: Final = ("strides", "pads", "dilations", "group")
+CONVOLUTION: Final[Mapping[str, AttributeRule]] = {
+    "strides": AttributeRule(kind="INTS", count=2, least=1, most=MOST_PIXELS),
+    "pads": AttributeRule(kind="INTS", count=4, least=0, most=MOST_PIXELS),
+    "dilations": AttributeRule(kind="INTS", count=2, least=1, most=MOST_PIXELS),
+    "group": AttributeRule(kind="INT", least=1, most=MOST_PIXELS),
+}
 """The attributes of every convolution; `convolve` explains them."""
 
 GEOMETRY: Final = (
@@ -16,6 +29,33 @@ GEOMETRY: Final = (
     "dilations: ints = @dilations, group: int = @group"
 )
 """The attributes as a body passes them on."""
+
+
+def convolution_sizes(sizes: Sizes, attributes: Attributes) -> None:
+    """Add the size of the output, OH and OW.
+
+    Raises:
+        ArtifactError: If the groups do not divide the channels, the weights are for another number
+            of inputs.
+        UnsupportedError: If the kernel is larger than the padded input.
+    """
+    group = attributes["group"]
+    if sizes["I"] != group * sizes["J"]:
+        raise ArtifactError(
+            f"expected weights for its {sizes['I']} inputs, got weights for {group * sizes['J']}:"
+            f" {group} groups of {sizes['J']}"
+        )
+    if sizes["O"] % group:
+        raise ArtifactError(f"expected a multiple of {group} output channels, got {sizes['O']}")
+    for i, axis in enumerate("HW"):
+        reach = attributes["dilations"][i] * (sizes[f"K{axis}"] - 1) + 1
+        padded = sizes[axis] + attributes["pads"][i] + attributes["pads"][i + 2]
+        if reach > padded:
+            raise UnsupportedError(
+                f"its kernel is larger than its input: {reach} pixels on {padded}, padding"
+                " included"
+            )
+        sizes[f"O{axis}"] = (padded - reach) // attributes["strides"][i] + 1
 
 
 def convolve(

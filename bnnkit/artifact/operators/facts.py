@@ -4,10 +4,12 @@ Passes, reports, engines and `verify` look facts up here instead of keeping list
 are assumed to round the result of an operator without a fact in different ways.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from bnnkit.artifact.operators import OnnxNode
+from bnnkit.artifact.operators.attribute_rule import FLAG, GROUP, PADS, SIZES, AttributeRule
 from bnnkit.artifact.operators.macs import Macs, layer_macs, product_macs, transposed_macs
 
 Result = Literal[
@@ -25,6 +27,9 @@ approximate: each is computed alone, but engines round it in their own ways.
 summed: sums or products of several numbers, which engines compute in different orders.
 random: drawn in each run.
 """
+_WINDOW: Final = {"kernel_shape": SIZES, "strides": SIZES, "dilations": SIZES, "pads": PADS}
+_CONVOLUTION: Final = {**_WINDOW, "group": GROUP}
+_POOL: Final = {**_WINDOW, "ceil_mode": FLAG, "count_include_pad": FLAG}
 _SAME_BITS: Final = frozenset({"same", "rearranged", "copied", "chosen", "exact", "counted"})
 
 
@@ -43,6 +48,8 @@ class Fact:
         jumps: Whether it can jump as a function of a real operand: it compares, rounds or selects.
         pools: Whether it reduces the windows of `kernel_shape`, without weights.
         macs: Counts the multiply-accumulates of a layer; None if it is not a layer.
+        attributes: What its attributes may be, by name, where ONNX's schema allows more than
+            bnnkit takes; `artifact/check_nodes.py` checks both.
     """
 
     result: Result
@@ -53,6 +60,7 @@ class Fact:
     jumps: bool = False
     pools: bool = False
     macs: Macs | None = None
+    attributes: Mapping[str, AttributeRule] = field(default_factory=dict)
 
 
 FACTS: Final[dict[str, Fact]] = {
@@ -61,15 +69,15 @@ FACTS: Final[dict[str, Fact]] = {
     "And": Fact("exact", broadcasts=True, commutes=True),
     "ArgMax": Fact("counted"),
     "Atan": Fact("approximate"),
-    "AveragePool": Fact("summed", pools=True),
+    "AveragePool": Fact("summed", pools=True, attributes=_POOL),
     "BatchNormalization": Fact("approximate", curve="affine"),
     "Bernoulli": Fact("random"),
     "Cast": Fact("exact", curve="affine", jumps=True),
     "Ceil": Fact("exact", jumps=True),
     "Clip": Fact("exact", curve="bent"),
     "Concat": Fact("copied", moves_signs=True),
-    "Conv": Fact("summed", macs=layer_macs),
-    "ConvTranspose": Fact("summed", macs=transposed_macs),
+    "Conv": Fact("summed", macs=layer_macs, attributes=_CONVOLUTION),
+    "ConvTranspose": Fact("summed", macs=transposed_macs, attributes=_CONVOLUTION),
     "Cos": Fact("approximate"),
     "DequantizeLinear": Fact("exact"),
     "Div": Fact("exact", curve="affine", broadcasts=True),
@@ -99,7 +107,7 @@ FACTS: Final[dict[str, Fact]] = {
     "LogSoftmax": Fact("summed"),
     "MatMul": Fact("summed", macs=product_macs),
     "Max": Fact("exact", broadcasts=True, commutes=True),
-    "MaxPool": Fact("chosen", moves_signs=True, pools=True),
+    "MaxPool": Fact("chosen", moves_signs=True, pools=True, attributes=_POOL),
     "Min": Fact("exact", broadcasts=True, commutes=True),
     "Mul": Fact("exact", curve="affine", broadcasts=True, commutes=True),
     "Multinomial": Fact("random"),

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from bnnkit.artifact.operators.integer_sums import WEIGHTS, largest_sums
 from bnnkit.artifact.operators.macs import layer_macs
-from bnnkit.artifact.operators.operator import Array, Operator
+from bnnkit.artifact.operators.operand import Operand
+from bnnkit.artifact.operators.operator import BYTES, SUMS, Array, Operator
 
 
 def _reference(x: Array, weight: Array, zero_point: Array) -> tuple[Array]:
@@ -12,7 +14,13 @@ def _reference(x: Array, weight: Array, zero_point: Array) -> tuple[Array]:
 
 INTEGER_LINEAR = Operator(
     name="IntegerLinear",
-    inputs=("x", "weight", "zero_point"),
+    inputs={
+        "x": Operand(BYTES, ("N I",)),
+        "weight": Operand(WEIGHTS, ("O I",), is_constant=True),
+        "zero_point": Operand(BYTES, ("I",), is_constant=True),
+    },
+    outputs={"y": Operand(SUMS, ("N O",))},
+    largest_sums=largest_sums,
     body="""
   x_real = Cast <to: int = 1> (x)
   z_real = Cast <to: int = 1> (zero_point)

@@ -2,12 +2,21 @@
 
 from collections.abc import Callable
 from math import prod
+from typing import Protocol
 
 import onnx
 
-from bnnkit.artifact.format.graph_view import GraphView, attribute
+from bnnkit.artifact.format.graph_view import attribute
 
-Macs = Callable[[GraphView, onnx.NodeProto], int]
+
+class Shapes(Protocol):
+    """The shapes of the values of a network, such as a `GraphView`."""
+
+    def shape(self, value: str) -> tuple[int, ...]:
+        """Return the shape of a value for one input."""
+
+
+Macs = Callable[[Shapes, onnx.NodeProto], int]
 """Counts those of a node.
 
 Raises:
@@ -21,22 +30,22 @@ def weight_shape(node: onnx.NodeProto) -> list[int]:
     return list(shape) if isinstance(shape, list) else []
 
 
-def packed_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+def packed_macs(graph: Shapes, node: onnx.NodeProto) -> int:
     """Count the weights of a channel for each output; `weight_shape` (O, ...)."""
     return prod(graph.shape(node.output[0])) * prod(weight_shape(node)[1:])
 
 
-def layer_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+def layer_macs(graph: Shapes, node: onnx.NodeProto) -> int:
     """Count the weights of a channel for each output; weight (O, I/G, KH, KW) or (O, I)."""
     return prod(graph.shape(node.output[0])) * prod(graph.shape(node.input[1])[1:])
 
 
-def transposed_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+def transposed_macs(graph: Shapes, node: onnx.NodeProto) -> int:
     """Count the weights of a channel for each input; weight (I, O/G, KH, KW)."""
     return prod(graph.shape(node.input[0])) * prod(graph.shape(node.input[1])[1:])
 
 
-def product_macs(graph: GraphView, node: onnx.NodeProto) -> int:
+def product_macs(graph: Shapes, node: onnx.NodeProto) -> int:
     """Count the length of the summed axis for each output."""
     axis = -2 if attribute(node, "transA", 0) else -1
     return prod(graph.shape(node.output[0])) * graph.shape(node.input[0])[axis]

@@ -1,22 +1,34 @@
 """The type `Operator`, of which each file in this folder holds one value."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
+from bnnkit.artifact.operators.attribute_rule import AttributeRule, Attributes
 from bnnkit.artifact.operators.macs import Macs
+from bnnkit.artifact.operators.operand import Operand, Sizes
 
 Array = NDArray[Any]
 Reference = Callable[..., tuple[Array, ...]]
 """A function from inputs (in order) and attributes (by name) to outputs."""
+LargestSums = Callable[[Sizes, Mapping[str, Array], Attributes], NDArray[np.int64]]
+"""A function from the lengths of the axes, the constants among the inputs, by name, and the
+attributes to one number for each output channel."""
 Content = Literal["signs", "sums", "reals", "numbers", "packed weights", "words"]
 """The content of a value. signs: uint8, 0 for -1 and 2 for +1. sums: int32, exact. reals:
 float32. numbers: uint8, such as pixels. packed weights: uint8, as in bits.py. words: uint32,
 random."""
 LayerKind = Literal["binary", "integer"]
 """binary: binary weights on signs; integer: int16 weights on uint8 numbers."""
+
+BYTES = TensorProto.UINT8
+"""The element type of signs, packed weights, and numbers such as pixels."""
+SUMS = TensorProto.INT32
+REALS = TensorProto.FLOAT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +37,15 @@ class Operator:
 
     Attributes:
         name: The name without the domain: "BinaryConv2d".
-        inputs: The names of its inputs, in order, as `body` uses them.
-        attributes: The names of its attributes, all of which a node must have. `body` refers to
-            them as `@pads` etc.
-        outputs: The names of its outputs.
+        inputs: What it expects of its inputs, in order, by the names that `body` uses.
+        attributes: What it expects of its attributes, all of which a node must have. `body` refers
+            to them as `@pads` etc.
+        outputs: What it gives, by name.
+        sizes: Completes the lengths of the axes: gets those of the inputs and the attributes, and
+            adds those of the outputs that are missing. Raises ArtifactError if they contradict
+            each other.
+        largest_sums: K of docs/artifact.md, the largest absolute sum of each output channel, (O,);
+            None if it computes no sums.
         body: The same computation in standard operators, in ONNX's text format, so that a stock
             ONNX Runtime computes the same bits. docs/artifact.md explains each body.
         reference: The definition in NumPy, with which every engine is compared.
@@ -41,9 +58,11 @@ class Operator:
     """
 
     name: str
-    inputs: tuple[str, ...]
-    attributes: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ("y",)
+    inputs: Mapping[str, Operand]
+    attributes: Mapping[str, AttributeRule] = field(default_factory=dict)
+    outputs: Mapping[str, Operand]
+    sizes: Callable[[Sizes, Attributes], None] = lambda sizes, attributes: None
+    largest_sums: LargestSums | None = None
     body: str
     reference: Reference
     takes: Content

@@ -1,6 +1,52 @@
-"""The part of a body that unpacks weights to signs; `bits.unpack_weight` is the reference."""
+"""Packed weights: their checks, and the part of a body that unpacks them to signs.
 
+`bits.unpack_weight` is the reference.
+"""
+
+from math import prod
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.artifact.operators.attribute_rule import AttributeRule, Attributes
+from bnnkit.artifact.operators.operand import Sizes
+from bnnkit.errors import ArtifactError
+
+CONV_SHAPE: Final = AttributeRule(kind="INTS", least=1, axes=("O KH KW J",))
+"""The attribute `weight_shape` of a convolution; J is I/G."""
+LINEAR_SHAPE: Final = AttributeRule(kind="INTS", least=1, axes=("O J",))
+"""That of a dense layer."""
+SHAPE: Final = AttributeRule(kind="INTS", least=1, axes=(*CONV_SHAPE.axes, *LINEAR_SHAPE.axes))
+"""That of either."""
+MOST_TAPS: Final = 2**23 - 1
+"""The largest number of weights of an output channel, and so K of a binary layer."""
+
+
+def check_size(sizes: Sizes, attributes: Attributes) -> None:
+    """Check the number of bytes, B, and that of the weights of a channel.
+
+    Raises:
+        ArtifactError: If the first does not match `weight_shape` or the second is 2^23 or more.
+    """
+    shape = attributes["weight_shape"]
+    expected = -(-prod(shape) // 8)
+    if sizes["B"] != expected:
+        raise ArtifactError(
+            f"expected {expected} bytes of packed weights for the shape {tuple(shape)}, got"
+            f" {sizes['B']}"
+        )
+    if prod(shape[1:]) > MOST_TAPS:
+        raise ArtifactError(
+            f"expected fewer than 2^23 weights for each output channel, got {prod(shape[1:])}"
+        )
+
+
+def largest_sums(sizes: Sizes, _: object, attributes: Attributes) -> NDArray[np.int64]:
+    """Return K of a binary layer: the number of weights of a channel, (O,)."""
+    outputs, *taps = attributes["weight_shape"]
+    return np.full(outputs, prod(taps))
+
 
 # Packed bits to signs 1 - 2 * bit, int32, of shape `weight_shape`. Byte b becomes the 8 numbers (b
 # >> i) & 1, lowest bit first; the bits past the end are cut off. (int32, since ONNX Runtime cannot

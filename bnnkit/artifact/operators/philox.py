@@ -10,7 +10,9 @@ from string import Template
 from typing import Final
 
 import numpy as np
+from onnx import TensorProto
 
+from bnnkit.artifact.operators.operand import Operand
 from bnnkit.artifact.operators.operator import Array, Operator
 
 Words = tuple[Array, Array, Array, Array]
@@ -19,6 +21,7 @@ _FACTORS: Final = (0xD2511F53, 0xCD9E8D57)
 _WEYL: Final = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS: Final = 10
 _WORD: Final = 2**32
+_COUNTER_AND_KEY: Final = ("c0", "c1", "c2", "c3", "k0", "k1")
 
 
 def philox4x32(counter: Words, key: tuple[int, int]) -> Words:
@@ -89,8 +92,8 @@ def _reference(
 
 PHILOX = Operator(
     name="Philox",
-    inputs=("c0", "c1", "c2", "c3", "k0", "k1"),
-    outputs=("w0", "w1", "w2", "w3"),
+    inputs={name: Operand(TensorProto.UINT32, ("...",)) for name in _COUNTER_AND_KEY},
+    outputs={f"w{i}": Operand(TensorProto.UINT32, ("...",)) for i in range(4)},
     body=_body(),
     reference=_reference,
     takes="words",

@@ -1,6 +1,7 @@
 """Sign(x): +1 where x >= 0."""
 
-from bnnkit.artifact.operators.operator import Array, Operator
+from bnnkit.artifact.operators.operand import Operand
+from bnnkit.artifact.operators.operator import BYTES, REALS, Array, Operator
 from bnnkit.artifact.operators.sign_codes import PLUS_AND_MINUS, sign_codes
 
 
@@ -10,7 +11,8 @@ def _reference(x: Array) -> tuple[Array]:
 
 SIGN = Operator(
     name="Sign",
-    inputs=("x",),
+    inputs={"x": Operand(REALS, ("...",))},
+    outputs={"y": Operand(BYTES, ("...",))},
     body=f"""
   zero = Constant <value = float {{0}}> ()
   {PLUS_AND_MINUS}

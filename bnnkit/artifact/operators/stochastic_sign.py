@@ -5,11 +5,20 @@ z is the layer's noise, or 0 if `sample` is negative (docs/artifact.md, Sampling
 
 from typing import Final
 
-from bnnkit.artifact.format.constants import SIGN_CHOICES
-from bnnkit.artifact.format.sample import Sample
+from onnx import TensorProto
+
+from bnnkit.artifact.format.constants import SAMPLING_INPUTS, SIGN_CHOICES
+from bnnkit.artifact.format.sample import TABLE_SIZE, Sample
+from bnnkit.artifact.operators.attribute_rule import AttributeRule
 from bnnkit.artifact.operators.noise import draw
-from bnnkit.artifact.operators.operator import Array, Operator
+from bnnkit.artifact.operators.operand import Operand
+from bnnkit.artifact.operators.operator import BYTES, REALS, Array, Operator
 from bnnkit.artifact.operators.sign_codes import PLUS_AND_MINUS, sign_codes
+
+_ELEMENTS: Final = {
+    name: TensorProto.DataType.Value(element.upper())
+    for name, (element, _) in SAMPLING_INPUTS.items()
+}
 
 # From the positions of x (N, C, ...) to fl(t + fl(r * z)) of the shape of x. P positions for each
 # channel, C64 channels rounded up to a multiple of 64; blocks (P * C64 / 8,) along the columns,
@@ -112,8 +121,15 @@ def _reference(
 
 STOCHASTIC_SIGN = Operator(
     name="StochasticSign",
-    inputs=("x", "threshold", "scale", "table", *SIGN_CHOICES),
-    attributes=("layer",),
+    inputs={
+        "x": Operand(REALS, ("N C ...",)),
+        "threshold": Operand(REALS, ("C 1...",), is_constant=True),
+        "scale": Operand(REALS, ("C 1...",), is_constant=True),
+        "table": Operand(REALS, (str(TABLE_SIZE),), is_constant=True),
+        **{name: Operand(_ELEMENTS[name], ("",), is_constant=True) for name in SIGN_CHOICES},
+    },
+    attributes={"layer": AttributeRule(kind="INT", least=0, most=2**32 - 1)},
+    outputs={"y": Operand(BYTES, ("N C ...",))},
     # The noise is in a branch, so that the deterministic pass does not compute it.
     body=f"""
   layer_number = Constant <value_int: int = @layer> ()

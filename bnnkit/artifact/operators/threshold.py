@@ -1,6 +1,7 @@
 """Threshold(sum, threshold): +1 where sum >= threshold."""
 
-from bnnkit.artifact.operators.operator import Array, Operator
+from bnnkit.artifact.operators.operand import Operand
+from bnnkit.artifact.operators.operator import BYTES, SUMS, Array, Operator
 from bnnkit.artifact.operators.sign_codes import PLUS_AND_MINUS, sign_codes
 
 
@@ -10,7 +11,11 @@ def _reference(total: Array, threshold: Array) -> tuple[Array]:
 
 THRESHOLD = Operator(
     name="Threshold",
-    inputs=("sum", "threshold"),
+    inputs={
+        "sum": Operand(SUMS, ("N O ...",)),
+        "threshold": Operand(SUMS, ("O 1...",), is_constant=True),
+    },
+    outputs={"y": Operand(BYTES, ("N O ...",))},
     body=f"""
   {PLUS_AND_MINUS}
   is_plus = GreaterOrEqual (sum, threshold)

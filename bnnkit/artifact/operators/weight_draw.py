@@ -1,6 +1,16 @@
 """WeightDraw(weights, sample): the maximum-probability weights, or one of their stored draws."""
 
-from bnnkit.artifact.operators.operator import Array, Operator
+from onnx import TensorProto
+
+from bnnkit.artifact.operators.attribute_rule import Attributes
+from bnnkit.artifact.operators.operand import Operand, Sizes
+from bnnkit.artifact.operators.operator import BYTES, Array, Operator
+from bnnkit.errors import ArtifactError
+
+
+def _check_rows(sizes: Sizes, _: Attributes) -> None:
+    if sizes["ROWS"] < 2:
+        raise ArtifactError("expected at least one draw of the weights, got none")
 
 
 def _reference(weights: Array, sample: Array) -> tuple[Array]:
@@ -10,8 +20,12 @@ def _reference(weights: Array, sample: Array) -> tuple[Array]:
 
 WEIGHT_DRAW = Operator(
     name="WeightDraw",
-    inputs=("weights", "sample"),
-    outputs=("weight",),
+    inputs={
+        "weights": Operand(BYTES, ("ROWS B",), is_constant=True),
+        "sample": Operand(TensorProto.INT64, ("",), is_constant=True),
+    },
+    outputs={"weight": Operand(BYTES, ("B",))},
+    sizes=_check_rows,
     body="""
   zero = Constant <value = int64 {0}> ()
   one = Constant <value = int64 {1}> ()

@@ -1,0 +1,1 @@
+"""Checks of each node of a network against the declarations in `operators/`."""

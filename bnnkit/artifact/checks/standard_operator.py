@@ -1,0 +1,141 @@
+"""The check of a node of ONNX's own operators against ONNX's schema and `operators/facts.py`."""
+
+import re
+from typing import Any, Final
+
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper, shape_inference
+from onnx.checker import ValidationError
+from onnx.shape_inference import InferenceError
+
+from bnnkit.artifact.checks.values import MOST_KNOWN, Values
+from bnnkit.artifact.operators.attribute_rule import attributes_of
+from bnnkit.artifact.operators.facts import FACTS
+from bnnkit.artifact.operators.operand import ValueType
+from bnnkit.errors import ArtifactError, UnsupportedError
+
+Array = NDArray[Any]
+
+_KIND_OF_ERROR: Final = re.compile(r"^\[\w+\] ")
+_MOST_NUMBERS: Final = 1 << 62
+"""The largest number of elements of a shape; ONNX counts them in int64."""
+
+
+def check_standard_operator(node: onnx.NodeProto, values: Values, opset: int) -> list[ValueType]:
+    """Check a node and return the type of its first output.
+
+    Args:
+        node: The node.
+        values: The values before it.
+        opset: The version of the standard operators.
+
+    Raises:
+        ArtifactError: If the node is not valid.
+        UnsupportedError: If bnnkit does not compute a value of an attribute, or the shape of the
+            output depends on numbers that are not known.
+    """
+    schema = _schema(node, opset)
+    _check_attributes(node, schema)
+    _check_counts(node, schema)
+    if node.op_type == "Conv":
+        _check_convolution(node, values)
+    return [_inferred(node, schema, values)]
+
+
+def _schema(node: onnx.NodeProto, opset: int) -> onnx.defs.OpSchema:
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opset, "")
+    except onnx.defs.SchemaError as error:
+        raise UnsupportedError(f"opset {opset} has no such operator") from error
+    if schema.deprecated:
+        raise UnsupportedError(f"it is deprecated in opset {opset}")
+    return schema
+
+
+def _check_attributes(node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> None:
+    attributes = attributes_of(node)
+    types = {attribute.name: attribute.type for attribute in node.attribute}
+    rules = FACTS[node.op_type].attributes if node.op_type in FACTS else {}
+    for name, value in attributes.items():
+        declared = schema.attributes.get(name)
+        if declared is None:
+            raise ArtifactError(f"{node.op_type} has no attribute {name!r}")
+        kind = onnx.AttributeProto.AttributeType.Name(types[name])
+        expected = str(declared.type).rpartition(".")[2]
+        if kind != expected:
+            raise ArtifactError(f"expected the attribute {name!r} of type {expected}, got {kind}")
+        if name in rules:
+            rules[name].check(name, value)
+    for name, declared in schema.attributes.items():
+        if declared.required and name not in attributes:
+            raise ArtifactError(f"expected the attribute {name!r}, it is missing")
+
+
+def _check_counts(node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> None:
+    if not schema.min_input <= len(node.input) <= schema.max_input:
+        raise ArtifactError(
+            f"expected at least {schema.min_input} inputs, and at most"
+            f" {schema.max_input}, got {len(node.input)}"
+        )
+    if not all(node.input[: schema.min_input]) or not all(node.output[:1]):
+        raise ArtifactError("an input or output that it must have is missing")
+    if not schema.min_output <= len(node.output) <= schema.max_output:
+        raise ArtifactError(
+            f"expected at most {schema.max_output} outputs, got {len(node.output)}"
+        )
+
+
+def _check_convolution(node: onnx.NodeProto, values: Values) -> None:
+    """Check what ONNX's shape inference does not."""
+    x, w = (values.type_of(name).shape for name in node.input[:2])
+    attributes = attributes_of(node)
+    group = attributes.get("group", 1)
+    if len(x) < 3 or len(w) != len(x):
+        raise ArtifactError(f"expected an input and weights of as many axes, got {x} and {w}")
+    if x[1] != group * w[1] or w[0] % group:
+        raise ArtifactError(
+            f"expected weights for its {x[1]} inputs, got weights for {group * w[1]}, of the shape"
+            f" {w} in {group} groups"
+        )
+    if list(attributes.get("kernel_shape", w[2:])) != list(w[2:]):
+        raise ArtifactError(
+            f"expected the kernel_shape of the weights, {list(w[2:])}, got"
+            f" {attributes['kernel_shape']}"
+        )
+    if len(node.input) > 2 and node.input[2] and values.type_of(node.input[2]).shape != w[:1]:
+        raise ArtifactError(
+            f"expected a bias for each of {w[0]} channels, got the shape"
+            f" {values.type_of(node.input[2]).shape}"
+        )
+
+
+def _inferred(node: onnx.NodeProto, schema: onnx.defs.OpSchema, values: Values) -> ValueType:
+    """Return the type of the first output by ONNX's shape inference."""
+    given = {name: values.type_of(name) for name in node.input if name}
+    types = {name: helper.make_tensor_type_proto(t.element, t.shape) for name, t in given.items()}
+    known = {
+        name: numpy_helper.from_array(values.known[name], name)
+        for name in given
+        if name in values.known and values.known[name].size <= MOST_KNOWN
+    }
+    try:
+        found = shape_inference.infer_node_outputs(schema, node, types, known)
+    except (InferenceError, ValidationError, RuntimeError, ValueError) as error:
+        reason = _KIND_OF_ERROR.sub("", " ".join(str(error).split()))
+        raise ArtifactError(f"it is not valid: {reason}") from error
+    tensor = found[node.output[0]].tensor_type if node.output[0] in found else None
+    if tensor is None or not tensor.HasField("shape"):
+        raise UnsupportedError("the shape of its output depends on numbers of the images")
+    found_type = ValueType(tensor.elem_type, _lengths(tensor.shape))
+    if "kernel_shape" in schema.attributes and min(found_type.shape, default=1) < 1:
+        raise UnsupportedError("its window is larger than its input")
+    if min(found_type.shape, default=1) < 0 or found_type.size > _MOST_NUMBERS:
+        raise ArtifactError(f"its output would have the impossible shape {found_type.shape}")
+    return found_type
+
+
+def _lengths(shape: onnx.TensorShapeProto) -> tuple[int, ...]:
+    if not all(axis.HasField("dim_value") for axis in shape.dim):
+        raise UnsupportedError("the shape of its output depends on numbers of the images")
+    return tuple(axis.dim_value for axis in shape.dim)

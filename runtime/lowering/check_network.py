@@ -1,0 +1,26 @@
+"""The check of a network before it is lowered: kernels trust shapes, attributes and types."""
+
+from math import prod
+
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.budget import no_limits, onnx_budget
+from bnnkit.artifact.checks.check_nodes import check_nodes
+from bnnkit.artifact.standard import STANDARD_OPERATORS
+from bnnkit.runtime.lowering.lower import LOWERINGS
+
+IN_KERNELS_ALONE = {"Conv"}
+"""Standard operators that NumPy does not compute."""
+
+
+def check_network(artifact: Artifact) -> None:
+    """Check every node of a network, and that its size suits its file.
+
+    Raises:
+        ArtifactError: If a node is damaged.
+        UnsupportedError: If the runtime does not compute a node, or the network is too large.
+    """
+    computed = LOWERINGS.keys() | STANDARD_OPERATORS.keys() | IN_KERNELS_ALONE
+    is_charged = artifact.tflite_source is not None
+    inputs = prod(artifact.graph.input_shape)
+    budget = no_limits() if is_charged else onnx_budget(artifact.model, inputs)
+    check_nodes(artifact, computed, budget)

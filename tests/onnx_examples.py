@@ -1,0 +1,109 @@
+"""Artifacts that the fuzzers of ONNX files damage: together they reach every kernel."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+from artifacts import ArtifactBuilder, digits_like, noisy_digits_like, noisy_real_like
+from fuzz import random_network, random_noisy_network
+from onnx import TensorProto, helper
+
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.budget import no_limits
+from bnnkit.artifact.checks.check_nodes import check_nodes
+from bnnkit.artifact.operators import OPERATORS
+from bnnkit.artifact.operators.facts import FACTS
+
+
+def real_layers() -> Artifact:
+    """Layers of real numbers, and the standard operators that have kernels."""
+    a = ArtifactBuilder(1)
+
+    def numbers(*shape: int) -> str:
+        return a.constant(a.rng.standard_normal(shape).astype(np.float32))
+
+    def conv(source: str, *shape: int, **attributes: Any) -> str:
+        window = {"pads": [1, 1, 1, 1], "strides": [1, 1], "dilations": [1, 1], **attributes}
+        return a.add("Conv", source, numbers(*shape), numbers(shape[0]), **window)
+
+    first = a.add("Relu", conv("x", 16, 3, 3, 3))
+    depthwise = conv(first, 16, 1, 3, 3, group=16)
+    norm = a.add("BatchNormalization", depthwise, *(numbers(16) for _ in range(3)), positive(a))
+    pooled = a.add("MaxPool", norm, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    grouped = a.add("Clip", conv(pooled, 8, 4, 3, 3, group=4), number(a, 0), number(a, 6))
+    small = a.add("AveragePool", grouped, kernel_shape=[2, 2], strides=[2, 2])
+    padded = a.add("Pad", small, a.constant(np.array([0, 0, 1, 1, 0, 0, 0, 0])), number(a, 0))
+    joined = a.add("Concat", padded, a.add("LeakyRelu", padded, alpha=0.1), axis=1)
+    scaled = a.add("Mul", joined, a.add("ReduceMean", joined, axes(a, 2, 3), keepdims=1))
+    cut = a.add("Slice", scaled, axes(a, 0), axes(a, 12), axes(a, 1))
+    moved = a.add("Transpose", cut, perm=[0, 2, 3, 1])
+    normal = a.add("LayerNormalization", moved, numbers(12), numbers(12), axis=-1)
+    shape = a.add("Shape", normal, start=0, end=1)
+    rows = a.add("Concat", shape, axes(a, -1), axis=0)
+    flat = a.add("Reshape", normal, rows)
+    signed = a.add("Sub", flat, a.add("Abs", flat))
+    hidden = a.add("PRelu", a.gemm(signed, 12 * 9, 20), numbers(20))
+    scores = a.add("Softmax", a.add("MatMul", hidden, numbers(20, 5)), axis=-1)
+    return a.artifact((3, 8, 8), scores, sizes={scores: (5,)})
+
+
+def binary_weights() -> Artifact:
+    """Binary weights with real activations, signs that move, and a 1x1 skip."""
+    a = ArtifactBuilder(2)
+    shape = (16, 3, 3, 4)
+    packed = a.constant(np.packbits(a.signs(*shape).ravel() < 0, bitorder="little"))
+    weight = a.add("bnnkit.BinaryWeight", packed, weight_shape=list(shape))
+    real = a.add("Conv", "x", weight, pads=[0, 0, 0, 0], strides=[1, 1], dilations=[1, 1], group=1)
+    signs = a.sign(real)
+    moved = a.add("Transpose", a.add("Transpose", signs, perm=[0, 2, 3, 1]), perm=[0, 3, 1, 2])
+    first = a.binary_conv2d(moved, 16, 24, 3, pads=(1, 1, 1, 1), thresholds=False)
+    skip = a.add("Mul", a.add("Cast", first, to=TensorProto.FLOAT), number(a, 0.5))
+    both = a.add("Add", skip, a.to_real(a.sign(skip)))
+    pooled = a.add("GlobalAveragePool", both)
+    scores = a.gemm(a.add("Flatten", pooled), 24, 4)
+    return a.artifact((4, 7, 6), scores, sizes={scores: (4,)})
+
+
+def axes(a: ArtifactBuilder, *numbers: int) -> str:
+    return a.constant(np.array(numbers, np.int64))
+
+
+def number(a: ArtifactBuilder, value: float) -> str:
+    return a.constant(np.float32(value))
+
+
+def positive(a: ArtifactBuilder) -> str:
+    return a.constant(a.rng.uniform(0.5, 2, 16).astype(np.float32))
+
+
+@cache
+def examples() -> tuple[onnx.ModelProto, ...]:
+    """The artifacts, each with the types of all its values, as files of bnnkit have them."""
+    handmade = [
+        digits_like()[0],
+        noisy_digits_like()[0],
+        noisy_real_like()[0],
+        real_layers(),
+        binary_weights(),
+        *(random_network(seed)[0] for seed in (0, 3, 5)),
+        *(random_noisy_network(seed)[0] for seed in (1, 2)),
+    ]
+    return tuple(_with_types(artifact) for artifact in handmade)
+
+
+def _with_types(artifact: Artifact) -> onnx.ModelProto:
+    model = onnx.ModelProto()
+    model.CopyFrom(artifact.model)
+    computed = FACTS.keys() | {f"bnnkit.{name}" for name in OPERATORS}
+    types = check_nodes(artifact, computed, no_limits())
+    stated = {value.name: value for value in model.graph.output}
+    for name in (name for node in model.graph.node for name in node.output):
+        shape: list[int | str | None] = ["N", *types[name].shape[1:]]
+        if len(types[name].shape) > 1:
+            info = helper.make_tensor_value_info(name, types[name].element, shape)
+            if name in stated:
+                stated[name].CopyFrom(info)
+            else:
+                model.graph.value_info.append(info)
+    return model
