@@ -113,6 +113,11 @@ def bind_shape(name: str, patterns: tuple[str, ...], shape: tuple[int, ...], siz
         if more is not None:
             sizes.lengths, sizes.rest = more.lengths, more.rest
             return
+    first, *others = patterns[0].split() or [""]
+    if first in sizes.lengths and set(others) <= {"1", ONES}:
+        raise ArtifactError(
+            f"expected a number for each of {sizes[first]} channels as {name}, got the shape {shape}"
+        )
     wanted = " or ".join(f"({', '.join(pattern.split())})" for pattern in patterns)
     letters = {axis for pattern in patterns for axis in pattern.split()}
     known = ", ".join(f"{a} = {n}" for a, n in sizes.lengths.items() if a in letters)
