@@ -116,7 +116,8 @@ def bind_shape(name: str, patterns: tuple[str, ...], shape: tuple[int, ...], siz
     first, *others = patterns[0].split() or [""]
     if first in sizes.lengths and set(others) <= {"1", ONES}:
         raise ArtifactError(
-            f"expected a number for each of {sizes[first]} channels as {name}, got the shape {shape}"
+            f"expected a number for each of {sizes[first]} channels as {name}, got the shape"
+            f" {shape}"
         )
     wanted = " or ".join(f"({', '.join(pattern.split())})" for pattern in patterns)
     letters = {axis for pattern in patterns for axis in pattern.split()}
