@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.sample import Sample
-from bnnkit.runtime.kernels.compiled import compiled
-from bnnkit.runtime.kernels.program import KERNEL
+from bnnkit.runtime.kernels.program import address_of, as_ctypes
 from bnnkit.runtime.kernels.records import PIXELS, NoisyThresholdRecord, read
 from bnnkit.runtime.kernels.stochastic import LANES, PARTS, draw_indices, index_buffer
 from bnnkit.runtime.memory.memory import Memory
@@ -58,7 +57,7 @@ def generator_seconds(artifact: Artifact, draws: int) -> float:
     memory = Memory(plan.values, 1, 1, noise_dependent=plan.noise_dependent, rows=draws)
     images = np.zeros(draws, np.int64)
     memory.counters.set(images, images, [Sample(index=index) for index in range(draws)])
-    kernel = compiled(draw_layer, KERNEL).ctypes
+    kernel = as_ctypes(address_of(draw_layer), 3)
     records = [_record(memory, step, draws) for step in plan.steps if _is_noisy(step)]
     times: list[float] = []
     for _ in range(RUNS):

@@ -1,13 +1,14 @@
 """A plan bound to memory: programs of compiled kernels, and NumPy calls between them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import numpy as np
 
+from bnnkit.runtime.kernels.program import address_of, prepare
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.steps.step import KernelCall, NumpyCall, Step
-from bnnkit.runtime.threads import Program, run_program
+from bnnkit.runtime.threads import Program, run_program, thread_pool
 
 
 class Executable:
@@ -22,9 +23,12 @@ class Executable:
         self.memory = memory
         self.stages: list[Program | NumpyCall] = []
         calls = [call for step in steps if (call := step.bind(memory)) is not None]
+        kernels = [call.kernel for call in calls if isinstance(call, KernelCall)]
+        prepare(kernels, memory.threads)
+        self._pool = thread_pool(memory.threads) if memory.threads > 1 else None
         for are_kernels, group in groupby(calls, lambda call: isinstance(call, KernelCall)):
             if are_kernels:
-                self.stages.append(np.array(list(group), np.int64))
+                self.stages.append(_program(group))
             else:
                 self.stages += [call for call in group if not isinstance(call, KernelCall)]
 
@@ -37,7 +41,15 @@ class Executable:
         """Compute every buffer from the input's. Infinities and NaN raise no warnings."""
         with np.errstate(all="ignore"):
             for stage in self.stages:
-                if isinstance(stage, np.ndarray):
-                    run_program(stage, self.memory.threads)
-                else:
+                if not isinstance(stage, np.ndarray):
                     stage()
+                elif self._pool is None:
+                    run_program(stage)
+                else:
+                    self._pool.run(stage)
+
+
+def _program(calls: Iterable[KernelCall | NumpyCall]) -> Program:
+    """Return the addresses of kernels and records; they must have been prepared."""
+    addresses = [(address_of(c.kernel), c.record) for c in calls if isinstance(c, KernelCall)]
+    return np.array(addresses, np.int64)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.graph import Graph
 from bnnkit.artifact.format.sample import Sample
+from bnnkit.runtime.fork import renewed_after_fork
 from bnnkit.runtime.memory.buffer_pool import BufferPool
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Array, Integers
@@ -34,9 +35,14 @@ class Sampler:
         self._n_weight_draws = _count_weight_draws(artifact.graph)
         self._plans: dict[int, Plan] = {}
         self._shared = shared
-        self._lock = threading.Lock()
+        self.renew_after_fork()
+        renewed_after_fork(self)
         self.states: BufferPool[SharedState] = BufferPool()
         self.plan()  # a damaged file is refused when it is loaded
+
+    def renew_after_fork(self) -> None:
+        """Renew the lock (fork.py)."""
+        self._lock = threading.Lock()
 
     def weight_draw(self, sample: Sample) -> int:
         """Return the index of the stored draw of the weights that a sample uses."""

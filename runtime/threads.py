@@ -2,91 +2,124 @@
 
 Numba's threading layers are not used: one aborts under concurrent callers, the other fails after a
 fork. A worker spins for about a millisecond before it sleeps, so that a network run in a loop
-does not pay for waking it up.
+does not pay for waking it up. Posting a job, waking the workers and executing the leader's share
+are one compiled call, which no exception of a signal handler can interrupt.
 """
 
+import _thread
+import ctypes
 import os
 import threading
-from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.errors import UsageError
-from bnnkit.runtime.kernels.program import LINE, entry, execute, run_leader, run_worker
+from bnnkit.runtime.fork import renewed_after_fork
+from bnnkit.runtime.kernels.program import (
+    CONDITION,
+    MAILBOX_BYTES,
+    MUTEX,
+    entry,
+    execute,
+    run_leader,
+    run_worker,
+)
 
 SPIN_LIMIT = 300_000
 """Reads of the mailbox before a worker sleeps: about a millisecond."""
-WAKE_INTERVAL_S = 0.05
-"""Seconds after which a sleeping worker reads the mailbox again, in case it missed a job."""
 MAX_THREADS = 256
 Program = NDArray[np.int64]
 """int64 (kernels, 2): addresses of kernels and of their records (kernels/program.py)."""
 
 
-def run_program(program: Program, threads: int) -> None:
-    """Run a program on the calling thread and `threads` - 1 others."""
-    if threads == 1:
-        entry(execute)(program.ctypes.data, len(program), 0, 1, 0)
-    else:
-        thread_pool(threads).run(program)
+def run_program(program: Program) -> None:
+    """Run a program on the calling thread."""
+    entry(execute)(program.ctypes.data, len(program), 0, 1, 0)
 
 
-class ThreadPool:
-    """Workers 1 to `threads` - 1; the calling thread is thread 0."""
+class Workers:
+    """Threads 1 to `threads` - 1, which execute the jobs in a mailbox with their leader.
+
+    They sleep without use of the CPU, and end when this object goes: they know of its mailbox
+    only. A signal's exception while threads are started leaves no half of them behind.
+    """
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._lock = threading.Lock()
-        # Compiled before a job is posted.
-        self._run_leader, self._run_worker = entry(run_leader), entry(run_worker)
-        self._mailbox: NDArray[np.int64] = np.zeros((5, LINE // 8), np.int64)
-        self._wake = [threading.Event() for _ in range(1, threads)]
+        self._process = os.getpid()
+        self._run_leader = entry(run_leader)
+        self._mailbox = _mailbox()
+        self._address = self._mailbox.ctypes.data
         for thread in range(1, threads):
-            threading.Thread(target=self._work, args=(thread,), daemon=True).start()
+            _thread.start_new_thread(_work, (self._mailbox, thread, threads))
+
+    def run(self, program: Program) -> None:
+        """Run a program as the leader. One caller at a time."""
+        self._run_leader(self._address, program.ctypes.data, len(program), self._threads)
+
+    def __del__(self) -> None:
+        if self._process == os.getpid():  # in a forked child the threads are gone already
+            self._run_leader(self._address, 0, 0, self._threads)
+
+
+def _mailbox() -> NDArray[np.int64]:
+    """Return an empty mailbox (kernels/program.py)."""
+    mailbox: NDArray[np.int64] = np.zeros(MAILBOX_BYTES // 8, np.int64)
+    system, address = ctypes.CDLL(None), mailbox.ctypes.data
+    system.pthread_mutex_init(ctypes.c_void_p(address + MUTEX), None)
+    system.pthread_cond_init(ctypes.c_void_p(address + CONDITION), None)
+    return mailbox
+
+
+def _work(mailbox: NDArray[np.int64], thread: int, threads: int) -> None:
+    entry(run_worker)(mailbox.ctypes.data, SPIN_LIMIT, thread, threads)
+
+
+class ThreadPool:
+    """The threads 0, which is the caller, to `threads` - 1, started in the first run.
+
+    They end when the last network that uses the pool goes.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self.renew_after_fork()
+        renewed_after_fork(self)
+
+    def renew_after_fork(self) -> None:
+        """Renew the lock (fork.py); the next run starts new threads."""
+        self._lock = threading.Lock()
+        self._workers: Workers | None = None
 
     def run(self, program: Program) -> None:
         """Run a program on all threads. Concurrent callers take turns."""
         with self._lock:
-            mail = self._mailbox
-            address = mail.ctypes.data
-            mail[1, 0], mail[2, 0] = program.ctypes.data, len(program)
-            for event in self._wake:
-                event.set()
-            # One call both posts the job and executes this thread's share.
-            self._run_leader(address, int(mail[0, 0]) + 1, self._threads)
-
-    def _work(self, thread: int) -> Any:
-        done, wake = 0, self._wake[thread - 1]
-        while True:
-            done = self._run_worker(
-                self._mailbox.ctypes.data, done, SPIN_LIMIT, thread, self._threads
-            )
-            wake.wait(WAKE_INTERVAL_S)
-            wake.clear()
+            if self._workers is None:
+                self._workers = Workers(self._threads)
+            self._workers.run(program)
 
 
-_pools: dict[tuple[int, int], ThreadPool] = {}
+_pools: WeakValueDictionary[int, ThreadPool] = WeakValueDictionary()
 _lock = threading.Lock()
 
 
 def thread_pool(threads: int) -> ThreadPool:
-    """Return the pool with this number of threads, one per process: a fork stops its threads."""
-    key = (os.getpid(), threads)
+    """Return this process's pool with this number of threads; networks share it."""
     with _lock:
-        if key not in _pools:
-            _pools[key] = ThreadPool(threads)
-        return _pools[key]
+        pool = _pools.get(threads)
+        if pool is None:
+            pool = _pools[threads] = ThreadPool(threads)
+        return pool
 
 
-def _reset_after_fork() -> None:
-    """Reset in the child process: its parent may have held the lock during the fork."""
+def _renew_lock() -> None:
     global _lock
     _lock = threading.Lock()
-    _pools.clear()
 
 
-os.register_at_fork(after_in_child=_reset_after_fork)
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def check_threads(threads: int) -> None:

@@ -8,9 +8,8 @@ import numpy as np
 from bnnkit.runtime.kernels import depthwise, lookup, pooling, reals, sampling, signs
 from bnnkit.runtime.kernels.compiled import cache_folder
 from bnnkit.runtime.kernels.cpu import adds_pairs, binary_form, has_512_bits
-from bnnkit.runtime.kernels.program import ENTRIES, address_of, entry
+from bnnkit.runtime.kernels.program import ENTRIES, Kernel, address_of, entry
 from bnnkit.runtime.steps.convolution import KERNELS, NIBBLES, OCTETS, PAIRS, WORDS
-from bnnkit.runtime.steps.step import Kernel
 
 __all__ = ["cache_folder", "kernels_of_this_cpu", "warm_up"]
 

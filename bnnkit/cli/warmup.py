@@ -16,9 +16,10 @@ def command() -> None:
     """
     from bnnkit.runtime.warmup import cache_folder, warm_up
 
+    folder = cache_folder()  # first: where nothing can be stored, warming up is of no use
     before = time.perf_counter()
     for name in warm_up():
         now = time.perf_counter()
         write(f"{name:24} {now - before:6.2f} s")
         before = now
-    write(f"stored in {cache_folder()}")
+    write(f"stored in {folder}")

@@ -1,10 +1,10 @@
-"""Synchronization primitives: atomic int64 loads, stores and additions, and sched_yield."""
+"""Synchronization primitives: atomic int64 loads, stores and additions, and calls of POSIX."""
 
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from bnnkit.runtime.kernels.vectors import I32, I64
+from bnnkit.runtime.kernels.vectors import I8, I32, I64
 
 
 @intrinsic
@@ -41,18 +41,47 @@ def fetch_add(typing_context, address, value):
     return types.int64(types.int64, types.int64), generate
 
 
-@intrinsic
-def yield_core(typing_context):
-    """Let another thread run on this core (POSIX sched_yield)."""
+def _posix(name, arguments):
+    """Return the type and the generator of code that calls a POSIX function with addresses."""
 
-    def generate(context, builder, _signature, _arguments):
-        function = ir.FunctionType(I32, [])
-        name = "sched_yield"
+    def generate(context, builder, _signature, addresses):
+        kind = ir.FunctionType(I32, [I8.as_pointer()] * arguments)
         existing = builder.module.globals.get(name)
-        builder.call(existing or ir.Function(builder.module, function, name), [])
+        function = existing or ir.Function(builder.module, kind, name)
+        builder.call(function, [builder.inttoptr(at, I8.as_pointer()) for at in addresses])
         return context.get_dummy_value()
 
-    return types.void(), generate
+    return types.void(*[types.int64] * arguments), generate
+
+
+@intrinsic
+def yield_core(typing_context):
+    """Let another thread run on this core."""
+    return _posix("sched_yield", 0)
+
+
+@intrinsic
+def lock_mutex(typing_context, mutex):
+    """Lock the mutex at an address."""
+    return _posix("pthread_mutex_lock", 1)
+
+
+@intrinsic
+def unlock_mutex(typing_context, mutex):
+    """Unlock the mutex at an address."""
+    return _posix("pthread_mutex_unlock", 1)
+
+
+@intrinsic
+def await_signal(typing_context, condition, mutex):
+    """Unlock a mutex, sleep until the condition variable is signalled, and lock it again."""
+    return _posix("pthread_cond_wait", 2)
+
+
+@intrinsic
+def signal_all(typing_context, condition):
+    """Wake all threads that sleep at a condition variable."""
+    return _posix("pthread_cond_broadcast", 1)
 
 
 @njit(error_model="numpy")

@@ -11,6 +11,8 @@ from memory, so the compiler cannot remove any of them.
 """
 
 import time
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from llvmlite import ir
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from bnnkit.runtime.kernels.compiled import compiled
 from bnnkit.runtime.kernels.cpu import binary_form, has_512_bits
 from bnnkit.runtime.kernels.lookup import BYTES, opaque, shuffle
+from bnnkit.runtime.kernels.program import as_ctypes
 from bnnkit.runtime.kernels.vectors import I64, call, constant, load, store
 
 CHAINS = {"popcount": 12, "lookup": 10}
@@ -119,9 +122,13 @@ def count(values: NDArray[np.uint8], rounds: int) -> NDArray[np.uint8]:
         uint8, (C, VECTOR[form]), the sums of the chains.
     """
     sums = np.empty((len(values) - KEYS, values.shape[1]), np.uint8)
-    kernel = compiled(KERNELS[binary_form()], KERNEL).ctypes
-    kernel(values.ctypes.data, sums.ctypes.data, rounds)
+    _kernel()(values.ctypes.data, sums.ctypes.data, rounds)
     return sums
+
+
+@cache
+def _kernel() -> Callable[..., None]:
+    return as_ctypes(compiled(KERNELS[binary_form()], KERNEL), 3)
 
 
 class Ceiling:

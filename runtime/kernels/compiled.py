@@ -1,120 +1,153 @@
-"""Kernel compilation with a cache of machine code on disk.
+"""Compiled kernels, with a cache of machine code on disk.
 
-A kernel is compiled when it is first needed and cached for later processes. The name of the cache
-folder is a hash of everything that the code depends on: the CPU and its features, the versions of
-Numba and LLVM, and the kernel sources. Every file has a checksum beside it. Files with a missing
-or wrong checksum are deleted and compiled again. Where no folder can be written, nothing is
-cached.
+A kernel is compiled when it is first needed, and cached for later processes where a folder can be
+written and trusted (cache_folder.py). Elsewhere, one warning says so.
 """
 
 import hashlib
 import os
-import sys
 import threading
-from collections.abc import Callable
-from functools import cache
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-import llvmlite
-import numba
-from numba import cfunc
-from numba.core.registry import cpu_target
+from numba.core.compiler_lock import global_compiler_lock
 
-from bnnkit.atomic import write_text
-from bnnkit.errors import FileError
+from bnnkit.runtime.kernels.cache_folder import VARIABLE, cache_folder, code_digest
+from bnnkit.runtime.kernels.machine_code import (
+    MachineCode,
+    compile_kernel,
+    load,
+    read_code,
+    write_code,
+)
+from bnnkit.runtime.kernels.trusted_path import UntrustedError
 
-VARIABLE = "BNNKIT_CACHE_DIR"
-"""Environment variable with the path of the cache folder."""
-_lock = threading.Lock()
+__all__ = ["Announce", "announcing", "cache_folder", "compile_all", "compiled"]
 
+Function = Callable[..., object]
+Announce = Callable[[int, int], None]
+"""Told before each kernel is compiled: its number from 1, and how many there are."""
 
-def cache_folder() -> Path:
-    """Return the folder that holds the machine code for this CPU."""
-    return _user_folder() / "kernels" / _fingerprint()
-
-
-def _user_folder() -> Path:
-    if VARIABLE in os.environ:
-        return Path(os.environ[VARIABLE])
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "bnnkit"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnnkit"
-
-
-@cache
-def _fingerprint() -> str:
-    codegen = cpu_target.target_context.codegen()
-    target = (codegen.magic_tuple(), numba.__version__, llvmlite.__version__)
-    digest = hashlib.sha256(repr(target).encode())
-    sources = Path(__file__).parent
-    for path in sorted(sources.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+_lock = threading.RLock()
+_addresses: dict[Function, int] = {}
+_announce: list[Announce] = []
+_is_warned = False
 
 
-@cache
-def compiled(kernel: Callable[..., object], signature):
+def compiled(kernel: Function, signature: Any) -> int:
     """Compile a kernel to a C function, or load it from the cache.
 
     Args:
-        kernel: A function that Numba can compile. Its name must be unique: it names the cache
-            entry.
+        kernel: A function that Numba can compile. Its name must be unique among the kernels.
         signature: Its Numba types.
 
     Returns:
-        Numba's CFunc; its attribute `address` is the address of the machine code.
+        The address of the C function.
+
+    Raises:
+        UsageError: If BNNKIT_CACHE_DIR is empty or relative.
+    """
+    if kernel not in _addresses:
+        compile_all({kernel: signature})
+    return _addresses[kernel]
+
+
+def compile_all(kernels: Mapping[Function, Any]) -> None:
+    """Compile several kernels with their signatures, or load them from the cache.
+
+    Raises:
+        UsageError: As `compiled`.
     """
     with _lock:
-        folder = cache_folder() / kernel.__name__
-        try:
-            return _from_disk(kernel, signature, folder)
-        except (OSError, FileError):  # no folder, no permission, no space: do not cache
-            return cfunc(signature, error_model="numpy")(kernel)
+        wanted = {kernel: kernels[kernel] for kernel in kernels if kernel not in _addresses}
+        folder = _usable_folder() if wanted else None
+        missing = [kernel for kernel in wanted if not _load_cached(kernel, wanted[kernel], folder)]
+        for number, kernel in enumerate(missing, 1):
+            for announce in _announce:
+                announce(number, len(missing))
+            code = compile_kernel(kernel, wanted[kernel])
+            _addresses[kernel] = load(code)
+            if folder is not None:
+                _store(_file(folder, kernel, wanted[kernel]), code)
 
 
-def _from_disk(kernel, signature, folder):
-    """Load the kernel from its cache folder, compiling it first where needed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _remove_untrusted(folder)
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+@contextmanager
+def announcing(announce: Announce) -> Iterator[None]:
+    """Call a function before each kernel that is compiled within the block."""
+    _announce.append(announce)
     try:
-        function = cfunc(signature, cache=True, error_model="numpy")(kernel)
+        yield
     finally:
-        numba.config.CACHE_DIR = before
-    _write_checksums(folder)
-    return function
+        _announce.remove(announce)
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*.nb?") if path.suffix in (".nbi", ".nbc")]
-
-
-def _checksum_file(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
-
-
-def _remove_untrusted(folder: Path) -> None:
-    """Delete all files unless every checksum is right: an index is useless without its code."""
-    files = _files(folder)
-    if not all(_is_trusted(path) for path in files):
-        for path in files:
-            path.unlink(missing_ok=True)
-            _checksum_file(path).unlink(missing_ok=True)
-
-
-def _is_trusted(path: Path) -> bool:
+def _load_cached(kernel: Function, signature: Any, folder: Path | None) -> bool:
+    """Load a kernel from the cache; return whether it was there."""
     try:
-        return _checksum_file(path).read_text() == _checksum(path)
-    except OSError:  # the file or its checksum is missing
+        code = None if folder is None else read_code(_file(folder, kernel, signature))
+    except (OSError, UntrustedError) as error:
+        _warn_once(error)
         return False
+    if code is None:
+        return False
+    _addresses[kernel] = load(code)
+    return True
 
 
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _file(folder: Path, kernel: Function, signature: Any) -> Path:
+    """Return the path of a kernel's machine code."""
+    digest = hashlib.sha256(code_digest(kernel.__code__) + str(signature).encode())
+    return folder / f"{kernel.__name__}-{digest.hexdigest()[:8]}.kernel"
 
 
-def _write_checksums(folder: Path) -> None:
-    for path in _files(folder):
-        if not _is_trusted(path):
-            write_text(_checksum_file(path), _checksum(path))
+def _usable_folder() -> Path | None:
+    """Return the cache folder; None if it cannot be used."""
+    try:
+        return cache_folder()
+    except (OSError, UntrustedError) as error:
+        _warn_once(error)
+        return None
+
+
+def _store(path: Path, code: MachineCode) -> None:
+    try:
+        write_code(path, code)
+    except OSError as error:
+        _warn_once(error)
+
+
+def _warn_once(error: Exception) -> None:
+    """Warn, once in a process, that compiled kernels are not kept."""
+    global _is_warned
+    if not _is_warned:
+        _is_warned = True
+        warnings.warn(
+            f"every process compiles its kernels again, which takes about 10 s: {_reason(error)};"
+            f" set {VARIABLE} to a folder that only you can write",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot use {error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _hold() -> None:
+    """Wait for compilations before a fork: the child could not continue them."""
+    _lock.acquire()
+    global_compiler_lock.acquire()
+
+
+def _let_go() -> None:
+    for lock in (global_compiler_lock, _lock):
+        with suppress(RuntimeError):  # a signal's exception had interrupted `_hold`
+            lock.release()
+
+
+os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)

@@ -5,15 +5,25 @@ argument record. Kernels are functions (record, thread, threads). With several t
 thread executes its share of each kernel, with a barrier after each kernel.
 """
 
-from collections.abc import Callable
+import ctypes
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from bnnkit.runtime.kernels.atomics import fetch_add, load_acquire, store_release, wait_while_equal
-from bnnkit.runtime.kernels.compiled import compiled
+from bnnkit.runtime.kernels.atomics import (
+    await_signal,
+    fetch_add,
+    load_acquire,
+    lock_mutex,
+    signal_all,
+    store_release,
+    unlock_mutex,
+    wait_while_equal,
+)
+from bnnkit.runtime.kernels.compiled import compile_all, compiled
 from bnnkit.runtime.kernels.vectors import I64
 
 KERNEL = types.void(types.int64, types.int64, types.int64)
@@ -21,11 +31,26 @@ SPIN_LIMIT = 20_000
 """Reads of the barrier's generation before the loop in `_barrier` starts again."""
 LINE = 64
 """Bytes of a cache line. Counters that several threads write are this far apart."""
+PROGRAM, KERNELS, BARRIER, SLEEPERS, MUTEX, CONDITION = (n * LINE for n in (1, 2, 3, 5, 6, 8))
+"""Where the parts of a mailbox lie, after the number of the job: the address of the job's program,
+its number of kernels, the two counters of the barrier, the number of sleeping workers, and POSIX's
+mutex and condition variable for them."""
+MAILBOX_BYTES = 10 * LINE
 
 
-def address_of(kernel: Callable[[int, int, int], None]) -> int:
+Kernel = Callable[[int, int, int], None]
+
+
+def address_of(kernel: Kernel) -> int:
     """Return the address of a kernel's machine code, compiled or loaded from the disk cache."""
-    return int(compiled(kernel, KERNEL).address)
+    return compiled(kernel, KERNEL)
+
+
+def prepare(kernels: Iterable[Kernel], threads: int) -> None:
+    """Compile or load kernels, and what executes them on a number of threads, all at once."""
+    entries = (execute,) if threads == 1 else (run_leader, run_worker)
+    signatures = {function: ENTRIES[function] for function in entries}
+    compile_all(signatures | dict.fromkeys(kernels, KERNEL))
 
 
 @intrinsic
@@ -81,40 +106,64 @@ def execute(program, kernels, thread, threads, barrier):
     _execute(program, kernels, thread, threads, barrier)
 
 
-def run_worker(mailbox, done, spins, thread, threads):
-    """Execute this worker's share of every posted job, until none arrives for a while.
+@njit(error_model="numpy")
+def _sleep(mailbox, done):
+    """Sleep until the number of the job in a mailbox differs from `done`.
+
+    Job and sleepers are counted in one order that all threads agree on: either this thread sees
+    the new job, or the leader, who posts the job first, sees the sleeper and wakes it.
+    """
+    lock_mutex(mailbox + MUTEX)
+    fetch_add(mailbox + SLEEPERS, 1)
+    while fetch_add(mailbox, 0) == done:
+        await_signal(mailbox + CONDITION, mailbox + MUTEX)
+    fetch_add(mailbox + SLEEPERS, -1)
+    unlock_mutex(mailbox + MUTEX)
+
+
+def run_worker(mailbox, spins, thread, threads):
+    """Execute this worker's share of every posted job, until one without kernels is posted.
 
     Args:
-        mailbox: Address of five int64, one cache line apart: the number of the job, the address of
-            its program, its number of kernels, and the two counters of the barrier.
-        done: Number of the last job that this worker executed.
-        spins: Reads of the mailbox before the worker returns.
+        mailbox: Address of a mailbox.
+        spins: Reads of the mailbox before the worker sleeps.
         thread: Index of this thread, from 1.
         threads: Number of threads, including the leader.
-
-    Returns:
-        Number of the last job that was executed.
     """
+    done = 0
     while True:
-        job = wait_while_equal(mailbox, done, spins)
-        if job == done:
-            return done
-        done = job
-        program, kernels = load_acquire(mailbox + LINE), load_acquire(mailbox + 2 * LINE)
-        _execute(program, kernels, thread, threads, mailbox + 3 * LINE)
+        if wait_while_equal(mailbox, done, spins) == done:
+            _sleep(mailbox, done)
+        done = load_acquire(mailbox)
+        program, kernels = load_acquire(mailbox + PROGRAM), load_acquire(mailbox + KERNELS)
+        if kernels == 0:
+            return
+        _execute(program, kernels, thread, threads, mailbox + BARRIER)
 
 
-def run_leader(mailbox, job, threads):
-    """Post a job to the workers of a mailbox and execute the share of thread 0."""
-    program, kernels = load_acquire(mailbox + LINE), load_acquire(mailbox + 2 * LINE)
-    store_release(mailbox, job)
-    _execute(program, kernels, 0, threads, mailbox + 3 * LINE)
+def run_leader(mailbox, program, kernels, threads):
+    """Post a job to the workers of a mailbox and execute the share of thread 0.
+
+    Args:
+        mailbox: Address of a mailbox.
+        program: Address of the job's program.
+        kernels: Its number of kernels; 0 ends the workers.
+        threads: Number of threads, including this one.
+    """
+    store_release(mailbox + PROGRAM, program)
+    store_release(mailbox + KERNELS, kernels)
+    fetch_add(mailbox, 1)
+    if fetch_add(mailbox + SLEEPERS, 0) > 0:
+        lock_mutex(mailbox + MUTEX)
+        signal_all(mailbox + CONDITION)
+        unlock_mutex(mailbox + MUTEX)
+    _execute(program, kernels, 0, threads, mailbox + BARRIER)
 
 
 ENTRIES = {
     execute: types.void(*[types.int64] * 5),
-    run_worker: types.int64(*[types.int64] * 5),
-    run_leader: types.void(*[types.int64] * 3),
+    run_worker: types.void(*[types.int64] * 4),
+    run_leader: types.void(*[types.int64] * 4),
 }
 """Functions that Python calls, with their types."""
 
@@ -122,4 +171,9 @@ ENTRIES = {
 @cache
 def entry(function):
     """Return one of ENTRIES as a ctypes function, which releases the GIL while it runs."""
-    return compiled(function, ENTRIES[function]).ctypes
+    return as_ctypes(compiled(function, ENTRIES[function]), len(ENTRIES[function].args))
+
+
+def as_ctypes(address: int, arguments: int) -> Callable[..., None]:
+    """Return the C function at an address, which takes int64 and returns nothing."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address)

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
+from bnnkit.runtime.fork import renewed_after_fork
+
 MAX_BYTES = 128 << 20
 """Limit on the size of a pool; the object released last is kept even if it is larger."""
 
@@ -24,6 +26,11 @@ class BufferPool(Generic[T]):
 
     def __init__(self) -> None:
         self._pool: list[tuple[Hashable, T]] = []  # most recently used last
+        self.renew_after_fork()
+        renewed_after_fork(self)
+
+    def renew_after_fork(self) -> None:
+        """Renew the lock (fork.py). The objects that other threads had taken are lost."""
         self._lock = threading.Lock()
 
     def acquire(self, key: Hashable, make: Callable[[], T]) -> T:

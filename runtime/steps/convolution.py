@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels import convolution as kernels
 from bnnkit.runtime.kernels.lookup import TABLE
+from bnnkit.runtime.kernels.program import Kernel
 from bnnkit.runtime.kernels.records import ConvolutionRecord
 from bnnkit.runtime.kernels.stochastic import LANES as NOISE_LANES
 from bnnkit.runtime.kernels.stochastic import PARTS
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array, as_map
 from bnnkit.runtime.memory.weights import LANES, padded_channels, wide
-from bnnkit.runtime.steps.step import Kernel, KernelCall, kernel_call
+from bnnkit.runtime.steps.step import KernelCall, kernel_call
 from bnnkit.runtime.steps.stochastic import StochasticThreshold
 from bnnkit.runtime.steps.window import KernelWindow
 

@@ -3,18 +3,17 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from bnnkit.runtime.kernels.program import address_of
+from bnnkit.runtime.kernels.program import Kernel
 from bnnkit.runtime.memory.memory import Memory
 
-Kernel = Callable[[int, int, int], None]
 NumpyCall = Callable[[], None]
 
 
 class KernelCall(NamedTuple):
     """A call of a compiled kernel, whose work any number of threads can share."""
 
-    kernel: int
-    """Address of the kernel's machine code."""
+    kernel: Kernel
+    """The kernel, not compiled yet."""
     record: int
     """Address of its argument record."""
 
@@ -42,5 +41,5 @@ class Step(Protocol):
 
 
 def kernel_call(kernel: Kernel, memory: Memory, record: NamedTuple) -> KernelCall:
-    """Compile a kernel, store its record in memory and return the call."""
-    return KernelCall(address_of(kernel), memory.record(record))
+    """Store a kernel's record in memory and return the call."""
+    return KernelCall(kernel, memory.record(record))

@@ -1,0 +1,126 @@
+"""Where machine code is cached: which folder, and the name of the part for this CPU.
+
+The name is a hash of everything that the machine code depends on: the CPU and its features, the
+versions of Python, Numba and LLVM, and the files of this package, which Python's loader reads:
+installs without source files, such as a zip file, are told apart as well.
+"""
+
+import hashlib
+import os
+import pkgutil
+import sys
+from contextlib import suppress
+from functools import cache
+from importlib.abc import InspectLoader, ResourceLoader
+from importlib.util import find_spec
+from pathlib import Path
+from types import CodeType
+
+import llvmlite
+import numba
+from numba.core.registry import cpu_target
+
+from bnnkit.errors import UsageError
+from bnnkit.runtime.kernels.trusted_path import make_trusted_folder
+
+VARIABLE = "BNNKIT_CACHE_DIR"
+"""Environment variable with the path of the cache folder."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for the machine code of this CPU; it is made where it is missing.
+
+    This is a folder in BNNKIT_CACHE_DIR where that is set. Otherwise it lies in the user's folder
+    for caches or, without a home that can be written, in the folder for temporary files.
+
+    Raises:
+        UsageError: If BNNKIT_CACHE_DIR is empty or relative.
+        UntrustedError: If another user could have written the folder.
+        OSError: If the folder cannot be made.
+    """
+    *preferred, last = _candidates()
+    for candidate in preferred:
+        try:
+            return _made(candidate)
+        except OSError:  # no permission, or no such home: try the next one
+            continue
+    return _made(last)
+
+
+def _made(parent: Path) -> Path:
+    folder = parent / "kernels" / fingerprint()
+    make_trusted_folder(folder)
+    return folder
+
+
+def _candidates() -> list[Path]:
+    if VARIABLE in os.environ:
+        return [_of_variable(os.environ[VARIABLE])]
+    temporary = Path(os.environ.get("TMPDIR") or "/tmp") / f"bnnkit-{os.geteuid()}"
+    found = [*_home_caches(), temporary]
+    return [path for path in found if path.is_absolute()] or [Path("/tmp") / temporary.name]
+
+
+def _of_variable(value: str) -> Path:
+    """Return an absolute path: code must not be loaded from whatever folder one happens to be in.
+
+    Raises:
+        UsageError: If it is empty or relative.
+    """
+    if not Path(value).is_absolute():
+        raise UsageError(
+            f"expected an absolute path in {VARIABLE}, got {value!r}: set the whole path of a"
+            " folder, or unset the variable"
+        )
+    return Path(value)
+
+
+def _home_caches() -> list[Path]:
+    """Return the user's folder for caches; nothing if the user has no home."""
+    if sys.platform != "darwin" and os.environ.get("XDG_CACHE_HOME"):
+        return [Path(os.environ["XDG_CACHE_HOME"]) / "bnnkit"]
+    try:
+        home = Path.home()
+    except RuntimeError:  # HOME is not set, and the user id is in no list of users
+        return []
+    caches = home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
+    return [caches / "bnnkit"]
+
+
+@cache
+def fingerprint() -> str:
+    """Return a name for this CPU, Python, the versions of the compiler, and the kernels."""
+    codegen = cpu_target.target_context.codegen()
+    python = sys.implementation.cache_tag
+    target = (codegen.magic_tuple(), python, numba.__version__, llvmlite.__version__)
+    digest = hashlib.sha256(repr(target).encode())
+    package = __name__.rpartition(".")[0]
+    for module in pkgutil.iter_modules(sys.modules[package].__path__):
+        digest.update(_module_digest(f"{package}.{module.name}"))
+    return digest.hexdigest()[:16]
+
+
+def _module_digest(name: str) -> bytes:
+    """Return a hash of a module's file, or of its code where it has no file."""
+    spec = find_spec(name)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"cannot find {name}", name=name)
+    if isinstance(spec.loader, ResourceLoader) and spec.origin is not None:
+        with suppress(OSError):  # in one executable file with Python, the module has no file
+            return hashlib.sha256(spec.loader.get_data(spec.origin)).digest()
+    code = spec.loader.get_code(name) if isinstance(spec.loader, InspectLoader) else None
+    return b"" if code is None else code_digest(code)
+
+
+def code_digest(code: CodeType) -> bytes:
+    """Return a hash of Python code that is the same in every process."""
+    shape = (code.co_argcount, code.co_flags, code.co_names, code.co_varnames, code.co_freevars)
+    digest = hashlib.sha256(repr(shape).encode() + code.co_code + code.co_exceptiontable)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            digest.update(code_digest(constant))
+        elif isinstance(constant, frozenset):
+            digest.update(repr(sorted(map(repr, constant))).encode())
+        else:
+            digest.update(repr(constant).encode())
+    return digest.digest()
