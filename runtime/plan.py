@@ -1,10 +1,10 @@
 """A plan: the steps that compute a network, and the values that they pass on."""
 
 from collections.abc import Collection
-from functools import cached_property
 
 import numpy as np
 
+from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.artifact.format.graph import Graph
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.lowering.lower import lower

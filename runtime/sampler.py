@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.graph import Graph
 from bnnkit.artifact.format.sample import Sample
-from bnnkit.runtime.fork import renewed_after_fork
 from bnnkit.runtime.memory.buffer_pool import BufferPool
+from bnnkit.runtime.memory.fork import renewed_after_fork
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Array, Integers
 from bnnkit.runtime.plan import Plan

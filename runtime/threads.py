@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.errors import UsageError
-from bnnkit.runtime.fork import renewed_after_fork
 from bnnkit.runtime.kernels.program import (
     CONDITION,
     MAILBOX_BYTES,
@@ -26,6 +25,7 @@ from bnnkit.runtime.kernels.program import (
     run_leader,
     run_worker,
 )
+from bnnkit.runtime.memory.fork import renewed_after_fork
 
 SPIN_LIMIT = 300_000
 """Reads of the mailbox before a worker sleeps: about a millisecond."""

@@ -1,11 +1,11 @@
 """The type `Artifact`: a network file in memory, which engines, reports and converters take."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import onnx
 
 from bnnkit.artifact.deterministic import derandomized, is_stochastic
+from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.artifact.format.graph import Graph, graph_of
 from bnnkit.artifact.format.metadata import metadata_of
 from bnnkit.artifact.operators import operator_of

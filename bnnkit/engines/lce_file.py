@@ -1,12 +1,12 @@
 """A .tflite file run unchanged by Larq Compute Engine's interpreter."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.engines.engine import Engine
 from bnnkit.engines.lce import FASTEST, Interpreter, Kernel, unpack_words
 from bnnkit.errors import UsageError

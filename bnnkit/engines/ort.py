@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators import functions

@@ -9,7 +9,6 @@ operator with an integer sum, `ConvInteger`, takes ten times as long.
 """
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.engines.ort import RewrittenOnnxRuntime
 from bnnkit.engines.ort_session import open_session, with_outputs
 from bnnkit.engines.rewrites.qdq_int8 import QdqInt8Rewrite

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
-from bnnkit.runtime.fork import renewed_after_fork
+from bnnkit.runtime.memory.fork import renewed_after_fork
 
 MAX_BYTES = 128 << 20
 """Limit on the size of a pool; the object released last is kept even if it is larger."""

@@ -1,11 +1,11 @@
 """The quantiles of a noise, and a piecewise-linear approximation of them."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.artifact.format.sample import TABLE_SIZE
 from bnnkit.errors import ArtifactError
 

@@ -1,12 +1,12 @@
 """Steps of stochastic signs, and the repetition of shared values for each sample."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format.bits import n_words
+from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.artifact.format.constants import LARGEST_SCALE, SMALLEST_SCALE
 from bnnkit.errors import ArtifactError
 from bnnkit.runtime.kernels import sampling as kernels

@@ -9,14 +9,14 @@ class Forked(Protocol):
     """An object with locks or threads."""
 
     def renew_after_fork(self) -> None:
-        """Make the locks anew; called in the child, which has one thread."""
+        """Replace the locks; called in the child, which has one thread."""
 
 
 _owners: WeakSet[Forked] = WeakSet()
 
 
 def renewed_after_fork(owner: Forked) -> None:
-    """Have an object's locks made anew in every forked child."""
+    """Have the locks of an object replaced in every forked child."""
     _owners.add(owner)
 
 

@@ -1,0 +1,149 @@
+"""The pool of workers: it sleeps, ends with its networks, and survives forks and interrupts."""
+
+import gc
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from artifacts import digits_like
+from fuzz_processes import in_child, wait_for
+
+from bnnkit.artifact.format.cached_property import cached_property
+from bnnkit.runtime import Model
+from bnnkit.runtime.kernels import compiled
+from bnnkit.runtime.memory.buffer_pool import BufferPool
+from bnnkit.runtime.threads import thread_pool
+
+THREADS = Path("/proc/self/task")
+
+
+def threads_of_this_process() -> int:
+    return len(list(THREADS.iterdir()))
+
+
+def wait_until(number: int) -> None:
+    end = time.monotonic() + 20
+    while threads_of_this_process() != number and time.monotonic() < end:
+        time.sleep(0.005)
+    assert threads_of_this_process() == number
+
+
+@pytest.mark.skipif(not THREADS.is_dir(), reason="counts threads in /proc")
+def test_threads_end_with_the_last_network() -> None:
+    artifact, images = digits_like()
+    gc.collect()
+    before = threads_of_this_process()
+    first, second = Model(artifact), Model(artifact)
+    want = first.run(images)
+    for model in (first, second):
+        np.testing.assert_array_equal(model.run(images, threads=5), want)
+    assert threads_of_this_process() == before + 4
+    del model, first
+    gc.collect()
+    np.testing.assert_array_equal(second.run(images, threads=5), want)
+    del second
+    gc.collect()
+    wait_until(before)
+
+
+def test_sleeping_workers_use_no_cpu() -> None:
+    artifact, images = digits_like()
+    model = Model(artifact)
+    model.run(images, threads=9)
+    time.sleep(0.1)  # they spin for a millisecond before they sleep
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.01
+
+
+def test_workers_are_woken_after_a_sleep() -> None:
+    artifact, images = digits_like()
+    model = Model(artifact)
+    want = model.run(images)
+    for pause in (0, 0.001, 0.01, 0.1) * 3:
+        np.testing.assert_array_equal(model.run(images, threads=3), want)
+        time.sleep(pause)
+
+
+def test_locks_that_other_threads_hold_are_renewed_in_a_child() -> None:
+    artifact, images = digits_like()
+    model = Model(artifact)
+    want = model.run(images, threads=2)
+    pool = thread_pool(2)
+    with pool._lock, model._pool._lock:
+        child = in_child(lambda: np.testing.assert_array_equal(model.run(images, threads=2), want))
+    assert wait_for(child) == 0
+    np.testing.assert_array_equal(model.run(images, threads=2), want)
+
+
+def _take_compile_lock() -> None:
+    with compiled._lock:
+        pass
+
+
+def test_a_fork_waits_for_a_compilation() -> None:
+    started, forked = threading.Event(), threading.Event()
+
+    def compile_slowly() -> None:
+        with compiled._lock:
+            started.set()
+            assert not forked.wait(0.2)
+
+    thread = threading.Thread(target=compile_slowly)
+    thread.start()
+    started.wait()
+    child = in_child(_take_compile_lock)
+    forked.set()
+    thread.join()
+    assert wait_for(child) == 0
+
+
+def test_a_property_that_another_thread_computes_does_not_stop_a_child() -> None:
+    computing, forked = threading.Event(), threading.Event()
+
+    class Network:
+        @cached_property
+        def graph(self) -> int:
+            computing.set()
+            forked.wait(20)
+            return 1
+
+    thread = threading.Thread(target=lambda: Network().graph)
+    thread.start()
+    computing.wait()
+
+    def read_in_child() -> None:
+        forked.set()  # the child's own
+        assert Network().graph == 1
+
+    child = in_child(read_in_child)
+    forked.set()
+    thread.join()
+    assert wait_for(child) == 0
+
+
+def test_an_idle_object_is_taken_once() -> None:
+    class Buffer:
+        nbytes = 1
+
+    pool: BufferPool[Buffer] = BufferPool()
+    first = pool.acquire("key", Buffer)
+    pool.release("key", first)
+    assert pool.acquire("key", Buffer) is first
+    assert pool.acquire("key", Buffer) is not first
+
+
+@pytest.mark.slow
+def test_kills_forks_and_interrupts() -> None:
+    """A few of what tests/fuzz_processes.py does at length."""
+    script = Path(__file__).parent / "fuzz_processes.py"
+    few = ["--kills", "4", "--forks", "10", "--interrupts", "40"]
+    run = subprocess.run(
+        [sys.executable, str(script), *few], capture_output=True, text=True, timeout=600
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.count("\n") == 3
