@@ -10,12 +10,57 @@ BnnkitError
 └── UnsupportedError      a network with a part that bnnkit lacks; names the operator and its node
 
 Every message is one line: what was expected, what was found, what to do. The command line prints
-the message and exits with code 2.
+the message and exits with code 2. Names in a message may come from an untrusted file, so control
+characters are shown escaped and a long message is shortened.
 """
+
+import re
+import reprlib
+
+_LONGEST_MESSAGE = 2000
+_LONGEST_NUMBER_BITS = 256
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal does not print as a character: controls, bidirectional marks, ...
+
+    Printable text is unchanged, so escaping twice is the same as escaping once.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def brief(value: object) -> str:
+    """Return the repr of a value from a file, in time and length that do not depend on it."""
+    return _BRIEF.repr(value)
+
+
+class _Brief(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 2, 80, 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Python refuses to write integers of many digits."""
+        bits = x.bit_length()
+        return repr(x) if bits <= _LONGEST_NUMBER_BITS else f"an integer of {bits} bits"
+
+
+_BRIEF = _Brief()
 
 
 class BnnkitError(Exception):
     """The base class of all errors that bnnkit raises."""
+
+    def __str__(self) -> str:
+        """Return the message as one printable line, shortened in the middle if it is long."""
+        message = re.sub(r"\s*[\r\n]\s*", " ", super().__str__())
+        if len(message) > _LONGEST_MESSAGE:
+            part = _LONGEST_MESSAGE // 2
+            left_out = len(message) - 2 * part
+            message = f"{message[:part]} [{left_out:,} characters] {message[-part:]}"
+        return printable(message)
 
 
 class UsageError(BnnkitError, ValueError):

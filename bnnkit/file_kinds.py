@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from bnnkit.errors import FileError
+from bnnkit.regular_file import open_file
+
 START_BYTES: Final = 4096
 """The number of bytes at the start of a file that `kind_of` looks at."""
 
@@ -35,9 +38,9 @@ def kind_of_path(path: Path | str) -> str:
     try:
         if path.is_dir():
             return _kind_of_folder(path)
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return kind_of(file.read(START_BYTES))
-    except OSError:
+    except (OSError, FileError):
         return ""
 
 

@@ -1,6 +1,5 @@
 """CIFAR-10 from its pickles, of which nothing is run."""
 
-import io
 import pickle
 import struct
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bnnkit import data
-from bnnkit.data.plain_pickle import PlainUnpickler
+from bnnkit.data.plain_pickle import read_plain_pickle
 from bnnkit.errors import FileError
 
 CIFAR_BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
@@ -71,7 +70,7 @@ def test_arrays_of_either_numpy_are_read(protocol: int, core: bytes) -> None:
     value = {"c": array, "fortran": np.asfortranarray(array), "list": [array[0], "text", 2.5]}
     content = pickle.dumps(value, 3)
     content = content.replace(np.ndarray.__reduce__(array)[0].__module__.encode(), core)
-    back = PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
+    back = read_plain_pickle(content)
     np.testing.assert_array_equal(back["c"], array)
     np.testing.assert_array_equal(back["fortran"], array)
     np.testing.assert_array_equal(back["list"][0], array[0])
@@ -109,13 +108,13 @@ def test_a_pickle_runs_nothing(tmp_path: Path) -> None:
 )
 def test_hostile_pickles_are_refused(content: bytes) -> None:
     with pytest.raises((pickle.UnpicklingError, TypeError, AttributeError, IndexError)):
-        PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
+        read_plain_pickle(content)
 
 
 def test_arrays_of_objects_in_a_pickle_are_refused() -> None:
     content = pickle.dumps([np.array([{}, None], object)], 3)
     with pytest.raises(pickle.UnpicklingError, match="dtype O8, not of numbers"):
-        PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
+        read_plain_pickle(content)
 
 
 @pytest.mark.parametrize(

@@ -64,9 +64,12 @@ def test_a_missing_extra_is_a_sentence(
 
 
 @pytest.mark.parametrize("name", ["bnnkit.nothing", "torch.nothing"])
-def test_a_missing_module_of_ours_shows(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    result = _fail_with(monkeypatch, ModuleNotFoundError(name=name))
-    assert isinstance(result.exception, ModuleNotFoundError)
+def test_a_missing_module_of_ours_is_a_fault_of_ours(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    result = _fail_with(monkeypatch, ModuleNotFoundError(f"No module named {name!r}", name=name))
+    assert "fault of bnnkit: ModuleNotFoundError" in result.stderr
+    assert f"No module named {name!r}" in result.stderr
 
 
 @pytest.mark.parametrize(

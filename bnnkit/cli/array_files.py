@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.atomic import replacing
+from bnnkit.border import border
+from bnnkit.data.npy import read_npy
 from bnnkit.errors import FileError, UsageError
 from bnnkit.file_kinds import but_it_is, kind_of_path
+from bnnkit.regular_file import irregular, open_file
 
 Array = NDArray[Any]
 
@@ -31,19 +34,17 @@ def read_array(path: Path) -> Array:
     Raises:
         FileError: If the file is missing, truncated, not .npy, or contains Python objects.
     """
-    try:
-        with path.open("rb") as file:
-            is_zip = file.read(len(_ZIP_START)) == _ZIP_START
-            file.seek(0)
-            array = None if is_zip else np.load(file, allow_pickle=False)
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        kind = but_it_is(kind_of_path(path))
-        raise FileError(f"{path} cannot be read as a .npy file: {_reason(error)}{kind}") from error
-    if not isinstance(array, np.ndarray):
-        raise FileError(f"{path} is an archive of arrays: expected a .npy file with one array")
-    return array
+    with open_file(path) as file, border(FileError, path):
+        if file.read(len(_ZIP_START)) == _ZIP_START:
+            raise FileError(f"{path} is an archive of arrays: expected a .npy file with one array")
+        file.seek(0)
+        try:
+            return read_npy(file, os.fstat(file.fileno()).st_size)
+        except (ValueError, EOFError) as error:
+            kind = but_it_is(kind_of_path(path))
+            raise FileError(
+                f"{path} cannot be read as a .npy file: {_reason(error)}{kind}"
+            ) from error
 
 
 def check_output(path: Path, names: tuple[str, ...]) -> None:
@@ -67,10 +68,13 @@ def check_file(path: Path) -> None:
     """Check, before long work, that a file can be written.
 
     Raises:
-        FileError: If the path is a folder, or its folder is missing or not writable.
+        FileError: If the path is a folder, a pipe or a device, or its folder is missing or not
+            writable.
     """
     if path.is_dir():
         raise FileError(f"cannot write {path}: it is a folder")
+    if path.exists() and not path.is_file():
+        raise FileError(f"cannot write {path}: {irregular(path.stat().st_mode)}")
     if not path.parent.is_dir():
         raise FileError(f"cannot write {path}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):

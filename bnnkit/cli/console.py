@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 
+from bnnkit.errors import printable
+
 WIDTH_IN_A_FILE = 160
 """The width in columns if the output is not a terminal, so that nothing is cut off."""
 
 
 def write(line: str) -> None:
-    """Print a line."""
-    click.echo(line)
+    """Print a line; control characters of names in a file are escaped."""
+    click.echo(printable(line))
 
 
 def write_note(line: str) -> None:
@@ -24,7 +26,15 @@ def write_note(line: str) -> None:
 
 def print_json(content: Any) -> None:
     """Print an object as JSON; NaN and infinities, which JSON lacks, become null."""
-    click.echo(json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    click.echo(
+        "\n".join(line if line.isprintable() else _ascii(line) for line in text.split("\n"))
+    )
+
+
+def _ascii(line: str) -> str:
+    """Write a line of JSON with the escapes that JSON has for characters."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 def _finite(content: Any) -> Any:
@@ -53,9 +63,9 @@ def print_table(
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     output = console()
-    output.print(title, style="bold", soft_wrap=True)
+    output.print(printable(title), style="bold", soft_wrap=True)
     output.print(table)
 
 

@@ -8,7 +8,8 @@
 | 130, 143  | interrupted, terminated; output files are unchanged                      |
 | 141       | the reader of standard output has closed the pipe                        |
 
-Any other exception is a bug in bnnkit and shows its traceback.
+An exception that nobody expected ends in one line and exit code 2 as well: it comes from a damaged
+file, or from a bug in bnnkit. With BNNKIT_DEBUG=1 every error shows its traceback first.
 """
 
 import contextlib
@@ -24,7 +25,8 @@ from typing import Any, NoReturn
 import click
 
 import bnnkit
-from bnnkit.errors import BnnkitError, MissingExtraError
+from bnnkit.border import explained, is_debugging
+from bnnkit.errors import BnnkitError, MissingExtraError, printable
 
 COMMANDS = {
     "quickstart": "Try everything end to end on bundled digits, from train to bench.",
@@ -112,7 +114,9 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             _discard_output()
             code = PIPE_CLOSED
-        except (BnnkitError, OSError, MemoryError, ModuleNotFoundError) as error:
+        except Exception as error:
+            if is_debugging():
+                traceback.print_exc()
             code = _print_error(command_name, _explained(error), WRONG_USE)
             if _is_output_error(error):
                 _discard_output()
@@ -133,6 +137,8 @@ def main() -> NoReturn:
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by the parent process
             setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        # A terminal whose encoding lacks a character of a name.
+        getattr(sys, stream).reconfigure(errors="backslashreplace")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     bnnkit_command.main()
@@ -149,23 +155,20 @@ def _command_name(arguments: Sequence[str]) -> str:
     return f"bnnkit {arguments[0]}" if arguments and arguments[0] in COMMANDS else "bnnkit"
 
 
-def _explained(error: BaseException) -> str:
-    """Return a message for the user; raise errors again that are bugs in bnnkit."""
-    if isinstance(error, ModuleNotFoundError):
-        if error.name not in _EXTRAS:
-            raise error
+def _explained(error: Exception) -> str:
+    """Return a message for the user."""
+    if isinstance(error, BnnkitError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         return str(MissingExtraError(f"what uses {error.name}", _EXTRAS[error.name]))
-    if isinstance(error, MemoryError):
-        return f"not enough memory: {error}" if str(error) else "not enough memory"
-    if isinstance(error, OSError):
-        reason = error.strerror or str(error)
-        if _is_output_error(error):
-            return f"cannot write standard output: {reason}"
-        return f"{error.filename}: {reason}" if error.filename else reason
-    return str(error)
+    if _is_output_error(error):
+        return f"cannot write standard output: {explained(error)}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {explained(error)}"
+    return explained(error)
 
 
-def _is_output_error(error: BaseException) -> bool:
+def _is_output_error(error: Exception) -> bool:
     """Return whether printing raised the error; such errors do not name the stream."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return isinstance(error, OSError) and frames[-1].f_globals["__name__"] in _PRINTERS
@@ -174,7 +177,7 @@ def _is_output_error(error: BaseException) -> bool:
 def _print_error(command_name: str, message: str, code: int) -> int:
     """Print a message as one line on standard error; return the code."""
     with contextlib.suppress(OSError):  # standard error is closed; the exit code still tells
-        click.echo(f"{command_name}: {' '.join(message.split())}", err=True)
+        click.echo(f"{command_name}: {printable(' '.join(message.split()))}", err=True)
     return code
 
 

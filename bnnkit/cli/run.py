@@ -9,7 +9,7 @@ import numpy as np
 from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_not_read, check_output, read_array, write_arrays
-from bnnkit.cli.console import progress
+from bnnkit.cli.console import progress, write
 from bnnkit.engines import ENGINES, open_read
 from bnnkit.engines.engine import Engine
 from bnnkit.errors import UnsupportedError, UsageError
@@ -102,12 +102,12 @@ def command(
     else:
         arrays = _ensemble(opened, images, config)
         if samples == options.AUTO:
-            click.echo(f"samples per image: {arrays['samples'].mean():.2f} on average")
+            write(f"samples per image: {arrays['samples'].mean():.2f} on average")
         if output.suffix == ".npy":
             arrays = {"probabilities": arrays["probabilities"]}
     write_arrays(output, arrays)
     shapes = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items())
-    click.echo(f"wrote {output}: {shapes}")
+    write(f"wrote {output}: {shapes}")
 
 
 def _outputs(engine: Engine, images: Array) -> dict[str, Array]:

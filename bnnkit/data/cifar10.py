@@ -3,7 +3,6 @@
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
 """
 
-import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.border import border
 from bnnkit.data.dataset import Dataset
-from bnnkit.data.folder import find_folder, read_bytes
-from bnnkit.data.plain_pickle import PlainUnpickler
+from bnnkit.data.folder import find_folder
+from bnnkit.data.plain_pickle import read_plain_pickle
 from bnnkit.errors import FileError, UsageError
+from bnnkit.regular_file import read_bytes
 
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = ("test_batch",)
@@ -86,12 +87,11 @@ def _read_classes(path: Path) -> tuple[str, ...]:
 
 def _read_dict(path: Path) -> dict[Any, Any]:
     content = read_bytes(path)
-    try:
-        value = PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
-    except pickle.UnpicklingError as error:
-        raise FileError(f"{path} is not a batch of CIFAR-10: {error}") from error
-    except Exception as error:  # a damaged pickle can raise almost anything
-        raise FileError(f"{path} is truncated or damaged ({error}); fetch it again") from error
+    with border(FileError, path):
+        try:
+            value = read_plain_pickle(content)
+        except pickle.UnpicklingError as error:
+            raise FileError(f"{path} is not a batch of CIFAR-10: {error}") from error
     if not isinstance(value, dict):
         raise FileError(f"{path}: expected a dictionary with data and labels, got {_kind(value)}")
     return {key.encode() if isinstance(key, str) else key: item for key, item in value.items()}

@@ -37,15 +37,3 @@ def find_folder(
         f"{name}: expected the files {expected} in {places}; "
         "say where they are with --data-dir DIR (in a training config: data.dir)"
     )
-
-
-def read_bytes(path: Path) -> bytes:
-    """Read a whole file.
-
-    Raises:
-        FileError: If the file cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error

@@ -7,14 +7,17 @@ import gzip
 import math
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.border import border
 from bnnkit.data.dataset import Dataset
-from bnnkit.data.folder import find_folder, read_bytes
+from bnnkit.data.folder import find_folder
+from bnnkit.data.unpacked import most_unpacked
 from bnnkit.errors import FileError, UsageError
+from bnnkit.regular_file import open_file
 
 _FILES = {
     "x_train": "train-images-idx3-ubyte",
@@ -23,6 +26,7 @@ _FILES = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 _UBYTE = 0x08
+Array = NDArray[Any]
 
 
 def load_mnist(data_dir: Path | None = None) -> Dataset:
@@ -48,35 +52,38 @@ def load_mnist(data_dir: Path | None = None) -> Dataset:
         raise FileError(f"{folder}: {error}") from error
 
 
-def _read_idx(folder: Path, name: str, n_axes: int) -> NDArray[Any]:
+def _read_idx(folder: Path, name: str, n_axes: int) -> Array:
     """Read an IDX file: bytes 0, 0, type, number of axes; big-endian uint32 sizes; values."""
-    path, content = _read(folder, name)
+    plain = folder / name
+    path = plain if plain.is_file() else folder / f"{name}.gz"
+    with open_file(path) as file, border(FileError, path):
+        if path == plain:
+            return _read_values(path, file, n_axes, path.stat().st_size)
+        most = most_unpacked(path.stat().st_size)
+        try:
+            return _read_values(path, gzip.GzipFile(fileobj=file), n_axes, most)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise FileError(
+                f"{path} is truncated or no gzip file ({error}); fetch it again"
+            ) from error
+
+
+def _read_values(path: Path, file: BinaryIO | gzip.GzipFile, n_axes: int, most: int) -> Array:
+    """Read an IDX file of at most `most` bytes."""
     header_size = 4 + 4 * n_axes
-    magic = bytes([0, 0, _UBYTE, n_axes])
-    if content[:4] != magic or len(content) < header_size:
+    header, magic = file.read(header_size), bytes([0, 0, _UBYTE, n_axes])
+    if header[:4] != magic or len(header) < header_size:
         raise FileError(
             f"{path} is not an IDX file of bytes with {n_axes} axes: "
-            f"expected it to begin with {magic.hex()}, got {content[:4].hex()}"
+            f"expected it to begin with {magic.hex()}, got {header[:4].hex()}"
         )
-    shape = [int(size) for size in np.frombuffer(content, ">u4", count=n_axes, offset=4)]
-    expected_size = header_size + math.prod(shape)
-    if len(content) != expected_size:
+    shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
+    expected = math.prod(shape)
+    content = file.read(min(expected, most) + 1)
+    if len(content) != expected:
+        more = " or more" if len(content) > expected else ""
         raise FileError(
-            f"{path} is truncated or damaged: its header says {expected_size} bytes for shape "
-            f"{tuple(shape)}, got {len(content)}"
+            f"{path} is truncated or damaged: its header says {header_size + expected} bytes for "
+            f"shape {shape}, got {header_size + len(content)}{more}"
         )
-    pixels = np.frombuffer(content, np.uint8, offset=header_size)
-    return pixels.reshape(shape).copy()  # torch requires writable arrays
-
-
-def _read(folder: Path, name: str) -> tuple[Path, bytes]:
-    path = folder / name
-    if path.is_file():
-        return path, read_bytes(path)
-    path = folder / f"{name}.gz"
-    try:
-        return path, gzip.decompress(read_bytes(path))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FileError(
-            f"{path} is truncated or no gzip file ({error}); fetch it again"
-        ) from error
+    return np.frombuffer(content, np.uint8).reshape(shape).copy()  # torch requires writable arrays

@@ -1,5 +1,6 @@
 """Data sets in NumPy .npz files: x and y, or separate training and test arrays."""
 
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -8,9 +9,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.border import border
 from bnnkit.data.dataset import Dataset, split
+from bnnkit.data.npy import read_npy
+from bnnkit.data.unpacked import most_unpacked
 from bnnkit.errors import FileError, UsageError
 from bnnkit.file_kinds import but_it_is, kind_of_path
+from bnnkit.regular_file import open_file
 
 _WHOLE = ("x", "y")
 _LARGEST = 99_999  # a network has an output for every class
@@ -31,6 +36,11 @@ def load_npz(path: Path) -> Dataset:
         FileError: If the file is missing, truncated or not .npz, lacks an array, contains Python
             objects, or its arrays are not as described.
     """
+    with border(FileError, path):
+        return _load(path)
+
+
+def _load(path: Path) -> Dataset:
     arrays = _read(path)
     try:
         if "x" in arrays:
@@ -49,7 +59,7 @@ def load_npz(path: Path) -> Dataset:
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with path.open("rb") as opened:
+        with open_file(path) as opened:
             return _read_arrays(opened)
     except UsageError as error:
         raise FileError(f"{path}: {error}") from error
@@ -60,18 +70,34 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise FileError(
             f"{path} cannot be read as an .npz file of arrays: {reason}{kind}"
         ) from error
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _read_arrays(opened: BinaryIO) -> dict[str, NDArray[Any]]:
-    file = np.load(opened, allow_pickle=False)
-    names = set(file.files) if isinstance(file, np.lib.npyio.NpzFile) else set()
-    wanted = _WHOLE if names.issuperset(_WHOLE) else _PARTS
-    if not names.issuperset(wanted):
-        found = ", ".join(sorted(names)) or "none"
-        raise UsageError(f"expected the arrays x and y, or {', '.join(_PARTS)}; got {found}")
-    return {name: file[name] for name in (*wanted, *names.intersection({"classes"}))}
+    most = most_unpacked(os.fstat(opened.fileno()).st_size)
+    with zipfile.ZipFile(opened) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        wanted = _WHOLE if members.keys() >= set(_WHOLE) else _PARTS
+        if not members.keys() >= set(wanted):
+            found = ", ".join(sorted(members)) or "none"
+            raise UsageError(f"expected the arrays x and y, or {', '.join(_PARTS)}; got {found}")
+        names = (*wanted, *members.keys() & {"classes"})
+        unpacked = sum(members[name].file_size for name in names)
+        if unpacked > most:
+            raise UsageError(
+                f"its arrays have {unpacked:,} bytes, more than {most:,}, the limit for a "
+                "compressed file of its size: write it with np.savez, without compression"
+            )
+        return {name: _read_member(archive, members[name]) for name in names}
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+        raise UsageError(
+            f"{info.filename} is encrypted or compressed in another way than by np.savez or "
+            "np.savez_compressed: write it with one of them"
+        )
+    with archive.open(info) as member:
+        return read_npy(member, info.file_size)
 
 
 def _split_whole(x: NDArray[Any], y: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -112,4 +138,6 @@ def _classes(arrays: dict[str, NDArray[Any]], y_train: NDArray[np.int64]) -> tup
         raise UsageError(
             f"classes is {names.dtype} {names.shape}; expected the classes' names, strings (K,)"
         )
+    if len(names) > _LARGEST + 1:
+        raise UsageError(f"classes has {len(names):,} names; expected at most {_LARGEST + 1:,}")
     return tuple(str(name) for name in names)

@@ -9,8 +9,10 @@ import yaml
 from pydantic import Field
 
 from bnnkit.artifact.format.sample import MOST_SAMPLES
-from bnnkit.errors import ConfigError, FileError
+from bnnkit.errors import ConfigError, FileError, brief
 from bnnkit.file_kinds import but_it_is, kind_of_path
+from bnnkit.regular_file import read_bytes
+from bnnkit.training.plain_yaml import load_yaml
 
 _Count = Annotated[int, Field(ge=1)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
@@ -199,12 +201,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: The file is not YAML, lacks data or model, or has an unknown key or an
             invalid value.
     """
+    content = read_bytes(path, what="the configuration")
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        text = content.decode()
+    except UnicodeDecodeError as error:
         kind = but_it_is(kind_of_path(path))
-        raise FileError(f"cannot read the configuration {path}: {reason}{kind}") from error
+        raise FileError(f"cannot read the configuration {path}: {error}{kind}") from error
     config = parse_config(text, overrides, source=str(path))
     missing = [key for key in ("data", "model") if key not in config.model_fields_set]
     if missing:
@@ -221,7 +223,7 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "con
     Raises:
         ConfigError: As for `load_config`.
     """
-    values = _load_yaml(text, source)
+    values = load_yaml(text, source)
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -231,8 +233,11 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "con
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
-        problems = "; ".join(_explain(detail) for detail in error.errors())
-        raise ConfigError(f"{source}: {problems}") from error
+        details = error.errors(include_url=False, include_context=True)
+        problems = [_explain(detail) for detail in details[:_MOST_PROBLEMS]]
+        if len(details) > _MOST_PROBLEMS:
+            problems.append(f"and {len(details) - _MOST_PROBLEMS} more")
+        raise ConfigError(f"{source}: {'; '.join(problems)}") from error
 
 
 def dump_config(config: Config) -> str:
@@ -264,33 +269,13 @@ _SECTION_OF_KEY: dict[str, type[_Section]] = {
     "latent": LatentConfig,
     "distillation": DistillationConfig,
 }
+_MOST_PROBLEMS = 3
 _KINDS = {
     "int_": "an integer",
     "float_": "a number",
     "bool_": "true or false",
     "string_": "text",
 }
-
-
-class _Loader(yaml.SafeLoader):
-    """A loader that rejects duplicate keys; YAML's own loader takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(None, None, f"{key!r} is there twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _load_yaml(text: str, source: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        raise ConfigError(f"{source} is no YAML{line}: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is no YAML: {' '.join(str(error).split())}") from error
 
 
 def _apply(values: dict[str, Any], override: str, source: str) -> None:
@@ -303,7 +288,7 @@ def _apply(values: dict[str, Any], override: str, source: str) -> None:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
             raise ConfigError(f"{source}: cannot set {key}: {part} is a value, not a section")
-    section[name] = _load_yaml(text, f"{source}: {override}")
+    section[name] = load_yaml(text, f"{source}: {override}")
 
 
 def _explain(detail: Any) -> str:
@@ -312,7 +297,7 @@ def _explain(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         section = _SECTION_OF_KEY[sections[0]] if sections else Config
         return f"unknown key {key}; valid keys: {', '.join(section.model_fields)}"
-    return f"{key}: expected {_expected(detail)}, got {detail['input']!r}"
+    return f"{key}: expected {_expected(detail)}, got {brief(detail['input'])}"
 
 
 def _expected(detail: Any) -> str:

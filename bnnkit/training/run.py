@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bnnkit import data
 from bnnkit.data import Dataset
-from bnnkit.errors import ConfigError, FileError
+from bnnkit.errors import ConfigError, FileError, printable
 from bnnkit.training.checkpoint import read_metadata
 from bnnkit.training.config import Config
 from bnnkit.training.history import Record, read_history
@@ -149,4 +149,4 @@ def _words(scores: Record, config: Config) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(text), highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,88 @@
+"""YAML text as plain values, in time and memory that its length bounds."""
+
+from math import inf
+from typing import Any
+
+import yaml
+
+from bnnkit.errors import ConfigError, brief
+
+_LONGEST_TEXT = 1 << 16
+_DEEPEST, _MOST_VALUES = 20, 10_000
+
+
+def load_yaml(text: str, source: str) -> Any:
+    """Read values from YAML text; `source` is its name in errors.
+
+    Raises:
+        ConfigError: The text is not YAML, too long, nested too deeply, has a key twice or one that
+            is not text, or repeats values by aliases too often.
+    """
+    if len(text) > _LONGEST_TEXT:
+        raise ConfigError(
+            f"{source} is no configuration: expected at most {_LONGEST_TEXT:,} characters, got "
+            f"{len(text):,}"
+        )
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise ConfigError(f"{source} is no YAML{line}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is no YAML: {' '.join(str(error).split())}") from error
+    except Exception as error:  # its constructors of numbers, dates, ... raise almost anything
+        raise ConfigError(f"{source} is no YAML: a value cannot be read ({error})") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that rejects duplicate keys (YAML's own takes the last) and hostile texts.
+
+    A text can nest values until Python's stack is full, or repeat a value by an alias that repeats
+    another one, which makes a gigabyte of a few lines.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise yaml.YAMLError(f"values are nested more than {_DEEPEST} deep")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def compose_document(self) -> yaml.Node | None:
+        node = super().compose_document()
+        if node is not None and _count(node, {}) > _MOST_VALUES:
+            raise yaml.YAMLError(f"aliases repeat its values more than {_MOST_VALUES:,} times")
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(
+                    None, None, f"expected a key, got {brief(key)}", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.MarkedYAMLError(None, None, f"{key!r} is there twice", node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _count(node: yaml.Node, counted: dict[int, float]) -> float:
+    """Count the values below a node as often as aliases repeat them; inf if one holds itself."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in counted:
+        counted[id(node)] = inf
+        below = [
+            part for item in node.value for part in (item if isinstance(item, tuple) else (item,))
+        ]
+        counted[id(node)] = 1 + sum(_count(one, counted) for one in below)
+    return counted[id(node)]
