@@ -37,7 +37,8 @@ def command(source: Path, output: Path, as_json: bool) -> None:
 
     Everything else stays in float32, and the report lists it. The sign of 0 stays what it is in
     FILE, except for ONNX's own Sign: its 0 does not fit in one bit and becomes +1. The report
-    lists signs whose input can be 0. It also lists roundings of FILE that the result does not
+    lists signs whose input can be 0. Elements that are 0 in every image, such as padding and
+    pruned channels, stay 0. It also lists roundings of FILE that the result does not
     have: those of straight-through estimators, and of products that are scaled before they are
     added.
     """
@@ -95,6 +96,11 @@ def _deviations(
         "signs that are +1 for an input of 0, where FILE has 0",
         ("signs", "input that can be 0"),
         [(sign.name, sign.input) for sign in conversion.remapped],
+    )
+    yield (
+        "signs that are 0 in every image, as in FILE",
+        ("signs", "elements that are 0", "all elements"),
+        [(s.name, f"{s.n_zeros:,}", f"{s.n_signs:,}") for s in conversion.constant_zeros],
     )
     yield (
         "signs that are +1 where FILE's products cancel and its rounding decides the sign",

@@ -7,6 +7,7 @@ from typing import Final
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes import PassBase
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.constants import DOMAIN
@@ -15,6 +16,7 @@ from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
+from bnnkit.export.from_onnx.batch_constants import BatchConstants, check_batch_constants
 from bnnkit.export.from_onnx.conv1d_to_conv2d import conv1d_to_conv2d
 from bnnkit.export.from_onnx.differences import Differences
 from bnnkit.export.from_onnx.fold_constants import fold_constants
@@ -22,7 +24,11 @@ from bnnkit.export.from_onnx.free_batch_axis import free_batch
 from bnnkit.export.from_onnx.inline_branches import inline_branches
 from bnnkit.export.from_onnx.mark_signs import mark_signs
 from bnnkit.export.from_onnx.mark_weights import mark_weights
-from bnnkit.export.from_onnx.masked_assignments import lower_masked_assignments
+from bnnkit.export.from_onnx.mask_signs import mask_signs
+from bnnkit.export.from_onnx.masked_assignments import (
+    lower_constant_assignments,
+    lower_masked_assignments,
+)
 from bnnkit.export.from_onnx.module_paths import set_module_paths
 from bnnkit.export.from_onnx.move_scales import move_scales
 from bnnkit.export.from_onnx.narrow_constants import narrow_constants
@@ -30,7 +36,7 @@ from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.from_onnx.prevent_fusion import prevent_fusion
 from bnnkit.export.from_onnx.qonnx_quantizers import lower_quantizers
 from bnnkit.export.from_onnx.read_source import (
-    batch_size,
+    batch_of,
     infer_shapes,
     prepare_source,
     read_source,
@@ -104,6 +110,7 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
     run_pass(model, conv1d_to_conv2d)
     weights = run_pass(model, mark_weights)
     run_pass(model, move_scales)
+    run_pass(model, mask_signs)
     run_pass(model, _check_binary)
     is_rounded = any(part.deviation > 0 for part in (*signs.rounded, *weights.rounded))
     run_passes(model, *layer_passes())
@@ -111,7 +118,12 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
     undecided = run_pass(model, rounding_ties, is_rounded=is_rounded)
     run_passes(model, *threshold_passes(), graph_pass(prevent_fusion), graph_pass(check_operators))
     differences = Differences(
-        remapped, undecided, signs.rounded, weights.rounded, weights.with_zeros
+        remapped=remapped,
+        constant_zeros=signs.constant_zeros,
+        ties=undecided,
+        rounded_signs=signs.rounded,
+        rounded_weights=weights.rounded,
+        weights_with_zeros=weights.with_zeros,
     )
     return assemble(model, Metadata(), "deterministic"), differences
 
@@ -126,15 +138,27 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
         graph_pass(lower_quantizers),
         graph_pass(lower_masked_assignments),
     )
-    batch = batch_size(model)
-    shapes = model_pass(infer_shapes, batch=batch)
-    fold = graph_pass(fold_constants)
-    model = run_passes(model, shapes, fold)
-    while run_pass(model, inline_branches):
-        model = run_passes(model, shapes, fold)
+    batch = batch_of(model)
+    shapes = model_pass(infer_shapes, batch=batch.size)
+    model = _without_computed_shapes(model, shapes, batch)
     # Computed shapes of `Reshape` are constants when the batch axis is freed.
     free = model_pass(free_batch, batch=batch)
-    return run_passes(model, shapes, graph_pass(narrow_constants), shapes, free)
+    return run_passes(model, graph_pass(narrow_constants), shapes, free)
+
+
+def _without_computed_shapes(model: ir.Model, shapes: PassBase, batch: BatchConstants) -> ir.Model:
+    """Infer shapes and fold constants until nothing is left that depends on shapes alone."""
+    is_done = False
+    while not is_done:
+        model = run_passes(model, shapes)
+        before = len(model.graph)
+        has_shapes = run_pass(model, fold_constants, batch)
+        has_branches = run_pass(model, inline_branches, batch)
+        # A folded constant can be what decides the next shape, such as the pads of a `Pad`.
+        is_done = not has_branches and not (has_shapes and len(model.graph) < before)
+    run_pass(model, lower_constant_assignments, batch)
+    run_pass(model, check_batch_constants, batch)
+    return run_passes(model, shapes)
 
 
 def _check_binary(graph: ir.Graph) -> None:

@@ -17,6 +17,21 @@ class RemappedZero:
 
 
 @dataclass(frozen=True)
+class ConstantZeros:
+    """A `Sign` of ONNX with elements that are 0 for every input; they are 0 in the artifact too.
+
+    Attributes:
+        name: The name of the signs in the artifact.
+        n_zeros: The number of elements that are 0, for one image.
+        n_signs: The number of all elements.
+    """
+
+    name: str
+    n_zeros: int
+    n_signs: int
+
+
+@dataclass(frozen=True)
 class RoundingTie:
     """A sign that is +1 for sums whose sign in the source depends on rounding.
 
@@ -62,10 +77,11 @@ class TernaryWeights:
 
 @dataclass(frozen=True)
 class Differences:
-    """All differences of one artifact from its source.
+    """All differences of one artifact from its source, and what was changed without one.
 
     Attributes:
-        remapped: Signs that give +1 for a 0 for which the source gives 0.
+        remapped: Signs that give +1 for a 0 for which the source gives 0, in some images.
+        constant_zeros: Signs that are 0 at some elements in every image; this is exact.
         ties: Signs that are +1 for sums whose sign in the source depends on rounding.
         rounded_signs: Signs of a straight-through estimator, without its rounding.
         rounded_weights: Layers whose weights are +-s only up to rounding.
@@ -73,6 +89,7 @@ class Differences:
     """
 
     remapped: tuple[RemappedZero, ...]
+    constant_zeros: tuple[ConstantZeros, ...]
     ties: tuple[RoundingTie, ...]
     rounded_signs: tuple[LostRounding, ...]
     rounded_weights: tuple[LostRounding, ...]

@@ -1,15 +1,19 @@
 """Constant folding: values that depend on constants alone are computed at conversion.
 
-1. An operator whose inputs are all constants is replaced by its result. So is `Shape`, as all
-   shapes are known here.
+1. An operator whose inputs are all constants is replaced by its result. So are `Shape` and `Size`
+   where the shape is known.
 2. `CastLike(x, y)` becomes a `Cast` of x to the type of y.
 3. `Identity`, `Dropout` in inference, and a `Cast` from float32 to float32 are removed.
+4. If the batch of the file is free, each result is computed for two batch sizes. Results that
+   differ are recorded, and `batch_constants.py` checks what they are used for.
 
 onnxscript's `fold_constants` is not used, as it gives other artifacts: it leaves operators with
 several outputs (`Split` of weights), loses the module of a `CastLike`, and removes each `Reshape`
 and `Concat` that changes nothing.
 """
 
+from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +23,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.operators.facts import with_result
 from bnnkit.errors import UnsupportedError
+from bnnkit.export.from_onnx.batch_constants import BatchConstants
 from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.ir.graph import (
     add_constant,
@@ -31,12 +36,19 @@ from bnnkit.export.ir.graph import (
 )
 from bnnkit.export.passes.clean_up import remove_dead
 
+Array = NDArray[Any]
+
+_OF_SHAPES: Final = ("Shape", "Size")
 _RANDOM: Final = with_result("random")
 _SAME: Final = with_result("same")
 
 
-def fold_constants(graph: ir.Graph) -> None:
-    """Run the pass.
+def fold_constants(graph: ir.Graph, batch: BatchConstants) -> bool:
+    """Run the pass; returns whether a shape is left that is not known yet.
+
+    Args:
+        graph: The graph to change.
+        batch: The batch size, and the constants that depend on it, to which new ones are added.
 
     Raises:
         UnsupportedError: An operator of constants cannot be computed.
@@ -47,12 +59,14 @@ def fold_constants(graph: ir.Graph) -> None:
         if _changes_nothing(node):
             node.outputs[0].replace_all_uses_with(operand(node, 0), replace_graph_outputs=True)
             graph.remove(node, safe=False)
-        elif (results := _results(node)) is not None:
-            for value, content in zip(node.outputs, results, strict=True):
+        elif (results := _results(node, batch)) is not None:
+            for value, (content, other) in zip(node.outputs, results, strict=True):
                 folded = add_constant(graph, f"{value.name}/folded", content)
+                batch.record(folded, content, other)
                 value.replace_all_uses_with(folded, replace_graph_outputs=True)
             graph.remove(node, safe=True)
     remove_dead(graph)
+    return any(True for _ in nodes(graph, *_OF_SHAPES))
 
 
 def _name_type(graph: ir.Graph, node: ir.Node) -> None:
@@ -78,35 +92,44 @@ def _changes_nothing(node: ir.Node) -> bool:
     return node.op_type in _SAME and not is_training and not has_mask
 
 
-def _results(node: ir.Node) -> list[NDArray[Any]] | None:
-    """Rule 1: the outputs of a node where they are constant."""
+def _results(node: ir.Node, batch: BatchConstants) -> list[tuple[Array, Array]] | None:
+    """Rules 1 and 4: the outputs of a node where they are constant, for two batch sizes."""
     if node.domain != "" or not node.inputs or node.op_type in _RANDOM:
         return None
-    if node.op_type == "Shape":
-        return _shape(node)
-    contents = [array(value) for value in node.inputs if value is not None]
+    if node.op_type in _OF_SHAPES:
+        return _of_shape(node, batch)
+    contents = {str(value.name): array(value) for value in node.inputs if value is not None}
     has_branch = any(
         attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()
     )
-    known = [content for content in contents if content is not None]
+    known = {name: content for name, content in contents.items() if content is not None}
     if has_branch or not known or len(known) < len(contents):
         return None
-    return _computed(node)
+    results = _computed(node, known)
+    if batch.others.keys().isdisjoint(known):
+        return list(zip(results, results, strict=True))
+    others = {name: batch.others.get(name, content) for name, content in known.items()}
+    return list(zip(results, _computed(node, others), strict=True))
 
 
-def _shape(node: ir.Node) -> list[NDArray[Any]] | None:
-    shape = operand(node, 0).shape
-    if shape is None or not all(isinstance(size, int) for size in shape):
+def _of_shape(node: ir.Node, batch: BatchConstants) -> list[tuple[Array, Array]] | None:
+    """The result of a `Shape` or `Size`, for two batch sizes."""
+    x = operand(node, 0)
+    if x.shape is None or not all(isinstance(size, int) for size in x.shape):
         return None
+    return [(_counted(node, tuple(x.shape)), _counted(node, batch.other_shape(x)))]
+
+
+def _counted(node: ir.Node, sizes: Sequence[Any]) -> Array:
+    if node.op_type == "Size":
+        return np.array(prod(sizes), np.int64)
     end = node.attributes.get("end")
     part = slice(node.attributes.get_int("start", 0), None if end is None else end.as_int())
-    return [np.array(list(shape)[part], np.int64)]
+    return np.array(sizes[part], np.int64)
 
 
-def _computed(node: ir.Node) -> list[NDArray[Any]]:
-    contents = ((str(value.name), array(value)) for value in node.inputs if value is not None)
-    given = {name: content for name, content in contents if content is not None}
+def _computed(node: ir.Node, contents: Mapping[str, Array]) -> list[Array]:
     try:
-        return fold_node(ir.to_proto(node), given)
+        return fold_node(ir.to_proto(node), contents)
     except Exception as error:  # the reference's errors have no common class
         raise UnsupportedError(f"cannot compute {named(node)} of constants: {error}") from error

@@ -5,17 +5,29 @@
 
 import onnx_ir as ir
 
-from bnnkit.export.ir.graph import add_constant, array, nodes
+from bnnkit.errors import UnsupportedError
+from bnnkit.export.from_onnx.batch_constants import BatchConstants
+from bnnkit.export.from_onnx.node_names import named
+from bnnkit.export.ir.graph import add_constant, array, nodes, operand
 
 
-def inline_branches(graph: ir.Graph) -> bool:
-    """Run the pass, also for an `If` within an `If`; returns whether there was any."""
+def inline_branches(graph: ir.Graph, batch: BatchConstants) -> bool:
+    """Run the pass, also for an `If` within an `If`; returns whether there was any.
+
+    Raises:
+        UnsupportedError: A condition depends on the batch size.
+    """
     found = [node for node in nodes(graph, "If") if array(node.inputs[0]) is not None]
     for node in found:
         condition = array(node.inputs[0])
+        if batch.decides(operand(node, 0)):
+            raise UnsupportedError(
+                f"{named(node)} chooses a branch by the number of images in the batch: export the"
+                " network without that choice, or with a fixed batch size"
+            )
         name = "then_branch" if condition is not None and condition.any() else "else_branch"
         _take(graph, node, node.attributes[name].as_graph())
-    return bool(found) and (inline_branches(graph) or True)
+    return bool(found) and (inline_branches(graph, batch) or True)
 
 
 def _take(graph: ir.Graph, node: ir.Node, branch: ir.Graph) -> None:

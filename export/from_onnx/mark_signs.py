@@ -6,18 +6,26 @@
    the right sign, and sign(0) = +1. If t is 0, there is no `Sub` (x <= 0 is `Sign(Neg(x))`).
 3. ONNX's own `Sign(x)` becomes the mark, which gives +1 for 0. `sign_of_zero.py` finds out whether
    x can be 0.
+4. If some elements of such a sign are 0 in every image (`constant_elements.py`), the mark is
+   multiplied by a mask of zeros and ones, which `mask_signs.py` moves on.
+5. `Sign(Pad(x))`, where a map is padded with 0, becomes `Pad(Sign(x))`, so that a convolution can
+   pad instead.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from bnnkit.artifact.format.constants import DOMAIN
-from bnnkit.export.from_onnx.differences import LostRounding
-from bnnkit.export.from_onnx.move_scales import new_scale
+from bnnkit.export.from_onnx.constant_elements import ConstantElements
+from bnnkit.export.from_onnx.differences import ConstantZeros, LostRounding
+from bnnkit.export.from_onnx.mask_signs import zero_pads
 from bnnkit.export.from_onnx.piecewise.comparisons import Comparison
 from bnnkit.export.from_onnx.piecewise.elementwise import is_elementwise
+from bnnkit.export.from_onnx.products import new_mask, new_scale
 from bnnkit.export.from_onnx.two_valued import TwoValued, two_valued
 from bnnkit.export.ir.graph import (
     add_constant,
@@ -28,77 +36,125 @@ from bnnkit.export.ir.graph import (
 )
 from bnnkit.export.passes.clean_up import remove_dead
 
+Zeros = NDArray[np.bool_] | None
+
 
 @dataclass(frozen=True)
 class MarkedSigns:
     """The signs that differ from the source.
 
     Attributes:
-        remapped: The module paths of the marks that give +1 where the source gives 0.
+        remapped: By module path, the marks that give +1 where the source gives 0: bool (1, ...),
+            the elements that are 0 in every image; None if there are none.
+        constant_zeros: Those with such elements.
         rounded: Signs with rounding of a straight-through estimator in the source, s + c - c.
     """
 
-    remapped: frozenset[str]
+    remapped: Mapping[str, Zeros]
+    constant_zeros: tuple[ConstantZeros, ...]
     rounded: tuple[LostRounding, ...]
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """A sign, its elements that are 0 in every image, and the new nodes."""
+
+    sign: TwoValued
+    zeros: Zeros
+    new: list[ir.Node]
 
 
 def mark_signs(graph: ir.Graph) -> MarkedSigns:
     """Run the pass."""
+    elements = ConstantElements()
     order = list(graph)
     position = {node: index for index, node in enumerate(order)}
-    found: list[tuple[TwoValued, list[ir.Node]]] = []
+    found: list[_Marked] = []
     for node in reversed(order):
         is_left = node.graph is graph and is_elementwise(node)
         if not is_left or node.outputs[0].dtype != ir.DataType.FLOAT:
             continue
         sign = two_valued(node.outputs[0], position)
-        if sign is not None:
-            found.append((sign, _replace(graph, sign)))
+        if sign is not None and not _is_often_zero(elements, sign):
+            zeros = _zeros(elements, sign)
+            found.append(_Marked(sign, zeros, _replace(graph, sign, zeros)))
             remove_dead(graph)
     return _named(found[::-1])
 
 
-def _named(found: list[tuple[TwoValued, list[ir.Node]]]) -> MarkedSigns:
+def _is_often_zero(elements: ConstantElements, sign: TwoValued) -> bool:
+    """Whether a sign is 0 for more than single inputs, as after a `Relu`."""
+    x, limit = sign.condition.x, sign.condition.limit
+    found = elements.of(x) if sign.is_remapped and not limit.any() else None
+    return found is not None and bool(found.is_often_zero.any())
+
+
+def _zeros(elements: ConstantElements, sign: TwoValued) -> Zeros:
+    """The elements of a sign that are 0 in every image; None if there are none."""
+    found = elements.of(sign.value) if sign.is_remapped else None
+    if found is None:
+        return None
+    zeros = found.is_constant & (found.content == 0)
+    return zeros if zeros.any() else None
+
+
+def _named(found: list[_Marked]) -> MarkedSigns:
     """Give the new nodes of each sign a unique module path."""
     used: set[str] = set()
-    remapped: set[str] = set()
+    remapped: dict[str, Zeros] = {}
+    constant_zeros: list[ConstantZeros] = []
     rounded: list[LostRounding] = []
-    for sign, new in found:
-        path = _free_path(new[0], used)
-        for node in new:
+    for marked in found:
+        path = _free_path(marked.new[0], used)
+        for node in marked.new:
             set_module_path(node, path)
-        if sign.is_remapped:
-            remapped.add(path)
-        if sign.deviation is not None:
-            rounded.append(LostRounding(path, sign.deviation))
-    return MarkedSigns(frozenset(remapped), tuple(rounded))
+        if marked.sign.is_remapped:
+            remapped[path] = marked.zeros
+        if marked.zeros is not None:
+            counts = int(marked.zeros.sum()), marked.zeros.size
+            constant_zeros.append(ConstantZeros(path, *counts))
+        if marked.sign.deviation is not None:
+            rounded.append(LostRounding(path, marked.sign.deviation))
+    return MarkedSigns(remapped, tuple(constant_zeros), tuple(rounded))
 
 
-def _replace(graph: ir.Graph, found: TwoValued) -> list[ir.Node]:
+def _replace(graph: ir.Graph, found: TwoValued, zeros: Zeros) -> list[ir.Node]:
     """Replace a sign by the mark; returns the new nodes."""
     y = found.value
     source = y.producer()
     assert source is not None  # `two_valued` recognises outputs of nodes only
     condition = found.condition if found.yes > 0 else found.condition.negated()
-    new = _difference(graph, condition, source)
+    pad = None if zeros is None else zero_pads(condition.x)
+    shape = y.shape
+    if pad is not None and zeros is not None:  # rule 5
+        condition = replace(condition, x=pad.input)
+        zeros, shape = zeros[pad.inner], pad.input.shape
+    new = _difference(graph, condition, source, shape)
     x = new[-1].outputs[0] if new else condition.x
-    mark = real_node("Sign", [x], source, y.shape, DOMAIN, {"noise": "none"})
+    mark = real_node("Sign", [x], source, shape, DOMAIN, {"noise": "none"})
     new.append(mark)
+    if zeros is not None and zeros.any():  # rule 4
+        new.append(new_mask(graph, mark.outputs[0], ~zeros, mark))
     if abs(found.yes) != 1:  # rule 1
-        new.append(new_scale(graph, mark.outputs[0], np.abs(found.yes), mark))
+        new.append(new_scale(graph, new[-1].outputs[0], np.abs(found.yes), mark))
+    if pad is not None:
+        inputs = [new[-1].outputs[0], pad.node.inputs[1]]
+        new.append(real_node("Pad", inputs, source, y.shape))
     graph.insert_before(source, new)
     y.replace_all_uses_with(new[-1].outputs[0], replace_graph_outputs=True)
     return new
 
 
-def _difference(graph: ir.Graph, condition: Comparison, source: ir.Node) -> list[ir.Node]:
+def _difference(
+    graph: ir.Graph, condition: Comparison, source: ir.Node, shape: ir.Shape | None
+) -> list[ir.Node]:
     """Rule 2."""
     x = condition.x
-    if not condition.limit.any() and x.shape == source.outputs[0].shape:
+    if not condition.limit.any() and x.shape == shape:
         return [] if condition.is_lower else [real_node("Neg", [x], source, x.shape)]
     limit = add_constant(graph, parameter_name(source, "limit"), condition.limit)
     operands = [x, limit] if condition.is_lower else [limit, x]
-    return [real_node("Sub", operands, source, source.outputs[0].shape)]
+    return [real_node("Sub", operands, source, shape)]
 
 
 def _free_path(source: ir.Node, used: set[str]) -> str:

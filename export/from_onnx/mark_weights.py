@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.from_onnx.auto_pad import set_pads
 from bnnkit.export.from_onnx.differences import LostRounding, TernaryWeights
-from bnnkit.export.from_onnx.move_scales import is_of_signs, new_weight_scale
+from bnnkit.export.from_onnx.products import is_of_signs, new_weight_scale
 from bnnkit.export.ir.graph import (
     add_constant,
     array,

@@ -1,14 +1,20 @@
-"""Masked assignments such as `o[o == 0] = 1` become a `Where`.
+"""Assignments to parts of a value, such as `o[o == 0] = 1` or `o[:, ::2] = 0`, become a `Where`.
 
 1. `ScatterND(o, Transpose(NonZero(mask)), updates)`, where the updates are one constant number,
    becomes `Where(mask, number, o)`. Torch exports the former, whose shapes depend on the values.
+2. `ScatterND` and `ScatterElements` with constant indices and updates that are the same for each
+   image become `Where(mask, numbers, o)` with a constant mask.
 """
 
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.operators.facts import KEEPS_ELEMENTS
+from bnnkit.export.from_onnx.batch_constants import BatchConstants, are_rows
 from bnnkit.export.ir.graph import (
     add_constant,
     array,
@@ -21,12 +27,13 @@ from bnnkit.export.ir.graph import (
 )
 from bnnkit.export.passes.clean_up import remove_dead
 
+Array = NDArray[Any]
 _KEEPS_NUMBER: Final = KEEPS_ELEMENTS | {"Expand"}
 """What gives copies of one number alone for one number."""
 
 
 def lower_masked_assignments(graph: ir.Graph) -> None:
-    """Run the pass."""
+    """Run rule 1."""
     for node in nodes(graph, "ScatterND"):
         mask, number = _mask(node.inputs[1]), _number(node.inputs[2])
         if (
@@ -44,6 +51,47 @@ def lower_masked_assignments(graph: ir.Graph) -> None:
         set_module_path(chosen, module_path(node))
         replace(graph, node, [chosen])
     remove_dead(graph)
+
+
+def lower_constant_assignments(graph: ir.Graph, batch: BatchConstants) -> None:
+    """Run rule 2; constants are folded."""
+    for node in nodes(graph, "ScatterND", "ScatterElements"):
+        data, y = operand(node, 0), node.outputs[0]
+        indices, updates = batch.both(operand(node, 1)), batch.both(operand(node, 2))
+        if array(data) is not None or data.shape is None or indices is None or updates is None:
+            continue
+        if node.attributes.get_string("reduction", "none") != "none":
+            continue
+        shapes = tuple(int(str(size)) for size in data.shape), batch.other_shape(data)
+        try:
+            both = [
+                _assigned(node, *given) for given in zip(shapes, indices, updates, strict=True)
+            ]
+        except Exception:  # the first axis is not the batch; refused later
+            continue
+        masks, numbers = zip(*both, strict=True)
+        if not (are_rows(*masks) and are_rows(*numbers)):
+            continue
+        mask = add_constant(graph, f"{y.name}/mask", masks[0][:1])
+        content = add_constant(graph, f"{y.name}/numbers", numbers[0][:1])
+        chosen = ir.node("Where", [mask, content, data], name=f"{node.name}/Where")
+        chosen.outputs[0].name, chosen.outputs[0].shape = f"{y.name}/Where", y.shape
+        chosen.outputs[0].type = y.type
+        set_module_path(chosen, module_path(node))
+        replace(graph, node, [chosen])
+    remove_dead(graph)
+
+
+def _assigned(
+    node: ir.Node, shape: tuple[int, ...], indices: Array, updates: Array
+) -> tuple[Array, Array]:
+    """Which elements a node assigns, and the numbers; 0 elsewhere."""
+    names = [str(value.name) for value in node.inputs if value is not None]
+    fills = [np.full(shape, number, updates.dtype) for number in (0, 1)]
+    proto = ir.to_proto(node)
+    contents = [dict(zip(names, (fill, indices, updates), strict=True)) for fill in fills]
+    zeros, ones = (fold_node(proto, given)[0] for given in contents)
+    return zeros == ones, zeros
 
 
 def _mask(indices: ir.Value | None) -> ir.Value | None:

@@ -9,63 +9,26 @@
 3. Any other scale stays.
 """
 
-from typing import Final
-
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.facts import MOVES_SIGNS_IN_ANY_FORM
+from bnnkit.export.from_onnx.products import (
+    is_binary_layer,
+    is_scale,
+    is_weight_scale,
+    new_scale,
+    new_weight_scale,
+)
 from bnnkit.export.ir.graph import (
     add_constant,
     constant,
-    mark_behind,
-    new_node,
     only_consumer,
     operand,
     parameter_name,
     produced_by,
 )
 from bnnkit.export.passes.clean_up import remove_dead
-
-_KEY: Final = "bnnkit.scale"
-_OF_SIGNS: Final = "signs"
-_OF_WEIGHTS: Final = "weights"
-
-
-def new_scale(graph: ir.Graph, signs: ir.Value, scale: np.float32, source: ir.Node) -> ir.Node:
-    """Makes a node that multiplies signs by a positive number, and that this pass will move."""
-    node = _product(graph, signs, np.array(scale, np.float32), source)
-    node.outputs[0].meta[_KEY] = _OF_SIGNS
-    return node
-
-
-def new_weight_scale(
-    graph: ir.Graph, sums: ir.Value, scale: NDArray[np.float32], source: ir.Node
-) -> ir.Node:
-    """Makes a node that multiplies the sums of a binary layer by the scales of its weights."""
-    node = _product(graph, sums, scale, source)
-    node.outputs[0].meta[_KEY] = _OF_WEIGHTS
-    return node
-
-
-def is_weight_scale(node: ir.Node) -> bool:
-    """Whether a node was made by `new_weight_scale`."""
-    return node.outputs[0].meta.get(_KEY) == _OF_WEIGHTS
-
-
-def is_of_signs(value: ir.Value) -> bool:
-    """Whether a value is signs, possibly scaled, padded, pooled or reshaped."""
-    node = value.producer()
-    while node is not None and (node.domain, node.op_type) != (DOMAIN, "Sign"):
-        is_scaled = node.op_type == "Mul" and node.outputs[0].meta.get(_KEY) == _OF_SIGNS
-        if node.domain != "" or not (
-            is_scaled or node.op_type in ("Pad", *MOVES_SIGNS_IN_ANY_FORM)
-        ):
-            return False
-        node = operand(node, 0).producer()
-    return node is not None
 
 
 def move_scales(graph: ir.Graph) -> None:
@@ -74,7 +37,7 @@ def move_scales(graph: ir.Graph) -> None:
         scale = _scale_above(node)
         if scale is None or node.domain != "":
             continue
-        if _is_binary_layer(node):
+        if is_binary_layer(node):
             _move_behind_layer(graph, node, scale)
         elif _keeps_scale(graph, node, scale):
             _move_behind(graph, node, scale)
@@ -83,19 +46,8 @@ def move_scales(graph: ir.Graph) -> None:
 
 def _scale_above(node: ir.Node) -> ir.Node | None:
     """The scale of signs that gives the first input of a node; None if there is none."""
-    x = node.inputs[0] if node.inputs else None
-    product = produced_by(x, "Mul")
-    is_scale = product is not None and product.outputs[0].meta.get(_KEY) == _OF_SIGNS
-    return product if is_scale else None
-
-
-def _is_binary_layer(node: ir.Node) -> bool:
-    if node.op_type not in ("Conv", "MatMul"):
-        return False
-    weight = operand(node, 1)
-    transpose = produced_by(weight, "Transpose")
-    weight = weight if transpose is None else operand(transpose, 0)
-    return mark_behind(weight, "BinaryWeight") is not None
+    product = produced_by(node.inputs[0], "Mul") if node.inputs else None
+    return product if product is not None and is_scale(product) else None
 
 
 def _keeps_scale(graph: ir.Graph, node: ir.Node, scale: ir.Node) -> bool:
@@ -131,7 +83,7 @@ def _move_behind_layer(graph: ir.Graph, node: ir.Node, scale: ir.Node) -> None:
     """Rule 2."""
     of_weights = only_consumer(node.outputs[0])
     number = constant(scale, 1)
-    if of_weights is not None and of_weights.outputs[0].meta.get(_KEY) == _OF_WEIGHTS:
+    if of_weights is not None and is_weight_scale(of_weights):
         both = add_constant(graph, parameter_name(node, "scale"), constant(of_weights, 1) * number)
         of_weights.replace_input_with(1, both)
         node.replace_input_with(0, operand(scale, 0))
@@ -146,9 +98,3 @@ def _insert_behind(graph: ir.Graph, node: ir.Node, scale: ir.Node, moved: ir.Nod
     y.replace_all_uses_with(moved.outputs[0], replace_graph_outputs=True)
     moved.replace_input_with(0, y)
     graph.insert_after(node, moved)
-
-
-def _product(graph: ir.Graph, x: ir.Value, scale: NDArray[np.float32], source: ir.Node) -> ir.Node:
-    factor = add_constant(graph, parameter_name(source, "scale"), scale)
-    real = ir.DataType.FLOAT
-    return new_node("Mul", [x, factor], source=source, dtype=real, shape=x.shape)

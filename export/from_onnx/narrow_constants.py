@@ -23,12 +23,12 @@ def narrow_constants(graph: ir.Graph) -> None:
             content = array(value)
             if value is None or content is None or content.ndim == 0:
                 continue
-            narrow = _without_leading(_narrowed(content))
+            narrow = _without_leading(narrowed(content))
             if narrow.shape != content.shape and _still_fits(node, index, narrow):
                 node.replace_input_with(index, add_constant(graph, str(value.name), narrow))
 
 
-def _narrowed(content: NDArray[Any]) -> NDArray[Any]:
+def narrowed(content: NDArray[Any]) -> NDArray[Any]:
     """Rule 1."""
     for axis, size in enumerate(content.shape):
         first = content.take([0], axis) if size else content

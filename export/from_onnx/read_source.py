@@ -11,6 +11,7 @@ from onnx_ir.passes import common
 
 from bnnkit.artifact.format.constants import DOMAIN, OPSET
 from bnnkit.errors import FileError, UnsupportedError, UsageError
+from bnnkit.export.from_onnx.batch_constants import BatchConstants
 from bnnkit.export.from_onnx.repair_source import repaired
 from bnnkit.file_kinds import but_it_is, kind_of_path
 from bnnkit.tflite.schema import IDENTIFIER
@@ -146,10 +147,10 @@ def infer_shapes(model: ir.Model, batch: int) -> ir.Model:
     return ir.from_proto(proto)
 
 
-def batch_size(model: ir.Model) -> int:
+def batch_of(model: ir.Model) -> BatchConstants:
     """The batch size that a file was exported for; 1 if the batch is free."""
     size = _shape(model.graph.inputs[0])[0]
-    return size if isinstance(size, int) else 1
+    return BatchConstants(size, False) if isinstance(size, int) else BatchConstants(1, True)
 
 
 def _check_inputs(graph: ir.Graph) -> None:

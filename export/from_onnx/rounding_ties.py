@@ -19,7 +19,7 @@ from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.analysis.integer_sums import largest_sums, thresholds_of
 from bnnkit.export.analysis.monotone import IDENTITY, Step
 from bnnkit.export.from_onnx.differences import RoundingTie
-from bnnkit.export.from_onnx.move_scales import is_weight_scale
+from bnnkit.export.from_onnx.products import is_weight_scale
 from bnnkit.export.from_onnx.sign_of_zero import chain_to_sum, has_any_parity
 from bnnkit.export.ir.graph import constant, module_path, nodes
 from bnnkit.export.passes.lower_signs import sign_record

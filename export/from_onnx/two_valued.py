@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from bnnkit.artifact.operators.facts import JUMPS, MOVES_SIGNS_IN_ANY_FORM
+from bnnkit.artifact.operators.facts import JUMPS
 from bnnkit.export.analysis.monotone import step
 from bnnkit.export.from_onnx.piecewise.comparisons import (
     COMPARISONS,
@@ -38,7 +38,7 @@ from bnnkit.export.from_onnx.piecewise.elementwise import (
 from bnnkit.export.from_onnx.piecewise.float32_line import from_ordinal, sample
 from bnnkit.export.from_onnx.piecewise.piece import Constant, Piece, UnknownFunctionError
 from bnnkit.export.from_onnx.piecewise.pieces import pieces
-from bnnkit.export.ir.graph import array, operand
+from bnnkit.export.ir.graph import array
 
 _MAX_OPERATORS: Final = 64
 _SEES_ZERO: Final = ("Abs", "Cast", "Equal", "Relu", "Where", "Pow", *COMPARISONS)
@@ -96,9 +96,7 @@ def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | Non
             break
     if best is None:
         return None
-    is_lost = best.is_remapped and (
-        _zero_is_seen(value, best.condition.x) or _is_made_zero(best.condition.x, position)
-    )
+    is_lost = best.is_remapped and _zero_is_seen(value, best.condition.x)
     return None if is_lost else best
 
 
@@ -114,18 +112,17 @@ def _is_plain(x: ir.Value) -> bool:
     return not is_elementwise(x.producer()) or step(x) is not None
 
 
-def _sources(
-    value: ir.Value, position: dict[ir.Node, int], *, must_decide: bool = True
-) -> Iterator[ir.Value]:
+def _sources(value: ir.Value, position: dict[ir.Node, int]) -> Iterator[ir.Value]:
     """The single values that, with constants, determine a value, from the nearest on.
+
+    Only those count after which an operator decides, such as a comparison.
 
     Args:
         value: The value.
         position: The position of each node in the graph.
-        must_decide: Give only values with a deciding operator, such as a comparison, after them.
     """
     seen: set[ir.Value] = set()
-    leaves, decides = {value}, not must_decide
+    leaves, decides = {value}, False
     for _ in range(_MAX_OPERATORS):
         last = max(leaves, key=lambda leaf: _place(leaf, position))
         node = last.producer()
@@ -194,21 +191,6 @@ def _is_zero_too_often(line: list[Piece]) -> bool:
             if high - low > 1e-30 + 1e-6 * max(abs(low), abs(high)):
                 return True
     return False
-
-
-def _is_made_zero(x: ir.Value, position: dict[ir.Node, int]) -> bool:
-    """Whether x is reshaped or pooled from a value that is 0 on an interval, as after a `Relu`."""
-    node = x.producer()
-    if node is None or node.domain != "" or node.op_type not in MOVES_SIGNS_IN_ANY_FORM:
-        return False
-    inner = operand(node, 0)
-    for source in _sources(inner, position, must_decide=False):
-        try:
-            if source.dtype == ir.DataType.FLOAT and _is_zero_too_often(pieces(inner, source)):
-                return True
-        except UnknownFunctionError:
-            continue
-    return _is_made_zero(inner, position)
 
 
 def _zero_is_seen(value: ir.Value, x: ir.Value) -> bool:
