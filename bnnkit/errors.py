@@ -16,6 +16,7 @@ characters are shown escaped and a long message is shortened.
 
 import re
 import reprlib
+from typing import Any
 
 _LONGEST_MESSAGE = 2000
 _LONGEST_NUMBER_BITS = 256
@@ -77,6 +78,11 @@ class MissingExtraError(UsageError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs more packages: pip install 'bnnkit[{extra}]'")
+        self._arguments = (what, extra)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to unpickle it, as errors go from worker processes to their parent."""
+        return type(self), self._arguments
 
 
 class FileError(BnnkitError):

@@ -24,7 +24,7 @@ from bnnkit.runtime.lowering.check_network import check_network
 from bnnkit.runtime.memory.buffer_pool import BufferPool
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Array
-from bnnkit.runtime.open_file import read
+from bnnkit.runtime.open_file import parse, read
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.probabilities import probabilities
 from bnnkit.runtime.renamed_keywords import renamed_keywords
@@ -52,8 +52,16 @@ def load(path: Path | str) -> "Model":
         raise ArtifactError(f"{path} is damaged: {error}") from error
 
 
+def _restored(kind: type["Model"], content: bytes) -> "Model":
+    """Return the model of a file's content, when it is unpickled or copied."""
+    return kind(parse(content, "the copied model"))
+
+
 class Model:
     """A network that is ready to run. Thread-safe.
+
+    It can be pickled and copied by `copy.deepcopy`, and so goes to worker processes: it travels as
+    the content of its file, and the copy has memory and threads of its own.
 
     Attributes:
         graph: Graph of the deterministic pass.
@@ -70,6 +78,10 @@ class Model:
         self._plan = Plan(artifact.deterministic.graph, shared=shared)
         self.graph: Graph = self._plan.graph
         self._pool: BufferPool[Executable] = BufferPool()
+        self._content = artifact.tflite_source or artifact.to_bytes()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self._content)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

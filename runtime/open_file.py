@@ -20,10 +20,19 @@ def read(path: Path | str) -> Artifact:
             weights elsewhere.
         UnsupportedError: A TFLite file has a part that bnnkit lacks.
     """
-    content = _read_bytes(path)
-    artifact = (_from_tflite if is_tflite(content) else _from_onnx)(content, path)
+    artifact = parse(_read_bytes(path), path)
     check(artifact.model, str(path))
     return artifact
+
+
+def parse(content: bytes, path: Path | str) -> Artifact:
+    """The artifact of a file with this content, not checked; the path is for messages.
+
+    Raises:
+        ArtifactError: As `read`.
+        UnsupportedError: As `read`.
+    """
+    return (_from_tflite if is_tflite(content) else _from_onnx)(content, path)
 
 
 def _read_bytes(path: Path | str) -> bytes:

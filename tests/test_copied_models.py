@@ -1,0 +1,80 @@
+"""Models that are pickled, copied, and sent to worker processes."""
+
+import copy
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from artifacts import Array, digits_like, noisy_digits_like
+
+from bnnkit.errors import MissingExtraError, UsageError
+from bnnkit.runtime import Model, load
+
+COPIES = {
+    "pickled": lambda model: pickle.loads(pickle.dumps(model)),
+    "copied": copy.copy,
+    "copied deeply": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copy_gives_the_same_bits(how: str) -> None:
+    artifact, images = noisy_digits_like()
+    model = Model(artifact)
+    model.run(images, threads=2)  # it has memory and threads, which are not copied
+    twin = COPIES[how](model)
+    assert type(twin) is Model
+    assert (twin.metadata, twin.input_shape) == (model.metadata, model.input_shape)
+    np.testing.assert_array_equal(twin.run(images, threads=2), model.run(images))
+    found = twin.predict(images, samples=3, seed=5)
+    np.testing.assert_array_equal(found, model.predict(images, samples=3, seed=5))
+
+
+def test_a_copy_does_not_need_the_file(model: Path) -> None:
+    loaded = load(model)
+    model.unlink()
+    images = digits_like()[1]
+    np.testing.assert_array_equal(copy.deepcopy(loaded).run(images), loaded.run(images))
+
+
+def test_a_tflite_file_is_copied() -> None:
+    model = load(Path(__file__).parent / "data" / "lce" / "activations.tflite")
+    x = np.random.default_rng(0).standard_normal((2, *model.input_shape)).astype(model.input_dtype)
+    np.testing.assert_array_equal(copy.deepcopy(model).run(x), model.run(x))
+
+
+def _run(model: Model, images: Array) -> Array:
+    return np.asarray(model.run(images, threads=2))
+
+
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_models_go_to_worker_processes(method: str) -> None:
+    artifact, images = digits_like()
+    model = Model(artifact)
+    want = model.run(images, threads=2)
+    context = get_context(method)
+    with context.Pool(1) as pool:
+        found = pool.apply_async(_run, (model, images)).get(timeout=120)
+    np.testing.assert_array_equal(found, want)
+    with ProcessPoolExecutor(1, mp_context=context) as executor:
+        found = executor.submit(_run, model, images).result(timeout=120)
+    np.testing.assert_array_equal(found, want)
+
+
+@pytest.mark.parametrize(
+    "error", [UsageError("expected 1, got 2"), MissingExtraError("training", "train")]
+)
+def test_errors_come_back_from_worker_processes(error: Exception) -> None:
+    """One that cannot be unpickled would make the pool of its parent wait for ever."""
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_a_model_is_pickled_as_its_file(model: Path) -> None:
+    loaded = load(model)
+    size = len(onnx.load(model).SerializeToString())
+    assert size < len(pickle.dumps(loaded)) < size + 200
