@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import isfinite
 from typing import Any
 
@@ -93,7 +93,12 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task(label, total=total)
-        yield lambda done: bar.advance(task, done)
+
+        def show(text: str) -> None:
+            bar.update(task, description=text)
+
+        with _compilations(show, label) if errors.is_terminal else nullcontext():
+            yield lambda done: bar.advance(task, done)
 
 
 @contextmanager
@@ -101,7 +106,22 @@ def waiting(label: str) -> Iterator[None]:
     """Show a status line in a terminal, for work of unknown length."""
     errors = console(stderr=True)
     if errors.is_terminal:
-        with errors.status(label):
+        with errors.status(label) as status, _compilations(status.update, label):
             yield
     else:
+        yield
+
+
+@contextmanager
+def _compilations(show: Callable[[str], None], label: str) -> Iterator[None]:
+    """Show a line for each kernel that is compiled, which takes up to two seconds; then the label.
+
+    Only the first run on a computer compiles kernels.
+    """
+    from bnnkit.runtime.kernels.compiled import announcing
+
+    def announce(number: int, total: int) -> None:
+        show(f"compiling kernels once, {number} of {total}" if number <= total else label)
+
+    with announcing(announce):
         yield

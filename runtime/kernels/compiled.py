@@ -29,7 +29,8 @@ __all__ = ["Announce", "announcing", "cache_folder", "compile_all", "compiled"]
 
 Function = Callable[..., object]
 Announce = Callable[[int, int], None]
-"""Told before each kernel is compiled: its number from 1, and how many there are."""
+"""Told before each kernel is compiled: its number from 1, and how many there are; and, at the end,
+the number after the last."""
 
 _lock = threading.RLock()
 _addresses: dict[Function, int] = {}
@@ -66,12 +67,18 @@ def compile_all(kernels: Mapping[Function, Any]) -> None:
         folder = _usable_folder() if wanted else None
         missing = [kernel for kernel in wanted if not _load_cached(kernel, wanted[kernel], folder)]
         for number, kernel in enumerate(missing, 1):
-            for announce in _announce:
-                announce(number, len(missing))
+            _tell(number, len(missing))
             code = compile_kernel(kernel, wanted[kernel])
             _addresses[kernel] = load(code)
             if folder is not None:
                 _store(_file(folder, kernel, wanted[kernel]), code)
+        if missing:
+            _tell(len(missing) + 1, len(missing))
+
+
+def _tell(number: int, total: int) -> None:
+    for announce in _announce:
+        announce(number, total)
 
 
 @contextmanager
