@@ -46,12 +46,14 @@ class Workers:
     only. A signal's exception while threads are started leaves no half of them behind.
     """
 
+    _process = 0
+    """The process that has the threads; set once there is a mailbox to end them."""
+
     def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._process = os.getpid()
-        self._run_leader = entry(run_leader)
-        self._mailbox = _mailbox()
+        self._mailbox, self._threads = _mailbox(), threads
         self._address = self._mailbox.ctypes.data
+        self._run_leader = entry(run_leader)
+        self._process = os.getpid()
         for thread in range(1, threads):
             _thread.start_new_thread(_work, (self._mailbox, thread, threads))
 

@@ -1,4 +1,4 @@
-"""The line that a command shows while kernels are compiled, and the warning where none are kept."""
+"""The line that a command shows while kernels are compiled."""
 
 import re
 import time
