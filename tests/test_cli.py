@@ -270,7 +270,7 @@ def test_bench_prints_and_writes_json(
         *("--batch", "2", "--seconds", "0.01", "--profile", "--json", file),
     )
     assert len(re.findall(r"^  onnxruntime ", table, re.MULTILINE)) == 2
-    assert "steps of bnnkit's runtime" in table
+    assert "layers in bnnkit's runtime" in table
     assert re.search(r"sum of the steps: [\d.,]+ us, a whole pass: [\d.,]+ us", table)
     content = json.loads(file.read_text())
     assert {e["threads"] for e in content["benchmarks"]} == {1, 2}

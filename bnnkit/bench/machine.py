@@ -43,7 +43,7 @@ def describe_machine() -> dict[str, Any]:
         "mhz_per_cpu": _mhz(cpuinfo),
         "cpu_scaling_enabled": None if governor is None else governor != "performance",
         "cpu_governor": governor,
-        "cpu_model": cpuinfo.get("model name") or platform.processor() or platform.machine(),
+        "cpu_model": cpu_model(),
         "cpu_features": [name for name in features if name.startswith(_FEATURES)],
         "load_avg": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
@@ -52,6 +52,11 @@ def describe_machine() -> dict[str, Any]:
         "library_build_type": "release",
     }
     return {key: value for key, value in known.items() if value is not None}
+
+
+def cpu_model() -> str:
+    """Return the name of the CPU, or of its architecture if the system does not report it."""
+    return dict(_read_cpuinfo()).get("model name") or platform.processor() or platform.machine()
 
 
 def _mhz(cpuinfo: dict[str, str]) -> int | None:

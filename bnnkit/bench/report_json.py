@@ -1,8 +1,8 @@
 """A benchmark in the JSON format of google-benchmark, so that its tools (compare.py) read it.
 
 Each round of an engine is a repetition. The aggregates are over single runs, because a percentile
-of round means says little. bnnkit adds the keys `ratios`, `left_out` and `profile`, and `samples`
-in each entry.
+of round means says little. bnnkit adds the keys `ratios`, `left_out` and `profile`, `samples` in
+each entry, and `cpus_busy_with_other_work` in the context.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bnnkit.bench.benchmark import Benchmark, Measurement, ratio, rounds_together
 from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.other_load import OtherLoad
 from bnnkit.bench.step_times import StepTime
 
 _AGGREGATES: dict[str, Callable[[NDArray[np.float64]], Any]] = {
@@ -27,7 +28,11 @@ _AGGREGATES: dict[str, Callable[[NDArray[np.float64]], Any]] = {
 
 
 def to_json(
-    measured: Benchmark, *, model: str, profile: Sequence[StepTime] = ()
+    measured: Benchmark,
+    *,
+    model: str,
+    profile: Sequence[StepTime] = (),
+    other_load: OtherLoad | None = None,
 ) -> dict[str, Any]:
     """Convert a benchmark to an object that JSON can hold.
 
@@ -35,17 +40,22 @@ def to_json(
         measured: The benchmark.
         model: The name of the model file.
         profile: The times of the runtime's steps, if they were measured.
+        other_load: The work of other processes before the benchmark, if it was measured.
     """
     entries: list[dict[str, Any]] = []
     for index, measurement in enumerate(measured.measurements):
         entries += _entries(measurement, model, index)
     return {
-        "context": {**describe_machine(), "model": model},
+        "context": {**describe_machine(), "model": model, **_load(other_load)},
         "benchmarks": entries,
         "ratios": list(_ratios(measured)),
         "left_out": measured.left_out,
         "profile": [asdict(step) for step in profile],
     }
+
+
+def _load(other_load: OtherLoad | None) -> dict[str, Any]:
+    return {} if other_load is None else {"cpus_busy_with_other_work": other_load.busy}
 
 
 def _entries(measurement: Measurement, model: str, index: int) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.atomic import write_text
 from bnnkit.bench.baselines import BENCHMARKED
 from bnnkit.bench.benchmark import Benchmark, benchmark, random_images
+from bnnkit.bench.other_load import OtherLoad, measure_other_load
 from bnnkit.bench.report_json import to_json
 from bnnkit.bench.step_times import StepTime, step_times
 from bnnkit.cli import options
@@ -76,7 +77,11 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
     metavar="FILE",
     help="Write all measurements, in the JSON format of google-benchmark.",
 )
-@click.option("--profile", is_flag=True, help="Show how long each step of bnnkit's runtime takes.")
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Show how long each layer takes in bnnkit's runtime; --json has each step.",
+)
 def command(
     model: Path,
     engines: tuple[str, ...] | None,
@@ -92,7 +97,7 @@ def command(
     """Measure the latency of a model in several engines.
 
     The engines run interleaved on the same random inputs, so that machine noise affects all
-    equally.
+    equally. If other processes keep the CPUs busy, the times are too long, and a line says so.
     """
     config = EnsembleConfig(samples=samples, seed=seed, antithetic=antithetic)
     options.check_effect(options.is_given("samples"), "--samples M", "seed", "antithetic")
@@ -103,6 +108,7 @@ def command(
     is_tflite = artifact.tflite_source is not None
     engines = engines or (DEFAULT_ENGINES_TFLITE if is_tflite else DEFAULT_ENGINES)
     with waiting("measuring"):
+        load = measure_other_load()
         measured = benchmark(
             artifact,
             engines=engines,
@@ -112,11 +118,11 @@ def command(
             config=config,
         )
         steps = _profile(artifact, threads[0], batches[0]) if profile else []
-    print_benchmark(measured)
+    print_benchmark(measured, load)
     if profile:
-        print_step_times(steps, threads[0], batches[0])
+        print_step_times(steps, threads[0], batches[0], measured)
     if json_file is not None:
-        write_text(json_file, _dump(measured, model, steps))
+        write_text(json_file, _dump(measured, model, steps, load))
         write(f"wrote {json_file}")
 
 
@@ -124,5 +130,6 @@ def _profile(artifact: Artifact, threads: int, batch: int) -> list[StepTime]:
     return step_times(artifact, random_images(artifact, batch), threads=threads)
 
 
-def _dump(measured: Benchmark, model: Path, steps: list[StepTime]) -> str:
-    return json.dumps(to_json(measured, model=model.name, profile=steps), indent=1) + "\n"
+def _dump(measured: Benchmark, model: Path, steps: list[StepTime], load: OtherLoad) -> str:
+    content = to_json(measured, model=model.name, profile=steps, other_load=load)
+    return json.dumps(content, indent=1) + "\n"

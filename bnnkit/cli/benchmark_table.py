@@ -1,64 +1,134 @@
 """A benchmark as tables."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from bnnkit.bench.benchmark import Benchmark, Measurement, ratio, rounds_together
+from bnnkit.bench.machine import cpu_model
+from bnnkit.bench.other_load import OtherLoad
 from bnnkit.bench.step_times import StepTime
 from bnnkit.cli.console import print_table, write
 
+_NO_SAMPLES = "none"
+_TIMES = ("median", "p90", "p99", "min", "mean")
 
-def print_benchmark(measured: Benchmark) -> None:
-    """Print the latencies, and how the other engines compare with the first."""
-    times = ("median", "p90", "p99", "min", "mean")
-    first = measured.measurements[0].engine
+
+def print_benchmark(measured: Benchmark, load: OtherLoad) -> None:
+    """Print the latencies, and how the other engines compare with the first.
+
+    Args:
+        measured: The benchmark.
+        load: The work of other processes before it.
+    """
+    settings = [_settings(one) for one in measured.measurements]
+    varies = {name for name in settings[0] if len({each[name] for each in settings}) > 1}
+    same = ", ".join(
+        "no samples" if value == _NO_SAMPLES else f"{name} {value}"
+        for name, value in settings[0].items()
+        if name not in varies
+    )
     print_table(
-        "latency of a run, in microseconds",
-        ("engine", "samples", "batch", "threads", *times, f"speed-up of {first}"),
-        list(_rows(measured)),
+        f"latency of a run in microseconds, on {cpu_model()}{'; ' if same else ''}{same}",
+        (
+            "engine",
+            *(name for name in settings[0] if name in varies),
+            *_TIMES,
+            f"speed-up of {measured.measurements[0].engine}",
+        ),
+        list(_rows(measured, varies)),
         left=("engine",),
     )
+    if load.is_high:
+        write(
+            f"the machine is busy: other processes use {load.busy:.1f} of {load.cpus} CPUs; these"
+            " times are too long, and the speed-ups less certain; repeat it on an idle machine"
+        )
     for name, reason in measured.left_out.items():
         write(f"left out: {name}: {reason}")
 
 
-def print_step_times(steps: Sequence[StepTime], threads: int, batch: int) -> None:
-    """Print how long each step of bnnkit's runtime takes."""
+def print_step_times(
+    steps: Sequence[StepTime], threads: int, batch: int, measured: Benchmark
+) -> None:
+    """Print how long each layer takes in bnnkit's runtime.
+
+    Args:
+        steps: The times of the steps, in order.
+        threads: The number of threads.
+        batch: The number of images.
+        measured: The benchmark, with which the sum is compared.
+    """
     print_table(
-        f"steps of bnnkit's runtime, batch {batch}, threads {threads}",
-        ("node", "step", "median us", "share", "GMAC/s", "of the ceiling"),
-        [(s.name, s.step, f"{s.median_us:,.1f}", f"{s.share:.1%}", *_speed(s)) for s in steps],
-        left=("node", "step"),
+        f"layers in bnnkit's runtime; batch {batch}, threads {threads}",
+        ("layer", "steps", "median us", "share", "GMAC/s", "of the ceiling"),
+        [_layer_row(list(group)) for _, group in groupby(steps, key=lambda step: step.name)],
+        left=("layer", "steps"),
     )
-    write(_sum_of_steps(steps))
+    for line in _sums(steps, _run_us(measured, threads, batch)):
+        write(line)
 
 
-def _sum_of_steps(steps: Sequence[StepTime]) -> str:
-    """Compare the sum of the steps with the time of a whole pass."""
+def _layer_row(steps: Sequence[StepTime]) -> tuple[str, ...]:
+    """Sum the steps of one layer: a convolution has one for each group."""
+    kinds = [f"{n} x {kind}" if n > 1 else kind for kind, n in _counts(steps)]
     us, share = sum(step.median_us for step in steps), sum(step.share for step in steps)
-    rest = f"{1 - share:.1%} between steps" if share <= 1 else f"{share - 1:.1%} more"
-    return (
-        f"sum of the steps: {us:,.1f} us, a whole pass: {us / share:,.1f} us ({rest});"
-        " times below 1 us are noise, because starting a step from Python takes as long and is"
-        " subtracted"
+    return steps[0].name, ", ".join(kinds), f"{us:,.1f}", f"{share:.1%}", *_speed(steps)
+
+
+def _counts(steps: Sequence[StepTime]) -> list[tuple[str, int]]:
+    kinds = [step.step for step in steps]
+    return [(kind, kinds.count(kind)) for kind in dict.fromkeys(kinds)]
+
+
+def _speed(steps: Sequence[StepTime]) -> tuple[str, str]:
+    """Return the rate of a layer's binary steps together, and its share of the peak rate."""
+    binary = [step for step in steps if step.gmacs and step.of_ceiling]
+    us = sum(step.median_us for step in binary)
+    if not us:
+        return "", ""
+    gmacs = sum((step.gmacs or 0) * step.median_us for step in binary) / us
+    share = sum((step.of_ceiling or 0) * step.median_us for step in binary) / us
+    return f"{gmacs:,.0f}", f"{share:.0%}"
+
+
+def _run_us(measured: Benchmark, threads: int, batch: int) -> float | None:
+    """Return the time of bnnkit's deterministic run in the table; None if it is not there."""
+    for one in measured.measurements:
+        if (one.engine, one.threads, one.batch, one.samples) == ("bnnkit", threads, batch, 0):
+            return one.median_us
+    return None
+
+
+def _sums(steps: Sequence[StepTime], run_us: float | None) -> Iterator[str]:
+    """Compare the sum of the steps, a whole pass and a run, and say why they differ."""
+    us, share = sum(step.median_us for step in steps), sum(step.share for step in steps)
+    of_run = "" if run_us is None else f", a run in the table above: {run_us:,.1f} us"
+    yield f"sum of the steps: {us:,.1f} us, a whole pass: {us / share:,.1f} us{of_run}"
+    yield (
+        "A step is timed alone, without its start (below 1 us it is noise). A pass starts all"
+        " steps at once. A run is a pass with checks, buffers and copies of inputs and outputs."
+        " Each is timed apart, so small differences are chance."
     )
 
 
-def _speed(step: StepTime) -> tuple[str, str]:
-    if step.gmacs is None or step.of_ceiling is None:
-        return "", ""
-    return f"{step.gmacs:,.0f}", f"{step.of_ceiling:.0%}"
+def _settings(one: Measurement) -> dict[str, str]:
+    return {
+        "samples": str(one.samples) if one.samples else _NO_SAMPLES,
+        "batch": str(one.batch),
+        "threads": str(one.threads),
+    }
 
 
-def _rows(measured: Benchmark) -> Iterator[tuple[str, ...]]:
+def _rows(measured: Benchmark, shown: set[str]) -> Iterator[tuple[str, ...]]:
     for first, *others in rounds_together(measured):
-        yield _row(first, "")
+        yield _row(first, shown, "")
         for other in others:
             found = ratio(other, first)
             spread = f"({found.low:.1f} to {found.high:.1f})"
-            yield _row(other, f"{found.median:.1f} {spread}")
+            yield _row(other, shown, f"{found.median:.1f} {spread}")
 
 
-def _row(measurement: Measurement, comparison: str) -> tuple[str, ...]:
+def _row(measurement: Measurement, shown: set[str], comparison: str) -> tuple[str, ...]:
     times = (
         measurement.median_us,
         measurement.percentile_us(90),
@@ -68,9 +138,11 @@ def _row(measurement: Measurement, comparison: str) -> tuple[str, ...]:
     )
     return (
         f"{measurement.engine} {measurement.version}",
-        str(measurement.samples) if measurement.samples else "one pass",
-        str(measurement.batch),
-        str(measurement.threads),
-        *(f"{microseconds:,.1f}" for microseconds in times),
+        *(value for name, value in _settings(measurement).items() if name in shown),
+        *map(_microseconds, times),
         comparison,
     )
+
+
+def _microseconds(us: float) -> str:
+    return f"{us:,.1f}" if us < 1000 else f"{us:,.0f}"

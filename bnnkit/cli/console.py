@@ -1,6 +1,8 @@
 """Output for people: lines and tables on standard output, progress bars on standard error."""
 
 import json
+import os
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from math import isfinite
@@ -8,15 +10,25 @@ from typing import Any
 
 import click
 
+from bnnkit.cli.column_widths import column_widths
 from bnnkit.errors import printable
 
 WIDTH_IN_A_FILE = 160
-"""The width in columns if the output is not a terminal, so that nothing is cut off."""
+"""The width in columns if the output is not a terminal and the user has not set COLUMNS."""
+_WIDE_GAP, _TIGHT_GAP = 3, 2
+"""The characters between two columns of a table."""
+_MARGINS = 4
+"""The characters on both sides of a table with wide gaps."""
 
 
 def write(line: str) -> None:
-    """Print a line; control characters of names in a file are escaped."""
-    click.echo(printable(line))
+    """Print a line, which a terminal shows broken between words.
+
+    Control characters of names in a file are escaped.
+    """
+    output, shown = console(), printable(line)
+    fits = not output.is_terminal or len(shown) <= output.width
+    click.echo(shown if fits else _wrapped(shown, output.width))
 
 
 def write_note(line: str) -> None:
@@ -48,7 +60,9 @@ def _finite(content: Any) -> Any:
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = ()
 ) -> None:
-    """Print a table.
+    """Print a table, with lines broken between words only.
+
+    A table that is too wide for that becomes a list with an entry for each row.
 
     Args:
         title: The title above the table.
@@ -56,17 +70,56 @@ def print_table(
         rows: The cells, one for each column.
         left: The headings of columns that are aligned left; the others are aligned right.
     """
+    title, rows = printable(title), [[printable(cell) for cell in row] for row in rows]
+    output = console()
+    output.print(title, style="bold", soft_wrap=not output.is_terminal)
+    cells = [[column, *(row[i] for row in rows)] for i, column in enumerate(columns)]
+    n_gaps, whole = len(columns) - 1, sum(max(map(len, column)) for column in cells)
+    is_tight = whole + _WIDE_GAP * n_gaps + _MARGINS > output.width
+    room = output.width - _TIGHT_GAP * n_gaps if is_tight else whole
+    widths = column_widths(cells, room)
+    if widths is None:
+        _print_entries(columns, rows, output.width)
+        return
+    table = _empty_table(is_tight)
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column, justify="left" if column in left else "right", width=width)
+    for row in rows:
+        table.add_row(*row)
+    output.print(table)
+    if is_tight:
+        output.print()
+
+
+def _empty_table(is_tight: bool) -> Any:
+    """Create a table with gaps as `_TIGHT_GAP` or `_WIDE_GAP` and `_MARGINS` say."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, justify="left" if column in left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(printable, row))
-    output = console()
-    output.print(printable(title), style="bold", soft_wrap=True)
-    output.print(table)
+    tight: dict[str, Any] = {"padding": (0, 1, 0, 0), "pad_edge": False, "show_edge": False}
+    return Table(box=box.SIMPLE_HEAD, **(tight if is_tight else {}))
+
+
+def _print_entries(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> None:
+    """Print each row as its first cell and, indented, its other cells with their headings."""
+    for first, *others in rows:
+        pairs = zip(columns[1:], others, strict=True)
+        click.echo(_wrapped(first, width, "  "))
+        text = "; ".join(f"{name}: {cell}" for name, cell in pairs if cell)
+        click.echo(_wrapped(text, width, "    "))
+    click.echo()
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> str:
+    """Break a line between words; a longer word has a line of its own."""
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def console(**options: Any) -> Any:
@@ -78,9 +131,18 @@ def console(**options: Any) -> Any:
             raise BrokenPipeError  # rich would exit with 1, bnnkit's code for a failed check
 
     plain = Piped(highlight=False, markup=False, soft_wrap=False, **options)
-    if not plain.is_terminal:
+    if not plain.is_terminal and not _is_width_asked_for():
         plain.width = WIDTH_IN_A_FILE
     return plain
+
+
+def _is_width_asked_for() -> bool:
+    """Return whether the user has set COLUMNS.
+
+    GNU readline sets it too, for the child processes of an interactive program, together with
+    LINES.
+    """
+    return os.environ.get("COLUMNS", "").isdigit() and "LINES" not in os.environ
 
 
 @contextmanager

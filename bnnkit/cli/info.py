@@ -46,7 +46,7 @@ def command(path: Path, as_json: bool) -> None:
         return
     for key, value in about.items():
         if key != "signs" and value not in ("", [], {}):
-            write(f"{key + ':':<13}{_in_words(value)}")
+            write(f"{key + ':':<13}{_in_words(key, value)}")
     for key, value in trained.items():
         write(f"{key.replace('_', ' ') + ':':<13}{value}")
     print_report(found)
@@ -69,7 +69,25 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _in_words(value: Any) -> str:
+def _in_words(key: str, value: Any) -> str:
+    if key == "accuracy":
+        return _as_percentage(value)
     if isinstance(value, dict):
-        return ", ".join(f"{key} {item}" for key, item in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        items = (f"{name.replace('_', ' ')} {_plain(item)}" for name, item in value.items())
+        return "; ".join(items)
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    """Return a number with at most six digits, a list without brackets."""
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _as_percentage(text: str) -> str:
+    """Return a fraction in the metadata of a file as a percentage; other text as it is."""
+    try:
+        return f"{float(text):.2%} on the test part of its data set, without noise"
+    except ValueError:
+        return text

@@ -13,6 +13,7 @@ from bnnkit import data
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.atomic import write_text
 from bnnkit.bench.benchmark import benchmark
+from bnnkit.bench.other_load import measure_other_load
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, write_arrays
 from bnnkit.cli.benchmark_table import print_benchmark
@@ -167,10 +168,11 @@ class _Tour:
         """Measure latencies."""
         _show_command(f"bnnkit bench {self.model} --batch {','.join(map(str, BATCHES))}")
         with waiting("measuring"):
+            load = measure_other_load()
             measured = benchmark(
                 read(self.model), engines=ENGINES, batches=BATCHES, seconds=BENCH_SECONDS
             )
-        print_benchmark(measured)
+        print_benchmark(measured, load)
 
 
 def _make_folder(path: Path) -> None:

@@ -8,9 +8,12 @@ _KIBIBYTE = 1024
 
 def print_report(report: Report) -> None:
     """Print which layers are binary and why others are not, the signs, and the sizes."""
+    # Files of bnnkit store a binary weight in 1 bit; others may not.
+    has_ideal = any(layer.ideal_bytes != layer.stored_bytes for layer in report.layers)
+    ideal_column = ("bytes at 1 bit per binary weight",) if has_ideal else ()
     print_table(
         "layers",
-        ("layer", "operator", "kind", "MACs", "bytes", "ideal bytes", "why not binary"),
+        ("layer", "operator", "kind", "MACs", "bytes", *ideal_column, "why not binary"),
         [
             (
                 layer.name,
@@ -18,7 +21,7 @@ def print_report(report: Report) -> None:
                 layer.kind,
                 "unknown" if layer.macs is None else f"{layer.macs:,}",
                 f"{layer.stored_bytes:,}",
-                f"{layer.ideal_bytes:,}",
+                *([f"{layer.ideal_bytes:,}"] if has_ideal else []),
                 layer.reason,
             )
             for layer in report.layers
@@ -51,19 +54,28 @@ def summary(report: Report) -> list[str]:
     unknown = sum(layer.macs is None for layer in report.layers)
     n_layers = len(report.layers)
     missing = f"; unknown for {unknown} of {n_layers} layers: no shapes" if unknown else ""
-    excess = report.file_bytes - report.ideal_bytes
-    rest = f"names, shapes and functions: {size(excess)}"
-    if excess < 0:  # a .tflite file of int8, read as float32
-        rest = "the file stores some of these numbers in fewer bits"
     lines = [
         f"multiply-accumulates for one input: {', '.join(parts) or 'none'}{missing}",
-        f"file: {size(report.file_bytes)}; ideal, 1 bit for a binary weight and the rest as it is:"
-        f" {size(report.ideal_bytes)}; {rest}",
+        f"file: {size(report.file_bytes)}; {_parts_of_the_file(report)}",
     ]
     if report.weight_draws:
         bytes_of_draws = size(report.draw_bytes)
         lines.append(f"draws of each noisy weight: {report.weight_draws}; {bytes_of_draws}")
     return lines
+
+
+def _parts_of_the_file(report: Report) -> str:
+    """Split the size of the file into weights and other constants, and the rest."""
+    constants = sum(report.stored_bytes.values()) + report.other_bytes
+    parts = [f"weights and other constants: {size(constants)}"]
+    if constants > report.ideal_bytes:
+        parts.append(f"with 1 bit per binary weight they would take {size(report.ideal_bytes)}")
+    if report.file_bytes < constants:  # a .tflite file of int8, read as float32
+        parts.append("the file stores some of these numbers in fewer bits")
+    else:
+        rest = size(report.file_bytes - constants)
+        parts.append(f"names, shapes and bodies of functions: {rest}")
+    return "; ".join(parts)
 
 
 def size(n_bytes: int) -> str:

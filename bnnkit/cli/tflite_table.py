@@ -41,7 +41,10 @@ def print_tflite_report(report: "TfliteReport") -> None:
             left=("input",),
         )
     write(f"input: {' x '.join(map(str, report.input_shape))} (NHWC)")
-    write(f"file: {size(report.file_bytes)}; as ONNX: {size(report.artifact_bytes)}")
+    write(
+        f"file: {size(report.file_bytes)}; the same network as bnnkit's .onnx file:"
+        f" {size(report.artifact_bytes)}"
+    )
 
 
 def _costs(choice: "Choice") -> tuple[int, int, int]:

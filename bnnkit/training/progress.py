@@ -35,13 +35,18 @@ class Progress:
             BarColumn(bar_width=None),
             TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(compact=True),
-            TextColumn("left"),
+            TextColumn("{task.fields[left]}"),
             console=console,
             disable=not console.is_terminal,
             expand=True,
         )
         self._task = self._bar.add_task(
-            "", total=epochs * steps, completed=done * steps, epoch=f"{done}/{epochs}", numbers=""
+            "",
+            total=epochs * steps,
+            completed=done * steps,
+            epoch=f"{done}/{epochs}",
+            numbers="",
+            left="left",
         )
         self._validation = self._ensemble = ""
 
@@ -55,6 +60,7 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._bar.update(self._task, left="")
         self._bar.stop()
 
     def step(self, epoch: int, totals: Tensor) -> None:
