@@ -43,7 +43,7 @@ SAMPLES = (0, 10)
 BENCH_SECONDS = 1.0
 N_SHOWN = 10
 
-NEXT = """\
+NEXT = """
 Next:
   bnnkit info {model}                          show the layers of the file
   bnnkit eval {model} --samples 0,1,4,10,auto  compare numbers of samples
@@ -74,10 +74,12 @@ def command(out: Path) -> None:
     tour = _Tour(out, data.load("digits"))
     steps = tour.steps()
     for number, (step, title) in enumerate(steps, 1):
-        write(f"\n[{number}/{len(steps)}] {title}")
+        write("")
+        write(f"[{number}/{len(steps)}] {title}")
         step()
-    write(f"\nDone in {time.monotonic() - start:.0f} s; everything is in {out}.\n")
-    write(NEXT.format(model=tour.model, config=tour.config, out=out))
+    write("")
+    write(f"Done in {time.monotonic() - start:.0f} s; everything is in {out}.")
+    click.echo(NEXT.format(model=tour.model, config=tour.config, out=out))
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _show_command(command_line: str) -> None:
-    write(f"$ {command_line}")
+    click.echo(f"$ {command_line}")  # not broken, so that it can be copied
 
 
 def _digits(labels: Array) -> str:
