@@ -24,6 +24,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PAGE = mmap.PAGESIZE
 _NO_RIGHTS = 0
 """PROT_NONE of mprotect(2)."""
+_ADDRESS = Memory.address
 
 
 def guarded(size: int, *, slack: int = 0, alignment: int = 64, side: Side = "after") -> Array:
@@ -42,7 +43,8 @@ def guarded(size: int, *, slack: int = 0, alignment: int = 64, side: Side = "aft
         if _LIBC.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(_PAGE), _NO_RIGHTS):
             raise OSError(ctypes.get_errno(), "mprotect")
     offset = (room - size - slack) // alignment * alignment if side == "after" else 0
-    return np.frombuffer(mapping, np.uint8, count=size, offset=_PAGE + offset)
+    whole = np.frombuffer(mapping, np.uint8, count=size + slack, offset=_PAGE + offset)
+    return whole[:size]
 
 
 def zeros(
@@ -79,17 +81,15 @@ def install(replace: Callable[[Any, str, Any], None] = setattr, side: Side = "af
     numpy_guarded = types.ModuleType("numpy_guarded")
     numpy_guarded.__dict__.update(np.__dict__)
     numpy_guarded.__dict__["zeros"] = plain
-    address = Memory.address
-
     def of_copy(memory: Memory, array: Array) -> int:
         counters = memory.counters
         if any(np.shares_memory(array, own) for own in (counters.images, counters.words)):
-            return address(memory, array)  # written before each pass
+            return _ADDRESS(memory, array)  # written before each pass
         if array is counters.keys:
-            return address(memory, array)
+            return _ADDRESS(memory, array)
         copy = zeros(array.shape, array.dtype, alignment=array.dtype.itemsize, side=side)
         copy[...] = array
-        return address(memory, copy)
+        return _ADDRESS(memory, copy)
 
     replace(aligned, "zeros", of_lines)
     replace(aligned, "copy", in_lines)

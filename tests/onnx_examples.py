@@ -65,6 +65,38 @@ def binary_weights() -> Artifact:
     return a.artifact((4, 7, 6), scores, sizes={scores: (4,)})
 
 
+def drawn_weights() -> Artifact:
+    """A dense first layer, and stored draws of the weights of the second."""
+    a = ArtifactBuilder(3)
+    weight = a.constant(a.rng.integers(-2047, 2048, (24, 30)).astype(np.int16))
+    sums = a.add("bnnkit.IntegerLinear", "x", weight, a.constant(np.full(30, 128, np.uint8)))
+    first = a.noisy_sum(sums, 24, 90000, maps=False)
+    rows = a.constant(a.rng.integers(0, 256, (4, 24 * 16 // 8)).astype(np.uint8))
+    drawn = a.add("bnnkit.WeightDraw", rows, "sample")
+    dense = a.add("bnnkit.BinaryLinear", first, drawn, weight_shape=[16, 24])
+    scores = a.gemm(a.to_real(a.noisy_sum(dense, 16, 5, maps=False)), 16, 3)
+    return a.artifact((30,), scores, dtype=TensorProto.UINT8, sizes={scores: (3,)})
+
+
+def convolutions_alone() -> Artifact:
+    """Layers of every form whose results are outputs, so that any valid geometry is one."""
+    a = ArtifactBuilder(4)
+    signs = a.sign("x")
+    outputs = [
+        a.binary_conv2d(signs, 8, 20, 3, pads=(1, 1, 1, 1)),
+        a.binary_conv2d(signs, 8, 20, 3, pads=(1, 0, 1, 0), groups=2, thresholds=False),
+        a.binary_conv2d(a.pad_with_ones(signs, 1, 1, 1, 1), 8, 70, 3),
+        a.add("MaxPool", signs, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1]),
+        a.add("MaxPool", "x", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1),
+        a.add("AveragePool", "x", kernel_shape=[2, 2], strides=[1, 1], pads=[0, 1, 0, 1]),
+    ]
+    for shape, group in (((20, 8, 3, 3), 1), ((8, 1, 3, 3), 8), ((12, 4, 1, 1), 2)):
+        weight = a.constant(a.rng.standard_normal(shape).astype(np.float32))
+        window = {"pads": [1] * 4, "strides": [1, 1], "dilations": [1, 1], "group": group}
+        outputs.append(a.add("Conv", "x", weight, **window))
+    return a.artifact((8, 9, 7), *outputs)
+
+
 def axes(a: ArtifactBuilder, *numbers: int) -> str:
     return a.constant(np.array(numbers, np.int64))
 
@@ -86,6 +118,8 @@ def examples() -> tuple[onnx.ModelProto, ...]:
         noisy_real_like()[0],
         real_layers(),
         binary_weights(),
+        drawn_weights(),
+        convolutions_alone(),
         *(random_network(seed)[0] for seed in (0, 3, 5)),
         *(random_noisy_network(seed)[0] for seed in (1, 2)),
     ]

@@ -133,5 +133,5 @@ def _layer(sign: onnx.NodeProto) -> int | None:
 def _array(tensor: onnx.TensorProto) -> Array:
     try:
         return numpy_helper.to_array(tensor)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ArtifactError(f"the constant {tensor.name!r} is damaged: {error}") from error

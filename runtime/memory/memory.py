@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels.records import Map
+from bnnkit.runtime.memory.bounds import PlacedMap, check_record
 from bnnkit.runtime.memory.philox_counters import PhiloxCounters
 from bnnkit.runtime.memory.values import Array, Value
 
@@ -50,7 +51,9 @@ class Memory:
             name: value.allocate(rows if name in noise_dependent else batch)
             for name, value in values.items()
         }
-        self._kept: list[Array] = []
+        self._records: list[Array] = []
+        self._arrays: dict[int, Array] = {}
+        self._placed: dict[int, PlacedMap] = {}
         self._maps: dict[str, int] = {}
 
     def first(self, rows: int) -> "Memory":
@@ -74,12 +77,48 @@ class Memory:
 
     def address(self, array: Array) -> int:
         """Return the address of an array and keep the array alive."""
-        self._kept.append(array)
-        return int(array.ctypes.data)
+        return self.place(array, array)
+
+    def place(self, buffer: Array, part: Array, offset: int = 0) -> int:
+        """Return an address in a buffer, which is kept alive.
+
+        Args:
+            buffer: The buffer.
+            part: A part of it, at whose first element the address is.
+            offset: Bytes to be added to the address.
+        """
+        address = int(part.ctypes.data) + offset
+        self._arrays[address] = buffer
+        return address
+
+    def array_at(self, address: int) -> Array:
+        """Return the array of an address from `address` or `place`."""
+        return self._arrays[address]
+
+    def map_at(self, address: int) -> PlacedMap:
+        """Return the map of an address from `map` or `map_in`."""
+        return self._placed[address]
 
     def record(self, record: NamedTuple) -> int:
-        """Store a kernel's record and return its address."""
-        return self.address(np.array(record, np.int64))
+        """Store a kernel's record, after a check of its reach, and return its address.
+
+        Raises:
+            ArtifactError: If a kernel would read or write outside of its buffers.
+        """
+        check_record(self, record)
+        return self._store(record)
+
+    def map_in(self, buffer: Array, described: Map) -> int:
+        """Store a Map that describes a part of a buffer and return its address."""
+        address = self._store(described)
+        self._placed[address] = PlacedMap(described, buffer)
+        return address
+
+    def _store(self, record: NamedTuple) -> int:
+        stored = np.array(record, np.int64)
+        address = int(stored.ctypes.data)
+        self._records.append(stored)
+        return address
 
     def map(self, name: str) -> int:
         """Return the address of a Map that describes a value."""
@@ -100,6 +139,5 @@ class Memory:
         image, row, pixel, _ = pixels.strides
         images, rows, columns, _ = pixels.shape
         depth = self.values[name].map[0]
-        return self.record(
-            Map(int(pixels.ctypes.data), image, row, pixel, images, rows, columns, depth)
-        )
+        described = Map(int(pixels.ctypes.data), image, row, pixel, images, rows, columns, depth)
+        return self.map_in(self.buffers[name], described)

@@ -148,7 +148,7 @@ class Convolution:
             least=self.constants.limits[0],
             most=self.constants.limits[1],
             cases=memory.address(self.cases),
-            y=int(y.ctypes.data) + start,
+            y=memory.place(memory.buffers[self.target], y, start),
             y_image=y.strides[0],
             y_row=y.strides[1],
             y_pixel=y.strides[2],
@@ -180,11 +180,9 @@ class Convolution:
         # Kernel columns form one run if nothing lies between them in memory.
         is_run = self.window.dilation[1] == 1 and self.elements * x.itemsize == x.strides[2]
         is_run = is_run and self.weights.dtype != OCTETS  # each pixel has a whole number of octets
+        offset = (margin.top - top) * x.strides[1] + (margin.left - left) * x.strides[2]
         return {
-            "x": int(x.ctypes.data)
-            + (margin.top - top) * x.strides[1]
-            + (margin.left - left) * x.strides[2]
-            + self.first_element * x.itemsize,
+            "x": memory.place(x, x, offset + self.first_element * x.itemsize),
             "x_image": x.strides[0],
             "x_row": down * x.strides[1],
             "x_pixel": right * x.strides[2],

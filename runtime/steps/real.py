@@ -72,7 +72,7 @@ class Chain:
             columns=columns,
             depth=value.map[0],
         )
-        return memory.record(broadcast)
+        return memory.map_in(memory.buffers[operand], broadcast)
 
 
 def _numbers(memory: Memory, numbers: Array) -> int:
@@ -109,7 +109,7 @@ class Centre:
             depth=channels,
         )
         record = CentreRecord(
-            x=memory.record(pixels),
+            x=memory.map_in(memory.buffers[self.source], pixels),
             channel=image.strides[1],
             y=memory.map(self.target),
             zero_point=memory.address(self.zero_point),
@@ -150,7 +150,7 @@ class FromChannelsLast:
         images, rows, columns, depth = pixels.shape
         image, row, pixel, _ = pixels.strides
         source = Map(int(pixels.ctypes.data), image, row, pixel, images, rows, columns, depth)
-        record = MoveRecord(memory.record(source), memory.map(self.target))
+        record = MoveRecord(memory.map_in(pixels, source), memory.map(self.target))
         return kernel_call(kernels.copy_reals, memory, record)
 
 
@@ -195,7 +195,8 @@ class PlaceReals:
         target = Map(
             int(place.ctypes.data), image, row, pixel, len(place), rows, columns, channels
         )
-        record = MoveRecord(memory.map(self.source), memory.record(target))
+        placed = memory.map_in(memory.buffers[self.target], target)
+        record = MoveRecord(memory.map(self.source), placed)
         return kernel_call(kernels.copy_reals, memory, record)
 
 

@@ -94,7 +94,9 @@ class UnpackNibbles:
 
     def bind(self, memory: Memory) -> KernelCall:
         words, nibbles = memory.buffers[self.source], memory.buffers[self.target]
-        record = NibblesRecord(int(words.ctypes.data), int(nibbles.ctypes.data), words.size)
+        record = NibblesRecord(
+            memory.place(words, words), memory.place(nibbles, nibbles), words.size
+        )
         return kernel_call(unpack_nibbles, memory, record)
 
 
@@ -120,5 +122,6 @@ class CopySigns:
         image, row, pixel, _ = place.strides
         images, rows, columns, _ = source.shape
         target = Map(int(place.ctypes.data), image, row, pixel, images, rows, columns, depth)
-        record = MoveRecord(memory.map(self.source), memory.record(target))
+        placed = memory.map_in(memory.buffers[self.target], target)
+        record = MoveRecord(memory.map(self.source), placed)
         return kernel_call(kernels.copy_signs, memory, record)

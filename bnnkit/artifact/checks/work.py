@@ -69,7 +69,9 @@ def _charge_window(budget: Budget, node: onnx.NodeProto, values: Values) -> None
         budget.spend_values(prod(shape[:2]) * prod(padded))
         _charge_borders(budget, node, values, pads)
     (group,) = _ints(node, "group", (1,))
-    if group > 1 and group != shape[1]:
+    outputs = values.shape(node.output[0])[1]
+    is_depthwise = node.op_type == "Conv" and group == shape[1] == outputs  # a single step
+    if group > 1 and not is_depthwise:
         budget.spend_work(group * _GROUP)
 
 

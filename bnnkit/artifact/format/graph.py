@@ -136,7 +136,7 @@ def _value(attribute: onnx.AttributeProto) -> Any:
 def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
     try:
         array = onnx.numpy_helper.to_array(tensor)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ArtifactError(f"the constant {tensor.name!r} is damaged: {error}") from error
     return _read_only(array)
 

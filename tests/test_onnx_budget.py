@@ -1,0 +1,134 @@
+"""Small ONNX files that ask for much are refused when they are loaded, before they take it."""
+
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from artifacts import ArtifactBuilder
+from onnx import TensorProto
+
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.budget import onnx_budget
+from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
+from bnnkit.runtime import Model
+
+WINDOW = {"strides": [1, 1], "dilations": [1, 1], "group": 1}
+
+
+def constants(a: ArtifactBuilder) -> Artifact:
+    """Thirty doublings of four numbers."""
+    value = a.constant(np.ones(4, np.float32))
+    for _ in range(30):
+        value = a.add("Concat", value, value, axis=0)
+    return a.artifact((4,), a.add("Add", "x", a.add("ReduceSum", value, keepdims=0)))
+
+
+def broadcast(a: ArtifactBuilder) -> Artifact:
+    """A column plus a row of an input."""
+    column = a.add("Reshape", "x", a.constant(np.array([0, 1, 30000, 1])))
+    row = a.add("Reshape", "x", a.constant(np.array([0, 1, 1, 30000])))
+    return a.artifact((30000,), a.add("Add", column, row))
+
+
+def pool_of_signs(a: ArtifactBuilder) -> Artifact:
+    """A window that lies in its padding but for a corner."""
+    size = 1 << 20
+    pads = [size - 1, size - 1, 0, 0]
+    return a.artifact(
+        (4, 6, 6), a.add("MaxPool", a.sign("x"), kernel_shape=[size, size], pads=pads)
+    )
+
+
+def pool_of_reals(a: ArtifactBuilder) -> Artifact:
+    size = 1 << 18
+    pads = [size - 1, size - 1, 0, 0]
+    return a.artifact((4, 6, 6), a.add("MaxPool", "x", kernel_shape=[size, size], pads=pads))
+
+
+def window_in_numpy(a: ArtifactBuilder) -> Artifact:
+    """A pooling without a kernel, which NumPy computes pixel by pixel of the window."""
+    pads = [4000, 4000, 0, 0]
+    pool = a.add("AveragePool", "x", kernel_shape=[4001, 4001], pads=pads, count_include_pad=1)
+    return a.artifact((1, 2, 2), pool)
+
+
+def padding(a: ArtifactBuilder) -> Artifact:
+    pads = a.constant(np.array([0, 0, 0, 0, 0, 0, 40000, 40000]))
+    return a.artifact((1, 6, 6), a.add("GlobalAveragePool", a.add("Pad", "x", pads)))
+
+
+def padding_of_signs(a: ArtifactBuilder) -> Artifact:
+    padded = a.pad_with_ones(a.sign("x"), 0, 0, 20000, 20000)
+    return a.artifact((1, 6, 6), a.binary_conv2d(padded, 1, 8, 1))
+
+
+def pads_of_images(a: ArtifactBuilder) -> Artifact:
+    weight, zero = a.constant(np.ones((1, 1, 1, 1), np.int16)), np.zeros((1, 1, 1), np.uint8)
+    sums = a.add(
+        "bnnkit.IntegerConv2d", "x", weight, a.constant(zero), pads=[0, 0, 30000, 30000], **WINDOW
+    )
+    return a.artifact((1, 4, 4), sums, dtype=TensorProto.UINT8)
+
+
+def borders(a: ArtifactBuilder) -> Artifact:
+    """Zero padding of which every pixel is another case."""
+    return a.artifact((1, 6, 6), a.binary_conv2d(a.sign("x"), 1, 8, 400, pads=[399] * 4))
+
+
+def groups(a: ArtifactBuilder) -> Artifact:
+    signs = a.sign("x")
+    return a.artifact((8192, 1, 1), a.binary_conv2d(signs, 8192, 8192, 1, groups=8192))
+
+
+def products(a: ArtifactBuilder) -> Artifact:
+    """The input times itself, again and again."""
+    value = a.add("Reshape", "x", a.constant(np.array([0, 512, 512])))
+    for _ in range(200):
+        value = a.add("MatMul", value, value)
+    return a.artifact((512 * 512,), value)
+
+
+def an_input(a: ArtifactBuilder) -> Artifact:
+    return a.artifact((1 << 40,), a.add("Relu", "x"))
+
+
+FILES = [
+    constants, broadcast, pool_of_signs, pool_of_reals, window_in_numpy, padding,
+    padding_of_signs, pads_of_images, borders, groups, products, an_input,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("build", FILES)
+def test_small_files_that_ask_for_much(build: Callable[[ArtifactBuilder], Artifact]) -> None:
+    model = build(ArtifactBuilder(1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BnnkitError, match=r"for (an input and )?a file of (its|this) size"):
+            Model(model)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6
+
+
+def test_a_budget_is_spent() -> None:
+    model = padding(ArtifactBuilder(1)).model
+    budget = onnx_budget(model, 36)
+    budget.spend_values(4_000_000, 4)
+    with pytest.raises(UnsupportedError, match="a value of 4000000 numbers"):
+        budget.spend_values(4_000_000)
+    with pytest.raises(ArtifactError, match="read too often"):
+        onnx_budget(model, 36).spend_constants(1 << 25)
+    with pytest.raises(UnsupportedError, match="more than bnnkit takes"):
+        onnx_budget(model, 36).spend_work(1 << 31)
+
+
+def test_ordinary_networks_on_large_images_are_taken() -> None:
+    """A network of few weights for an image of a megapixel, as for super-resolution."""
+    a = ArtifactBuilder(1)
+    value = "x"
+    for inputs, outputs in ((1, 32), (32, 8), (8, 8), (8, 32)):
+        weight = a.constant(np.zeros((outputs, inputs, 3, 3), np.float32))
+        value = a.add("Relu", a.add("Conv", value, weight, pads=[1] * 4, **WINDOW))
+    Model(a.artifact((1, 1024, 1024), value))
