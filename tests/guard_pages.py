@@ -81,6 +81,7 @@ def install(replace: Callable[[Any, str, Any], None] = setattr, side: Side = "af
     numpy_guarded = types.ModuleType("numpy_guarded")
     numpy_guarded.__dict__.update(np.__dict__)
     numpy_guarded.__dict__["zeros"] = plain
+
     def of_copy(memory: Memory, array: Array) -> int:
         counters = memory.counters
         if any(np.shares_memory(array, own) for own in (counters.images, counters.words)):
