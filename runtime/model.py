@@ -101,7 +101,8 @@ class Model:
             threads: Number of threads. The result is bit-equal for every number.
 
         Returns:
-            The file's own output, such as scores (N, K); a tuple if it has several outputs.
+            The file's own output, such as scores (N, K); a tuple if it has several outputs. An
+            output that does not depend on the images is as in the file, without N.
 
         Raises:
             UsageError: If shape, dtype or number of threads is wrong, or the input is not finite.
@@ -233,7 +234,7 @@ class Model:
             self._compute_chunk(images[chunk], threads, names)
             for chunk in _chunks(len(images), self._plan.chunk)
         ]
-        return _joined(parts, names)
+        return self._plan.joined(parts, names)
 
     def _compute_chunk(
         self, images: Array, threads: int, names: tuple[str, ...]
@@ -255,7 +256,7 @@ class Model:
         for batch in self._sample_batches(images, threads, sample.image_offset):
             with batch:
                 parts.append(batch.values(sample, names))
-        return _joined(parts, tuple(parts[0]))
+        return self._plan.joined(parts, tuple(parts[0]))
 
     def _sample_batches(
         self, images: Array, threads: int, image_offset: int
@@ -283,8 +284,3 @@ class Model:
 def _chunks(count: int, size: int) -> Iterator[slice]:
     for start in range(0, count, size):
         yield slice(start, start + size)
-
-
-def _joined(parts: list[dict[str, Array]], names: tuple[str, ...]) -> dict[str, Array]:
-    """Concatenate the values of the chunks of a batch."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}

@@ -11,6 +11,9 @@ from bnnkit.errors import ArtifactError, BnnkitError
 from bnnkit.file_kinds import ONNX, START_BYTES, but_it_is, kind_of, kind_of_path
 from bnnkit.runtime.from_tflite import from_tflite, is_tflite
 
+MOST_BYTES = 2**31 - 1
+"""The largest size of an ONNX or TFLite file."""
+
 
 def read(path: Path | str) -> Artifact:
     """The artifact in an .onnx file, or the one that a .tflite file becomes; checked.
@@ -37,6 +40,11 @@ def parse(content: bytes, path: Path | str) -> Artifact:
 
 def _read_bytes(path: Path | str) -> bytes:
     try:
+        size = Path(path).stat().st_size
+        if size > MOST_BYTES:
+            raise ArtifactError(
+                f"{path} has {size / 2**30:.1f} GiB: a model file has less than 2 GiB"
+            )
         return Path(path).read_bytes()
     except OSError as error:
         kind = but_it_is(kind_of_path(path)) if Path(path).is_dir() else ""

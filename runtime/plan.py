@@ -1,6 +1,6 @@
 """A plan: the steps that compute a network, and the values that they pass on."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Plan:
         graph: The graph, without its constants.
         steps: In order.
         noise_dependent: Names of the values that depend on the noise.
+        constants: Outputs that do not depend on the images, by name.
         values: Kind, shape and layout of each value that is stored, by name.
     """
 
@@ -42,6 +43,9 @@ class Plan:
         self.steps = builder.steps
         self.noise_dependent = frozenset(builder.noise_dependent)
         self._flattened = builder.flattened
+        self.constants = {
+            name: builder.constants[name] for name in graph.outputs if name in builder.constants
+        }
         self.values: dict[str, Value] = {
             name: value
             for name, value in builder.values.items()
@@ -61,10 +65,23 @@ class Plan:
 
     def read(self, name: str, memory: Memory) -> Array:
         """Copy a value to ONNX's layout."""
+        if name in self.constants:
+            return self.constants[name].copy()
         if name in self._flattened:
             signs = memory.onnx(self._flattened[name])
             return signs.reshape(len(signs), -1)
         return np.array(memory.onnx(name), order="C")
+
+    def joined(
+        self, parts: Sequence[Mapping[str, Array]], names: Collection[str]
+    ) -> dict[str, Array]:
+        """Join what `read` gave for the parts of a batch; constants are the same in each."""
+        return {
+            name: parts[0][name]
+            if name in self.constants
+            else np.concatenate([part[name] for part in parts])
+            for name in names
+        }
 
     def bind(self, batch: int, threads: int) -> Executable:
         """Allocate memory for a batch and bind the steps to it."""

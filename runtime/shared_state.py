@@ -69,7 +69,7 @@ class SharedState:
             self._pass(images[part], samples[part], names)
             for part in _parts(len(images), self._rows)
         ]
-        return {name: np.concatenate([found[name] for found in passes]) for name in names}
+        return self._plan.joined(passes, names)
 
     def _pass(
         self, images: Integers, samples: Sequence[Sample], names: Sequence[str]
@@ -88,7 +88,8 @@ class SharedState:
     def _read(self, name: str, memory: Memory, images: Integers) -> Array:
         """Read a value; a shared value is repeated for the rows of each image."""
         value = self._plan.read(name, memory)
-        return value if name in self._plan.noise_dependent else value[images]
+        is_per_row = name in self._plan.noise_dependent or name in self._plan.constants
+        return value if is_per_row else value[images]
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:

@@ -5,6 +5,7 @@ import onnx
 from bnnkit.artifact.check_noise import check_sampling
 from bnnkit.artifact.format.constants import DOMAIN, OLDEST_OPSET, VERSION
 from bnnkit.artifact.format.metadata import metadata_of
+from bnnkit.artifact.format.tensors import is_external, tensors_of
 from bnnkit.errors import ArtifactError
 
 
@@ -31,8 +32,11 @@ def check(model: onnx.ModelProto, path: str) -> None:
             f"{path} says that its format is {version!r}, this bnnkit reads {VERSION}:"
             " upgrade bnnkit"
         )
-    if any(tensor.external_data for tensor in model.graph.initializer):
-        raise ArtifactError(f"{path} keeps its weights in other files: save it as one ONNX file")
+    if any(is_external(tensor) for tensor in tensors_of(model)):
+        raise ArtifactError(
+            f"{path} keeps its weights in other files, which bnnkit does not read: save it as one"
+            " ONNX file, or convert it with bnnkit convert"
+        )
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:

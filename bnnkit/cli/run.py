@@ -133,7 +133,7 @@ def _check_rows(names: Sequence[str], outputs: Sequence[Array], images: int) -> 
         if output.shape[:1] != (images,):
             raise UnsupportedError(
                 f"expected an output with a row for each of {images} images, {name!r} has the"
-                f" shape {output.shape}: the model mixes images"
+                f" shape {output.shape}: it mixes the images, or does not depend on them"
             )
 
 

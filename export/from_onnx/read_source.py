@@ -12,6 +12,7 @@ from onnx_ir.passes import common
 from bnnkit.artifact.format.constants import DOMAIN, OPSET
 from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export.from_onnx.batch_constants import BatchConstants
+from bnnkit.export.from_onnx.external_weights import MOST_BYTES, load_external_weights
 from bnnkit.export.from_onnx.repair_source import repaired
 from bnnkit.file_kinds import but_it_is, kind_of_path
 from bnnkit.tflite.schema import IDENTIFIER
@@ -23,14 +24,20 @@ def read_source(path: Path | str) -> onnx.ModelProto:
     """Reads the ONNX model in a file, with weights that are stored in other files.
 
     Raises:
-        FileError: The file is missing, cannot be read, or is not an ONNX file.
+        FileError: The file is missing, cannot be read, is larger than 2 GiB with its weights, or
+            is not an ONNX file; or `load_external_weights` refuses its weights.
     """
     try:
-        model = onnx.load(str(path))
+        if (size := Path(path).stat().st_size) > MOST_BYTES:
+            raise FileError(
+                f"{path} has {size / 2**30:.1f} GiB: an ONNX file has less than 2 GiB, and keeps"
+                " larger weights in other files"
+            )
+        model = onnx.load(str(path), load_external_data=False)
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
-    except onnx.checker.ValidationError as error:
-        raise FileError(f"cannot read the weights of {path}: {_first_line(error)}") from error
+    except FileError:
+        raise
     except Exception as error:  # its errors have no common class
         if Path(path).read_bytes()[4:8] == IDENTIFIER:
             raise FileError(
@@ -43,6 +50,7 @@ def read_source(path: Path | str) -> onnx.ModelProto:
     if not model.graph.node:
         kind = but_it_is(kind_of_path(path))
         raise FileError(f"{path} is not an ONNX file: it holds no graph{kind}")
+    load_external_weights(model, Path(path))
     return model
 
 

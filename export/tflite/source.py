@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.fold_node import fold_node
+from bnnkit.artifact.format.tensors import is_external, tensors_of
 from bnnkit.artifact.operators import operator_of, operator_of_kind
 from bnnkit.errors import UnsupportedError
 
@@ -75,9 +76,12 @@ def read(artifact: Artifact) -> Source:
     """Read an artifact.
 
     Raises:
-        UnsupportedError: There is not exactly one input, or a size other than the batch is free.
+        UnsupportedError: There is not exactly one input, or a size other than the batch is free;
+            or numbers are in other files.
     """
     graph = artifact.model.graph
+    if any(is_external(tensor) for tensor in tensors_of(artifact.model)):
+        raise UnsupportedError("expected a model with its weights, got one that names other files")
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1:

@@ -18,7 +18,7 @@ from bnnkit.runtime.lowering.channels_last import lower_channels_last
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
 from bnnkit.runtime.lowering.float_layers import lower_integer_layer, lower_real_layer
 from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_draw, repeat_inputs
-from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy
+from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy, shape_of_every_batch
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.pooling import lower_pooling
 from bnnkit.runtime.memory.shared_weights import SharedWeights
@@ -73,6 +73,10 @@ def lower(graph: Graph, weight_draw: int = 0, shared: SharedWeights | None = Non
             with _naming_node(node):
                 _lower(builder, node)
     for name in graph.outputs:
+        if builder.kind(name) == "shape":
+            builder.constants[name] = shape_of_every_batch(builder, name)
+        if name not in builder.values and name not in builder.constants:
+            raise ArtifactError(f"expected a node that computes the output {name!r}")
         if builder.kind(name) == "signs":
             with (
                 _recording_noise_dependence(builder)

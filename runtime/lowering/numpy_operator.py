@@ -14,6 +14,13 @@ from bnnkit.runtime.steps.real import NumpyOperator, Source
 
 BATCH = 2
 """Batch size for shape inference. Not 1, which could be any axis."""
+OTHER_BATCH = 3
+"""A second batch size: numbers that differ between the two depend on the number of images."""
+_SIZES = {
+    "Reshape": (1,), "Expand": (1,), "Tile": (1,), "Slice": (1, 2), "Resize": (3,),
+    "ConstantOfShape": (0,),
+}  # fmt: skip
+"""The inputs that hold sizes, which may depend on the number of images, by operator."""
 DTYPES: dict[str, np.dtype[Any]] = {"signs": np.dtype(np.uint8), "sums": np.dtype(np.int32)}
 
 
@@ -28,6 +35,8 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
     if _mixes_images(builder, node, result.ndim):
         raise UnsupportedError(f"node {node.name!r} ({node.kind}) mixes the images of a batch")
     kind = _kind(builder, node)
+    if any(kind == "shape" for kind in map(builder.kind, node.inputs)):
+        kind = _kind_with_shapes(builder, node, sources, result, kind)
     if kind != "shape" and result.shape[:1] != (BATCH,):
         raise UnsupportedError(
             f"node {node.name!r} ({node.kind}): expected a result whose first axis is the batch,"
@@ -57,8 +66,10 @@ def _mixes_images(builder: PlanBuilder, node: Node, rank: int) -> bool:
     return bool(((axes % rank == 0) & (steps < 0)).any())  # reverses the images
 
 
-def _run_on_zeros(builder: PlanBuilder, node: Node, sources: tuple[Source, ...]) -> Array:
-    examples = arguments([example(builder, source) for source in sources])
+def _run_on_zeros(
+    builder: PlanBuilder, node: Node, sources: tuple[Source, ...], batch: int = BATCH
+) -> Array:
+    examples = arguments([example(builder, source, batch) for source in sources])
     try:
         with np.errstate(all="ignore"):  # zeros are not the user's input
             result: Array = STANDARD_OPERATORS[node.kind](node.attributes, *examples)
@@ -67,6 +78,56 @@ def _run_on_zeros(builder: PlanBuilder, node: Node, sources: tuple[Source, ...])
             f"node {node.name!r} ({node.kind}) cannot be run: {error}"
         ) from error
     return result
+
+
+def _kind_with_shapes(
+    builder: PlanBuilder, node: Node, sources: tuple[Source, ...], result: Array, kind: Kind
+) -> Kind:
+    """Return the kind of a result that is computed from shapes.
+
+    A shape of which the length depends on the batch is a value with one row for each image.
+
+    Raises:
+        UnsupportedError: If the number of images becomes a number of the result, not a size.
+    """
+    other = _run_on_zeros(builder, node, sources, OTHER_BATCH)
+    if kind == "shape" and result.shape != other.shape:
+        kind = "real"
+    if kind != "shape":
+        for index, source in enumerate(sources):
+            is_size = index in _SIZES.get(node.kind, ())
+            if isinstance(source, str) and not is_size and _depends_on_batch(builder, source):
+                raise _refused(f"node {node.name!r} ({node.kind})")
+        if (result.shape[0], *other.shape) != (BATCH, OTHER_BATCH, *result.shape[1:]):
+            raise _refused(f"node {node.name!r} ({node.kind})")
+    return kind
+
+
+def _depends_on_batch(builder: PlanBuilder, name: str) -> bool:
+    if builder.kind(name) != "shape":
+        return False
+    numbers = [example(builder, name, batch) for batch in (BATCH, OTHER_BATCH)]
+    return not np.array_equal(*numbers)  # type: ignore[arg-type]
+
+
+def shape_of_every_batch(builder: PlanBuilder, name: str) -> Array:
+    """Return the numbers of a shape that is an output.
+
+    Raises:
+        UnsupportedError: If they depend on the number of images.
+    """
+    if _depends_on_batch(builder, name):
+        raise _refused(f"the output {name!r}")
+    numbers = example(builder, name)
+    assert numbers is not None  # a shape has numbers
+    return numbers
+
+
+def _refused(what: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"{what} depends on the number of images in the batch, and not as the first size of a"
+        " shape: export the network without that dependence"
+    )
 
 
 def _kind(builder: PlanBuilder, node: Node) -> Kind:
@@ -96,15 +157,15 @@ def input_of(builder: PlanBuilder, name: str) -> Source:
     return builder.packed_signs(name) if builder.kind(name) == "signs" else name
 
 
-def example(builder: PlanBuilder, source: Source) -> Array | None:
-    """Return zeros for a batch of BATCH; the actual numbers for a shape."""
+def example(builder: PlanBuilder, source: Source, batch: int = BATCH) -> Array | None:
+    """Return zeros for a batch; the actual numbers for a shape."""
     if not isinstance(source, str):
         return source
     value = builder.values[source]
     if value.kind == "shape":
         step = builder.steps[builder.position(source)]
         assert isinstance(step, NumpyOperator)  # no other step gives shapes
-        examples = arguments([example(builder, name) for name in step.sources])
+        examples = arguments([example(builder, name, batch) for name in step.sources])
         shape: Array = step.function(step.attributes, *examples)
         return shape
-    return np.zeros((BATCH, *value.shape), DTYPES.get(value.kind, value.dtype))
+    return np.zeros((batch, *value.shape), DTYPES.get(value.kind, value.dtype))

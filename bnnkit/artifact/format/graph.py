@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format.cached_property import cached_property
+from bnnkit.artifact.format.tensors import is_external
 from bnnkit.errors import ArtifactError, UnsupportedError
 
 
@@ -85,7 +86,7 @@ def graph_of(model: onnx.ModelProto) -> Graph:
     """Convert a model to a graph.
 
     Raises:
-        ArtifactError: If a constant is damaged.
+        ArtifactError: If a constant is damaged or in another file.
         UnsupportedError: If there is not exactly one input, or an axis of it other than the batch
             is free.
     """
@@ -134,6 +135,8 @@ def _value(attribute: onnx.AttributeProto) -> Any:
 
 
 def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
+    if is_external(tensor):  # numpy_helper would read a file of the working directory
+        raise ArtifactError(f"the constant {tensor.name!r} is in another file")
     try:
         array = onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError) as error:
