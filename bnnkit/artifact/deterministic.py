@@ -80,6 +80,7 @@ class Derandomizer:
         nodes = [new for node in list(graph.node) for new in self._translated(node)]
         nodes = _alive(nodes, {value.name for value in graph.output})
         used = {name for node in nodes for name in node.input}
+        used |= {value.name for value in graph.output}  # one can be a constant
         _fill(graph.node, nodes)
         constants = {**self._constants, **self._new}
         _fill(graph.initializer, [t for name, t in constants.items() if name in used])
