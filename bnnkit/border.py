@@ -9,9 +9,11 @@ BNNKIT_DEBUG=1 it prints the traceback too.
 import os
 import signal
 import traceback
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from bnnkit.errors import BnnkitError
 
@@ -20,10 +22,15 @@ _PACKAGE: Final = Path(__file__).parent.name
 _OUT_OF_MEMORY: Final = ("OutOfMemoryError", "_ArrayMemoryError", "MemoryError")
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
 class border:  # noqa: N801 (used as a statement: `with border(FileError, path):`)
     """Raise what is no error of bnnkit's as one, from its cause.
 
-    Interrupts, and exceptions of the caller's own signal handlers, pass through.
+    For a block, `with border(...):`, or for a function, `@border(...)`. Interrupts, and exceptions
+    of the caller's own signal handlers, pass through.
 
     Args:
         kind: The class of the error.
@@ -34,6 +41,16 @@ class border:  # noqa: N801 (used as a statement: `with border(FileError, path):
 
     def __init__(self, kind: type[BnnkitError], place: object) -> None:
         self._kind, self._place = kind, place
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Return the function with the border around it."""
+
+        @wraps(function)
+        def bordered(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self:
+                return function(*args, **kwargs)
+
+        return bordered
 
     def __enter__(self) -> None:
         """Enter the block."""

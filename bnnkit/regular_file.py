@@ -3,8 +3,8 @@
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from bnnkit.errors import FileError
 
@@ -16,7 +16,9 @@ _KINDS = (
 )
 
 
-def open_file(path: Path | str, error: type[FileError] = FileError, *, what: str = "") -> BinaryIO:
+def open_file(
+    path: Path | str, error: type[FileError] = FileError, *, what: str = ""
+) -> BufferedReader:
     """Open a file for reading.
 
     Args:

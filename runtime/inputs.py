@@ -23,6 +23,10 @@ def check_inputs(inputs: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     expected = f"expected {dtype} of shape (N, {', '.join(map(str, shape))})"
     if not isinstance(inputs, np.ndarray):
         raise UsageError(f"{expected} in a NumPy array, got {type(inputs).__name__}")
+    if isinstance(inputs, np.ma.MaskedArray):
+        raise UsageError(
+            f"{expected} in a plain array, got a masked one: fill it, as with images.filled(0)"
+        )
     if inputs.dtype != dtype or inputs.ndim == 0 or inputs.shape[1:] != shape:
         hint = input_hint(inputs, shape, dtype)
         raise UsageError(f"{expected}, got {inputs.dtype} of shape {inputs.shape}{hint}")

@@ -16,6 +16,7 @@ from bnnkit.artifact.ensemble_config import (
 )
 from bnnkit.artifact.format.graph import Graph
 from bnnkit.artifact.format.sample import Sample
+from bnnkit.border import border
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
 from bnnkit.runtime.ensemble import Ensemble, average
 from bnnkit.runtime.executable import Executable
@@ -31,6 +32,8 @@ from bnnkit.runtime.renamed_keywords import renamed_keywords
 from bnnkit.runtime.sampler import SampleBatch, Sampler
 from bnnkit.runtime.threads import check_threads
 
+_RUNNING = border(ArtifactError, "running the model")
+
 
 def load(path: Path | str) -> "Model":
     """Load a MODEL.onnx, or a .tflite file of Larq Compute Engine, and plan its execution.
@@ -42,14 +45,13 @@ def load(path: Path | str) -> "Model":
         UnsupportedError: If it has an operator that the runtime lacks.
     """
     artifact = read(path)
-    try:
-        return Model(artifact)
-    except UnsupportedError as error:
-        raise UnsupportedError(f"{path}: {error}") from error
-    except BnnkitError as error:
-        raise ArtifactError(f"{path}: {error}") from error
-    except (ValueError, IndexError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged: {error}") from error
+    with border(ArtifactError, path):
+        try:
+            return Model(artifact)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"{path}: {error}") from error
+        except BnnkitError as error:
+            raise ArtifactError(f"{path}: {error}") from error
 
 
 def _restored(kind: type["Model"], content: bytes) -> "Model":
@@ -93,6 +95,7 @@ class Model:
         """Element type of the input, uint8 for images."""
         return self.graph.input_dtype
 
+    @_RUNNING
     def run(self, images: Array, *, threads: int = 1) -> Array | tuple[Array, ...]:
         """Compute one deterministic pass.
 
@@ -109,6 +112,7 @@ class Model:
         """
         return self._outputs(self._compute(images, threads, self.graph.outputs))
 
+    @_RUNNING
     def run_sample(
         self, images: Array, sample: Sample, *, threads: int = 1
     ) -> Array | tuple[Array, ...]:
@@ -169,6 +173,7 @@ class Model:
         ensemble = self.ensemble(images, config, threads=threads, image_offset=image_offset)
         return ensemble.probabilities
 
+    @_RUNNING
     def ensemble(
         self, images: Array, config: EnsembleConfig, *, threads: int = 1, image_offset: int = 0
     ) -> Ensemble:
@@ -204,6 +209,7 @@ class Model:
                 parts.append(average(batch, len(batch), config))
         return Ensemble.joined(parts)
 
+    @_RUNNING
     def trace(
         self, images: Array, *, threads: int = 1, sample: Sample | None = None
     ) -> dict[str, Array]:

@@ -1,5 +1,7 @@
 """Open a model file and refuse what is not one; see docs/artifact.md for the format."""
 
+import errno
+import os
 from pathlib import Path
 
 import onnx
@@ -7,8 +9,10 @@ from google.protobuf.message import DecodeError
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.check import check
+from bnnkit.border import border
 from bnnkit.errors import ArtifactError, BnnkitError
 from bnnkit.file_kinds import ONNX, START_BYTES, but_it_is, kind_of, kind_of_path
+from bnnkit.regular_file import open_file
 from bnnkit.runtime.from_tflite import from_tflite, is_tflite
 
 MOST_BYTES = 2**31 - 1
@@ -23,8 +27,10 @@ def read(path: Path | str) -> Artifact:
             weights elsewhere.
         UnsupportedError: A TFLite file has a part that bnnkit lacks.
     """
-    artifact = parse(_read_bytes(path), path)
-    check(artifact.model, str(path))
+    content = _read_bytes(path)
+    with border(ArtifactError, path):
+        artifact = parse(content, path)
+        check(artifact.model, str(path))
     return artifact
 
 
@@ -39,16 +45,16 @@ def parse(content: bytes, path: Path | str) -> Artifact:
 
 
 def _read_bytes(path: Path | str) -> bytes:
-    try:
-        size = Path(path).stat().st_size
+    if isinstance(path, Path | str) and Path(path).is_dir():
+        kind = but_it_is(kind_of_path(path))
+        raise ArtifactError(f"cannot read {path}: {os.strerror(errno.EISDIR)}{kind}")
+    with open_file(path, ArtifactError) as file, border(ArtifactError, path):
+        size = os.fstat(file.fileno()).st_size
         if size > MOST_BYTES:
             raise ArtifactError(
                 f"{path} has {size / 2**30:.1f} GiB: a model file has less than 2 GiB"
             )
-        return Path(path).read_bytes()
-    except OSError as error:
-        kind = but_it_is(kind_of_path(path)) if Path(path).is_dir() else ""
-        raise ArtifactError(f"cannot read {path}: {error.strerror or error}{kind}") from error
+        return file.read()
 
 
 def _from_onnx(content: bytes, path: Path | str) -> Artifact:

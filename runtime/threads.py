@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.format.sample import is_integer
 from bnnkit.errors import UsageError
 from bnnkit.runtime.kernels.program import (
     CONDITION,
@@ -130,5 +131,5 @@ def check_threads(threads: int) -> None:
     Raises:
         UsageError: If it is not an integer from 1 to MAX_THREADS.
     """
-    if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+    if not is_integer(threads) or not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"expected 1 to {MAX_THREADS} threads, got {threads!r}")

@@ -1,6 +1,7 @@
 """Configuration of an ensemble: how many samples of the noise, which ones, and when to stop."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from bnnkit.artifact.format.sample import MOST_SAMPLES, check_samples, check_seed, is_integer
@@ -40,7 +41,7 @@ class EnsembleConfig:
     def __post_init__(self) -> None:
         check_samples(0 if self.samples == "auto" else self.samples)
         check_seed(self.seed)
-        if not isinstance(self.error_rate, float | int) or not 0 < self.error_rate < 1:
+        if not isinstance(self.error_rate, Real) or not 0 < self.error_rate < 1:
             raise UsageError(f"expected error_rate between 0 and 1, got {self.error_rate!r}")
         if not is_integer(self.max_samples) or not 1 <= self.max_samples <= MOST_SAMPLES:
             raise UsageError(

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from inspect import signature
+from numbers import Integral
+from typing import TypeGuard
 
 from torch import nn
 
-from bnnkit.errors import ConfigError
+from bnnkit.errors import ConfigError, brief
 from bnnkit.models.binary_parts import BinaryOptions
 from bnnkit.models.convnet import ConvNet
 from bnnkit.models.mlp import Mlp
@@ -72,10 +74,14 @@ def build(
                 f"expected options of {name} out of {', '.join(known)}, got {option!r}"
             )
         is_size = option in own and isinstance(own[option].default, int)
-        if is_size and not (type(value) is int and value > 0):
+        if is_size and not (_is_integer(value) and value > 0):
             raise ConfigError(
-                f"expected the option {option} of {name} to be a positive int, got {value!r}"
+                f"expected the option {option} of {name} to be a positive int, got {brief(value)}"
             )
     network = model(input_shape, n_classes, zero_point, **options)
     connect_psa(network)
     return network
+
+
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from bnnkit.artifact.format.sample import is_integer
 from bnnkit.errors import UsageError
 
 Pair = tuple[int, int]
@@ -41,13 +42,13 @@ class ConvGeometry:
     ) -> "ConvGeometry":
         """Create a geometry; an int stands for both values of a pair."""
         return cls(
-            in_channels,
-            out_channels,
+            _one("in_channels", in_channels),
+            _one("out_channels", out_channels),
             _pair("kernel_size", kernel_size, 1),
             _pair("stride", stride, 1),
             _pair("padding", padding, 0),
             _pair("dilation", dilation, 1),
-            groups,
+            _one("groups", groups),
         )
 
     def __post_init__(self) -> None:
@@ -105,10 +106,16 @@ class ConvGeometry:
         return text
 
 
+def _one(name: str, value: int) -> int:
+    if not is_integer(value):
+        raise UsageError(f"expected {name} to be an int, got {value!r}")
+    return int(value)
+
+
 def _pair(name: str, value: IntOrPair, lowest: int) -> Pair:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(n, int) and n >= lowest for n in pair):
+    pair: tuple[int, ...] = (value, value) if is_integer(value) else tuple(value)  # type: ignore[arg-type]
+    if len(pair) != 2 or not all(is_integer(n) and n >= lowest for n in pair):
         raise UsageError(
             f"expected {name} to be one or two ints of at least {lowest}, got {value!r}"
         )
-    return pair[0], pair[1]
+    return int(pair[0]), int(pair[1])

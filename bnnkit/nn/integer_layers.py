@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bnnkit.artifact.format.sample import is_integer
 from bnnkit.errors import UsageError
 from bnnkit.nn.conv_geometry import ConvGeometry, IntOrPair
 from bnnkit.nn.integer_grid import grid_exponent, power_of_two, round_to_grid
@@ -188,9 +189,8 @@ class IntegerLinear(_IntegerLayer):
             raise UsageError(
                 f"expected positive sizes, got {in_features} inputs and {out_features} outputs"
             )
-        if isinstance(zero_point, int):
-            zero_point = [zero_point] * in_features
-        super().__init__((out_features, in_features), zero_point, in_features)
+        zero_points = [zero_point] * in_features if is_integer(zero_point) else zero_point
+        super().__init__((out_features, in_features), zero_points, in_features)  # type: ignore[arg-type]
 
     def _sum(self, centred: Tensor, weight: Tensor) -> Tensor:
         return functional.linear(centred, weight)
@@ -219,6 +219,6 @@ def _zero_point(values: Sequence[int], n_inputs: int) -> Tensor:
     if len(values) != n_inputs:
         raise UsageError(f"expected {n_inputs} zero points, one for each input, got {len(values)}")
     for value in values:
-        if not (isinstance(value, int) and 0 <= value <= 255):
+        if not (is_integer(value) and 0 <= value <= 255):
             raise UsageError(f"expected zero points that are ints from 0 to 255, got {value!r}")
-    return torch.tensor(list(values), dtype=torch.uint8)
+    return torch.tensor([int(value) for value in values], dtype=torch.uint8)

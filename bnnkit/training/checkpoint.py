@@ -10,11 +10,14 @@ from torch import nn
 
 import bnnkit
 from bnnkit import models
+from bnnkit.border import border
 from bnnkit.data import Dataset
-from bnnkit.errors import CheckpointError, ConfigError, FileError, UsageError
+from bnnkit.errors import CheckpointError, ConfigError, FileError, UsageError, brief
 from bnnkit.nn.choices import choices
+from bnnkit.regular_file import open_file
 from bnnkit.training import safetensors_file
 from bnnkit.training.config import Config, ModelConfig, dump_config, parse_config
+from bnnkit.training.size_limit import size_limit
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -77,17 +80,22 @@ def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn
         ConfigError: The network or an option is unknown, or it does not accept such inputs.
     """
     shape = inputs.input_shape
-    try:
-        return models.build(
-            config.name,
-            input_shape=shape,
-            n_classes=len(inputs.classes),
-            zero_point=inputs.zero_point,
-            **config.options,
-        )
-    except UsageError as error:
-        axes = "(C, H, W)" if len(shape) == 3 else "(F,)"
-        raise ConfigError(f"model {config.name} for inputs {axes} = {shape}: {error}") from error
+    axes = "(C, H, W)" if len(shape) == 3 else "(F,)"
+    place = f"model {config.name} for inputs {axes} = {shape}"
+    reserved = {"input_shape", "n_classes", "zero_point"} & config.options.keys()
+    if reserved:
+        raise ConfigError(f"{place}: {min(reserved)} comes from the data and cannot be set")
+    with border(ConfigError, place):
+        try:
+            return models.build(
+                config.name,
+                input_shape=shape,
+                n_classes=len(inputs.classes),
+                zero_point=inputs.zero_point,
+                **config.options,
+            )
+        except UsageError as error:
+            raise ConfigError(f"{place}: {error}") from error
 
 
 def save_checkpoint(
@@ -114,12 +122,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     path = checkpoint_path(path)
     tensors, about = safetensors_file.read(path)
-    config, metadata = _parse(path, about)
-    with torch.random.fork_rng(devices=[]):  # the fresh weights are replaced below
-        try:
-            model = build_model(config.model, metadata).eval()
-        except ConfigError as error:
-            raise CheckpointError(f"{path}: {error}") from error
+    with border(CheckpointError, path):
+        config, metadata = _parse(path, about)
+        # The fresh weights are replaced below.
+        with torch.random.fork_rng(devices=[]), size_limit(path.stat().st_size):
+            try:
+                model = build_model(config.model, metadata).eval()
+            except (CheckpointError, ConfigError) as error:
+                raise CheckpointError(f"{path}: {error}") from error
     what = f"the model {config.model.name}"
     safetensors_file.check_fit(path, tensors, model.state_dict(), what)
     model.load_state_dict(tensors)
@@ -133,7 +143,9 @@ def read_metadata(path: Path) -> tuple[Config, CheckpointMetadata]:
         CheckpointError: As for `load_checkpoint`.
     """
     path = checkpoint_path(path)
-    return _parse(path, safetensors_file.read_about(path))
+    about = safetensors_file.read_about(path)
+    with border(CheckpointError, path):
+        return _parse(path, about)
 
 
 def checkpoint_sha256(path: Path) -> str:
@@ -145,7 +157,7 @@ def checkpoint_sha256(path: Path) -> str:
     """
     path = checkpoint_path(path)
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
@@ -184,8 +196,14 @@ def _parse(path: Path, about: dict[str, Any]) -> tuple[Config, CheckpointMetadat
             part=str(about.get("part", "test")),
             version=str(about["version"]),
         )
+        if not isinstance(about["config"], str):
+            raise TypeError(f"config is {brief(about['config'])}")
         return parse_config(about["config"], source=str(path)), metadata
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except KeyError as error:
         raise CheckpointError(f"{path} is not a checkpoint: its metadata lacks {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint: its metadata is damaged ({error})"
+        ) from error
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error

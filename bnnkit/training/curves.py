@@ -1,6 +1,7 @@
 """curves.png: loss and accuracy over the epochs."""
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -103,5 +104,6 @@ def _frame(axes: "Axes", shown: Sequence[float], epochs: int) -> None:
 def _points(
     records: Sequence[Record], key: str, scale: float, *, final: bool
 ) -> tuple[list[int], list[float]]:
-    chosen = [r for r in records if key in r and r.get("final", False) == final]
+    shown = [r for r in records if key in r and r.get("final", False) == final]
+    chosen = [r for r in shown if isfinite(r[key])]
     return [r["epoch"] for r in chosen], [scale * r[key] for r in chosen]

@@ -6,6 +6,7 @@ from typing import Any
 
 from bnnkit.atomic import write_text
 from bnnkit.errors import FileError
+from bnnkit.regular_file import read_bytes
 
 Record = dict[str, Any]
 
@@ -54,21 +55,32 @@ def read_history(path: Path) -> list[Record]:
         The records; none if the file is missing.
 
     Raises:
-        FileError: The file cannot be read.
+        FileError: The file cannot be read, or a line before the last is no record.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
-    records = []
-    for line in lines:
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records
+    lines = read_bytes(path).decode("utf-8", "replace").splitlines()
+    records = [_record(line) for line in lines]
+    if records and records[-1] is None:
+        records.pop()
+    if None in records:
+        raise FileError(
+            f"{path}, line {records.index(None) + 1} is not the record of an epoch: remove the "
+            "line, or the file"
+        )
+    return [record for record in records if record is not None]
+
+
+def _record(line: str) -> Record | None:
+    """Read a line; None if it is not a record: a dict with an epoch and numbers of its quality."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or type(found.get("epoch")) is not int:
+        return None
+    qualities = [value for key, value in found.items() if "loss" in key or "accuracy" in key]
+    return found if all(type(value) in (int, float) for value in qualities) else None
 
 
 def _line(record: Record) -> str:

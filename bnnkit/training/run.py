@@ -139,7 +139,7 @@ def _check(config: Config, dataset: Dataset) -> None:
 
 def _finished_scores(folder: RunFolder) -> Record:
     """Return the last record of a finished run, or the checkpoint's accuracy without records."""
-    final = [record for record in read_history(folder.metrics) if record.get("final")]
+    final = [r for r in read_history(folder.metrics) if r.get("final") and "test_accuracy" in r]
     return final[-1] if final else {"test_accuracy": read_metadata(folder.checkpoint)[1].accuracy}
 
 

@@ -10,7 +10,8 @@ import safetensors.torch
 from torch import Tensor
 
 from bnnkit.atomic import write_bytes
-from bnnkit.errors import CheckpointError
+from bnnkit.border import border
+from bnnkit.errors import CheckpointError, brief
 from bnnkit.file_kinds import but_it_is, kind_of_path
 
 FORMAT = 1
@@ -40,7 +41,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: The file is missing, damaged, not written by bnnkit, or of a newer format.
     """
-    with _opened(path) as file:
+    with border(CheckpointError, path), _opened(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}, _about(path, file)  # noqa: SIM118
 
 
@@ -50,7 +51,7 @@ def read_about(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: As for `read`.
     """
-    with _opened(path) as file:
+    with border(CheckpointError, path), _opened(path) as file:
         return _about(path, file)
 
 
@@ -97,7 +98,8 @@ def _about(path: Path, file: Any) -> dict[str, Any]:
         raise CheckpointError(f"{path} is a safetensors file, but not one of bnnkit's") from error
     if found != FORMAT:
         raise CheckpointError(
-            f"{path} has format {found}, this bnnkit reads format {FORMAT}: use a newer bnnkit"
+            f"{path} has format {brief(found)}, this bnnkit reads format {FORMAT}: use a newer "
+            "bnnkit"
         )
     return dict(about)
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bnnkit.border import border
 from bnnkit.errors import CheckpointError
 from bnnkit.training import safetensors_file
 
@@ -50,14 +51,24 @@ def load_state(
         CheckpointError: The file is damaged, or of another model.
     """
     tensors, about = safetensors_file.read(path)
+    with border(CheckpointError, path):
+        _load(path, tensors, model, optimizers)
+        return int(about["epoch"]), dict(about["precision"])
+
+
+def _load(
+    path: Path,
+    tensors: dict[str, Tensor],
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+) -> None:
     own = {name: t for name, t in tensors.items() if not name.startswith(_OPTIMIZER)}
     expected = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
     safetensors_file.check_fit(path, own, expected, "this run's model")
     model.load_state_dict({name.removeprefix(_MODEL): tensor for name, tensor in own.items()})
-    _check_names(path, model, tensors)
+    _check_optimizers(path, model, tensors)
     for optimizer in optimizers:
         _fill_optimizer(model, optimizer, tensors)
-    return int(about["epoch"]), dict(about["precision"])
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -70,11 +81,17 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def _check_names(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
+def _check_optimizers(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Check that the state of the optimizers is of this model: numbers, or like a parameter."""
     known = dict(model.named_parameters())
-    for full_name in tensors:
-        if full_name.startswith(_OPTIMIZER) and _split(full_name)[1] not in known:
-            raise CheckpointError(f"{path} does not fit this run's model: it has {full_name}")
+    for full_name, tensor in tensors.items():
+        if not full_name.startswith(_OPTIMIZER):
+            continue
+        name = _split(full_name)[1]
+        if name not in known or tensor.shape not in ((), known[name].shape):
+            raise CheckpointError(
+                f"{path} does not fit this run's model: it has {full_name} {tuple(tensor.shape)}"
+            )
 
 
 def _fill_optimizer(
@@ -93,7 +110,7 @@ def _fill_optimizer(
 
 def _split(full_name: str) -> tuple[str, str]:
     """Split a name into the key of the optimizer's state and the parameter's name."""
-    key, name = full_name.removeprefix(_OPTIMIZER).split(".", 1)
+    key, _, name = full_name.removeprefix(_OPTIMIZER).partition(".")
     return key, name
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral
-from typing import Final
+from typing import Final, TypeGuard
 
 from bnnkit.errors import UsageError
 
@@ -84,7 +84,7 @@ def check_samples(samples: int) -> None:
         raise UsageError(f"expected 0 to {MOST_SAMPLES} samples, got {samples!r}")
 
 
-def is_integer(number: object) -> bool:
+def is_integer(number: object) -> TypeGuard[int]:
     """Return whether a value is an integer and not a bool."""
     # NumPy integers are Integral too, but that check is slower.
     return type(number) is int or (isinstance(number, Integral) and not isinstance(number, bool))

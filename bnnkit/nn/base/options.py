@@ -1,6 +1,7 @@
 """Checks of the options of estimators and weight rules."""
 
 import math
+from numbers import Integral, Real
 
 from bnnkit.errors import UsageError
 
@@ -29,7 +30,7 @@ def number(
     """
     bounds = [(above, "above"), (at_least, "of at least"), (at_most, "of at most")]
     words = " and ".join(f"{word} {bound:g}" for bound, word in bounds if bound is not None)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
     if (
         not is_number
         or not math.isfinite(value)
@@ -50,8 +51,8 @@ def count(owner: str, option: str, value: int) -> int:
     Raises:
         UsageError: If the value is not a positive int.
     """
-    if type(value) is not int or value < 1:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise UsageError(
             f"expected the option {option} of {owner} to be a positive int, got {value!r}"
         )
-    return value
+    return int(value)

@@ -1,0 +1,58 @@
+"""A limit on the size of a network while it is built, for configurations from untrusted files."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from torch import Tensor, nn
+from torch.nn.modules import module as hooks
+
+from bnnkit.errors import CheckpointError
+
+_GROWTH: Final = 4
+"""Bytes of tensors for each byte of the file: some of them are not stored."""
+_GRACE_BYTES: Final = 64 << 20
+_MOST_MODULES: Final = 20_000
+
+
+@contextmanager
+def size_limit(file_bytes: int) -> Iterator[None]:
+    """Stop the building of a network that cannot be the one in a file, in this thread.
+
+    A tensor is counted when its module registers it, before it is filled, so that a size in a
+    configuration takes no memory.
+
+    Args:
+        file_bytes: The size of the file.
+
+    Raises:
+        CheckpointError: If the network grows larger than the file allows.
+    """
+    thread, left = threading.get_ident(), _GROWTH * file_bytes + _GRACE_BYTES
+    modules = 0
+
+    def count_tensor(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        nonlocal left
+        if tensor is not None and threading.get_ident() == thread:
+            left -= tensor.numel() * tensor.element_size()
+            if left < 0:
+                raise CheckpointError("its configuration makes a network larger than the file")
+
+    def count_module(module: nn.Module, name: str, part: nn.Module | None) -> None:
+        nonlocal modules
+        if threading.get_ident() == thread:
+            modules += 1
+            if modules > _MOST_MODULES:
+                raise CheckpointError(
+                    f"its configuration makes a network of more than {_MOST_MODULES:,} parts"
+                )
+
+    with ExitStack() as stack:
+        for handle in (
+            hooks.register_module_parameter_registration_hook(count_tensor),
+            hooks.register_module_buffer_registration_hook(count_tensor),
+            hooks.register_module_module_registration_hook(count_module),
+        ):
+            stack.callback(handle.remove)
+        yield
