@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import (
@@ -27,7 +26,7 @@ from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Array
 from bnnkit.runtime.open_file import parse, read
 from bnnkit.runtime.plan import Plan
-from bnnkit.runtime.probabilities import probabilities
+from bnnkit.runtime.quantity import quantity
 from bnnkit.runtime.renamed_keywords import renamed_keywords
 from bnnkit.runtime.sampler import SampleBatch, Sampler
 from bnnkit.runtime.threads import check_threads
@@ -69,12 +68,15 @@ class Model:
         graph: Graph of the deterministic pass.
         metadata: Metadata in the file: classes, data set, accuracy, ...
         is_stochastic: Whether the file holds the noise, so that it can be sampled.
+        output_kinds: What each output holds, such as "scores", which decides what `predict`
+            averages (docs/artifact.md, Outputs).
     """
 
     def __init__(self, artifact: Artifact) -> None:
         self.metadata = artifact.metadata
         self.is_stochastic = artifact.is_stochastic
         check_network(artifact)
+        self.output_kinds = artifact.output_kinds
         shared = SharedWeights()
         self._sampler = Sampler(artifact, shared) if self.is_stochastic else None
         self._plan = Plan(artifact.deterministic.graph, shared=shared)
@@ -144,8 +146,15 @@ class Model:
         max_samples: int = DEFAULT_MAX_SAMPLES,
         error_rate: float = DEFAULT_ERROR_RATE,
         image_offset: int = 0,
-    ) -> NDArray[np.float32]:
+    ) -> Any:  # an array, or a tuple of several
         """Compute class probabilities, the mean over samples of the noise.
+
+        If an output does not hold class scores, the result is what it holds (`output_kinds`):
+        class probabilities are averaged as they are, or as exponentials of their logarithms;
+        probabilities of labels (a final sigmoid) each on its own, and log-odds as their sigmoid;
+        real values as they are; of integers the most frequent value is returned. Outputs without
+        a final softmax or sigmoid are class scores if they have the form (N, K) with K > 1, and
+        real values else; `Metadata(outputs=...)` says in an export what the graph does not show.
 
         Args:
             images: (N, *input_shape), of input_dtype.
@@ -158,7 +167,8 @@ class Model:
             image_offset: As in `ensemble`.
 
         Returns:
-            float32 (N, K); rows sum to 1.
+            Class probabilities float32 (N, K), whose rows sum to 1. Of other outputs their mean,
+            in the shape of the output; a tuple if the file has several outputs.
 
         Raises:
             UsageError: As `ensemble`.
@@ -171,21 +181,23 @@ class Model:
             max_samples=max_samples,
         )
         ensemble = self.ensemble(images, config, threads=threads, image_offset=image_offset)
-        return ensemble.probabilities
+        means = tuple(output.mean for output in ensemble.outputs)
+        return means[0] if len(means) == 1 else means
 
     @_RUNNING
     def ensemble(
         self, images: Array, config: EnsembleConfig, *, threads: int = 1, image_offset: int = 0
     ) -> Ensemble:
-        """Compute class probabilities averaged over samples of the noise, with uncertainties.
+        """Average the outputs over samples of the noise, with uncertainties.
 
-        The probabilities of a sample are the softmax of the first output, or that output itself if
-        it holds probabilities already.
+        The probabilities of a sample are the softmax of class scores. What else an output can
+        hold, and what is averaged then, is said in `predict`; real values come with their spread.
 
         Args:
             images: (N, *input_shape), of input_dtype.
             config: Which samples to average. Deciding when "auto" stops takes some microseconds an
-                image: for small networks ten samples are faster.
+                image: for small networks ten samples are faster. Real values and integers have
+                no class that becomes safe: they get all `max_samples`.
             threads: Number of threads. The result is bit-equal for every number.
             image_offset: Number of the first image. Part of a larger batch gives the same bits if
                 it states where it begins.
@@ -195,9 +207,10 @@ class Model:
                 deterministic file.
         """
         if config.samples == 0:
-            first = self.graph.outputs[0]
-            scores = self._compute(images, threads, (first,))[first]
-            return Ensemble.of_deterministic(probabilities(self.graph, scores))
+            values = self._compute(images, threads, self.graph.outputs)
+            outputs = zip(self.output_kinds, self.graph.outputs, strict=True)
+            quantities = [quantity(kind, values[name]) for kind, name in outputs]
+            return Ensemble.of_deterministic(self.output_kinds, quantities)
         if not self.is_stochastic:
             raise UsageError(
                 f"the file is deterministic: expected samples=0, got {config.samples!r}; a"
@@ -206,7 +219,7 @@ class Model:
         parts = []
         for batch in self._sample_batches(images, threads, image_offset):
             with batch:
-                parts.append(average(batch, len(batch), config))
+                parts.append(average(batch, len(batch), self.output_kinds, config))
         return Ensemble.joined(parts)
 
     @_RUNNING

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.graph import Graph
@@ -14,7 +13,7 @@ from bnnkit.runtime.memory.fork import renewed_after_fork
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Array, Integers
 from bnnkit.runtime.plan import Plan
-from bnnkit.runtime.probabilities import probabilities
+from bnnkit.runtime.quantity import quantity
 from bnnkit.runtime.shared_state import SharedState
 
 
@@ -25,12 +24,16 @@ class Sampler:
         artifact: A stochastic network, exported with --mode samples.
         shared: Weights of all plans of the network.
 
+    Attributes:
+        kinds: What each output holds.
+
     Raises:
         UnsupportedError: If it has an operator that the runtime lacks.
         ArtifactError: If its noise is damaged.
     """
 
     def __init__(self, artifact: Artifact, shared: SharedWeights) -> None:
+        self.kinds = artifact.output_kinds
         self._graph: Graph | None = artifact.graph
         self._n_weight_draws = _count_weight_draws(artifact.graph)
         self._plans: dict[int, Plan] = {}
@@ -89,29 +92,39 @@ class SampleBatch:
         """Return the number of images."""
         return len(self._images)
 
-    def __call__(self, images: Integers, samples: Sequence[Sample]) -> NDArray[np.float32]:
-        """Compute class probabilities.
+    def __call__(self, images: Integers, samples: Sequence[Sample]) -> list[Array]:
+        """Compute the quantity (runtime/quantity.py) of each output.
 
         Args:
             images: (I,), positions of images in the batch.
             samples: S samples, all of one seed.
 
         Returns:
-            float32 (I, S, K).
+            (I, S, ...) for each output.
         """
         by_weight_draw: dict[int, list[int]] = {}
         for index, sample in enumerate(samples):
             by_weight_draw.setdefault(self._sampler.weight_draw(sample), []).append(index)
-        found: dict[int, NDArray[np.float32]] = {}
+        found: dict[int, list[Array]] = {}
         for weight_draw, indices in by_weight_draw.items():
-            graph = self._sampler.plan(weight_draw).graph
-            rows = np.repeat(images, len(indices))
-            row_samples = [samples[index] for index in indices] * len(images)
-            scores = self._compute(weight_draw, rows, row_samples, graph.outputs[:1])
-            p = probabilities(graph, scores[graph.outputs[0]])
-            p = p.reshape(len(images), len(indices), -1)
-            found.update((index, p[:, column]) for column, index in enumerate(indices))
-        return np.stack([found[index] for index in range(len(samples))], axis=1)
+            outputs = self._outputs(weight_draw, images, [samples[index] for index in indices])
+            for column, index in enumerate(indices):
+                found[index] = [output[:, column] for output in outputs]
+        in_order = [found[index] for index in range(len(samples))]
+        return [np.stack(parts, axis=1) for parts in zip(*in_order, strict=True)]
+
+    def _outputs(
+        self, weight_draw: int, images: Integers, samples: Sequence[Sample]
+    ) -> list[Array]:
+        """Compute the quantities of samples that use the same draw, (I, S, ...) per output."""
+        names = self._sampler.plan(weight_draw).graph.outputs
+        rows = np.repeat(images, len(samples))
+        values = self._compute(weight_draw, rows, [*samples] * len(images), names)
+        found = []
+        for name, kind in zip(names, self._sampler.kinds, strict=True):
+            one = quantity(kind, values[name])
+            found.append(one.reshape(len(images), len(samples), *one.shape[1:]))
+        return found
 
     def values(self, sample: Sample, names: Sequence[str] | None) -> dict[str, Array]:
         """Compute values of one sample of every image.

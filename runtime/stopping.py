@@ -73,6 +73,29 @@ def is_safe(probabilities: NDArray[Any], max_samples: int, error_rate: float) ->
     return safe
 
 
+def is_safe_for_labels(
+    probabilities: NDArray[Any], max_samples: int, error_rate: float
+) -> NDArray[np.bool_]:
+    """Decide as `is_safe` for labels that are each present or not, at a probability of 1/2.
+
+    Each label is a problem of two classes; their probabilities of a change are added.
+
+    Args:
+        probabilities: (N, m, ...), a probability for each label in the samples so far.
+        max_samples: As in `is_safe`.
+        error_rate: Accepted probability that a label of the image changes.
+
+    Returns:
+        bool (N,).
+    """
+    p = np.ascontiguousarray(probabilities, np.float64).reshape(*probabilities.shape[:2], -1)
+    if p.shape[1] >= max_samples:
+        return np.ones(len(p), np.bool_)
+    leads = (2 * p - 1) * np.where(p.mean(axis=1, keepdims=True) >= 0.5, 1, -1)
+    safe: NDArray[np.bool_] = _overtakes(leads, max_samples).sum(axis=1) <= error_rate
+    return safe
+
+
 def _overtakes(leads: Real, max_samples: int) -> Real:
     """Compute the predictive probability that the mean lead over all samples is not positive.
 

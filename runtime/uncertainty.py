@@ -32,6 +32,12 @@ def entropy(probabilities: NDArray[Any]) -> Real:
     return np.asarray(-(p * np.log(np.where(p > 0, p, 1))).sum(axis=-1))
 
 
+def label_entropy(probabilities: NDArray[Any]) -> Real:
+    """Compute -p log p - (1 - p) log(1 - p) of each probability, in nats."""
+    p = np.asarray(probabilities, np.float64)
+    return entropy(np.stack([p, 1 - p], axis=-1))
+
+
 def mutual_information(mean: NDArray[Any], mean_entropy: NDArray[Any]) -> Real:
     """Compute the part of the entropy that is due to sampling, in nats.
 

@@ -22,7 +22,7 @@ from bnnkit.runtime.memory.philox_counters import PhiloxCounters
 from bnnkit.runtime.memory.quantiles import Quantiles, line_of
 from bnnkit.runtime.model import Model
 from bnnkit.runtime.plan import Plan
-from bnnkit.runtime.probabilities import probabilities
+from bnnkit.runtime.quantity import quantity
 
 TABLES = {
     "steps": np.repeat(np.arange(-8, 8), 256) / 4,
@@ -143,7 +143,7 @@ def test_an_ensemble_is_the_mean_of_its_samples() -> None:
     model, images = noisy_digits_like()
     runtime = Model(model)
     samples = [
-        probabilities(runtime.graph, scores_of(runtime, images, Sample(seed=4, index=index)))
+        quantity("scores", scores_of(runtime, images, Sample(seed=4, index=index)))
         for index in range(7)
     ]
     ensemble = runtime.ensemble(images, EnsembleConfig(samples=7, seed=4))
@@ -215,7 +215,7 @@ def test_each_sample_has_its_stored_draw_of_the_weights() -> None:
     assert (found[0] != found[1]).any()
     most_probable = reference.run(x)[0]
     np.testing.assert_allclose(runtime.run(x), most_probable, atol=1e-5)
-    mean = np.mean([probabilities(runtime.graph, found[i % 3]) for i in range(5)], axis=0)
+    mean = np.mean([quantity("scores", found[i % 3]) for i in range(5)], axis=0)
     np.testing.assert_allclose(runtime.predict(x, samples=5), mean, atol=1e-6)
 
 
@@ -265,7 +265,7 @@ def test_a_noisy_sign_of_the_input_itself(dtype: type) -> None:
         expected = reference.trace(images, sample)
         for name, signs in runtime.trace(images, sample=sample).items():
             np.testing.assert_array_equal(signs, expected[name])
-        samples.append(probabilities(runtime.graph, reference.run(images, sample)[0]))
+        samples.append(quantity("scores", reference.run(images, sample)[0]))
     found = runtime.predict(images, samples=3, seed=8)
     np.testing.assert_allclose(found, np.mean(samples, axis=0), atol=1e-5)
     runtime.predict(images, samples="auto", seed=8)
@@ -297,7 +297,7 @@ def test_a_shape_that_holds_the_batch_is_that_of_the_draws() -> None:
     x = a.rng.standard_normal((5, 6, 2, 3)).astype(np.float32)
     runtime, reference = Model(model), Reference(model)
     samples = [reference.run(x, Sample(index=index))[0] for index in range(7)]
-    wanted = np.mean([probabilities(runtime.graph, scores) for scores in samples], axis=0)
+    wanted = np.mean([quantity("scores", scores) for scores in samples], axis=0)
     np.testing.assert_allclose(runtime.predict(x, samples=7), wanted, atol=1e-5)
 
 

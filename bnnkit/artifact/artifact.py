@@ -10,6 +10,7 @@ from bnnkit.artifact.format.graph import Graph, graph_of
 from bnnkit.artifact.format.metadata import metadata_of
 from bnnkit.artifact.operators import operator_of
 from bnnkit.artifact.operators.weight_draw import WEIGHT_DRAW
+from bnnkit.artifact.output_kinds import OutputKind, output_kinds
 from bnnkit.artifact.sign_names import sign_names
 
 
@@ -43,6 +44,15 @@ class Artifact:
     def metadata(self) -> dict[str, str]:
         """The metadata that bnnkit wrote, by key without the prefix "bnnkit."."""
         return metadata_of(self.model)
+
+    @cached_property
+    def output_kinds(self) -> tuple[OutputKind, ...]:
+        """What each output holds, in their order, such as "scores" (docs/artifact.md, Outputs).
+
+        Raises:
+            ArtifactError, UnsupportedError: As `graph`.
+        """
+        return output_kinds(self.model, self.graph, self.metadata)
 
     @cached_property
     def signs(self) -> tuple[str, ...]:

@@ -9,13 +9,15 @@ import click
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.calibration_record import KEY, read_calibration
+from bnnkit.artifact.output_kinds import AVERAGED
+from bnnkit.artifact.output_kinds import KEY as OUTPUTS
 from bnnkit.artifact.report import report
 from bnnkit.cli import options
 from bnnkit.cli.console import print_json, waiting, write
 from bnnkit.cli.report_table import print_report
 from bnnkit.runtime.open_file import read
 
-_JSON_VALUES = ("signs", "classes", "input")
+_JSON_VALUES = ("signs", "classes", "input", OUTPUTS)
 
 
 @click.command("info")
@@ -42,11 +44,15 @@ def command(path: Path, as_json: bool) -> None:
     about, found = _metadata(artifact), report(artifact, file_size)
     if as_json:
         of_training = {"training": trained} if trained else {}
-        print_json({"file": str(path), "metadata": about, **of_training, **asdict(found)})
+        held = dict(zip(artifact.graph.outputs, artifact.output_kinds, strict=True))
+        about_file = {"file": str(path), "metadata": about, "outputs": held}
+        print_json({**about_file, **of_training, **asdict(found)})
         return
     for key, value in about.items():
-        if key != "signs" and value not in ("", [], {}):
+        if key not in ("signs", OUTPUTS) and value not in ("", [], {}):
             write(f"{key + ':':<13}{_in_words(key, value)}")
+    for name, kind in zip(artifact.graph.outputs, artifact.output_kinds, strict=True):
+        write(f"{'output:':<13}{name} holds {AVERAGED[kind]}")
     for key, value in trained.items():
         write(f"{key.replace('_', ' ') + ':':<13}{value}")
     print_report(found)

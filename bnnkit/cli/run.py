@@ -13,7 +13,9 @@ from bnnkit.cli.console import progress, write
 from bnnkit.engines import ENGINES, open_read
 from bnnkit.engines.engine import Engine
 from bnnkit.errors import UnsupportedError, UsageError
+from bnnkit.runtime.ensemble import Ensemble
 from bnnkit.runtime.open_file import read
+from bnnkit.runtime.output_mean import OF_CLASSES, OF_LABELS, OutputMean
 
 BATCH = 256
 
@@ -43,8 +45,8 @@ BATCH = 256
     "--samples",
     callback=options.number_of_samples,
     metavar="M|auto",
-    help="Write class probabilities, the mean over M samples of the noise; 0 is the deterministic "
-    "pass. auto takes as many samples as each image needs.",
+    help="Write class probabilities, the mean over M samples of the noise (of real values their "
+    "mean); 0 is the deterministic pass. auto takes as many samples as each image needs.",
 )
 @options.seed
 @options.antithetic
@@ -69,7 +71,8 @@ def command(
 
     Writes the model's outputs, such as scores (N, K); with --samples, class probabilities. A .npz
     file then also holds, for each image, the entropy, the part of it that is due to the sampling
-    (mutual_information), both in nats, and the number of samples used.
+    (mutual_information), both in nats, and the number of samples used. Of an output of real values
+    it holds their mean and spread; `bnnkit info` says what the outputs hold.
     """
     config = EnsembleConfig(
         samples=samples or 0,
@@ -89,7 +92,7 @@ def command(
             raise
         # ONNX Runtime may support operators that bnnkit's runtime lacks.
         raise UnsupportedError(f"{error_of_plan} (try --engine onnxruntime)") from error_of_plan
-    check_output(output, opened.outputs if samples is None else ("probabilities",))
+    check_output(output, opened.outputs)
     images = read_array(inputs)
     try:
         opened.check(images)
@@ -104,7 +107,7 @@ def command(
         if samples == options.AUTO:
             write(f"samples per image: {arrays['samples'].mean():.2f} on average")
         if output.suffix == ".npy":
-            arrays = {"probabilities": arrays["probabilities"]}
+            arrays = dict([next(iter(arrays.items()))])  # the mean of the only output
     write_arrays(output, arrays)
     shapes = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items())
     write(f"wrote {output}: {shapes}")
@@ -138,11 +141,23 @@ def _check_rows(names: Sequence[str], outputs: Sequence[Array], images: int) -> 
 
 
 def _ensemble(engine: Engine, images: Array, config: EnsembleConfig) -> dict[str, Array]:
-    """Compute the probabilities of the ensemble and its uncertainty, by name."""
+    """Compute the means of the ensemble and their uncertainty, by name."""
     parts = []
     with progress("running", len(images)) as advance:
         for start in range(0, len(images), BATCH):
             batch = images[start : start + BATCH]
-            parts.append(vars(engine.ensemble(batch, config, image_offset=start)))
+            parts.append(engine.ensemble(batch, config, image_offset=start))
             advance(len(batch))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    found = Ensemble.joined(parts)
+    arrays = [_named(output) for output in found.outputs]
+    if len(arrays) > 1:
+        named = zip(engine.outputs, arrays, strict=True)
+        arrays = [{f"{name}.{key}": a for key, a in part.items()} for name, part in named]
+    return {name: a for part in arrays for name, a in part.items()} | {"samples": found.samples}
+
+
+def _named(output: OutputMean) -> dict[str, Array]:
+    """The arrays of one output; the mean is called probabilities if it holds such."""
+    holds_probabilities = output.kind in (*OF_CLASSES, *OF_LABELS)
+    names = {"mean": "probabilities"} if holds_probabilities else {}
+    return {names.get(name, name): array for name, array in output.arrays.items()}

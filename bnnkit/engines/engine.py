@@ -12,9 +12,9 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.errors import UsageError
-from bnnkit.runtime.ensemble import Ensemble, average
+from bnnkit.runtime.ensemble import Ensemble, Kinds, average
 from bnnkit.runtime.inputs import check_inputs
-from bnnkit.runtime.probabilities import probabilities
+from bnnkit.runtime.quantity import quantity
 
 Array = NDArray[Any]
 
@@ -30,6 +30,7 @@ class Engine(ABC):
         version: The version of the package that computes.
         outputs: The names of the outputs of `run`, in order.
         input_shape: The shape of one image, in the layout of the file.
+        output_kinds: What each output holds, as `Artifact.output_kinds`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Engine(ABC):
         self._fixed_batch = artifact.fixed_batch
         self.outputs = self._graph.outputs
         self.input_shape = self._graph.input_shape
+        self.output_kinds = artifact.output_kinds
 
     @abstractmethod
     def run(self, images: Array) -> tuple[Array, ...]:
@@ -52,10 +54,9 @@ class Engine(ABC):
     def ensemble(
         self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
     ) -> Ensemble:
-        """Average class probabilities over samples of the noise, with their uncertainty.
+        """Average the outputs over samples of the noise, with their uncertainty.
 
-        The probabilities of one pass are the softmax of the first output, or that output itself
-        if it already holds probabilities.
+        What is averaged follows what an output holds, as in `bnnkit.runtime.Model.predict`.
 
         Args:
             images: As in `run`.
@@ -71,14 +72,15 @@ class Engine(ABC):
                 f"the engine {self.name} has the deterministic pass only: expected samples=0, got"
                 f" {config.samples}"
             )
-        return Ensemble.of_deterministic(self._probabilities(self.run(images)))
+        return Ensemble.of_deterministic(self.output_kinds, self._quantities(self.run(images)))
 
     def check(self, images: Array) -> None:
         """Raise UsageError if the file does not accept the images, as `check_inputs`."""
         check_inputs(images, self._graph.input_shape, self._graph.input_dtype)
 
-    def _probabilities(self, outputs: tuple[Array, ...]) -> NDArray[np.float32]:
-        return probabilities(self._graph, outputs[0])
+    def _quantities(self, outputs: tuple[Array, ...]) -> list[Array]:
+        pairs = zip(self.output_kinds, outputs, strict=True)
+        return [quantity(kind, output) for kind, output in pairs]
 
     def _batches(self, images: Array) -> list[Array]:
         """Split the images into batches of the file's fixed size; one batch if the size is free.
@@ -131,8 +133,9 @@ class SamplingEngine(Engine):
         if config.samples == 0:
             return super().ensemble(images, config)
         return ensemble_of_passes(
-            lambda sample: self._probabilities(self.run(images, sample)),
+            lambda sample: self._quantities(self.run(images, sample)),
             len(images),
+            self.output_kinds,
             config,
             image_offset,
         )
@@ -158,23 +161,26 @@ class SamplingEngine(Engine):
 
 
 def ensemble_of_passes(
-    run: Callable[[Sample], NDArray[np.float32]],
+    run: Callable[[Sample], list[Array]],
     images: int,
+    kinds: Kinds,
     config: EnsembleConfig,
     image_offset: int,
 ) -> Ensemble:
     """Average passes over a batch.
 
     Args:
-        run: Computes the class probabilities of all images in one sample, (N, K).
+        run: Computes the quantity of each output for all images in one sample, (N, ...).
         images: The number of images, N.
+        kinds: What each output holds.
         config: Which samples to average: at least one, or "auto" to stop when no image needs
             another.
         image_offset: The number of the first image.
     """
 
-    def compute(positions: NDArray[np.int64], samples: Sequence[Sample]) -> NDArray[np.float32]:
+    def compute(positions: NDArray[np.int64], samples: Sequence[Sample]) -> list[Array]:
         passes = [run(replace(sample, image_offset=image_offset)) for sample in samples]
-        return np.stack(passes, axis=1)[positions]
+        outputs = zip(*passes, strict=True)
+        return [np.stack(output, axis=1)[positions] for output in outputs]
 
-    return average(compute, images, config)
+    return average(compute, images, kinds, config)

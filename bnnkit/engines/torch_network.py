@@ -1,6 +1,6 @@
 """A torch network with the `ensemble` of an engine, so that the same code can evaluate it."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -12,10 +12,12 @@ from bnnkit.artifact.format.sample import Sample
 from bnnkit.engines.engine import ensemble_of_passes
 from bnnkit.nn import sampling
 from bnnkit.nn.evaluating import evaluating
-from bnnkit.runtime.ensemble import Ensemble
+from bnnkit.runtime.ensemble import Ensemble, Kinds
 from bnnkit.runtime.inputs import check_inputs
 
 Array = NDArray[Any]
+
+_KINDS: Final[Kinds] = ("probabilities",)
 
 
 class TorchNetwork:
@@ -48,12 +50,15 @@ class TorchNetwork:
         """
         x = torch.from_numpy(images)
         if config.samples == 0:
-            return Ensemble.of_deterministic(self._probabilities(x, None))
+            return Ensemble.of_deterministic(_KINDS, self._probabilities(x, None))
         return ensemble_of_passes(
-            lambda sample: self._probabilities(x, sample), len(images), config, image_offset
+            lambda sample: self._probabilities(x, sample),
+            len(images),
+            _KINDS,
+            config,
+            image_offset,
         )
 
-    def _probabilities(self, x: torch.Tensor, sample: Sample | None) -> NDArray[np.float32]:
+    def _probabilities(self, x: torch.Tensor, sample: Sample | None) -> list[Array]:
         with evaluating(self._network), sampling(sample):
-            probabilities: NDArray[np.float32] = self._network(x).softmax(1).numpy()
-        return probabilities
+            return [self._network(x).softmax(1).numpy()]

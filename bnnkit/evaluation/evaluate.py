@@ -72,8 +72,8 @@ def evaluate(
         The metrics, and the class probabilities, (N, K).
 
     Raises:
-        UsageError: If the network does not accept the images, has no samples, or has fewer
-            classes than the labels.
+        UsageError: If the network does not accept the images, has no samples, does not decide
+            between classes, or has fewer classes than the labels.
     """
     network.check(images)
     network.ensemble(images[:BATCH], config)  # warm-up: don't time compilation
@@ -85,7 +85,7 @@ def evaluate(
         advance(len(batch))
     seconds = time.perf_counter() - start
     found = Ensemble.joined(parts)
-    p = found.probabilities
+    p = found.class_probabilities
     return Evaluation(
         samples=config.samples,
         mean_samples=float(found.samples.mean()),

@@ -13,6 +13,9 @@ from bnnkit.errors import CheckpointError
 
 Array = NDArray[Any]
 
+_LARGE = 10
+"""Outputs above this absolute value are compared in proportion to the largest one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchResult:
@@ -68,7 +71,8 @@ class Comparison:
         largest_margin: The largest distance from zero of such a real number, in units of the root
             mean square of its tensor.
         n_classes_differ: The number of images, without excused ones, whose class differs.
-        output_difference: The largest absolute difference of an output, without excused images.
+        output_difference: The largest absolute difference of an output, without excused images;
+            of outputs above 10 in proportion: in tenths of the largest number.
         missing: Signs that the engine has and the artifact lacks.
         uncovered: Signs that the engine must have and lacks, in the order of the graph.
         not_in_memory: Other signs of the artifact that the engine never holds in memory.
@@ -236,7 +240,10 @@ class Tally:
             want, have = want[counted], have[counted]
             if index == 0 and want.ndim == 2:
                 self._n_classes_differ += int((want.argmax(1) != have.argmax(1)).sum())
-            distance = np.abs(want.astype(np.float64) - have.astype(np.float64))
+            wanted = want.astype(np.float64)
+            # Real values can be large, and float32 rounds them in proportion.
+            unit = max(1.0, np.abs(wanted).max(initial=0.0) / _LARGE)
+            distance = np.abs(wanted - have.astype(np.float64)) / unit
             largest = distance.max(initial=0.0)  # NaN propagates and exceeds every tolerance
             self._output_difference = float(np.maximum(self._output_difference, largest))
 

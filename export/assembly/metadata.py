@@ -10,6 +10,9 @@ import onnx_ir as ir
 import bnnkit
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.operators import layer_kind
+from bnnkit.artifact.output_kinds import KEY as OUTPUTS_KEY
+from bnnkit.artifact.output_kinds import OUTPUT_KINDS, OutputKind
+from bnnkit.errors import UsageError
 from bnnkit.export.ir.graph import array
 from bnnkit.export.passes.lower_signs import sign_record
 
@@ -27,6 +30,12 @@ class Metadata:
         checkpoint: The sha256 of the checkpoint file, in hexadecimal.
         calibration: How the statistics of the batch norms were re-estimated, as JSON from
             `CalibrationRecord.to_json`; None if they are those of the checkpoint.
+        outputs: What each output of the network holds, where its last layer does not show it:
+            "scores" of classes, "log-odds" (one logit for two classes), real "values", ...
+            (docs/artifact.md, Outputs). One word is enough for one output.
+
+    Raises:
+        UsageError: If a value has another type or is unknown.
     """
 
     classes: Sequence[str] = ()
@@ -34,10 +43,37 @@ class Metadata:
     accuracy: float | None = None
     checkpoint: str | None = None
     calibration: str | None = None
+    outputs: OutputKind | Sequence[OutputKind] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.classes, str):
+            raise UsageError(f"expected a list of class names, got the string {self.classes!r}")
+        if self.accuracy is not None and not 0 <= self.accuracy <= 1:
+            raise UsageError(f"expected an accuracy from 0 to 1, got {self.accuracy!r}")
+        for kind in self.output_kinds:
+            if kind not in OUTPUT_KINDS:
+                raise UsageError(
+                    f"expected outputs out of {', '.join(OUTPUT_KINDS)}, got {kind!r}"
+                )
+
+    @property
+    def output_kinds(self) -> tuple[OutputKind, ...]:
+        """`outputs` as a tuple."""
+        return (self.outputs,) if isinstance(self.outputs, str) else tuple(self.outputs)
 
 
 def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str, str]:
-    """The metadata entries for a lowered graph."""
+    """The metadata entries for a lowered graph.
+
+    Raises:
+        UsageError: If `metadata.outputs` does not have one word for each output.
+    """
+    outputs = metadata.output_kinds
+    if outputs and len(outputs) != len(graph.outputs):
+        raise UsageError(
+            f"expected what each of {len(graph.outputs)} outputs holds in the metadata, got"
+            f" {', '.join(outputs)}"
+        )
     entries = {
         "bnnkit.format": str(FORMAT),
         "bnnkit.version": bnnkit.__version__,
@@ -51,6 +87,7 @@ def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str,
         "accuracy": metadata.accuracy,
         "checkpoint": metadata.checkpoint,
         "calibration": metadata.calibration,
+        OUTPUTS_KEY: json.dumps(outputs) if outputs else None,
     }
     entries |= {
         f"bnnkit.{key}": str(value) for key, value in optional.items() if value is not None
