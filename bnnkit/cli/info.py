@@ -50,7 +50,6 @@ def command(path: Path, as_json: bool) -> None:
         return
     for key, value in about.items():
         if key not in ("signs", OUTPUTS) and value not in ("", [], {}):
-        if key not in ("signs", OUTPUTS) and value not in ("", [], {}):
             write(f"{key + ':':<13}{_in_words(key, value)}")
     for name, kind in zip(artifact.graph.outputs, artifact.output_kinds, strict=True):
         write(f"{'output:':<13}{name} holds {AVERAGED[kind]}")
