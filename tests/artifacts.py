@@ -195,11 +195,12 @@ class ArtifactBuilder:
             "DequantizeLinear": TensorProto.FLOAT,
             "Shape": TensorProto.INT64,
             "ArgMax": TensorProto.INT64,
+            "ArgMin": TensorProto.INT64,
         }
         types = {"x": dtype} | {tensor.name: tensor.data_type for tensor in self.constants}
         for node in self.nodes:
             to = next((a.i for a in node.attribute if a.name == "to"), types[node.input[0]])
-            types[node.output[0]] = fixed.get(node.op_type, to)
+            types |= dict.fromkeys(node.output, fixed.get(node.op_type, to))
         return types
 
     def artifact(

@@ -32,6 +32,8 @@ INPUTS: dict[str, list[Array]] = {
     "Unsqueeze": [X, np.array([0])],
     "Slice": [X, np.array([1]), np.array([3]), np.array([2])],
     "Pad": [X, np.array([0, 0, 1, 1, 0, 0, 2, 2]), np.array(0.5, np.float32)],
+    "Tile": [X, np.array([1, 2, 1, 1])],
+    "Expand": [Y, np.array([4, 2, 3])],
     "Gather": [X, np.array([1, 0])],
     "DequantizeLinear": [
         np.arange(9, dtype=np.uint8),
@@ -43,6 +45,8 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     "Cast": {"to": 6},
     "Concat": {"axis": 1},
     "MaxPool": POOL,
+    "DepthToSpace": {"blocksize": 2},
+    "SpaceToDepth": {"blocksize": 2},
     "Transpose": {"perm": [0, 2, 3, 1]},
     "LeakyRelu": {"alpha": 0.3},
 }

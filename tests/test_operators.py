@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from artifacts import Array, ArtifactBuilder
 
@@ -76,6 +77,26 @@ INEXACT: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("Sin", {}, []),
     ("Cos", {}, []),
     ("Pow", {}, [np.float32(2)]),
+    ("Selu", {}, []),
+    ("Selu", {"alpha": 0.7, "gamma": 2.0}, []),
+    ("Celu", {"alpha": 0.7}, []),
+    ("Gelu", {}, []),
+    ("Gelu", {"approximate": "tanh"}, []),
+    ("ThresholdedRelu", {"alpha": 0.5}, []),
+    ("Reciprocal", {}, []),
+    ("Mod", {"fmod": 1}, [np.float32(0.7)]),
+    ("ReduceL1", {}, [np.array([1])]),
+    ("ReduceL2", {"keepdims": 0}, [np.array([1, 3])]),
+    ("ReduceSumSquare", {}, [np.array([-1])]),
+    ("ReduceLogSumExp", {}, [np.array([2])]),
+    ("LpNormalization", {"axis": 1}, []),
+    ("LpNormalization", {"axis": -1, "p": 1}, []),
+    ("GroupNormalization", {"num_groups": 5}, [np.arange(5, dtype=np.float32)] * 2),
+    ("Tile", {}, [np.array([1, 2, 1, 3])]),
+    ("Expand", {}, [np.array([1, 5, 6, 7])]),
+    ("Resize", {"mode": "linear"}, [np.zeros(0, np.float32), np.array([1, 1, 2, 1.5], "f")]),
+    ("Resize", {}, [np.zeros(0, np.float32), np.array([1, 1, 0.5, 2], "f")]),
+    ("ArgMin", {"axis": 1, "select_last_index": 1}, []),
     ("ReduceMin", {}, [np.array([1])]),
     ("ReduceProd", {"keepdims": 0}, [np.array([3])]),
     ("Elu", {"alpha": 0.7}, []),
@@ -244,6 +265,34 @@ def test_gemm(attributes: dict[str, Any], outputs: int) -> None:
     assert_close(a, numbers(a, 20), *outs)
 
 
+@pytest.mark.parametrize("group", [1, 2])
+def test_transposed_convolution(group: int) -> None:
+    a = ArtifactBuilder(13)
+    weight = a.constant(a.rng.standard_normal((4, 3, 3, 2)).astype(np.float32))
+    bias = a.constant(a.rng.standard_normal(3 * group).astype(np.float32))
+    options = {"strides": [2, 3], "dilations": [1, 2], "pads": [1, 0, 0, 2], "group": group}
+    out = a.add("ConvTranspose", "x", weight, bias, output_padding=[1, 0], **options)
+    assert_close(a, numbers(a, 4, 5, 6), out)
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+def test_pixels_move_between_channels_and_places(mode: str) -> None:
+    a = ArtifactBuilder(14)
+    wide = a.add("DepthToSpace", "x", blocksize=2, mode=mode)
+    outs = [wide, a.add("SpaceToDepth", wide, blocksize=2)]
+    assert_close(a, numbers(a, 12, 3, 2), *outs, exact=True)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_splits(axis: int) -> None:
+    a = ArtifactBuilder(15)
+    outs = ["first", "second", "third"]
+    a.nodes.append(onnx.helper.make_node("Split", ["x"], outs, axis=axis, num_outputs=3))
+    x = numbers(a, 8, 2, 8)
+    joined = a.add("Concat", *reversed(outs), axis=axis)
+    assert_close(a, x, joined, exact=True)
+
+
 def test_products_of_more_dimensions() -> None:
     a = ArtifactBuilder(8)
     weight = a.constant(a.rng.standard_normal((7, 4)).astype(np.float32))
@@ -366,9 +415,13 @@ def test_every_operator_is_tested() -> None:
         "Concat",
         "MaxPool",
         "AveragePool",
+        "ConvTranspose",
+        "DepthToSpace",
+        "SpaceToDepth",
         "Gemm",
         "MatMul",
         "Shape",
     }
     elsewhere = {"DequantizeLinear", "Squeeze", "Dropout", "Gather"}  # test_model.py
+    elsewhere |= {"Mish", "ReduceLogSum"}  # test_operator_numerics.py
     assert set(STANDARD_OPERATORS) == tested | elsewhere

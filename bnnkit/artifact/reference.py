@@ -1,8 +1,9 @@
 """The reference executor: slow and plain; all other engines are compared with it.
 
-Standard operators are ONNX's own reference implementation (except reference_pooling.py), so they
-are independent of `bnnkit.artifact.standard`, which the runtime uses. Operators of the domain
-bnnkit are the references in `bnnkit.artifact.operators`.
+Standard operators are ONNX's own reference implementation, except those of the files
+reference_*.py beside this one, so they are independent of `bnnkit.artifact.standard`, which the
+runtime uses.
+Operators of the domain bnnkit are the references in `bnnkit.artifact.operators`.
 """
 
 from typing import Any, Final
@@ -11,15 +12,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
+from onnx.reference.op_run import OpRun, RuntimeImplementationError
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators import OPERATORS
+from bnnkit.artifact.operators.facts import with_result
 from bnnkit.artifact.operators.operator import Operator
+from bnnkit.artifact.reference_float64 import FLOAT64_OPERATORS
 from bnnkit.artifact.reference_pooling import MaxPool
-from bnnkit.errors import UsageError
+from bnnkit.artifact.reference_slice import Slice
+from bnnkit.errors import UnsupportedError, UsageError
 
 Array = NDArray[Any]
 
@@ -33,17 +37,33 @@ def _op_run(operator: Operator) -> type[OpRun]:
     return type(operator.name, (OpRun,), {"op_domain": DOMAIN, "_run": run})
 
 
-_NEW_OPERATORS: Final[tuple[type[OpRun], ...]] = (*map(_op_run, OPERATORS.values()), MaxPool)
+_NEW_OPERATORS: Final[tuple[type[OpRun], ...]] = (
+    *map(_op_run, OPERATORS.values()),
+    MaxPool,
+    Slice,
+    *FLOAT64_OPERATORS,
+)
+
+_REFUSED: Final = {
+    **dict.fromkeys(with_result("random"), "its result is random"),
+    **dict.fromkeys(("Loop", "Scan"), "ONNX's reference departs from its definition"),
+}
+"""Operators that are refused, and why."""
 
 
 class Reference:
     """Executes a network, one operator after the other."""
 
     def __init__(self, artifact: Artifact) -> None:
+        """Prepare a network.
+
+        Raises:
+            UnsupportedError: If it has not exactly one input without a default, an output that
+                is no array, or an operator that the reference cannot execute.
+        """
         self._artifact = artifact
-        self._input = artifact.model.graph.input[0].name
-        bare = _without_bodies(artifact.model)
-        self._evaluator = ReferenceEvaluator(bare, new_ops=list(_NEW_OPERATORS))
+        self._input = _only_input(artifact.model.graph)
+        self._evaluator = _evaluator(_without_bodies(artifact.model))
 
     def run(self, images: Array, sample: Sample | None = None) -> list[Array]:
         """Compute the model's outputs.
@@ -84,6 +104,37 @@ def sampling_feeds(sample: Sample | None) -> dict[str, Array]:
         "image_offset": np.array(sample.image_offset, np.int64),
         "antithetic": np.array(sample.antithetic),
     }
+
+
+def _only_input(graph: onnx.GraphProto) -> str:
+    """Return the input of a graph of arrays."""
+    defaults = {tensor.name for tensor in graph.initializer}
+    names = [value.name for value in graph.input if value.name not in defaults]
+    if len(names) != 1:
+        raise UnsupportedError(f"expected a model with one input, this one has {len(names)}")
+    for value in graph.output:
+        if value.type.WhichOneof("value") not in ("tensor_type", None):
+            raise UnsupportedError(f"expected the output {value.name!r} to be an array")
+    return str(names[0])
+
+
+def _evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
+    """Return ONNX's reference implementation of a model.
+
+    Raises:
+        UnsupportedError: If it lacks an operator, or one cannot be compared with other engines.
+    """
+    for node in [*model.graph.node, *(n for body in model.functions for n in body.node)]:
+        if node.op_type in _REFUSED and node.domain in ("", "ai.onnx"):
+            raise UnsupportedError(
+                f"node {node.name!r} ({node.op_type}): {_REFUSED[node.op_type]}, so the reference"
+                " cannot execute it"
+            )
+    try:
+        return ReferenceEvaluator(model, new_ops=list(_NEW_OPERATORS))
+    except RuntimeImplementationError as error:
+        reason = str(error).split(",")[0]  # the rest speaks of ONNX's own classes
+        raise UnsupportedError(f"the reference cannot execute the file: {reason}") from error
 
 
 def _without_bodies(model: onnx.ModelProto) -> onnx.ModelProto:

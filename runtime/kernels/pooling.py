@@ -1,7 +1,7 @@
 """Maximum and sum over the pooling windows of a float32 map.
 
 The pixels of a window are combined in registers in row-major order, sixteen channels at a time.
-Pixels outside of the map are skipped.
+Pixels outside of the map are skipped. The maximum of a window with a NaN is NaN.
 """
 
 from llvmlite import ir
@@ -47,7 +47,9 @@ def _combine(typing_context, operation, x_at, rows, x_row, columns, x_column, y_
                 x, so_far = load(builder, place, FLOATS, 4), builder.load(slot)
                 if code == MAXIMUM:
                     larger = builder.fcmp_ordered(">", so_far, x)
-                    builder.store(builder.select(larger, so_far, x), slot)
+                    is_nan = builder.fcmp_unordered("uno", so_far, so_far)
+                    stays = builder.or_(larger, is_nan)
+                    builder.store(builder.select(stays, so_far, x), slot)
                 else:
                     builder.store(builder.fadd(so_far, x), slot)
         store(builder, builder.load(slot), y_at, 4)

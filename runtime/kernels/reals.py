@@ -66,8 +66,9 @@ def _combine(builder, code, x, operand):
     if code == SLOPE:
         negative = builder.fcmp_ordered("<", x, ir.Constant(FLOATS, [0.0] * 16))
         return builder.select(negative, builder.fmul(x, operand), x)
-    larger = builder.fcmp_ordered(">" if code == MAXIMUM else "<", x, operand)
-    return builder.select(larger, x, operand)
+    # Unordered, so that a NaN stays NaN.
+    stays = builder.fcmp_unordered(">" if code == MAXIMUM else "<", x, operand)
+    return builder.select(stays, x, operand)
 
 
 def _rounded(builder, x):

@@ -25,14 +25,17 @@ WORDS = np.zeros(1, np.uint64)
 
 @intrinsic
 def _below(typing_context, kind, value_at, threshold_at):
-    """Compare eight float32 or int32 values with their thresholds; bit i is value < threshold."""
+    """Compare eight float32 or int32 values with their thresholds.
+
+    Bit i is set unless value >= threshold, so it is set for NaN.
+    """
     is_float = kind.dtype == types.float32
     vector = ir.VectorType(F32 if is_float else I32, 8)
 
     def generate(context, builder, _signature, arguments):
         value = load(builder, arguments[1], vector, 4)
         threshold = load(builder, arguments[2], vector, 4)
-        compare = builder.fcmp_ordered if is_float else builder.icmp_signed
+        compare = builder.fcmp_unordered if is_float else builder.icmp_signed
         return builder.bitcast(compare("<", value, threshold), I8)
 
     return types.uint8(kind, types.int64, types.int64), generate
@@ -40,7 +43,7 @@ def _below(typing_context, kind, value_at, threshold_at):
 
 @njit(error_model="numpy")
 def pack_pixel(kind, value_at, threshold_at, y_at, channels):
-    """Pack one pixel: set a bit (-1) where a channel is below its threshold.
+    """Pack one pixel: set a bit (-1) where a channel is below its threshold or NaN.
 
     Values and thresholds are padded to 8 channels.
     """

@@ -91,7 +91,10 @@ def _with_numbers(builder: PlanBuilder, node: Node, source: str) -> tuple[Operat
     }
     if any(number is None for number in numbers.values()) or len(numbers) < _count(node):
         return ()
-    return _operations_with(node, shape[0], {i: n for i, n in numbers.items() if n is not None})
+    known = {i: number for i, number in numbers.items() if number is not None}
+    if any(np.isnan(number).any() for number in known.values()):
+        return ()  # the kernels expect NaN in maps alone
+    return _operations_with(node, shape[0], known)
 
 
 def _count(node: Node) -> int:

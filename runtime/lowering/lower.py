@@ -21,6 +21,7 @@ from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_dr
 from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy, shape_of_every_batch
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.pooling import lower_pooling
+from bnnkit.runtime.lowering.split import lower_split
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Value
 
@@ -38,6 +39,7 @@ LOWERINGS: dict[str, Callable[[PlanBuilder, Node], None]] = {
 }
 
 PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
+    lower_split,
     signs.lower_sign_move,
     lower_channels_last,
     lower_pooling,
@@ -122,7 +124,18 @@ def _recording_noise_dependence(builder: PlanBuilder) -> Iterator[None]:
     builder.noise_dependent |= (builder.values.keys() | builder.constants.keys()) - known
 
 
+def _check_outputs(builder: PlanBuilder, node: Node) -> None:
+    """Check that nothing needs an optional output; Split alone has several that are computed."""
+    for name in node.outputs[1:] if node.kind != "Split" else ():
+        if name and (builder.graph.readers(name) or name in builder.graph.outputs):
+            raise UnsupportedError(
+                f"node {node.name!r} ({node.kind}): expected only its first output to be used;"
+                f" its optional output {name!r} is not computed"
+            )
+
+
 def _lower_node(builder: PlanBuilder, node: Node) -> None:
+    _check_outputs(builder, node)
     if node.kind in LOWERINGS:
         LOWERINGS[node.kind](builder, node)
     elif (

@@ -8,19 +8,18 @@ from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.operators.facts import MOVES_SIGNS
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.lowering.mixing_images import (
+    check_images_apart,
+    check_use_of_sizes,
+    depends_on_batch,
+)
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import Array, Kind, Value
 from bnnkit.runtime.steps.real import NumpyOperator, Source
 
-BATCH = 2
-"""Batch size for shape inference. Not 1, which could be any axis."""
-OTHER_BATCH = 3
-"""A second batch size: numbers that differ between the two depend on the number of images."""
-_SIZES = {
-    "Reshape": (1,), "Expand": (1,), "Tile": (1,), "Slice": (1, 2), "Resize": (3,),
-    "ConstantOfShape": (0,),
-}  # fmt: skip
-"""The inputs that hold sizes, which may depend on the number of images, by operator."""
+BATCHES = (2, 3)
+"""Batch sizes for shape inference. Not 1, which any axis may have, and two, since a constant in
+the file may have the length of one of them."""
 DTYPES: dict[str, np.dtype[Any]] = {"signs": np.dtype(np.uint8), "sums": np.dtype(np.int32)}
 
 
@@ -28,20 +27,21 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
     """Append an operator computed by NumPy. Its shape is inferred by running it on zeros.
 
     Raises:
-        UnsupportedError: If it fails, or its result does not have the batch as first axis.
+        UnsupportedError: If it fails, mixes the images of a batch, or its result does not have
+            the batch as first axis.
     """
     sources = tuple(input_of(builder, name) for name in node.inputs)
-    result = _run_on_zeros(builder, node, sources)
-    if _mixes_images(builder, node, result.ndim):
-        raise UnsupportedError(f"node {node.name!r} ({node.kind}) mixes the images of a batch")
+    results = [_run_on_zeros(builder, node, sources, batch) for batch in BATCHES]
     kind = _kind(builder, node)
-    if any(kind == "shape" for kind in map(builder.kind, node.inputs)):
-        kind = _kind_with_shapes(builder, node, sources, result, kind)
-    if kind != "shape" and result.shape[:1] != (BATCH,):
-        raise UnsupportedError(
-            f"node {node.name!r} ({node.kind}): expected a result whose first axis is the batch,"
-            f" got {result.shape} for a batch of {BATCH}"
-        )
+    if kind == "shape" and results[0].shape != results[1].shape:
+        kind = "real"  # its length depends on the batch: it has one row for each image
+    if kind == "shape":
+        if not np.array_equal(results[0], results[1]):
+            builder.batch_sizes.add(node.outputs[0])
+    else:
+        check_use_of_sizes(builder, node)
+        check_images_apart(builder, node, [inputs_of(builder, sources, n) for n in BATCHES])
+        _check_batch(node, results)
     step = NumpyOperator(
         name=node.name,
         sources=sources,
@@ -49,65 +49,8 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
         function=STANDARD_OPERATORS[node.kind],
         attributes=node.attributes,
     )
-    shape = result.shape if kind == "shape" else result.shape[1:]
-    builder.add(step, Value(kind=kind, shape=shape, dtype=result.dtype))
-
-
-def _mixes_images(builder: PlanBuilder, node: Node, rank: int) -> bool:
-    """Whether an operator keeps the batch size but combines or reorders its images."""
-    if node.kind in ("Softmax", "LogSoftmax"):
-        return bool(node.attributes.get("axis", -1) % rank == 0)
-    if node.kind != "Slice" or len(node.inputs) < 5:
-        return False
-    axes, steps = (builder.constants.get(name) for name in node.inputs[3:5])
-    if steps is None:
-        return False
-    axes = np.arange(steps.size) if axes is None else axes
-    return bool(((axes % rank == 0) & (steps < 0)).any())  # reverses the images
-
-
-def _run_on_zeros(
-    builder: PlanBuilder, node: Node, sources: tuple[Source, ...], batch: int = BATCH
-) -> Array:
-    examples = arguments([example(builder, source, batch) for source in sources])
-    try:
-        with np.errstate(all="ignore"):  # zeros are not the user's input
-            result: Array = STANDARD_OPERATORS[node.kind](node.attributes, *examples)
-    except (ValueError, IndexError, TypeError, KeyError) as error:
-        raise UnsupportedError(
-            f"node {node.name!r} ({node.kind}) cannot be run: {error}"
-        ) from error
-    return result
-
-
-def _kind_with_shapes(
-    builder: PlanBuilder, node: Node, sources: tuple[Source, ...], result: Array, kind: Kind
-) -> Kind:
-    """Return the kind of a result that is computed from shapes.
-
-    A shape of which the length depends on the batch is a value with one row for each image.
-
-    Raises:
-        UnsupportedError: If the number of images becomes a number of the result, not a size.
-    """
-    other = _run_on_zeros(builder, node, sources, OTHER_BATCH)
-    if kind == "shape" and result.shape != other.shape:
-        kind = "real"
-    if kind != "shape":
-        for index, source in enumerate(sources):
-            is_size = index in _SIZES.get(node.kind, ())
-            if isinstance(source, str) and not is_size and _depends_on_batch(builder, source):
-                raise _refused(f"node {node.name!r} ({node.kind})")
-        if (result.shape[0], *other.shape) != (BATCH, OTHER_BATCH, *result.shape[1:]):
-            raise _refused(f"node {node.name!r} ({node.kind})")
-    return kind
-
-
-def _depends_on_batch(builder: PlanBuilder, name: str) -> bool:
-    if builder.kind(name) != "shape":
-        return False
-    numbers = [example(builder, name, batch) for batch in (BATCH, OTHER_BATCH)]
-    return not np.array_equal(*numbers)  # type: ignore[arg-type]
+    shape = results[0].shape if kind == "shape" else results[0].shape[1:]
+    builder.add(step, Value(kind=kind, shape=shape, dtype=results[0].dtype))
 
 
 def shape_of_every_batch(builder: PlanBuilder, name: str) -> Array:
@@ -116,18 +59,35 @@ def shape_of_every_batch(builder: PlanBuilder, name: str) -> Array:
     Raises:
         UnsupportedError: If they depend on the number of images.
     """
-    if _depends_on_batch(builder, name):
-        raise _refused(f"the output {name!r}")
-    numbers = example(builder, name)
+    if name in builder.batch_sizes:
+        raise depends_on_batch(f"the output {name!r}")
+    numbers = example(builder, name, BATCHES[0])
     assert numbers is not None  # a shape has numbers
     return numbers
 
 
-def _refused(what: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"{what} depends on the number of images in the batch, and not as the first size of a"
-        " shape: export the network without that dependence"
-    )
+def _check_batch(node: Node, results: list[Array]) -> None:
+    """Check that a result has the batch as first axis, and otherwise one shape for all batches."""
+    for batch, result in zip(BATCHES, results, strict=True):
+        if result.shape[:1] != (batch,) or result.shape[1:] != results[0].shape[1:]:
+            raise UnsupportedError(
+                f"node {node.name!r} ({node.kind}): expected a result whose first axis alone is"
+                f" the batch, got {result.shape} for a batch of {batch}"
+            )
+
+
+def _run_on_zeros(
+    builder: PlanBuilder, node: Node, sources: tuple[Source, ...], batch: int
+) -> Array:
+    examples = arguments(inputs_of(builder, sources, batch))
+    try:
+        with np.errstate(all="ignore"):  # zeros are not the user's input
+            result: Array = STANDARD_OPERATORS[node.kind](node.attributes, *examples)
+    except (ValueError, IndexError, TypeError, KeyError) as error:
+        raise UnsupportedError(
+            f"node {node.name!r} ({node.kind}) cannot be run on a batch of {batch}: {error}"
+        ) from error
+    return result
 
 
 def _kind(builder: PlanBuilder, node: Node) -> Kind:
@@ -157,15 +117,20 @@ def input_of(builder: PlanBuilder, name: str) -> Source:
     return builder.packed_signs(name) if builder.kind(name) == "signs" else name
 
 
-def example(builder: PlanBuilder, source: Source, batch: int = BATCH) -> Array | None:
-    """Return zeros for a batch; the actual numbers for a shape."""
+def inputs_of(builder: PlanBuilder, sources: tuple[Source, ...], batch: int) -> list[Array | None]:
+    """Return an example of each input."""
+    return [example(builder, source, batch) for source in sources]
+
+
+def example(builder: PlanBuilder, source: Source, batch: int) -> Array | None:
+    """Return zeros for a batch; the actual numbers for a constant or a shape."""
     if not isinstance(source, str):
         return source
     value = builder.values[source]
     if value.kind == "shape":
         step = builder.steps[builder.position(source)]
         assert isinstance(step, NumpyOperator)  # no other step gives shapes
-        examples = arguments([example(builder, name, batch) for name in step.sources])
+        examples = arguments(inputs_of(builder, step.sources, batch))
         shape: Array = step.function(step.attributes, *examples)
         return shape
     return np.zeros((batch, *value.shape), DTYPES.get(value.kind, value.dtype))

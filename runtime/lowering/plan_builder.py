@@ -41,6 +41,7 @@ class PlanBuilder:
         binary_weights: int8 signs of weights for real activations, in ONNX's layout, by name.
         noise_dependent: Names of values and constants that depend on the noise.
         quantiles: Tables of quantiles, by the name of the constant.
+        batch_sizes: Names of shapes that depend on the number of images.
         sums: Sums that were only cast to reals: name of the reals to name of the sums.
     """
 
@@ -56,6 +57,7 @@ class PlanBuilder:
     binary_weights: dict[str, Array] = field(default_factory=dict)
     noise_dependent: set[str] = field(default_factory=set)
     quantiles: dict[str, Quantiles] = field(default_factory=dict)
+    batch_sizes: set[str] = field(default_factory=set)
     sums: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import ArtifactError, UnsupportedError
-from bnnkit.runtime.lowering.numpy_operator import BATCH, example, input_of
+from bnnkit.runtime.lowering.numpy_operator import BATCHES, example, input_of
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import FLOAT, Array, Value
 from bnnkit.runtime.steps.real import Chain, CopyReal, NumpyOperator
@@ -45,7 +45,7 @@ def _sign_in_numpy(builder: PlanBuilder, node: Node, value: Value) -> None:
 
 def _codes_of(attributes: Attributes, x: Array) -> Array:
     """Return the signs of x as codes, 2 for +1 and 0 for -1."""
-    return np.where(x < 0, 0, 2).astype(np.uint8)
+    return np.where(x >= 0, 2, 0).astype(np.uint8)
 
 
 def lower_threshold(builder: PlanBuilder, node: Node) -> None:
@@ -122,10 +122,16 @@ def _flattens(builder: PlanBuilder, node: Node) -> bool:
     """Whether a Flatten or Reshape of signs turns (N, C, H, W) into (N, C * H * W)."""
     if node.kind == "Flatten":
         return int(node.attributes.get("axis", 1)) == 1
-    shape = example(builder, input_of(builder, node.inputs[1]))
     features = int(np.prod(builder.values[node.inputs[0]].shape))
-    keeps_batch = shape is not None and len(shape) == 2 and shape[0] in (-1, 0, BATCH)
-    return shape is not None and keeps_batch and shape[1] in (-1, features)
+    shape_of = input_of(builder, node.inputs[1])
+    return all(
+        (shape := example(builder, shape_of, batch)) is not None
+        and len(shape) == 2
+        and shape[0] in (-1, 0, batch)
+        and shape[1] in (-1, features)
+        and not (shape == -1).all()
+        for batch in BATCHES
+    )
 
 
 def _defer_flattening(builder: PlanBuilder, node: Node) -> None:

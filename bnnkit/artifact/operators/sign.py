@@ -1,4 +1,4 @@
-"""Sign(x): +1 where x >= 0."""
+"""Sign(x): +1 where x >= 0, so -1 for NaN."""
 
 from bnnkit.artifact.operators.operand import Operand
 from bnnkit.artifact.operators.operator import BYTES, REALS, Array, Operator
@@ -6,7 +6,7 @@ from bnnkit.artifact.operators.sign_codes import PLUS_AND_MINUS, sign_codes
 
 
 def _reference(x: Array) -> tuple[Array]:
-    return (sign_codes(~(x < 0)),)
+    return (sign_codes(x >= 0),)
 
 
 SIGN = Operator(

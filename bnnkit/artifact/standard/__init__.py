@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.standard.elementwise import ELEMENTWISE
 from bnnkit.artifact.standard.mixing import MIXING
+from bnnkit.artifact.standard.normalization import NORMALIZATION
 from bnnkit.artifact.standard.pooling import POOLING
+from bnnkit.artifact.standard.reductions import REDUCTIONS
+from bnnkit.artifact.standard.resizing import RESIZING
 from bnnkit.artifact.standard.shaping import SHAPING
+from bnnkit.artifact.standard.transposed import TRANSPOSED
 
 STANDARD_OPERATORS: dict[str, Callable[..., NDArray[Any]]] = (
-    ELEMENTWISE | MIXING | POOLING | SHAPING
+    ELEMENTWISE | MIXING | NORMALIZATION | POOLING | REDUCTIONS | RESIZING | SHAPING | TRANSPOSED
 )
 """The functions by operator type."""
 

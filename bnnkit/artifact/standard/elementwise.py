@@ -1,78 +1,88 @@
 """Operators that treat each element alone, and so work in any memory layout."""
 
 from collections.abc import Callable, Mapping
-from math import erf
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact.standard.activations import ACTIVATIONS
+from bnnkit.errors import UnsupportedError
+
 Array = NDArray[Any]
 Attributes = Mapping[str, Any]
 
-
-def _relu(a: Attributes, x: Array) -> Array:
-    return np.maximum(x, x.dtype.type(0))
-
-
-def _leaky_relu(a: Attributes, x: Array) -> Array:
-    return np.where(x < 0, x * np.float32(a.get("alpha", 0.01)), x)
-
-
-def _p_relu(a: Attributes, x: Array, slope: Array) -> Array:
-    return np.where(x < 0, x * slope, x)
+_CAST_TO = frozenset(
+    onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in "?bBhHiIqQefd"
+)
+"""The types of NumPy itself; float8, bfloat16 and int4 are of another package."""
 
 
 def _clip(a: Attributes, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
-    low = a.get("min", -np.inf) if low is None else low
-    high = a.get("max", np.inf) if high is None else high
-    return np.clip(x, low, high).astype(x.dtype, copy=False)
+    # Bounds have the dtype of x: an infinity would turn large integers into rounded reals.
+    ends = (-np.inf, np.inf) if x.dtype.kind == "f" else _range_of(x.dtype)
+    return np.clip(x, ends[0] if low is None else low, ends[1] if high is None else high).astype(
+        x.dtype, copy=False
+    )
 
 
-def _sigmoid(a: Attributes, x: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-x)))
+def _range_of(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    limits = np.iinfo(dtype)
+    return dtype.type(limits.min), dtype.type(limits.max)
 
 
-def _hard_sigmoid(a: Attributes, x: Array) -> Array:
-    alpha, beta = np.float32(a.get("alpha", 0.2)), np.float32(a.get("beta", 0.5))
-    return np.clip(x * alpha + beta, 0, 1)
+def _div(a: Attributes, x: Array, y: Array) -> Array:
+    if x.dtype.kind == "f":
+        return np.divide(x, y).astype(x.dtype, copy=False)
+    # Integers are divided towards zero, without a detour over reals, which round large ones.
+    return np.floor_divide(x - np.fmod(x, y), y)
 
 
-def _hard_swish(a: Attributes, x: Array) -> Array:
-    return np.multiply(x, np.clip(x * np.float32(1 / 6) + np.float32(0.5), 0, 1))
+def _mod(a: Attributes, x: Array, y: Array) -> Array:
+    """Remainder with the sign of the divisor, or with that of the dividend if fmod is set."""
+    if a.get("fmod", 0):
+        return np.fmod(x, y)
+    return np.mod(x, y)
 
 
-def _elu(a: Attributes, x: Array) -> Array:
-    return np.where(x < 0, np.float32(a.get("alpha", 1.0)) * np.expm1(x), x)
-
-
-def _softplus(a: Attributes, x: Array) -> Array:
-    return np.logaddexp(x, x.dtype.type(0))
-
-
-def _erf(a: Attributes, x: Array) -> Array:
-    return np.asarray(np.frompyfunc(erf, 1, 1)(x), x.dtype)
-
-
-def _where(a: Attributes, condition: Array, x: Array, y: Array) -> Array:
-    return np.where(condition, x, y)
+def _pow(a: Attributes, x: Array, y: Array) -> Array:
+    if x.dtype.kind in "iu" and y.dtype.kind in "iu" and (y < 0).any():
+        # NumPy refuses negative powers of integers: the truth is a fraction, cut towards zero.
+        fraction = np.power(x.astype(np.float64), y.astype(np.float64))
+        return np.where(y < 0, fraction.astype(x.dtype), np.power(x, np.maximum(y, 0)))
+    return np.power(x, y).astype(x.dtype, copy=False)
 
 
 def _cast(a: Attributes, x: Array) -> Array:
+    if a["to"] not in _CAST_TO:
+        name = onnx.TensorProto.DataType.Name(a["to"])
+        raise UnsupportedError(f"expected Cast to a number that NumPy has, got {name}")
     return x.astype(onnx.helper.tensor_dtype_to_np_dtype(a["to"]))
+
+
+def _dropout(
+    a: Attributes, x: Array, ratio: Array | None = None, training: Array | None = None
+) -> Array:
+    if training is not None and training.any() and (ratio is None or ratio.any()):
+        raise UnsupportedError(
+            "expected Dropout for inference, got training_mode: export the network in eval mode"
+        )
+    return x
 
 
 ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "Add": lambda a, x, y: np.add(x, y),
     "Sub": lambda a, x, y: np.subtract(x, y),
     "Mul": lambda a, x, y: np.multiply(x, y),
-    "Div": lambda a, x, y: np.divide(x, y).astype(x.dtype, copy=False),
+    "Div": _div,
+    "Mod": _mod,
     "Max": lambda a, *xs: np.maximum.reduce(np.broadcast_arrays(*xs)),
     "Min": lambda a, *xs: np.minimum.reduce(np.broadcast_arrays(*xs)),
     "Sum": lambda a, x, *xs: sum(xs, start=x),
     "Neg": lambda a, x: np.negative(x),
     "Abs": lambda a, x: np.abs(x),
+    "Reciprocal": lambda a, x: np.reciprocal(x),
     "Atan": lambda a, x: np.arctan(x),
     "Ceil": lambda a, x: np.ceil(x),
     "Floor": lambda a, x: np.floor(x),
@@ -83,7 +93,7 @@ ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "Sin": lambda a, x: np.sin(x),
     "Cos": lambda a, x: np.cos(x),
     "Sign": lambda a, x: np.sign(x),
-    "Pow": lambda a, x, y: np.power(x, y).astype(x.dtype, copy=False),
+    "Pow": _pow,
     "Greater": lambda a, x, y: np.greater(x, y),
     "GreaterOrEqual": lambda a, x, y: np.greater_equal(x, y),
     "Less": lambda a, x, y: np.less(x, y),
@@ -93,21 +103,11 @@ ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "Or": lambda a, x, y: np.logical_or(x, y),
     "Xor": lambda a, x, y: np.logical_xor(x, y),
     "Not": lambda a, x: np.logical_not(x),
-    "Erf": _erf,
-    "Where": _where,
-    "Tanh": lambda a, x: np.tanh(x),
+    "Where": lambda a, condition, x, y: np.where(condition, x, y),
     "Identity": lambda a, x: x,
-    "Dropout": lambda a, x, *_: x,
-    "Relu": _relu,
-    "LeakyRelu": _leaky_relu,
-    "PRelu": _p_relu,
+    "Dropout": _dropout,
     "Clip": _clip,
-    "Sigmoid": _sigmoid,
-    "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _hard_swish,
-    "Elu": _elu,
-    "Softplus": _softplus,
-    "Softsign": lambda a, x: np.asarray(x / (1 + np.abs(x))),
     "Cast": _cast,
+    **ACTIVATIONS,
 }
 """Operators that treat each element alone, and so work in any memory layout."""

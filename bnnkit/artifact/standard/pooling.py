@@ -1,12 +1,15 @@
-"""Pooling of real-valued maps (N, C, H, W)."""
+"""Pooling of real-valued maps (N, C, ...)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.standard.reductions import mean_of
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
@@ -14,7 +17,7 @@ Attributes = Mapping[str, Any]
 
 
 def _global_average_pool(a: Attributes, x: Array) -> Array:
-    return np.asarray(np.mean(x, axis=tuple(range(2, x.ndim)), keepdims=True))
+    return mean_of(x, tuple(range(2, x.ndim)))
 
 
 def _global_max_pool(a: Attributes, x: Array) -> Array:
@@ -39,56 +42,99 @@ def explicit_pads(a: Attributes) -> tuple[int, int, int, int]:
     Raises:
         UnsupportedError: If the padding is determined by auto_pad.
     """
-    if a.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        rule = a["auto_pad"].decode()
-        raise UnsupportedError(f"expected explicit pads, got auto_pad {rule}: export with pads")
+    _check_auto_pad(a)
     top, left, bottom, right = a.get("pads", (0, 0, 0, 0))
     return top, left, bottom, right
 
 
-def _windows(a: Attributes, x: Array, fill: float) -> tuple[list[Array], tuple[int, int]]:
-    """Return an array over all outputs for each pixel of the window, in row-major order."""
-    size = a["kernel_shape"]
-    if len(size) != 2:
-        raise UnsupportedError(f"expected a pooling over 2 axes, got {len(size)}")
-    stride = a.get("strides", [1, 1])
-    dilation = a.get("dilations", [1, 1])
-    top, left, bottom, right = explicit_pads(a)
+def _check_auto_pad(a: Attributes) -> None:
+    if a.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+        rule = a["auto_pad"].decode()
+        raise UnsupportedError(f"expected explicit pads, got auto_pad {rule}: export with pads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Axis:
+    """The windows along one axis."""
+
+    window: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+    outputs: int
+
+    def reach(self, size: int) -> int:
+        """Return how far the last window extends beyond an axis of this size, padding included."""
+        last = (self.outputs - 1) * self.stride + self.dilation * (self.window - 1) + 1
+        return max(0, last - size)
+
+
+def _axes(a: Attributes, sizes: Sequence[int]) -> list[_Axis]:
+    _check_auto_pad(a)
+    count = len(sizes)
+    windows = a["kernel_shape"]
+    if len(windows) != count:
+        raise UnsupportedError(f"expected a pooling over {count} axes, got {len(windows)}")
+    strides, dilations = a.get("strides", [1] * count), a.get("dilations", [1] * count)
+    pads = a.get("pads", [0] * 2 * count)
     ceil = bool(a.get("ceil_mode", 0))
-    out = tuple(
-        pool_output(x.shape[2 + i], size[i], stride[i], pads, dilation[i], ceil)
-        for i, pads in enumerate(((top, bottom), (left, right)))
-    )
-    reach = [(out[i] - 1) * stride[i] + dilation[i] * (size[i] - 1) + 1 for i in range(2)]
-    after = [max(0, reach[i] - x.shape[2 + i] - (top, left)[i]) for i in range(2)]
-    padded = np.pad(x, ((0, 0), (0, 0), (top, after[0]), (left, after[1])), constant_values=fill)
-    pixels = [
-        padded[
-            :,
-            :,
-            ky * dilation[0] :: stride[0],
-            kx * dilation[1] :: stride[1],
-        ][:, :, : out[0], : out[1]]
-        for ky in range(size[0])
-        for kx in range(size[1])
+    found = []
+    for i, size in enumerate(sizes):
+        around = pads[i], pads[count + i]
+        outputs = pool_output(size, windows[i], strides[i], around, dilations[i], ceil)
+        found.append(
+            _Axis(
+                window=windows[i],
+                stride=strides[i],
+                dilation=dilations[i],
+                before=around[0],
+                after=around[1],
+                outputs=outputs,
+            )
+        )
+    return found
+
+
+def _taps(padded: Array, axes: Sequence[_Axis], fill: float) -> list[Array]:
+    """Return an array over all outputs for each pixel of the window, in row-major order.
+
+    Args:
+        padded: (N, C, ...), with its padding.
+        axes: The windows along each axis after the channels.
+        fill: The value of pixels beyond the padding, which `ceil_mode` may reach.
+    """
+    beyond = [(0, axis.reach(size)) for axis, size in zip(axes, padded.shape[2:], strict=True)]
+    padded = np.pad(padded, [(0, 0), (0, 0), *beyond], constant_values=fill)
+    return [_tap(padded, axes, place) for place in product(*(range(axis.window) for axis in axes))]
+
+
+def _tap(padded: Array, axes: Sequence[_Axis], place: tuple[int, ...]) -> Array:
+    """Return the pixel at one place of every window."""
+    whole = (slice(None), slice(None))
+    steps = [
+        slice(k * axis.dilation, None, axis.stride) for k, axis in zip(place, axes, strict=True)
     ]
-    return pixels, (out[0], out[1])
+    return padded[(*whole, *steps)][(*whole, *(slice(axis.outputs) for axis in axes))]
+
+
+def _padded(x: Array, axes: Sequence[_Axis], fill: float) -> Array:
+    widths = [(0, 0), (0, 0), *((axis.before, axis.after) for axis in axes)]
+    return np.pad(x, widths, constant_values=fill)
 
 
 def _max_pool(a: Attributes, x: Array) -> Array:
     low = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    pixels, _ = _windows(a, x, low)
-    return reduce(np.maximum, pixels)
+    axes = _axes(a, x.shape[2:])
+    return reduce(np.maximum, _taps(_padded(x, axes, low), axes, low))
 
 
 def _average_pool(a: Attributes, x: Array) -> Array:
-    pixels, _ = _windows(a, x, 0)
-    inside = np.ones((1, 1, *x.shape[2:]), x.dtype)
-    if a.get("count_include_pad", 0):
-        top, left, bottom, right = a.get("pads", [0, 0, 0, 0])
-        inside = np.pad(inside, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=1)
-        a = {**a, "pads": [0, 0, 0, 0]}
-    counted, _ = _windows(a, inside, 0)
+    axes = _axes(a, x.shape[2:])
+    pixels = _taps(_padded(x, axes, 0), axes, 0)
+    counts_padding = bool(a.get("count_include_pad", 0))
+    inside = _padded(np.ones((1, 1, *x.shape[2:]), x.dtype), axes, int(counts_padding))
+    counted = _taps(inside, axes, 0)  # pixels beyond the padding never count
     return sum(pixels[1:], start=pixels[0]) / sum(counted[1:], start=counted[0])
 
 
@@ -98,3 +144,4 @@ POOLING: dict[str, Callable[..., Array]] = {
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
 }
+"""The functions by operator type."""

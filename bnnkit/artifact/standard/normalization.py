@@ -1,0 +1,94 @@
+"""Normalisations and softmax: an element's result depends on others along some axes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.artifact.standard.reductions import log_sum_exp
+from bnnkit.errors import UnsupportedError
+
+Array = NDArray[Any]
+Attributes = Mapping[str, Any]
+
+
+def _softmax(a: Attributes, x: Array) -> Array:
+    axis = a.get("axis", -1)
+    exponential: Array = np.exp(x - x.max(axis=axis, keepdims=True))
+    return np.divide(exponential, exponential.sum(axis=axis, keepdims=True))
+
+
+def _log_softmax(a: Attributes, x: Array) -> Array:
+    axis = a.get("axis", -1)
+    # The maximum is subtracted first: log_sum_exp of large scores would round a small term away.
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return np.asarray(shifted - log_sum_exp(shifted, (axis,)))
+
+
+def _batch_norm(
+    a: Attributes, x: Array, scale: Array, bias: Array, mean: Array, var: Array
+) -> Array:
+    if a.get("training_mode", 0):
+        raise UnsupportedError(
+            "expected BatchNormalization for inference, got training_mode: export the network in"
+            " eval mode"
+        )
+    shape = (-1,) + (1,) * (x.ndim - 2)
+    factor = scale / np.sqrt(var + np.float32(a.get("epsilon", 1e-5)))
+    # The mean is subtracted first: x * factor and mean * factor can be large and nearly equal.
+    centred = x - mean.reshape(shape)
+    return np.asarray(centred * factor.reshape(shape) + bias.reshape(shape), x.dtype)
+
+
+def _layer_norm(a: Attributes, x: Array, scale: Array, bias: Array | None = None) -> Array:
+    first = a.get("axis", -1)
+    axes = tuple(range(first + x.ndim if first < 0 else first, x.ndim))
+    normal = _normalized(x, axes, a.get("epsilon", 1e-5)) * scale
+    return normal if bias is None else normal + bias
+
+
+def _instance_norm(a: Attributes, x: Array, scale: Array, bias: Array) -> Array:
+    column = (-1,) + (1,) * (x.ndim - 2)
+    normal = _normalized(x, tuple(range(2, x.ndim)), a.get("epsilon", 1e-5))
+    return np.asarray(normal * scale.reshape(column) + bias.reshape(column))
+
+
+def _group_norm(a: Attributes, x: Array, scale: Array, bias: Array) -> Array:
+    groups, channels = a["num_groups"], x.shape[1]
+    by_group = x.reshape(len(x), groups, -1)
+    normal = _normalized(by_group, (2,), a.get("epsilon", 1e-5)).reshape(x.shape)
+    column = (-1,) + (1,) * (x.ndim - 2)
+    # Before opset 21 there is one scale a group, later one a channel.
+    scale, bias = (np.repeat(n, channels // n.size).reshape(column) for n in (scale, bias))
+    return np.asarray(normal * scale + bias)
+
+
+def _normalized(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    """Normalise to mean 0 and variance 1 over some axes, in float64 and rounded once.
+
+    Squares of float32 can overflow or vanish, and the mean of large numbers rounds.
+    """
+    wide = x.astype(np.float64)
+    centred = wide - wide.mean(axis=axes, keepdims=True)
+    variance = np.square(centred).mean(axis=axes, keepdims=True)
+    return np.asarray(centred / np.sqrt(variance + epsilon), x.dtype)
+
+
+def _lp_norm(a: Attributes, x: Array) -> Array:
+    wide, axis = x.astype(np.float64), a.get("axis", -1)
+    norm = np.linalg.norm(wide, a.get("p", 2), axis, keepdims=True)
+    # ONNX defines 0 / 0 as 0 here.
+    return np.asarray(wide / np.where(norm == 0, 1, norm), x.dtype)
+
+
+NORMALIZATION: dict[str, Callable[..., Array]] = {
+    "LayerNormalization": _layer_norm,
+    "InstanceNormalization": _instance_norm,
+    "GroupNormalization": _group_norm,
+    "BatchNormalization": _batch_norm,
+    "LpNormalization": _lp_norm,
+    "Softmax": _softmax,
+    "LogSoftmax": _log_softmax,
+}
+"""The functions by operator type."""

@@ -1,0 +1,106 @@
+"""Refusal of operators that mix the images of a batch.
+
+The runtime computes a large batch in chunks, and each image alone in an ensemble, so no result may
+depend on how many images there are, or on the others.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from bnnkit.artifact.format.graph import Node
+from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.memory.values import Array
+
+Examples = Sequence[Array | None]
+"""The inputs of a node for one size of the batch: zeros; of constants and shapes the numbers."""
+
+_DEFAULT_AXIS: Final = {
+    "Softmax": -1,
+    "LogSoftmax": -1,
+    "LpNormalization": -1,
+    "LayerNormalization": -1,
+    "Gather": 0,
+}
+"""Operators that combine or choose along an axis and keep the batch's size, with their default."""
+_SIZES: Final = {
+    "Reshape": {1},
+    "Expand": {1},
+    "Tile": {1},
+    "Slice": {1, 2, 3, 4},
+    "Pad": {1, 3},
+    "Resize": {2, 3},
+    "ConstantOfShape": {0},
+}
+"""The inputs of operators that say only where elements go."""
+
+
+def check_use_of_sizes(builder: PlanBuilder, node: Node) -> None:
+    """Check that sizes that depend on the batch give a shape, not numbers of the result.
+
+    Raises:
+        UnsupportedError: If the node computes with them.
+    """
+    for index, name in enumerate(node.inputs):
+        if name in builder.batch_sizes and index not in _SIZES.get(node.kind, ()):
+            raise depends_on_batch(f"node {node.name!r} ({node.kind})")
+
+
+def depends_on_batch(what: str) -> UnsupportedError:
+    """Return the error for numbers that are computed from the number of images."""
+    return UnsupportedError(
+        f"{what} depends on the number of images in the batch, and not as the first size of a"
+        " shape: export the network without that dependence"
+    )
+
+
+def check_images_apart(builder: PlanBuilder, node: Node, batches: Sequence[Examples]) -> None:
+    """Check that an operator that keeps the batch's size does not combine or reorder its images.
+
+    Args:
+        builder: The plan under construction.
+        node: The node.
+        batches: Its inputs for two sizes of the batch.
+
+    Raises:
+        UnsupportedError: If it does.
+    """
+    mixes = _MIXES.get(node.kind, _mixes_along_axis)
+    if any(mixes(builder, node, examples) for examples in batches):
+        raise UnsupportedError(f"node {node.name!r} ({node.kind}) mixes the images of a batch")
+
+
+def _mixes_along_axis(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
+    x = examples[0]
+    if node.kind not in _DEFAULT_AXIS or x is None or node.inputs[0] not in builder.values:
+        return False
+    axis = int(node.attributes.get("axis", _DEFAULT_AXIS[node.kind]))
+    return axis % max(1, x.ndim) == 0
+
+
+def _slices_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
+    """Whether a Slice takes some of the images, or all of them in another order."""
+    x, starts, ends, axes, steps = [*examples, None, None][:5]
+    if x is None or starts is None or ends is None:
+        return True
+    along = np.arange(starts.size) if axes is None else axes % x.ndim
+    for i in np.flatnonzero(along == 0):
+        is_constant = node.inputs[2] in builder.constants
+        least = np.iinfo(np.int32).max if is_constant else len(x)
+        step = 1 if steps is None else steps[i]
+        if starts[i] != 0 or ends[i] < least or step != 1:
+            return True
+    return False
+
+
+def _squeezes_any(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
+    """Whether a Squeeze names no axes, and so would remove a batch of one."""
+    return "axes" not in node.attributes and not any(node.inputs[1:])
+
+
+_MIXES: Final[dict[str, Callable[[PlanBuilder, Node, Examples], bool]]] = {
+    "Slice": _slices_images,
+    "Squeeze": _squeezes_any,
+}
