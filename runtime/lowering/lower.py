@@ -124,18 +124,7 @@ def _recording_noise_dependence(builder: PlanBuilder) -> Iterator[None]:
     builder.noise_dependent |= (builder.values.keys() | builder.constants.keys()) - known
 
 
-def _check_outputs(builder: PlanBuilder, node: Node) -> None:
-    """Check that nothing needs an optional output; Split alone has several that are computed."""
-    for name in node.outputs[1:] if node.kind != "Split" else ():
-        if name and (builder.graph.readers(name) or name in builder.graph.outputs):
-            raise UnsupportedError(
-                f"node {node.name!r} ({node.kind}): expected only its first output to be used;"
-                f" its optional output {name!r} is not computed"
-            )
-
-
 def _lower_node(builder: PlanBuilder, node: Node) -> None:
-    _check_outputs(builder, node)
     if node.kind in LOWERINGS:
         LOWERINGS[node.kind](builder, node)
     elif (

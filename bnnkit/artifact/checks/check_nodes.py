@@ -14,11 +14,11 @@ import onnx
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import Budget
 from bnnkit.artifact.checks.own_operator import check_own_operator
-from bnnkit.artifact.checks.standard_operator import check_standard_operator
+from bnnkit.artifact.checks.standard_operator import SEVERAL_OUTPUTS, check_standard_operator
 from bnnkit.artifact.checks.values import Values, check_stated, stated_types
 from bnnkit.artifact.checks.work import charge
 from bnnkit.artifact.format.constants import OPSET
-from bnnkit.artifact.format.graph import Node
+from bnnkit.artifact.format.graph import Graph, Node
 from bnnkit.artifact.operators import operator_of
 from bnnkit.artifact.operators.operand import ValueType
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
@@ -53,6 +53,7 @@ def check_nodes(
                 f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
             )
         with _naming(node):
+            _check_unused(node, artifact.graph)
             _check(proto, node, values, opset)
             charge(budget, proto, values)
             values.follow(node)
@@ -70,6 +71,16 @@ def _check(proto: onnx.NodeProto, node: Node, values: Values, opset: int) -> Non
         values.add(node, check_standard_operator(proto, values, opset))
     else:
         values.add(node, check_own_operator(operator, proto, values))
+
+
+def _check_unused(node: Node, graph: Graph) -> None:
+    """Check that nothing needs an optional output, such as the places of a MaxPool's maxima."""
+    for name in node.outputs[1:] if node.kind not in SEVERAL_OUTPUTS else ():
+        if name and (graph.readers(name) or name in graph.outputs):
+            raise UnsupportedError(
+                f"bnnkit computes its first output alone, but {name!r} is used too: export the"
+                " network for inference"
+            )
 
 
 def _opset(model: onnx.ModelProto) -> int:

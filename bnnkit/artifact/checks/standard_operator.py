@@ -17,13 +17,17 @@ from bnnkit.errors import ArtifactError, UnsupportedError
 
 Array = NDArray[Any]
 
+SEVERAL_OUTPUTS: Final = frozenset({"Split"})
+"""Operators of which bnnkit computes more than the first output."""
+_LIKE_THEIR_INPUT: Final = frozenset({"GroupNormalization"})
+"""Operators whose output has the type of their input, which ONNX does not infer."""
 _KIND_OF_ERROR: Final = re.compile(r"^\[\w+\] ")
 _MOST_NUMBERS: Final = 1 << 62
 """The largest number of elements of a shape; ONNX counts them in int64."""
 
 
 def check_standard_operator(node: onnx.NodeProto, values: Values, opset: int) -> list[ValueType]:
-    """Check a node and return the type of its first output.
+    """Check a node and return the types of its outputs.
 
     Args:
         node: The node.
@@ -40,7 +44,7 @@ def check_standard_operator(node: onnx.NodeProto, values: Values, opset: int) ->
     _check_counts(node, schema)
     if node.op_type == "Conv":
         _check_convolution(node, values)
-    return [_inferred(node, schema, values)]
+    return _inferred(node, schema, values)
 
 
 def _schema(node: onnx.NodeProto, opset: int) -> onnx.defs.OpSchema:
@@ -110,8 +114,11 @@ def _check_convolution(node: onnx.NodeProto, values: Values) -> None:
         )
 
 
-def _inferred(node: onnx.NodeProto, schema: onnx.defs.OpSchema, values: Values) -> ValueType:
-    """Return the type of the first output by ONNX's shape inference."""
+def _inferred(node: onnx.NodeProto, schema: onnx.defs.OpSchema, values: Values) -> list[ValueType]:
+    """Return the types of the outputs that bnnkit computes, by ONNX's shape inference.
+
+    These are all outputs of a Split, and the first of every other operator.
+    """
     given = {name: values.type_of(name) for name in node.input if name}
     types = {name: helper.make_tensor_type_proto(t.element, t.shape) for name, t in given.items()}
     known = {
@@ -124,7 +131,15 @@ def _inferred(node: onnx.NodeProto, schema: onnx.defs.OpSchema, values: Values) 
     except (InferenceError, ValidationError, RuntimeError, ValueError) as error:
         reason = _KIND_OF_ERROR.sub("", " ".join(str(error).split()))
         raise ArtifactError(f"it is not valid: {reason}") from error
-    tensor = found[node.output[0]].tensor_type if node.output[0] in found else None
+    if node.op_type in _LIKE_THEIR_INPUT:
+        return [values.type_of(node.input[0])]
+    names = node.output if node.op_type in SEVERAL_OUTPUTS else node.output[:1]
+    return [_checked(found.get(name), schema) for name in names if name]
+
+
+def _checked(inferred: onnx.TypeProto | None, schema: onnx.defs.OpSchema) -> ValueType:
+    """Return an inferred type, unless it is unknown or impossible."""
+    tensor = inferred.tensor_type if inferred is not None else None
     if tensor is None or not tensor.HasField("shape"):
         raise UnsupportedError("the shape of its output depends on numbers of the images")
     found_type = ValueType(tensor.elem_type, _lengths(tensor.shape))

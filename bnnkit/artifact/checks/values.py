@@ -76,7 +76,7 @@ class Values:
         Raises:
             ArtifactError: If a value has the name already.
         """
-        for name, found in zip(node.outputs, types, strict=False):
+        for name, found in zip(filter(None, node.outputs), types, strict=False):
             if name in self.types:
                 raise ArtifactError(f"expected values with names of their own, got {name!r} twice")
             self.types[name] = found

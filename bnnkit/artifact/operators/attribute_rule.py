@@ -87,6 +87,16 @@ PADS: Final = AttributeRule(least=0, most=MOST_PIXELS)
 GROUP: Final = AttributeRule(least=1, most=MOST_PIXELS)
 
 
+def words(*supported: str) -> AttributeRule:
+    """Return the rule of an attribute of which bnnkit knows these words."""
+    return AttributeRule(supported=tuple(word.encode() for word in supported))
+
+
+def only(*supported: Any) -> AttributeRule:
+    """Return the rule of an attribute of which bnnkit computes these values."""
+    return AttributeRule(supported=supported)
+
+
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     """Return the attributes of a node by name.
 

@@ -8,8 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+import numpy as np
+from onnx.helper import np_dtype_to_tensor_dtype
+
 from bnnkit.artifact.operators import OnnxNode
-from bnnkit.artifact.operators.attribute_rule import FLAG, GROUP, PADS, SIZES, AttributeRule
+from bnnkit.artifact.operators.attribute_rule import (
+    FLAG,
+    GROUP,
+    PADS,
+    SIZES,
+    AttributeRule,
+    only,
+    words,
+)
 from bnnkit.artifact.operators.macs import Macs, layer_macs, product_macs, transposed_macs
 
 Result = Literal[
@@ -27,9 +38,27 @@ approximate: each is computed alone, but engines round it in their own ways.
 summed: sums or products of several numbers, which engines compute in different orders.
 random: drawn in each run.
 """
-_WINDOW: Final = {"kernel_shape": SIZES, "strides": SIZES, "dilations": SIZES, "pads": PADS}
+_WINDOW: Final = {
+    "kernel_shape": SIZES,
+    "strides": SIZES,
+    "dilations": SIZES,
+    "pads": PADS,
+    "auto_pad": words("NOTSET", "VALID"),
+}
 _CONVOLUTION: Final = {**_WINDOW, "group": GROUP}
 _POOL: Final = {**_WINDOW, "ceil_mode": FLAG, "count_include_pad": FLAG}
+_RESIZE: Final = {
+    "antialias": only(0),
+    "keep_aspect_ratio_policy": words("stretch"),
+    "mode": words("nearest", "linear", "cubic"),
+    "nearest_mode": words("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
+    "coordinate_transformation_mode": words(
+        "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"
+    ),
+}
+_PAD: Final = {"mode": words("constant", "reflect", "edge", "wrap")}
+_CASTS: Final = only(*(np_dtype_to_tensor_dtype(np.dtype(name)) for name in "?bBhHiIqQefd"))
+"""The types of NumPy itself; float8, bfloat16 and int4 are of another package."""
 _SAME_BITS: Final = frozenset({"same", "rearranged", "copied", "chosen", "exact", "counted"})
 
 
@@ -71,18 +100,24 @@ FACTS: Final[dict[str, Fact]] = {
     "ArgMin": Fact("counted"),
     "Atan": Fact("approximate"),
     "AveragePool": Fact("summed", pools=True, attributes=_POOL),
-    "BatchNormalization": Fact("approximate", curve="affine"),
+    "BatchNormalization": Fact(
+        "approximate", curve="affine", attributes={"training_mode": only(0)}
+    ),
     "Bernoulli": Fact("random"),
-    "Cast": Fact("exact", curve="affine", jumps=True),
+    "Cast": Fact("exact", curve="affine", jumps=True, attributes={"to": _CASTS}),
     "Ceil": Fact("exact", jumps=True),
     "Celu": Fact("approximate"),
     "Clip": Fact("exact", curve="bent"),
     "Concat": Fact("copied", moves_signs=True),
     "Conv": Fact("summed", macs=layer_macs, attributes=_CONVOLUTION),
-    "ConvTranspose": Fact("summed", macs=transposed_macs, attributes=_CONVOLUTION),
+    "ConvTranspose": Fact(
+        "summed",
+        macs=transposed_macs,
+        attributes={**_CONVOLUTION, "output_shape": only([])},
+    ),
     "Cos": Fact("approximate"),
-    "DepthToSpace": Fact("copied"),
-    "DequantizeLinear": Fact("exact"),
+    "DepthToSpace": Fact("copied", attributes={"mode": words("DCR", "CRD")}),
+    "DequantizeLinear": Fact("exact", attributes={"output_dtype": only(0)}),
     "Div": Fact("exact", curve="affine", broadcasts=True),
     "Dropout": Fact("same"),
     "Elu": Fact("approximate"),
@@ -93,24 +128,24 @@ FACTS: Final[dict[str, Fact]] = {
     "Flatten": Fact("rearranged", moves_signs=True),
     "Floor": Fact("exact", jumps=True),
     "Gather": Fact("copied"),
-    "Gelu": Fact("approximate"),
+    "Gelu": Fact("approximate", attributes={"approximate": words("none", "tanh")}),
     "Gemm": Fact("summed", macs=product_macs),
     "GlobalAveragePool": Fact("summed"),
     "GlobalMaxPool": Fact("chosen"),
     "Greater": Fact("exact", broadcasts=True, jumps=True),
     "GreaterOrEqual": Fact("exact", broadcasts=True, jumps=True),
-    "GroupNormalization": Fact("summed"),
+    "GroupNormalization": Fact("summed", attributes={"stash_type": only(1)}),
     "HardSigmoid": Fact("approximate"),
     "HardSwish": Fact("approximate"),
     "Identity": Fact("same", moves_signs=True, curve="affine"),
     "InstanceNormalization": Fact("summed"),
-    "LayerNormalization": Fact("summed"),
+    "LayerNormalization": Fact("summed", attributes={"stash_type": only(1)}),
     "LeakyRelu": Fact("exact"),
     "Less": Fact("exact", broadcasts=True, jumps=True),
     "LessOrEqual": Fact("exact", broadcasts=True, jumps=True),
     "Log": Fact("approximate"),
     "LogSoftmax": Fact("summed"),
-    "LpNormalization": Fact("summed"),
+    "LpNormalization": Fact("summed", attributes={"p": only(1, 2)}),
     "MatMul": Fact("summed", macs=product_macs),
     "Max": Fact("exact", broadcasts=True, commutes=True),
     "MaxPool": Fact("chosen", moves_signs=True, pools=True, attributes=_POOL),
@@ -123,7 +158,11 @@ FACTS: Final[dict[str, Fact]] = {
     "Not": Fact("exact"),
     "Or": Fact("exact", broadcasts=True, commutes=True),
     "PRelu": Fact("exact", broadcasts=True),
-    "Pad": Fact("copied", moves_signs=True),
+    "Pad": Fact(
+        "copied",
+        moves_signs=True,
+        attributes={"mode": words("constant", "reflect", "edge", "wrap")},
+    ),
     "Pow": Fact("approximate", broadcasts=True),
     "RandomNormal": Fact("random"),
     "RandomNormalLike": Fact("random"),
@@ -142,7 +181,7 @@ FACTS: Final[dict[str, Fact]] = {
     "ReduceSumSquare": Fact("summed"),
     "Relu": Fact("exact", curve="bent"),
     "Reshape": Fact("rearranged", moves_signs=True),
-    "Resize": Fact("summed"),
+    "Resize": Fact("summed", attributes=_RESIZE),
     "Round": Fact("exact", jumps=True),
     "Selu": Fact("approximate"),
     "Shape": Fact("counted"),
@@ -153,7 +192,7 @@ FACTS: Final[dict[str, Fact]] = {
     "Softmax": Fact("summed"),
     "Softplus": Fact("approximate"),
     "Softsign": Fact("approximate"),
-    "SpaceToDepth": Fact("copied"),
+    "SpaceToDepth": Fact("copied", attributes={"mode": words("DCR", "CRD")}),
     "Split": Fact("copied"),
     "Sqrt": Fact("exact"),
     "Squeeze": Fact("rearranged", moves_signs=True),

@@ -42,15 +42,25 @@ def explicit_pads(a: Attributes) -> tuple[int, int, int, int]:
     Raises:
         UnsupportedError: If the padding is determined by auto_pad.
     """
-    _check_auto_pad(a)
-    top, left, bottom, right = a.get("pads", (0, 0, 0, 0))
+    top, left, bottom, right = window_pads(a, 2)
     return top, left, bottom, right
 
 
-def _check_auto_pad(a: Attributes) -> None:
-    if a.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        rule = a["auto_pad"].decode()
-        raise UnsupportedError(f"expected explicit pads, got auto_pad {rule}: export with pads")
+def window_pads(a: Attributes, axes: int) -> Sequence[int]:
+    """Return the padding before each of some axes, then that behind each.
+
+    Raises:
+        UnsupportedError: If the padding is determined by auto_pad.
+    """
+    rule = a.get("auto_pad", b"NOTSET")
+    none = [0] * 2 * axes
+    if rule == b"VALID":
+        return none
+    if rule != b"NOTSET":
+        name = rule.decode(errors="replace")
+        raise UnsupportedError(f"expected explicit pads, got auto_pad {name}: export with pads")
+    pads: Sequence[int] = a.get("pads", none)
+    return pads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +81,12 @@ class _Axis:
 
 
 def _axes(a: Attributes, sizes: Sequence[int]) -> list[_Axis]:
-    _check_auto_pad(a)
     count = len(sizes)
     windows = a["kernel_shape"]
     if len(windows) != count:
         raise UnsupportedError(f"expected a pooling over {count} axes, got {len(windows)}")
     strides, dilations = a.get("strides", [1] * count), a.get("dilations", [1] * count)
-    pads = a.get("pads", [0] * 2 * count)
+    pads = window_pads(a, count)
     ceil = bool(a.get("ceil_mode", 0))
     found = []
     for i, size in enumerate(sizes):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.standard.pooling import window_pads
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
@@ -18,15 +19,14 @@ def _conv_transpose(a: Attributes, x: Array, w: Array, bias: Array | None = None
 
     x is (N, C, ...), w is (C, M / group, ...), the result is (N, M, ...).
     """
-    for name, free in (("auto_pad", (b"NOTSET", b"VALID")), ("output_shape", ((), None))):
-        if a.get(name, free[0]) not in free:
-            raise UnsupportedError(
-                f"ConvTranspose with the attribute {name} is not supported: export with pads and"
-                " output_padding"
-            )
+    if a.get("output_shape"):
+        raise UnsupportedError(
+            "ConvTranspose with the attribute output_shape is not supported: export with pads and"
+            " output_padding"
+        )
     rank, group = x.ndim - 2, a.get("group", 1)
     strides, dilations = a.get("strides", [1] * rank), a.get("dilations", [1] * rank)
-    pads, extra = a.get("pads", [0] * 2 * rank), a.get("output_padding", [0] * rank)
+    pads, extra = window_pads(a, rank), a.get("output_padding", [0] * rank)
     whole = [
         (x.shape[2 + i] - 1) * strides[i] + dilations[i] * (w.shape[2 + i] - 1) + 1 + extra[i]
         for i in range(rank)
