@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from bnnkit.bench import benchmark as benchmark_module
 from bnnkit.cli import quickstart
 from bnnkit.cli.group import bnnkit_command
+from bnnkit.evaluation.evaluate import Evaluation
 
 
 @pytest.mark.slow
@@ -39,6 +40,26 @@ def test_quickstart_runs_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     again = CliRunner().invoke(bnnkit_command, ["quickstart", "--out", str(out)])
     assert again.exit_code == 0
     assert "nothing to do" in again.stdout
+
+
+def _evaluation(nll: float) -> Evaluation:
+    return Evaluation(
+        samples=10, mean_samples=10.0, accuracy=0.9, nll=nll, brier=0.1, ece=0.1, microseconds=1.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "said"),
+    [
+        (0.03, "The samples lower the nll from 0.040 to 0.030"),
+        (0.09, "The samples do not pay here: the nll rises from 0.040 to 0.090"),
+    ],
+)
+def test_quickstart_says_what_its_samples_gain(ensemble: float, said: str) -> None:
+    found = quickstart._what_samples_gain(
+        _evaluation(0.04), _evaluation(ensemble), run=Path("quickstart/run")
+    )
+    assert found.startswith(said)
 
 
 def test_quickstart_needs_a_folder_that_it_can_make(tmp_path: Path) -> None:

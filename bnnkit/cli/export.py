@@ -119,8 +119,9 @@ def command(
     layer whether it is binary, why not, and its size.
 
     A network with noise becomes a stochastic file, which runs as one pass without noise or as an
-    ensemble of samples. --calibrate fits the batch norms to this mode, and reports the change of
-    the statistics and the accuracy.
+    ensemble of samples. In stock ONNX Runtime, set SessionOptions.log_severity_level = 3 for it,
+    which silences four harmless warnings about inputs with defaults. --calibrate fits the batch
+    norms to this mode, and reports the change of the statistics and the accuracy.
 
     With --to tflite the file is for Larq Compute Engine, or with --variant builtin for any TFLite
     interpreter; both compute the same bits. Its input is one NHWC image per run. It has no noise
