@@ -165,7 +165,7 @@ class _Tour:
             for samples in SAMPLES
         ]
         print_evaluations(found, f"{self.model} on digits, {len(images)} images")
-        write(_what_samples_gain(*found, run=self.run_folder))
+        write(_what_samples_gain(found[0], found[1], run=self.run_folder))
 
     def bench(self) -> None:
         """Measure latencies."""
