@@ -15,9 +15,7 @@ file, or from a bug in bnnkit. With BNNKIT_DEBUG=1 every error shows its traceba
 import contextlib
 import importlib
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -26,6 +24,15 @@ import click
 
 import bnnkit
 from bnnkit.border import explained, is_debugging
+from bnnkit.cli.interrupts import (
+    INTERRUPTED,
+    TERMINATED,
+    Terminated,
+    ignore_interrupts,
+    raise_on_interrupt,
+    raise_on_termination,
+    was_interrupted,
+)
 from bnnkit.errors import BnnkitError, MissingExtraError, printable
 
 COMMANDS = {
@@ -64,13 +71,7 @@ _PRINTERS = ("click.utils", "rich.console", __name__)
 
 CHECK_FAILED = 1
 WRONG_USE = 2
-INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
 PIPE_CLOSED = 128 + 13  # SIGPIPE, which not every system has
-
-
-class Terminated(SystemExit):
-    """Raised by SIGTERM, so that temporary files are removed on the way out."""
 
 
 class LazyGroup(click.Group):
@@ -85,6 +86,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"bnnkit.cli.{cmd_name}")
+        raise_on_interrupt()  # from now on there may be files to remove
         command: click.Command = module.command
         return command
 
@@ -117,7 +119,10 @@ class LazyGroup(click.Group):
         except Exception as error:
             if is_debugging():
                 traceback.print_exc()
-            code = _print_error(command_name, _explained(error), WRONG_USE)
+            if was_interrupted():
+                code = _print_error(command_name, "interrupted", INTERRUPTED)
+            else:
+                code = _print_error(command_name, _explained(error), WRONG_USE)
             if _is_output_error(error):
                 _discard_output()
         sys.exit(_flushed(command_name, code))
@@ -132,22 +137,20 @@ def bnnkit_command() -> None:
     """
 
 
-def main() -> NoReturn:
-    """Run the program; its entry point."""
+def run_program() -> NoReturn:
+    """Run the program on the arguments of the process."""
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by the parent process
             setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         # A terminal whose encoding lacks a character of a name.
         getattr(sys, stream).reconfigure(errors="backslashreplace")
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
-    bnnkit_command.main()
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    """Raise Terminated, and ignore further signals."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated(TERMINATED)
+    raise_on_termination()
+    try:
+        bnnkit_command.main()
+    except KeyboardInterrupt:  # a second one, while the first was handled
+        sys.exit(INTERRUPTED)
+    finally:
+        ignore_interrupts()
 
 
 def _command_name(arguments: Sequence[str]) -> str:
