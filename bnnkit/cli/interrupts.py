@@ -92,4 +92,4 @@ def _raise_later(found: "sys.UnraisableHookArgs") -> None:
 
 def _send_later(number: int) -> None:
     time.sleep(0.01)  # the hook must have returned, or the exception would be raised in it
-    _thread.interrupt_main(number)
+    signal.pthread_kill(threading.main_thread().ident or 0, number)  # also ends its sleep
