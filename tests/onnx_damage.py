@@ -127,8 +127,11 @@ def _attribute(rng: Random, model: onnx.ModelProto) -> None:
 def _constant(rng: Random, model: onnx.ModelProto) -> None:
     """Change the shape, the type or the numbers of a constant, with its bytes or without."""
     tensor = _pick(rng, model.graph.initializer)
-    array = numpy_helper.to_array(tensor)
     case = rng.random()
+    try:
+        array = numpy_helper.to_array(tensor)
+    except (KeyError, TypeError, ValueError):  # damaged already
+        case = 0.0
     if case < 0.25:
         _reshape(rng, tensor)
     elif case < 0.4:

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
+from bnnkit.artifact.budget import no_limits
 from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.operators.facts import FACTS, with_result
 from bnnkit.artifact.standard import STANDARD_OPERATORS
@@ -63,7 +64,7 @@ def test_exact_operators_are_the_same_bits_in_numpy_and_in_the_reference(kind: s
     attributes = ATTRIBUTES.get(kind, {})
     names = [f"x{index}" for index in range(len(inputs))]
     node = helper.make_node(kind, names, ["y"], **attributes)
-    (expected,) = fold_node(node, dict(zip(names, inputs, strict=True)))
+    (expected,) = fold_node(node, dict(zip(names, inputs, strict=True)), no_limits())
     found = STANDARD_OPERATORS[kind](attributes, *inputs)
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found, expected)
@@ -71,11 +72,13 @@ def test_exact_operators_are_the_same_bits_in_numpy_and_in_the_reference(kind: s
 
 def test_operators_that_numpy_lacks_are_folded() -> None:
     node = helper.make_node("Expand", ["x", "shape"], ["y"])
-    (found,) = fold_node(node, {"x": np.float32(2).reshape(1), "shape": np.array([2, 3])})
+    (found,) = fold_node(
+        node, {"x": np.float32(2).reshape(1), "shape": np.array([2, 3])}, no_limits()
+    )
     np.testing.assert_array_equal(found, np.full((2, 3), 2, np.float32))
 
 
 def test_outputs_that_are_left_out_are_not_given() -> None:
     node = helper.make_node("Split", ["x"], ["first", ""], axis=1, num_outputs=2)
-    (found,) = fold_node(node, {"x": X, "other": Y})
+    (found,) = fold_node(node, {"x": X, "other": Y}, no_limits())
     np.testing.assert_array_equal(found, X[:, :2])

@@ -113,15 +113,15 @@ def test_small_files_that_ask_for_much(build: Callable[[ArtifactBuilder], Artifa
 
 
 def test_a_budget_is_spent() -> None:
-    model = padding(ArtifactBuilder(1)).model
-    budget = onnx_budget(model, 36)
+    file_bytes = padding(ArtifactBuilder(1)).model.ByteSize()
+    budget = onnx_budget(file_bytes, 36)
     budget.spend_values(4_000_000, 4)
     with pytest.raises(UnsupportedError, match="a value of 4000000 numbers"):
         budget.spend_values(4_000_000)
     with pytest.raises(ArtifactError, match="read too often"):
-        onnx_budget(model, 36).spend_constants(1 << 25)
+        onnx_budget(file_bytes, 36).spend_constants(1 << 25)
     with pytest.raises(UnsupportedError, match="more than bnnkit takes"):
-        onnx_budget(model, 36).spend_work(1 << 31)
+        onnx_budget(file_bytes, 36).spend_work(1 << 31)
 
 
 def test_ordinary_networks_on_large_images_are_taken() -> None:

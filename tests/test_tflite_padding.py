@@ -25,7 +25,7 @@ def test_maximum_and_padding_of_an_image(dtype: int, pads: list[int]) -> None:
     pooled = a.add("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], pads=pads)
     number = np.uint8(200) if image else np.float32(-1.5)
     around = a.constant(np.array([0, 0, *pads[:2], 0, 0, *pads[2:]]))
-    padded = [a.add("Pad", "x", around, a.constant(x)) for x in (number, number * 0)]
+    padded = [a.add("Pad", "x", around, a.constant(x)) for x in (number, type(number)(0))]
     outputs = [pooled, *padded]
     if image:
         outputs += [a.integer_conv2d(x, 3, 8) for x in (pooled, *padded)]

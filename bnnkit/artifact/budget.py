@@ -4,8 +4,6 @@ Everything is counted for one image, because the batch is free. The limits grow 
 the file and of its input.
 """
 
-import onnx
-
 from bnnkit.errors import ArtifactError, UnsupportedError
 
 _CONSTANT_GRACE, _CONSTANT_GROWTH = 1 << 24, 64
@@ -37,6 +35,12 @@ class Budget:
         self._largest = min(largest, total)
         self._total = total
         self._work = work
+
+    def copy(self) -> "Budget":
+        """Return a budget of the same amounts, which is spent on its own."""
+        return Budget(
+            constants=self._constants, largest=self._largest, total=self._total, work=self._work
+        )
 
     def spend_constants(self, size: int) -> None:
         """Count the bytes of a constant.
@@ -75,17 +79,16 @@ class Budget:
             )
 
 
-def onnx_budget(model: onnx.ModelProto, inputs: int) -> Budget:
+def onnx_budget(file_bytes: int, inputs: int) -> Budget:
     """Return the budget of an ONNX file.
 
     Args:
-        model: The file's content.
+        file_bytes: The size of the file.
         inputs: The number of numbers of one image.
 
     Raises:
         UnsupportedError: The input is too large for a file of this size.
     """
-    file_bytes = model.ByteSize()
     if inputs > _INPUT_BYTE * file_bytes + _INPUT_GRACE:
         raise too_large(inputs)
     return Budget(

@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from bnnkit.artifact.budget import no_limits
 from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.operators.facts import BENDS, JUMPS, LAYERS
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
@@ -164,7 +165,7 @@ def _run(node: ir.Node, given: dict[str, Array]) -> list[Array]:
     """The results of a node."""
     proto = ir.to_proto(node)
     if len(node.outputs) > 1 or node.op_type not in STANDARD_OPERATORS:
-        return fold_node(proto, given)
+        return fold_node(proto, given, no_limits())  # value_sizes.py has checked the sizes
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
     inputs = [given[name] if name else None for name in proto.input]
     with np.errstate(all="ignore"):

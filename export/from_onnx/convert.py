@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes import PassBase
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.budget import Budget, onnx_budget
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
@@ -44,6 +45,7 @@ from bnnkit.export.from_onnx.read_source import (
 from bnnkit.export.from_onnx.rounding_ties import rounding_ties
 from bnnkit.export.from_onnx.sign_of_zero import remapped_signs
 from bnnkit.export.from_onnx.split_batch_norms import check_inference, split_batch_norms
+from bnnkit.export.from_onnx.value_sizes import check_value_sizes, numbers_of
 from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.graph_pass import graph_pass, model_pass, run_pass, run_passes
 from bnnkit.export.passes.lower import check_operators, layer_passes, threshold_passes
@@ -139,20 +141,25 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
         graph_pass(lower_masked_assignments),
     )
     batch = batch_of(model)
+    (first,) = model.graph.inputs
+    budget = onnx_budget(source.ByteSize(), numbers_of(first, batch.size))
     shapes = model_pass(infer_shapes, batch=batch.size)
-    model = _without_computed_shapes(model, shapes, batch)
+    model = _without_computed_shapes(model, shapes, batch, budget)
     # Computed shapes of `Reshape` are constants when the batch axis is freed.
     free = model_pass(free_batch, batch=batch)
     return run_passes(model, graph_pass(narrow_constants), shapes, free)
 
 
-def _without_computed_shapes(model: ir.Model, shapes: PassBase, batch: BatchConstants) -> ir.Model:
+def _without_computed_shapes(
+    model: ir.Model, shapes: PassBase, batch: BatchConstants, budget: Budget
+) -> ir.Model:
     """Infer shapes and fold constants until nothing is left that depends on shapes alone."""
     is_done = False
     while not is_done:
         model = run_passes(model, shapes)
         before = len(model.graph)
-        has_shapes = run_pass(model, fold_constants, batch)
+        run_pass(model, check_value_sizes, batch.size, budget)
+        has_shapes = run_pass(model, fold_constants, batch, budget)
         has_branches = run_pass(model, inline_branches, batch)
         # A folded constant can be what decides the next shape, such as the pads of a `Pad`.
         is_done = not has_branches and not (has_shapes and len(model.graph) < before)

@@ -20,6 +20,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.artifact.budget import Budget
 from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.operators.facts import with_result
 from bnnkit.errors import UnsupportedError
@@ -43,15 +44,17 @@ _RANDOM: Final = with_result("random")
 _SAME: Final = with_result("same")
 
 
-def fold_constants(graph: ir.Graph, batch: BatchConstants) -> bool:
+def fold_constants(graph: ir.Graph, batch: BatchConstants, budget: Budget) -> bool:
     """Run the pass; returns whether a shape is left that is not known yet.
 
     Args:
         graph: The graph to change.
         batch: The batch size, and the constants that depend on it, to which new ones are added.
+        budget: Is charged for constants before they are computed.
 
     Raises:
-        UnsupportedError: An operator of constants cannot be computed.
+        UnsupportedError: An operator of constants cannot be computed, or its result is too large
+            for the file.
     """
     for node in nodes(graph, "CastLike"):
         _name_type(graph, node)
@@ -59,7 +62,7 @@ def fold_constants(graph: ir.Graph, batch: BatchConstants) -> bool:
         if _changes_nothing(node):
             node.outputs[0].replace_all_uses_with(operand(node, 0), replace_graph_outputs=True)
             graph.remove(node, safe=False)
-        elif (results := _results(node, batch)) is not None:
+        elif (results := _results(node, batch, budget)) is not None:
             for value, (content, other) in zip(node.outputs, results, strict=True):
                 folded = add_constant(graph, f"{value.name}/folded", content)
                 batch.record(folded, content, other)
@@ -92,7 +95,9 @@ def _changes_nothing(node: ir.Node) -> bool:
     return node.op_type in _SAME and not is_training and not has_mask
 
 
-def _results(node: ir.Node, batch: BatchConstants) -> list[tuple[Array, Array]] | None:
+def _results(
+    node: ir.Node, batch: BatchConstants, budget: Budget
+) -> list[tuple[Array, Array]] | None:
     """Rules 1 and 4: the outputs of a node where they are constant, for two batch sizes."""
     if node.domain != "" or not node.inputs or node.op_type in _RANDOM:
         return None
@@ -105,11 +110,11 @@ def _results(node: ir.Node, batch: BatchConstants) -> list[tuple[Array, Array]] 
     known = {name: content for name, content in contents.items() if content is not None}
     if has_branch or not known or len(known) < len(contents):
         return None
-    results = _computed(node, known)
+    results = _computed(node, known, budget)
     if batch.others.keys().isdisjoint(known):
         return list(zip(results, results, strict=True))
     others = {name: batch.others.get(name, content) for name, content in known.items()}
-    return list(zip(results, _computed(node, others), strict=True))
+    return list(zip(results, _computed(node, others, budget), strict=True))
 
 
 def _of_shape(node: ir.Node, batch: BatchConstants) -> list[tuple[Array, Array]] | None:
@@ -128,8 +133,8 @@ def _counted(node: ir.Node, sizes: Sequence[Any]) -> Array:
     return np.array(sizes[part], np.int64)
 
 
-def _computed(node: ir.Node, contents: Mapping[str, Array]) -> list[Array]:
+def _computed(node: ir.Node, contents: Mapping[str, Array], budget: Budget) -> list[Array]:
     try:
-        return fold_node(ir.to_proto(node), contents)
+        return fold_node(ir.to_proto(node), contents, budget)
     except Exception as error:  # the reference's errors have no common class
         raise UnsupportedError(f"cannot compute {named(node)} of constants: {error}") from error

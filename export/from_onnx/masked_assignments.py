@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.artifact.budget import no_limits
 from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.operators.facts import KEEPS_ELEMENTS
 from bnnkit.export.from_onnx.batch_constants import BatchConstants, are_rows
@@ -90,7 +91,8 @@ def _assigned(
     fills = [np.full(shape, number, updates.dtype) for number in (0, 1)]
     proto = ir.to_proto(node)
     contents = [dict(zip(names, (fill, indices, updates), strict=True)) for fill in fills]
-    zeros, ones = (fold_node(proto, given)[0] for given in contents)
+    # value_sizes.py has checked the sizes.
+    zeros, ones = (fold_node(proto, given, no_limits())[0] for given in contents)
     return zeros == ones, zeros
 
 

@@ -26,4 +26,6 @@ def is_constant(builder: TfliteBuilder, node: Node) -> bool:
 def fold(builder: TfliteBuilder, node: Node) -> None:
     """Compute the constant output of a node with constant inputs."""
     proto = onnx.helper.make_node(node.kind, node.inputs, [node.output], **node.attributes)
-    (builder.source.constants[node.output],) = fold_node(proto, builder.source.constants)
+    (builder.source.constants[node.output],) = fold_node(
+        proto, builder.source.constants, builder.source.budget
+    )

@@ -1,12 +1,14 @@
 """An artifact as the exporter sees it: nodes in order, constants as arrays, readers of values."""
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import onnx
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.budget import Budget, onnx_budget
 from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.format.tensors import is_external, tensors_of
 from bnnkit.artifact.operators import operator_of, operator_of_kind
@@ -44,6 +46,7 @@ class Source:
         input_type: ONNX's number of its element type.
         input_shape: Without the batch.
         outputs: Names of the outputs.
+        budget: Is charged for constants before they are computed.
         nodes: In the order of execution, without constant ones.
         constants: By name.
     """
@@ -52,6 +55,7 @@ class Source:
     input_type: int
     input_shape: tuple[int, ...]
     outputs: tuple[str, ...]
+    budget: Budget
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
 
@@ -77,7 +81,8 @@ def read(artifact: Artifact) -> Source:
 
     Raises:
         UnsupportedError: There is not exactly one input, or a size other than the batch is free;
-            or numbers are in other files.
+            numbers are in other files.
+        ArtifactError: Computed constants are too large for the file.
     """
     graph = artifact.model.graph
     if any(is_external(tensor) for tensor in tensors_of(artifact.model)):
@@ -93,7 +98,10 @@ def read(artifact: Artifact) -> Source:
             f"expected only the batch of {inputs[0].name!r} to be free, got the shape {shape}"
         )
     outputs = tuple(value.name for value in graph.output)
-    source = Source(inputs[0].name, tensor.elem_type, shape, outputs, constants=constants)
+    budget = onnx_budget(artifact.model.ByteSize(), prod(shape))
+    source = Source(
+        inputs[0].name, tensor.elem_type, shape, outputs, budget=budget, constants=constants
+    )
     for proto in graph.node:
         _take(source, proto)
     return source
@@ -124,7 +132,7 @@ def _computed(source: Source, proto: onnx.NodeProto) -> dict[str, Array]:
     """The outputs of a node with constant inputs, by name."""
     operator = operator_of(proto)
     if operator is None:
-        results = fold_node(proto, source.constants)
+        results = fold_node(proto, source.constants, source.budget)
     else:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
         inputs = (source.constants[name] for name in proto.input)

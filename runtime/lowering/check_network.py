@@ -22,5 +22,5 @@ def check_network(artifact: Artifact) -> None:
     computed = LOWERINGS.keys() | STANDARD_OPERATORS.keys() | ELSEWHERE
     is_charged = artifact.tflite_source is not None
     inputs = prod(artifact.graph.input_shape)
-    budget = no_limits() if is_charged else onnx_budget(artifact.model, inputs)
+    budget = no_limits() if is_charged else onnx_budget(artifact.model.ByteSize(), inputs)
     check_nodes(artifact, computed, budget)

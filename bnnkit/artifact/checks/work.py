@@ -30,7 +30,7 @@ def charge(budget: Budget, node: onnx.NodeProto, values: Values) -> None:
         ArtifactError: If the constants become too large.
         UnsupportedError: If the values or the products are too many.
     """
-    for name in node.output[:1]:
+    for name in (name for name in node.output if name in values.types):
         if name in values.constants:
             element = helper.tensor_dtype_to_np_dtype(values.types[name].element)
             budget.spend_constants(values.types[name].size * element.itemsize)
