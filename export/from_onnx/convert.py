@@ -36,6 +36,7 @@ from bnnkit.export.from_onnx.narrow_constants import narrow_constants
 from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.from_onnx.prevent_fusion import prevent_fusion
 from bnnkit.export.from_onnx.qonnx_quantizers import lower_quantizers
+from bnnkit.export.from_onnx.quantized_layers import lower_quantized_layers
 from bnnkit.export.from_onnx.read_source import (
     batch_of,
     infer_shapes,
@@ -138,6 +139,7 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
         graph_pass(check_inference),
         graph_pass(set_module_paths),
         graph_pass(lower_quantizers),
+        graph_pass(lower_quantized_layers),
         graph_pass(lower_masked_assignments),
     )
     batch = batch_of(model)

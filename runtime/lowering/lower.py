@@ -21,6 +21,7 @@ from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_dr
 from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy, shape_of_every_batch
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.pooling import lower_pooling
+from bnnkit.runtime.lowering.sequences import lower_sequence_layer
 from bnnkit.runtime.lowering.split import lower_split
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Value
@@ -43,6 +44,7 @@ PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     signs.lower_sign_move,
     lower_channels_last,
     lower_pooling,
+    lower_sequence_layer,
     lower_real_layer,
     lower_elementwise,
 )
