@@ -207,7 +207,8 @@ class Model:
                 deterministic file.
         """
         if config.samples == 0:
-            values = self._compute(images, threads, self.graph.outputs)
+            computed = self._compute(images, threads, self.graph.outputs)
+            values = self._plan.for_each_row(computed, len(images))
             outputs = zip(self.output_kinds, self.graph.outputs, strict=True)
             quantities = [quantity(kind, values[name]) for kind, name in outputs]
             return Ensemble.of_deterministic(self.output_kinds, quantities)

@@ -83,6 +83,13 @@ class Plan:
             for name in names
         }
 
+    def for_each_row(self, values: Mapping[str, Array], rows: int) -> dict[str, Array]:
+        """Repeat what does not depend on the images for each row."""
+        return {
+            name: np.broadcast_to(value, (rows, *value.shape)) if name in self.constants else value
+            for name, value in values.items()
+        }
+
     def bind(self, batch: int, threads: int) -> Executable:
         """Allocate memory for a batch and bind the steps to it."""
         return Executable(Memory(self.values, batch, threads), self.steps)

@@ -117,9 +117,10 @@ class SampleBatch:
         self, weight_draw: int, images: Integers, samples: Sequence[Sample]
     ) -> list[Array]:
         """Compute the quantities of samples that use the same draw, (I, S, ...) per output."""
-        names = self._sampler.plan(weight_draw).graph.outputs
-        rows = np.repeat(images, len(samples))
-        values = self._compute(weight_draw, rows, [*samples] * len(images), names)
+        plan = self._sampler.plan(weight_draw)
+        names, rows = plan.graph.outputs, np.repeat(images, len(samples))
+        computed = self._compute(weight_draw, rows, [*samples] * len(images), names)
+        values = plan.for_each_row(computed, len(rows))
         found = []
         for name, kind in zip(names, self._sampler.kinds, strict=True):
             one = quantity(kind, values[name])

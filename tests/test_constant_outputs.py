@@ -80,6 +80,7 @@ def test_a_constant_output_of_a_stochastic_network() -> None:
         scores, constant = got
         np.testing.assert_array_equal(scores, want)
         np.testing.assert_array_equal(constant, CONSTANTS["k"])
-    np.testing.assert_array_equal(
-        more.predict(images, samples=3), plain.predict(images, samples=3)
-    )
+    for samples in (0, 3):
+        probabilities, constant = more.predict(images, samples=samples)
+        np.testing.assert_array_equal(probabilities, plain.predict(images, samples=samples))
+        np.testing.assert_array_equal(constant, np.tile(CONSTANTS["k"], (len(images), 1)))
