@@ -1,0 +1,255 @@
+"""The frame of an experiment: one command with a configuration, a stored result, a figure.
+
+    python experiments/NAME.py CONFIG.yaml [KEY=VALUE ...] --out FOLDER
+
+writes FOLDER/STEM.json and FOLDER/STEM.png, where STEM is the name of the configuration. An
+experiment is a list of jobs. The result of each job is kept in FOLDER/STEM.jobs/, with the state
+of a job that was stopped, so the same command continues where an earlier one ended. `--devices N`
+shares the jobs among N GPUs, one process each. `python experiments/NAME.py RESULT.json` only draws
+the figure.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pydantic
+import torch
+import yaml
+from torch import Tensor
+
+from bnnkit.atomic import write_text
+from bnnkit.errors import BnnkitError, ConfigError, FileError, MissingExtraError
+from bnnkit.training import safetensors_file
+
+ROOT = Path(__file__).parent.parent
+Record = dict[str, Any]
+"""What JSON can hold."""
+
+
+class Config(pydantic.BaseModel):
+    """The base of configurations: unknown keys are errors."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+C = TypeVar("C", bound=Config)
+
+
+class OutOfTimeError(Exception):
+    """A job was stopped by `--seconds`, after its state was saved."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One part of an experiment, on one device.
+
+    Attributes:
+        name: Its name, a word.
+        device: Where it computes.
+        state: The file of its state if it is stopped.
+        deadline: The time, by `time.monotonic`, at which it has to stop.
+    """
+
+    name: str
+    device: torch.device
+    state: Path
+    deadline: float
+
+    def load(self) -> tuple[dict[str, Tensor], Record] | None:
+        """The tensors and the record of the saved state, if there is one."""
+        return safetensors_file.read(self.state) if self.state.is_file() else None
+
+    def save(self, tensors: Mapping[str, Tensor], record: Record) -> None:
+        safetensors_file.write(self.state, tensors, record)
+
+    @property
+    def is_out_of_time(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def say(self, text: str) -> None:
+        print(f"{self.name}: {text}", flush=True)
+
+
+@dataclass(frozen=True)
+class Experiment(Generic[C]):
+    """A configuration's type, the jobs of a configuration, and what to do with them.
+
+    Attributes:
+        config: The type of the configuration.
+        jobs: Names of the jobs of a configuration, the longest first.
+        run: Runs a job and returns its record.
+        draw: Draws the figure of a result.
+    """
+
+    config: type[C]
+    jobs: Callable[[C], list[str]]
+    run: Callable[[C, Job], Record]
+    draw: Callable[[Record, Path], None]
+
+
+def main(experiment: Experiment[Any], arguments: Sequence[str] | None = None) -> None:
+    """Run an experiment from the command line."""
+    try:
+        options = _parser().parse_args(arguments)
+        if options.config.suffix == ".json":
+            draw = json.loads(options.config.read_text())
+            experiment.draw(draw, options.config.with_suffix(".png"))
+        else:
+            _run(experiment, options)
+    except (BnnkitError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Run an experiment, or draw a stored result.")
+    add = parser.add_argument
+    add("config", type=Path, help="a configuration (.yaml), or a result (.json) to draw")
+    add("overrides", nargs="*", metavar="KEY=VALUE", help="changes keys of the configuration")
+    add("--out", type=Path, default=ROOT / "docs" / "results", help="the folder of the result")
+    add("--device", default="cpu", help="cpu, cuda or cuda:N")
+    add("--devices", type=int, default=0, help="GPUs that share the jobs, a process on each")
+    add(
+        "--seconds", type=float, default=float("inf"), help="stop after this time, to be continued"
+    )
+    add("--revision", help="the revision of the code; that of git by default")
+    add("--only", nargs="*", help="the jobs to run; all by default")
+    return parser
+
+
+def _run(experiment: Experiment[C], options: argparse.Namespace) -> None:
+    start = time.monotonic()
+    config = load_config(experiment.config, options.config, options.overrides)
+    folder = options.out / f"{options.config.stem}.jobs"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = experiment.jobs(config)
+    _check_folder(folder, config)
+    if options.devices:
+        _share(options, [name for name in names if not (folder / f"{name}.json").is_file()])
+    else:
+        for name in options.only or names:
+            _run_job(experiment, config, folder, name, options, start)
+    if options.only is None:
+        _finish(experiment, config, folder, names, options)
+
+
+def _run_job(
+    experiment: Experiment[C],
+    config: C,
+    folder: Path,
+    name: str,
+    options: argparse.Namespace,
+    start: float,
+) -> None:
+    path = folder / f"{name}.json"
+    if path.is_file():
+        return
+    job = Job(
+        name,
+        torch.device(options.device),
+        path.with_suffix(".safetensors"),
+        start + options.seconds,
+    )
+    try:
+        record = experiment.run(config, job)
+    except OutOfTimeError:
+        job.say("stopped; the same command continues")
+        return
+    record["device"] = _device_name(job.device)
+    write_text(path, json.dumps(record))
+    job.state.unlink(missing_ok=True)
+
+
+def _share(options: argparse.Namespace, names: list[str]) -> None:
+    """Deal the jobs to processes, one for each GPU, in turns."""
+    shares = [names[first :: options.devices] for first in range(options.devices)]
+    command = [sys.executable, *sys.argv[:1], str(options.config), *options.overrides]
+    command += ["--out", str(options.out), "--seconds", str(options.seconds), "--only"]
+    processes = [
+        subprocess.Popen([*command, *share, "--device", f"cuda:{number}"])
+        for number, share in enumerate(shares)
+        if share
+    ]
+    codes = [process.wait() for process in processes]
+    if any(codes):
+        raise FileError(f"a process ended with an error; exit codes {codes}")
+
+
+def _finish(
+    experiment: Experiment[C],
+    config: C,
+    folder: Path,
+    names: list[str],
+    options: argparse.Namespace,
+) -> None:
+    done = [name for name in names if (folder / f"{name}.json").is_file()]
+    result = {
+        "experiment": Path(sys.argv[0]).stem,
+        "config": config.model_dump(mode="json"),
+        "revision": options.revision or revision(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "finished": done == names,
+        "jobs": {name: json.loads((folder / f"{name}.json").read_text()) for name in done},
+    }
+    path = options.out / f"{options.config.stem}.json"
+    write_text(path, json.dumps(result, indent=1) + "\n")
+    print(f"{len(done)} of {len(names)} jobs are done; wrote {path}")
+    if done:
+        try:
+            experiment.draw(result, path.with_suffix(".png"))
+        except MissingExtraError as error:
+            print(f"no figure: {error}")
+
+
+def load_config(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
+    """Read a configuration of a type; overrides are KEY=VALUE, with dots between sections.
+
+    Raises:
+        ConfigError: If it is not YAML, or a key or value is wrong.
+    """
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+        for override in overrides:
+            key, _, text = override.partition("=")
+            *sections, name = key.split(".")
+            section = values
+            for part in sections:
+                section = section.setdefault(part, {})
+            section[name] = yaml.safe_load(text)
+        return kind.model_validate(values)
+    except (yaml.YAMLError, pydantic.ValidationError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def _check_folder(folder: Path, config: Config) -> None:
+    """Check that the folder's jobs are of this configuration."""
+    path, text = folder / "config.json", config.model_dump_json(indent=1)
+    if path.is_file() and path.read_text() != text:
+        raise ConfigError(f"{folder} has jobs of another configuration; remove it or use --out")
+    write_text(path, text)
+
+
+def revision() -> str:
+    """The commit of the code, with "+changes" if files differ from it."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True)
+        status = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], check=True, capture_output=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.decode().strip() + ("+changes" if status.stdout else "")
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
