@@ -100,7 +100,7 @@ def draw(result: Record, path: Path) -> None:
     save(figure, path)
 
 
-EXPERIMENT = Experiment(SlopeConfig, lambda config: ["curves"], run, draw)
+EXPERIMENT = Experiment("adaste_slope", SlopeConfig, lambda config: ["curves"], run, draw)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

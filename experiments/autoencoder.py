@@ -176,7 +176,7 @@ def jobs(config: AutoencoderConfig) -> list[str]:
     return [f"bits-{bits}" for bits in sorted(config.bits, reverse=True)]
 
 
-EXPERIMENT = Experiment(AutoencoderConfig, jobs, run, draw)
+EXPERIMENT = Experiment("autoencoder", AutoencoderConfig, jobs, run, draw)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

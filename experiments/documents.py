@@ -35,15 +35,26 @@ def load_counts(config: DocumentsConfig) -> Tensor:
     """The counts of words, float32 (documents, words), words in the order of their frequency."""
     if config.name == "digits":
         images = data.load("digits", None).x_train
-        counts = images.reshape(len(images), -1).astype(np.float32) // 16
+        documents, words = np.nonzero(images.reshape(len(images), -1) // 16)
+        counts = images.reshape(len(images), -1)[documents, words] // 16
     else:
-        counts = read_counts(config.dir)
-    order = np.argsort(-counts.sum(0), kind="stable")[: config.words]
-    return torch.from_numpy(counts[: config.documents, order].copy())
+        documents, words, counts = read_entries(config.dir)
+    frequencies = np.bincount(words, counts)
+    kept = np.argsort(-frequencies, kind="stable")[: config.words]
+    column = np.full(len(frequencies), -1)
+    column[kept] = np.arange(len(kept))
+    table = np.zeros((documents.max() + 1, len(kept)), np.float32)
+    chosen = column[words] >= 0
+    table[documents[chosen], column[words[chosen]]] = counts[chosen]
+    return torch.from_numpy(table[: config.documents])
 
 
-def read_counts(folder: Path) -> NDArray[np.float32]:
-    """Read train.data: lines "document word count", numbered from 1.
+Entries = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""Documents and words, both from 0, and the counts of these words in these documents."""
+
+
+def read_entries(folder: Path) -> Entries:
+    """Read train.data: lines "document word count", documents and words numbered from 1.
 
     Raises:
         FileError: If the folder has no such file, or a line is not three positive integers.
@@ -59,6 +70,4 @@ def read_counts(folder: Path) -> NDArray[np.float32]:
     if rows.size == 0 or rows.min() < 1:
         raise FileError(f"{folder}: expected positive integers in train.data")
     documents, words, counts = rows.T
-    table = np.zeros((documents.max(), words.max()), np.float32)
-    table[documents - 1, words - 1] = counts
-    return table
+    return documents - 1, words - 1, counts

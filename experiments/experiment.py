@@ -83,12 +83,14 @@ class Experiment(Generic[C]):
     """A configuration's type, the jobs of a configuration, and what to do with them.
 
     Attributes:
+        name: The name of its file.
         config: The type of the configuration.
         jobs: Names of the jobs of a configuration, the longest first.
         run: Runs a job and returns its record.
         draw: Draws the figure of a result.
     """
 
+    name: str
     config: type[C]
     jobs: Callable[[C], list[str]]
     run: Callable[[C, Job], Record]
@@ -135,10 +137,16 @@ def _run(experiment: Experiment[C], options: argparse.Namespace) -> None:
     if options.devices:
         _share(options, [name for name in names if not (folder / f"{name}.json").is_file()])
     else:
-        for name in options.only or names:
+        for name in names if options.only is None else _known(options.only, names):
             _run_job(experiment, config, folder, name, options, start)
     if options.only is None:
         _finish(experiment, config, folder, names, options)
+
+
+def _known(chosen: Sequence[str], names: Sequence[str]) -> Sequence[str]:
+    if unknown := set(chosen) - set(names):
+        raise ConfigError(f"--only: expected jobs out of {', '.join(names)}, got {unknown}")
+    return chosen
 
 
 def _run_job(
@@ -192,7 +200,7 @@ def _finish(
 ) -> None:
     done = [name for name in names if (folder / f"{name}.json").is_file()]
     result = {
-        "experiment": Path(sys.argv[0]).stem,
+        "experiment": experiment.name,
         "config": config.model_dump(mode="json"),
         "revision": options.revision or revision(),
         "torch": torch.__version__,

@@ -83,7 +83,7 @@ def draw(result: Record, path: Path) -> None:
     save(figure, path)
 
 
-EXPERIMENT = Experiment(ProxiesConfig, lambda config: ["curves"], run, draw)
+EXPERIMENT = Experiment("noise_proxies", ProxiesConfig, lambda config: ["curves"], run, draw)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

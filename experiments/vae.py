@@ -171,7 +171,9 @@ def draw(result: Record, path: Path) -> None:
     save(figure, path)
 
 
-EXPERIMENT = Experiment(VaeConfig, lambda config: [f"lr-{lr}" for lr in config.lrs], run, draw)
+EXPERIMENT = Experiment(
+    "vae", VaeConfig, lambda config: [f"lr-{lr}" for lr in config.lrs], run, draw
+)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

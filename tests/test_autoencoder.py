@@ -8,7 +8,7 @@ import torch
 from autoencoder_accuracy import AccuracyConfig, measure
 from autoencoder_network import Autoencoder, EncoderProducts
 from bits_estimators import EstimatorConfig, codes, losses_with_gradient, training_losses
-from documents import read_counts
+from documents import DocumentsConfig, load_counts
 from torch import Tensor, nn
 
 import bnnkit.nn as bnn
@@ -145,13 +145,14 @@ def test_st_and_identity_st_for_codes_of_0_and_1() -> None:
 
 
 def test_counts_of_documents(tmp_path: Path) -> None:
+    config = DocumentsConfig(dir=tmp_path, words=2)
     with pytest.raises(FileError, match=r"expected train\.data"):
-        read_counts(tmp_path)
-    (tmp_path / "train.data").write_text("1 2 3\n3 1 4\n")
-    assert read_counts(tmp_path).tolist() == [[0, 3], [0, 0], [4, 0]]
+        load_counts(config)
+    (tmp_path / "train.data").write_text("1 2 3\n3 1 2\n3 4 9\n1 1 2\n")
+    assert load_counts(config).tolist() == [[0, 2], [0, 0], [9, 2]]  # words 4 and 1
     (tmp_path / "train.data.gz").write_bytes(gzip.compress(b"1 1 x\n"))
     with pytest.raises(FileError, match="three integers"):
-        read_counts(tmp_path)
+        load_counts(config)
 
 
 def test_wrong_estimators_are_refused() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("bnnkit", "export", "runtime", "benchmarks", "docs", "examples", "tests")
+FOLDERS = ("bnnkit", "export", "runtime", "benchmarks", "experiments", "docs", "examples", "tests")
 PLAIN_WORDS = {
     "moods": "machine noise",
     "whole road": "the steps by name: train, export, verify, run",

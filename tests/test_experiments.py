@@ -1,0 +1,136 @@
+"""The experiments, in their small settings, and their stored results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import adaste_slope
+import autoencoder
+import noise_proxies
+import pytest
+import vae
+import weight_rules
+from experiment import Experiment, Record, load_config, main
+
+from bnnkit.errors import ConfigError
+from bnnkit.nn.estimators import ESTIMATORS
+from bnnkit.nn.weight_rules import WEIGHT_RULES
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = ROOT / "experiments" / "configs"
+RESULTS = ROOT / "docs" / "results"
+EXPERIMENTS: dict[str, Experiment[Any]] = {
+    "noise-proxies": noise_proxies.EXPERIMENT,
+    "adaste-slope": adaste_slope.EXPERIMENT,
+    "vae": vae.EXPERIMENT,
+    "autoencoder": autoencoder.EXPERIMENT,
+    "weight-rules": weight_rules.EXPERIMENT,
+}
+
+
+def result_of(name: str, out: Path, *overrides: str) -> Record:
+    """Run an experiment by its command, and return what it wrote."""
+    experiment = EXPERIMENTS[name.removesuffix("-small")]
+    main(experiment, [str(CONFIGS / f"{name}.yaml"), *overrides, "--out", str(out)])
+    assert (out / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    result: Record = json.loads((out / f"{name}.json").read_text())
+    assert result["finished"]
+    return result
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_configurations_are_valid(path: Path) -> None:
+    experiment = EXPERIMENTS[path.stem.removesuffix("-small")]
+    assert experiment.jobs(load_config(experiment.config, path))
+
+
+def test_every_estimator_and_weight_rule_is_in_an_experiment() -> None:
+    config = load_config(autoencoder.AutoencoderConfig, CONFIGS / "autoencoder.yaml")
+    found = {estimator.name for estimator in config.estimators.values()}
+    with_loss = {"arm", "disarm", "reinforce", "local-expectations"}
+    # psa is for several layers.
+    assert found == set(ESTIMATORS.names) - {"psa"} | with_loss
+    table = load_config(weight_rules.TableConfig, CONFIGS / "weight-rules.yaml")
+    assert {rule.rule for rule in table.rules.values()} == set(WEIGHT_RULES.names)
+
+
+def test_proxies_follow_from_noises(tmp_path: Path) -> None:
+    curves = result_of("noise-proxies", tmp_path, "samples=2000")["jobs"]["curves"]
+    for noise in ("uniform", "logistic", "triangular"):
+        assert curves[noise]["largest_difference_from_proxy"] < 1e-12
+        assert curves[noise]["largest_z_of_drawn"] < 5  # of 241 frequencies
+
+
+def test_adaste_boosts_where_the_loss_pulls_a_saturated_weight_back(tmp_path: Path) -> None:
+    record = result_of("adaste-slope", tmp_path)["jobs"]["curves"]
+    near, pulled, pushed = (case["boost"] for case in record["tanh"].values())
+    assert near == pytest.approx(1, abs=0.02)
+    assert pulled > 30
+    assert pushed < 1
+    exact = record["double_well"]["100.01"]  # s is the sign
+    for theta, slope in zip(record["theta"], exact["-1"], strict=True):
+        assert slope == (0.5 if theta < 0 else 0)  # 1 / |theta| is more than 0.5 up to 2
+
+
+@pytest.mark.slow
+def test_the_vae_is_worse_without_the_factor_2(tmp_path: Path) -> None:
+    record = result_of("vae-small", tmp_path)["jobs"]["lr-0.01"]
+    last = record["loss"][-1]
+    assert max(last["ST"]) + 0.1 < min(last["ST without factor 2"])
+    assert len(record["training"]) == 40
+
+
+@pytest.mark.slow
+def test_the_autoencoder(tmp_path: Path) -> None:
+    jobs = result_of("autoencoder-small", tmp_path)["jobs"]
+    few, many = jobs["bits-4"], jobs["bits-32"]
+    for record in (few, many):
+        assert record["epochs"] == [0, 10, 20, 30]
+        assert [point["epoch"] for point in record["points"]] == [0, 20]
+        for label, losses in record["loss"][-1].items():
+            assert losses[0] < record["loss"][0][label][0] - 50
+    start = many["points"][0]["accuracies"][0]
+    assert start["ST"]["cosine"]["value"] > start["det_ST"]["cosine"]["value"]
+    assert start["ST"]["cosine"]["value"] > start["ARM"]["cosine"]["value"]
+    assert start["DisARM"]["cosine"]["value"] > start["ARM"]["cosine"]["value"]
+    assert start["ST"]["rmse"]["value"] < start["identity_ST"]["rmse"]["value"]
+    assert "local expectations" not in start
+    # The bias of ST falls with the bits, at the initial weights.
+    assert (
+        few["points"][0]["accuracies"][0]["ST"]["cosine"]["value"] < start["ST"]["cosine"]["value"]
+    )
+
+
+@pytest.mark.slow
+def test_the_table_of_weight_rules(tmp_path: Path) -> None:
+    result = result_of("weight-rules-small", tmp_path, "networks={mlp: {name: mlp, width: 64}}")
+    rows = {row["rule"]: row["mlp"]["mean"] for row in weight_rules.table(result)}
+    assert set(rows) == set(WEIGHT_RULES.names)
+    assert min(rows.values()) > 80
+    lines = (tmp_path / "weight-rules-small.md").read_text().splitlines()
+    assert lines[:2] == ["| rule | mlp |", "| --- | ---: |"]
+    assert len(lines) == 2 + len(rows)
+
+
+def test_a_result_is_not_mixed_with_another_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result_of("adaste-slope", tmp_path)
+    again = [str(CONFIGS / "adaste-slope.yaml"), "alpha=0.02", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        main(adaste_slope.EXPERIMENT, again)
+    assert "jobs of another configuration" in capsys.readouterr().err
+
+
+def test_wrong_keys_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"vae\.yaml: .*nonsense"):
+        load_config(vae.VaeConfig, CONFIGS / "vae.yaml", ["nonsense=1"])
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_stored_results_can_be_drawn_again(path: Path, tmp_path: Path) -> None:
+    result = json.loads(path.read_text())
+    experiment = next(e for e in EXPERIMENTS.values() if e.name == result["experiment"])
+    assert result["finished"]
+    assert experiment.config.model_validate(result["config"])
+    experiment.draw(result, tmp_path / "again.png")
