@@ -17,6 +17,7 @@ from bnnkit.training.augment import (
     draw_squares,
     draw_views,
     random_shifts,
+    random_views,
 )
 
 
@@ -103,3 +104,15 @@ def test_random_shifts_have_the_distribution_of_padding_and_cropping() -> None:
         shifts = random_shifts((100_000,), torch.device("cpu"))
     got = np.bincount(shifts.numpy() + 4, minlength=9) / 100_000
     np.testing.assert_allclose(got, want, atol=5 * 0.5 / math.sqrt(100_000))
+
+
+def test_random_views_are_drawn_on_the_cpu() -> None:
+    images = torch.arange(4 * 3 * 8 * 8, dtype=torch.float32).reshape(4, 3, 8, 8)
+    views, index = Views(images, None), torch.tensor([3, 1, 2, 2, 0])
+    torch.manual_seed(1)
+    found = random_views(views, index, "crop-flip-uniform")
+    torch.manual_seed(1)
+    drawn = draw_views((5,), "uniform", torch.device("cpu"))
+    assert torch.equal(found, views(index, drawn))
+    assert not torch.equal(found, images[index])
+    assert torch.equal(random_views(views, index, "none"), images[index])

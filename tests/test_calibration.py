@@ -22,6 +22,7 @@ from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.nn.sampling import sampling
 from bnnkit.runtime import Model
 from bnnkit.runtime.open_file import read
+from bnnkit.training.augment import Views, draw_views
 
 
 def network() -> nn.Sequential:
@@ -73,6 +74,22 @@ def test_the_statistics_are_those_of_the_mode() -> None:
         torch.testing.assert_close(mean, sums.mean((0, 2, 3)), rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(variance, sums.var((0, 2, 3)), rtol=1e-3, atol=1e-3)
     assert not torch.equal(*(statistics(model)["4"][0] for model in models.values()))
+
+
+def test_images_are_augmented_as_in_training() -> None:
+    few = digits(n_train=40)
+    model, plain = network(), network()
+    calibrate(model, few, "deterministic", augment="crop-flip-uniform", seed=3)
+    calibrate(plain, few, "deterministic", seed=3)
+    images = torch.from_numpy(few.x_train[np.random.default_rng(3).permutation(40)])
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(3)
+        views = draw_views((40,), "uniform", torch.device("cpu"))
+        sums = model[:1](Views(images, few.zero_point)(torch.arange(40), views))
+    torch.testing.assert_close(
+        statistics(model)["1"][0], sums.mean((0, 2, 3)), rtol=1e-4, atol=1e-4
+    )
+    assert not torch.equal(statistics(model)["1"][0], statistics(plain)["1"][0])
 
 
 def test_the_report_tells_what_has_moved() -> None:

@@ -78,6 +78,20 @@ def test_gradients_are_clipped_all_together() -> None:
     assert torch.cat([m.flatten() for m in moves]).norm().item() == pytest.approx(0.5 * 0.01)
 
 
+def test_calibration_inputs_are_views_without_blanked_squares() -> None:
+    config = _config("augment=crop-flip-uniform", "cutout=3")
+    batches = Batches(config, DIGITS, torch.arange(N), torch.device("cpu"))
+    index = torch.arange(50)
+    found = batches.calibration_inputs(index)
+    assert batches.views is not None
+    of_images = torch.stack([batches.views(index, torch.full_like(index, v)) for v in range(162)])
+    number = (found == of_images).flatten(2).all(2).int().argmax(0)
+    assert torch.equal(found, of_images[number, index])
+    assert len(set(number.tolist())) > 30
+    plain = Batches(_config(), DIGITS, torch.arange(N), torch.device("cpu"))
+    assert torch.equal(plain.calibration_inputs(index), plain.x[index])
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_processes_share_each_batch(processes: int) -> None:
     config = _config("augment=crop-flip-uniform", "cutout=3")

@@ -17,6 +17,8 @@ from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.runtime import Model
 from bnnkit.runtime.threads import MAX_THREADS
 from bnnkit.training import recalibrate
+from bnnkit.training.augment import Views, random_views
+from bnnkit.training.config import Augment
 
 Advance = Callable[[int], object]
 """Called with the number of images done since the last call."""
@@ -97,6 +99,7 @@ def calibrate(
     data: Dataset,
     mode: Mode,
     *,
+    augment: Augment = "none",
     weight_draws: int = 0,
     seed: int = 0,
     advance: Advance = lambda n_images: None,
@@ -105,11 +108,14 @@ def calibrate(
 
     Training estimates the statistics under sampled weights. Deployment uses maximum-probability
     weights unless draws are stored, and their sums vary less. Uses as many threads as torch does.
+    The images have to be augmented as in training, because a network's statistics on unchanged
+    images that it has memorised are not those on new images.
 
     Args:
         network: The network, on the CPU; it must accept the inputs of the data.
         data: The training part is used for the statistics, the test part for the accuracies.
         mode: "samples": with the noise of the signs; "deterministic": without.
+        augment: The augmentation of the images in training.
         weight_draws: The number of draws of the weights that the file will store.
         seed: The seed of the noise, the weight draws and the choice of images.
         advance: Called with the number of images done since the last call.
@@ -119,10 +125,11 @@ def calibrate(
     before = _accuracy(network, data, stochastic, advance)
     old = statistics_of(network)
     if weight_draws:
-        batches = _batches(inputs, _DRAWN_BATCH, advance)
+        batches = _augmented(data, augment, _batches(inputs, _DRAWN_BATCH, advance))
         recalibrate(network, batches, mode, weights="drawn", seed=seed)
     else:
-        recalibrate(network, _batches(inputs, _BATCH, advance), mode, seed=seed)
+        batches = _augmented(data, augment, _batches(inputs, _BATCH, advance))
+        recalibrate(network, batches, mode, seed=seed)
     new = statistics_of(network)
     changes = tuple(_change(name, old[name], new[name]) for name in new)
     after = _accuracy(network, data, stochastic, advance)
@@ -141,6 +148,14 @@ def _batches(inputs: NDArray[Any], size: int, advance: Advance) -> Iterator[Tens
     for part in np.array_split(inputs, -(-len(inputs) // size)):
         yield torch.from_numpy(part)
         advance(len(part))
+
+
+def _augmented(data: Dataset, augment: Augment, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    if augment == "none":
+        yield from batches
+        return
+    for images in batches:
+        yield random_views(Views(images, data.zero_point), torch.arange(len(images)), augment)
 
 
 def _change(name: str, old: NormStatistics, new: NormStatistics) -> NormChange:

@@ -44,7 +44,8 @@ class CheckpointExport:
         seed: int = 0,
         noise_scale: float | None = None,
     ) -> None:
-        self._network, _, self._checkpoint_metadata = load_checkpoint(checkpoint)
+        self._network, config, self._checkpoint_metadata = load_checkpoint(checkpoint)
+        self._augment = config.augment
         if noise_scale is not None:
             set_noise_scale(self._network, noise_scale)
         self._metadata = _metadata(checkpoint, self._checkpoint_metadata)
@@ -72,6 +73,7 @@ class CheckpointExport:
             self._network,
             data,
             mode,
+            augment=self._augment,
             weight_draws=self._weight_draws,
             seed=self._seed,
             advance=advance,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
+from bnnkit.training.config import Augment
 
 MAX_SHIFT = 4
 _SHIFTS = 2 * MAX_SHIFT + 1
@@ -17,6 +18,8 @@ UNCHANGED = _SHIFTS * MAX_SHIFT + MAX_SHIFT
 """The view that is the image itself."""
 
 Shifts = Literal["cropping", "uniform"]
+SHIFTS: dict[Augment, Shifts] = {"crop-flip": "cropping", "crop-flip-uniform": "uniform"}
+"""The distribution of the shifts of each augmentation; "none" has only unchanged images."""
 
 
 class Views:
@@ -87,6 +90,26 @@ def draw_views(shape: tuple[int, ...], shifts: Shifts, device: torch.device) -> 
     mirrored = torch.randint(2, shape, device=device)
     down, right = (random_shifts(shape, device) + MAX_SHIFT for _ in range(2))
     return (mirrored * _SHIFTS + down) * _SHIFTS + right
+
+
+def random_views(views: Views, index: Tensor, augment: Augment) -> Tensor:
+    """Return a random view of each of B images, without blanked squares.
+
+    The views are drawn from torch's default generator of the CPU, so they are the same on every
+    device.
+
+    Args:
+        views: The views of the images.
+        index: Indices of the images, int64 (B,).
+        augment: The augmentation of the run.
+
+    Returns:
+        (B, C, H, W), the dtype of the images.
+    """
+    if augment == "none":
+        return views(index, torch.full_like(index, UNCHANGED))
+    drawn = draw_views(tuple(index.shape), SHIFTS[augment], torch.device("cpu"))
+    return views(index, drawn.to(index.device))
 
 
 def random_shifts(shape: tuple[int, ...], device: torch.device) -> Tensor:

@@ -19,6 +19,7 @@ _Share = Annotated[float, Field(ge=0, lt=1)]
 _LearningRate = Annotated[float, Field(gt=0, le=1000)]
 _Decay = Annotated[float, Field(ge=0)]
 _Momentum = Annotated[float, Field(ge=0, lt=1)]
+Augment = Literal["none", "crop-flip", "crop-flip-uniform"]
 OptimizerName = Literal["adam", "adamw", "sgd"]
 
 
@@ -126,8 +127,9 @@ class Config(_Section):
         store_logits: Whether the finished run writes its network's logits of all views of all
             training images beside the checkpoint, for distillation. If they are missing, the
             first run that needs them computes them.
-        recalibrate: Training batches from which the batch-norm statistics are re-estimated, in
-            the mode of deployment, at the end; 0 keeps those of training.
+        recalibrate: Training batches, augmented but without cutout, from which the batch-norm
+            statistics are re-estimated, in the mode of deployment, at the end; 0 keeps those of
+            training.
         recalibrate_mode: How the network will be deployed: as an ensemble of "samples" of the
             noise or as one "deterministic" network; "auto" is "samples" if signs are noisy, else
             "deterministic".
@@ -164,7 +166,7 @@ class Config(_Section):
     clip_gradients: Annotated[float, Field(gt=0)] | None = None
     label_smoothing: _Share = 0.0
     distillation: DistillationConfig | None = None
-    augment: Literal["none", "crop-flip", "crop-flip-uniform"] = "none"
+    augment: Augment = "none"
     cutout: Annotated[int, Field(ge=0)] = 0
     store_logits: bool = False
     recalibrate: Annotated[int, Field(ge=0)] = 100

@@ -52,10 +52,10 @@ def _take_best(run: RunParts) -> None:
 
 
 def _calibration_inputs(run: RunParts) -> Iterator[Tensor]:
-    """Yield training inputs without augmentation; the same in every process."""
+    """Yield training inputs, augmented as in training; the same in every process."""
     examples = run.batches.examples_of(run.config.epochs + 1)
     for index in examples[: run.config.recalibrate].to(run.fabric.device):
-        yield run.batches.x[index]
+        yield run.batches.calibration_inputs(index)
 
 
 def _scores_in(record: Record) -> list[str]:
