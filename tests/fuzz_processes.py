@@ -52,6 +52,7 @@ def main() -> None:
         kill_writers(Path(folder), options.kills, rng)
     print(f"{options.kills} kills: the cache is usable after each, no other file is left")
     interrupt_calls(options.interrupts, rng)
+    interrupt_compilations(options.interrupts // 10, rng)
     print(f"{options.interrupts} interrupts: every answer after one is right")
     fork_under_load(options.forks)
     print(f"{options.forks} forks under load: every child answers", flush=True)
@@ -87,7 +88,25 @@ def interrupt_calls(count: int, rng: random.Random) -> None:
         signal.signal(signal.SIGALRM, _interrupt)
 
 
-def _interrupted(call: Callable[[], None], after_s: float) -> None:
+def interrupt_compilations(count: int, rng: random.Random) -> None:
+    """Interrupt compilations at random times; the next one must succeed."""
+    for _ in range(count):
+        kernel = fresh_kernel()
+        _interrupted(lambda: compiled(kernel, SIGNATURE), after_s=rng.uniform(0, 0.4))  # noqa: B023
+        check(compiled(fresh_kernel(), SIGNATURE))
+
+
+def fresh_kernel() -> Callable[[int, int, int], None]:
+    """Return a kernel that was not compiled yet."""
+
+    def store_fresh(at: int, value: int, count: int) -> None:
+        for index in range(count):
+            _store(at + 8 * index, value)
+
+    return store_fresh
+
+
+def _interrupted(call: Callable[[], Any], after_s: float) -> None:
     """Repeat a call until it is interrupted."""
     try:
         signal.setitimer(signal.ITIMER_REAL, after_s)
@@ -135,8 +154,13 @@ def store_words(at: int, value: int, count: int) -> None:
 
 def store_and_check() -> None:
     """Compile the kernel or load it from the cache, and check what it does."""
+    check(compiled(store_words, SIGNATURE))
+
+
+def check(address: int) -> None:
+    """Check what the machine code of a kernel does."""
     words = np.zeros(9, np.int64)
-    as_ctypes(compiled(store_words, SIGNATURE), 3)(words.ctypes.data, 7, 8)
+    as_ctypes(address, 3)(words.ctypes.data, 7, 8)
     assert words.tolist() == [7] * 8 + [0]
 
 

@@ -1,20 +1,23 @@
 """The pool of workers: it sleeps, ends with its networks, and survives forks and interrupts."""
 
 import gc
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from artifacts import digits_like
-from fuzz_processes import in_child, wait_for
+from fuzz_processes import SIGNATURE, check, fresh_kernel, in_child, wait_for
 
 from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.runtime import Model
 from bnnkit.runtime.kernels import compiled
+from bnnkit.runtime.kernels.machine_code import MachineCode, compile_kernel
 from bnnkit.runtime.memory.buffer_pool import BufferPool
 from bnnkit.runtime.threads import thread_pool
 
@@ -100,6 +103,39 @@ def test_a_fork_waits_for_a_compilation() -> None:
     forked.set()
     thread.join()
     assert wait_for(child) == 0
+
+
+class InterruptError(Exception):
+    pass
+
+
+def test_an_interrupt_does_not_break_a_compilation_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba fails for the rest of a process if an exception comes while it compiles."""
+    entered, finished = threading.Event(), threading.Event()
+
+    def compile_slowly(kernel: Any, signature: Any) -> MachineCode:
+        entered.set()
+        time.sleep(0.3)
+        code = compile_kernel(kernel, signature)
+        finished.set()
+        return code
+
+    def interrupt(*_: object) -> None:
+        assert entered.wait(20)
+        raise InterruptError
+
+    monkeypatch.setattr(compiled, "compile_kernel", compile_slowly)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    kernel = fresh_kernel()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(InterruptError):
+            compiled.compiled(kernel, SIGNATURE)
+        assert not finished.is_set()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    check(compiled.compiled(kernel, SIGNATURE))  # waits for the one that goes on
+    assert finished.is_set()
 
 
 def test_a_property_that_another_thread_computes_does_not_stop_a_child() -> None:

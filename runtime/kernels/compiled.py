@@ -4,6 +4,7 @@ A kernel is compiled when it is first needed, and cached for later processes whe
 written and trusted (cache_folder.py). Elsewhere, one warning says so.
 """
 
+import atexit
 import hashlib
 import os
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 
 from numba.core.compiler_lock import global_compiler_lock
 
+from bnnkit.runtime.kernels.apart import Stopped, run_apart
 from bnnkit.runtime.kernels.cache_folder import VARIABLE, cache_folder, code_digest
 from bnnkit.runtime.kernels.machine_code import (
     MachineCode,
@@ -62,11 +64,18 @@ def compile_all(kernels: Mapping[Function, Any]) -> None:
     Raises:
         UsageError: As `compiled`.
     """
+    if any(kernel not in _addresses for kernel in kernels):
+        run_apart(lambda stopped: _compile_all(kernels, stopped))
+
+
+def _compile_all(kernels: Mapping[Function, Any], stopped: Stopped) -> None:
     with _lock:
         wanted = {kernel: kernels[kernel] for kernel in kernels if kernel not in _addresses}
         folder = _usable_folder() if wanted else None
         missing = [kernel for kernel in wanted if not _load_cached(kernel, wanted[kernel], folder)]
         for number, kernel in enumerate(missing, 1):
+            if stopped():
+                break
             _tell(number, len(missing))
             code = compile_kernel(kernel, wanted[kernel])
             _addresses[kernel] = load(code)
@@ -157,4 +166,11 @@ def _let_go() -> None:
             lock.release()
 
 
+def _wait() -> None:
+    """Wait for a compilation that was interrupted: LLVM must not run while the process ends."""
+    _hold()
+    _let_go()
+
+
+atexit.register(_wait)
 os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
