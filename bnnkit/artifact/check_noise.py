@@ -33,7 +33,11 @@ def check_sampling(model: onnx.ModelProto, path: str) -> None:
     signs = [node for node in nodes if node.op_type == "StochasticSign"]
     draws = [node for node in nodes if node.op_type == "WeightDraw"]
     if signs or draws:
-        for fault in _faults(model.graph, signs, draws):
+        try:
+            fault = next(_faults(model.graph, signs, draws), None)
+        except ArtifactError as error:
+            raise ArtifactError(f"{path}: {error}") from error
+        if fault is not None:
             raise ArtifactError(f"{path} is damaged: {fault}; export it again")
 
 

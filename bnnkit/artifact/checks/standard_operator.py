@@ -12,7 +12,7 @@ from onnx.shape_inference import InferenceError
 from bnnkit.artifact.checks.values import MOST_KNOWN, Values
 from bnnkit.artifact.operators.attribute_rule import attributes_of
 from bnnkit.artifact.operators.facts import FACTS
-from bnnkit.artifact.operators.operand import ValueType
+from bnnkit.artifact.operators.operand import ValueType, shape_text
 from bnnkit.errors import ArtifactError, UnsupportedError
 
 Array = NDArray[Any]
@@ -96,7 +96,9 @@ def _check_convolution(node: onnx.NodeProto, values: Values) -> None:
     attributes = attributes_of(node)
     group = attributes.get("group", 1)
     if len(x) < 3 or len(w) != len(x):
-        raise ArtifactError(f"expected an input and weights of as many axes, got {x} and {w}")
+        raise ArtifactError(
+            f"expected an input and weights of as many axes, got {shape_text(x)} and {w}"
+        )
     if x[1] != group * w[1] or w[0] % group:
         raise ArtifactError(
             f"expected weights for its {x[1]} inputs, got weights for {group * w[1]}, of the shape"
@@ -146,7 +148,8 @@ def _checked(inferred: onnx.TypeProto | None, schema: onnx.defs.OpSchema) -> Val
     if "kernel_shape" in schema.attributes and min(found_type.shape, default=1) < 1:
         raise UnsupportedError("its window is larger than its input")
     if min(found_type.shape, default=1) < 0 or found_type.size > _MOST_NUMBERS:
-        raise ArtifactError(f"its output would have the impossible shape {found_type.shape}")
+        shape = shape_text(found_type.shape)
+        raise ArtifactError(f"its output would have the impossible shape {shape}")
     return found_type
 
 

@@ -10,14 +10,12 @@ from onnx import helper
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.graph import Node
-from bnnkit.artifact.operators.operand import ValueType, element_name
+from bnnkit.artifact.operators.operand import FREE_BATCH, ValueType, element_name
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import ArtifactError
 
 Array = NDArray[Any]
 
-FREE_BATCH: Final = 7919
-"""Stands for a free batch: a prime, so that a length that depends on the batch shows."""
 MOST_KNOWN: Final = 1024
 """The largest size of a computed value whose numbers are followed, because shapes may need
 them."""
@@ -67,7 +65,8 @@ class Values:
     def numbers(self, value: str) -> int:
         """Return the number of elements of a value for one image."""
         found = self.type_of(value)
-        has_batch = found.shape[:1] == (self.batch,)
+        is_free = self.batch == FREE_BATCH and found.size % FREE_BATCH == 0
+        has_batch = is_free or found.shape[:1] == (self.batch,)
         return found.size // self.batch if has_batch else found.size
 
     def add(self, node: Node, types: list[ValueType]) -> None:

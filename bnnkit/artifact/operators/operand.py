@@ -8,6 +8,8 @@ import onnx
 
 from bnnkit.errors import ArtifactError
 
+FREE_BATCH: Final = 7919
+"""Stands for a free batch: a prime, so that a length that depends on the batch shows."""
 REST: Final = "..."
 """Any further axes, in a pattern of axes."""
 ONES: Final = "1..."
@@ -32,7 +34,12 @@ class ValueType(NamedTuple):
 
     def __str__(self) -> str:
         """Return the type as a message shows it: "uint8 (N, 3)"."""
-        return f"{element_name(self.element)} ({', '.join(map(str, self.shape))})"
+        return f"{element_name(self.element)} {shape_text(self.shape)}"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape as a message shows it: "(N, 3)"."""
+    return f"({', '.join('N' if length == FREE_BATCH else str(length) for length in shape)})"
 
 
 def element_name(element: int) -> str:
@@ -117,13 +124,13 @@ def bind_shape(name: str, patterns: tuple[str, ...], shape: tuple[int, ...], siz
     if first in sizes.lengths and set(others) <= {"1", ONES}:
         raise ArtifactError(
             f"expected a number for each of {sizes[first]} channels as {name}, got the shape"
-            f" {shape}"
+            f" {shape_text(shape)}"
         )
     wanted = " or ".join(f"({', '.join(pattern.split())})" for pattern in patterns)
     letters = {axis for pattern in patterns for axis in pattern.split()}
     known = ", ".join(f"{a} = {n}" for a, n in sizes.lengths.items() if a in letters)
     where = f" with {known}" if known else ""
-    raise ArtifactError(f"expected the shape {wanted}{where} as {name}, got {shape}")
+    raise ArtifactError(f"expected the shape {wanted}{where} as {name}, got {shape_text(shape)}")
 
 
 def _matched(axes: list[str], shape: tuple[int, ...], sizes: Sizes) -> Sizes | None:
