@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bnnkit.gradients.accuracy import accuracy_of
 
-_NUMBERS = 40_000_000
+_NUMBERS = 100_000_000
 """Scores of words that are computed at once."""
 
 

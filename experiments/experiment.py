@@ -67,8 +67,10 @@ class Job:
         """The tensors and the record of the saved state, if there is one."""
         return safetensors_file.read(self.state) if self.state.is_file() else None
 
-    def save(self, tensors: Mapping[str, Tensor], record: Record) -> None:
-        safetensors_file.write(self.state, tensors, record)
+    def save(self, tensors: Mapping[str, Tensor], about: Record) -> None:
+        """Save the state; its `record` is the result so far."""
+        safetensors_file.write(self.state, tensors, about)
+        write_text(self.state.with_suffix(".partial.json"), json.dumps(about["record"]))
 
     @property
     def is_out_of_time(self) -> bool:
@@ -173,7 +175,8 @@ def _run_job(
         return
     record["device"] = _device_name(job.device)
     write_text(path, json.dumps(record))
-    job.state.unlink(missing_ok=True)
+    for part in (job.state, job.state.with_suffix(".partial.json")):
+        part.unlink(missing_ok=True)
 
 
 def _share(options: argparse.Namespace, names: list[str]) -> None:
@@ -199,6 +202,8 @@ def _finish(
     options: argparse.Namespace,
 ) -> None:
     done = [name for name in names if (folder / f"{name}.json").is_file()]
+    stopped = [name for name in names if (folder / f"{name}.partial.json").is_file()]
+    files = {name: f"{name}.json" for name in done} | {n: f"{n}.partial.json" for n in stopped}
     result = {
         "experiment": experiment.name,
         "config": config.model_dump(mode="json"),
@@ -206,12 +211,13 @@ def _finish(
         "torch": torch.__version__,
         "machine": platform.machine(),
         "finished": done == names,
-        "jobs": {name: json.loads((folder / f"{name}.json").read_text()) for name in done},
+        "stopped": stopped,
+        "jobs": {n: json.loads((folder / files[n]).read_text()) for n in names if n in files},
     }
     path = options.out / f"{options.config.stem}.json"
     write_text(path, json.dumps(result, indent=1) + "\n")
     print(f"{len(done)} of {len(names)} jobs are done; wrote {path}")
-    if done:
+    if files:
         try:
             experiment.draw(result, path.with_suffix(".png"))
         except MissingExtraError as error:

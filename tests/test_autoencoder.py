@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from autoencoder_accuracy import AccuracyConfig, measure
-from autoencoder_network import Autoencoder, EncoderProducts
+from autoencoder_network import Autoencoder, EncoderProducts, logsumexp
 from bits_estimators import EstimatorConfig, codes, losses_with_gradient, training_losses
 from documents import DocumentsConfig, load_counts
 from torch import Tensor, nn
@@ -65,6 +65,13 @@ def test_the_loss_is_that_of_ordinary_layers() -> None:
     torch.testing.assert_close(of_one, losses[1].expand(4, -1))
 
 
+def test_logsumexp() -> None:
+    scores = 30 * torch.randn(2, 3, 9, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(logsumexp(scores), scores.logsumexp(2))
+    (gradient,) = torch.autograd.grad(logsumexp(scores).sum(), scores)
+    torch.testing.assert_close(gradient, scores.softmax(2))
+
+
 def test_products_are_those_of_flat_gradients() -> None:
     network = stack()
     draws = torch.randn(2, 5, 6, 3, generator=torch.Generator().manual_seed(2)).double()
@@ -89,6 +96,7 @@ ESTIMATORS = {
 }
 
 
+@pytest.mark.slow
 def test_the_metrics_are_those_of_the_general_module() -> None:
     """As `bnnkit.gradients` measures the network in ordinary layers, within sampling errors."""
     network = stack()

@@ -112,13 +112,29 @@ def test_the_table_of_weight_rules(tmp_path: Path) -> None:
     assert len(lines) == 2 + len(rows)
 
 
+def test_a_stopped_experiment_keeps_its_curves_and_continues(tmp_path: Path) -> None:
+    short = ["epochs=3", "eval_every=1", "batch_size=200", "data.images=400"]
+    arguments = [str(CONFIGS / "vae-small.yaml"), *short, "--out"]
+    main(vae.EXPERIMENT, [*arguments, str(tmp_path), "--seconds", "0"])
+    stopped = json.loads((tmp_path / "vae-small.json").read_text())
+    assert not stopped["finished"]
+    assert stopped["stopped"] == ["lr-0.01"]
+    assert stopped["jobs"]["lr-0.01"]["epochs"] == [1]
+    main(vae.EXPERIMENT, [*arguments, str(tmp_path)])
+    continued = json.loads((tmp_path / "vae-small.json").read_text())
+    main(vae.EXPERIMENT, [*arguments, str(tmp_path / "whole")])
+    whole = json.loads((tmp_path / "whole" / "vae-small.json").read_text())
+    assert continued["finished"]
+    assert continued["jobs"] == whole["jobs"]
+
+
 def test_a_result_is_not_mixed_with_another_configuration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result_of("adaste-slope", tmp_path)
-    again = [str(CONFIGS / "adaste-slope.yaml"), "alpha=0.02", "--out", str(tmp_path)]
+    arguments = [str(CONFIGS / "adaste-slope.yaml"), "--out", str(tmp_path), "--only", "curves"]
+    main(adaste_slope.EXPERIMENT, arguments)
     with pytest.raises(SystemExit):
-        main(adaste_slope.EXPERIMENT, again)
+        main(adaste_slope.EXPERIMENT, [*arguments[:1], "alpha=0.02", *arguments[1:]])
     assert "jobs of another configuration" in capsys.readouterr().err
 
 
@@ -127,6 +143,7 @@ def test_wrong_keys_are_refused() -> None:
         load_config(vae.VaeConfig, CONFIGS / "vae.yaml", ["nonsense=1"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
 def test_stored_results_can_be_drawn_again(path: Path, tmp_path: Path) -> None:
     result = json.loads(path.read_text())
