@@ -118,9 +118,12 @@ def test_what_is_refused() -> None:
         (resized((2, 2), mode="cubic"), "expected nearest or linear without antialias, got cubic"),
         (
             resized((1.3, 2), mode="nearest", coordinate_transformation_mode="align_corners"),
-            "expected a scale that gives 6 pixels a whole size",
+            r"expected a scale that gives 6 pixels a whole size, got 1\.\d+",
         ),
-        (resized((1.3, 2), mode="linear"), "expected a scale that gives 6 pixels a whole size"),
+        (
+            resized((1.3, 2), mode="linear"),
+            r"expected a scale that gives 6 pixels a whole size, got 1\.\d+",
+        ),
         (
             resized((7 / 6, 2), mode="nearest"),
             "engines do not agree on the size of 6 pixels x .*",

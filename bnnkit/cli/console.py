@@ -17,6 +17,8 @@ WIDTH_IN_A_FILE = 160
 """The width in columns if the output is not a terminal and the user has not set COLUMNS."""
 _WIDE_GAP, _TIGHT_GAP = 3, 2
 """The characters between two columns of a table."""
+_MOST_LINES = 4
+"""The most lines of a cell; a table with longer cells becomes a list."""
 _MARGINS = 4
 """The characters on both sides of a table with wide gaps."""
 
@@ -78,7 +80,7 @@ def print_table(
     is_tight = whole + _WIDE_GAP * n_gaps + _MARGINS > output.width
     room = output.width - _TIGHT_GAP * n_gaps if is_tight else whole
     widths = column_widths(cells, room)
-    if widths is None:
+    if widths is None or _is_broken_up(cells, widths):
         _print_entries(columns, rows, output.width)
         return
     table = _empty_table(is_tight)
@@ -89,6 +91,12 @@ def print_table(
     output.print(table)
     if is_tight:
         output.print()
+
+
+def _is_broken_up(columns: Sequence[Sequence[str]], widths: Sequence[int]) -> bool:
+    """Return whether a cell would take more than `_MOST_LINES` lines."""
+    pairs = zip(columns, widths, strict=True)
+    return any(len(cell) > _MOST_LINES * width for column, width in pairs for cell in column)
 
 
 def _empty_table(is_tight: bool) -> Any:

@@ -92,7 +92,8 @@ def _check(state: Sampling) -> None:
     without_sign = [layer for layer in state.thresholds if not 0 <= layer < state.calls]
     if without_sign:
         raise UsageError(
-            f"expected thresholds of layers 0 to {state.calls - 1}, got one of {without_sign[0]}"
+            f"expected thresholds of layers 0 to {state.calls - 1}, got one of {without_sign[0]}, "
+            "which no noisy sign of this pass has as its number"
         )
 
 

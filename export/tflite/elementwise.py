@@ -131,8 +131,9 @@ def softmax(builder: TfliteBuilder, node: Node) -> None:
     _check_real(node, x)
     n_axes = 1 + len(x.shape)
     channels_last = 1 if x.map is not None else n_axes - 1
-    if node.attributes.get("axis", -1) % n_axes != channels_last:
-        raise UnsupportedError("expected the axis of the channels")
+    axis = node.attributes.get("axis", -1) % n_axes
+    if axis != channels_last:
+        raise UnsupportedError(f"expected the axis of the channels, {channels_last}, got {axis}")
     tensor = layout.as_onnx(builder, x) if len(x.shape) == 1 else x.tensor
     pixels = None if len(x.shape) == 1 else x.map
     log = node.kind == "LogSoftmax"

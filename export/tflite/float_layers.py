@@ -14,7 +14,7 @@ def conv(builder: TfliteBuilder, node: Node) -> None:
     """Lower Conv to CONV_2D or DEPTHWISE_CONV_2D."""
     x, weight = builder.value(node), builder.constant_of(node, 1)
     if x.kind != "real" or len(x.shape) != 3:
-        raise UnsupportedError("expected a map of real numbers")
+        raise UnsupportedError(f"expected a map of real numbers, got {x.kind} (N, *{x.shape})")
     window = conv_window(node, weight.shape[2:])
     bias = np.zeros(len(weight), np.float32)
     if len(node.inputs) > 2 and node.inputs[2]:

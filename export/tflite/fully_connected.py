@@ -59,7 +59,10 @@ def mat_mul(builder: TfliteBuilder, node: Node) -> None:
 def _dense(builder: TfliteBuilder, node: Node, rows: NDArray[Any], bias: NDArray[Any]) -> None:
     x = builder.value(node)
     if len(x.shape) != 1 or rows.ndim != 2 or x.kind != "real":
-        raise UnsupportedError("expected real vectors and a matrix")
+        raise UnsupportedError(
+            f"expected real vectors and a matrix, got {x.kind} (N, *{x.shape}) and a weight of"
+            f" {rows.ndim} axes"
+        )
     tensor = fully_connected(builder, x.tensor, in_order_of(x, rows), bias)
     result = layout.real(x, tensor, shape=(len(rows),), map=None, may_be_minus_zero=True)
     builder.give(node.output, result)

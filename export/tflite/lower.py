@@ -124,7 +124,8 @@ def _image(builder: TfliteBuilder) -> TfliteValue:
     source = builder.source
     types = {onnx.TensorProto.UINT8: "image", onnx.TensorProto.FLOAT: "real"}
     if source.input_type not in types:
-        raise UnsupportedError(f"expected {source.input!r} to be uint8 or float32")
+        found = onnx.TensorProto.DataType.Name(source.input_type)
+        raise UnsupportedError(f"expected {source.input!r} to be uint8 or float32, got {found}")
     image = source.input_type == onnx.TensorProto.UINT8
     element = TensorType.UINT8 if image else TensorType.FLOAT32
     shape, pixels = source.input_shape, _map_of(source.input_shape)
@@ -145,7 +146,9 @@ def _map_of(shape: tuple[int, ...]) -> Map | None:
 
 def _output(builder: TfliteBuilder, name: str) -> int:
     if name not in builder.values:
-        raise UnsupportedError(f"the output {name!r} does not depend on the input")
+        raise UnsupportedError(
+            f"expected outputs that depend on the input, got {name!r}, which is constant"
+        )
     builder.begin(name)
     value = layout.as_output(builder, builder.values[name])
     builder.give(name, value)

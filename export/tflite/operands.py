@@ -32,9 +32,12 @@ def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int
             if values[name].kind != kind:
                 raise UnsupportedError(f"expected {_WORDS[kind]}, got {values[name].kind}")
         elif kind != "real":
-            raise UnsupportedError(f"expected {_WORDS[kind]} that are not constant")
+            raise UnsupportedError(
+                f"expected {_WORDS[kind]} that are not constant, got a constant"
+            )
     if len({len(value.shape) for value in values.values()}) > 1:
-        raise UnsupportedError("expected values with the same number of axes")
+        shapes = ", ".join(f"(N, *{value.shape})" for value in values.values())
+        raise UnsupportedError(f"expected values with the same number of axes, got {shapes}")
     if not _have_same_layout(builder, node, list(values.values())):
         values = {name: layout.in_onnx_layout(builder, value) for name, value in values.items()}
     first, *_ = values.values()

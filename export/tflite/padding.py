@@ -31,8 +31,8 @@ def pad(builder: TfliteBuilder, node: Node) -> None:
     x = layout.materialized(builder, x)
     if x.kind == "signs" and (value != 0 or channels % builder.signs.channel_unit):
         raise UnsupportedError(
-            f"signs can be padded with +1, and where their channels are a"
-            f" multiple of {builder.signs.channel_unit} with -1"
+            f"signs can be padded with +1, and where their channels are a multiple of"
+            f" {builder.signs.channel_unit} with -1, got {value} around {channels} channels"
         )
     filler = _MINUS if x.kind == "signs" else value or None
     tensor = arithmetic.pad(builder, x.tensor, pads, filler)
@@ -68,6 +68,10 @@ def _pads(builder: TfliteBuilder, node: Node) -> Pads:
         or len(builder.value(node).shape) != 3
         or widths[0] + widths[1] != (0,) * 4
     ):
-        raise UnsupportedError("expected a constant around a map")
+        shape = builder.value(node).shape
+        raise UnsupportedError(
+            f"expected a constant around a map, got mode {mode.decode()} and pads {widths} on"
+            f" (N, *{shape})"
+        )
     (top, bottom), (left, right) = widths[2], widths[3]
     return top, left, bottom, right

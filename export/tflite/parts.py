@@ -10,7 +10,7 @@ from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Map, TfliteValue
 
-_BATCH = "expected other axes than the batch"
+_BATCH = "expected other axes than the batch, got axis 0"
 
 
 def slice_(builder: TfliteBuilder, node: Node) -> None:
@@ -54,7 +54,9 @@ def _taken(builder: TfliteBuilder, x: TfliteValue, ranges: dict[int, range]) -> 
     """Slice a value by ranges of ONNX's axes."""
     shape = [len(ranges.get(axis, range(n))) for axis, n in enumerate(x.shape, start=1)]
     if min(shape) < 1:
-        raise UnsupportedError(f"nothing of the shape (N, *{x.shape}) is left")
+        raise UnsupportedError(
+            f"expected a part of the shape (N, *{x.shape}), got one of the size 0"
+        )
     where = layout.stored_axes(x)
     if where is None:
         tensor = arithmetic.strided_slice(builder, layout.elements(builder, x), ranges)
@@ -107,7 +109,8 @@ def concat(builder: TfliteBuilder, node: Node) -> None:
     if axis == 0:
         raise UnsupportedError(_BATCH)
     if len({value.kind for value in values}) > 1:
-        raise UnsupportedError("expected values of the same kind")
+        kinds = ", ".join(value.kind for value in values)
+        raise UnsupportedError(f"expected values of the same kind, got {kinds}")
     shape = list(first.shape)
     shape[axis - 1] = sum(value.shape[axis - 1] for value in values)
     minus_zero = any(value.may_be_minus_zero for value in values)

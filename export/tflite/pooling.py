@@ -89,7 +89,9 @@ def _shares(window: Window, size: Pair) -> NDArray[np.float32]:
         inside.append(ends - np.maximum(starts, 0))
     counts = np.outer(*inside)
     if min(map(np.min, inside)) < 1:
-        raise UnsupportedError(f"the pads {window.pads} give averages of no pixels")
+        raise UnsupportedError(
+            f"expected pixels in every window, got some with none: the pads are {window.pads}"
+        )
     shares: NDArray[np.float32] = (math.prod(window.kernel) / counts).astype(np.float32)
     return shares[..., None]
 
@@ -102,7 +104,9 @@ def _window(node: Node, x: TfliteValue) -> Window:
     """
     window = conv_window(node, node.attributes["kernel_shape"])
     if window.dilations != (1, 1) or len(x.shape) != 3:
-        raise UnsupportedError("expected a map, and no dilation")
+        raise UnsupportedError(
+            f"expected a map, and no dilation, got (N, *{x.shape}) and {window.dilations}"
+        )
     if not node.attributes.get("ceil_mode", 0):
         return window
     top, left, bottom, right = window.pads

@@ -53,5 +53,5 @@ def _axes(builder: TfliteBuilder, node: Node, n_axes: int) -> tuple[int, ...]:
         found = node.attributes.get("axes", range(1, n_axes))
     axes = tuple(sorted(int(axis) % n_axes for axis in found))
     if not axes or axes[0] == 0 or math.prod(axes) == 0:
-        raise UnsupportedError("expected axes other than the batch")
+        raise UnsupportedError(f"expected axes other than the batch, got {axes}")
     return axes

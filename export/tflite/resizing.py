@@ -73,7 +73,10 @@ def _target(builder: TfliteBuilder, node: Node, x: TfliteValue) -> tuple[list[fl
         factors |= dict(zip(axes, builder.constant_of(node, 2).tolist(), strict=True))
         sizes = {axis: _size(whole[axis], factors[axis]) for axis in range(4)}
     if factors[0] != 1 or factors[1] != 1 or policy != b"stretch":
-        raise UnsupportedError("expected only height and width to change")
+        raise UnsupportedError(
+            f"expected only height and width to change, got the factors {factors} and the policy"
+            f" {policy.decode()}"
+        )
     return [factors[2], factors[3]], [sizes[2], sizes[3]]
 
 
@@ -141,9 +144,13 @@ def _check(node: Node, x: TfliteValue, scales: list[float], sizes: list[int]) ->
     for before, size, scale in zip(x.shape[1:], sizes, scales, strict=True):
         is_whole = bool(np.isclose(before * scale, size, rtol=1e-6, atol=0))
         if not is_whole and (linear or mode == b"align_corners"):
-            raise UnsupportedError(f"expected a scale that gives {before} pixels a whole size")
+            raise UnsupportedError(
+                f"expected a scale that gives {before} pixels a whole size, got {scale}"
+            )
         if mode == b"pytorch_half_pixel" and size == 1 < before:
-            raise UnsupportedError("expected more than one pixel for pytorch_half_pixel")
+            raise UnsupportedError(
+                "expected more than one pixel for pytorch_half_pixel, got a result of 1"
+            )
 
 
 def _bilinear(builder: TfliteBuilder, node: Node, x: TfliteValue, sizes: list[int]) -> int:

@@ -26,7 +26,10 @@ def cast(builder: TfliteBuilder, node: Node) -> None:
     """Lower Cast of an image to CAST; sums already are float32."""
     x, target = builder.value(node), node.attributes["to"]
     if target != onnx.TensorProto.FLOAT or x.kind == "signs":
-        raise UnsupportedError("expected a Cast of a sum or an image to float")
+        name = onnx.TensorProto.DataType.Name(target)
+        raise UnsupportedError(
+            f"expected a Cast of a sum or an image to FLOAT, got one of {x.kind} to {name}"
+        )
     tensor = x.tensor
     if x.kind == "image":
         options = CastOptions(in_data_type=TensorType.UINT8, out_data_type=TensorType.FLOAT32)

@@ -37,7 +37,10 @@ def dequantize_linear(builder: TfliteBuilder, node: Node) -> None:
     step = builder.constant_of(node, 1)
     zero_point = builder.constant_of(node, 2) if len(node.inputs) > 2 else np.uint8(0)
     if x.kind != "signs" or np.any(zero_point != 1) or step.size != 1:
-        raise UnsupportedError("expected signs with one scale and zero point 1")
+        raise UnsupportedError(
+            f"expected signs with one scale and zero point 1, got {x.kind} with {step.size} scales"
+            f" and zero point {np.unique(zero_point).tolist()}"
+        )
     numbers = x.tensor
     if x.map is not None:
         numbers = builder.signs.to_numbers(builder, numbers, x.map[0])

@@ -117,7 +117,8 @@ def _take(source: Source, proto: onnx.NodeProto) -> None:
     name = proto.name or proto.output[0]
     kind = domain + proto.op_type
     if kind != "Split" and sum(bool(output) for output in proto.output) != 1:
-        raise UnsupportedError(f"{name} ({kind}): expected one output")
+        found = sum(bool(output) for output in proto.output)
+        raise UnsupportedError(f"{name} ({kind}): expected one output, got {found}")
     for part, output in enumerate(proto.output):
         if kind == "Split":
             attributes = {**attributes, "part": part, "n_parts": len(proto.output)}

@@ -80,7 +80,7 @@ class TfliteBuilder:
         """
         name = node.inputs[index]
         if name not in self.values:
-            raise UnsupportedError(f"input {index} must not be constant")
+            raise UnsupportedError(f"expected input {index} to be computed, got a constant")
         return self.values[name]
 
     def constant_of(self, node: Node, index: int) -> Array:
@@ -91,7 +91,9 @@ class TfliteBuilder:
         """
         name = node.inputs[index]
         if name not in self.source.constants:
-            raise UnsupportedError(f"input {index} must be constant")
+            raise UnsupportedError(
+                f"expected input {index} to be constant, got {name!r}, which is computed"
+            )
         return self.source.constants[name]
 
     def give(self, name: str, value: TfliteValue) -> None:

@@ -19,7 +19,7 @@ def conv_transpose(builder: TfliteBuilder, node: Node) -> None:
     """Lower to TRANSPOSE_CONV without pads, and a slice that removes them from its result."""
     x, weight = builder.value(node), builder.constant_of(node, 1)
     if x.kind != "real" or len(x.shape) != 3:
-        raise UnsupportedError("expected a map of real numbers")
+        raise UnsupportedError(f"expected a map of real numbers, got {x.kind} (N, *{x.shape})")
     if "output_shape" in node.attributes:
         raise UnsupportedError("expected pads, got output_shape")
     n_groups, window = node.attributes.get("group", 1), conv_window(node, weight.shape[2:])

@@ -115,7 +115,9 @@ class Scaled(Noise):
         if not (isfinite(scale) and scale > 0):
             raise UsageError(f"expected a noise scale above 0, got {scale}")
         if noise.name == "none":
-            raise UsageError("expected a noise to scale, got none; use logistic, say")
+            raise UsageError(
+                "expected a noise to scale, got none; choose a noise such as logistic"
+            )
         self.noise, self.scale = noise, float(scale)
         self.name = f"{noise.name}*{self.scale!r}"
 

@@ -63,6 +63,6 @@ class BayesBiNN(WeightRule):
         """
         if noise.name != "logistic":
             raise UsageError(
-                f"expected the weight noise logistic with the rule {self.name}, got "
-                f"{noise.name!r}; for it use the rule mirror-descent"
+                f"the rule {self.name} expects the weight noise logistic, got {noise.name!r}; "
+                "the rule mirror-descent takes any noise"
             )

@@ -48,8 +48,8 @@ class ProjectedGradient(WeightRule):
         """
         if noise.name not in ("uniform", "none"):
             raise UsageError(
-                f"expected the weight noise uniform or none with the rule {self.name}, in which "
-                f"probabilities are linear, got {noise.name!r}; for it use the rule mirror-descent"
+                f"the rule {self.name} has linear probabilities: expected the weight noise "
+                f"uniform or none, got {noise.name!r}; the rule mirror-descent takes any noise"
             )
 
 

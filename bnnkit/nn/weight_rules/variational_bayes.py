@@ -50,7 +50,7 @@ class VariationalBayes(MirrorDescent):
         """
         if noise.name != "logistic":
             raise UsageError(
-                f"expected the weight noise logistic with the rule {self.name}, whose prior is a "
-                f"KL divergence in its natural parameters, got {noise.name!r}; for it use "
-                "mirror-descent with a weight decay"
+                f"the prior of the rule {self.name} is for logistic noise: expected the weight "
+                f"noise logistic, got {noise.name!r}; the rule mirror-descent with a weight decay "
+                "takes any noise"
             )
