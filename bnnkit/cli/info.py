@@ -53,8 +53,6 @@ def command(path: Path, as_json: bool) -> None:
             write(f"{key + ':':<13}{_in_words(key, value)}")
     for name, kind in zip(artifact.graph.outputs, artifact.output_kinds, strict=True):
         write(f"{'output:':<13}{name} holds {AVERAGED[kind]}")
-    for name, kind in zip(artifact.graph.outputs, artifact.output_kinds, strict=True):
-        write(f"{'output:':<13}{name} holds {AVERAGED[kind]}")
     for key, value in trained.items():
         write(f"{key.replace('_', ' ') + ':':<13}{value}")
     print_report(found)

@@ -82,7 +82,7 @@ class WeightRule(nn.Module, ABC):
         if noise.name != "none":
             raise UsageError(
                 f"expected no noise of the weights with the rule {self.name}, which does not draw "
-                f"weights, got {noise.name!r}; use the weight noise none, or the rule mirror-descent"
+                f"weights, got {noise.name!r}; use weight noise none, or the rule mirror-descent"
             )
 
     def extra_repr(self) -> str:
