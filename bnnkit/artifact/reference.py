@@ -12,14 +12,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun, RuntimeImplementationError
+from onnx.reference.op_run import OpRun
+from onnx.reference.ops.op_dequantize_linear import DequantizeLinear_19 as OnnxDequantizeLinear
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format.constants import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN, OPSET
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.facts import with_result
 from bnnkit.artifact.operators.operator import Operator
+from bnnkit.artifact.reference_conv_transpose import ConvTranspose
 from bnnkit.artifact.reference_float64 import FLOAT64_OPERATORS
 from bnnkit.artifact.reference_pooling import MaxPool
 from bnnkit.artifact.reference_slice import Slice
@@ -37,8 +39,19 @@ def _op_run(operator: Operator) -> type[OpRun]:
     return type(operator.name, (OpRun,), {"op_domain": DOMAIN, "_run": run})
 
 
+class DequantizeLinear(OnnxDequantizeLinear):
+    """That of opset 19 in earlier ones, which ONNX's reference lacks."""
+
+    op_domain = ""
+
+    def _run(self, *inputs: Array, axis: int | None = None, **_: Any) -> Any:  # type: ignore[override]
+        run: Any = super()._run
+        return run(*inputs, axis=1 if axis is None else axis)
+
+
 _NEW_OPERATORS: Final[tuple[type[OpRun], ...]] = (
     *map(_op_run, OPERATORS.values()),
+    ConvTranspose,
     MaxPool,
     Slice,
     *FLOAT64_OPERATORS,
@@ -124,6 +137,8 @@ def _evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     Raises:
         UnsupportedError: If it lacks an operator, or one cannot be compared with other engines.
     """
+    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), OPSET)
+    operators: list[type[OpRun]] = [*_NEW_OPERATORS, *([DequantizeLinear] if opset < 19 else [])]
     for node in [*model.graph.node, *(n for body in model.functions for n in body.node)]:
         if node.op_type in _REFUSED and node.domain in ("", "ai.onnx"):
             raise UnsupportedError(
@@ -131,8 +146,8 @@ def _evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
                 " cannot execute it"
             )
     try:
-        return ReferenceEvaluator(model, new_ops=list(_NEW_OPERATORS))
-    except RuntimeImplementationError as error:
+        return ReferenceEvaluator(model, new_ops=operators)
+    except RuntimeError as error:
         reason = str(error).split(",")[0]  # the rest speaks of ONNX's own classes
         raise UnsupportedError(f"the reference cannot execute the file: {reason}") from error
 

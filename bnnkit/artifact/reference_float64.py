@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops.op_batch_normalization import BatchNormalization_14
 
 Array = NDArray[Any]
 
@@ -130,6 +131,35 @@ class InstanceNormalization(OpRun):
         return ((y * scale.reshape(column) + bias.reshape(column)).astype(x.dtype),)
 
 
+class BatchNormalization(OpRun):
+    """The normalisation with a stored mean and variance, in every opset.
+
+    ONNX's implementation for opset 13 uses those of the batch.
+    """
+
+    op_domain = ""
+
+    def _run(
+        self,
+        x: Array,
+        scale: Array,
+        bias: Array,
+        mean: Array,
+        var: Array,
+        epsilon: float | None = None,
+        momentum: float | None = None,
+        training_mode: int | None = None,
+    ) -> tuple[Array, ...]:
+        given = {"epsilon": 1e-5 if epsilon is None else epsilon, "momentum": momentum}
+        if training_mode:
+            onnx_run: Any = BatchNormalization_14._run
+            outputs = onnx_run(self, x, scale, bias, mean, var, **given, training_mode=1)
+            return tuple(outputs)
+        s, b, m, v = (_wide(n).reshape(-1, *(1,) * (x.ndim - 2)) for n in (scale, bias, mean, var))
+        y = (_wide(x) - m) / np.sqrt(v + given["epsilon"]) * s + b
+        return (y.astype(x.dtype),)
+
+
 FLOAT64_OPERATORS: Final[tuple[type[OpRun], ...]] = (
     LogSoftmax,
     Gelu,
@@ -138,5 +168,6 @@ FLOAT64_OPERATORS: Final[tuple[type[OpRun], ...]] = (
     LpNormalization,
     LayerNormalization,
     InstanceNormalization,
+    BatchNormalization,
 )
 """The classes, for `ReferenceEvaluator(..., new_ops=...)`."""

@@ -109,6 +109,7 @@ def prepare_source(model: onnx.ModelProto) -> ir.Model:
             f"ONNX cannot translate this file to opset {OPSET}: {_first_line(error)}; export it"
             " with that opset"
         ) from error
+    _check_attributes(current)
     _keep_metadata(model, current)
     try:
         source = ir.from_proto(current)
@@ -122,6 +123,24 @@ def prepare_source(model: onnx.ModelProto) -> ir.Model:
         tidy(source)
     _check_inputs(source.graph)
     return source
+
+
+def _check_attributes(model: onnx.ModelProto) -> None:
+    """Check that the translation to bnnkit's opset left no attribute of a newer one.
+
+    Raises:
+        UnsupportedError: A node has one.
+    """
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, OPSET, ""):
+            continue
+        schema = onnx.defs.get_schema(node.op_type, OPSET, "")
+        unknown = [a.name for a in node.attribute if a.name not in schema.attributes]
+        if unknown:
+            raise UnsupportedError(
+                f"node {node.name!r} ({node.op_type}): opset {OPSET} has no attribute"
+                f" {unknown[0]!r}: export it with that opset"
+            )
 
 
 def _keep_metadata(model: onnx.ModelProto, current: onnx.ModelProto) -> None:

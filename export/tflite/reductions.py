@@ -47,11 +47,13 @@ def reduce(builder: TfliteBuilder, node: Node) -> None:
 def _axes(builder: TfliteBuilder, node: Node, n_axes: int) -> tuple[int, ...]:
     if node.kind.startswith("Global"):
         return 2, 3
-    if len(node.inputs) > 1:
+    if any(node.inputs[1:]):
         found = builder.constant_of(node, 1).tolist()
     else:
-        found = node.attributes.get("axes", range(1, n_axes))
+        found = node.attributes.get("axes", ())
     axes = tuple(sorted(int(axis) % n_axes for axis in found))
     if not axes or axes[0] == 0 or math.prod(axes) == 0:
-        raise UnsupportedError(f"expected axes other than the batch, got {axes}")
+        raise UnsupportedError(
+            f"expected axes other than the batch, got {axes}; no axes stand for all"
+        )
     return axes

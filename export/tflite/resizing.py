@@ -65,12 +65,14 @@ def _target(builder: TfliteBuilder, node: Node, x: TfliteValue) -> tuple[list[fl
     whole = (builder.batch, *x.shape)
     factors = dict.fromkeys(range(4), 1.0)
     if given[3]:
-        wanted = builder.constant_of(node, 3).tolist()
+        wanted = _for_each(axes, builder.constant_of(node, 3).tolist())
         sizes = dict(enumerate(whole)) | dict(zip(axes, map(int, wanted), strict=True))
         # torch may write the batch of its trace.
         factors |= {axis: sizes[axis] / whole[axis] for axis in axes if axis > 0}
     else:
-        factors |= dict(zip(axes, builder.constant_of(node, 2).tolist(), strict=True))
+        factors |= dict(
+            zip(axes, _for_each(axes, builder.constant_of(node, 2).tolist()), strict=True)
+        )
         sizes = {axis: _size(whole[axis], factors[axis]) for axis in range(4)}
     if factors[0] != 1 or factors[1] != 1 or policy != b"stretch":
         raise UnsupportedError(
@@ -78,6 +80,19 @@ def _target(builder: TfliteBuilder, node: Node, x: TfliteValue) -> tuple[list[fl
             f" {policy.decode()}"
         )
     return [factors[2], factors[3]], [sizes[2], sizes[3]]
+
+
+def _for_each(axes: list[int], numbers: list[float]) -> list[float]:
+    """Return the scales or sizes of some axes.
+
+    Raises:
+        UnsupportedError: Their number is another.
+    """
+    if len(numbers) != len(axes):
+        raise UnsupportedError(
+            f"expected scales or sizes for its {len(axes)} axes, got {len(numbers)}"
+        )
+    return numbers
 
 
 def _size(before: int, factor: float) -> int:

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import Budget, onnx_budget
+from bnnkit.artifact.checks.standard_operator import check_attributes, opset_of
 from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.format.tensors import is_external, tensors_of
 from bnnkit.artifact.operators import operator_of, operator_of_kind
-from bnnkit.errors import UnsupportedError
+from bnnkit.artifact.operators.facts import fact_of
+from bnnkit.errors import BnnkitError, UnsupportedError
 
 Array = NDArray[Any]
 
@@ -81,7 +83,7 @@ def read(artifact: Artifact) -> Source:
 
     Raises:
         UnsupportedError: There is not exactly one input, or a size other than the batch is free;
-            numbers are in other files.
+            numbers are in other files; an attribute has a value that bnnkit does not compute.
         ArtifactError: Computed constants are too large for the file.
     """
     graph = artifact.model.graph
@@ -102,9 +104,22 @@ def read(artifact: Artifact) -> Source:
     source = Source(
         inputs[0].name, tensor.elem_type, shape, outputs, budget=budget, constants=constants
     )
+    opset = opset_of(artifact.model)
     for proto in graph.node:
+        _check(proto, opset)
         _take(source, proto)
     return source
+
+
+def _check(proto: onnx.NodeProto, opset: int) -> None:
+    """Check the attributes of a standard operator that bnnkit knows."""
+    if fact_of(proto) is None:
+        return
+    try:
+        check_attributes(proto, opset)
+    except BnnkitError as error:
+        name = proto.name or proto.output[0]
+        raise UnsupportedError(f"{name} ({proto.op_type}): {error}") from error
 
 
 def _take(source: Source, proto: onnx.NodeProto) -> None:

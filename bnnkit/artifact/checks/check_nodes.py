@@ -14,10 +14,13 @@ import onnx
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import Budget
 from bnnkit.artifact.checks.own_operator import check_own_operator
-from bnnkit.artifact.checks.standard_operator import SEVERAL_OUTPUTS, check_standard_operator
+from bnnkit.artifact.checks.standard_operator import (
+    SEVERAL_OUTPUTS,
+    check_standard_operator,
+    opset_of,
+)
 from bnnkit.artifact.checks.values import Values, check_stated, stated_types
 from bnnkit.artifact.checks.work import charge
-from bnnkit.artifact.format.constants import OPSET
 from bnnkit.artifact.format.graph import Graph, Node
 from bnnkit.artifact.operators import operator_of
 from bnnkit.artifact.operators.operand import ValueType
@@ -44,7 +47,7 @@ def check_nodes(
             number, type or shape, thresholds out of range, or another type than the file states.
     """
     values, stated = Values(artifact), stated_types(artifact.model)
-    opset = _opset(artifact.model)
+    opset = opset_of(artifact.model)
     budget.spend_values(prod(artifact.graph.input_shape))
     protos = (node for node in artifact.model.graph.node if node.op_type != "Constant")
     for proto, node in zip(protos, artifact.graph.nodes, strict=True):
@@ -81,12 +84,6 @@ def _check_unused(node: Node, graph: Graph) -> None:
                 f"bnnkit computes its first output alone, but {name!r} is used too: export the"
                 " network for inference"
             )
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    """Return the version of the standard operators."""
-    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
-    return versions[0] if versions else OPSET
 
 
 @contextmanager

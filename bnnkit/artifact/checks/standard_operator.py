@@ -10,6 +10,7 @@ from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
 from bnnkit.artifact.checks.values import MOST_KNOWN, Values
+from bnnkit.artifact.format.constants import OPSET
 from bnnkit.artifact.operators.attribute_rule import attributes_of
 from bnnkit.artifact.operators.facts import FACTS
 from bnnkit.artifact.operators.operand import ValueType, shape_text
@@ -45,6 +46,22 @@ def check_standard_operator(node: onnx.NodeProto, values: Values, opset: int) ->
     if node.op_type == "Conv":
         _check_convolution(node, values)
     return _inferred(node, schema, values)
+
+
+def check_attributes(node: onnx.NodeProto, opset: int) -> None:
+    """Check the attributes of a node alone, for parts that infer shapes in their own way.
+
+    Raises:
+        ArtifactError: If an attribute is unknown, missing, or out of range.
+        UnsupportedError: If bnnkit does not compute a value of an attribute.
+    """
+    _check_attributes(node, _schema(node, opset))
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of a model's standard operators."""
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    return versions[0] if versions else OPSET
 
 
 def _schema(node: onnx.NodeProto, opset: int) -> onnx.defs.OpSchema:

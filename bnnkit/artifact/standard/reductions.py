@@ -24,7 +24,7 @@ def _reduction(function: Callable[[Array, Axes], Array]) -> Callable[..., Array]
         along = axes_of(a, axes)
         if not along:
             if a.get("noop_with_empty_axes", 0):
-                return function(x, ())
+                return np.asarray(function(x, ()), x.dtype)
             along = tuple(range(x.ndim))
         result = np.asarray(function(x, along), x.dtype)
         return result if a.get("keepdims", 1) else np.squeeze(result, along)
