@@ -10,6 +10,7 @@ A job is a number of bits; its stack has a network for each estimator and seed. 
 paper, so chosen here: the size of batches, and that the true gradient is that of the same batch.
 """
 
+import time
 from collections.abc import Callable
 
 import torch
@@ -151,8 +152,11 @@ def run(config: AutoencoderConfig, job: Job) -> Record:
             record["loss"].append(drawn)
             record["deterministic_loss"].append(deterministic)
         if epoch <= config.epochs and epoch % config.accuracy.every == 0:
+            start = time.monotonic()
             record["points"].append({"epoch": epoch, "accuracies": parts.accuracies()})
-            job.say(f"epoch {epoch}, losses {_short(record['loss'][-1])}")
+            seconds = time.monotonic() - start
+            losses = _short(record["loss"][-1])
+            job.say(f"epoch {epoch}, measured in {seconds:.1f} s, losses {losses}")
 
     if job.load() is None:
         look(0)

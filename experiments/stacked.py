@@ -167,13 +167,13 @@ def train(
             if start < first:
                 trainer.start_phase(phases[start])
         trainer.load_state(tensors)
-    began = saved_at = time.monotonic()
+    clock, saved_at = _Clock(job, [*phases, epochs + 1]), time.monotonic()
     for epoch in range(first, epochs + 1):
         if epoch in phases:
             trainer.start_phase(phases[epoch])
-        each_epoch(epoch, trainer.epoch(seed, epoch))
-        if epoch == first + 1:
-            _estimate(job, (time.monotonic() - began) / 2, epochs - epoch)
+        losses = trainer.epoch(seed, epoch)
+        clock.tick(epoch, losses)
+        each_epoch(epoch, losses)
         if job.is_out_of_time or time.monotonic() - saved_at > save_every_s:
             job.save(trainer.state(), {"epoch": epoch, "record": record})
             saved_at = time.monotonic()
@@ -181,5 +181,22 @@ def train(
             raise OutOfTimeError
 
 
-def _estimate(job: Job, seconds: float, epochs_left: int) -> None:
-    job.say(f"{seconds:.3f} s an epoch at first, about {seconds * epochs_left:.0f} s to go")
+class _Clock:
+    """Says how long the epochs of a phase take, once three of them have been timed."""
+
+    def __init__(self, job: Job, ends: Sequence[int]) -> None:
+        self._job, self._ends, self._times = job, sorted(ends), list[float]()
+
+    def tick(self, epoch: int, losses: Tensor) -> None:
+        """Take the time at the end of an epoch."""
+        losses.sum().item()  # waits for the device
+        if self._times and epoch in self._ends:
+            self._times.clear()
+        self._times.append(time.monotonic())
+        if len(self._times) == 4:
+            seconds = (self._times[3] - self._times[0]) / 3
+            left = next(end for end in self._ends if end > epoch) - 1 - epoch
+            self._job.say(
+                f"{seconds:.3f} s an epoch, about {seconds * left:.0f} s to the end of the phase, "
+                "without measuring"
+            )
