@@ -35,6 +35,10 @@ _TYPES = (
 )
 
 
+_ATTRIBUTE_TYPES = {"value_ints": AttributeProto.INTS}
+"""Of attributes whose lists may be empty."""
+
+
 def damaged(seed: int, number: int) -> tuple[str, bytes]:
     """What was damaged, and the content of the file."""
     rng = np.random.default_rng([seed, number])
@@ -182,6 +186,31 @@ def _store(tensor: TensorProto, array: NDArray[Any]) -> None:
     tensor.CopyFrom(numpy_helper.from_array(np.asarray(array), tensor.name))
 
 
+def _constant_node(rng: Random, model: onnx.ModelProto) -> None:
+    """Make a constant the result of a node, by an attribute that suits it or does not."""
+    graph = model.graph
+    place = int(rng.integers(len(graph.initializer)))
+    tensor = graph.initializer[place]
+    values: list[tuple[str, Any]] = [
+        ("value", tensor),
+        ("value_ints", [_word(rng) for _ in range(int(rng.integers(4)))]),
+        ("value_int", _word(rng)),
+        ("value_floats", [0.5, -1.0]),
+        ("value_string", "text"),
+        ("value_strings", ["a", "b"]),
+        ("sparse_value", onnx.SparseTensorProto(values=tensor, dims=[4])),
+        ("unheard", 1),
+    ]
+    name, value = values[0] if rng.random() < 0.4 else _pick(rng, values)
+    node = helper.make_node("Constant", [], [tensor.name])
+    node.attribute.append(helper.make_attribute(name, value, attr_type=_ATTRIBUTE_TYPES.get(name)))
+    if rng.random() < 0.1:
+        node.attribute.append(helper.make_attribute("value_int", 3))
+    nodes = [node, *graph.node]
+    del graph.node[:], graph.initializer[place]
+    graph.node.extend(nodes)
+
+
 def _edge(rng: Random, model: onnx.ModelProto) -> None:
     graph = model.graph
     node = _pick(rng, graph.node)
@@ -268,6 +297,7 @@ _KINDS: tuple[Callable[[Random, onnx.ModelProto], None], ...] = (
     *(_constant,) * 4,
     *(_edge,) * 3,
     *(_type,) * 2,
+    _constant_node,
     *(_node,) * 2,
     _version,
 )
