@@ -1,20 +1,53 @@
-"""What a file is, by its first bytes, for messages about a file of another kind than expected."""
+"""What a file is by its first bytes, and what it should be by its suffix, for messages."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bnnkit.errors import FileError
+from bnnkit.errors import FileError, UsageError
 from bnnkit.regular_file import open_file
 
 START_BYTES: Final = 4096
 """The number of bytes at the start of a file that `kind_of` looks at."""
 
+SUFFIXES: Final = {
+    ".onnx": "onnx",
+    ".tflite": "tflite",
+    ".c": "c",
+    ".npy": "npy",
+    ".npz": "npz",
+    ".safetensors": "safetensors",
+    ".pt": "torch",
+    ".pth": "torch",
+    ".json": "json",
+}
+"""The suffixes that name a format of a file."""
 ONNX: Final = "an ONNX file"
 _RUN_FILES = ("config.yaml", "checkpoint.safetensors")
 _TEXT_BYTES = 256
 _ONNX_FIELDS = b"\x12\x1a\x22\x2a\x32\x3a\x42"
 """The keys of the fields that follow the IR version in an ONNX file."""
+
+
+def check_suffix(
+    path: Path | str, format_name: str, change: str = "choose another suffix"
+) -> None:
+    """Check that the suffix of a file to write does not name another format.
+
+    Args:
+        path: The file; a suffix that names no format fits any.
+        format_name: The format that is written, a value of `SUFFIXES`.
+        change: What to do, for the error message.
+
+    Raises:
+        UsageError: The suffix names another format.
+    """
+    named = SUFFIXES.get(Path(path).suffix.lower(), format_name)
+    if named != format_name:
+        raise UsageError(
+            f"expected an output file of the format {format_name}, got {path}, whose suffix names "
+            f"{named}; {change}"
+        )
 
 
 def kind_of(start: bytes) -> str:

@@ -10,8 +10,8 @@ import pytest
 from command_line import fail
 
 import bnnkit.runtime as rt
-from bnnkit.errors import ArtifactError
-from bnnkit.file_kinds import ONNX, kind_of, kind_of_path
+from bnnkit.errors import ArtifactError, UsageError
+from bnnkit.file_kinds import ONNX, check_suffix, kind_of, kind_of_path
 
 
 def _npz() -> bytes:
@@ -88,3 +88,19 @@ def test_each_command_names_what_it_was_given(
     broken = tmp_path / "checkpoint.safetensors"
     broken.write_bytes(digits_model.read_bytes())
     assert f"it is {ONNX}" in fail("info", broken)
+
+
+@pytest.mark.parametrize("name", ["m.tflite", "m.npy", "m.safetensors", "m.PT", "m.c"])
+def test_a_suffix_of_another_format_is_refused(name: str, tmp_path: Path, model: Path) -> None:
+    source, out = tmp_path / "source.onnx", tmp_path / name
+    source.write_bytes(b"")
+    said = f"expected an output file of the format onnx, got {out}, whose suffix names"
+    assert said in fail("convert", source, "-o", out)
+    assert not out.exists()
+
+
+def test_suffixes_that_name_nothing_or_the_format() -> None:
+    for name in ("m", "m.onnx", "m.ONNX", "m.model", "m.1"):
+        check_suffix(name, "onnx")
+    with pytest.raises(UsageError, match=r"format json, got m\.onnx, whose suffix names onnx"):
+        check_suffix(Path("m.onnx"), "json")

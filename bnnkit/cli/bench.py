@@ -17,6 +17,7 @@ from bnnkit.cli import options
 from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
 from bnnkit.cli.console import waiting, write
+from bnnkit.file_kinds import check_suffix
 from bnnkit.runtime.open_file import read
 
 DEFAULT_ENGINES = ("bnnkit", "onnxruntime", "onnxruntime-fp32")
@@ -103,6 +104,7 @@ def command(
     options.check_effect(options.is_given("samples"), "--samples M", "seed", "antithetic")
     if json_file is not None:
         check_not_read(json_file, model)
+        check_suffix(json_file, "json")
         check_file(json_file)
     artifact = read(model)
     is_tflite = artifact.tflite_source is not None

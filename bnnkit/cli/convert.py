@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bnnkit.cli import options
-from bnnkit.cli.array_files import check_not_read
+from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.console import print_json, print_table, waiting, write
 from bnnkit.cli.report_table import print_report, size
 from bnnkit.errors import ArtifactError, BnnkitError
+from bnnkit.file_kinds import check_suffix
 
 if TYPE_CHECKING:
     from bnnkit.export.from_onnx import Conversion
@@ -43,6 +44,8 @@ def command(source: Path, output: Path, as_json: bool) -> None:
     added.
     """
     check_not_read(output, source)
+    check_suffix(output, "onnx")
+    check_file(output)
     with waiting("converting"):
         from bnnkit.export.from_onnx import convert_onnx
 

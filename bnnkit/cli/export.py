@@ -15,6 +15,7 @@ from bnnkit.cli.tflite_file import TfliteFile, is_model_file
 from bnnkit.cli.tflite_table import print_tflite_report
 from bnnkit.data import Dataset, load
 from bnnkit.errors import UsageError
+from bnnkit.file_kinds import SUFFIXES, check_suffix
 
 if TYPE_CHECKING:
     from bnnkit.artifact.format.constants import Mode
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from bnnkit.deployment.export_checkpoint import CheckpointExport
     from bnnkit.export.tflite import Variant
 
+FORMATS = ("onnx", "tflite", "c")
+
 
 @click.command("export")
 @click.argument("source", type=options.PATH, metavar="CKPT_OR_MODEL")
 @click.option(
     "--to",
     "target",
-    type=click.Choice(["onnx", "tflite", "c"]),
+    type=click.Choice(FORMATS),
     help="The format: ONNX, or TFLite for Larq Compute Engine; c is not available yet.  "
     "[default: as the suffix of FILE says, else onnx].",
 )
@@ -194,13 +197,10 @@ def _format_of(output: Path, target: str | None) -> str:
     Raises:
         UsageError: They contradict each other.
     """
-    named = {".onnx": "onnx", ".tflite": "tflite", ".c": "c"}.get(output.suffix.lower())
-    if target is not None and named is not None and target != named:
-        raise UsageError(
-            f"expected an output file of the format {target}, got {output}, whose suffix names "
-            f"{named}; change --to or the suffix"
-        )
-    return target or named or "onnx"
+    named = SUFFIXES.get(output.suffix.lower())
+    chosen = target or (named if named in FORMATS else "onnx")
+    check_suffix(output, chosen, "change --to or the suffix")
+    return chosen
 
 
 def _calibrate(export: "CheckpointExport", dataset: Dataset) -> "Calibration":

@@ -50,6 +50,7 @@ from bnnkit.export.from_onnx.value_sizes import check_value_sizes, numbers_of
 from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.graph_pass import graph_pass, model_pass, run_pass, run_passes
 from bnnkit.export.passes.lower import check_operators, layer_passes, threshold_passes
+from bnnkit.file_kinds import check_suffix
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,12 @@ def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
 
     Raises:
         FileError: The source cannot be read, or the output cannot be written.
-        UsageError: The source is already an artifact.
+        UsageError: The source is already an artifact, or the suffix of the output names another
+            format.
         UnsupportedError: Nothing in the network is binary, or a part of it cannot be converted;
             the message names the part.
     """
+    check_suffix(output, "onnx")
     model = read_source(source)
     artifact, differences = from_onnx(model)
     content = artifact.to_bytes()

@@ -19,6 +19,7 @@ from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.lower import lower
 from bnnkit.export.passes.lower_signs import is_noisy
 from bnnkit.export.passes.noise_model import NoiseModel, noises_of
+from bnnkit.file_kinds import check_suffix
 
 
 def export_onnx(
@@ -58,11 +59,13 @@ def export_onnx(
 
     Raises:
         UsageError: The model or the example is not on the CPU, the example has another type, mode
-            "samples" is given for a network without noise, or a number is out of range.
+            "samples" is given for a network without noise, a number is out of range, or the
+            suffix of the file names another format.
         UnsupportedError: A part of the model cannot be exported, or the file would not compute
             what torch computes; the message names the part.
         FileError: The file cannot be written.
     """
+    check_suffix(path, "onnx")
     artifact = from_torch(
         model, example, metadata=metadata, mode=mode, weight_draws=weight_draws, seed=seed
     )

@@ -19,6 +19,7 @@ from bnnkit.export.tflite.report import TfliteReport, Variant
 from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.uniforms import RANDOM, Uniforms
 from bnnkit.export.tflite.values import TfliteValue
+from bnnkit.file_kinds import check_suffix
 from bnnkit.tflite.write import write
 
 _FORMS: Final[dict[Variant, SignForm]] = {"lce": PackedSigns(), "builtin": ByteSigns()}
@@ -73,10 +74,12 @@ def export_tflite(
         The operators, and for each layer that is not one operator its form, reason and cost.
 
     Raises:
-        UsageError: The batch is not positive, or the variant is unknown.
+        UsageError: The batch is not positive, the variant is unknown, or the suffix of the file
+            names another format.
         UnsupportedError: A node cannot be lowered; the message names it.
         FileError: The file cannot be written.
     """
+    check_suffix(path, "tflite")
     tflite = to_tflite(artifact, variant=variant, uniforms=uniforms, batch=batch)
     write_bytes(path, tflite.content)
     return tflite.report
