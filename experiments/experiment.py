@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pydantic
 import torch
@@ -26,7 +26,7 @@ import yaml
 from torch import Tensor
 
 from bnnkit.atomic import write_text
-from bnnkit.errors import BnnkitError, ConfigError, FileError, MissingExtraError
+from bnnkit.errors import BnnkitError, ConfigError, FileError, MissingExtraError, UsageError
 from bnnkit.training import safetensors_file
 
 ROOT = Path(__file__).parent.parent
@@ -35,9 +35,18 @@ Record = dict[str, Any]
 
 
 class Config(pydantic.BaseModel):
-    """The base of configurations: unknown keys are errors."""
+    """The base of configurations: unknown keys are errors.
+
+    Attributes:
+        places: Keys that say where data are, which results do not store.
+    """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    places: ClassVar[dict[str, Any]] = {"data": {"dir"}}
+
+    def stored(self) -> Record:
+        """The keys and values that decide the result."""
+        return self.model_dump(mode="json", exclude=self.places)
 
 
 C = TypeVar("C", bound=Config)
@@ -130,19 +139,41 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(experiment: Experiment[C], options: argparse.Namespace) -> None:
-    start = time.monotonic()
     config = load_config(experiment.config, options.config, options.overrides)
     folder = options.out / f"{options.config.stem}.jobs"
     folder.mkdir(parents=True, exist_ok=True)
     names = experiment.jobs(config)
     _check_folder(folder, config)
-    if options.devices:
-        _share(options, [name for name in names if not (folder / f"{name}.json").is_file()])
-    else:
-        for name in names if options.only is None else _known(options.only, names):
-            _run_job(experiment, config, folder, name, options, start)
-    if options.only is None:
-        _finish(experiment, config, folder, names, options)
+    try:
+        if options.devices:
+            _share(options, [name for name in names if not (folder / f"{name}.json").is_file()])
+        else:
+            chosen = names if options.only is None else _known(options.only, names)
+            _run_jobs(experiment, config, folder, chosen, options)
+    finally:
+        if options.only is None:
+            _finish(experiment, config, folder, names, options)
+
+
+def _run_jobs(
+    experiment: Experiment[C],
+    config: C,
+    folder: Path,
+    names: Sequence[str],
+    options: argparse.Namespace,
+) -> None:
+    """Run jobs one after the other; one that fails does not stop the others."""
+    deadline, failed = time.monotonic() + options.seconds, []
+    for number, name in enumerate(names):
+        if number and time.monotonic() > deadline:
+            break
+        try:
+            _run_job(experiment, config, folder, name, options, deadline)
+        except BnnkitError as error:
+            print(f"error: {name}: {error}", file=sys.stderr, flush=True)
+            failed.append(name)
+    if failed:
+        raise UsageError(f"these jobs failed: {', '.join(failed)}")
 
 
 def _known(chosen: Sequence[str], names: Sequence[str]) -> Sequence[str]:
@@ -157,7 +188,7 @@ def _run_job(
     folder: Path,
     name: str,
     options: argparse.Namespace,
-    start: float,
+    deadline: float,
 ) -> None:
     path = folder / f"{name}.json"
     if path.is_file():
@@ -166,7 +197,7 @@ def _run_job(
         name,
         torch.device(options.device),
         path.with_suffix(".safetensors"),
-        start + options.seconds,
+        deadline,
     )
     try:
         record = experiment.run(config, job)
@@ -204,9 +235,11 @@ def _finish(
     done = [name for name in names if (folder / f"{name}.json").is_file()]
     stopped = [name for name in names if (folder / f"{name}.partial.json").is_file()]
     files = {name: f"{name}.json" for name in done} | {n: f"{n}.partial.json" for n in stopped}
+    if not files:
+        return
     result = {
         "experiment": experiment.name,
-        "config": config.model_dump(mode="json"),
+        "config": config.stored(),
         "revision": options.revision or revision(),
         "torch": torch.__version__,
         "machine": platform.machine(),
@@ -217,11 +250,10 @@ def _finish(
     path = options.out / f"{options.config.stem}.json"
     write_text(path, json.dumps(result, indent=1) + "\n")
     print(f"{len(done)} of {len(names)} jobs are done; wrote {path}")
-    if files:
-        try:
-            experiment.draw(result, path.with_suffix(".png"))
-        except MissingExtraError as error:
-            print(f"no figure: {error}")
+    try:
+        experiment.draw(result, path.with_suffix(".png"))
+    except MissingExtraError as error:
+        print(f"no figure: {error}")
 
 
 def load_config(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
@@ -246,7 +278,7 @@ def load_config(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
 
 def _check_folder(folder: Path, config: Config) -> None:
     """Check that the folder's jobs are of this configuration."""
-    path, text = folder / "config.json", config.model_dump_json(indent=1)
+    path, text = folder / "config.json", json.dumps(config.stored(), indent=1)
     if path.is_file() and path.read_text() != text:
         raise ConfigError(f"{folder} has jobs of another configuration; remove it or use --out")
     write_text(path, text)

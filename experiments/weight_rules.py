@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from experiment import Config, Experiment, Job, Record, main
@@ -55,6 +55,8 @@ class TableConfig(Config):
         on_cpu: Keys that a device other than a GPU needs.
     """
 
+    places: ClassVar[dict[str, Any]] = {"training": {"data": {"dir"}}}
+
     training: dict[str, Any]
     networks: dict[str, dict[str, Any]]
     rules: dict[str, RuleConfig]
@@ -90,7 +92,7 @@ def run(config: TableConfig, job: Job) -> Record:
         "accuracy_samples": final.get("test_accuracy_samples"),
         "train_loss": [record["train_loss"] for record in history if "train_loss" in record],
         "seconds": sum(record.get("seconds", 0) for record in history),
-        "config": training.model_dump(mode="json"),
+        "config": training.model_dump(mode="json", exclude={"data": {"dir"}}),
     }
 
 
