@@ -48,6 +48,7 @@ from bnnkit.export.from_onnx.sign_of_zero import remapped_signs
 from bnnkit.export.from_onnx.split_batch_norms import check_inference, split_batch_norms
 from bnnkit.export.from_onnx.value_sizes import check_value_sizes, numbers_of
 from bnnkit.export.ir.graph import nodes
+from bnnkit.export.passes.gather_pixels import gather_pixels
 from bnnkit.export.passes.graph_pass import graph_pass, model_pass, run_pass, run_passes
 from bnnkit.export.passes.lower import check_operators, layer_passes, threshold_passes
 from bnnkit.file_kinds import check_suffix
@@ -169,6 +170,7 @@ def _without_computed_shapes(
         # A folded constant can be what decides the next shape, such as the pads of a `Pad`.
         is_done = not has_branches and not (has_shapes and len(model.graph) < before)
     run_pass(model, lower_constant_assignments, batch)
+    run_pass(model, gather_pixels)
     run_pass(model, check_batch_constants, batch)
     return run_passes(model, shapes)
 

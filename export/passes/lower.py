@@ -11,6 +11,7 @@ from bnnkit.export.passes.commute_sign import commute_sign
 from bnnkit.export.passes.compare_pooled_sums import compare_pooled_sums
 from bnnkit.export.passes.compare_with_noise import compare_with_noise
 from bnnkit.export.passes.fold_thresholds import fold_thresholds
+from bnnkit.export.passes.gather_pixels import gather_pixels
 from bnnkit.export.passes.graph_pass import graph_pass, run_passes
 from bnnkit.export.passes.lower_batch_norms import lower_batch_norms
 from bnnkit.export.passes.lower_binary_layers import lower_binary_layers
@@ -41,6 +42,7 @@ def lower(model: Model, noise_model: NoiseModel | None = None) -> None:
 def layer_passes(noise_model: NoiseModel | None = None) -> list[PassBase]:
     """Marks become operators on packed signs and weights, which give integer sums."""
     return [
+        graph_pass(gather_pixels),
         graph_pass(lower_signs, stochastic=noise_model is not None),
         graph_pass(commute_sign),
         graph_pass(push_dequantize),
