@@ -74,3 +74,33 @@ def test_the_lowest_padding_of_signs_needs_whole_words() -> None:
     assert_equal_in_tflite(a.artifact((32, 4, 4), bits, padded), normal((2, 32, 4, 4)))
     with pytest.raises(UnsupportedError, match="multiple of 32"):
         to_tflite(a.artifact((33, 4, 4), bits))
+
+
+CHANNELS = {"both sides": [0, 2, 0, 0, 0, 3, 0, 0], "behind": [0, 0, 1, 0, 0, 31, 0, 2]}
+
+
+@pytest.mark.parametrize("case", CHANNELS)
+def test_padding_of_channels(case: str) -> None:
+    """As the shortcuts of CIFAR ResNets, with 0 and with another number."""
+    a = ArtifactBuilder()
+    around = a.constant(np.array(CHANNELS[case]))
+    outputs = [a.add("Pad", "x", around, a.constant(np.float32(number))) for number in (0, -1.5)]
+    assert_equal_in_tflite(a.artifact((33, 8, 7), *outputs), normal((2, 33, 8, 7)))
+
+
+@pytest.mark.parametrize("mode", ["edge", "reflect"])
+def test_padding_with_pixels_of_the_map(mode: str) -> None:
+    a = ArtifactBuilder()
+    around = a.constant(np.array([0, 0, 2, 1, 0, 0, 0, 3]))
+    outputs = [a.add("Pad", x, around, mode=mode) for x in ("x", a.sign("x"))]
+    deep = a.constant(np.array([0, 1, 0, 0, 0, 2, 1, 0]))
+    outputs.append(a.add("Pad", "x", deep, mode=mode))
+    assert_equal_in_tflite(a.artifact((32, 8, 7), *outputs), normal((2, 32, 8, 7)))
+
+
+def test_padding_of_the_channels_of_signs_is_refused() -> None:
+    a = ArtifactBuilder()
+    around = a.constant(np.array(CHANNELS["behind"]))
+    padded = a.add("Pad", a.sign("x"), around, a.constant(np.uint8(2)))
+    with pytest.raises(UnsupportedError, match="along the height and the width only"):
+        to_tflite(a.artifact((33, 8, 7), padded))

@@ -24,6 +24,7 @@ from bnnkit.export.ir.graph import (
     produced_by,
     replace,
 )
+from bnnkit.export.passes.clean_up import remove_dead
 
 _KEPT: Final = 2
 """The batch and the channels."""
@@ -48,6 +49,7 @@ def gather_pixels(graph: ir.Graph) -> None:
         )
         if is_of_pixels and x.shape is not None and all(isinstance(n, int) for n in x.shape[1:]):
             _replace(graph, node, after, x, indices)
+    remove_dead(graph)
 
 
 def _perm(node: ir.Node) -> tuple[int, ...]:

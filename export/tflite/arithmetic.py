@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bnnkit.export.tflite.epilogue import Epilogue, Thresholds, minus
 from bnnkit.export.tflite.tflite_builder import DTYPES, TfliteBuilder
-from bnnkit.tflite.options import ConcatenationOptions
+from bnnkit.tflite.options import ConcatenationOptions, GatherOptions
 from bnnkit.tflite.schema import Builtin, TensorType
 from bnnkit.tflite.window import Pads
 
@@ -53,12 +53,17 @@ def apply_epilogue(builder: TfliteBuilder, sums: int, epilogue: Epilogue) -> int
     return add(builder, sums, epilogue.bias) if epilogue.bias.any() else sums
 
 
-def pad(builder: TfliteBuilder, tensor: int, pads: Pads, value: float | None = None) -> int:
+def pad(
+    builder: TfliteBuilder,
+    tensor: int,
+    pads: Pads,
+    value: float | None = None,
+    channels: tuple[int, int] = (0, 0),
+) -> int:
     """Pad a map (N, H, W, C) with zeros, or with `value`, in the type of the map."""
     top, left, bottom, right = pads
-    widths = np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
-    batch, height, width, channels = builder.shape(tensor)
-    shape = (batch, height + top + bottom, width + left + right, channels)
+    widths = np.array([[0, 0], [top, bottom], [left, right], channels], np.int32)
+    shape = tuple((np.array(builder.shape(tensor)) + widths.sum(1)).tolist())
     inputs, kind = [tensor, builder.constant(widths)], builder.type(tensor)
     if value is None:
         return builder.emit(Builtin.PAD, inputs, shape, kind=kind)
@@ -97,6 +102,15 @@ def strided_slice(builder: TfliteBuilder, tensor: int, ranges: dict[int, range])
         shape,
         kind=builder.type(tensor),
     )
+
+
+def gather(builder: TfliteBuilder, tensor: int, places: NDArray[np.int64], axis: int) -> int:
+    """Take the elements at some places of an axis."""
+    shape = list(builder.shape(tensor))
+    shape[axis] = len(places)
+    inputs = [tensor, builder.integers(*places.tolist())]
+    options = GatherOptions(axis=axis)
+    return builder.emit(Builtin.GATHER, inputs, shape, kind=builder.type(tensor), options=options)
 
 
 def slice_channels(builder: TfliteBuilder, tensor: int, start: int, stop: int) -> int:

@@ -1,6 +1,8 @@
 """Lowers Pad of maps."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import arithmetic, layout
@@ -15,15 +17,39 @@ _MINUS = -1
 """-1 as a sign of int8, and as a word of 32 signs."""
 
 
+@dataclass(frozen=True)
+class _Widths:
+    """How much a Pad adds to each side of a map, and with what.
+
+    Attributes:
+        pads: Of the height and the width; negative pads crop.
+        channels: Before and after the channels; none is negative.
+        mode: "constant", or one of the modes that repeat elements of the map.
+    """
+
+    pads: Pads
+    channels: tuple[int, int]
+    mode: str
+
+
 def pad(builder: TfliteBuilder, node: Node) -> None:
-    """Lower Pad to PAD or PADV2, or to a margin of +1, which the next layer may pad by itself.
+    """Lower Pad to PAD, PADV2 or GATHER, or to a margin of +1, which the next layer may pad.
 
     Negative pads crop the map.
     """
-    x, pads = _cropped(builder, builder.value(node), _pads(builder, node))
+    widths = _widths(builder, node)
+    x, pads = _cropped(builder, builder.value(node), widths.pads)
+    if x.kind == "signs" and any(widths.channels):
+        raise UnsupportedError("signs can be padded along the height and the width only")
     value = builder.constant_of(node, 2).item() if len(node.inputs) > 2 and node.inputs[2] else 0
     channels, height, width = x.shape
-    shape = (channels, height + pads[0] + pads[2], width + pads[1] + pads[3])
+    size = (height + pads[0] + pads[2], width + pads[1] + pads[3])
+    shape = (channels + sum(widths.channels), *size)
+    if widths.mode != "constant":
+        x = layout.materialized(builder, x)
+        tensor = _repeated(builder, x.tensor, pads, widths.channels, widths.mode)
+        builder.give(node.output, replace(x, tensor=tensor, shape=shape, map=shape))
+        return
     if x.kind == "signs" and value == _PLUS:
         top, left, bottom, right = (a + b for a, b in zip(x.margin, pads, strict=True))
         builder.give(node.output, replace(x, shape=shape, margin=(top, left, bottom, right)))
@@ -35,8 +61,21 @@ def pad(builder: TfliteBuilder, node: Node) -> None:
             f" {builder.signs.channel_unit} with -1, got {value} around {channels} channels"
         )
     filler = _MINUS if x.kind == "signs" else value or None
-    tensor = arithmetic.pad(builder, x.tensor, pads, filler)
+    tensor = arithmetic.pad(builder, x.tensor, pads, filler, widths.channels)
     builder.give(node.output, replace(x, tensor=tensor, shape=shape, map=shape))
+
+
+def _repeated(
+    builder: TfliteBuilder, tensor: int, pads: Pads, channels: tuple[int, int], mode: str
+) -> int:
+    """Emit a GATHER for each axis that is padded with elements of the map (N, H, W, C)."""
+    top, left, bottom, right = pads
+    for axis, widths in ((1, (top, bottom)), (2, (left, right)), (3, channels)):
+        if any(widths):
+            places = np.arange(builder.shape(tensor)[axis])
+            padded = np.pad(places, widths, mode=mode)  # type: ignore[call-overload]
+            tensor = arithmetic.gather(builder, tensor, padded, axis)
+    return tensor
 
 
 def _cropped(builder: TfliteBuilder, x: TfliteValue, pads: Pads) -> tuple[TfliteValue, Pads]:
@@ -55,23 +94,18 @@ def _cropped(builder: TfliteBuilder, x: TfliteValue, pads: Pads) -> tuple[Tflite
     return replace(x, tensor=tensor, shape=shape, map=shape), (top, left, bottom, right)
 
 
-def _pads(builder: TfliteBuilder, node: Node) -> Pads:
+def _widths(builder: TfliteBuilder, node: Node) -> _Widths:
     numbers = builder.constant_of(node, 1).tolist()
-    mode = node.attributes.get("mode", b"constant")
+    mode = node.attributes.get("mode", b"constant").decode()
     given = builder.constant_of(node, 3).tolist() if len(node.inputs) > 3 else range(4)
     widths = dict.fromkeys(range(4), (0, 0))
     half = len(numbers) // 2
     for i, axis in enumerate(given):
         widths[int(axis) % 4] = (int(numbers[i]), int(numbers[i + half]))
-    if (
-        mode != b"constant"
-        or len(builder.value(node).shape) != 3
-        or widths[0] + widths[1] != (0,) * 4
-    ):
-        shape = builder.value(node).shape
+    shape = builder.value(node).shape
+    if len(shape) != 3 or any(widths[0]) or min(widths[1]) < 0:
         raise UnsupportedError(
-            f"expected a constant around a map, got mode {mode.decode()} and pads {widths} on"
-            f" (N, *{shape})"
+            f"expected a map whose channels are not cropped, got pads {widths} on (N, *{shape})"
         )
     (top, bottom), (left, right) = widths[2], widths[3]
-    return top, left, bottom, right
+    return _Widths((top, left, bottom, right), widths[1], mode)
