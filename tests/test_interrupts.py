@@ -43,7 +43,13 @@ def run(code: str, *, handler: str = "default_int_handler") -> "subprocess.Compl
     )
 
 
-@pytest.mark.parametrize("module", ["click", "bnnkit.cli.group", "bnnkit.cli.info"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["click", *(pytest.param(f"bnnkit.cli.{name}", marks=SLOW) for name in ("group", "info"))],
+)
 def test_imports_are_interrupted_quietly(module: str) -> None:
     found = run(IN_AN_IMPORT.format(module=module))
     assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
@@ -59,12 +65,15 @@ UNRAISABLE = f"""
     time.sleep(20)"""
 
 
-@pytest.mark.parametrize("action", [INTERRUPT, HIDDEN, UNRAISABLE])
+@pytest.mark.parametrize(
+    "action", [INTERRUPT, pytest.param(HIDDEN, marks=SLOW), pytest.param(UNRAISABLE, marks=SLOW)]
+)
 def test_a_command_is_interrupted_in_one_line(action: str) -> None:
     found = run(IN_THE_COMMAND.format(action=action))
     assert (found.returncode, found.stderr) == (130, "bnnkit info: interrupted\n")
 
 
+@pytest.mark.slow
 def test_a_command_in_the_background_ignores_interrupts() -> None:
     found = run(IN_AN_IMPORT.format(module="click"), handler="SIG_IGN")
     assert found.returncode == 2

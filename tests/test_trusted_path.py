@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -179,3 +181,25 @@ def test_one_warning_where_nothing_can_be_kept(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert compiled._usable_folder() is None
+
+
+@pytest.mark.slow
+def test_a_command_warns_in_one_line(model: Path, images: Path, out: Path) -> None:
+    environment = os.environ | {VARIABLE: "/proc/nowhere"}
+    command = [sys.executable, "-m", "bnnkit", "warmup"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith("bnnkit warmup: /proc/nowhere: ")
+    code = f"import sys; sys.argv[1:] = {['run', str(model), str(images), '-o', str(out)]!r}"
+    code += """
+from bnnkit.runtime.kernels import compiled
+compiled.compile_kernel = lambda *_: sys.exit("compiles")
+from bnnkit.cli import main
+main()"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    warning, *rest = found.stderr.splitlines()
+    assert warning.startswith("warning: every process compiles its kernels again, which takes")
+    assert "cannot use /proc/nowhere" in warning
+    assert rest == ["compiles"]

@@ -3,10 +3,12 @@
 import json
 import os
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from math import isfinite
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
@@ -36,6 +38,26 @@ def write(line: str) -> None:
 def write_note(line: str) -> None:
     """Print a remark on standard error, so that it does not mix with results."""
     click.echo(f"note: {line}", err=True)
+
+
+def show_warnings_in_a_line() -> None:
+    """Have bnnkit's own warnings printed without Python's file, line and source code."""
+    former, package = warnings.showwarning, str(Path(__file__).parent.parent)
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if Path(filename).is_relative_to(package):
+            click.echo(f"warning: {message}", err=True)
+        else:
+            former(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 def print_json(content: Any) -> None:

@@ -24,6 +24,7 @@ import click
 
 import bnnkit
 from bnnkit.border import explained, is_debugging
+from bnnkit.cli.console import show_warnings_in_a_line
 from bnnkit.cli.interrupts import (
     INTERRUPTED,
     TERMINATED,
@@ -145,6 +146,7 @@ def run_program() -> NoReturn:
         # A terminal whose encoding lacks a character of a name.
         getattr(sys, stream).reconfigure(errors="backslashreplace")
     raise_on_termination()
+    show_warnings_in_a_line()
     try:
         bnnkit_command.main()
     except KeyboardInterrupt:  # a second one, while the first was handled
