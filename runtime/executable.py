@@ -41,7 +41,7 @@ class Executable:
         """Compute every buffer from the input's. Infinities and NaN raise no warnings."""
         with np.errstate(all="ignore"):
             for stage in self.stages:
-                if not isinstance(stage, np.ndarray):
+                if not isinstance(stage, Program):
                     stage()
                 elif self._pool is None:
                     run_program(stage)
@@ -50,6 +50,5 @@ class Executable:
 
 
 def _program(calls: Iterable[KernelCall | NumpyCall]) -> Program:
-    """Return the addresses of kernels and records; they must have been prepared."""
-    addresses = [(address_of(c.kernel), c.record) for c in calls if isinstance(c, KernelCall)]
-    return np.array(addresses, np.int64)
+    """Return the program of kernels that have been prepared."""
+    return Program([(address_of(c.kernel), c.record) for c in calls if isinstance(c, KernelCall)])

@@ -10,6 +10,7 @@ import _thread
 import ctypes
 import os
 import threading
+from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -19,6 +20,7 @@ from bnnkit.artifact.format.sample import is_integer
 from bnnkit.errors import UsageError
 from bnnkit.runtime.kernels.program import (
     CONDITION,
+    END,
     MAILBOX_BYTES,
     MUTEX,
     entry,
@@ -31,13 +33,28 @@ from bnnkit.runtime.memory.fork import renewed_after_fork
 SPIN_LIMIT = 300_000
 """Reads of the mailbox before a worker sleeps: about a millisecond."""
 MAX_THREADS = 256
-Program = NDArray[np.int64]
-"""int64 (kernels, 2): addresses of kernels and of their records (kernels/program.py)."""
+
+
+class Program:
+    """Kernels that run in one compiled call (kernels/program.py).
+
+    Args:
+        calls: The addresses of each kernel and of its record.
+
+    Attributes:
+        address: Address of the int64 array (kernels, 2) of these addresses.
+        kernels: Number of kernels.
+    """
+
+    def __init__(self, calls: Sequence[tuple[int, int]]) -> None:
+        self._calls = np.array(calls, np.int64)
+        self.address = int(self._calls.ctypes.data)
+        self.kernels = len(calls)
 
 
 def run_program(program: Program) -> None:
     """Run a program on the calling thread."""
-    entry(execute)(program.ctypes.data, len(program), 0, 1, 0)
+    entry(execute)(program.address, program.kernels, 0, 1, 0)
 
 
 class Workers:
@@ -60,11 +77,11 @@ class Workers:
 
     def run(self, program: Program) -> None:
         """Run a program as the leader. One caller at a time."""
-        self._run_leader(self._address, program.ctypes.data, len(program), self._threads)
+        self._run_leader(self._address, program.address, program.kernels, self._threads)
 
     def __del__(self) -> None:
         if self._process == os.getpid():  # in a forked child the threads are gone already
-            self._run_leader(self._address, 0, 0, self._threads)
+            self._run_leader(self._address, 0, END, self._threads)
 
 
 def _mailbox() -> NDArray[np.int64]:

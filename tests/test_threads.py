@@ -19,7 +19,7 @@ from bnnkit.runtime import Model
 from bnnkit.runtime.kernels import compiled
 from bnnkit.runtime.kernels.machine_code import MachineCode, compile_kernel
 from bnnkit.runtime.memory.buffer_pool import BufferPool
-from bnnkit.runtime.threads import thread_pool
+from bnnkit.runtime.threads import Program, thread_pool
 
 THREADS = Path("/proc/self/task")
 
@@ -61,6 +61,16 @@ def test_sleeping_workers_use_no_cpu() -> None:
     before = time.process_time()
     time.sleep(0.3)
     assert time.process_time() - before < 0.01
+
+
+def test_a_program_without_kernels() -> None:
+    pool = thread_pool(3)
+    artifact, images = digits_like()
+    model = Model(artifact)
+    want = model.run(images)
+    for _ in range(20):
+        pool.run(Program([]))
+        np.testing.assert_array_equal(model.run(images, threads=3), want)
 
 
 def test_workers_are_woken_after_a_sleep() -> None:

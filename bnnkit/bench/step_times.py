@@ -21,6 +21,7 @@ from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.step import Step
+from bnnkit.runtime.threads import Program
 
 WARM_UP_RUNS = 3
 MIN_STEP_US = 0.01
@@ -86,7 +87,7 @@ def step_times(
 def _empty(memory: Memory) -> Executable:
     """Return a program that does nothing, for measuring the overhead of a start."""
     empty = Executable(memory, [])
-    empty.stages.append(np.empty((0, 2), np.int64))
+    empty.stages.append(Program([]))
     return empty
 
 

@@ -36,6 +36,8 @@ PROGRAM, KERNELS, BARRIER, SLEEPERS, MUTEX, CONDITION = (n * LINE for n in (1, 2
 its number of kernels, the two counters of the barrier, the number of sleeping workers, and POSIX's
 mutex and condition variable for them."""
 MAILBOX_BYTES = 10 * LINE
+END = -1
+"""The number of kernels of a job that ends the workers."""
 
 
 Kernel = Callable[[int, int, int], None]
@@ -122,7 +124,7 @@ def _sleep(mailbox, done):
 
 
 def run_worker(mailbox, spins, thread, threads):
-    """Execute this worker's share of every posted job, until one without kernels is posted.
+    """Execute this worker's share of every posted job, until END is posted.
 
     Args:
         mailbox: Address of a mailbox.
@@ -136,7 +138,7 @@ def run_worker(mailbox, spins, thread, threads):
             _sleep(mailbox, done)
         done = load_acquire(mailbox)
         program, kernels = load_acquire(mailbox + PROGRAM), load_acquire(mailbox + KERNELS)
-        if kernels == 0:
+        if kernels == END:
             return
         _execute(program, kernels, thread, threads, mailbox + BARRIER)
 
@@ -147,9 +149,11 @@ def run_leader(mailbox, program, kernels, threads):
     Args:
         mailbox: Address of a mailbox.
         program: Address of the job's program.
-        kernels: Its number of kernels; 0 ends the workers.
+        kernels: Its number of kernels; END ends the workers.
         threads: Number of threads, including this one.
     """
+    if kernels == 0:
+        return  # no barrier would keep the next job from overtaking this one
     store_release(mailbox + PROGRAM, program)
     store_release(mailbox + KERNELS, kernels)
     fetch_add(mailbox, 1)
