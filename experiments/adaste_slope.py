@@ -12,7 +12,8 @@ from math import cosh, tanh
 from pathlib import Path
 
 import torch
-from experiment import Config, Experiment, Job, Record, main
+from experiment import Experiment, Job, main
+from experiment_config import Config, Record
 
 from bnnkit.nn.weight_rules.adaste import slope
 from bnnkit.plots import new_figure, save

@@ -19,7 +19,8 @@ from autoencoder_figure import draw
 from autoencoder_network import Autoencoder
 from bits_estimators import EstimatorConfig, check, codes, training_losses
 from documents import DocumentsConfig, load_counts
-from experiment import Config, Experiment, Job, Record, main
+from experiment import Experiment, Job, main
+from experiment_config import Config, Record
 from pydantic import Field
 from stacked import Batches, Losses, Trainer, train
 from torch import Tensor

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from autoencoder_network import Autoencoder, EncoderProducts
 from bits_estimators import EstimatorConfig, losses_with_gradient
-from experiment import Config, Record
+from experiment_config import Config, Record
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor

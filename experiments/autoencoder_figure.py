@@ -3,18 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiment import Record
+from experiment_config import Record
 
+from bnnkit.gradients import Accuracy, draw_panels
 from bnnkit.plots import new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-METRICS = {
-    "cosine": "expected cosine similarity",
-    "improvement": "expected improvement",
-    "rmse": "RMSE",
-}
 
 
 def draw(result: Record, path: Path) -> None:
@@ -24,13 +19,10 @@ def draw(result: Record, path: Path) -> None:
     figure = new_figure(4.2 * len(jobs), 14, drawing="the autoencoders")
     axes = figure.subplots(4, len(jobs), squeeze=False)
     for column, (name, record) in enumerate(jobs.items()):
-        axes[0, column].set_title(f"{name[5:]} bits")
         _losses(axes[0, column], record, labels, result["config"]["epochs"])
-        for row, metric in enumerate(METRICS, 1):
-            _metric(axes[row, column], record, labels, metric)
-    axes[0, 0].set_ylabel("training loss (nats a document)")
-    for row, words in enumerate(METRICS.values(), 1):
-        axes[row, 0].set_ylabel(words)
+        draw_panels(_series(record, labels), list(axes[1:, column]), x_label="epoch")
+        axes[0, column].set_title(f"{name[5:]} bits: training loss", loc="left", fontsize=11)
+    axes[0, 0].set_ylabel("nats a document")
     handles: dict[Any, Any] = {}
     for panel in axes.flat:
         found, words = panel.get_legend_handles_labels()
@@ -45,33 +37,19 @@ def _losses(axes: "Axes", record: Record, labels: list[str], switch: int) -> Non
     for number, label in enumerate(labels):
         if label in record["loss"][0]:
             ys = [losses[label][0] for losses in record["loss"]]
-            axes.plot(record["epochs"], ys, label=label, lw=1.2, **_style(number))
+            axes.plot(record["epochs"], ys, label=label, lw=1.2, color=f"C{number}")
     axes.axvline(switch, color="#8c97a8", lw=0.8)
     axes.set_xlabel("epoch")
 
 
-def _metric(axes: "Axes", record: Record, labels: list[str], metric: str) -> None:
-    epochs = [point["epoch"] for point in record["points"]]
-    for number, label in enumerate(labels):
-        found = [point["accuracies"][0].get(label) for point in record["points"]]
-        if None in found:
-            continue
-        values = [accuracy[metric] for accuracy in found]
-        bars = [
-            [max(v["value"] - v["low"], 0) for v in values],
-            [max(v["high"] - v["value"], 0) for v in values],
+def _series(record: Record, labels: list[str]) -> dict[str, list[tuple[float, Accuracy]]]:
+    """The accuracies of the first seed that were measured, for each estimator."""
+    measured = record["points"][0]["accuracies"][0]
+    return {
+        label: [
+            (point["epoch"], Accuracy.of_record(point["accuracies"][0][label]))
+            for point in record["points"]
         ]
-        ys = [v["value"] for v in values]
-        axes.errorbar(epochs, ys, yerr=bars, label=label, lw=1.2, ms=3, **_style(number))
-    if metric == "improvement":
-        best = [
-            next(iter(p["accuracies"][0].values()))["best_improvement"] for p in record["points"]
-        ]
-        axes.plot(epochs, best, "--", color="#8c97a8", label="true gradient")
-    if metric == "rmse":
-        axes.set_yscale("log")
-    axes.set_xlabel("epoch")
-
-
-def _style(number: int) -> dict[str, Any]:
-    return {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else ":"}
+        for label in labels
+        if label in measured
+    }

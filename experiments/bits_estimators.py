@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from experiment import Config
+from experiment_config import Config
 from pydantic import Field
 from torch import Tensor
 

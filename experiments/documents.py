@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiment import Config
+from experiment_config import Config
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor

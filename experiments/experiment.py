@@ -11,45 +11,22 @@ the figure.
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic
 
-import pydantic
 import torch
-import yaml
+from experiment_config import C, Config, Record, load_config
+from experiment_result import ROOT, result_of_jobs
 from torch import Tensor
 
 from bnnkit.atomic import write_text
 from bnnkit.errors import BnnkitError, ConfigError, FileError, MissingExtraError, UsageError
 from bnnkit.training import safetensors_file
-
-ROOT = Path(__file__).parent.parent
-Record = dict[str, Any]
-"""What JSON can hold."""
-
-
-class Config(pydantic.BaseModel):
-    """The base of configurations: unknown keys are errors.
-
-    Attributes:
-        places: Keys that say where data are, which results do not store.
-    """
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-    places: ClassVar[dict[str, Any]] = {"data": {"dir"}}
-
-    def stored(self) -> Record:
-        """The keys and values that decide the result."""
-        return self.model_dump(mode="json", exclude=self.places)
-
-
-C = TypeVar("C", bound=Config)
 
 
 class OutOfTimeError(Exception):
@@ -232,48 +209,16 @@ def _finish(
     names: list[str],
     options: argparse.Namespace,
 ) -> None:
-    done = [name for name in names if (folder / f"{name}.json").is_file()]
-    stopped = [name for name in names if (folder / f"{name}.partial.json").is_file()]
-    files = {name: f"{name}.json" for name in done} | {n: f"{n}.partial.json" for n in stopped}
-    if not files:
+    result = result_of_jobs(experiment.name, config, folder, names, options.revision)
+    if not result["jobs"]:
         return
-    result = {
-        "experiment": experiment.name,
-        "config": config.stored(),
-        "revision": options.revision or revision(),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-        "finished": done == names,
-        "stopped": stopped,
-        "jobs": {n: json.loads((folder / files[n]).read_text()) for n in names if n in files},
-    }
     path = options.out / f"{options.config.stem}.json"
     write_text(path, json.dumps(result, indent=1) + "\n")
-    print(f"{len(done)} of {len(names)} jobs are done; wrote {path}")
+    print(f"{len(result['jobs']) - len(result['stopped'])} of {len(names)} jobs are done: {path}")
     try:
         experiment.draw(result, path.with_suffix(".png"))
     except MissingExtraError as error:
         print(f"no figure: {error}")
-
-
-def load_config(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
-    """Read a configuration of a type; overrides are KEY=VALUE, with dots between sections.
-
-    Raises:
-        ConfigError: If it is not YAML, or a key or value is wrong.
-    """
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-        for override in overrides:
-            key, _, text = override.partition("=")
-            *sections, name = key.split(".")
-            section = values
-            for part in sections:
-                section = section.setdefault(part, {})
-            section[name] = yaml.safe_load(text)
-        return kind.model_validate(values)
-    except (yaml.YAMLError, pydantic.ValidationError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def _check_folder(folder: Path, config: Config) -> None:
@@ -282,19 +227,6 @@ def _check_folder(folder: Path, config: Config) -> None:
     if path.is_file() and path.read_text() != text:
         raise ConfigError(f"{folder} has jobs of another configuration; remove it or use --out")
     write_text(path, text)
-
-
-def revision() -> str:
-    """The commit of the code, with "+changes" if files differ from it."""
-    git = ["git", "-C", str(ROOT)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True)
-        status = subprocess.run(
-            [*git, "status", "--porcelain", "-uno"], check=True, capture_output=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit.stdout.decode().strip() + ("+changes" if status.stdout else "")
 
 
 def _device_name(device: torch.device) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from experiment import Config, Experiment, Job, Record, main
+from experiment import Experiment, Job, main
+from experiment_config import Config, Record
 from pydantic import Field
 
 import bnnkit.nn as bnn

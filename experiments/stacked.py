@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from experiment import Job, OutOfTimeError, Record
+from experiment import Job, OutOfTimeError
+from experiment_config import Record
 from torch import Tensor, nn
 
 from bnnkit.training.randomness import epoch_batches, seed_epoch

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own abbreviation
-from experiment import Config, Experiment, Job, Record, main
+from experiment import Experiment, Job, main
+from experiment_config import Config, Record
 from pydantic import Field
 from stacked import Batches, StackedLinear, Trainer, generators, train
 from torch import Tensor, nn

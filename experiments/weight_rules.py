@@ -15,7 +15,8 @@ from statistics import fmean, stdev
 from typing import Any, ClassVar
 
 import yaml
-from experiment import Config, Experiment, Job, Record, main
+from experiment import Experiment, Job, main
+from experiment_config import Config, Record
 from pydantic import Field
 from rich.console import Console
 

@@ -10,7 +10,8 @@ import noise_proxies
 import pytest
 import vae
 import weight_rules
-from experiment import Experiment, Record, load_config, main
+from experiment import Experiment, main
+from experiment_config import Record, load_config
 
 from bnnkit.errors import ConfigError
 from bnnkit.nn.estimators import ESTIMATORS

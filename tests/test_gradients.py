@@ -273,6 +273,8 @@ def test_the_figure(tmp_path: Path) -> None:
         name: [(0.0, gradients.measure(objective, [inputs], [truth], estimator=name, trials=3))]
         for name in ("st", "zgr")
     }
+    for points in series.values():
+        assert gradients.Accuracy.of_record(asdict(points[0][1])) == points[0][1]
     path = tmp_path / "accuracy.png"
     gradients.draw_accuracies(series, path, title="two layers", x_label="epoch")
     assert path.read_bytes()[:4] == b"\x89PNG"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from experiment import Job, OutOfTimeError, Record
+from experiment import Job, OutOfTimeError
+from experiment_config import Record
 from stacked import Batches, StackedLinear, Trainer, generators, train
 from torch import Tensor, nn
 

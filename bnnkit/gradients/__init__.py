@@ -10,7 +10,7 @@ accuracy = measure(objective, batches, truths, estimator="zgr")
 from bnnkit.gradients.accuracy import Accuracy, Interval, measure
 from bnnkit.gradients.enumeration import exact_gradient
 from bnnkit.gradients.estimate import Candidate, estimate
-from bnnkit.gradients.figure import draw_accuracies
+from bnnkit.gradients.figure import draw_accuracies, draw_panels
 from bnnkit.gradients.objective import Objective
 from bnnkit.gradients.sampled import sampled_gradient
 from bnnkit.gradients.true_gradient import TrueGradient
@@ -22,6 +22,7 @@ __all__ = [
     "Objective",
     "TrueGradient",
     "draw_accuracies",
+    "draw_panels",
     "estimate",
     "exact_gradient",
     "measure",

@@ -5,8 +5,9 @@ References:
     Stochastic Binary Networks, GCPR 2021, appendix D.2.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,6 +61,12 @@ class Accuracy:
     level: float
     trials: int
     batches: int
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Accuracy":
+        """Return the accuracy of a record that `dataclasses.asdict` made, for example from JSON."""
+        intervals = {name: Interval(**record[name]) for name in ("cosine", "improvement", "rmse")}
+        return cls(**{**record, **intervals})
 
 
 def measure(

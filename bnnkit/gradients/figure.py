@@ -14,6 +14,7 @@ Series = Mapping[str, Sequence[tuple[float, Accuracy]]]
 """For each estimator, pairs of a place on the x axis and the accuracy there."""
 
 _INK, _GRID, _BEST = "#1f2933", "#e4e7eb", "#8c97a8"
+_COLORS = 10
 _PANELS: dict[str, Callable[[Accuracy], Interval]] = {
     "expected cosine similarity": lambda accuracy: accuracy.cosine,
     "expected improvement": lambda accuracy: accuracy.improvement,
@@ -76,10 +77,11 @@ def _draw(
         [x for x, _ in points],
         [interval.value for interval in found],
         yerr=[[max(d, 0) for d in below], [max(d, 0) for d in above]],
-        color=f"C{number}",
+        color=f"C{number % _COLORS}",
+        linestyle="-" if number < _COLORS else ":",
         marker="o",
-        ms=4,
-        lw=1.6,
+        ms=3,
+        lw=1.4,
         capsize=2,
         label=estimator,
     )
