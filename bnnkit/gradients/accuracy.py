@@ -64,7 +64,7 @@ class Accuracy:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Accuracy":
-        """Return the accuracy of a record that `dataclasses.asdict` made, for example from JSON."""
+        """Return the accuracy of a record that `dataclasses.asdict` made, such as of JSON."""
         intervals = {name: Interval(**record[name]) for name in ("cosine", "improvement", "rmse")}
         return cls(**{**record, **intervals})
 
