@@ -162,9 +162,9 @@ def infer_shapes(model: ir.Model, batch: int) -> ir.Model:
     for value in (value for node in model.graph.all_nodes() for value in node.outputs):
         value.shape = None
     try:
-        proto = onnx.shape_inference.infer_shapes(
-            ir.to_proto(model), strict_mode=True, data_prop=True
-        )
+        # Without the numbers of computed shapes, of which a file can have any number:
+        # `fold_constants` computes them, within the file's budget.
+        proto = onnx.shape_inference.infer_shapes(ir.to_proto(model), strict_mode=True)
     except (onnx.shape_inference.InferenceError, ir.serde.SerdeError, ValueError) as error:
         raise UnsupportedError(
             f"the shapes of this network do not fit for a batch of {batch}, in place of the one it"
