@@ -26,17 +26,15 @@ def read_npy(file: IO[bytes], size: int) -> NDArray[Any]:
         A writable array of its own.
 
     Raises:
-        ValueError: If the file is not .npy or is damaged, or holds Python objects. A damaged
-            header can raise almost anything else.
+        ValueError: If the file is not .npy or is damaged, or holds Python objects.
     """
     version = npy.read_magic(file)  # type: ignore[no-untyped-call]
     if version not in _HEADERS:
         raise ValueError(f"expected the .npy format 1.0 or 2.0, got {version}")
-    read_header: Callable[[IO[bytes]], Header] = _HEADERS[version]
-    shape, is_fortran, dtype = read_header(file)
+    shape, is_fortran, dtype = _read_header(file, version)
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be read")
-    if any(type(length) is not int or length < 0 for length in shape) or dtype.itemsize == 0:
+    if any(type(length) is not int or length < 0 for length in shape) or dtype.itemsize < 1:
         raise ValueError(f"its header says {dtype} {shape}")
     expected, found = prod(shape) * dtype.itemsize, size - file.tell()
     if expected > found:
@@ -44,6 +42,14 @@ def read_npy(file: IO[bytes], size: int) -> NDArray[Any]:
     array = np.empty(prod(shape), dtype)
     _fill(file, array.view(np.uint8))
     return array.reshape(shape[::-1]).T if is_fortran else array.reshape(shape)
+
+
+def _read_header(file: IO[bytes], version: tuple[int, int]) -> Header:
+    read: Callable[[IO[bytes]], Header] = _HEADERS[version]
+    try:
+        return read(file)
+    except Exception as error:  # it parses the header as Python, which may raise much
+        raise ValueError(f"its header cannot be read: {error}") from error
 
 
 def _fill(file: IO[bytes], content: NDArray[np.uint8]) -> None:

@@ -112,7 +112,10 @@ class _Machine:
                 raise pickle.UnpicklingError(
                     f"it has the instruction {instruction!r}; only plain arrays are read"
                 )
-            step(self)
+            try:
+                step(self)
+            except (ValueError, struct.error) as error:
+                raise pickle.UnpicklingError(f"it is damaged ({error})") from error
         # Each container once: a walk through the value may meet one more often than the file.
         for items in self._lists:
             items[:] = map(_as_array, items)

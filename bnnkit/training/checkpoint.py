@@ -125,7 +125,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     with border(CheckpointError, path):
         config, metadata = _parse(path, about)
         # The fresh weights are replaced below.
-        with torch.random.fork_rng(devices=[]), size_limit(path.stat().st_size):
+        with torch.random.fork_rng(devices=[]), size_limit(path.stat().st_size, len(tensors)):
             try:
                 model = build_model(config.model, metadata).eval()
             except (CheckpointError, ConfigError) as error:

@@ -13,11 +13,12 @@ from bnnkit.errors import CheckpointError
 _GROWTH: Final = 4
 """Bytes of tensors for each byte of the file: some of them are not stored."""
 _GRACE_BYTES: Final = 64 << 20
-_MOST_MODULES: Final = 20_000
+_MODULES_PER_TENSOR: Final = 5
+_GRACE_MODULES: Final = 500
 
 
 @contextmanager
-def size_limit(file_bytes: int) -> Iterator[None]:
+def size_limit(file_bytes: int, n_tensors: int) -> Iterator[None]:
     """Stop the building of a network that cannot be the one in a file, in this thread.
 
     A tensor is counted when its module registers it, before it is filled, so that a size in a
@@ -25,12 +26,13 @@ def size_limit(file_bytes: int) -> Iterator[None]:
 
     Args:
         file_bytes: The size of the file.
+        n_tensors: The number of tensors in it.
 
     Raises:
         CheckpointError: If the network grows larger than the file allows.
     """
     thread, left = threading.get_ident(), _GROWTH * file_bytes + _GRACE_BYTES
-    modules = 0
+    parts_left = _MODULES_PER_TENSOR * n_tensors + _GRACE_MODULES
 
     def count_tensor(module: nn.Module, name: str, tensor: Tensor | None) -> None:
         nonlocal left
@@ -40,13 +42,11 @@ def size_limit(file_bytes: int) -> Iterator[None]:
                 raise CheckpointError("its configuration makes a network larger than the file")
 
     def count_module(module: nn.Module, name: str, part: nn.Module | None) -> None:
-        nonlocal modules
+        nonlocal parts_left
         if threading.get_ident() == thread:
-            modules += 1
-            if modules > _MOST_MODULES:
-                raise CheckpointError(
-                    f"its configuration makes a network of more than {_MOST_MODULES:,} parts"
-                )
+            parts_left -= 1
+            if parts_left < 0:
+                raise CheckpointError("its configuration makes more parts than the file has")
 
     with ExitStack() as stack:
         for handle in (

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bnnkit.border import border
-from bnnkit.errors import CheckpointError
+from bnnkit.errors import CheckpointError, brief
 from bnnkit.training import safetensors_file
 
 _MODEL, _OPTIMIZER = "model.", "optimizer."
@@ -52,8 +52,11 @@ def load_state(
     """
     tensors, about = safetensors_file.read(path)
     with border(CheckpointError, path):
+        epoch, precision = about.get("epoch"), about.get("precision")
+        if type(epoch) is not int or epoch < 0 or not isinstance(precision, dict):
+            raise CheckpointError(f"{path} is not the state of a run: its epoch is {brief(epoch)}")
         _load(path, tensors, model, optimizers)
-        return int(about["epoch"]), dict(about["precision"])
+        return epoch, precision
 
 
 def _load(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,7 @@ class TorchTrace:
     ) -> None:
         self._network = network
         # For large sums, batch norm in float32 loses the exact integer that a threshold needs.
-        self._sampled = _in_float64(network) if thresholds else network
-        self._dtype = torch.float64 if thresholds else torch.float32
+        self._in_float64 = _in_float64(network) if thresholds else None
         self._real = real
         self._thresholds = thresholds
         self.modules = _signs(network)
@@ -60,32 +60,55 @@ class TorchTrace:
             UsageError: If a sample is requested of a network without noise, or the thresholds
                 belong to another network.
         """
-        signs: dict[str, Array] = {}
-        real: dict[str, Array] = {}
         x = torch.tensor(images)
-        network = self._network if sample is None else self._sampled
-        if sample is not None and x.is_floating_point():
-            x = x.to(self._dtype)
-        watching = self._watching(network, signs, real)
-        with evaluating(network), watching, sampling(sample, self._thresholds):
-            result = network(x)
-        outputs = (result,) if isinstance(result, Tensor) else tuple(result)
-        return BatchResult(
-            outputs=tuple(output.numpy() for output in outputs), signs=signs, real=real
-        )
+        if sample is None or self._in_float64 is None:
+            with sampling(sample, self._thresholds):
+                result = self._run(self._network, x, {})
+        else:
+            result = self._run_sample(self._in_float64, x, sample)
+        return result.batch_result()
+
+    def _run_sample(self, wide: nn.Module, x: Tensor, sample: Sample) -> "_Pass":
+        """Run a sample: noisy signs as the copy in float64 has them, others as the network does.
+
+        The thresholds of signs without noise are float32's, and float64 is another answer at a
+        tie. So each of the two takes the other's signs, until both have the same: at every turn
+        at least one more sign in their order is final.
+        """
+        forced: dict[str, Tensor] = {}
+        while True:
+            with sampling(sample, self._thresholds):
+                noisy = self._run(wide, x.double() if x.is_floating_point() else x, forced)
+            if not noisy.plain:
+                return noisy
+            found = self._run(self._network, x, noisy.noisy)
+            if all(torch.equal(found.plain[name], sign) for name, sign in noisy.plain.items()):
+                found.real |= {name: a for name, a in noisy.real.items() if name in noisy.noisy}
+                return found
+            forced = found.plain
+
+    def _run(self, network: nn.Module, x: Tensor, forced: Mapping[str, Tensor]) -> "_Pass":
+        """Run a network and record its signs; those in `forced` are taken from there."""
+        result = _Pass()
+        with evaluating(network), self._watching(network, result, forced):
+            outputs = network(x)
+        result.outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+        return result
 
     @contextmanager
     def _watching(
-        self, network: nn.Module, signs: dict[str, Array], real: dict[str, Array]
+        self, network: nn.Module, result: "_Pass", forced: Mapping[str, Tensor]
     ) -> Iterator[None]:
         calls: Counter[str] = Counter()
 
-        def keep(path: str, module: Sign, a: Tensor, x: Tensor) -> None:
+        def keep(path: str, module: Sign, a: Tensor, x: Tensor) -> Tensor:
             calls[path] += 1
             name = path if calls[path] == 1 else f"{path}#{calls[path]}"
-            signs[name] = (x.numpy() + 1).astype(np.uint8)
+            x = forced.get(name, x).to(x.dtype)
+            (result.noisy if module.is_noisy else result.plain)[name] = x.float()
             if name in self._real:
-                real[name] = _distance(module, a).numpy()
+                result.real[name] = _distance(module, a)
+            return x
 
         handles = [
             module.register_forward_hook(
@@ -98,6 +121,26 @@ class TorchTrace:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+@dataclass
+class _Pass:
+    """A pass of a network: its outputs, its signs by name, and the numbers of some of them."""
+
+    outputs: tuple[Tensor, ...] = ()
+    noisy: dict[str, Tensor] = field(default_factory=dict)
+    plain: dict[str, Tensor] = field(default_factory=dict)
+    real: dict[str, Tensor] = field(default_factory=dict)
+
+    def batch_result(self) -> BatchResult:
+        return BatchResult(
+            outputs=tuple(output.numpy() for output in self.outputs),
+            signs={
+                name: (x.numpy() + 1).astype(np.uint8)
+                for name, x in (self.noisy | self.plain).items()
+            },
+            real={name: a.numpy() for name, a in self.real.items()},
+        )
 
 
 def _signs(network: nn.Module) -> dict[str, Sign]:

@@ -1,5 +1,6 @@
 """Reads a source file and prepares it for the passes: one opset, known shapes, one input."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from bnnkit.export.from_onnx.batch_constants import BatchConstants
 from bnnkit.export.from_onnx.external_weights import MOST_BYTES, load_external_weights
 from bnnkit.export.from_onnx.repair_source import repaired
 from bnnkit.file_kinds import but_it_is, kind_of_path
+from bnnkit.regular_file import open_file
 from bnnkit.tflite.schema import IDENTIFIER
 
 INPUTS: Final = (ir.DataType.FLOAT, ir.DataType.UINT8)
@@ -28,7 +30,9 @@ def read_source(path: Path | str) -> onnx.ModelProto:
             is not an ONNX file; or `load_external_weights` refuses its weights.
     """
     try:
-        if (size := Path(path).stat().st_size) > MOST_BYTES:
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+        if size > MOST_BYTES:
             raise FileError(
                 f"{path} has {size / 2**30:.1f} GiB: an ONNX file has less than 2 GiB, and keeps"
                 " larger weights in other files"
