@@ -1,5 +1,6 @@
 """A loaded network: `load`, `Model.run`, `Model.predict`, `Model.ensemble`."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bnnkit.artifact.ensemble_config import (
 )
 from bnnkit.artifact.format.graph import Graph
 from bnnkit.artifact.format.sample import Sample
+from bnnkit.artifact.packable import packing_hint
 from bnnkit.border import border
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
 from bnnkit.runtime.ensemble import Ensemble, average
@@ -39,6 +41,9 @@ def load(path: Path | str) -> "Model":
 
     A .tflite file keeps its own layout, maps (N, H, W, C). The batch size is free.
 
+    A plain ONNX file with binary weights runs in float; a warning says that `bnnkit convert` packs
+    it.
+
     Raises:
         ArtifactError: If the file is missing, truncated, not ONNX, or of a newer format.
         UnsupportedError: If it has an operator that the runtime lacks.
@@ -46,11 +51,14 @@ def load(path: Path | str) -> "Model":
     artifact = read(path)
     with border(ArtifactError, path):
         try:
-            return Model(artifact)
+            model, hint = Model(artifact), packing_hint(artifact, str(path))
         except UnsupportedError as error:
             raise UnsupportedError(f"{path}: {error}") from error
         except BnnkitError as error:
             raise ArtifactError(f"{path}: {error}") from error
+    if hint is not None:
+        warnings.warn(hint, stacklevel=2)
+    return model
 
 
 def _restored(kind: type["Model"], content: bytes) -> "Model":

@@ -17,6 +17,7 @@ from bnnkit.cli import options
 from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
 from bnnkit.cli.console import waiting, write
+from bnnkit.cli.packing_note import write_packing_note
 from bnnkit.file_kinds import check_suffix
 from bnnkit.runtime.open_file import read
 
@@ -107,6 +108,7 @@ def command(
         check_suffix(json_file, "json")
         check_file(json_file)
     artifact = read(model)
+    write_packing_note(artifact, model)
     is_tflite = artifact.tflite_source is not None
     engines = engines or (DEFAULT_ENGINES_TFLITE if is_tflite else DEFAULT_ENGINES)
     with waiting("measuring"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from bnnkit.cli import options
 from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.console import print_json, print_table, waiting, write
 from bnnkit.cli.report_table import print_report, size
-from bnnkit.errors import ArtifactError, BnnkitError
+from bnnkit.errors import ArtifactError, BnnkitError, UsageError
 from bnnkit.file_kinds import check_suffix
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def command(source: Path, output: Path, as_json: bool) -> None:
     pruned channels, stay 0. It also lists roundings of FILE that the result does not
     have: those of straight-through estimators, and of products that are scaled before they are
     added.
+
+    This needs PyTorch: on a board, convert on another computer and copy MODEL, which runs without.
     """
+    _check_packages()
     check_not_read(output, source)
     check_suffix(output, "onnx")
     check_file(output)
@@ -58,6 +62,20 @@ def command(source: Path, output: Path, as_json: bool) -> None:
     if obstacle is not None:
         write(f"bnnkit's runtime cannot run this file, ONNX Runtime can: {obstacle}")
     write(f"wrote {output}")
+
+
+def _check_packages() -> None:
+    """Check that what a conversion needs is installed, before anything is read.
+
+    Raises:
+        UsageError: A package is missing.
+    """
+    missing = [name for name in ("torch", "onnx_ir") if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"convert needs {', '.join(missing)}: pip install 'bnnkit[export]', or convert on"
+            " another computer and copy the model file, which runs without"
+        )
 
 
 def _runtime_obstacle(output: Path) -> str | None:

@@ -12,6 +12,7 @@ from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_file, check_not_read
 from bnnkit.cli.console import print_json, progress, write
 from bnnkit.cli.evaluation_table import print_evaluations
+from bnnkit.cli.packing_note import write_packing_note
 from bnnkit.engines import open_read
 from bnnkit.errors import UsageError
 from bnnkit.evaluation import metrics
@@ -145,6 +146,7 @@ def _opened(path: Path, threads: int) -> _Opened:
     if options.is_checkpoint(path):
         return _opened_checkpoint(path)
     artifact = read(path)
+    write_packing_note(artifact, path)
     trained_on = _TrainedOn(artifact.metadata.get("dataset"))
     calibration = read_calibration(artifact)
     network = open_read("bnnkit", path, artifact, threads=threads)

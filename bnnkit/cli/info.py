@@ -14,6 +14,7 @@ from bnnkit.artifact.output_kinds import KEY as OUTPUTS
 from bnnkit.artifact.report import report
 from bnnkit.cli import options
 from bnnkit.cli.console import print_json, waiting, write
+from bnnkit.cli.packing_note import write_packing_note
 from bnnkit.cli.report_table import print_report
 from bnnkit.runtime.open_file import read
 
@@ -40,6 +41,7 @@ def command(path: Path, as_json: bool) -> None:
         file_size = artifact.model.ByteSize()
     else:
         artifact = read(path)
+        write_packing_note(artifact, path)
         file_size = path.stat().st_size
     about, found = _metadata(artifact), report(artifact, file_size)
     if as_json:

@@ -10,6 +10,7 @@ from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_not_read, check_output, read_array, write_arrays
 from bnnkit.cli.console import progress, write
+from bnnkit.cli.packing_note import write_packing_note
 from bnnkit.engines import ENGINES, open_read
 from bnnkit.engines.engine import Engine
 from bnnkit.errors import UnsupportedError, UsageError
@@ -93,6 +94,7 @@ def command(
         # ONNX Runtime may support operators that bnnkit's runtime lacks.
         raise UnsupportedError(f"{error_of_plan} (try --engine onnxruntime)") from error_of_plan
     check_output(output, opened.outputs)
+    write_packing_note(artifact, model)
     images = read_array(inputs)
     try:
         opened.check(images)
