@@ -11,6 +11,7 @@ the figure.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -105,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("config", type=Path, help="a configuration (.yaml), or a result (.json) to draw")
     add("overrides", nargs="*", metavar="KEY=VALUE", help="changes keys of the configuration")
     add("--out", type=Path, default=ROOT / "docs" / "results", help="the folder of the result")
-    add("--device", default="cpu", help="cpu, cuda or cuda:N")
+    add("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute")
     add("--devices", type=int, default=0, help="GPUs that share the jobs, a process on each")
     add(
         "--seconds", type=float, default=float("inf"), help="stop after this time, to be continued"
@@ -193,7 +194,10 @@ def _share(options: argparse.Namespace, names: list[str]) -> None:
     command = [sys.executable, *sys.argv[:1], str(options.config), *options.overrides]
     command += ["--out", str(options.out), "--seconds", str(options.seconds), "--only"]
     processes = [
-        subprocess.Popen([*command, *share, "--device", f"cuda:{number}"])
+        subprocess.Popen(
+            [*command, *share, "--device", "cuda"],
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": str(number)},
+        )
         for number, share in enumerate(shares)
         if share
     ]

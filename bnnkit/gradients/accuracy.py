@@ -7,6 +7,7 @@ References:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -173,8 +174,14 @@ def _improvement(means: NDArray[np.float64]) -> NDArray[np.float64]:
 def _resampled_means(rows: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Means over batches and trials of bootstrap resamples of the trials, (R, 4)."""
     n_batches, n_trials, _ = rows.shape
-    rng = np.random.default_rng(seed)
-    # How often each trial of each batch is drawn.
-    counts = rng.multinomial(n_trials, np.full(n_trials, 1 / n_trials), (_RESAMPLES, n_batches))
+    counts = _resamples(n_batches, n_trials, seed)
     sums: NDArray[np.float64] = np.einsum("rbt,btk->rk", counts, rows, optimize=True)
     return sums / (n_batches * n_trials)
+
+
+@lru_cache(maxsize=1)  # the same for every estimator, and slower than all else
+def _resamples(n_batches: int, n_trials: int, seed: int) -> NDArray[np.float64]:
+    """How often each trial of each batch is drawn in each resample, (R, B, T)."""
+    rng = np.random.default_rng(seed)
+    chances = np.full(n_trials, 1 / n_trials)
+    return rng.multinomial(n_trials, chances, (_RESAMPLES, n_batches)).astype(np.float64)
