@@ -101,11 +101,10 @@ def announcing(announce: Announce) -> Iterator[None]:
 
 
 def _load_cached(kernel: Function, signature: Any, folder: Path | None) -> bool:
-    """Load a kernel from the cache; return whether it was there."""
+    """Load a kernel from the cache; return whether it was there and can be trusted."""
     try:
         code = None if folder is None else read_code(_file(folder, kernel, signature))
-    except (OSError, UntrustedError) as error:
-        _warn_once(error)
+    except (OSError, UntrustedError):  # it is replaced; `_store` warns if that fails
         return False
     if code is None:
         return False
