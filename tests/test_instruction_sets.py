@@ -30,7 +30,7 @@ def test_the_kernels_of_a_cpu_family(family: str, tmp_path: Path) -> None:
         "NUMBA_CPU_FEATURES": "",
         "BNNKIT_CACHE_DIR": str(tmp_path),
     }
-    chosen = ["test_convolution.py", "test_operators.py"]
+    chosen = ["test_convolution.py", "test_nan.py", "test_operators.py"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "", *chosen],
         cwd=TESTS,

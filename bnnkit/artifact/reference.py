@@ -21,9 +21,10 @@ from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.facts import with_result
 from bnnkit.artifact.operators.operator import Operator
-from bnnkit.artifact.reference_conv_transpose import ConvTranspose
+from bnnkit.artifact.reference_convolution import Conv, ConvTranspose
 from bnnkit.artifact.reference_float64 import FLOAT64_OPERATORS
-from bnnkit.artifact.reference_pooling import MaxPool
+from bnnkit.artifact.reference_pad import Pad
+from bnnkit.artifact.reference_pooling import AveragePool, MaxPool
 from bnnkit.artifact.reference_slice import Slice
 from bnnkit.errors import UnsupportedError, UsageError
 
@@ -51,8 +52,11 @@ class DequantizeLinear(OnnxDequantizeLinear):
 
 _NEW_OPERATORS: Final[tuple[type[OpRun], ...]] = (
     *map(_op_run, OPERATORS.values()),
+    AveragePool,
+    Conv,
     ConvTranspose,
     MaxPool,
+    Pad,
     Slice,
     *FLOAT64_OPERATORS,
 )
