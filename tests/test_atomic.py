@@ -1,5 +1,8 @@
 import errno
 import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,81 @@ def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
 def _ordinary(folder: Path) -> Path:
     (folder / "ordinary").touch()
     return folder / "ordinary"
+
+
+def test_the_mode_of_the_replaced_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for mode in (0o600, 0o754, 0o444):
+        path.touch()
+        path.chmod(mode)
+        write_bytes(path, b"new")
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        assert path.read_bytes() == b"new"
+
+
+def test_links(tmp_path: Path) -> None:
+    """A symbolic link stays one; the other names of a hard link keep the former content."""
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    (tmp_path / "symbolic").symlink_to(path)
+    (tmp_path / "hard").hardlink_to(path)
+    write_bytes(tmp_path / "symbolic", b"new")
+    assert (tmp_path / "symbolic").is_symlink()
+    assert path.read_bytes() == b"new"
+    assert (tmp_path / "hard").read_bytes() == b"old"
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(FileError, match="cannot write"):
+        write_bytes(tmp_path / "loop", b"new")
+
+
+def test_the_content_is_on_disk_before_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, done = tmp_path / "file", []
+    sync, replace = os.fsync, Path.replace
+
+    def watched_sync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        done.append("sync folder" if is_folder else f"sync {os.fstat(descriptor).st_size}")
+        sync(descriptor)
+
+    def watched_replace(source: Path, target: Path) -> Path:
+        done.append("rename")
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_sync)
+    monkeypatch.setattr(Path, "replace", watched_replace)
+    write_bytes(path, b"12345")
+    assert done == ["sync 5", "rename", "sync folder"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    code = (
+        "import os, signal, sys; from pathlib import Path; from bnnkit.atomic import replacing\n"
+        "with replacing(Path(sys.argv[1])) as t: t.write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    (left,) = os.listdir(tmp_path)  # the second process removed what the first one left
+    others = {f".{path.name}.0123.onnx", f".other.onnx.{'0' * 16}.onnx", f".{path.name}.x"}
+    for name in others:
+        (tmp_path / name).touch()
+    with replacing(path) as being_written:
+        being_written.write_text("first")
+        assert left not in os.listdir(tmp_path)
+        write_text(path, "second")
+        assert being_written.exists(), "another writer's file is locked"
+    assert set(os.listdir(tmp_path)) == {"model.onnx", *others}
+    assert path.read_text() == "first"
+
+
+def test_long_names(tmp_path: Path) -> None:
+    for name in ("é" * 125 + ".onnx", "a." + "b" * 250, "x" * 255):
+        write_text(tmp_path / name, "content")
+        assert (tmp_path / name).read_text() == "content"
+    assert len(os.listdir(tmp_path)) == 3
+    with pytest.raises(FileError, match=r"cannot write .*: File name too long"):
+        write_text(tmp_path / ("x" * 256), "content")
+    with pytest.raises(FileError, match=r"cannot write .*null"):
+        write_text(tmp_path / "a\0b", "content")

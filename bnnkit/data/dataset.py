@@ -43,6 +43,8 @@ class Dataset:
     def __post_init__(self) -> None:
         for part in ("train", "test"):
             x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
+            _check_plain(x, f"x_{part}")
+            _check_plain(y, f"y_{part}")
             _check_inputs(x, f"x_{part}")
             _check_labels(y, f"y_{part}", len(x), len(self.classes))
         if (
@@ -99,6 +101,14 @@ def split(n_examples: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     order = np.argsort(words, kind="stable").astype(np.int64)
     n_test = max(1, int(n_examples * TEST_FRACTION))
     return order[n_test:], order[:n_test]
+
+
+def _check_plain(array: NDArray[Any], name: str) -> None:
+    if isinstance(array, np.ma.MaskedArray):
+        raise UsageError(
+            f"{name} is a masked array; expected a plain one: leave the masked examples out, or "
+            f"fill them, as with {name}.filled(0)"
+        )
 
 
 def _check_inputs(x: NDArray[Any], name: str) -> None:
