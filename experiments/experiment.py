@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("config", type=Path, help="a configuration (.yaml), or a result (.json) to draw")
     add("overrides", nargs="*", metavar="KEY=VALUE", help="changes keys of the configuration")
     add("--out", type=Path, default=ROOT / "docs" / "results", help="the folder of the result")
-    add("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute")
+    add("--device", choices=("cpu", "cuda"), help="where to compute; cpu, or cuda with --devices")
     add("--devices", type=int, default=0, help="GPUs that share the jobs, a process on each")
     add(
         "--seconds", type=float, default=float("inf"), help="stop after this time, to be continued"
@@ -124,7 +124,8 @@ def _run(experiment: Experiment[C], options: argparse.Namespace) -> None:
     _check_folder(folder, config)
     try:
         if options.devices:
-            _share(options, [name for name in names if not (folder / f"{name}.json").is_file()])
+            left = [name for name in names if not (folder / f"{name}.json").is_file()]
+            _share(experiment.name, options, left)
         else:
             chosen = names if options.only is None else _known(options.only, names)
             _run_jobs(experiment, config, folder, chosen, options)
@@ -173,7 +174,7 @@ def _run_job(
         return
     job = Job(
         name,
-        torch.device(options.device),
+        torch.device(options.device or "cpu"),
         path.with_suffix(".safetensors"),
         deadline,
     )
@@ -188,14 +189,16 @@ def _run_job(
         part.unlink(missing_ok=True)
 
 
-def _share(options: argparse.Namespace, names: list[str]) -> None:
+def _share(experiment: str, options: argparse.Namespace, names: list[str]) -> None:
     """Deal the jobs to processes, one for each GPU, in turns."""
     shares = [names[first :: options.devices] for first in range(options.devices)]
-    command = [sys.executable, *sys.argv[:1], str(options.config), *options.overrides]
-    command += ["--out", str(options.out), "--seconds", str(options.seconds), "--only"]
+    script = ROOT / "experiments" / f"{experiment}.py"
+    command = [sys.executable, str(script), str(options.config), *options.overrides]
+    command += ["--out", str(options.out), "--seconds", str(options.seconds)]
+    command += ["--device", options.device or "cuda", "--only"]
     processes = [
         subprocess.Popen(
-            [*command, *share, "--device", "cuda"],
+            [*command, *share],
             env={**os.environ, "CUDA_VISIBLE_DEVICES": str(number)},
         )
         for number, share in enumerate(shares)

@@ -129,6 +129,17 @@ def test_a_stopped_experiment_keeps_its_curves_and_continues(tmp_path: Path) -> 
     assert continued["jobs"] == whole["jobs"]
 
 
+@pytest.mark.slow
+def test_processes_share_the_jobs(tmp_path: Path) -> None:
+    overrides = ["lrs=[0.01, 0.003]", "epochs=2", "eval_every=1", "data.images=100"]
+    result_of("vae-small", tmp_path / "one", *overrides)
+    result_of("vae-small", tmp_path / "two", *overrides, "--devices", "2", "--device", "cpu")
+    one, two = (
+        json.loads((tmp_path / name / "vae-small.json").read_text()) for name in ("one", "two")
+    )
+    assert one["jobs"] == two["jobs"]
+
+
 def test_a_result_is_not_mixed_with_another_configuration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
