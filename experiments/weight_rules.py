@@ -23,6 +23,7 @@ from rich.console import Console
 from bnnkit.nn.weight_rules import WEIGHT_RULES
 from bnnkit.plots import new_figure, save
 from bnnkit.training import train
+from bnnkit.training.config import Config as TrainingConfig
 from bnnkit.training.config import parse_config
 from bnnkit.training.history import read_history
 from bnnkit.training.run_folder import RunFolder
@@ -79,11 +80,8 @@ def jobs(config: TableConfig) -> list[str]:
 
 def run(config: TableConfig, job: Job) -> Record:
     """Train one network."""
-    network, label, seed = job.name.split(".")
     out = job.state.with_suffix(".run")
-    training = parse_config(
-        yaml.safe_dump(config.training), overrides(config, network, label, int(seed), job)
-    )
+    training = training_of(config, job.name, job.device.type)
     train(training, out, console=Console(file=StringIO()))
     history = read_history(RunFolder(out).metrics)
     final = next(record for record in reversed(history) if record.get("final"))
@@ -97,14 +95,19 @@ def run(config: TableConfig, job: Job) -> Record:
     }
 
 
-def overrides(config: TableConfig, network: str, label: str, seed: int, job: Job) -> Sequence[str]:
-    """The keys of a run that the common configuration does not have."""
+def training_of(config: TableConfig, name: str, device: str) -> TrainingConfig:
+    """The configuration of a job's run: the common one, and the keys of network, rule and seed.
+
+    Raises:
+        ConfigError: If a key or value is wrong.
+    """
+    network, label, seed = name.split(".")
     rule = config.rules[label]
     model: dict[str, Any] = {**config.networks[network], "weight_rule": rule.rule}
-    is_on_gpu = job.device.type == "cuda"
-    placement = {} if is_on_gpu else config.on_cpu
-    keys = {"model": model, "seed": seed, "device": job.device.type, **placement, **rule.training}
-    return [f"{key}={yaml.safe_dump(v, default_flow_style=True)}" for key, v in keys.items()]
+    placement = {} if device == "cuda" else config.on_cpu
+    keys = {"model": model, "seed": int(seed), "device": device, **placement, **rule.training}
+    overrides = [f"{k}={yaml.safe_dump(v, default_flow_style=True)}" for k, v in keys.items()]
+    return parse_config(yaml.safe_dump(config.training), overrides, source=name)
 
 
 def table(result: Record) -> list[Record]:

@@ -15,7 +15,7 @@ from experiment_config import Record, load_config
 
 from bnnkit.errors import ConfigError
 from bnnkit.nn.estimators import ESTIMATORS
-from bnnkit.nn.weight_rules import WEIGHT_RULES
+from bnnkit.nn.weight_rules import WEIGHT_RULES, get_weight_rule
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "experiments" / "configs"
@@ -53,6 +53,20 @@ def test_every_estimator_and_weight_rule_is_in_an_experiment() -> None:
     assert found == set(ESTIMATORS.names) - {"psa"} | with_loss
     table = load_config(weight_rules.TableConfig, CONFIGS / "weight-rules.yaml")
     assert {rule.rule for rule in table.rules.values()} == set(WEIGHT_RULES.names)
+
+
+def test_runs_of_the_table_have_valid_configurations(tmp_path: Path) -> None:
+    config = load_config(weight_rules.TableConfig, CONFIGS / "weight-rules.yaml")
+    names = weight_rules.jobs(config)
+    assert len(names) == len(config.networks) * len(config.rules) * 3
+    for name in names[::3]:
+        training = weight_rules.training_of(config, name, "cuda")
+        options = training.model.options
+        get_weight_rule(options["weight_rule"], options.get("weight_rule_options"))
+    assert training.model.options["padding_value"] == "zeros"
+    assert training.latent is not None
+    assert (training.latent.lr, training.precision) == (1e-4, "bf16-mixed")  # of bop
+    assert weight_rules.training_of(config, names[0], "cpu").precision == "32-true"
 
 
 def test_proxies_follow_from_noises(tmp_path: Path) -> None:
