@@ -138,7 +138,6 @@ class _Job:
 
 
 def run(config: AutoencoderConfig, job: Job) -> Record:
-    torch.set_float32_matmul_precision("high")
     parts = _Job(config, job)
     batches = Batches(len(parts.counts), config.batch_size, job.device)
     own = parts.losses(lambda label: parts.trained[label])

@@ -78,6 +78,8 @@ class Trainer:
         self.stack, self.losses, self.batches = stack, losses, batches
         device = next(stack.parameters()).device
         self._is_on_gpu = device.type == "cuda"
+        if self._is_on_gpu:
+            torch.set_float32_matmul_precision("high")  # TF32
         self._totals: Tensor | None = None
         self.optimizer = torch.optim.Adam(
             stack.parameters(), lr=lr, fused=self._is_on_gpu, capturable=self._is_on_gpu

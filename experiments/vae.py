@@ -117,7 +117,6 @@ def kl_from_uniform(logits: Tensor) -> Tensor:
 
 
 def run(config: VaeConfig, job: Job) -> Record:
-    torch.set_float32_matmul_precision("high")
     images = _images(config.data).to(job.device)
     stack = Vae(images.shape[1], config).to(job.device)
     batches = Batches(len(images), config.batch_size, job.device)
