@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_examples import examples
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.graph import graph_of
 from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.attribute_rule import AttributeRule
 from bnnkit.errors import ArtifactError, UnsupportedError
@@ -240,3 +241,49 @@ def test_a_rule_names_what_bnnkit_computes() -> None:
     rule.check("auto_pad", b"VALID")
     with pytest.raises(UnsupportedError, match="with auto_pad NOTSET or VALID, not SAME_UPPER"):
         rule.check("auto_pad", b"SAME_UPPER")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"value_string": "text"}, "expected numbers, got 'value_string'"),
+        (
+            {"value_int": 1, "value_float": 2.0},
+            r"got the attributes \['value_float', 'value_int'\]",
+        ),
+        ({}, "expected one value and one output"),
+        (
+            {"sparse_value": onnx.SparseTensorProto(dims=[4])},
+            "expected numbers, got 'sparse_value'",
+        ),
+    ],
+)
+def test_constants_without_numbers(attributes: dict[str, Any], message: str) -> None:
+    constant = helper.make_node("Constant", [], ["one"], **attributes)
+    graph = helper.make_graph(
+        [constant, helper.make_node("Add", ["x", "one"], ["y"])],
+        "network",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
+    )
+    model = helper.make_model(graph)
+    with pytest.raises((ArtifactError, UnsupportedError), match=message):
+        graph_of(model)
+
+
+@pytest.mark.parametrize("kind", ["Clip", "Pad"])
+def test_an_operand_that_must_be_one_number(kind: str) -> None:
+    a = ArtifactBuilder(1)
+    pads = a.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1]))
+    numbers = a.constant(np.ones(3, np.float32))
+    out = a.add("Pad", "x", pads, numbers) if kind == "Pad" else a.add("Clip", "x", numbers)
+    with pytest.raises(ArtifactError, match=f"{kind}.*expected one number as input"):
+        Model(a.artifact((3, 4, 4), out))
+
+
+def test_an_input_without_an_element_type() -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(examples()[0])
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    with pytest.raises(ArtifactError, match="no known element type"):
+        Model(Artifact(model))

@@ -22,6 +22,8 @@ SEVERAL_OUTPUTS: Final = frozenset({"Split"})
 """Operators of which bnnkit computes more than the first output."""
 _LIKE_THEIR_INPUT: Final = frozenset({"GroupNormalization"})
 """Operators whose output has the type of their input, which ONNX does not infer."""
+_SCALARS: Final = {"Clip": (1, 2), "Pad": (2,)}
+"""The inputs of operators that are one number: bounds, and the number to pad with."""
 _KIND_OF_ERROR: Final = re.compile(r"^\[\w+\] ")
 _MOST_NUMBERS: Final = 1 << 62
 """The largest number of elements of a shape; ONNX counts them in int64."""
@@ -45,6 +47,8 @@ def check_standard_operator(node: onnx.NodeProto, values: Values, opset: int) ->
     _check_counts(node, schema)
     if node.op_type == "Conv":
         _check_convolution(node, values)
+    for place in _SCALARS.get(node.op_type, ()):
+        _check_scalar(node, place, values)
     return _inferred(node, schema, values)
 
 
@@ -105,6 +109,14 @@ def _check_counts(node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> None:
         raise ArtifactError(
             f"expected at most {schema.max_output} outputs, got {len(node.output)}"
         )
+
+
+def _check_scalar(node: onnx.NodeProto, place: int, values: Values) -> None:
+    """Check that an input is one number, which ONNX's shape inference does not."""
+    if len(node.input) > place and node.input[place]:
+        found = values.type_of(node.input[place])
+        if found.size != 1:
+            raise ArtifactError(f"expected one number as input {place}, got {found}")
 
 
 def _check_convolution(node: onnx.NodeProto, values: Values) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -144,12 +144,36 @@ def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
     return _read_only(array)
 
 
+_NUMBERS: Final[Mapping[str, type[np.generic]]] = {
+    "value_int": np.int64,
+    "value_ints": np.int64,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+}
+"""The element types of the attributes of a Constant that hold numbers."""
+
+
 def _constant(node: Node) -> NDArray[Any]:
-    """Return the array of a Constant node, from the attribute that holds it."""
+    """Return the array of a Constant node, from the attribute that holds it.
+
+    Raises:
+        ArtifactError: If there is not exactly one attribute, or its tensor is damaged.
+        UnsupportedError: If it holds text or a sparse tensor.
+    """
+    if len(node.attributes) != 1 or len(node.outputs) != 1:
+        raise ArtifactError(
+            f"node {node.name!r} (Constant): expected one value and one output, got the attributes"
+            f" {sorted(node.attributes)}"
+        )
     ((name, value),) = node.attributes.items()
-    if isinstance(value, onnx.TensorProto):
+    if name == "value" and isinstance(value, onnx.TensorProto):
         return _array(value)
-    return _read_only(np.asarray(value, np.float32 if "float" in name else np.int64))
+    if name not in _NUMBERS:
+        raise UnsupportedError(f"node {node.name!r} (Constant): expected numbers, got {name!r}")
+    try:
+        return _read_only(np.asarray(value, _NUMBERS[name]))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ArtifactError(f"node {node.name!r} (Constant): its {name} is no number") from error
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -165,4 +189,7 @@ def _type_of(value: onnx.ValueInfoProto) -> tuple[np.dtype[Any], tuple[int, ...]
             f"expected only the first axis of the input {value.name!r}, the batch, to be free,"
             f" got the shape {tuple(dims)}, where 0 is free"
         )
-    return onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), tuple(dims[1:])
+    try:
+        return onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), tuple(dims[1:])
+    except KeyError as error:
+        raise ArtifactError(f"the input {value.name!r} has no known element type") from error
