@@ -1,11 +1,15 @@
 """Machine code on disk: kept, checked, never trusted blindly."""
 
+import compileall
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import bnnkit
 
 PROGRAM = """
 import numpy as np
@@ -90,6 +94,55 @@ def test_another_cpu_has_its_own_code(filled: tuple[Path, str]) -> None:
     assert count > 0
     assert other == result
     assert len(set(folder.glob("kernels/*")) - before) == 1
+
+
+ENTRY = """
+from bnnkit.runtime.kernels import compiled, machine_code, program
+made = []
+def compile_kernel(*arguments):
+    made.append(arguments)
+    return machine_code.compile_kernel(*arguments)
+compiled.compile_kernel = compile_kernel
+program.entry(program.execute)
+print(program.__file__, len(made))
+"""
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        pytest.param(".zip", marks=pytest.mark.slow),
+        pytest.param(".pyc", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_an_install_without_source_files(suffix: str, tmp_path: Path) -> None:
+    """A zip file of the package, and a folder with nothing but compiled modules."""
+    package = tmp_path / "bnnkit"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(bnnkit.__file__).parent, package, ignore=ignored)
+    assert compileall.compile_dir(package, quiet=1, legacy=True)
+    for path in package.rglob("*.py"):
+        path.unlink()
+    place = tmp_path
+    if suffix == ".zip":
+        place = Path(shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path, "bnnkit"))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(place),
+        "BNNKIT_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    for made in (1, 0):  # the second process finds what the first one stored
+        run = subprocess.run(
+            [sys.executable, "-P", "-c", ENTRY],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        file, count = run.stdout.split()
+        assert file.startswith(str(place))
+        assert (int(count), run.stderr) == (made, "")
 
 
 def test_a_folder_that_cannot_be_written_is_not_needed(

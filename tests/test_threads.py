@@ -17,6 +17,7 @@ from fuzz_processes import SIGNATURE, check, fresh_kernel, in_child, wait_for
 from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.runtime import Model
 from bnnkit.runtime.kernels import compiled
+from bnnkit.runtime.kernels.compile_lock import compile_lock
 from bnnkit.runtime.kernels.machine_code import MachineCode, compile_kernel
 from bnnkit.runtime.memory.buffer_pool import BufferPool
 from bnnkit.runtime.threads import Program, thread_pool
@@ -94,7 +95,7 @@ def test_locks_that_other_threads_hold_are_renewed_in_a_child() -> None:
 
 
 def _take_compile_lock() -> None:
-    with compiled._lock:
+    with compile_lock:
         pass
 
 
@@ -102,7 +103,7 @@ def test_a_fork_waits_for_a_compilation() -> None:
     started, forked = threading.Event(), threading.Event()
 
     def compile_slowly() -> None:
-        with compiled._lock:
+        with compile_lock:
             started.set()
             assert not forked.wait(0.2)
 
@@ -187,7 +188,7 @@ def test_an_idle_object_is_taken_once() -> None:
 def test_kills_forks_and_interrupts() -> None:
     """A few of what tests/fuzz_processes.py does at length."""
     script = Path(__file__).parent / "fuzz_processes.py"
-    few = ["--kills", "4", "--forks", "10", "--interrupts", "40"]
+    few = ["--kills", "2", "--forks", "6", "--interrupts", "20"]
     run = subprocess.run(
         [sys.executable, str(script), *few], capture_output=True, text=True, timeout=600
     )

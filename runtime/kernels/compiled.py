@@ -4,20 +4,16 @@ A kernel is compiled when it is first needed, and cached for later processes whe
 written and trusted (cache_folder.py). Elsewhere, one warning says so.
 """
 
-import atexit
 import hashlib
-import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from numba.core.compiler_lock import global_compiler_lock
-
 from bnnkit.runtime.kernels.apart import Stopped, run_apart
 from bnnkit.runtime.kernels.cache_folder import VARIABLE, cache_folder, code_digest
+from bnnkit.runtime.kernels.compile_lock import compile_lock
 from bnnkit.runtime.kernels.machine_code import (
     MachineCode,
     compile_kernel,
@@ -34,7 +30,6 @@ Announce = Callable[[int, int], None]
 """Told before each kernel is compiled: its number from 1, and how many there are; and, at the end,
 the number after the last."""
 
-_lock = threading.RLock()
 _addresses: dict[Function, int] = {}
 _announce: list[Announce] = []
 _is_warned = False
@@ -69,7 +64,7 @@ def compile_all(kernels: Mapping[Function, Any]) -> None:
 
 
 def _compile_all(kernels: Mapping[Function, Any], stopped: Stopped) -> None:
-    with _lock:
+    with compile_lock:
         wanted = {kernel: kernels[kernel] for kernel in kernels if kernel not in _addresses}
         folder = _usable_folder() if wanted else None
         missing = [kernel for kernel in wanted if not _load_cached(kernel, wanted[kernel], folder)]
@@ -151,25 +146,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot use {error.filename}: {error.strerror}"
     return str(error)
-
-
-def _hold() -> None:
-    """Wait for compilations before a fork: the child could not continue them."""
-    _lock.acquire()
-    global_compiler_lock.acquire()
-
-
-def _let_go() -> None:
-    for lock in (global_compiler_lock, _lock):
-        with suppress(RuntimeError):  # a signal's exception had interrupted `_hold`
-            lock.release()
-
-
-def _wait() -> None:
-    """Wait for a compilation that was interrupted: LLVM must not run while the process ends."""
-    _hold()
-    _let_go()
-
-
-atexit.register(_wait)
-os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)

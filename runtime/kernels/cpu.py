@@ -12,6 +12,8 @@ from typing import Literal
 from llvmlite import binding, ir
 from numba.core.registry import cpu_target
 
+from bnnkit.runtime.kernels.compile_lock import compile_lock
+
 BinaryForm = Literal["popcount", "lookup"]
 
 
@@ -42,10 +44,11 @@ def _pairs_assembly() -> str:
 
 
 def _assembly(module: ir.Module) -> str:
-    codegen = cpu_target.target_context.codegen()
-    machine = codegen._tm  # Numba has no public accessor for its target machine
-    module.triple, module.data_layout = machine.triple, str(machine.target_data)
-    return str(machine.emit_assembly(binding.parse_assembly(str(module))))
+    with compile_lock:
+        codegen = cpu_target.target_context.codegen()
+        machine = codegen._tm  # Numba has no public accessor for its target machine
+        module.triple, module.data_layout = machine.triple, str(machine.target_data)
+        return str(machine.emit_assembly(binding.parse_assembly(str(module))))
 
 
 def binary_form() -> BinaryForm:
