@@ -100,6 +100,10 @@ def command(
     opened = _opened(path, threads)
     dataset = data.load(name, data_dir) if name else _load(opened.trained_on, data_dir, path)
     images = as_model_takes(dataset.x_test, opened.input_shape)
+    try:
+        opened.network.check(images)
+    except UsageError as error:
+        raise UsageError(f"{name or dataset.name}: {error}") from error
     found, probabilities = _evaluate(opened.network, images, dataset.y_test, configs)
     title = f"{path.name} on {dataset.name}"
     if plot is not None and len(found) == 1:

@@ -12,7 +12,7 @@ from bnnkit.training import safetensors_file
 from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.curves import draw_curves
 from bnnkit.training.history import Record
-from bnnkit.training.progress import accuracies, recalibration_line
+from bnnkit.training.progress import accuracies, print_line, recalibration_line
 from bnnkit.training.recalibrate import recalibrate
 from bnnkit.training.run_parts import RunParts
 from bnnkit.training.view_logits import view_logits
@@ -65,7 +65,7 @@ def _scores_in(record: Record) -> list[str]:
 def _report_recalibration(run: RunParts, record: Record) -> None:
     if _scores_in(record):
         line = recalibration_line(record, run.mode, run.validation.samples)
-        run.console.print(line, highlight=False, soft_wrap=True)
+        print_line(run.console, line)
 
 
 def _write(run: RunParts, record: Record) -> None:
@@ -90,7 +90,7 @@ def _draw(run: RunParts, record: Record) -> None:
             samples=samples,
         )
     except MissingExtraError as error:
-        run.console.print(f"no curves.png: {error}", markup=False, soft_wrap=True)
+        print_line(run.console, f"no curves.png: {error}")
 
 
 def _training(network: nn.Module) -> str:

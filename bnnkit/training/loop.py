@@ -17,7 +17,7 @@ from bnnkit.training.history import Record
 from bnnkit.training.losses import make_loss
 from bnnkit.training.more_epochs import more_epochs_line
 from bnnkit.training.optimizers import Optimizers
-from bnnkit.training.progress import Progress
+from bnnkit.training.progress import Progress, print_line
 from bnnkit.training.randomness import seed_epoch
 from bnnkit.training.run_parts import RunParts
 from bnnkit.training.scores import means
@@ -108,7 +108,7 @@ class Loop:
             self.parts.console.print(f"continuing after epoch {done}", highlight=False)
             if before is not None and before < self.config.epochs:
                 line = more_epochs_line(self.config, self.network, before=before, done=done)
-                self.parts.console.print(line, highlight=False, markup=False, soft_wrap=True)
+                print_line(self.parts.console, line)
         self.fabric.barrier()
         if self.fabric.is_global_zero:
             self.folder.prepare(self.config)

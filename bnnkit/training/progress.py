@@ -10,6 +10,7 @@ from rich.progress import Progress as Bar
 from torch import Tensor
 
 from bnnkit.artifact.format.constants import Mode
+from bnnkit.errors import printable
 from bnnkit.training.history import Record
 
 _UPDATE_S = 0.25
@@ -35,7 +36,6 @@ class Progress:
             BarColumn(bar_width=None),
             TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[left]}"),
             console=console,
             disable=not console.is_terminal,
             expand=True,
@@ -46,7 +46,6 @@ class Progress:
             completed=done * steps,
             epoch=f"{done}/{epochs}",
             numbers="",
-            left="left",
         )
         self._validation = self._ensemble = ""
 
@@ -60,7 +59,6 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bar.update(self._task, left="")
         self._bar.stop()
 
     def step(self, epoch: int, totals: Tensor) -> None:
@@ -99,12 +97,19 @@ class Progress:
         )
 
     def _show(self, epoch: int, loss: float, accuracy: float) -> None:
-        numbers = self._numbers(loss, accuracy)
+        # Without spare spaces a bar of a hundred epochs fits into 80 columns.
+        numbers = self._numbers(loss, accuracy).replace("  ", " ").replace(" %", "%")
         self._bar.update(self._task, epoch=f"{epoch}/{self._epochs}", numbers=numbers)
 
     def _numbers(self, loss: float, accuracy: float) -> str:
         trained = f"loss {loss:.3f}  accuracy {_percent(accuracy)}"
         return f"{trained}{self._validation}{self._ensemble}"
+
+
+def print_line(console: Console, text: str) -> None:
+    """Print a line, which a terminal shows broken between words; controls are escaped."""
+    line = printable(text)
+    console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
 
 
 def accuracies(record: Record, samples: int, *, part: str = "test", suffix: str = "") -> str:

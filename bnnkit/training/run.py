@@ -10,13 +10,13 @@ from rich.console import Console
 
 from bnnkit import data
 from bnnkit.data import Dataset
-from bnnkit.errors import ConfigError, FileError, printable
+from bnnkit.errors import ConfigError, FileError
 from bnnkit.training.checkpoint import read_metadata
 from bnnkit.training.config import Config
 from bnnkit.training.history import Record, read_history
 from bnnkit.training.launch import Fabric, make_fabric, quiet_libraries
 from bnnkit.training.loop import Loop
-from bnnkit.training.progress import accuracies
+from bnnkit.training.progress import accuracies, print_line
 from bnnkit.training.run_folder import RunFolder, Stage
 from bnnkit.training.run_lock import run_lock
 from bnnkit.training.run_parts import make_parts
@@ -68,7 +68,9 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
     stage = folder.stage(config)
     if stage is Stage.FINISHED:
         scores = _finished_scores(folder)
-        _say(console, f"{out} holds this run, finished: {_words(scores, config)}; nothing to do")
+        print_line(
+            console, f"{out} holds this run, finished: {_words(scores, config)}; nothing to do"
+        )
     else:
         with quiet_libraries():
             scores = _train(config, folder, console)
@@ -106,9 +108,9 @@ def _launch(
         with torch.random.fork_rng([fabric.device] if fabric.device.type == "cuda" else []):
             scores = Loop(make_parts(config, dataset, fabric, folder, console)).run()
     except KeyboardInterrupt:
-        _say(console, f"stopped; the same command continues the run in {folder.path}")
+        print_line(console, f"stopped; the same command continues the run in {folder.path}")
         raise
-    _say(console, f"{_words(scores, config)}; the run is in {folder.path}")
+    print_line(console, f"{_words(scores, config)}; the run is in {folder.path}")
     return scores
 
 
@@ -146,7 +148,3 @@ def _finished_scores(folder: RunFolder) -> Record:
 def _words(scores: Record, config: Config) -> str:
     samples = config.eval_samples if "test_accuracy_samples" in scores else 0
     return f"test accuracy, deterministic: {accuracies(scores, samples)}"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
