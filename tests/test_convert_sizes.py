@@ -1,4 +1,4 @@
-"""Sources that ask for much memory are refused before a pass takes it."""
+"""Sources that ask for much memory, or are damaged, are refused before a pass reads them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bnnkit.errors import UnsupportedError
+from bnnkit.errors import FileError, UnsupportedError
 from bnnkit.export.from_onnx.convert import from_onnx
 
 Nodes = list[onnx.NodeProto]
@@ -79,3 +79,9 @@ def test_a_source_of_ordinary_size() -> None:
 def test_small_sources_that_ask_for_much(build: Callable[[], onnx.ModelProto]) -> None:
     with pytest.raises(UnsupportedError, match=r"a file of (this|its) size"):
         from_onnx(build())
+
+
+def test_a_constant_of_two_values() -> None:
+    constant = helper.make_node("Constant", [], ["t"], value_float=0.5, value_int=1)
+    with pytest.raises(FileError, match="the constant 't' has 2 values"):
+        from_onnx(source([constant], {}))

@@ -71,6 +71,11 @@ def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
         onnx.checker.check_model(model)
         for tensor in model.graph.initializer:
             _check_constant(tensor)
+        for node in model.graph.node:
+            if node.op_type == "Constant" and len(node.attribute) != 1:
+                raise ValueError(
+                    f"the constant {node.output[0]!r} has {len(node.attribute)} values"
+                )
     except (onnx.checker.ValidationError, ValueError, TypeError) as error:
         raise FileError(f"this is not a valid ONNX model: {_first_line(error)}") from error
     return model
