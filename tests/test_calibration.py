@@ -204,6 +204,7 @@ def test_export_stores_draws_and_tells_their_size(digits_run: Path, tmp_path: Pa
         (("--data-dir", "."), "--data-dir needs --calibrate DATA"),
         (("--calibrate", "nowhere"), "unknown data set 'nowhere'"),
         (("--calibrate", "other.npz"), "expected data of uint8 (1, 8, 8) to calibrate"),
+        (("--calibrate", "from_one.npz"), "got 1 to 10; subtract 1 from labels that count from 1"),
     ],
 )
 def test_bad_options_end_in_one_line(
@@ -215,6 +216,7 @@ def test_bad_options_end_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.savez("other.npz", x=np.zeros((20, 1, 4, 4), np.uint8), y=np.arange(20) % 2)
+    np.savez("from_one.npz", x=np.zeros((200, 8, 8), np.uint8), y=np.arange(200) % 10 + 1)
     code, output = export(digits_run, "-o", "model.onnx", *options)
     assert code == 2
     assert message in output

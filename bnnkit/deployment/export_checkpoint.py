@@ -59,7 +59,7 @@ class CheckpointExport:
             advance: Called with the number of images done since the last call.
 
         Raises:
-            UsageError: If the network does not accept the inputs of the data.
+            UsageError: If the network does not accept the inputs or the labels of the data.
         """
         about = self._checkpoint_metadata
         found = (data.input_shape, data.x_train.dtype.name)
@@ -67,6 +67,13 @@ class CheckpointExport:
             raise UsageError(
                 f"expected data of {about.input_dtype} {tuple(about.input_shape)} to calibrate"
                 f" this network, got {found[1]} {found[0]} in {data.name}"
+            )
+        n_classes = len(about.classes)
+        if data.y_test.max() >= n_classes:
+            hint = "; subtract 1 from labels that count from 1" if data.counts_from_one else ""
+            raise UsageError(
+                f"the network has {n_classes} classes: expected labels from 0 to {n_classes - 1}"
+                f" in {data.name}, got {data.y_test.min()} to {data.y_test.max()}{hint}"
             )
         mode = self._mode or ("samples" if has_noisy_signs(self._network) else "deterministic")
         calibration = calibrate(
