@@ -7,6 +7,7 @@ import torch
 from marks import exported_marks
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import prune
 
 from bnnkit.errors import UsageError
 from bnnkit.nn import BinaryConv2d, BinaryLinear, Sign, binarize_
@@ -21,10 +22,10 @@ def chain() -> Chain:
     return Chain(
         nn.Conv2d(1, 4, 3, bias=False),
         nn.BatchNorm2d(4),
-        nn.ReLU(),
+        nn.Hardtanh(),
         nn.Conv2d(4, 8, 3, padding=1),
         nn.BatchNorm2d(8),
-        nn.ReLU(),
+        nn.Hardtanh(),
         nn.Flatten(),
         nn.Linear(8 * 6 * 6, 5),
     )
@@ -94,13 +95,21 @@ def test_named_layers_get_binary_weights_and_inputs(training: bool) -> None:
     float_signs = torch.where(model[3].weight >= 0, 1.0, -1.0)
     assert binarize_(model, ["3"]) is model
     assert values(model[3].weight) == {-1, 1}
-    # The layer is behind a ReLU, so without noise all its inputs become +1.
-    assert values(watched_inputs(model, ["3"], images())["3"]) == ({-1, 1} if training else {1})
+    assert values(watched_inputs(model, ["3"], images())["3"]) == {-1, 1}
     assert not isinstance(model[3].weight, nn.Parameter)
     assert isinstance(model[0].weight, nn.Parameter)
     assert all(m.training == training for m in model.modules())
     model.eval()
     assert torch.equal(model[3].weight, float_signs)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_behind_a_relu_all_inputs_become_plus_one_without_noise(training: bool) -> None:
+    model = chain().train(training)
+    model[2] = nn.ReLU()
+    with pytest.warns(UserWarning, match=r"the signs of '3' are \+1 for every input"):
+        binarize_(model, ["3"])
+    assert values(watched_inputs(model, ["3"], images())["3"]) == ({-1, 1} if training else {1})
 
 
 def test_latent_weights_start_at_the_scaled_float_weights() -> None:
@@ -168,9 +177,9 @@ def test_an_activation_that_two_names_share_is_replaced_under_both() -> None:
 
 def test_a_layer_that_two_names_share_becomes_binary_once() -> None:
     linear = nn.Linear(3, 3)
-    model = binarize_(Chain(linear, linear), ["*"])
-    assert len(model[0].parametrizations["weight"]) == 1
-    assert len(model[0]._forward_pre_hooks) == 1
+    model = binarize_(Chain(nn.Tanh(), linear, linear), ["*"])
+    assert len(model[1].parametrizations["weight"]) == 1
+    assert len(model[1]._forward_pre_hooks) == 1
 
 
 def test_noises_of_signs_and_weights() -> None:
@@ -178,7 +187,7 @@ def test_noises_of_signs_and_weights() -> None:
     assert model[3].sign.noise.name == "triangular"
     assert model[3].parametrizations.weight[0].noise.name == "none"
     model = binarize_(chain(), ["3"], noise="triangular")
-    assert model[3].parametrizations.weight[0].noise.name == "triangular"
+    assert model[3].parametrizations.weight[0].noise.name == "none"
 
 
 def test_a_layer_by_itself() -> None:
@@ -219,6 +228,10 @@ def test_compiles_without_a_graph_break() -> None:
         (["blocks"], {}, "'blocks' is a Sequential; name the layers in it"),
         (["blocks.0.norm"], {}, "'blocks.0.norm' is a BatchNorm2d; leave it out"),
         (["blocks.0.act"], {}, "'blocks.0.act' is a Hardtanh; leave it out"),
+        (None, {}, "layers to be a list of strings, got None"),
+        ([3], {}, r"layers to be a list of strings, got \[3\]"),
+        (["stem"], {"signs": 5}, "signs to be a list of strings, got 5"),
+        (["stem"], {"estimator_options": 5}, "options of an estimator to be a mapping"),
         ("stem", {}, r"a list of names, got the string 'stem'; write \['stem'\]"),
         (["stem"], {"noise": "gauss"}, "got 'gauss'"),
         (["stem"], {"weight_noise": "gauss"}, "got 'gauss'"),
@@ -246,6 +259,47 @@ def test_the_second_time_is_refused_and_changes_nothing() -> None:
     with pytest.raises(UsageError, match=r"'3' \(ParametrizedConv2d\) is binary already"):
         binarize_(model, ["7", "3"])
     assert isinstance(model[7].weight, nn.Parameter)
+
+
+def pruned(layer: nn.Module) -> nn.Module:
+    prune.l1_unstructured(layer, "weight", 0.5)  # type: ignore[no-untyped-call]
+    return layer
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")  # torch's
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda: nn.utils.weight_norm(nn.Linear(8, 3)), "computed from others"),
+        (lambda: nn.utils.spectral_norm(nn.Linear(8, 3)), "computed from others"),
+        (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(8, 3)), "computed from others"),
+        (lambda: nn.utils.parametrizations.orthogonal(nn.Linear(8, 3)), "computed from others"),
+        (lambda: pruned(nn.Linear(8, 3)), "computed from others"),
+        (lambda: nn.LazyLinear(3), "run the model once"),
+    ],
+)
+def test_weights_that_are_no_parameters_are_refused(
+    layer: Callable[[], nn.Module], message: str
+) -> None:
+    model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), layer())
+    before = [name for name, _ in model.named_modules()]
+    for signs in (None, ["1"]):
+        with pytest.raises(UsageError, match=f"'2' .*{message}"):
+            binarize_(model, ["0", "2"], signs=signs)
+        assert [name for name, _ in model.named_modules()] == before
+        assert isinstance(model[0].weight, nn.Parameter)
+
+
+def test_shared_and_broken_weights_are_refused() -> None:
+    model = nn.Sequential(nn.Tanh(), nn.Linear(4, 4), nn.Linear(4, 4))
+    model[2].weight = model[1].weight
+    with pytest.raises(UsageError, match=r"weight of its own in '2' .* a Linear shares it"):
+        binarize_(model, ["2"])
+    layer = nn.Linear(4, 2)
+    with torch.no_grad():
+        layer.weight[0, 0] = float("nan")
+    with pytest.raises(UsageError, match="finite real numbers in the weight of '1'"):
+        binarize_(nn.Sequential(nn.Tanh(), layer), ["1"])
 
 
 def test_an_attribute_named_sign_is_not_overwritten() -> None:

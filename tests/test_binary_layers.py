@@ -170,7 +170,11 @@ def test_compiles_without_a_graph_break() -> None:
         ({"padding_value": "reflect"}, "out of ones, zeros, got 'reflect'"),
         ({"groups": 3}, "in_channels to be a positive multiple of groups=3, got 4"),
         ({"groups": 4}, "out_channels to be a positive multiple of groups=4, got 6"),
-        ({"groups": 0}, "in_channels to be a positive multiple of groups=0"),
+        ({"groups": 0}, "groups to be an int of at least 1, got 0"),
+        ({"groups": "2"}, "groups to be an int of at least 1, got '2'"),
+        ({"bias": "no"}, "bias to be True or False, got 'no'"),
+        ({"scale": ["none"]}, r"a scale out of none, learned, mean-abs, got \['none'\]"),
+        ({"weight_rule_options": 3}, "options of a weight rule to be a mapping"),
         ({"stride": 0}, "stride to be one or two ints of at least 1, got 0"),
         ({"padding": "same"}, "padding to be one or two ints of at least 0, got 'same'"),
         ({"dilation": (1, 2, 3)}, "dilation to be one or two ints"),
@@ -185,7 +189,7 @@ def test_impossible_convolutions(arguments: dict[str, Any], message: str) -> Non
 
 @pytest.mark.parametrize("sizes", [(0, 3), (3, 0)])
 def test_impossible_linear_layers(sizes: tuple[int, int]) -> None:
-    with pytest.raises(UsageError, match="expected positive sizes"):
+    with pytest.raises(UsageError, match="features to be an int of at least 1, got 0"):
         BinaryLinear(*sizes)
 
 

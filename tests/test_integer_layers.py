@@ -226,6 +226,9 @@ def test_compiles_without_a_graph_break() -> None:
         ([0, 256], "ints from 0 to 255, got 256"),
         ([-1, 0], "ints from 0 to 255, got -1"),
         ([0.5, 1], "ints from 0 to 255, got 0.5"),
+        (256, "ints from 0 to 255, got 256"),
+        ("ab", "ints from 0 to 255, got 'a'"),
+        (None, "ints from 0 to 255, got None"),
     ],
     ids=str,
 )
@@ -234,8 +237,24 @@ def test_impossible_zero_points(zero_point: list[int], message: str) -> None:
         IntegerConv2d(2, 3, 3, zero_point=zero_point)
 
 
+@pytest.mark.parametrize("point", [78, np.int64(78)])
+def test_one_zero_point_for_all_channels(point: int) -> None:
+    assert IntegerConv2d(2, 3, 3, zero_point=point).zero_point.tolist() == [78, 78]
+
+
+def test_images_in_0_to_1_are_refused_once() -> None:
+    layer = IntegerConv2d(1, 2, 3, zero_point=[9])
+    images = torch.rand(2, 1, 4, 4)
+    with pytest.raises(UsageError, match=r"integers from 0 to 255, got .*; multiply .* by 255"):
+        layer(images)
+    with pytest.raises(UsageError, match="integers from 0 to 255"):
+        layer.eval()(images * 1000)
+    layer((images * 255).round())
+    layer(images)  # the first floating-point input is checked, later ones cost nothing
+
+
 def test_impossible_sizes() -> None:
-    with pytest.raises(UsageError, match="expected positive sizes, got 0 inputs"):
+    with pytest.raises(UsageError, match="expected in_features to be an int of at least 1"):
         IntegerLinear(0, 3, zero_point=0)
 
 

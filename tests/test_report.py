@@ -157,7 +157,7 @@ def test_why_a_layer_is_not_binary(body: str, reason: str) -> None:
             "Add joins two real values: a skip connection",
         ),
         (
-            "b = Conv (r, w) d = Relu (b) a = Sign (d)",
+            "b = Conv (r, w) d = Neg (b) a = Sign (d)",
             "it is the sign of the real-valued layer Conv",
         ),
         (
@@ -168,7 +168,7 @@ def test_why_a_layer_is_not_binary(body: str, reason: str) -> None:
             "i = bnnkit.BinaryConv2d (x, p) b = Cast <to = 1> (i) d = Mul (b, c) a = Sign (d)",
             "the sum of BinaryConv2d has other uses",
         ),
-        ("b = Softmax (r) a = Sign (b)", "Softmax Softmax stands before it"),
+        ("b = Tanh (r) a = Sign (b)", "Tanh Tanh stands before it"),
     ],
 )
 def test_why_a_sign_is_no_threshold(body: str, reason: str) -> None:
@@ -184,6 +184,55 @@ def test_why_a_sign_is_no_threshold(body: str, reason: str) -> None:
         (sign.name, sign.is_threshold, sign.reason) for sign in report(Artifact(model), 1).signs
     ]
     assert (name, is_threshold, found) == ("a", False, reason)
+
+
+BEHIND_A_RELU = "+1 for every input: its numbers are never negative, as behind a ReLU"
+
+
+@pytest.mark.parametrize(
+    ("body", "is_constant"),
+    [
+        ("b = Conv (r, w) d = Relu (b) a = Sign (d)", True),
+        ("d = Relu (r) b = MaxPool <kernel_shape = [1, 1]> (d) a = Sign (b)", True),
+        ("d = Relu (r) b = Add (d, d) a = Sign (b)", True),
+        ("d = Relu (r) b = Mul (d, c) a = Sign (b)", False),
+        ("d = Relu (r) b = Add (d, r) a = Sign (b)", False),
+        ("d = Relu (r) b = Sub (d, d) a = Sign (b)", False),
+        ("d = Clip (r, l) b = Pad (d, k) a = Sign (b)", True),
+        ("d = Clip (r, c) a = Sign (d)", False),
+        ("b = Softmax (r) a = Sign (b)", True),
+        ("b = Cast <to = 1> (x) a = Sign (b)", True),  # uint8
+        ("b = Identity (r) a = Sign (b)", False),
+        ("d = Relu (r) b = AveragePool <kernel_shape = [1, 1]> (d) a = Sign (b)", True),
+        ("d = Sigmoid (r) e = Relu (r) b = Concat <axis = 1> (d, e) a = Sign (b)", True),
+    ],
+)
+def test_signs_of_numbers_that_are_never_negative(body: str, is_constant: bool) -> None:
+    model = onnx.parser.parse_model(
+        f"{HEAD} g (uint8[N, 8, 2, 2] x, float[N, 8, 2, 2] r) => (uint8[N, 8, 2, 2] a)"
+        "<float c = {-1}, float l = {0}, int64[8] k = {0,0,0,0,0,0,0,0}, float[8, 8, 1, 1] w>"
+        f"{{ {body.replace('Sign', 'bnnkit.Sign')} }}"
+    )
+    (sign,) = report(Artifact(model), 1).signs
+    assert sign.is_constant == is_constant
+    assert (sign.reason == BEHIND_A_RELU) == is_constant
+
+
+def test_thresholds_beyond_every_sum_are_constant() -> None:
+    def with_thresholds(*limits: int) -> bool:
+        model = onnx.parser.parse_model(
+            f"{HEAD} g (uint8[N, 8, 2, 2] x) => (uint8[N, 2, 2, 2] a)"
+            f"<uint8[2] p, int32[2] t = {{{', '.join(map(str, limits))}}}>"
+            "{ a = bnnkit.BinaryConv2dThreshold <weight_shape = [2, 1, 1, 8], strides = [1, 1],"
+            " pads = [0, 0, 0, 0], dilations = [1, 1], group = 1> (x, p, t) }"
+        )
+        (sign,) = report(Artifact(model), 1).signs
+        return sign.is_constant
+
+    assert with_thresholds(-8, -8)
+    assert with_thresholds(-8, 9)
+    assert not with_thresholds(-8, 8)
+    assert not with_thresholds(-7, 9)
 
 
 def test_transposed_layers_and_products() -> None:

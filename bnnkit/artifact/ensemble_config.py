@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Literal
 
-from bnnkit.artifact.format.sample import MOST_SAMPLES, check_samples, check_seed, is_integer
+from bnnkit.artifact.format.sample import (
+    MOST_SAMPLES,
+    check_flag,
+    check_samples,
+    check_seed,
+    is_integer,
+)
 from bnnkit.errors import UsageError
 
 Samples = int | Literal["auto"]
@@ -29,7 +35,7 @@ class EnsembleConfig:
         max_samples: For "auto": the size of the whole ensemble, 1 to 1024.
 
     Raises:
-        UsageError: If a number is out of range.
+        UsageError: If a number is out of range, or a value has another type.
     """
 
     samples: Samples = 0
@@ -39,11 +45,19 @@ class EnsembleConfig:
     max_samples: int = DEFAULT_MAX_SAMPLES
 
     def __post_init__(self) -> None:
-        check_samples(0 if self.samples == "auto" else self.samples)
+        if not (isinstance(self.samples, str) and self.samples == "auto"):
+            check_samples(self.samples)
         check_seed(self.seed)
+        check_flag("antithetic", self.antithetic)
         if not isinstance(self.error_rate, Real) or not 0 < self.error_rate < 1:
             raise UsageError(f"expected error_rate between 0 and 1, got {self.error_rate!r}")
         if not is_integer(self.max_samples) or not 1 <= self.max_samples <= MOST_SAMPLES:
             raise UsageError(
                 f"expected max_samples from 1 to {MOST_SAMPLES}, got {self.max_samples!r}"
+            )
+        is_limited = self.max_samples != DEFAULT_MAX_SAMPLES
+        if is_limited and self.samples != "auto" and self.samples > self.max_samples:
+            raise UsageError(
+                f'expected samples="auto" with max_samples={self.max_samples}, got'
+                f" samples={self.samples}"
             )

@@ -1,12 +1,13 @@
 """The report on the signs of an artifact: which are integer thresholds, and why others are not."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import onnx
 
+from bnnkit.artifact.constant_signs import is_beyond_sums, never_negative
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.format.graph_view import GraphView
 from bnnkit.artifact.operators.facts import BENDS, LAYERS, MONOTONE
@@ -25,12 +26,15 @@ class SignReport:
             the noise is real-valued.
         reason: The place of the threshold, or the operators between a sum and the sign.
         noise: The name of the noise in the file; "none" if there is none.
+        is_constant: Whether the signs without noise are the same for every input, because their
+            numbers are never negative, as behind a ReLU, or their thresholds beyond every sum.
     """
 
     name: str
     is_threshold: bool
     reason: str
     noise: str = "none"
+    is_constant: bool = False
 
 
 def sign_reports(graph: GraphView) -> Iterator[SignReport]:
@@ -41,13 +45,34 @@ def sign_reports(graph: GraphView) -> Iterator[SignReport]:
         # Signs before a pool or a change of shape are called `path/...`.
         path = node.output[0].partition("/")[0]
         if node.op_type == "BinaryConv2dThreshold":
-            yield SignReport(path, True, f"threshold inside {node.name}")
+            yield _threshold(graph, node, SignReport(path, True, f"threshold inside {node.name}"))
         elif node.op_type == "Threshold":
-            yield SignReport(path, True, f"threshold on the sum of {_name(graph, node.input[0])}")
+            reason = f"threshold on the sum of {_name(graph, node.input[0])}"
+            yield _threshold(graph, node, SignReport(path, True, reason))
         elif node.op_type == "Sign":
-            yield SignReport(path, False, _why_real(graph, node.input[0]))
+            sign = SignReport(path, False, _why_real(graph, node.input[0]))
+            yield _real(graph, node, sign)
         elif node.op_type == "StochasticSign":
-            yield _noisy(graph, node, path)
+            yield _real(graph, node, _noisy(graph, node, path))
+
+
+def _threshold(graph: GraphView, node: onnx.NodeProto, sign: SignReport) -> SignReport:
+    """Report whether a threshold is constant."""
+    if not is_beyond_sums(graph, node):
+        return sign
+    reason = "the same for every input: no sum reaches its threshold, as behind a ReLU"
+    return replace(sign, reason=reason, is_constant=True)
+
+
+def _real(graph: GraphView, node: onnx.NodeProto, sign: SignReport) -> SignReport:
+    """Report whether the sign of a real number is constant."""
+    if not never_negative(graph, node.input[0]):
+        return sign
+    thresholds = [graph.constant(name) for name in node.input[1:2] if graph.is_constant(name)]
+    if any((limit > 0).any() for limit in thresholds):
+        return sign
+    reason = "+1 for every input: its numbers are never negative, as behind a ReLU"
+    return replace(sign, reason=reason, is_constant=True)
 
 
 def _noisy(graph: GraphView, node: onnx.NodeProto, path: str) -> SignReport:

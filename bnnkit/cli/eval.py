@@ -7,7 +7,7 @@ import click
 
 from bnnkit import data
 from bnnkit.artifact.calibration_record import CalibrationSource, read_calibration
-from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
+from bnnkit.artifact.ensemble_config import DEFAULT_MAX_SAMPLES, EnsembleConfig, Samples
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_file, check_not_read
 from bnnkit.cli.console import print_json, progress, write
@@ -85,7 +85,7 @@ def command(
             seed=seed,
             antithetic=antithetic,
             error_rate=error_rate,
-            max_samples=max_samples,
+            max_samples=max_samples if s == options.AUTO else DEFAULT_MAX_SAMPLES,
         )
         for s in samples
     ]

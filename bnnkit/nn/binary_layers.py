@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bnnkit.errors import UsageError
+from bnnkit.nn.base import arguments
 from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.channel_scale import channel_scale, scaled
@@ -55,15 +55,14 @@ class BinaryLinear(nn.Module):
         scale: str = "none",
     ) -> None:
         super().__init__()
-        if min(in_features, out_features) < 1:
-            raise UsageError(
-                f"expected positive sizes, got {in_features} inputs and {out_features} outputs"
-            )
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = arguments.integer("in_features", in_features)
+        self.out_features = arguments.integer("out_features", out_features)
+        arguments.flag("bias", bias)
         self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
-        self.latent = nn.Parameter(self.binary_weight.initial((out_features, in_features)))
-        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.latent = nn.Parameter(
+            self.binary_weight.initial((self.out_features, self.in_features))
+        )
+        self.bias = nn.Parameter(torch.zeros(self.out_features)) if bias else None
         self.scale = channel_scale(scale, self.latent)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -130,18 +129,15 @@ class BinaryConv2d(nn.Module):
         scale: str = "none",
     ) -> None:
         super().__init__()
-        if padding_value not in _PADDING_VALUES:
-            raise UsageError(
-                f"expected a padding value out of {', '.join(_PADDING_VALUES)}, "
-                f"got {padding_value!r}"
-            )
+        arguments.choice("a padding value", padding_value, _PADDING_VALUES)
+        arguments.flag("bias", bias)
         self.geometry = ConvGeometry.of(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups
         )
         self.padding_value = padding_value
         self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
         self.latent = nn.Parameter(self.binary_weight.initial(self.geometry.weight_shape))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.bias = nn.Parameter(torch.zeros(self.geometry.out_channels)) if bias else None
         self.scale = channel_scale(scale, self.latent)
 
     def forward(self, x: Tensor) -> Tensor:

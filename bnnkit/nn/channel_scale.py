@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from bnnkit.errors import UsageError
+from bnnkit.nn.base import arguments
 
 
 class LearnedScale(nn.Module):
@@ -64,11 +64,8 @@ def channel_scale(name: str, latent: Tensor) -> LearnedScale | MeanAbsoluteScale
     Raises:
         UsageError: If the name is unknown.
     """
-    if name == "none":
-        return None
-    if name not in _SCALES:
-        raise UsageError(f"expected a scale out of none, {', '.join(_SCALES)}, got {name!r}")
-    return _SCALES[name](latent)
+    arguments.choice("a scale", name, ("none", *_SCALES))
+    return None if name == "none" else _SCALES[name](latent)
 
 
 def scaled(sums: Tensor, scale: Tensor, bias: Tensor | None, channel_axis: int) -> Tensor:

@@ -1,13 +1,13 @@
 """The sizes of a two-dimensional convolution."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn import functional
 
-from bnnkit.artifact.format.sample import is_integer
 from bnnkit.errors import UsageError
+from bnnkit.nn.base import arguments
 
 Pair = tuple[int, int]
 IntOrPair = int | Sequence[int]
@@ -42,19 +42,19 @@ class ConvGeometry:
     ) -> "ConvGeometry":
         """Create a geometry; an int stands for both values of a pair."""
         return cls(
-            _one("in_channels", in_channels),
-            _one("out_channels", out_channels),
+            arguments.integer("in_channels", in_channels),
+            arguments.integer("out_channels", out_channels),
             _pair("kernel_size", kernel_size, 1),
             _pair("stride", stride, 1),
             _pair("padding", padding, 0),
             _pair("dilation", dilation, 1),
-            _one("groups", groups),
+            arguments.integer("groups", groups),
         )
 
     def __post_init__(self) -> None:
         for name in ("in_channels", "out_channels"):
             channels = getattr(self, name)
-            if channels < 1 or self.groups < 1 or channels % self.groups:
+            if channels % self.groups:
                 raise UsageError(
                     f"expected {name} to be a positive multiple of groups={self.groups}, "
                     f"got {channels}"
@@ -106,16 +106,13 @@ class ConvGeometry:
         return text
 
 
-def _one(name: str, value: int) -> int:
-    if not is_integer(value):
-        raise UsageError(f"expected {name} to be an int, got {value!r}")
-    return int(value)
-
-
 def _pair(name: str, value: IntOrPair, lowest: int) -> Pair:
-    pair: tuple[int, ...] = (value, value) if is_integer(value) else tuple(value)  # type: ignore[arg-type]
-    if len(pair) != 2 or not all(is_integer(n) and n >= lowest for n in pair):
+    several = isinstance(value, Iterable) and not arguments.is_scalar(value)
+    pair = tuple(value) if several else (value, value)  # type: ignore[arg-type]
+    try:
+        first, second = (arguments.integer(name, number, at_least=lowest) for number in pair)
+    except ValueError as error:  # not two, or one is no integer
         raise UsageError(
             f"expected {name} to be one or two ints of at least {lowest}, got {value!r}"
-        )
-    return int(pair[0]), int(pair[1])
+        ) from error
+    return first, second

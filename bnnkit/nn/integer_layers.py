@@ -1,8 +1,8 @@
 """First layers for uint8 images: weights on an integer grid, exact outputs on every engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from bnnkit.artifact.format.sample import is_integer
 from bnnkit.errors import UsageError
+from bnnkit.nn.base import arguments
 from bnnkit.nn.conv_geometry import ConvGeometry, IntOrPair
 from bnnkit.nn.integer_grid import grid_exponent, power_of_two, round_to_grid
 
@@ -22,9 +23,10 @@ class _IntegerLayer(nn.Module, ABC):
 
     exponent: Tensor
     zero_point: Tensor
+    _is_checked = False
 
     def __init__(
-        self, weight_shape: tuple[int, ...], zero_point: Sequence[int], n_inputs: int
+        self, weight_shape: tuple[int, ...], zero_point: int | Sequence[int], n_inputs: int
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(weight_shape))
@@ -65,11 +67,23 @@ class _IntegerLayer(nn.Module, ABC):
             )
         if torch.onnx.is_in_onnx_export():
             return self._mark(x)
+        self._check_numbers(x)
         if self.training:
             self.refit()
         with torch.autocast(x.device.type, enabled=False):
             sums = self._sum(x.float() - _as_channels(self.zero_point.float(), x), self._on_grid())
             return sums * _as_channels(power_of_two(self.exponent), sums)
+
+    def _check_numbers(self, x: Tensor) -> None:
+        """Check the first floating-point input; one check is enough to find images in 0..1."""
+        if self._is_checked or not x.is_floating_point() or torch.compiler.is_compiling():
+            return
+        if not bool(((x == x.round()) & (x >= 0) & (x <= 255)).all()):
+            raise UsageError(
+                "expected images with integers from 0 to 255, got floating-point numbers from"
+                f" {x.min():g} to {x.max():g}; multiply images in 0..1 by 255 and round them"
+            )
+        self._is_checked = True
 
     def _on_grid(self) -> Tensor:
         step = power_of_two(self.exponent).view(-1, *[1] * (self.weight.dim() - 1))
@@ -106,7 +120,7 @@ class IntegerConv2d(_IntegerLayer):
         dilation: Step between kernel elements.
         groups: G; I and O are multiples of it.
         zero_point: The value of each input channel that counts as 0: I ints from 0 to 255, usually
-            the rounded means of the data.
+            the rounded means of the data; or one int for all channels.
 
     Attributes:
         weight: float32 (O, I/G, KH, KW).
@@ -115,7 +129,8 @@ class IntegerConv2d(_IntegerLayer):
 
     Raises:
         UsageError: If the sizes are inconsistent, or the zero points are not I ints from 0 to
-            255; in forward, the input has another number of axes or channels.
+            255; in forward, the input has another number of axes or channels, or the first one
+            that is floating-point does not hold integers from 0 to 255.
     """
 
     def __init__(
@@ -128,12 +143,12 @@ class IntegerConv2d(_IntegerLayer):
         dilation: IntOrPair = 1,
         groups: int = 1,
         *,
-        zero_point: Sequence[int],
+        zero_point: int | Sequence[int],
     ) -> None:
         geometry = ConvGeometry.of(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups
         )
-        super().__init__(geometry.weight_shape, zero_point, in_channels)
+        super().__init__(geometry.weight_shape, zero_point, geometry.in_channels)
         self.geometry = geometry
 
     def _sum(self, centred: Tensor, weight: Tensor) -> Tensor:
@@ -179,18 +194,15 @@ class IntegerLinear(_IntegerLayer):
 
     Raises:
         UsageError: If a size is below 1, or the zero points are not ints from 0 to 255; in
-            forward, the input has another shape.
+            forward, the input has another shape, or as in `IntegerConv2d`.
     """
 
     def __init__(
         self, in_features: int, out_features: int, *, zero_point: int | Sequence[int]
     ) -> None:
-        if min(in_features, out_features) < 1:
-            raise UsageError(
-                f"expected positive sizes, got {in_features} inputs and {out_features} outputs"
-            )
-        zero_points = [zero_point] * in_features if is_integer(zero_point) else zero_point
-        super().__init__((out_features, in_features), zero_points, in_features)  # type: ignore[arg-type]
+        in_features = arguments.integer("in_features", in_features)
+        out_features = arguments.integer("out_features", out_features)
+        super().__init__((out_features, in_features), zero_point, in_features)
 
     def _sum(self, centred: Tensor, weight: Tensor) -> Tensor:
         return functional.linear(centred, weight)
@@ -215,10 +227,13 @@ def _as_channels(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.dim() - 2))
 
 
-def _zero_point(values: Sequence[int], n_inputs: int) -> Tensor:
-    if len(values) != n_inputs:
-        raise UsageError(f"expected {n_inputs} zero points, one for each input, got {len(values)}")
-    for value in values:
-        if not (is_integer(value) and 0 <= value <= 255):
-            raise UsageError(f"expected zero points that are ints from 0 to 255, got {value!r}")
-    return torch.tensor([int(value) for value in values], dtype=torch.uint8)
+def _zero_point(values: int | Sequence[int], n_inputs: int) -> Tensor:
+    """The zero points as a tensor; one int stands for all inputs."""
+    several = isinstance(values, Iterable) and not arguments.is_scalar(values)
+    points: list[Any] = list(values) if several else [values] * n_inputs  # type: ignore[arg-type]
+    if len(points) != n_inputs:
+        raise UsageError(f"expected {n_inputs} zero points, one for each input, got {len(points)}")
+    for point in points:
+        if not (is_integer(point) and 0 <= point <= 255):
+            raise UsageError(f"expected zero points that are ints from 0 to 255, got {point!r}")
+    return torch.tensor([int(point) for point in points], dtype=torch.uint8)

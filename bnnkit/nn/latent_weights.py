@@ -9,6 +9,8 @@ from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.utils.hooks import RemovableHandle
 
+from bnnkit.errors import UsageError
+from bnnkit.nn.base import arguments
 from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.weight_rules import ScheduledRule
@@ -40,7 +42,12 @@ def set_progress(model: nn.Module, progress: float) -> None:
     Args:
         model: Any module.
         progress: The share of the training that is done, from 0 to 1.
+
+    Raises:
+        UsageError: If the share is not a number from 0 to 1.
     """
+    if arguments.real("the progress of a training", progress) > 1:
+        raise UsageError(f"expected a progress from 0 to 1, got {progress!r}")
     for weight, _ in latent_weights(model):
         if isinstance(weight.rule, ScheduledRule):
             weight.rule.progress.fill_(progress)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bnnkit.errors import UsageError
+from bnnkit.nn.base import arguments
 from bnnkit.nn.base.noise import Deterministic, Noise, Scaled, get_noise
 from bnnkit.nn.base.straight_through import as_signs
 from bnnkit.nn.estimators import Estimator, get_estimator
@@ -85,6 +86,7 @@ class Sign(nn.Module):
         Raises:
             UsageError: If the scale is negative or not finite.
         """
+        scale = arguments.real("the scale of a noise", scale)
         is_none = scale == 0 or self.noise.name == "none"
         self._deployed_noise = Deterministic() if is_none else Scaled(self.noise, scale)
 
@@ -124,6 +126,7 @@ def set_noise_scale(network: nn.Module, scale: float) -> None:
     Raises:
         UsageError: If the scale is negative or not finite, or no sign has a noise to scale.
     """
+    scale = arguments.real("the scale of a noise", scale)
     signs = [m for m in network.modules() if isinstance(m, Sign) and m.noise.name != "none"]
     if not signs:
         raise UsageError(

@@ -15,6 +15,7 @@ from bnnkit.artifact.output_kinds import OUTPUT_KINDS, OutputKind
 from bnnkit.errors import UsageError
 from bnnkit.export.ir.graph import array
 from bnnkit.export.passes.lower_signs import sign_record
+from bnnkit.nn.base import arguments
 
 FORMAT: Final = 1
 
@@ -46,10 +47,15 @@ class Metadata:
     outputs: OutputKind | Sequence[OutputKind] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.classes, str):
-            raise UsageError(f"expected a list of class names, got the string {self.classes!r}")
-        if self.accuracy is not None and not 0 <= self.accuracy <= 1:
+        arguments.strings("classes", self.classes)
+        for name in ("dataset", "checkpoint", "calibration"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise UsageError(f"expected {name} to be a string, got {value!r}")
+        if self.accuracy is not None and arguments.real("accuracy", self.accuracy) > 1:
             raise UsageError(f"expected an accuracy from 0 to 1, got {self.accuracy!r}")
+        if not isinstance(self.outputs, str):
+            arguments.strings("outputs", self.outputs)
         for kind in self.output_kinds:
             if kind not in OUTPUT_KINDS:
                 raise UsageError(

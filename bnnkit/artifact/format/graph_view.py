@@ -23,6 +23,7 @@ class GraphView:
         nodes: The nodes, in order.
         constant_bytes: The size of each constant in bytes, by name. The defaults of the inputs
             that choose random numbers do not count as constants.
+        unsigned_inputs: Inputs of type uint8.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -32,6 +33,11 @@ class GraphView:
             tensor.name: _content_bytes(tensor)
             for tensor in graph.initializer
             if tensor.name not in choices
+        }
+        self.unsigned_inputs = {
+            value.name
+            for value in graph.input
+            if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
         }
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self._producers = {value: node for node in graph.node for value in node.output}

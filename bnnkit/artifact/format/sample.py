@@ -35,6 +35,7 @@ class Sample:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        check_flag("antithetic", self.antithetic)
         for name, number in (("a sample", self.index), ("an image offset", self.image_offset)):
             if not is_integer(number) or not 0 <= number < 2**32:
                 raise UsageError(f"expected {name} from 0 to 2^32 - 1, got {number!r}")
@@ -82,6 +83,16 @@ def check_samples(samples: int) -> None:
     """
     if not is_integer(samples) or not 0 <= samples <= MOST_SAMPLES:
         raise UsageError(f"expected 0 to {MOST_SAMPLES} samples, got {samples!r}")
+
+
+def check_flag(name: str, value: bool) -> None:
+    """Check that a value is True or False.
+
+    Raises:
+        UsageError: If it is not; a string such as "no" would count as True.
+    """
+    if not isinstance(value, bool):
+        raise UsageError(f"expected {name} to be True or False, got {value!r}")
 
 
 def is_integer(number: object) -> TypeGuard[int]:

@@ -5,13 +5,13 @@ Each noise is scaled so that F'(0) = 1/2; then the Jacobian 2F'(a) of `Sign` is 
 """
 
 from abc import ABC, abstractmethod
-from math import isfinite
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
+from bnnkit.nn.base import arguments
 from bnnkit.nn.base.registry import Registry
 
 # uniform_ gives multiples of 2**-24 from 0 to 1 - 2**-24. Half a step instead of 0 keeps every
@@ -112,7 +112,9 @@ class Scaled(Noise):
     """
 
     def __init__(self, noise: Noise, scale: float) -> None:
-        if not (isfinite(scale) and scale > 0):
+        if not isinstance(noise, Noise):
+            raise UsageError(f"expected a noise to scale, got {noise!r}")
+        if arguments.real("a noise scale", scale) == 0:
             raise UsageError(f"expected a noise scale above 0, got {scale}")
         if noise.name == "none":
             raise UsageError(

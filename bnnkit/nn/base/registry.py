@@ -5,6 +5,7 @@ from inspect import signature
 from typing import Any, Generic, TypeVar
 
 from bnnkit.errors import UsageError
+from bnnkit.nn.base import arguments
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type[Any])
@@ -65,9 +66,10 @@ class Registry(Generic[T]):
         """Create the member with a name and options; a member is returned unchanged.
 
         Raises:
-            UsageError: If the name or an option is unknown, or a member is given with options.
+            UsageError: If the name or an option is unknown, the options are no mapping, or a
+                member is given with options.
         """
-        options = dict(options or {})
+        options = arguments.options(f"the options of {self._kind}", options)
         if isinstance(choice, self._base):
             if options:
                 raise UsageError(

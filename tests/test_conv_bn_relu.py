@@ -1,0 +1,203 @@
+"""The preset for networks of convolution, batch norm and ReLU, and the warnings it avoids."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conv_bn_relu_networks import (
+    BasicBlock,
+    MobileNet,
+    PreActivation,
+    ResNet,
+    Vgg,
+    images,
+    vgg,
+)
+from torch import Tensor, nn
+from torch.nn import functional
+
+import bnnkit.nn as bnn
+from bnnkit.errors import UsageError
+from bnnkit.export import export_onnx
+
+BINARY: list[tuple[Callable[[], nn.Module], set[str], set[str]]] = [
+    (vgg, {"features.3", "features.7"}, {"features.2", "features.5"}),
+    (
+        ResNet,
+        {
+            *("layer1.0.conv1", "layer1.0.conv2", "layer1.1.conv1", "layer1.1.conv2"),
+            *("layer2.0.conv1", "layer2.0.conv2"),
+        },
+        {"relu", "layer1.0.relu", "layer1.1.relu", "layer2.0.relu"},
+    ),
+    (
+        MobileNet,
+        {
+            *("features.1.conv.0.0", "features.1.conv.2", "features.2.conv.0.0"),
+            *("features.2.conv.2", "features.3.0"),
+        },
+        {"features.0.2", "features.1.conv.1.2", "features.2.conv.1.2"},
+    ),
+    (PreActivation, {"conv1", "conv2"}, {"relu1", "relu2"}),
+]
+
+
+def binary_layers(model: nn.Module) -> set[str]:
+    return {name for name, module in model.named_modules() if hasattr(module, "parametrizations")}
+
+
+@pytest.mark.parametrize(("make", "layers", "removed"), BINARY)
+def test_what_the_preset_changes(
+    make: Callable[[], nn.Module], layers: set[str], removed: set[str]
+) -> None:
+    model = make()
+    activations = {n for n, m in model.named_modules() if isinstance(m, nn.ReLU | nn.ReLU6)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bnn.binarize_(model, preset="conv-bn-relu")
+    assert binary_layers(model) == layers
+    identities = {n for n, m in model.named_modules() if isinstance(m, nn.Identity)}
+    assert activations & identities == removed
+    both_signs(model)
+
+
+def both_signs(model: nn.Module) -> None:
+    """Every sign of the model takes both values."""
+    found: dict[str, set[float]] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, bnn.Sign):
+            module.register_forward_hook(
+                lambda m, x, y, name=name: found.update({name: set(y.flatten().tolist())})
+            )
+    model.eval()(images())
+    assert found
+    assert all(values == {-1, 1} for values in found.values())
+
+
+def test_a_network_that_reaches_its_layers_by_other_names_is_not_confused() -> None:
+    model = bnn.binarize_(nn.Sequential(ResNet()), preset="conv-bn-relu")
+    assert binary_layers(model) == {f"0.{name}" for name in BINARY[1][1]}
+
+
+class Functional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+        self.conv2, self.norm2 = nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.norm1(self.conv1(x)))
+        x = functional.relu(self.norm2(self.conv2(x)))
+        y: Tensor = self.head(x.mean((2, 3)))
+        return y
+
+
+class Branches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = ResNet()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.net(x) if x.sum() > 0 else self.net(-x)
+        return y
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (Functional(), {}, "got a call of relu, which the preset .* cannot remove"),
+        (Branches(), {}, "whose forward torch.fx can trace"),
+        (nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), {}, "got none"),
+        (ResNet(), {"layers": ["fc"]}, "got both"),
+        (ResNet(), {"signs": ["relu"]}, "got both"),
+        (ResNet(), {"preset": "resnet"}, "expected a preset out of conv-bn-relu, got 'resnet'"),
+        (ResNet(), {"preset": ["conv-bn-relu"]}, "expected a preset out of conv-bn-relu"),
+    ],
+)
+def test_what_the_preset_refuses(model: nn.Module, options: dict[str, Any], message: str) -> None:
+    before = list(model.state_dict())
+    with pytest.raises(UsageError, match=message):
+        bnn.binarize_(model, **{"preset": "conv-bn-relu", **options})
+    assert list(model.state_dict()) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "message"),
+    [
+        (vgg(), ["features.3"], r"signs of 'features.3' are \+1 for every input, .* after|ReLU"),
+        (vgg(), ["features.7"], "signs of 'features.7' are"),  # behind a pool
+        (vgg(), ["classifier.3"], "signs of 'classifier.3' are"),  # behind dropout
+        (vgg(), ["classifier.0"], "signs of 'classifier.0' are"),  # pool and flatten
+        (ResNet(), ["layer1.1.conv1"], "signs of 'layer1.1.conv1' are"),  # behind an addition
+        (ResNet(), ["layer*.conv*"], "'layer1.0.conv1', 'layer1.0.conv2', .* and 2 more are"),
+        (MobileNet(), ["features.2.conv.2"], "signs of 'features.2.conv.2' are"),  # ReLU6
+        (Functional(), ["conv2"], "signs of 'conv2' are"),  # a function
+        (vgg(), ["features.0"], "the sign of 'features.0' keeps one bit of each number"),
+    ],
+)
+def test_constant_signs_are_warned_of(model: nn.Module, layers: list[str], message: str) -> None:
+    with pytest.warns(UserWarning, match=message) as caught:
+        bnn.binarize_(model, layers)
+    assert caught[0].filename == __file__
+
+
+def test_no_warning_without_a_reason() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bnn.binarize_(vgg(), ["features.3", "features.7"], signs=["features.2", "features.5"])
+        bnn.binarize_(MobileNet(), ["features.2.conv.0.0"])  # behind a batch norm and a skip
+        bnn.binarize_(Branches(), ["net.layer1.*"])  # cannot be traced
+        bnn.binarize_(BasicBlock(4, 4, 1), ["conv2"], signs=["relu"])
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(8, 8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.unused = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.inner(torch.tanh(x))
+        y: Tensor = self.attention(x, x, x, need_weights=False)[0]
+        return y
+
+
+def test_layers_that_are_read_without_a_call() -> None:
+    model = Attention()
+    with pytest.raises(UsageError, match="MultiheadAttention reads the weight of"):
+        bnn.binarize_(model, ["attention.out_proj"])
+    with (
+        pytest.warns(UserWarning, match="left 'attention.out_proj' real-valued"),
+        pytest.warns(UserWarning, match="does not call 'unused'"),
+    ):
+        bnn.binarize_(model, ["*"])
+    assert binary_layers(model) == {"inner", "unused"}
+    with pytest.raises(UsageError, match="MultiheadAttention reads the weight of"):
+        bnn.binarize_(Attention(), ["attention.*"])
+
+
+@pytest.mark.slow
+def test_the_file_of_each_network_computes_what_torch_computes(tmp_path: Path) -> None:
+    for make, layers, _ in BINARY:
+        model = bnn.binarize_(make(), preset="conv-bn-relu")
+        model.train()
+        model(images())
+        report = export_onnx(model, images(), tmp_path / "m.onnx")
+        assert sum(layer.kind == "binary" for layer in report.layers) == len(layers)
+        assert not any(sign.is_constant for sign in report.signs)
+
+
+def test_a_vgg_is_a_chain_of_signs() -> None:
+    model = bnn.binarize_(vgg(), preset="conv-bn-relu").eval()
+    assert isinstance(model, Vgg)
+    with torch.no_grad():
+        x = model.features[1](model.features[0](images()))  # type: ignore[index]
+        layer: Any = model.get_submodule("features.3")
+        weight = torch.where(layer.parametrizations.weight.original >= 0, 1.0, -1.0)
+        expected = functional.conv2d(torch.where(x >= 0, 1.0, -1.0), weight, layer.bias, padding=1)
+        torch.testing.assert_close(layer(x), expected)
