@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from bnnkit.artifact.calibration_record import NormStatistics
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.data import Dataset
-from bnnkit.deployment.norm_statistics import statistics_of
+from bnnkit.export.from_torch.calibrated import BATCH, DRAWN_BATCH, IMAGES, some_inputs
 from bnnkit.export.from_torch.export_onnx import from_torch
+from bnnkit.nn.norm_statistics import statistics_of
 from bnnkit.runtime import Model
 from bnnkit.runtime.threads import MAX_THREADS
 from bnnkit.training import recalibrate
@@ -23,18 +24,10 @@ from bnnkit.training.config import Augment
 Advance = Callable[[int], object]
 """Called with the number of images done since the last call."""
 
-IMAGES: Final = 2_500
-"""The largest number of training images used; more do not help. Calibrated on 500 to 10,000
-images, ten samples of the MNIST convnet had 99.0 % and 0.031 to 0.032 nats (98.7 % and 0.043
-before). On 1,000 to 5,000 images, those of the CIFAR-10 network had 89.5 to 89.7 % and 0.355 to
-0.360 nats (89.7 % and 0.361 before)."""
 TEST_IMAGES: Final = 10_000
 """The largest number of test images used."""
 SAMPLES: Final = 10
 """The number of samples of the ensemble whose accuracy is reported."""
-_BATCH: Final = 500
-_DRAWN_BATCH: Final = 100
-"""The number of images for each draw of the weights."""
 
 
 @dataclass(frozen=True)
@@ -120,27 +113,21 @@ def calibrate(
         seed: The seed of the noise, the weight draws and the choice of images.
         advance: Called with the number of images done since the last call.
     """
-    inputs = _some(data.x_train, seed)
+    inputs = some_inputs(data.x_train, seed)
     stochastic: dict[str, Any] = {"mode": mode, "weight_draws": weight_draws, "seed": seed}
     before = _accuracy(network, data, stochastic, advance)
     old = statistics_of(network)
     if weight_draws:
-        batches = _augmented(data, augment, _batches(inputs, _DRAWN_BATCH, advance))
+        batches = _augmented(data, augment, _batches(inputs, DRAWN_BATCH, advance))
         recalibrate(network, batches, mode, weights="drawn", seed=seed)
     else:
-        batches = _augmented(data, augment, _batches(inputs, _BATCH, advance))
+        batches = _augmented(data, augment, _batches(inputs, BATCH, advance))
         recalibrate(network, batches, mode, seed=seed)
     new = statistics_of(network)
     changes = tuple(_change(name, old[name], new[name]) for name in new)
     after = _accuracy(network, data, stochastic, advance)
     test_images = min(len(data.x_test), TEST_IMAGES)
     return Calibration(data.name, mode, len(inputs), changes, test_images, before, after)
-
-
-def _some(x: NDArray[Any], seed: int) -> NDArray[Any]:
-    """Choose at most `IMAGES` examples at random, because files may be ordered by class."""
-    chosen: NDArray[Any] = x[np.random.default_rng(seed).permutation(len(x))[:IMAGES]]
-    return chosen
 
 
 def _batches(inputs: NDArray[Any], size: int, advance: Advance) -> Iterator[Tensor]:
@@ -176,8 +163,8 @@ def _accuracy(
     images, labels = data.x_test[:TEST_IMAGES], data.y_test[:TEST_IMAGES]
     threads = min(torch.get_num_threads(), MAX_THREADS)
     right = {0: 0, SAMPLES: 0} if stochastic["mode"] == "samples" else {0: 0}
-    for start in range(0, len(images), _BATCH):
-        batch = images[start : start + _BATCH]
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
         for samples in right:
             classes = model.predict(
                 batch,
@@ -186,7 +173,7 @@ def _accuracy(
                 threads=threads,
                 image_offset=start,
             ).argmax(axis=1)
-            right[samples] += int((classes == labels[start : start + _BATCH]).sum())
+            right[samples] += int((classes == labels[start : start + BATCH]).sum())
         advance(len(batch))
     shares = {samples: count / len(images) for samples, count in right.items()}
     return Accuracy(shares[0], shares.get(SAMPLES))

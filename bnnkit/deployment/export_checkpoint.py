@@ -12,10 +12,10 @@ from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.report import Report
 from bnnkit.data import Dataset
 from bnnkit.deployment.calibrate import Advance, Calibration, calibrate
-from bnnkit.deployment.norm_statistics import statistics_of
 from bnnkit.errors import UsageError
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.export_onnx import export_onnx, from_torch
+from bnnkit.nn.norm_statistics import statistics_of
 from bnnkit.nn.sign import has_noisy_signs, set_noise_scale
 from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoint
 

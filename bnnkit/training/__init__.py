@@ -1,5 +1,6 @@
 """Training: configurations, runs that can be continued, checkpoints, evaluation."""
 
+from bnnkit.nn.recalibrate import recalibrate
 from bnnkit.training.checkpoint import (
     Checkpoint,
     CheckpointMetadata,
@@ -9,7 +10,6 @@ from bnnkit.training.checkpoint import (
 )
 from bnnkit.training.config import Config, load_config
 from bnnkit.training.evaluate import evaluate
-from bnnkit.training.recalibrate import recalibrate
 from bnnkit.training.run import Result, train
 
 __all__ = [

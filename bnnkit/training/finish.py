@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from bnnkit.errors import MissingExtraError
 from bnnkit.nn import BinaryWeight
 from bnnkit.nn.choices import choices
+from bnnkit.nn.recalibrate import recalibrate
 from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training import safetensors_file
 from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.curves import draw_curves
 from bnnkit.training.history import Record
 from bnnkit.training.progress import accuracies, print_line, recalibration_line
-from bnnkit.training.recalibrate import recalibrate
 from bnnkit.training.run_parts import RunParts
 from bnnkit.training.view_logits import view_logits
 

@@ -175,6 +175,6 @@ def _with_noise_of(network: "nn.Module", artifact: Artifact) -> "nn.Module":
 
 
 def _calibrated(network: "nn.Module", calibration: CalibrationRecord) -> "nn.Module":
-    from bnnkit.deployment.norm_statistics import with_statistics
+    from bnnkit.nn.norm_statistics import with_statistics
 
     return with_statistics(network, calibration.statistics)

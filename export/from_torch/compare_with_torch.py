@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.rounding import MARGIN, OUTPUT_TOLERANCE, signs_that_torch_may_round
-from bnnkit.errors import UnsupportedError
+from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.sign import Sign
 
@@ -68,14 +68,23 @@ def _inputs(model: nn.Module, example: Tensor) -> Tensor:
     pair = torch.cat([first, drawn])
     try:
         _outputs(model, pair)
-    except Exception:  # the user's code may refuse what it was not made for, such as an index
+    except UsageError:  # the model may refuse what it was not made for, such as an index
         return first
     return pair
 
 
 def _outputs(model: nn.Module, inputs: Tensor) -> list[Array]:
-    with evaluating(model):
-        leaves = tree_leaves(model(inputs))
+    """The model's outputs.
+
+    Raises:
+        UsageError: The model does not accept the inputs, such as a half-precision one.
+    """
+    try:
+        with evaluating(model):
+            leaves = tree_leaves(model(inputs))
+    except Exception as error:  # of the user's code
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(f"the model does not accept the example: {reason}") from error
     return [leaf.numpy() for leaf in leaves if isinstance(leaf, Tensor)]
 
 

@@ -1,20 +1,24 @@
 """Exports a trained torch model as an artifact, an ONNX file."""
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import onnx_ir as ir
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.constants import DOMAIN, Mode
+from bnnkit.artifact.format.sample import check_seed
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
 from bnnkit.errors import UsageError
 from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
+from bnnkit.export.from_torch.calibrated import calibrated
 from bnnkit.export.from_torch.compare_with_torch import compare_with_torch
 from bnnkit.export.from_torch.marked_graph import marked_graph
+from bnnkit.export.from_torch.plain_arguments import plain_inputs, plain_model
 from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.lower import lower
 from bnnkit.export.passes.lower_signs import is_noisy
@@ -24,13 +28,14 @@ from bnnkit.file_kinds import check_suffix
 
 def export_onnx(
     model: nn.Module,
-    example: Tensor,
+    example: Tensor | NDArray[Any],
     path: Path | str,
     *,
     metadata: Metadata | None = None,
     mode: Mode | None = None,
     weight_draws: int = 0,
     seed: int = 0,
+    calibrate: Tensor | NDArray[Any] | None = None,
     compare: bool = True,
 ) -> Report:
     """Write the evaluation of a model as an artifact (docs/artifact.md).
@@ -41,16 +46,21 @@ def export_onnx(
 
     Args:
         model: Any torch model with one tensor input, on the CPU. It is exported in evaluation
-            mode, and is not changed.
-        example: A batch of inputs, uint8 images or float32, shape (N, ...); its values do not
-            matter.
+            mode, and is not changed. Of a compiled, parallel or averaged model (`torch.compile`,
+            `DataParallel`, `AveragedModel`) the network inside is exported.
+        example: A batch of inputs, uint8 images or float32, shape (N, ...), as a tensor or an
+            array; its values do not matter. A tuple of one is accepted.
         path: The output file. It is replaced atomically.
         metadata: Optional entries of the file's metadata.
         mode: "samples" stores the noise of the signs, and the file runs deterministic or sampled.
             "deterministic" leaves the noise out (z = 0). None is "samples" if any sign has noise.
         weight_draws: The number M of draws of every noisy weight to store beside its
             maximum-probability value, in mode "samples"; 0 for none.
-        seed: The seed of these draws, from 0 to 2^64 - 1.
+        seed: The seed of these draws and of the calibration, from 0 to 2^64 - 1.
+        calibrate: Training inputs (N, ...), of which up to 2,500 are used. The batch norms of the
+            file are re-estimated on them, for the weights and the noise of the file. It is needed
+            if the weights had noise in training, as in `BinaryConv2d` by default: batch norms
+            learned the statistics of drawn weights, while the file has the most probable ones.
         compare: Compare the file with torch before it is written, on the first input of the
             example and on a random one, without noise. False writes it unchecked.
 
@@ -59,16 +69,21 @@ def export_onnx(
 
     Raises:
         UsageError: The model or the example is not on the CPU, the example has another type, mode
-            "samples" is given for a network without noise, a number is out of range, or the
-            suffix of the file names another format.
+            "samples" is given for a network without noise, inputs to calibrate with have another
+            form than the example, a number is out of range, or the suffix of the file names
+            another format.
         UnsupportedError: A part of the model cannot be exported, or the file would not compute
             what torch computes; the message names the part.
         FileError: The file cannot be written.
     """
     check_suffix(path, "onnx")
-    artifact = from_torch(
-        model, example, metadata=metadata, mode=mode, weight_draws=weight_draws, seed=seed
-    )
+    model, example = plain_model(model), plain_inputs(example, "an example")
+    metadata = metadata or Metadata()
+    options: dict[str, Any] = {"mode": mode, "weight_draws": weight_draws, "seed": seed}
+    if calibrate is not None:
+        check_seed(seed)
+        model, metadata = calibrated(model, calibrate, example, metadata, **options)
+    artifact = from_torch(model, example, metadata=metadata, **options)
     if compare:
         compare_with_torch(artifact, model, example)
     content = artifact.to_bytes()
@@ -78,7 +93,7 @@ def export_onnx(
 
 def from_torch(
     model: nn.Module,
-    example: Tensor,
+    example: Tensor | NDArray[Any],
     *,
     metadata: Metadata | None = None,
     mode: Mode | None = None,
@@ -86,6 +101,7 @@ def from_torch(
     seed: int = 0,
 ) -> Artifact:
     """The artifact of a model, as `export_onnx` writes it."""
+    model, example = plain_model(model), plain_inputs(example, "an example")
     noise_model = NoiseModel(noises=noises_of(model), weight_draws=weight_draws, seed=seed)
     marked = marked_graph(model, example)
     chosen = _chosen_mode(mode, marked.graph, weight_draws)

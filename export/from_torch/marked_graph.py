@@ -55,7 +55,8 @@ def _check(model: nn.Module, example: Tensor) -> None:
     if example.dtype not in (torch.uint8, torch.float32) or example.dim() < 2:
         raise UsageError(
             f"expected an example batch of uint8 or float32, shape (N, ...), got {example.dtype} "
-            f"of shape {tuple(example.shape)}"
+            f"of shape {tuple(example.shape)}; images are uint8, other inputs .float() or"
+            " .astype(np.float32)"
         )
     devices = {str(t.device) for t in (example, *model.parameters(), *model.buffers())} - {"cpu"}
     if devices:

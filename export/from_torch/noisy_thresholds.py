@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.from_torch.marked_graph import marked_graph
+from bnnkit.export.from_torch.plain_arguments import plain_inputs, plain_model
 from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.compare_with_noise import noisy_thresholds_of
 from bnnkit.export.passes.lower import lower
@@ -30,6 +31,7 @@ def noisy_thresholds(model: nn.Module, example: Tensor) -> dict[int, NoisyThresh
         UsageError: As `export_onnx`.
         UnsupportedError: As `export_onnx`.
     """
+    model, example = plain_model(model), plain_inputs(example, "an example")
     marked = marked_graph(model, example)
     lower(marked, NoiseModel(noises=noises_of(model)))
     found: dict[int, NoisyThreshold] = {}

@@ -118,6 +118,18 @@ def _lower(builder: PlanBuilder, node: Node) -> None:
         _lower_node(builder, node)
 
 
+def _fold(builder: PlanBuilder, node: Node) -> bool:
+    """Compute a node of bnnkit's operators with signs or sums of constants; False for others."""
+    operator = operator_of_kind(node.kind)
+    if operator is None or operator.is_sampled or operator.takes is None:
+        return False
+    if not all(name in builder.constants for name in node.inputs):
+        return False
+    inputs = [builder.constants[name] for name in node.inputs]
+    (builder.constants[node.outputs[0]],) = operator.reference(*inputs, **node.attributes)
+    return True
+
+
 @contextmanager
 def _recording_noise_dependence(builder: PlanBuilder) -> Iterator[None]:
     """Mark all values and constants added in this context as dependent on the noise."""
@@ -127,6 +139,8 @@ def _recording_noise_dependence(builder: PlanBuilder) -> Iterator[None]:
 
 
 def _lower_node(builder: PlanBuilder, node: Node) -> None:
+    if _fold(builder, node):
+        return
     if node.kind in LOWERINGS:
         LOWERINGS[node.kind](builder, node)
     elif (

@@ -9,8 +9,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.format.sample import Sample
-from bnnkit.nn import BinaryWeight, sampling
+from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.evaluating import evaluating
+from bnnkit.nn.sampling import sampling
 
 Weights = Literal["maximum-probability", "drawn"]
 
