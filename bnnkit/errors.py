@@ -68,8 +68,8 @@ class UsageError(BnnkitError, ValueError):
     """An argument, option, shape, dtype or value that cannot be used."""
 
 
-class MissingExtraError(UsageError):
-    """A package that is needed by a part of bnnkit and is not installed.
+class MissingExtraError(UsageError, ImportError):
+    """A package that is needed by a part of bnnkit and is not installed; an ImportError too.
 
     Args:
         what: The requested part, as the subject of a sentence, for example "training".

@@ -86,7 +86,8 @@ def lower_signs(graph: ir.Graph, *, stochastic: bool = False) -> None:
         stochastic: Whether the artifact stores the noise.
 
     Raises:
-        UnsupportedError: The input of a sign is not float32.
+        UnsupportedError: The input of a sign is not float32, or a noisy sign of a stochastic
+            artifact does not depend on the network's input.
     """
     calls: Counter[str] = Counter()
     for mark in nodes(graph, "Sign", domain=DOMAIN):
@@ -95,12 +96,32 @@ def lower_signs(graph: ir.Graph, *, stochastic: bool = False) -> None:
             raise UnsupportedError(
                 f"expected a float32 input of {label(mark)}, got {x.dtype}; call model.float()"
             )
+        if stochastic and is_noisy(mark) and not _depends_on_input(x):
+            raise UnsupportedError(
+                f"expected no noise in {label(mark)}, which takes the sign of a constant: samples"
+                ' draw noise for each input; use noise="none" there, or export with mode'
+                " deterministic"
+            )
         sign = _sign(mark, x, stochastic and is_noisy(mark))
         path = module_path(mark) or "sign"
         calls[path] += 1  # rule 3
         name = path if calls[path] == 1 else f"{path}#{calls[path]}"
         set_sign_record(sign.outputs[0], SignRecord(name, mark.attributes["noise"].as_string()))
         replace(graph, mark, [sign, dequantize(graph, sign.outputs[0], mark)])  # rule 1
+
+
+def _depends_on_input(value: ir.Value) -> bool:
+    """Whether a value depends on an input of the graph."""
+    pending, seen = [value], set[ir.Value]()
+    while pending:
+        one = pending.pop()
+        if one.is_graph_input():
+            return True
+        node = one.producer()
+        if node is not None and one not in seen:
+            pending += [operand for operand in node.inputs if operand is not None]
+        seen.add(one)
+    return False
 
 
 def is_noisy(mark: ir.Node) -> bool:

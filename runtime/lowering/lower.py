@@ -121,7 +121,7 @@ def _lower(builder: PlanBuilder, node: Node) -> None:
 def _fold(builder: PlanBuilder, node: Node) -> bool:
     """Compute a node of bnnkit's operators with signs or sums of constants; False for others."""
     operator = operator_of_kind(node.kind)
-    if operator is None or operator.is_sampled or operator.takes is None:
+    if operator is None or operator.is_sampled or operator.takes == "packed weights":
         return False
     if not all(name in builder.constants for name in node.inputs):
         return False
