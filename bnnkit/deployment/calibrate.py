@@ -113,7 +113,7 @@ def calibrate(
         seed: The seed of the noise, the weight draws and the choice of images.
         advance: Called with the number of images done since the last call.
     """
-    inputs = some_inputs(data.x_train, seed)
+    inputs = some_inputs(data.x_train, IMAGES, seed)
     stochastic: dict[str, Any] = {"mode": mode, "weight_draws": weight_draws, "seed": seed}
     before = _accuracy(network, data, stochastic, advance)
     old = statistics_of(network)

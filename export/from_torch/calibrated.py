@@ -62,7 +62,7 @@ def calibrated(
             f" {', '.join(map(str, example.shape[1:]))}), got {given.dtype} of shape"
             f" {tuple(given.shape)}"
         )
-    chosen = some_inputs(given, seed)
+    chosen = some_inputs(given, IMAGES, seed)
     copy = deepcopy(model)
     found_mode: Mode = mode or ("samples" if has_noisy_signs(copy) else "deterministic")
     weights, size = ("drawn", DRAWN_BATCH) if weight_draws else ("maximum-probability", BATCH)
@@ -75,9 +75,9 @@ def calibrated(
     return copy, replace(metadata, calibration=record.to_json())
 
 
-def some_inputs(inputs: A, seed: int) -> A:
-    """Choose at most `IMAGES` inputs at random, because files may be ordered by class."""
-    chosen: A = inputs[np.random.default_rng(seed).permutation(len(inputs))[:IMAGES]]
+def some_inputs(inputs: A, most: int, seed: int) -> A:
+    """Choose at most `most` inputs at random, because files may be ordered by class."""
+    chosen: A = inputs[np.random.default_rng(seed).permutation(len(inputs))[:most]]
     return chosen
 
 
