@@ -33,7 +33,7 @@ def source(total: Nodes, constants: Constants, *, doubled: str = "x") -> onnx.Mo
         nodes,
         "source",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 6, 6])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 8, None, None])],
         [numpy_helper.from_array(np.asarray(x), k) for k, x in known.items() if k not in made],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
