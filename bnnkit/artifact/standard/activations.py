@@ -36,9 +36,10 @@ def _thresholded_relu(a: Attributes, x: Array) -> Array:
 
 
 def _sigmoid(a: Attributes, x: Array) -> Array:
-    denominator: Array = 1 + np.exp(-x)
-    # Where exp(-x) overflows, 1 / (1 + exp(-x)) is exp(x) to the last bit, not 0.
-    return np.asarray(np.where(np.isinf(denominator), np.exp(np.minimum(x, 0)), 1 / denominator))
+    result = np.asarray(1 / (1 + np.exp(-x)))
+    # Where exp(-x) overflows, the result is exp(x) to the last bit, not 0.
+    overflows = x < -np.log(np.finfo(x.dtype).max)
+    return np.where(overflows, np.exp(x), result) if overflows.any() else result
 
 
 def _hard_sigmoid(a: Attributes, x: Array) -> Array:

@@ -1,16 +1,20 @@
 """Normalisations and softmax: an element's result depends on others along some axes."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.standard.reductions import log_sum_exp
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
 Attributes = Mapping[str, Any]
+
+_LARGEST: Final = 1e18
+"""From here on, a mean of squares may overflow in float32."""
+_SMALLEST: Final = 1e-20
+"""Below this, squares that vanish in float32 may matter beside epsilon."""
 
 
 def _softmax(a: Attributes, x: Array) -> Array:
@@ -21,9 +25,10 @@ def _softmax(a: Attributes, x: Array) -> Array:
 
 def _log_softmax(a: Attributes, x: Array) -> Array:
     axis = a.get("axis", -1)
-    # The maximum is subtracted first: log_sum_exp of large scores would round a small term away.
-    shifted = x - x.max(axis=axis, keepdims=True)
-    return np.asarray(shifted - log_sum_exp(shifted, (axis,)))
+    # The logarithm of a softmax would be -inf where scores differ by 104.
+    shifted: Array = x - x.max(axis=axis, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return shifted
 
 
 def _batch_norm(
@@ -37,8 +42,10 @@ def _batch_norm(
     shape = (-1,) + (1,) * (x.ndim - 2)
     factor = scale / np.sqrt(var + np.float32(a.get("epsilon", 1e-5)))
     # The mean is subtracted first: x * factor and mean * factor can be large and nearly equal.
-    centred = x - mean.reshape(shape)
-    return np.asarray(centred * factor.reshape(shape) + bias.reshape(shape), x.dtype)
+    result: Array = x - mean.reshape(shape)
+    result *= factor.reshape(shape)
+    result += bias.reshape(shape)
+    return result.astype(x.dtype, copy=False)
 
 
 def _layer_norm(a: Attributes, x: Array, scale: Array, bias: Array | None = None) -> Array:
@@ -65,14 +72,17 @@ def _group_norm(a: Attributes, x: Array, scale: Array, bias: Array) -> Array:
 
 
 def _normalized(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
-    """Normalise to mean 0 and variance 1 over some axes, in float64 and rounded once.
-
-    Squares of float32 can overflow or vanish, and the mean of large numbers rounds.
-    """
-    wide = x.astype(np.float64)
-    centred = wide - wide.mean(axis=axes, keepdims=True)
-    variance = np.square(centred).mean(axis=axes, keepdims=True)
-    return np.asarray(centred / np.sqrt(variance + epsilon), x.dtype)
+    """Normalise to mean 0 and variance 1 over the last axes."""
+    rows = x.reshape(int(np.prod(x.shape[: axes[0]])), -1)
+    work = np.result_type(x.dtype, np.float32)
+    centred: Array = rows.astype(work, copy=False) - rows.mean(axis=1, keepdims=True)
+    centred -= centred.mean(axis=1, keepdims=True)  # what the mean of large numbers lost
+    largest = np.abs(centred).max(initial=0)
+    if not largest < _LARGEST or epsilon < _SMALLEST:
+        centred = rows - rows.mean(axis=1, dtype=np.float64, keepdims=True)
+    variance = np.square(centred).mean(axis=1, keepdims=True)
+    centred /= np.sqrt(variance + centred.dtype.type(epsilon))
+    return centred.astype(x.dtype, copy=False).reshape(x.shape)
 
 
 def _lp_norm(a: Attributes, x: Array) -> Array:

@@ -63,7 +63,7 @@ def _wide_sum_of(of: Callable[[Array], Array], then: Callable[[Array], Array]) -
     return function
 
 
-def log_sum_exp(x: Array, axes: Axes) -> Array:
+def _log_sum_exp(x: Array, axes: Axes) -> Array:
     """Compute log(sum(exp(x))) along axes, relative to the maximum, so that nothing overflows."""
     largest = np.max(x, axes, keepdims=True, initial=-np.inf)
     origin = np.where(np.isfinite(largest), largest, x.dtype.type(0))
@@ -118,7 +118,7 @@ REDUCTIONS: dict[str, Callable[..., Array]] = {
     "ReduceL2": _reduction(_norm_2),
     "ReduceSumSquare": _reduction(_wide_sum_of(np.square, _same)),
     "ReduceLogSum": _reduction(_wide_sum_of(_same, np.log)),
-    "ReduceLogSumExp": _reduction(log_sum_exp),
+    "ReduceLogSumExp": _reduction(_log_sum_exp),
     "ArgMax": _arg(np.argmax),
     "ArgMin": _arg(np.argmin),
 }
