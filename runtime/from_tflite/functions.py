@@ -1,7 +1,5 @@
 """Translates elementwise functions and normalisations that take several nodes."""
 
-import math
-
 import numpy as np
 
 from bnnkit.errors import UnsupportedError
@@ -32,27 +30,17 @@ def rsqrt(builder: OnnxBuilder, operator: Operator) -> None:
 def gelu(builder: OnnxBuilder, operator: Operator) -> None:
     """Translate GELU: x times the normal distribution function of x, or an approximation."""
     value = builder.value(operator)
-    name = real(builder, value)
-    if operator.options_as(GeluOptions).approximate:
-        cube = builder.emit("Mul", [builder.emit("Mul", [name, name]), name])
-        cube = builder.emit("Mul", [cube, builder.constant(0.044715)])
-        sums = builder.emit("Add", [name, cube])
-        inner = builder.emit("Mul", [sums, builder.constant(math.sqrt(2 / math.pi))])
-        bent = builder.emit("Tanh", [inner])
-    else:
-        bent = builder.emit("Erf", [builder.emit("Mul", [name, builder.constant(math.sqrt(0.5))])])
-    half = builder.emit("Mul", [name, builder.constant(0.5)])
-    raised = builder.emit("Add", [bent, builder.constant(1.0)])
-    give_real(builder, operator, builder.emit("Mul", [half, raised]), value.shape)
+    form = "tanh" if operator.options_as(GeluOptions).approximate else "none"
+    result = builder.emit("Gelu", [real(builder, value)], approximate=form)
+    give_real(builder, operator, result, value.shape)
 
 
 def l2_normalization(builder: OnnxBuilder, operator: Operator) -> None:
     """Translate L2_NORMALIZATION: divide vectors along the last axis by their length."""
     value = vectors_of(builder, operator)
     rank, name = len(value.shape), real(builder, value)
-    squares = builder.emit("Mul", [name, name])
     axes = builder.constant([axis_of(-1, rank)], np.int64)
-    length = builder.emit("Sqrt", [builder.emit("ReduceSum", [squares, axes], keepdims=1)])
+    length = builder.emit("ReduceL2", [name, axes], keepdims=1)
     length = builder.emit("Max", [length, builder.constant(_LEAST_NORM)])
     activation = operator.options_as(ActivationOptions).fused_activation_function
     divided = builder.emit("Div", [name, length])
