@@ -32,6 +32,7 @@ from bnnkit.export.from_onnx.masked_assignments import (
 )
 from bnnkit.export.from_onnx.module_paths import set_module_paths
 from bnnkit.export.from_onnx.move_scales import move_scales
+from bnnkit.export.from_onnx.move_shifts import move_shifts
 from bnnkit.export.from_onnx.narrow_constants import narrow_constants
 from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.from_onnx.prevent_fusion import prevent_fusion
@@ -116,6 +117,7 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
     signs = run_pass(model, mark_signs)
     run_pass(model, conv1d_to_conv2d)
     weights = run_pass(model, mark_weights)
+    run_pass(model, move_shifts)
     run_pass(model, move_scales)
     run_pass(model, mask_signs)
     run_pass(model, _check_binary)

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.from_onnx.constant_elements import ConstantElements
 from bnnkit.export.from_onnx.differences import ConstantZeros, LostRounding
+from bnnkit.export.from_onnx.mark_weights import feeds_binary_layers
 from bnnkit.export.from_onnx.mask_signs import zero_pads
 from bnnkit.export.from_onnx.piecewise.comparisons import Comparison
 from bnnkit.export.from_onnx.piecewise.elementwise import is_elementwise
-from bnnkit.export.from_onnx.products import new_mask, new_scale
+from bnnkit.export.from_onnx.products import new_mask, new_scale, new_shift
 from bnnkit.export.from_onnx.two_valued import TwoValued, two_valued
 from bnnkit.export.ir.graph import (
     add_constant,
@@ -75,7 +76,9 @@ def mark_signs(graph: ir.Graph) -> MarkedSigns:
         if not is_left or node.outputs[0].dtype != ir.DataType.FLOAT:
             continue
         sign = two_valued(node.outputs[0], position)
-        if sign is not None and not _is_often_zero(elements, sign):
+        if sign is None or not (sign.is_sign or feeds_binary_layers(sign.value)):
+            continue
+        if not _is_often_zero(elements, sign):
             zeros = _zeros(elements, sign)
             found.append(_Marked(sign, zeros, _replace(graph, sign, zeros)))
             remove_dead(graph)
@@ -123,7 +126,8 @@ def _replace(graph: ir.Graph, found: TwoValued, zeros: Zeros) -> list[ir.Node]:
     y = found.value
     source = y.producer()
     assert source is not None  # `two_valued` recognises outputs of nodes only
-    condition = found.condition if found.yes > 0 else found.condition.negated()
+    low, high = sorted((found.no, found.yes))
+    condition = found.condition if found.yes == high else found.condition.negated()
     pad = None if zeros is None else zero_pads(condition.x)
     shape = y.shape
     if pad is not None and zeros is not None:  # rule 5
@@ -135,8 +139,12 @@ def _replace(graph: ir.Graph, found: TwoValued, zeros: Zeros) -> list[ir.Node]:
     new.append(mark)
     if zeros is not None and zeros.any():  # rule 4
         new.append(new_mask(graph, mark.outputs[0], ~zeros, mark))
-    if abs(found.yes) != 1:  # rule 1
-        new.append(new_scale(graph, new[-1].outputs[0], np.abs(found.yes), mark))
+    half = high if found.is_sign else (high - low) / np.float32(2)
+    if half != 1:  # rules 1 and 6
+        new.append(new_scale(graph, new[-1].outputs[0], np.float32(half), mark))
+    if not found.is_sign:
+        middle = np.float32((high + low) / np.float32(2))
+        new.append(new_shift(graph, new[-1].outputs[0], middle, mark))
     if pad is not None:
         inputs = [new[-1].outputs[0], pad.node.inputs[1]]
         new.append(real_node("Pad", inputs, source, y.shape))

@@ -10,6 +10,9 @@
    zeros, a dead channel, has s = 0, but not all channels may be dead.
 5. Ternary weights (0 and +-s) of a layer on signs are half the sum of two binary weights, one with
    +1 and one with -1 for each 0. The layer becomes an `Add` of two, and a `Mul` by s / 2; exact.
+6. Weights that are a + b and a - b, with a and b for each output channel, of a layer on signs are
+   a + b s. The layer becomes b times that of the signs s, plus a times the sum of its inputs, a
+   binary layer with one output channel of weights +1.
 
 Sums are then scaled once, where the source scales each product. If s is a power of two, the bits
 are the same.
@@ -23,6 +26,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format.constants import DOMAIN
+from bnnkit.artifact.operators.facts import KEEPS_ELEMENTS
 from bnnkit.export.from_onnx.auto_pad import set_pads
 from bnnkit.export.from_onnx.differences import LostRounding, TernaryWeights
 from bnnkit.export.from_onnx.products import is_of_signs, new_weight_scale
@@ -43,6 +47,8 @@ from bnnkit.export.passes.clean_up import remove_dead
 Array = NDArray[np.float32]
 _LARGEST_DEVIATION: Final = 2.0**-16
 """Larger than the rounding of scales down to 2^-9; real-valued weights differ by far more."""
+_FEWEST_OF_LEVELS: Final = 8
+"""The fewest weights of an output channel of which two numbers are no chance."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,11 @@ def mark_weights(graph: ir.Graph) -> MarkedWeights:
     for node in nodes(graph, "Conv", "Gemm", "MatMul"):
         weight = _weight(node)
         found = None if weight is None else scales(weight)
+        if weight is not None and found is None:
+            levels = two_levels(weight) if _can_have_levels(node) else None
+            if levels is not None and set_pads(node):
+                _replace_levels(graph, node, levels)
+            continue
         if weight is None or found is None or not set_pads(node):
             continue
         if found.n_zeros and not is_of_signs(operand(node, 0)):
@@ -108,6 +119,57 @@ def scales(weight: Array) -> Scales | None:
     if relative.max() > _LARGEST_DEVIATION:
         return None
     return Scales(middle, float(relative.max()), int((sizes[middle > 0] == 0).sum()))
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Weights (O, ...) of two numbers for each output channel, mean + half * signs.
+
+    Attributes:
+        mean: float32 (O,).
+        half: float32 (O,), at least 0.
+        signs: float32 (O, ...), -1 and +1.
+    """
+
+    mean: Array
+    half: Array
+    signs: Array
+
+
+def two_levels(weight: Array) -> Levels | None:
+    """The two numbers of each channel of weights; None if a channel has more than two."""
+    rows = weight.reshape(len(weight), -1).astype(np.float64)
+    if rows.shape[1] < _FEWEST_OF_LEVELS or not np.isfinite(rows).all():
+        return None
+    low, high = rows.min(1, keepdims=True), rows.max(1, keepdims=True)
+    distance = np.minimum(rows - low, high - rows)
+    if (distance > _LARGEST_DEVIATION * (high - low)).any() or (low == high).all():
+        return None
+    signs = np.where(rows * 2 >= low + high, 1, -1).reshape(weight.shape).astype(np.float32)
+    mean, half = (low + high) / 2, (high - low) / 2
+    return Levels(mean.ravel().astype(np.float32), half.ravel().astype(np.float32), signs)
+
+
+def feeds_binary_layers(value: ir.Value) -> bool:
+    """Whether only layers with binary weights read a value, also after pools and reshapes."""
+    uses = list(value.uses())
+    if not uses or value.is_graph_output():
+        return False
+    for use in uses:
+        node, weight = use.node, array(use.node.inputs[1]) if len(use.node.inputs) > 1 else None
+        if node.domain != "" or use.idx != 0:
+            return False
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            if weight is None or weight.dtype != np.float32 or weight.ndim < 2:
+                return False
+            turned = weight.T if _is_turned(node) and weight.ndim == 2 else weight
+            if scales(turned) is None and two_levels(turned) is None:
+                return False
+        elif node.op_type not in (*KEEPS_ELEMENTS, "MaxPool", "Pad") or not feeds_binary_layers(
+            node.outputs[0]
+        ):
+            return False
+    return True
 
 
 class _Latents:
@@ -170,6 +232,37 @@ def _replace(graph: ir.Graph, node: ir.Node, latents: tuple[ir.Value, ...], scal
         content = _along_channels(bias, y, node) if node.op_type == "Conv" else bias
         value = add_constant(graph, parameter_name(node, "bias"), content)
         new.append(real_node("Add", [new[-1].outputs[0], value], node, y.shape))
+    replace(graph, node, new)
+
+
+def _can_have_levels(node: ir.Node) -> bool:
+    is_plain = node.attributes.get_int("group", 1) == 1 and _alpha(node) == 1
+    return is_plain and is_of_signs(operand(node, 0))
+
+
+def _replace_levels(graph: ir.Graph, node: ir.Node, levels: Levels) -> None:
+    """Rule 6."""
+    y, bias = node.outputs[0], _bias(node)
+    latents = levels.signs, np.ones((1, *levels.signs.shape[1:]), np.float32)
+    products, new = [], []
+    for latent, factor in zip(latents, (levels.half, levels.mean), strict=True):
+        value = add_constant(graph, parameter_name(node, "latent"), latent)
+        layer = _layer(node, value)
+        column = _along_channels(factor, y, node)
+        product = new_weight_scale(graph, layer[-1].outputs[0], column, node)
+        product.outputs[0].shape = y.shape
+        if len(latent) == 1 and y.shape is not None:
+            channel = 1 if node.op_type == "Conv" else len(y.shape) - 1
+            sizes = list(y.shape)
+            sizes[channel] = 1
+            layer[-1].outputs[0].shape = ir.Shape(sizes)
+        new += [*layer, product]
+        products.append(product.outputs[0])
+    new.append(real_node("Add", products, node, y.shape))
+    if bias is not None:
+        content = _along_channels(bias, y, node) if node.op_type == "Conv" else bias
+        shift = add_constant(graph, parameter_name(node, "bias"), content)
+        new.append(real_node("Add", [new[-1].outputs[0], shift], node, y.shape))
     replace(graph, node, new)
 
 

@@ -78,7 +78,7 @@ def mask_signs(graph: ir.Graph) -> None:
         pads = _zero_pads(node)
         if is_binary_layer(node):
             _take_ones(graph, node)
-            _pad_in_layer(node)
+            pad_in_layer(node)
         elif pads is not None:
             _move_behind_pad(graph, pads)
         elif (mask := _moved(node)) is not None:
@@ -118,11 +118,11 @@ def _mask_above(node: ir.Node) -> Array | None:
     product = produced_by(node.inputs[0], "Mul")
     if product is None or not is_mask(product):
         return None
-    sizes = _sizes(product.outputs[0])
+    sizes = sizes_of(product.outputs[0])
     return np.broadcast_to(constant(product, 1), sizes)
 
 
-def _sizes(value: ir.Value) -> tuple[int, ...]:
+def sizes_of(value: ir.Value) -> tuple[int, ...]:
     """The shape of a value for one image."""
     return (1, *(int(str(size)) for size in (value.shape or ())[1:]))
 
@@ -135,10 +135,10 @@ def _moved(node: ir.Node) -> Array | None:
     if node.op_type == "Transpose":
         return mask.transpose(node.attributes.get_ints("perm", tuple(range(mask.ndim))[::-1]))
     if node.op_type in KEEPS_ELEMENTS:
-        return mask.reshape(_sizes(y))
+        return mask.reshape(sizes_of(y))
     is_of_channels = mask.ndim == _SPATIAL + 2 and bool((mask == mask[:, :, :1, :1]).all())
     if node.op_type == "MaxPool" and is_of_channels:
-        return np.broadcast_to(mask[:, :, :1, :1], _sizes(y))
+        return np.broadcast_to(mask[:, :, :1, :1], sizes_of(y))
     return None
 
 
@@ -150,7 +150,7 @@ def _move_behind_pad(graph: ir.Graph, pads: ZeroPads) -> None:
     if mask is None and not is_filled:
         return
     if mask is None:
-        mask = np.ones(_sizes(pads.input), np.float32)
+        mask = np.ones(sizes_of(pads.input), np.float32)
     else:
         _remove_mask(node)
     if is_filled:
@@ -181,7 +181,7 @@ def _take_ones(graph: ir.Graph, node: ir.Node) -> None:
     if mask is None:
         return
     _remove_mask(node)
-    shift = narrowed(_sums_of_ones(node, 1 - mask))
+    shift = narrowed(sums_of_ones(node, 1 - mask))
     if not shift.any():
         return
     number = add_constant(graph, parameter_name(node, "ones"), shift[0])
@@ -191,7 +191,7 @@ def _take_ones(graph: ir.Graph, node: ir.Node) -> None:
     graph.insert_after(node, difference)
 
 
-def _sums_of_ones(node: ir.Node, ones: Array) -> Array:
+def sums_of_ones(node: ir.Node, ones: Array) -> Array:
     """The sums of a binary layer for an input of zeros and ones, float32 (1, ...); exact."""
     mark = binary_weight(node)
     assert mark is not None  # the node is a binary layer
@@ -201,8 +201,8 @@ def _sums_of_ones(node: ir.Node, ones: Array) -> Array:
     return convolution(node, signs.ndim - _SPATIAL)(ones.astype(np.float64), signs).astype("f")
 
 
-def _pad_in_layer(node: ir.Node) -> None:
-    """Rule 3 for a convolution."""
+def pad_in_layer(node: ir.Node) -> None:
+    """Rule 3 for a binary convolution; it does nothing for other layers."""
     pads = zero_pads(node.inputs[0])
     if node.op_type != "Conv" or pads is None or not is_of_signs(pads.input):
         return

@@ -1,7 +1,7 @@
-"""Products with constants that the passes put behind signs and behind sums of binary layers.
+"""Products and sums with constants that the passes put behind signs and sums of binary layers.
 
-A node's output records which of them it is: the scale of signs, the scale of the weights, or the
-mask of signs that are 0 in every image.
+A node's output records which of them it is: the scale of signs, their shift, the scale of the
+weights, or the mask of signs that are 0 in every image.
 """
 
 from typing import Any, Final
@@ -25,6 +25,7 @@ _KEY: Final = "bnnkit.product"
 _OF_SIGNS: Final = "signs"
 _OF_WEIGHTS: Final = "weights"
 _MASK: Final = "mask"
+_SHIFT: Final = "shift"
 
 
 def new_scale(graph: ir.Graph, signs: ir.Value, scale: np.float32, source: ir.Node) -> ir.Node:
@@ -44,6 +45,16 @@ def new_mask(graph: ir.Graph, signs: ir.Value, mask: NDArray[Any], source: ir.No
     return _product(graph, signs, mask.astype(np.float32), source, _MASK)
 
 
+def new_shift(graph: ir.Graph, signs: ir.Value, number: np.float32, source: ir.Node) -> ir.Node:
+    """Makes a node that adds a number to scaled signs; `move_shifts.py` moves it on."""
+    return _product(graph, signs, np.array(number, np.float32), source, _SHIFT)
+
+
+def is_shift(node: ir.Node) -> bool:
+    """Whether a node was made by `new_shift`."""
+    return node.outputs[0].meta.get(_KEY) == _SHIFT
+
+
 def is_scale(node: ir.Node) -> bool:
     """Whether a node was made by `new_scale`."""
     return node.outputs[0].meta.get(_KEY) == _OF_SIGNS
@@ -60,10 +71,10 @@ def is_mask(node: ir.Node) -> bool:
 
 
 def is_of_signs(value: ir.Value) -> bool:
-    """Whether a value is signs, possibly scaled, masked, padded, pooled or reshaped."""
+    """Whether a value is signs, possibly scaled, shifted, masked, padded, pooled or reshaped."""
     node = value.producer()
     while node is not None and (node.domain, node.op_type) != (DOMAIN, "Sign"):
-        is_product = node.op_type == "Mul" and (is_scale(node) or is_mask(node))
+        is_product = is_scale(node) or is_mask(node) or is_shift(node)
         if node.domain != "" or not (
             is_product or node.op_type in ("Pad", *MOVES_SIGNS_IN_ANY_FORM)
         ):
@@ -89,8 +100,9 @@ def is_binary_layer(node: ir.Node) -> bool:
 def _product(
     graph: ir.Graph, x: ir.Value, factor: NDArray[np.float32], source: ir.Node, kind: str
 ) -> ir.Node:
-    name = "mask" if kind == _MASK else "scale"
+    name = kind if kind in (_MASK, _SHIFT) else "scale"
     constant = add_constant(graph, parameter_name(source, name), factor)
-    node = real_node("Mul", [x, constant], source, x.shape)
+    op_type = "Add" if kind == _SHIFT else "Mul"
+    node = real_node(op_type, [x, constant], source, x.shape)
     node.outputs[0].meta[_KEY] = kind
     return node

@@ -1,10 +1,12 @@
-"""Finds values that are p on one side of a threshold and -p on the other.
+"""Finds values that are one number on one side of a threshold, and another on the other.
+
+Most often these are p and -p, that is signs; they can also be 0 and 1, or a + b and a - b.
 
 1. A value that elementwise operators and uniform constants compute from one real value x is
-   analysed as a function on all float32 numbers (`piecewise`). It is a sign if it takes two
-   opposite numbers and changes once, in whatever operators it is written.
+   analysed as a function on all float32 numbers (`piecewise`). It is found if it takes two numbers
+   and changes once, in whatever operators it is written.
 2. A value computed from one comparison of x with constants, which may differ between channels, is
-   a sign if it is p where the comparison is true, and -p elsewhere.
+   found if it is one number where the comparison is true, and another elsewhere.
 3. A value that is 0 at the single x between -p and p, such as ONNX's own `Sign`, is a sign with a
    remapped zero: 0 becomes +1. It is refused if more than one x farther up the graph leads to that
    0, or if a later operator would see the difference.
@@ -51,12 +53,13 @@ _LARGEST_DEVIATION: Final = 1e-5
 
 @dataclass(frozen=True)
 class TwoValued:
-    """A value that is everywhere one of two opposite numbers.
+    """A value that is everywhere one of two numbers.
 
     Attributes:
         value: The value.
         condition: The comparison that is true where the value is `yes`.
-        yes: The first number; the second is -yes.
+        yes: The first number.
+        no: The second number; -yes for a sign.
         is_remapped: Whether the value is 0 between the two numbers in the source.
         deviation: The largest relative difference of the source from the two numbers due to
             rounding, for x of magnitude 8 at most; None if the source is exact.
@@ -65,8 +68,14 @@ class TwoValued:
     value: ir.Value
     condition: Comparison
     yes: np.float32
+    no: np.float32
     is_remapped: bool
     deviation: float | None
+
+    @property
+    def is_sign(self) -> bool:
+        """Whether the two numbers are opposite."""
+        return bool(self.no == -self.yes)
 
 
 def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | None:
@@ -85,9 +94,9 @@ def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | Non
                 line = pieces(value, x)
             except UnknownFunctionError:
                 continue
-            if _is_zero_too_often(line):
-                return None
             found = _of_line(value, x, line)
+            if _is_zero_too_often(line) and (found is None or found.is_sign):
+                return None
         else:
             continue
         if found is not None and (best is None or _is_better(found, best)):
@@ -154,9 +163,10 @@ def _of_comparison(value: ir.Value, truth: ir.Value) -> TwoValued | None:
     if condition is None or condition.x.dtype != ir.DataType.FLOAT:
         return None
     both = np.broadcast_to(evaluate(value, {truth: np.array([True, False])}), (2,))
-    if both.dtype != np.float32 or both[0] != -both[1] or both[0] == 0:
+    if both.dtype != np.float32 or both[0] == both[1] or not np.isfinite(both).all():
         return None
-    return TwoValued(value, condition, np.float32(both[0]), is_remapped=False, deviation=None)
+    yes, no = (np.float32(number) for number in both)
+    return TwoValued(value, condition, yes, no, is_remapped=False, deviation=None)
 
 
 def _of_line(value: ir.Value, x: ir.Value, line: list[Piece]) -> TwoValued | None:
@@ -165,12 +175,16 @@ def _of_line(value: ir.Value, x: ir.Value, line: list[Piece]) -> TwoValued | Non
     if len(numbers) < len(line) or len(line) not in (2, 3):
         return None
     first, *middle, last = (np.float32(number.content) for number in numbers)
-    if first != -last or last == 0 or any(number != 0 for number in middle):
+    is_sign = first == -last and last != 0 and all(number == 0 for number in middle)
+    is_step = not middle and first != last and bool(np.isfinite([first, last]).all())
+    if not (is_sign or is_step):
         return None
     condition = at_least(x, float(from_ordinal(line[1].low)))
-    found = TwoValued(value, condition, last, bool(middle), None)
+    found = TwoValued(value, condition, last, first, bool(middle), None)
     if all(number.is_exact for number in numbers):
         return found
+    if not is_sign:
+        return None
     deviation = max(_deviation(value, x, piece) / abs(float(last)) for piece in line)
     return replace(found, deviation=deviation) if deviation <= _LARGEST_DEVIATION else None
 

@@ -1,0 +1,74 @@
+"""Activations and weights of two numbers that are not opposite."""
+
+import numpy as np
+import pytest
+from onnx_graphs import network, operators, run
+
+from bnnkit.export.from_onnx.convert import from_onnx
+from bnnkit.export.from_onnx.mark_weights import two_levels
+from bnnkit.runtime import Model
+
+RNG = np.random.default_rng(4)
+MEAN = RNG.integers(-3, 4, (4, 1, 1, 1)) / np.float32(8)
+HALF = np.float32(2.0) ** RNG.integers(-3, 2, (4, 1, 1, 1))
+SIGNS = RNG.choice([-1.0, 1.0], (4, 6, 3, 3)).astype(np.float32)
+CONSTANTS = {
+    "w": SIGNS,
+    "v": (MEAN + HALF * SIGNS).astype(np.float32),
+    "u": RNG.choice([-1.0, 1.0], (6 * 5 * 5, 4)).astype(np.float32),
+    "r": (0.5 + RNG.choice([-1.0, 1.0], (6 * 5 * 5, 4)) / 4).astype(np.float32),
+    "sides": np.array([0, 0, 1, 2, 0, 0, 0, 1]),
+    "bias": RNG.integers(-9, 9, 4).astype(np.float32),
+}
+COMPARED = "g = Greater(x, t) a = Cast<to = 1>(g)"
+SIGN = "g = GreaterOrEqual(x, zero) a = Where(g, one, minus)"
+FORMS = {
+    "0 and 1": f"{COMPARED} y = Conv<pads = [1, 1, 1, 1]>(a, w)",
+    "by rounding": "c = Clip(x, zero, one) a = Round(c) y = Conv<strides = [2, 2]>(a, w, bias)",
+    "1 and 0": "g = Less(x, t) a = Cast<to = 1>(g) y = Conv(a, w)",
+    "shifted": f"{SIGN} b = Mul(a, half) c = Add(b, two) y = Conv<pads = [0, 2, 1, 0]>(c, w)",
+    "two weights": f"{SIGN} y = Conv<pads = [1, 1, 1, 1]>(a, v, bias)",
+    "both": f"{COMPARED} y = Conv<pads = [1, 1, 1, 1]>(a, v)",
+    "padded": f"{COMPARED} p = Pad(a, sides) y = Conv<pads = [1, 0, 0, 0]>(p, w)",
+    "pooled": f"{COMPARED} p = MaxPool<kernel_shape = [2, 2]>(a) y = Conv(p, w)",
+    "flat": f"{COMPARED} f = Flatten(a) y = MatMul(f, u)",
+    "flat, two weights": f"{COMPARED} f = Flatten(a) y = MatMul(f, r)",
+}
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in list(FORMS)[5:]]
+
+
+@pytest.mark.parametrize("form", [*list(FORMS)[:5], *SLOW])
+def test_layers_of_two_numbers_are_packed(form: str) -> None:
+    """All numbers are sums of few powers of two, so every engine gives the same bits."""
+    body = FORMS[form]
+    y = "float[N, 4] y" if "MatMul" in body else "float[N, 4, H, W] y"
+    source = network(body, "float[N, 6, 5, 5] x", y, CONSTANTS)
+    artifact, differences = from_onnx(source)
+    assert differences.remapped == ()
+    assert not {"Conv", "MatMul", "Greater", "Round"} & set(operators(artifact.model))
+    x = np.random.default_rng(1).normal(size=(3, 6, 5, 5)).astype(np.float32)
+    want = run(source, x)
+    np.testing.assert_array_equal(run(artifact.model, x), want)
+    np.testing.assert_array_equal(Model(artifact).run(x), want)
+
+
+def test_what_others_read_stays() -> None:
+    """Zeros and ones that multiply a real value are a mask, not the input of a layer."""
+    body = f"{COMPARED} c = Conv(a, w) m = Mul(x, a) y = GlobalAveragePool(m)"
+    types = ("float[N, 6, 5, 5] x", "float[N, 4, 3, 3] c, float[N, 6, 1, 1] y")
+    artifact, _ = from_onnx(network(body, *types, CONSTANTS))
+    assert {"Greater", "BinaryWeight", "Conv"} <= set(operators(artifact.model))
+
+
+def test_real_weights_have_more_than_two_levels() -> None:
+    assert two_levels(RNG.normal(size=(4, 8)).astype(np.float32)) is None
+    assert two_levels(RNG.normal(size=(4, 2)).astype(np.float32)) is None  # two by chance
+    assert two_levels(np.ones((4, 8), np.float32)) is None
+    weight = CONSTANTS["v"].copy()
+    levels = two_levels(weight)
+    assert levels is not None
+    column = (-1, 1, 1, 1)
+    again = levels.mean.reshape(column) + levels.half.reshape(column) * levels.signs
+    np.testing.assert_array_equal(again, weight)
+    weight[0, 0, 0, 0] += np.float32(0.01)
+    assert two_levels(weight) is None
