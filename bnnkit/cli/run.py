@@ -99,8 +99,8 @@ def command(
     try:
         opened.check(images)
     except UsageError as error_of_images:
-        is_tflite = artifact.tflite_source is not None
-        hint = "; a .tflite file takes channels last, (N, H, W, C)" if is_tflite else ""
+        is_named = artifact.tflite_source is None or "channels last" in str(error_of_images)
+        hint = "" if is_named else "; a .tflite file takes channels last, (N, H, W, C)"
         raise UsageError(f"{inputs}: {error_of_images}{hint}") from error_of_images
     if samples is None:
         arrays = _outputs(opened, images)
