@@ -43,8 +43,7 @@ def guarded(size: int, *, slack: int = 0, alignment: int = 64, side: Side = "aft
         if _LIBC.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(_PAGE), _NO_RIGHTS):
             raise OSError(ctypes.get_errno(), "mprotect")
     offset = (room - size - slack) // alignment * alignment if side == "after" else 0
-    whole = np.frombuffer(mapping, np.uint8, count=size + slack, offset=_PAGE + offset)
-    return whole[:size]
+    return np.frombuffer(mapping, np.uint8, count=size, offset=_PAGE + offset)
 
 
 def zeros(

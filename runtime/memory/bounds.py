@@ -28,6 +28,7 @@ from bnnkit.runtime.kernels.records import (
     PoolRecord,
     SamplingRecord,
 )
+from bnnkit.runtime.memory.aligned import LINE
 from bnnkit.runtime.memory.weights import LANES, wide
 
 Array = NDArray[Any]
@@ -85,7 +86,8 @@ def check_reach(buffer: Array, start: int, steps: Steps, size: int) -> None:
     while isinstance(whole.base, np.ndarray):
         whole = whole.base
     first = whole.ctypes.data
-    end = first + whole.nbytes
+    # Memory that NumPy does not own, as under guard pages, has its slack behind the array.
+    end = first + whole.nbytes + (0 if whole.base is None else LINE)
     if low < first or high > end:
         raise ArtifactError(
             f"a kernel would access the bytes {low - first} to {high - first} of a buffer of"
