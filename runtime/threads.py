@@ -79,8 +79,13 @@ class Workers:
         """Run a program as the leader. One caller at a time."""
         self._run_leader(self._address, program.address, program.kernels, self._threads)
 
+    @property
+    def are_here(self) -> bool:
+        """Whether the threads are of this process: a forked child has none of them."""
+        return self._process == os.getpid()
+
     def __del__(self) -> None:
-        if self._process == os.getpid():  # in a forked child the threads are gone already
+        if self.are_here:
             self._run_leader(self._address, 0, END, self._threads)
 
 
@@ -116,7 +121,7 @@ class ThreadPool:
     def run(self, program: Program) -> None:
         """Run a program on all threads. Concurrent callers take turns."""
         with self._lock:
-            if self._workers is None:
+            if self._workers is None or not self._workers.are_here:
                 self._workers = Workers(self._threads)
             self._workers.run(program)
 

@@ -157,15 +157,19 @@ def test_without_a_home_the_folder_for_temporary_files_is_used(
     assert folder.parent.parent == tmp_path / f"bnnkit-{os.geteuid()}"
 
 
-@pytest.mark.parametrize("home", ["relative", "/proc/nowhere"])
+@pytest.mark.parametrize("home", ["relative", "/proc/nowhere", "written by others"])
 def test_a_home_that_cannot_be_used(
     home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if home == "written by others":
+        home = str(tmp_path / "home")
+        (tmp_path / "home" / ".cache").mkdir(parents=True)
+        (tmp_path / "home" / ".cache").chmod(0o777)
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", home)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert cache_folder.cache_folder().is_relative_to(tmp_path)
+    assert cache_folder.cache_folder().is_relative_to(tmp_path / f"bnnkit-{os.geteuid()}")
 
 
 def test_one_warning_where_nothing_can_be_kept(

@@ -21,7 +21,7 @@ import numba
 from numba.core.registry import cpu_target
 
 from bnnkit.errors import UsageError
-from bnnkit.runtime.kernels.trusted_path import make_trusted_folder
+from bnnkit.runtime.kernels.trusted_path import UntrustedError, make_trusted_folder
 
 VARIABLE = "BNNKIT_CACHE_DIR"
 """Environment variable with the path of the cache folder."""
@@ -31,26 +31,23 @@ def cache_folder() -> Path:
     """Return the folder for the machine code of this CPU; it is made where it is missing.
 
     This is a folder in BNNKIT_CACHE_DIR where that is set. Otherwise it lies in the user's folder
-    for caches or, without a home that can be written, in the folder for temporary files.
+    for caches or, if that cannot be used, in the folder for temporary files.
 
     Raises:
         UsageError: If BNNKIT_CACHE_DIR is empty or relative.
         UntrustedError: If another user could have written the folder.
         OSError: If the folder cannot be made.
     """
-    *preferred, last = _candidates()
-    for candidate in preferred:
+    failures: list[OSError | UntrustedError] = []
+    for candidate in _candidates():
+        folder = candidate / "kernels" / fingerprint()
         try:
-            return _made(candidate)
-        except OSError:  # no permission, or no such home: try the next one
-            continue
-    return _made(last)
-
-
-def _made(parent: Path) -> Path:
-    folder = parent / "kernels" / fingerprint()
-    make_trusted_folder(folder)
-    return folder
+            make_trusted_folder(folder)
+        except (OSError, UntrustedError) as error:
+            failures.append(error)
+        else:
+            return folder
+    raise failures[0]
 
 
 def _candidates() -> list[Path]:
