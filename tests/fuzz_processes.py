@@ -23,6 +23,7 @@ from numba import types
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.runtime import Model
+from bnnkit.runtime.kernels import compiled as compiled_module
 from bnnkit.runtime.kernels import machine_code
 from bnnkit.runtime.kernels.atomics import store_release
 from bnnkit.runtime.kernels.cache_folder import VARIABLE, cache_folder
@@ -90,10 +91,13 @@ def interrupt_calls(count: int, rng: random.Random) -> None:
 
 def interrupt_compilations(count: int, rng: random.Random) -> None:
     """Interrupt compilations at random times; the next one must succeed."""
+    usable_folder = compiled_module._usable_folder
+    compiled_module._usable_folder = lambda: None  # or they are loaded from there
     for _ in range(count):
         kernel = fresh_kernel()
         _interrupted(lambda: compiled(kernel, SIGNATURE), after_s=rng.uniform(0, 0.4))  # noqa: B023
         check(compiled(fresh_kernel(), SIGNATURE))
+    compiled_module._usable_folder = usable_folder
 
 
 def fresh_kernel() -> Callable[[int, int, int], None]:
