@@ -47,6 +47,12 @@ _BENDS: Final = BENDS | JUMPS | {"HardSigmoid", "HardSwish", "ThresholdedRelu", 
 """Operators that can be 0 for an interval of their operand."""
 
 
+_MOVES_BY_CONSTANT: Final = frozenset({"Add", "Sub", "Div"})
+_SCALES_BY_CONSTANT: Final = frozenset({"Mul", "Conv", "MatMul", "Gemm"})
+"""Operators of unknown elements and a constant, whose result is unknown; those of the second kind
+if none of its numbers is 0."""
+
+
 @dataclass(frozen=True)
 class Elements:
     """What is known of the elements of a value, (1, ...).
@@ -100,13 +106,17 @@ class ConstantElements:
         return found if found is not None and found.is_known else None
 
     def _can_be_known(self, node: ir.Node) -> bool:
+        """Whether anything may be known of a result; most operators need not be evaluated."""
         computed = _computed(node)
         if any(self._found[x] is not None for x in computed):
             return node.op_type not in _NEVER
-        has_constants = len(computed) < sum(x is not None for x in node.inputs)
-        is_repeated = len(set(computed)) < len(computed)
-        is_candidate = has_constants or is_repeated or node.op_type in _BENDS
-        return is_candidate and node.op_type not in _NEVER | _SLOW
+        if len(set(computed)) < len(computed):
+            return True  # such as x - x
+        constants = [content for x in node.inputs if (content := array(x)) is not None]
+        is_candidate = bool(constants) or node.op_type in _BENDS
+        if not is_candidate or node.op_type in _NEVER | _SLOW | _MOVES_BY_CONSTANT:
+            return False
+        return node.op_type not in _SCALES_BY_CONSTANT or not _has_dense_factor(node, constants[0])
 
     def _elements(self, x: ir.Value | None) -> Elements:
         """The elements of a value or a constant; none of them known if nothing is."""
@@ -141,6 +151,15 @@ class ConstantElements:
 def _computed(node: ir.Node) -> list[ir.Value]:
     """The inputs of a node that are not constants."""
     return [x for x in node.inputs if x is not None and array(x) is None]
+
+
+def _has_dense_factor(node: ir.Node, factor: Array) -> bool:
+    """Whether every element of a product depends on an element of the operand."""
+    pads = node.attributes.get_ints("pads", ())
+    is_tight = max(node.attributes.get_ints("dilations", ()), default=1) == 1
+    # No window may lie in the padding.
+    is_inside = not pads or (is_tight and max(pads) < min(factor.shape[2:]))
+    return is_inside and bool((factor != 0).all())
 
 
 def _drawn(elements: Elements, rng: np.random.Generator) -> Array:
