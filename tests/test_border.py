@@ -226,6 +226,7 @@ def test_masked_arrays_are_refused(digits_model: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_terminal_without_the_characters(digits_model: Path, tmp_path: Path) -> None:
     shutil.copy(digits_model, tmp_path / "\u03a9.onnx")
     done = subprocess.run(

@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import Any, Final
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
+from torch.overrides import TorchFunctionMode
 
 from bnnkit.errors import CheckpointError
 
@@ -15,14 +17,41 @@ _GROWTH: Final = 4
 _GRACE_BYTES: Final = 64 << 20
 _MODULES_PER_TENSOR: Final = 5
 _GRACE_MODULES: Final = 500
+_TOO_LARGE: Final = "its configuration makes a network larger than the file"
+_FACTORIES: Final = (
+    torch.arange, torch.empty, torch.eye, torch.full, torch.linspace, torch.ones, torch.rand,
+    torch.randint, torch.randn, torch.zeros,
+)  # fmt: skip
+
+
+class _LargestTensor(TorchFunctionMode):
+    """Refuses to make a tensor of more bytes than a limit."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__()
+        self._most_bytes = most_bytes
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Call a function of torch; first on the device without memory, if it makes a tensor."""
+        given = kwargs or {}
+        if func in _FACTORIES:
+            try:
+                size = func(*args, **{**given, "device": "meta"}).nbytes
+            except (RuntimeError, OverflowError, TypeError) as error:  # more than torch can count
+                raise CheckpointError(_TOO_LARGE) from error
+            if size > self._most_bytes:
+                raise CheckpointError(_TOO_LARGE)
+        return func(*args, **given)
 
 
 @contextmanager
 def size_limit(file_bytes: int, n_tensors: int) -> Iterator[None]:
     """Stop the building of a network that cannot be the one in a file, in this thread.
 
-    A tensor is counted when its module registers it, before it is filled, so that a size in a
-    configuration takes no memory.
+    A tensor is measured before it is allocated, so that a size in a configuration takes no memory;
+    tensors are counted when modules register them.
 
     Args:
         file_bytes: The size of the file.
@@ -39,7 +68,7 @@ def size_limit(file_bytes: int, n_tensors: int) -> Iterator[None]:
         if tensor is not None and threading.get_ident() == thread:
             left -= tensor.numel() * tensor.element_size()
             if left < 0:
-                raise CheckpointError("its configuration makes a network larger than the file")
+                raise CheckpointError(_TOO_LARGE)
 
     def count_module(module: nn.Module, name: str, part: nn.Module | None) -> None:
         nonlocal parts_left
@@ -49,6 +78,7 @@ def size_limit(file_bytes: int, n_tensors: int) -> Iterator[None]:
                 raise CheckpointError("its configuration makes more parts than the file has")
 
     with ExitStack() as stack:
+        stack.enter_context(_LargestTensor(left))
         for handle in (
             hooks.register_module_parameter_registration_hook(count_tensor),
             hooks.register_module_buffer_registration_hook(count_tensor),
