@@ -5,7 +5,7 @@ from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
-from bnnkit.errors import UsageError
+from bnnkit.errors import UsageError, brief
 
 _LARGEST = 2**31 - 1
 
@@ -17,8 +17,12 @@ def integer(name: str, value: Any, *, at_least: int = 1) -> int:
         UsageError: If it is not an integer, below the limit, or above 2^31 - 1.
     """
     is_integer = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_integer or not at_least <= value <= _LARGEST:
-        raise UsageError(f"expected {name} to be an int of at least {at_least}, got {value!r}")
+    if is_integer and value > _LARGEST:
+        raise UsageError(f"expected {name} to be an int of at most {_LARGEST}, got {brief(value)}")
+    if not is_integer or value < at_least:
+        raise UsageError(
+            f"expected {name} to be an int of at least {at_least}, got {brief(value)}"
+        )
     return int(value)
 
 
@@ -29,7 +33,7 @@ def flag(name: str, value: Any) -> bool:
         UsageError: If it is not; a string such as "no" would count as True.
     """
     if not isinstance(value, bool):
-        raise UsageError(f"expected {name} to be True or False, got {value!r}")
+        raise UsageError(f"expected {name} to be True or False, got {brief(value)}")
     return value
 
 
@@ -42,7 +46,7 @@ def real(name: str, value: Any, *, at_least: float = 0.0) -> float:
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not isfinite(value) or value < at_least:
         raise UsageError(
-            f"expected {name} to be a finite number of at least {at_least:g}, got {value!r}"
+            f"expected {name} to be a finite number of at least {at_least:g}, got {brief(value)}"
         )
     return float(value)
 
@@ -55,7 +59,7 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """
     words = tuple(choices)
     if not isinstance(value, str) or value not in words:
-        raise UsageError(f"expected {name} out of {', '.join(words)}, got {value!r}")
+        raise UsageError(f"expected {name} out of {', '.join(words)}, got {brief(value)}")
     return value
 
 
@@ -89,5 +93,7 @@ def options(name: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise UsageError(f"expected {name} to be a mapping from names to values, got {value!r}")
+        raise UsageError(
+            f"expected {name} to be a mapping from names to values, got {brief(value)}"
+        )
     return dict(value)

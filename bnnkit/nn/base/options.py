@@ -3,7 +3,7 @@
 import math
 from numbers import Integral, Real
 
-from bnnkit.errors import UsageError
+from bnnkit.errors import UsageError, brief
 
 
 def number(
@@ -40,7 +40,7 @@ def number(
     ):
         raise UsageError(
             f"expected the option {option} of {owner} to be a number {words}".rstrip()
-            + f", got {value!r}"
+            + f", got {brief(value)}"
         )
     return float(value)
 
@@ -53,6 +53,6 @@ def count(owner: str, option: str, value: int) -> int:
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise UsageError(
-            f"expected the option {option} of {owner} to be a positive int, got {value!r}"
+            f"expected the option {option} of {owner} to be a positive int, got {brief(value)}"
         )
     return int(value)
