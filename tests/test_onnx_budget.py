@@ -4,12 +4,13 @@ import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
+import onnx
 import pytest
 from artifacts import ArtifactBuilder
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.budget import onnx_budget
+from bnnkit.artifact.budget import content_bytes, onnx_budget
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.runtime import Model
 
@@ -113,7 +114,7 @@ def test_small_files_that_ask_for_much(build: Callable[[ArtifactBuilder], Artifa
 
 
 def test_a_budget_is_spent() -> None:
-    file_bytes = padding(ArtifactBuilder(1)).model.ByteSize()
+    file_bytes = content_bytes(padding(ArtifactBuilder(1)).model)
     budget = onnx_budget(file_bytes, 36)
     budget.spend_values(4_000_000, 4)
     with pytest.raises(UnsupportedError, match="a value of 4000000 numbers"):
@@ -132,3 +133,16 @@ def test_ordinary_networks_on_large_images_are_taken() -> None:
         weight = a.constant(np.zeros((outputs, inputs, 3, 3), np.float32))
         value = a.add("Relu", a.add("Conv", value, weight, pads=[1] * 4, **WINDOW))
     Model(a.artifact((1, 1024, 1024), value))
+
+
+def test_the_size_of_a_file() -> None:
+    """It is that of the constants and a few bytes a node, whichever field holds the numbers."""
+    nodes = [
+        onnx.helper.make_node("Constant", [], ["three"], value_ints=[1, 2, 3]),
+        onnx.helper.make_node("Sum", ["stored", "three"], ["y"]),
+    ]
+    stored = numpy_helper.from_array(np.zeros((100, 50), np.int16), "stored")
+    typed = onnx.helper.make_tensor("typed", TensorProto.FLOAT, [500], [0.0] * 500)
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [], [stored, typed]))
+    assert content_bytes(model) == 100 * 50 * 2 + 500 * 4 + 2 * 64
+    assert content_bytes(model) < model.ByteSize() + 100

@@ -4,8 +4,15 @@ Everything is counted for one image, because the batch is free. The limits grow 
 the file and of its input.
 """
 
+from math import prod
+
+import onnx
+from onnx import helper
+
 from bnnkit.errors import ArtifactError, UnsupportedError
 
+_NODE_BYTES = 64
+"""Bytes of a node in a file, at least."""
 _CONSTANT_GRACE, _CONSTANT_GROWTH = 1 << 24, 64
 """Bytes of computed constants: of any file, and for each byte of the file."""
 _INPUT_GRACE, _INPUT_BYTE = 1 << 23, 8
@@ -101,6 +108,25 @@ def onnx_budget(file_bytes: int, inputs: int) -> Budget:
         + _TOTAL_GRACE,
         work=(_WORK_BYTE + inputs) * file_bytes + _WORK_INPUT * inputs + _WORK_GRACE,
     )
+
+
+def content_bytes(model: onnx.ModelProto) -> int:
+    """Return about the size of a file, without copying it as `ByteSize` does.
+
+    Args:
+        model: Its constants must have been read, so that their shapes are those of their content.
+    """
+    graph = model.graph
+    constants = [a.t for node in graph.node if node.op_type == "Constant" for a in node.attribute]
+    tensors = (*graph.initializer, *constants)
+    return sum(_tensor_bytes(tensor) for tensor in tensors) + _NODE_BYTES * len(graph.node)
+
+
+def _tensor_bytes(tensor: onnx.TensorProto) -> int:
+    if tensor.data_type not in onnx.TensorProto.DataType.values() or not tensor.data_type:
+        return 0
+    element = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return int(prod(tensor.dims)) * int(element.itemsize)
 
 
 def no_limits() -> Budget:
