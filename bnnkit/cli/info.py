@@ -52,11 +52,11 @@ def command(path: Path, as_json: bool) -> None:
         return
     for key, value in about.items():
         if key not in ("signs", OUTPUTS) and value not in ("", [], {}):
-            write(f"{key + ':':<13}{_in_words(key, value)}")
+            write(f"{key + ':':<12} {_in_words(key, value)}")
     for name, kind in zip(artifact.graph.outputs, artifact.output_kinds, strict=True):
-        write(f"{'output:':<13}{name} holds {AVERAGED[kind]}")
+        write(f"{'output:':<12} {name} holds {AVERAGED[kind]}")
     for key, value in trained.items():
-        write(f"{key.replace('_', ' ') + ':':<13}{value}")
+        write(f"{key.replace('_', ' ') + ':':<12} {value}")
     print_report(found)
 
 
