@@ -150,6 +150,7 @@ def _laughs(levels: int) -> str:
         ("lr: &a [*a]", "aliases repeat its values"),
         ("".join(f"k{number}: 1\n" for number in range(4000)), "unknown key k0; .* 3997 more"),
         ("".join(f"k{number}: 1\n" for number in range(30_000)), "at most 65,536 characters"),
+        ("lr: [" + "1," * 30_000 + "]", "more than 10,000 values"),
         ("seed: " + "9" * 5000, "a value cannot be read"),
         ("seed: 0x" + "f" * 5000, "seed: expected .*, got an integer of 20000 bits"),
         ("lr: 2001-99-99", "a value cannot be read"),

@@ -43,10 +43,13 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self._depth = 0
+        self._depth = self._values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise yaml.YAMLError(f"it has more than {_MOST_VALUES:,} values")
         if self._depth > _DEEPEST:
             raise yaml.YAMLError(f"values are nested more than {_DEEPEST} deep")
         node = super().compose_node(parent, index)

@@ -14,7 +14,8 @@ from bnnkit.artifact.budget import Budget, content_bytes, onnx_budget
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
-from bnnkit.errors import UnsupportedError
+from bnnkit.border import border
+from bnnkit.errors import FileError, UnsupportedError
 from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_onnx.batch_constants import BatchConstants, check_batch_constants
@@ -70,6 +71,7 @@ class Conversion(Differences):
     source_bytes: int
 
 
+@border(FileError, "converting the file")
 def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
     """Write another tool's binarized network as an artifact (docs/artifact.md).
 
