@@ -304,6 +304,19 @@ def test_info_shows_no_empty_lines(small: tuple[Path, Path]) -> None:
     assert "dataset:" not in said
 
 
+def test_info_shortens_numbers_and_long_lists(small: tuple[Path, Path]) -> None:
+    model = onnx.load(small[0])
+    classes = json.dumps([f"c{number}" for number in range(1000)])
+    for key, value in (("classes", classes), ("accuracy", "0.8765432109876543")):
+        model.metadata_props.add(key=f"bnnkit.{key}", value=value)
+    onnx.save(model, small[0])
+    said = _succeed("info", small[0])
+    assert "87.65% on the test part" in said
+    assert "0.8765432" not in said
+    assert "c19, ... (1000 classes)" in said
+    assert len(json.loads(_succeed("info", small[0], "--json"))["metadata"]["classes"]) == 1000
+
+
 def test_info_of_an_ordinary_file_without_shapes(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(
         """<ir_version: 10, opset_import: ["" : 21, "strange" : 1]>

@@ -18,6 +18,8 @@ from bnnkit.cli.packing_note import write_packing_note
 from bnnkit.cli.report_table import print_report
 from bnnkit.runtime.open_file import read
 
+_MOST_CLASSES = 20
+"""The most names of classes in the table; JSON has all."""
 _JSON_VALUES = ("signs", "classes", "input", OUTPUTS)
 
 
@@ -80,6 +82,8 @@ def _parsed(text: str) -> Any:
 def _in_words(key: str, value: Any) -> str:
     if key == "accuracy":
         return _as_percentage(value)
+    if key == "classes" and len(value) > _MOST_CLASSES:
+        return f"{', '.join(map(str, value[:_MOST_CLASSES]))}, ... ({len(value)} classes)"
     if isinstance(value, dict):
         items = (f"{name.replace('_', ' ')} {_plain(item)}" for name, item in value.items())
         return "; ".join(items)
