@@ -290,3 +290,24 @@ def test_the_images_of_a_batch_stay_apart(name: str) -> None:
     model = a.artifact((3,), MIXING[name](a))
     with pytest.raises(BnnkitError, match="|".join(node.op_type for node in a.nodes) + "|shapes"):
         Model(model)
+
+
+@pytest.mark.parametrize("place", ["input", "inside", "signs"])
+def test_windows_in_the_padding_alone(place: str) -> None:
+    a = ArtifactBuilder(20)
+    inside = a.add("Mul", "x", a.constant(np.float32(1)))
+    source = {"input": "x", "inside": inside, "signs": a.sign("x")}[place]
+    outs = [
+        a.add("MaxPool", source, kernel_shape=[1, 1], pads=[2, 0, 0, 1]),
+        a.add("MaxPool", source, kernel_shape=[2, 2], pads=[0, 3, 1, 0], strides=[2, 2]),
+    ]
+    assert_equal(a.artifact((3, 4, 4), *outs), reals(a, 2, 3, 4, 4))
+
+
+def test_signs_as_half_precision_numbers() -> None:
+    a = ArtifactBuilder(21)
+    one, zero = a.constant(np.float16(1)), a.constant(np.uint8(1))
+    halves = a.add("DequantizeLinear", a.sign("x"), one, zero)
+    model = a.artifact((3, 4, 4), a.add("Cast", halves, to=TensorProto.FLOAT16))
+    model.model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    assert_equal(model, reals(a, 2, 3, 4, 4))

@@ -26,7 +26,7 @@ def lower_pooling(builder: PlanBuilder, node: Node) -> bool:
         _is_map_of_reals(builder, name) for name in node.inputs if name in builder.values
     ):
         return False
-    elif node.kind == "MaxPool":
+    elif node.kind == "MaxPool" and _windows_touch_the_map(node):
         _max_pool(builder, node)
     elif node.kind == "AveragePool" and _has_whole_windows(node):
         _average(builder, node, _window(builder, node), is_vector=False)
@@ -66,6 +66,14 @@ def _axes(builder: PlanBuilder, node: Node) -> set[int]:
 def _has_whole_windows(node: Node) -> bool:
     """Whether every window of an average has the same number of pixels."""
     return not any(explicit_pads(node.attributes)) and not node.attributes.get("ceil_mode", 0)
+
+
+def _windows_touch_the_map(node: Node) -> bool:
+    """Whether no window lies in the padding alone, where the kernel would write nothing."""
+    a = node.attributes
+    sizes, dilations = a["kernel_shape"], a.get("dilations", (1, 1))
+    reach = [1 + d * (size - 1) for size, d in zip(sizes, dilations, strict=True)]
+    return all(pad < length for pad, length in zip(explicit_pads(a), reach * 2, strict=True))
 
 
 def _window(builder: PlanBuilder, node: Node) -> KernelWindow:

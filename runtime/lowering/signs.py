@@ -166,9 +166,9 @@ def _dequantize(builder: PlanBuilder, node: Node) -> None:
 
 
 def _dequantizes_signs(builder: PlanBuilder, node: Node) -> bool:
-    """Whether scale and zero point of a DequantizeLinear are 1, as for signs."""
+    """Whether scale and zero point of a DequantizeLinear are 1, as for signs, in float32."""
     scale, zero = (
         builder.constant(node, 1),
         builder.constant(node, 2) if len(node.inputs) > 2 else 0,
     )
-    return bool(np.all(scale == 1) and np.all(zero == 1))
+    return bool(scale.dtype == FLOAT and np.all(scale == 1) and np.all(zero == 1))
