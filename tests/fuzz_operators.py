@@ -47,7 +47,10 @@ def outcome(file: OneOperator) -> str:
     except BnnkitError as error:
         is_named = file.kind in str(error)
         return f"refused: {file.kind}" if is_named else f"WRONG {file}: refused as {error}"
-    results = model.run(file.images)
+    try:
+        results = model.run(file.images)
+    except BnnkitError as error:
+        return f"WRONG {file}: fails after it was loaded: {error}"
     results = results if isinstance(results, tuple) else (results,)
     with np.errstate(all="ignore"):
         reference = Reference(Artifact(file.model)).run(file.images)

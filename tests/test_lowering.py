@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from artifacts import Array, ArtifactBuilder
 from onnx import TensorProto
@@ -311,3 +312,22 @@ def test_signs_as_half_precision_numbers() -> None:
     model = a.artifact((3, 4, 4), a.add("Cast", halves, to=TensorProto.FLOAT16))
     model.model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
     assert_equal(model, reals(a, 2, 3, 4, 4))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.int64])
+@pytest.mark.parametrize("kind", ["Gemm", "MatMul"])
+def test_products_keep_their_type(kind: str, dtype: type) -> None:
+    """The kernel computes in float32 alone."""
+    a = ArtifactBuilder(22)
+    code = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    product = a.add(kind, "x", a.constant(np.arange(-6, 6).reshape(4, 3).astype(dtype)))
+    x: Array = a.rng.integers(-9, 9, (2, 4)).astype(dtype)
+    assert_equal(a.artifact((4,), product, dtype=code), x)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_a_convolution_of_other_numbers_is_refused(dtype: type) -> None:
+    a = ArtifactBuilder(23)
+    code = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    out = a.add("Conv", "x", a.constant(np.ones((2, 3, 1, 1), dtype)))
+    refused(a.artifact((3, 4, 4), out, dtype=code), "Conv.*expected a convolution of float32")

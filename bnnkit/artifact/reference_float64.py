@@ -56,6 +56,13 @@ class Mish(OpRun):
         return ((wide * np.tanh(np.logaddexp(wide, 0))).astype(x.dtype),)
 
 
+def _axes(axes: Array | None, noop_with_empty_axes: int | None) -> tuple[int, ...] | None:
+    """Return the axes of a reduction; None stands for all."""
+    if axes is None or not len(axes):
+        return () if noop_with_empty_axes else None
+    return tuple(int(axis) for axis in axes)
+
+
 class ReduceL2(OpRun):
     """The square root of a sum of squares."""
 
@@ -68,11 +75,27 @@ class ReduceL2(OpRun):
         keepdims: int | None = None,
         noop_with_empty_axes: int | None = None,
     ) -> tuple[Array]:
-        along = None if axes is None or not len(axes) else tuple(int(axis) for axis in axes)
-        if along is None and noop_with_empty_axes:
-            along = ()
+        along = _axes(axes, noop_with_empty_axes)
         total = np.square(_wide(x)).sum(along, keepdims=keepdims != 0)
         return (np.asarray(np.sqrt(total), x.dtype),)
+
+
+class ReduceSumSquare(OpRun):
+    """A sum of squares; integers keep their type."""
+
+    op_domain = ""
+
+    def _run(
+        self,
+        x: Array,
+        axes: Array | None = None,
+        keepdims: int | None = None,
+        noop_with_empty_axes: int | None = None,
+    ) -> tuple[Array]:
+        along = _axes(axes, noop_with_empty_axes)
+        wide = _wide(x) if x.dtype.kind == "f" else x
+        total = np.square(wide).sum(along, keepdims=keepdims != 0, dtype=wide.dtype)
+        return (np.asarray(total, x.dtype),)
 
 
 class LpNormalization(OpRun):
@@ -165,6 +188,7 @@ FLOAT64_OPERATORS: Final[tuple[type[OpRun], ...]] = (
     Gelu,
     Mish,
     ReduceL2,
+    ReduceSumSquare,
     LpNormalization,
     LayerNormalization,
     InstanceNormalization,

@@ -52,6 +52,13 @@ def lower_real_layer(builder: PlanBuilder, node: Node) -> bool:
     given = [name for name in node.inputs[1:] if name]
     if node.inputs[0] in constants or any(name not in constants for name in given):
         return False
+    if constants[node.inputs[1]].dtype != FLOAT:
+        if node.kind == "Conv":
+            raise UnsupportedError(
+                f"node {node.name!r} (Conv): expected a convolution of float32 numbers, got"
+                f" {constants[node.inputs[1]].dtype}"
+            )
+        return False
     weight = _weight(builder, node)
     bias = constants[node.inputs[2]] if len(given) > 1 else np.zeros(1, np.float32)
     if node.kind == "Conv":

@@ -14,8 +14,8 @@ Attributes = Mapping[str, Any]
 
 
 def _number(a: Attributes, name: str, default: float, x: Array) -> Any:
-    """Return an attribute in the dtype of x, so that the result has it too."""
-    return x.dtype.type(a.get(name, default))
+    """Return an attribute, a float32, in the dtype of x, so that the result has it too."""
+    return x.dtype.type(np.float32(a.get(name, default)))
 
 
 def _relu(a: Attributes, x: Array) -> Array:

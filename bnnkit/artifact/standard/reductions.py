@@ -65,6 +65,7 @@ def _wide_sum_of(of: Callable[[Array], Array], then: Callable[[Array], Array]) -
 
 def _log_sum_exp(x: Array, axes: Axes) -> Array:
     """Compute log(sum(exp(x))) along axes, relative to the maximum, so that nothing overflows."""
+    x = x if x.dtype.kind == "f" else x.astype(np.float64)
     largest = np.max(x, axes, keepdims=True, initial=-np.inf)
     origin = np.where(np.isfinite(largest), largest, x.dtype.type(0))
     return np.asarray(np.log(np.sum(np.exp(x - origin), axes, keepdims=True)) + origin)

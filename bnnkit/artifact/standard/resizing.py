@@ -110,6 +110,10 @@ def _along(x: Array, axis: int, taps: Taps) -> Array:
     if places.shape[1] == 1:
         return np.take(x, places[:, 0], axis=axis)
     column = [-1 if i == axis else 1 for i in range(x.ndim)]
+    if x.dtype.kind != "f":
+        raise UnsupportedError(
+            f"expected Resize with the attribute mode nearest of {x.dtype} numbers"
+        )
     wide = x.astype(np.float64)
     total = np.zeros(())
     for k in range(places.shape[1]):
