@@ -103,7 +103,8 @@ def random_noisy_network(seed: int) -> tuple[Artifact, Array]:
         )
         height = (height + pads[0] + pads[2] - kernel) // stride + 1
         width = (width + pads[1] + pads[3] - kernel) // stride + 1
-        spread = (channels // groups * kernel**2) ** 0.5
+        largest = channels // groups * kernel**2
+        spread = largest**0.5
         channels = more
         kind = rng.choice(["sum", "maximum", "real", "plain"])
         noise = str(rng.choice(["logistic", "uniform"]))
@@ -115,7 +116,8 @@ def random_noisy_network(seed: int) -> tuple[Artifact, Array]:
                 real = a.add("Sqrt", real)
             signs = a.stochastic_sign(real, channels=channels, noise=noise)
         elif kind == "plain":
-            signs = a.threshold(sums, rng.integers(-9, 10, (channels, 1, 1)))
+            limits = rng.integers(-9, 10, (channels, 1, 1)).clip(-largest, largest + 1)
+            signs = a.threshold(sums, limits)
         else:
             pool = int(rng.integers(1, 4)) if kind == "maximum" else 0
             if pool > min(height, width):
