@@ -9,6 +9,8 @@ needs no mask (padding bits cancel in the xor), and a zero word is padding with 
 sign(0) is +1, for -0.0 too.
 """
 
+from math import prod
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -80,7 +82,7 @@ def unpack_weight(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[
         UsageError: If the number of bytes does not match the shape.
     """
     check_packed_size(packed, shape)
-    count = int(np.prod(shape))
+    count = prod(shape)
     bits = np.unpackbits(packed, count=count, bitorder="little")
     return (1 - 2 * bits.astype(np.int8)).astype(np.int8).reshape(shape)
 
@@ -91,7 +93,7 @@ def check_packed_size(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> None
     Raises:
         UsageError: If the number of bytes does not match the shape.
     """
-    size = -(-int(np.prod(shape)) // 8)
+    size = -(-prod(shape) // 8)
     if packed.size != size:
         raise UsageError(
             f"expected {size} bytes of packed weights for the shape {shape}, got {packed.size}"

@@ -92,6 +92,7 @@ def _reference(
 
 PHILOX = Operator(
     name="Philox",
+    # In the body of StochasticSign the shapes differ and are broadcast; no file has it elsewhere.
     inputs={name: Operand(TensorProto.UINT32, ("...",)) for name in _COUNTER_AND_KEY},
     outputs={f"w{i}": Operand(TensorProto.UINT32, ("...",)) for i in range(4)},
     body=_body(),
