@@ -47,7 +47,6 @@ def main() -> None:
     parser.add_argument("--interrupts", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         kill_writers(Path(folder), options.kills, rng)
@@ -224,7 +223,9 @@ def _repeat(work: Callable[[int], Any], number: int) -> None:
 
 def in_child(work: Callable[[], None]) -> int:
     """Start a forked child; return its number."""
-    child = os.fork()
+    with warnings.catch_warnings():  # of Python 3.12, that a fork with threads may hang
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         try:
             work()
