@@ -37,7 +37,7 @@ def main() -> None:
         *(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(32 * 16, 10)),
     )
     # Both convolutions get binary weights and a sign before them; the skips stay real-valued.
-    bnn.binarize_(model, ["*.conv"], noise="logistic", weight_noise="none")
+    bnn.binarize_(model, ["*.conv"], noise="logistic")
 
     x, y = torch.from_numpy(digits.x_train), torch.from_numpy(digits.y_train)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)

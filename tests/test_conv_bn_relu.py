@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import bnnkit.nn as bnn
+from bnnkit.data import load
 from bnnkit.errors import UsageError
 from bnnkit.export import export_onnx
 
@@ -190,6 +191,29 @@ def test_the_file_of_each_network_computes_what_torch_computes(tmp_path: Path) -
         report = export_onnx(model, images(), tmp_path / "m.onnx")
         assert sum(layer.kind == "binary" for layer in report.layers) == len(layers)
         assert not any(sign.is_constant for sign in report.signs)
+
+
+def accuracy_after_training(model: nn.Module) -> float:
+    digits = load("digits")
+    x, y = torch.from_numpy(digits.x_train).float() / 16, torch.from_numpy(digits.y_train)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for batch in torch.randint(len(x), (150, 128)):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x[batch]), y[batch]).backward()
+        optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        guesses = model(torch.from_numpy(digits.x_test).float() / 16).argmax(1)
+    return float((guesses == torch.from_numpy(digits.y_test)).float().mean())
+
+
+@pytest.mark.slow
+def test_the_preset_learns_where_signs_of_relus_do_not() -> None:
+    with pytest.warns(UserWarning, match="for every input"):
+        constant = bnn.binarize_(vgg(), ["features.3", "features.7"], noise="none")
+    assert accuracy_after_training(constant) < 0.2
+    learning = bnn.binarize_(vgg(), preset="conv-bn-relu", noise="none")
+    assert accuracy_after_training(learning) > 0.9
 
 
 def test_a_vgg_is_a_chain_of_signs() -> None:

@@ -210,6 +210,24 @@ def test_an_error_rate_is_a_probability(error: Any) -> None:
         EnsembleConfig(error_rate=error)
 
 
+@pytest.mark.parametrize("samples", [{}, [], None, "many", 2.5, True, -1])
+def test_samples_are_a_number_or_auto(samples: Any) -> None:
+    with pytest.raises(UsageError, match="expected 0 to 1024 samples, got"):
+        EnsembleConfig(samples=samples)
+
+
+@pytest.mark.parametrize("antithetic", ["yes", 1, None])
+def test_antithetic_is_a_flag(antithetic: Any) -> None:
+    with pytest.raises(UsageError, match="expected antithetic to be True or False, got"):
+        EnsembleConfig(antithetic=antithetic)
+
+
+def test_a_limit_of_auto_does_not_contradict_a_number() -> None:
+    assert EnsembleConfig(samples=20).samples == 20
+    with pytest.raises(UsageError, match='expected samples="auto" with max_samples=5, got'):
+        EnsembleConfig(samples=20, max_samples=5)
+
+
 @pytest.mark.parametrize("most", [0, 2.5, True, "5", 1025])
 def test_max_samples_is_a_number_of_samples(most: Any) -> None:
     with pytest.raises(UsageError, match="expected max_samples from 1 to 1024"):
