@@ -39,7 +39,8 @@ def train(model: nn.Module, digits: Dataset) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for batch in torch.randint(len(x), (STEPS, BATCH)):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+        loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
