@@ -6,7 +6,7 @@ from itertools import pairwise, takewhile
 import numpy as np
 import pytest
 from command_line import run
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnkit.bench.benchmark import Benchmark, Measurement
@@ -26,6 +26,7 @@ def no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 CELLS = st.text(alphabet="ab ", max_size=12)
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(
     st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=5), st.integers(0, 60)
 )
