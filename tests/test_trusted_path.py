@@ -1,6 +1,7 @@
 """Folders and files in which another user could have put code are refused."""
 
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from bnnkit.errors import UsageError
 from bnnkit.runtime.kernels import cache_folder, compiled
 from bnnkit.runtime.kernels.cache_folder import VARIABLE
+from bnnkit.runtime.kernels.machine_code import MachineCode, read_code, write_code
 from bnnkit.runtime.kernels.trusted_path import (
     UntrustedError,
     make_trusted_folder,
@@ -185,6 +187,38 @@ def test_one_warning_where_nothing_can_be_kept(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert compiled._usable_folder() is None
+
+
+CODE = MachineCode("kernel", b"object file" * 1000)
+
+
+def test_a_full_disk_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit on the size of files acts as a full disk: the write fails in the middle."""
+    monkeypatch.setattr(compiled, "_is_warned", False)
+    path = tmp_path / "a.kernel"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.warns(RuntimeWarning, match=f"cannot write {path}: File too large; set"):
+            compiled._store(path, CODE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_that_write_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, unlink = tmp_path / "a.kernel", Path.unlink
+
+    def lose_the_race(self: Path, missing_ok: bool = False) -> None:
+        unlink(self, missing_ok)
+        monkeypatch.setattr(Path, "unlink", unlink)
+        write_code(path, CODE)  # as another process
+
+    monkeypatch.setattr(Path, "unlink", lose_the_race)
+    write_code(path, CODE)
+    assert read_code(path) == CODE
 
 
 @pytest.mark.slow

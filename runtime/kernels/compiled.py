@@ -117,32 +117,28 @@ def _usable_folder() -> Path | None:
     """Return the cache folder; None if it cannot be used."""
     try:
         return cache_folder()
-    except (OSError, UntrustedError) as error:
-        _warn_once(error)
-        return None
+    except UntrustedError as error:
+        _warn_once(str(error))
+    except OSError as error:
+        _warn_once(f"cannot use {error.filename}: {error.strerror}")
+    return None
 
 
 def _store(path: Path, code: MachineCode) -> None:
     try:
         write_code(path, code)
     except OSError as error:
-        _warn_once(error)
+        _warn_once(f"cannot write {path}: {error.strerror}")
 
 
-def _warn_once(error: Exception) -> None:
+def _warn_once(reason: str) -> None:
     """Warn, once in a process, that compiled kernels are not kept."""
     global _is_warned
     if not _is_warned:
         _is_warned = True
         warnings.warn(
-            f"every process compiles its kernels again, which takes about 10 s: {_reason(error)};"
+            f"every process compiles its kernels again, which takes about 10 s: {reason};"
             f" set {VARIABLE} to a folder that only you can write",
             RuntimeWarning,
             stacklevel=2,
         )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"cannot use {error.filename}: {error.strerror}"
-    return str(error)

@@ -88,7 +88,10 @@ def write_code(path: Path, code: MachineCode) -> None:
     """
     body = code.function.encode() + b"\n" + code.object_file
     path.unlink(missing_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    except FileExistsError:  # another process has just begun to write the same
+        return
     try:
         with open(handle, "wb") as file:
             file.write(MAGIC + hashlib.sha256(body).digest() + body)
