@@ -460,7 +460,7 @@ def draw(seed: int, number: int) -> OneOperator:
     count = attributes.pop("outputs", 1)
     outputs = [f"y{i}" for i in range(count)]
     before = helper.make_node("Mul", ["x", "one"], ["inside"])
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 and kind != "Resize":  # a NaN times a weight of 0 is not defined
         before = helper.make_node("Sqrt", ["x"], ["inside"])
     nodes = [before] if is_inside else []
     nodes.append(helper.make_node(kind, [first, *names], outputs, name=kind, **attributes))

@@ -331,3 +331,11 @@ def test_a_convolution_of_other_numbers_is_refused(dtype: type) -> None:
     code = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     out = a.add("Conv", "x", a.constant(np.ones((2, 3, 1, 1), dtype)))
     refused(a.artifact((3, 4, 4), out, dtype=code), "Conv.*expected a convolution of float32")
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
+def test_a_window_that_is_larger_than_its_input(kind: str) -> None:
+    a = ArtifactBuilder(24)
+    inside = a.add("Mul", "x", a.constant(np.float32(1)))
+    out = a.add(kind, inside, kernel_shape=[3, 3], strides=[3, 3], dilations=[1, 2])
+    refused(a.artifact((2, 7, 4), out), f"{kind}.*larger than its input")

@@ -12,7 +12,7 @@ from onnx.shape_inference import InferenceError
 from bnnkit.artifact.checks.values import MOST_KNOWN, Values
 from bnnkit.artifact.format.constants import OPSET
 from bnnkit.artifact.operators.attribute_rule import attributes_of
-from bnnkit.artifact.operators.facts import FACTS
+from bnnkit.artifact.operators.facts import FACTS, POOLS
 from bnnkit.artifact.operators.operand import ValueType, shape_text
 from bnnkit.errors import ArtifactError, UnsupportedError
 
@@ -47,6 +47,8 @@ def check_standard_operator(node: onnx.NodeProto, values: Values, opset: int) ->
     _check_counts(node, schema)
     if node.op_type == "Conv":
         _check_convolution(node, values)
+    if node.op_type in POOLS:
+        _check_pool(node, values)
     for place in _SCALARS.get(node.op_type, ()):
         _check_scalar(node, place, values)
     return _inferred(node, schema, values)
@@ -143,6 +145,21 @@ def _check_convolution(node: onnx.NodeProto, values: Values) -> None:
             f"expected a bias for each of {w[0]} channels, got the shape"
             f" {values.type_of(node.input[2]).shape}"
         )
+
+
+def _check_pool(node: onnx.NodeProto, values: Values) -> None:
+    """Check that a window fits into the padded input; ONNX's shape inference rounds up to one."""
+    sizes, attributes = values.type_of(node.input[0]).shape[2:], attributes_of(node)
+    kernel, count = attributes["kernel_shape"], len(sizes)
+    dilations = attributes.get("dilations") or [1] * count
+    pads = attributes.get("pads") or [0] * 2 * count
+    if attributes.get("auto_pad") == b"VALID":
+        pads = [0] * 2 * count
+    if not len(kernel) == len(dilations) == count == len(pads) / 2:
+        raise ArtifactError(f"expected windows along {count} axes, got {list(kernel)}")
+    for i, size in enumerate(sizes):
+        if dilations[i] * (kernel[i] - 1) + 1 > size + pads[i] + pads[count + i]:
+            raise UnsupportedError("its window is larger than its input")
 
 
 def _inferred(node: onnx.NodeProto, schema: onnx.defs.OpSchema, values: Values) -> list[ValueType]:

@@ -40,6 +40,14 @@ def sum_of(x: Array, axes: Axes) -> Array:
     return np.asarray(np.sum(x, axes, dtype=np.float64, keepdims=True), x.dtype)
 
 
+def _product_of(x: Array, axes: Axes) -> Array:
+    """Multiply along axes, in float64 where partial products overflow."""
+    product: Array = np.prod(x, axes, dtype=x.dtype, keepdims=True)
+    if np.isfinite(product).all():
+        return product
+    return np.asarray(np.prod(x, axes, dtype=np.float64, keepdims=True), x.dtype)
+
+
 def mean_of(x: Array, axes: Axes) -> Array:
     """Average along axes, in float64 where the sum overflows; of integers towards zero."""
     if x.dtype.kind != "f":
@@ -114,7 +122,7 @@ REDUCTIONS: dict[str, Callable[..., Array]] = {
     "ReduceSum": _reduction(sum_of),
     "ReduceMax": _reduction(lambda x, axes: _extreme(np.max, _ends(x.dtype)[0], x, axes)),
     "ReduceMin": _reduction(lambda x, axes: _extreme(np.min, _ends(x.dtype)[1], x, axes)),
-    "ReduceProd": _reduction(lambda x, axes: np.prod(x, axes, dtype=x.dtype, keepdims=True)),
+    "ReduceProd": _reduction(_product_of),
     "ReduceL1": _reduction(_norm_1),
     "ReduceL2": _reduction(_norm_2),
     "ReduceSumSquare": _reduction(_wide_sum_of(np.square, _same)),
