@@ -32,6 +32,10 @@ JOINED = f"{SIZE} k = Concat<axis = 0>(n, part) e = Expand(token, k) c = Slice(x
 RIGHT = {
     "token in front": f"{JOINED} a = Concat<axis = 1>(e, c)",
     "token behind": f"{JOINED} a = Concat<axis = 1>(c, e)",
+    "token repeated": (
+        f"{SIZE} k = Concat<axis = 0>(n, i1, i1, i1) e = Tile(token, k) "
+        "c = Slice(x, i0, i4, i1) a = Concat<axis = 1>(e, c)"
+    ),
     "expanded bias": (f"{SIZE} k = Concat<axis = 0>(n, image) e = Expand(bias, k) a = Add(x, e)"),
     "zeros like": "h = Shape(x) e = ConstantOfShape(h) a = Sub(x, e)",
     "reshaped": (

@@ -1,12 +1,15 @@
 """Activations and weights of two numbers that are not opposite."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from onnx_graphs import network, operators, run
 
+from bnnkit.export import to_tflite
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.export.from_onnx.mark_weights import two_levels
-from bnnkit.runtime import Model
+from bnnkit.runtime import Model, load
 
 RNG = np.random.default_rng(4)
 MEAN = RNG.integers(-3, 4, (4, 1, 1, 1)) / np.float32(8)
@@ -50,6 +53,17 @@ def test_layers_of_two_numbers_are_packed(form: str) -> None:
     want = run(source, x)
     np.testing.assert_array_equal(run(artifact.model, x), want)
     np.testing.assert_array_equal(Model(artifact).run(x), want)
+
+
+def test_the_sum_of_the_inputs_in_tflite(tmp_path: Path) -> None:
+    """A layer of one channel, times a number for each of four channels."""
+    types = ("float[N, 6, 5, 5] x", "float[N, 4, 5, 5] y")
+    artifact, _ = from_onnx(network(FORMS["two weights"], *types, CONSTANTS))
+    x = np.random.default_rng(1).normal(size=(3, 6, 5, 5)).astype(np.float32)
+    (tmp_path / "a.tflite").write_bytes(to_tflite(artifact.model).content)
+    found = load(tmp_path / "a.tflite").run(np.ascontiguousarray(x.transpose(0, 2, 3, 1)))
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_array_equal(found.transpose(0, 3, 1, 2), Model(artifact).run(x))
 
 
 def test_what_others_read_stays() -> None:

@@ -173,6 +173,7 @@ def _without_computed_shapes(
         has_branches = run_pass(model, inline_branches, batch)
         # A folded constant can be what decides the next shape, such as the pads of a `Pad`.
         is_done = not has_branches and not (has_shapes and len(model.graph) < before)
+    model = run_passes(model, shapes)  # the last constants may be sizes
     run_pass(model, lower_constant_assignments, batch)
     run_pass(model, gather_pixels)
     run_pass(model, check_batch_constants, batch)

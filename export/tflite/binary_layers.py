@@ -98,7 +98,9 @@ def _per_channel(
     if found is None or found.ndim > n_axes:
         return None
     full = found.reshape((1,) * (n_axes - found.ndim) + found.shape)
-    if full.size not in (1, full.shape[1]):
+    if full.size != 1 and full.shape[:2] != (1, outputs):
+        return None  # it varies along another axis, or broadcasts the layer to more channels
+    if full.size not in (1, outputs):
         return None
     return np.broadcast_to(full.reshape(-1), (outputs,))
 
