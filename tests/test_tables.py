@@ -108,7 +108,7 @@ def test_a_benchmark_fits_into_80_columns(
     monkeypatch.setattr("bnnkit.cli.benchmark_table.cpu_model", lambda: "Some CPU 9000")
     print_benchmark(MEASURED, IDLE)
     title, _, *table = capsys.readouterr().out.splitlines()
-    assert title.endswith("on Some CPU 9000; no samples, batch 1, threads 1")
+    assert title.endswith("on Some CPU 9000; one pass, batch 1, threads 1")
     assert any(re.match(r"onnxruntime-fp32 +2,346 .*234\.6", line.strip()) for line in table)
     assert all(len(line) <= 80 for line in table)
 
@@ -119,7 +119,7 @@ def test_settings_that_vary_are_columns(capsys: pytest.CaptureFixture[str]) -> N
     )
     print_benchmark(more, IDLE)
     out = capsys.readouterr().out
-    assert "; no samples, threads 1\n" in out
+    assert "; one pass, threads 1\n" in out
     assert re.search(r"bnnkit 1\.2\.3 +64 +99\.0", out)
 
 

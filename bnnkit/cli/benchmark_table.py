@@ -9,7 +9,7 @@ from bnnkit.bench.other_load import OtherLoad
 from bnnkit.bench.step_times import StepTime
 from bnnkit.cli.console import print_table, write
 
-_NO_SAMPLES = "none"
+_NO_SAMPLES = "one pass"
 _TIMES = ("median", "p90", "p99", "min", "mean")
 
 
@@ -23,7 +23,7 @@ def print_benchmark(measured: Benchmark, load: OtherLoad) -> None:
     settings = [_settings(one) for one in measured.measurements]
     varies = {name for name in settings[0] if len({each[name] for each in settings}) > 1}
     same = ", ".join(
-        "no samples" if value == _NO_SAMPLES else f"{name} {value}"
+        value if value == _NO_SAMPLES else f"{name} {value}"
         for name, value in settings[0].items()
         if name not in varies
     )
