@@ -17,7 +17,7 @@ from bnnkit.nn.choices import choices
 from bnnkit.regular_file import open_file
 from bnnkit.training import safetensors_file
 from bnnkit.training.config import Config, ModelConfig, dump_config, parse_config
-from bnnkit.training.size_limit import size_limit
+from bnnkit.training.size_limit import check_input_shape, size_limit
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -124,9 +124,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     tensors, about = safetensors_file.read(path)
     with border(CheckpointError, path):
         config, metadata = _parse(path, about)
+        file_bytes = path.stat().st_size
         # The fresh weights are replaced below.
-        with torch.random.fork_rng(devices=[]), size_limit(path.stat().st_size, len(tensors)):
+        with torch.random.fork_rng(devices=[]), size_limit(file_bytes, len(tensors)):
             try:
+                check_input_shape(metadata.input_shape, file_bytes)
                 model = build_model(config.model, metadata).eval()
             except (CheckpointError, ConfigError) as error:
                 raise CheckpointError(f"{path}: {error}") from error

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from math import prod
 from typing import Any, Final
 
 import torch
@@ -17,11 +18,26 @@ _GROWTH: Final = 4
 _GRACE_BYTES: Final = 64 << 20
 _MODULES_PER_TENSOR: Final = 5
 _GRACE_MODULES: Final = 500
+_INPUTS_PER_BYTE: Final = 8
+_GRACE_INPUTS: Final = 1 << 23
 _TOO_LARGE: Final = "its configuration makes a network larger than the file"
 _FACTORIES: Final = (
     torch.arange, torch.empty, torch.eye, torch.full, torch.linspace, torch.ones, torch.rand,
     torch.randint, torch.randn, torch.zeros,
 )  # fmt: skip
+
+
+def check_input_shape(shape: tuple[int, ...], file_bytes: int) -> None:
+    """Check that inputs are no larger than a file of this size justifies, as for ONNX files.
+
+    Raises:
+        CheckpointError: If they are, or a size is not positive.
+    """
+    most = _INPUTS_PER_BYTE * file_bytes + _GRACE_INPUTS
+    if min(shape, default=1) < 1 or prod(shape) > most:
+        raise CheckpointError(
+            f"expected an input shape of positive sizes and at most {most:,} numbers, got {shape}"
+        )
 
 
 class _LargestTensor(TorchFunctionMode):
