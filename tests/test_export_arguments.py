@@ -117,6 +117,7 @@ def test_a_model_that_does_not_accept_the_example(tmp_path: Path) -> None:
         export_onnx(nn.Linear(4, 2).double(), torch.zeros(1, 4), tmp_path / "model.onnx")
 
 
+@pytest.mark.slow
 def test_calibration_is_that_of_recalibrate_and_is_recorded(tmp_path: Path) -> None:
     model, x = network(), images(40)
     before = {name: value.clone() for name, value in model.state_dict().items()}
