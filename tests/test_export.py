@@ -237,7 +237,7 @@ class UsersOwn(nn.Module):
         self.head = nn.Linear(8, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.relu(self.stem(x))
+        x = functional.hardtanh(self.stem(x))
         x = x + self.norm(self.block(x))
         x = x + self.norm(self.block(x))
         x = functional.max_pool2d(functional.relu(self.side(x)), 2)
