@@ -27,7 +27,9 @@ def test_no_checkpoint(
     path.write_bytes((digits_run / "checkpoint.safetensors").read_bytes())
     make, expected = NOT_CHECKPOINTS[kind]
     make(path)
-    rest = {"export": ["-o", str(out)], "verify": [str(model)]}.get(command, [])
+    rest = {"export": ["-o", str(out.with_suffix(".onnx"))], "verify": [str(model)]}.get(
+        command, []
+    )
     said = fail(command, path, *rest)
     assert str(path) in said
     assert expected in said
