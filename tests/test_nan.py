@@ -55,7 +55,7 @@ def by_onnxruntime(model: Artifact, x: Array) -> list[Array]:
     return list(session.run(None, {"x": x}))
 
 
-@CHANNELS
+@pytest.mark.parametrize("channels", [5, 64])
 @pytest.mark.parametrize("step", STEPS)
 def test_signs_of_nan_are_the_same_everywhere(step: str, channels: int) -> None:
     a = ArtifactBuilder(channels)
