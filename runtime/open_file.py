@@ -14,6 +14,7 @@ from bnnkit.errors import ArtifactError, BnnkitError
 from bnnkit.file_kinds import ONNX, START_BYTES, but_it_is, kind_of, kind_of_path
 from bnnkit.regular_file import open_file
 from bnnkit.runtime.from_tflite import from_tflite, is_tflite
+from bnnkit.zoo import located
 
 MOST_BYTES = 2**31 - 1
 """The largest size of an ONNX or TFLite file."""
@@ -22,11 +23,15 @@ MOST_BYTES = 2**31 - 1
 def read(path: Path | str) -> Artifact:
     """The artifact in an .onnx file, or the one that a .tflite file becomes; checked.
 
+    Args:
+        path: The file, or zoo:NAME for a model of the zoo.
+
     Raises:
-        ArtifactError: The file is missing, truncated, not ONNX, of a newer format, or keeps its
-            weights elsewhere.
+        ArtifactError: The zoo has no such model; or the file is missing, truncated, not ONNX, of
+            a newer format, or keeps its weights elsewhere.
         UnsupportedError: A TFLite file has a part that bnnkit lacks.
     """
+    path = located(path)
     content = _read_bytes(path)
     with border(ArtifactError, path):
         artifact = parse(content, path)

@@ -39,7 +39,7 @@ ROOMS: dict[str, Room] = {
     "cli": Room(
         "the command line, one file a command",
         {"verification", "bench", "deployment", "evaluation", "engines", "runtime", "export"}
-        | {"artifact", "tflite", "data", "training"},
+        | {"artifact", "tflite", "data", "training", "zoo"},
         {"click", "rich", "numpy", "torch"},
     ),
     "verification": Room(
@@ -80,7 +80,7 @@ ROOMS: dict[str, Room] = {
     ),
     "runtime": Room(
         "from the artifact to kernels, on boards without torch",
-        {"artifact", "tflite"},
+        {"artifact", "tflite", "zoo"},
         FILE_FORMATS | {"numba", "llvmlite", "google.protobuf"},
     ),
     "export": Room(
@@ -92,6 +92,7 @@ ROOMS: dict[str, Room] = {
     "nn": Room("layers, noises and estimators", {"artifact"}, {"torch"}),
     "data": Room("data sets as arrays", set(), {"numpy", "sklearn"}),
     "tflite": Room("the .tflite format alone", {"artifact"}, {"numpy", "flatbuffers"}),
+    "zoo": Room("trained networks that come with the package"),
     "artifact": Room("the file that everything else reads", set(), FILE_FORMATS),
 }
 """The rooms from the top floor down: a room may import those below it that it names, never one

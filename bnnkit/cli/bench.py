@@ -26,7 +26,7 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
 
 
 @click.command("bench")
-@click.argument("model", type=options.PATH)
+@click.argument("model", type=options.MODEL)
 @click.option(
     "--engines",
     callback=options.names,

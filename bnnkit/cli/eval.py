@@ -25,7 +25,7 @@ from bnnkit.tflite.channels_last import as_model_takes
 
 
 @click.command("eval")
-@click.argument("path", type=options.PATH, metavar="CKPT_OR_MODEL")
+@click.argument("path", type=options.MODEL, metavar="CKPT_OR_MODEL")
 @click.option(
     "--data",
     "name",

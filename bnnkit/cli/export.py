@@ -27,7 +27,7 @@ FORMATS = ("onnx", "tflite", "c")
 
 
 @click.command("export")
-@click.argument("source", type=options.PATH, metavar="CKPT_OR_MODEL")
+@click.argument("source", type=options.MODEL, metavar="CKPT_OR_MODEL")
 @click.option(
     "--to",
     "target",

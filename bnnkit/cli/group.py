@@ -46,6 +46,7 @@ COMMANDS = {
     "verify": "Check that every engine computes what was trained, bit for bit.",
     "bench": "Measure the latency of a model in several engines.",
     "info": "Show the layers of a model or checkpoint, and which stayed float.",
+    "zoo": "List the trained networks that come with the package.",
     "warmup": "Compile the kernels of this CPU ahead of time.",
 }
 """The commands, each in the module of its name, with their lines in the list of commands."""

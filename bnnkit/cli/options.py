@@ -1,5 +1,6 @@
 """Options and arguments that several commands share, with the same meaning in each."""
 
+import os
 from collections.abc import Callable, Sequence
 from copy import copy
 from math import isfinite
@@ -12,6 +13,7 @@ from click.core import ParameterSource
 from bnnkit.artifact.ensemble_config import DEFAULT_ERROR_RATE, DEFAULT_MAX_SAMPLES, Samples
 from bnnkit.data import DATASETS
 from bnnkit.errors import UsageError
+from bnnkit.zoo import located
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Item = TypeVar("Item", str, int, Samples)
@@ -20,6 +22,22 @@ DATA_NAMES = ", ".join(DATASETS)
 """The data sets with names, for help texts."""
 AUTO: Literal["auto"] = "auto"
 PATH = click.Path(path_type=Path)
+
+
+class ModelPath(click.Path):
+    """The path of a model file or a checkpoint, or zoo:NAME for a model of the zoo."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        """Return the path, of the file in the package for zoo:NAME."""
+        return located(Path(value))
+
+
+MODEL = ModelPath()
 
 
 def names(

@@ -22,7 +22,7 @@ BATCH = 256
 
 
 @click.command("run")
-@click.argument("model", type=options.PATH)
+@click.argument("model", type=options.MODEL)
 @click.argument("inputs", type=options.PATH, metavar="INPUT.npy")
 @click.option(
     "-o",

@@ -27,7 +27,7 @@ RANDOM_IMAGES = 100
 
 
 @click.command("verify")
-@click.argument("paths", nargs=-1, type=options.PATH, metavar="[CKPT] MODEL")
+@click.argument("paths", nargs=-1, type=options.MODEL, metavar="[CKPT] MODEL")
 @click.option(
     "--data",
     "source",

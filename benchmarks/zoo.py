@@ -1,0 +1,123 @@
+"""Measure the models of the zoo: `python benchmarks/zoo.py --data-dir DIR`.
+
+DIR has a folder for each data set, such as cifar10. Every model is evaluated by bnnkit's runtime
+on all test images. Writes bnnkit/zoo/zoo.json and the table of docs/zoo.md. A new model needs an
+entry in MODELS and its file in bnnkit/zoo.
+"""
+
+import argparse
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bnnkit import data
+from bnnkit.atomic import write_text
+from bnnkit.runtime import Model, load
+from bnnkit.zoo import ZooModel
+
+FOLDER = Path(__file__).parent.parent / "bnnkit" / "zoo"
+TABLE = Path(__file__).parent.parent / "docs" / "zoo.md"
+BEGIN, END = "<!-- zoo -->", "<!-- /zoo -->"
+SAMPLES = 10
+BATCH = 500
+# name: (network, data set, recipe, epochs, seed)
+MODELS = {
+    "cifar10-resnet18": ("ResNet-18", "cifar10", "cifar10-resnet18-distilled.yaml", 380, 11),
+    "cifar10-resnet18-ensemble": (
+        "ResNet-18, noise 0.15",
+        "cifar10",
+        "cifar10-resnet18-distilled.yaml",
+        380,
+        11,
+    ),
+    "cifar10-resnet18-weights": (
+        "ResNet-18, binary weights only",
+        "cifar10",
+        "cifar10-resnet18-weights.yaml",
+        214,
+        11,
+    ),
+    "cifar10-vgg": ("VGG", "cifar10", "cifar10-vgg-distilled.yaml", 362, 11),
+    "cifar10-vgg-ensemble": ("VGG, noise 0.15", "cifar10", "cifar10-vgg-distilled.yaml", 362, 11),
+    "cifar10-vgg-small": ("VGG-Small", "cifar10", "cifar10-vgg-small-distilled.yaml", 238, 11),
+}
+LICENCE = "Apache-2.0"
+
+
+def measure(name: str, data_dir: Path, threads: int) -> ZooModel:
+    """Evaluate one model."""
+    title, dataset, recipe, epochs, seed = MODELS[name]
+    path = FOLDER / f"{name}.onnx"
+    content, model = path.read_bytes(), load(path)
+    about = data.load(dataset, data_dir / dataset)
+    is_sampled = "ensemble" in name
+    return ZooModel(
+        name=name,
+        title=title,
+        data=dataset,
+        accuracy=accuracy(model, about, 0, threads),
+        accuracy_samples=accuracy(model, about, SAMPLES, threads) if is_sampled else None,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        recipe=recipe,
+        epochs=epochs,
+        seed=seed,
+        licence=LICENCE,
+    )
+
+
+def accuracy(model: Model, about: data.Dataset, samples: int, threads: int) -> float:
+    """Return the share of the test images that are right."""
+    right = 0
+    for start in range(0, len(about.x_test), BATCH):
+        probabilities = model.predict(
+            about.x_test[start : start + BATCH],
+            samples=samples,
+            threads=threads,
+            image_offset=start,
+        )
+        right += int((probabilities.argmax(1) == about.y_test[start : start + BATCH]).sum())
+    return right / len(about.x_test)
+
+
+def _write_table(entries: list[dict[str, Any]]) -> None:
+    lines = [
+        "| Name | Network | One pass | Ten samples | MB |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for entry in entries:
+        sampled = entry["accuracy_samples"]
+        parts = (
+            f"`{entry['name']}`",
+            entry["title"],
+            f"{entry['accuracy']:.2%}",
+            "" if sampled is None else f"{sampled:.2%}",
+            f"{entry['size'] / 1e6:.2f}",
+        )
+        lines.append(f"| {' | '.join(parts)} |")
+    before, rest = TABLE.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    write_text(TABLE, "\n".join([before + BEGIN, "", *lines, "", END + after]))
+
+
+def main() -> None:
+    """Measure all models that are named, or all, and write the catalogue."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="models to measure; the others keep their values")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    catalogue = FOLDER / "zoo.json"
+    stored = json.loads(catalogue.read_text()) if catalogue.is_file() else []
+    by_name = {entry["name"]: entry for entry in stored if entry["name"] in MODELS}
+    for name in arguments.names or MODELS:
+        by_name[name] = asdict(measure(name, arguments.data_dir, arguments.threads))
+        print(by_name[name])
+    _write_table([by_name[name] for name in sorted(by_name)])
+    write_text(catalogue, json.dumps([by_name[name] for name in sorted(by_name)], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
