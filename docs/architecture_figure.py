@@ -40,6 +40,7 @@ COLUMNS = {
     "nn": 2.1,
     "tflite": 5.3,
     "data": -0.3,
+    "zoo": 6.7,
     "artifact": 3.7,
 }
 """The left edge of each room."""
