@@ -38,7 +38,7 @@ def test_a_name_stands_for_a_file() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)
     by_name, by_path = rt.load(f"zoo:{name}"), rt.load(located(f"zoo:{name}"))
     assert np.array_equal(by_name.run(images), by_path.run(images))
-    assert by_name.run(images).shape == (2, 10)
+    assert by_name.predict(images).shape == (2, 10)
 
 
 def test_commands_take_names(tmp_path: Path) -> None:
