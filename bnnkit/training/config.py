@@ -118,6 +118,9 @@ class Config(_Section):
             of the epochs on (the paper's 300 and 400 of 500); or "constant".
         clip_gradients: The largest norm of the gradient of all parameters together; a longer
             gradient is scaled to it. None does not clip.
+        ema: Decay of an exponential moving average of all weights, latent weights too, over the
+            steps; 0.999 averages about the last 1000. The network that is evaluated and kept has
+            the averaged weights, and batch norms re-estimated for them. None does not average.
         label_smoothing: Share of the target that is spread over all classes.
         distillation: Teachers; None trains on the labels only.
         augment: "crop-flip" shifts images by random padding and cropping, up to 4 pixels, and
@@ -164,6 +167,7 @@ class Config(_Section):
     warmup: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["cosine", "linear", "steps", "constant"] = "cosine"
     clip_gradients: Annotated[float, Field(gt=0)] | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     label_smoothing: _Share = 0.0
     distillation: DistillationConfig | None = None
     augment: Augment = "none"

@@ -1,17 +1,15 @@
 """Finish a run: recalibrate, evaluate and write the network."""
 
-from collections.abc import Iterator
-
-from torch import Tensor, nn
+from torch import nn
 
 from bnnkit.errors import MissingExtraError
 from bnnkit.nn import BinaryWeight
 from bnnkit.nn.choices import choices
-from bnnkit.nn.recalibrate import recalibrate
 from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training import safetensors_file
 from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.curves import draw_curves
+from bnnkit.training.deployed import recalibrate_run
 from bnnkit.training.history import Record
 from bnnkit.training.progress import accuracies, print_line, recalibration_line
 from bnnkit.training.run_parts import RunParts
@@ -30,10 +28,10 @@ def finish(run: RunParts) -> Record:
     Raises:
         FileError: A file cannot be written.
     """
-    _take_best(run)
+    _take_weights(run)
     record: Record = {"epoch": run.config.epochs, "final": True} | run.validation.both()
     if run.config.recalibrate:
-        recalibrate(run.network, _calibration_inputs(run), run.mode, seed=run.config.seed)
+        recalibrate_run(run, run.config.epochs)
         before = {f"{key}_before_recalibration": record[key] for key in _scores_in(record)}
         record |= before | run.validation.both()
         _report_recalibration(run, record)
@@ -44,18 +42,13 @@ def finish(run: RunParts) -> Record:
     return record
 
 
-def _take_best(run: RunParts) -> None:
-    """Load the network of the best epoch if the configuration keeps the best."""
+def _take_weights(run: RunParts) -> None:
+    """Load the network of the best epoch, or the averaged weights, as the configuration says."""
     if run.config.keep == "best":
         run.fabric.barrier()  # the first process has written it
         run.network.load_state_dict(safetensors_file.read(run.folder.best)[0])
-
-
-def _calibration_inputs(run: RunParts) -> Iterator[Tensor]:
-    """Yield training inputs, augmented as in training; the same in every process."""
-    examples = run.batches.examples_of(run.config.epochs + 1)
-    for index in examples[: run.config.recalibrate].to(run.fabric.device):
-        yield run.batches.calibration_inputs(index)
+    elif run.ema is not None:
+        run.ema.write_to_network(run.config.epochs * run.batches.n_steps)
 
 
 def _scores_in(record: Record) -> list[str]:

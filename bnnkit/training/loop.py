@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bnnkit.errors import CheckpointError, UsageError
 from bnnkit.nn import attach_rules, set_progress
 from bnnkit.training.checkpoint import describe, save_checkpoint
+from bnnkit.training.deployed import deployed
 from bnnkit.training.finish import finish
 from bnnkit.training.flip_rates import FlipRates
 from bnnkit.training.history import Record
@@ -60,6 +61,7 @@ class Loop:
             make_loss(run.config, run.dataset, run.fabric.device),
             run.fabric,
             clip_gradients=run.config.clip_gradients,
+            ema=run.ema,
             compiled=is_compiled,
         )
         self.flips = FlipRates(run.network)
@@ -117,7 +119,9 @@ class Loop:
 
     def _load_state(self) -> tuple[int, dict[str, Any]]:
         try:
-            return load_state(self.folder.state, self.network, self.optimizers.all)
+            return load_state(
+                self.folder.state, self.network, self.optimizers.all, averages=self._averages()
+            )
         except CheckpointError as error:
             raise CheckpointError(
                 f"{error}; the run cannot be continued: delete {self.folder.state} to start it "
@@ -161,14 +165,26 @@ class Loop:
 
     def _evaluate(self, epoch: int) -> Record:
         """Compute the validation scores and flip rates that are due after an epoch."""
-        is_last, config = epoch == self.config.epochs, self.config
+        every = self.config.eval_samples_every
+        has_ensemble = epoch == self.config.epochs or epoch % every == 0
         record: Record = {}
         if self._is_evaluated(epoch):
             rates = self.flips.rates()
             record |= {"flip_rates": rates} if rates else {}
+        if self._is_evaluated(epoch) or has_ensemble:
+            with deployed(self.parts, epoch):
+                record |= self._scores(epoch, has_ensemble)
+        return record
+
+    def _scores(self, epoch: int, has_ensemble: bool) -> Record:
+        """Score the network on the validation examples, and save it if it is the best so far."""
+        record: Record = {}
+        if self._is_evaluated(epoch):
             record |= self.parts.validation.deterministic()
-        if is_last or epoch % config.eval_samples_every == 0:
+        if has_ensemble:
             record |= self.parts.validation.ensemble()
+        if self.fabric.is_global_zero:
+            self._save_best(record)
         return record
 
     def _is_evaluated(self, epoch: int) -> bool:
@@ -188,11 +204,20 @@ class Loop:
         """Write the record, then the state: a continued run drops records after its state."""
         if not self.fabric.is_global_zero:
             return
-        self._save_best(record)
         self.parts.history.append(record)
         if epoch % self.config.save_every == 0 or epoch == self.config.epochs:
             precision = self.fabric.strategy.precision.state_dict()
-            save_state(self.folder.state, epoch, self.network, self.optimizers.all, precision)
+            save_state(
+                self.folder.state,
+                epoch,
+                self.network,
+                self.optimizers.all,
+                precision,
+                averages=self._averages(),
+            )
+
+    def _averages(self) -> dict[str, Tensor]:
+        return self.parts.ema.sums if self.parts.ema else {}
 
     def _save_best(self, record: Record) -> None:
         if not _is_validated(record):

@@ -132,6 +132,11 @@ def _check(config: Config, dataset: Dataset) -> None:
         raise ConfigError(
             "keep: best needs validation examples; set validation, for example to 0.1"
         )
+    if config.ema and not config.recalibrate:
+        raise ConfigError(
+            "ema averages the weights, for which the batch norms must be re-estimated: set "
+            "recalibrate, for example to 100"
+        )
     if config.augment != "none" and len(dataset.input_shape) != 3:
         raise ConfigError(
             f"augment {config.augment} is for images, {dataset.name} has inputs of shape "

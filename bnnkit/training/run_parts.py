@@ -13,6 +13,7 @@ from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training.batches import Batches
 from bnnkit.training.checkpoint import build_model
 from bnnkit.training.config import Config
+from bnnkit.training.ema import Ema
 from bnnkit.training.history import History
 from bnnkit.training.launch import Fabric
 from bnnkit.training.randomness import seed_initial_weights
@@ -32,6 +33,7 @@ class RunParts:
         folder: The folder of all results.
         console: The console to report to.
         network: The network on the device, with fresh weights.
+        ema: The average of the network's weights; None without one.
         mode: The mode of deployment.
         batches: Batches of the training examples.
         validation: Scores on the held-out examples.
@@ -45,6 +47,7 @@ class RunParts:
     folder: RunFolder
     console: Console
     network: nn.Module
+    ema: Ema | None
     mode: Mode
     batches: Batches
     validation: Scores
@@ -62,7 +65,7 @@ def make_parts(
             model has none.
     """
     seed_initial_weights(config.seed)
-    network = build_model(config.model, dataset)
+    network = _placed(build_model(config.model, dataset), fabric.device)
     examples, held_out = hold_out(len(dataset.x_train), config.validation)
     validation, test = (
         Scores(network, part, x, y, config.eval_samples, fabric)
@@ -77,7 +80,8 @@ def make_parts(
         fabric=fabric,
         folder=folder,
         console=console,
-        network=_placed(network, fabric.device),
+        network=network,
+        ema=Ema(network, config.ema) if config.ema else None,
         mode=_mode(config, network),
         batches=Batches(
             config,

@@ -1,6 +1,6 @@
 """The saved state of an unfinished run: everything needed to resume."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from bnnkit.border import border
 from bnnkit.errors import CheckpointError, brief
 from bnnkit.training import safetensors_file
 
-_MODEL, _OPTIMIZER = "model.", "optimizer."
+_MODEL, _OPTIMIZER, _AVERAGE = "model.", "optimizer.", "average."
 
 
 def save_state(
@@ -20,6 +20,8 @@ def save_state(
     model: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
     precision: dict[str, Any],
+    *,
+    averages: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the state after an epoch atomically.
 
@@ -29,20 +31,26 @@ def save_state(
         model: The model; its parameters and buffers are saved.
         optimizers: The optimizers; their state of each parameter is saved under its name.
         precision: The state of the loss scaling, numbers; empty without it.
+        averages: The tensors of a moving average, by the parameter's name.
 
     Raises:
         FileError: The file cannot be written.
     """
     tensors = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"{_AVERAGE}{name}": tensor for name, tensor in (averages or {}).items()}
     for optimizer in optimizers:
         tensors |= _optimizer_tensors(model, optimizer)
     safetensors_file.write(path, tensors, {"epoch": epoch, "precision": precision})
 
 
 def load_state(
-    path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+    path: Path,
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    *,
+    averages: Mapping[str, Tensor] | None = None,
 ) -> tuple[int, dict[str, Any]]:
-    """Load a saved state into the model and the optimizers.
+    """Load a saved state into the model, the optimizers and the tensors of a moving average.
 
     Returns:
         The number of epochs done, and the state of the loss scaling.
@@ -55,7 +63,7 @@ def load_state(
         epoch, precision = about.get("epoch"), about.get("precision")
         if type(epoch) is not int or epoch < 0 or not isinstance(precision, dict):
             raise CheckpointError(f"{path} is not the state of a run: its epoch is {brief(epoch)}")
-        _load(path, tensors, model, optimizers)
+        _load(path, tensors, model, optimizers, averages or {})
         return epoch, precision
 
 
@@ -64,11 +72,15 @@ def _load(
     tensors: dict[str, Tensor],
     model: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
+    averages: Mapping[str, Tensor],
 ) -> None:
     own = {name: t for name, t in tensors.items() if not name.startswith(_OPTIMIZER)}
     expected = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
+    expected |= {f"{_AVERAGE}{name}": tensor for name, tensor in averages.items()}
     safetensors_file.check_fit(path, own, expected, "this run's model")
-    model.load_state_dict({name.removeprefix(_MODEL): tensor for name, tensor in own.items()})
+    model.load_state_dict({name: own[f"{_MODEL}{name}"] for name in model.state_dict()})
+    for name, average in averages.items():
+        average.copy_(own[f"{_AVERAGE}{name}"])
     _check_optimizers(path, model, tensors)
     for optimizer in optimizers:
         _fill_optimizer(model, optimizer, tensors)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from bnnkit.training.batches import Batch, Batches
+from bnnkit.training.ema import Ema
 from bnnkit.training.evaluate import batch_totals
 from bnnkit.training.launch import Fabric
 from bnnkit.training.losses import Loss
@@ -32,6 +33,7 @@ class Step:
         loss: The loss function.
         fabric: The launched Fabric.
         clip_gradients: The largest norm of all gradients together; None does not clip.
+        ema: The average of the weights, updated after each step; None without one.
         compiled: Whether to compile the loss and the making of a batch too.
     """
 
@@ -45,11 +47,12 @@ class Step:
         fabric: Fabric,
         *,
         clip_gradients: float | None = None,
+        ema: Ema | None = None,
         compiled: bool = False,
     ) -> None:
         self._model, self._fabric, self._batches = model, fabric, batches
         self._optimizers, self._fabric_optimizers = optimizers, fabric_optimizers
-        self._clip_gradients = clip_gradients
+        self._clip_gradients, self._ema = clip_gradients, ema
 
         def loss_and_totals(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
             mean = loss(logits, batch)
@@ -80,6 +83,8 @@ class Step:
             clip_grad_norm_(self._optimizers.parameters, self._clip_gradients, foreach=True)
         for optimizer in self._fabric_optimizers:
             optimizer.step()
+        if self._ema is not None:
+            self._ema.update()
         self.totals += totals
         self._position += 1
 
