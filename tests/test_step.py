@@ -117,7 +117,8 @@ def test_processes_share_each_batch(processes: int) -> None:
 def test_recorded_steps_are_the_same(tmp_path: Path, compiled: bool) -> None:
     text = (
         "{model: {name: convnet, width: 16, noise: none, weight_noise: none}, epochs: 3,"
-        " batch_size: 64, augment: crop-flip, latent: {optimizer: sgd, lr: 0.1}, device: cuda}"
+        " batch_size: 64, augment: crop-flip, latent: {optimizer: sgd, lr: 0.1}, device: cuda,"
+        " mixup: 0.2, ema: 0.9}"
     )
     for recorded in (False, True):
         overrides = [f"cuda_graph={recorded}", f"compile={compiled}"]

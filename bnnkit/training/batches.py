@@ -15,6 +15,7 @@ from bnnkit.training.augment import (
     random_views,
 )
 from bnnkit.training.config import Config
+from bnnkit.training.mixup import draw_shares, mix
 from bnnkit.training.randomness import epoch_batches
 
 
@@ -27,12 +28,15 @@ class Batch:
         y: Class indices, int64 (B,).
         index: Indices of the examples in the training part of the data set, int64 (B,).
         view: The view of each example, int64 (B,).
+        share: The share of each example in its input, float32 (B,); the example before it, or the
+            last for the first, has the rest. None if inputs are not mixed.
     """
 
     x: Tensor
     y: Tensor
     index: Tensor
     view: Tensor
+    share: Tensor | None = None
 
 
 class Batches:
@@ -70,6 +74,7 @@ class Batches:
         self._index = torch.zeros(shape, dtype=torch.int64, device=device)
         self._view = torch.full_like(self._index, UNCHANGED)
         self._blank = torch.zeros((*shape, 3), dtype=torch.int64, device=device)
+        self._share = torch.ones(shape, device=device)
         self.images_per_step = config.batch_size
 
     def start_epoch(self, epoch: int) -> None:
@@ -83,6 +88,8 @@ class Batches:
         if self._config.cutout and self.views is not None:
             side = self._config.cutout
             self._blank.copy_(draw_squares(shape, side, self.views, self._device))
+        if self._config.mixup:
+            self._share.copy_(draw_shares(shape, self._config.mixup, self._device))
 
     def examples_of(self, epoch: int) -> Tensor:
         """Return the examples of each step for all processes together.
@@ -98,19 +105,26 @@ class Batches:
         """Return the batch of a step, int64 (1,) on the device, without a synchronisation."""
         index = self._index.index_select(0, step).squeeze(0)
         view = self._view.index_select(0, step).squeeze(0)
+        x = self._inputs(index, view, step)
+        if not self._config.mixup:
+            return Batch(x, self.y[index], index, view)
+        share = self._share.index_select(0, step).squeeze(0)
+        return Batch(mix(x, share), self.y[index], index, view, share)
+
+    def _inputs(self, index: Tensor, view: Tensor, step: Tensor) -> Tensor:
         if self.views is None:
-            return Batch(self.x[index], self.y[index], index, view)
+            return self.x[index]
         blank = None
         if self._config.cutout:
             blank = self._blank.index_select(0, step).squeeze(0)
-        return Batch(self.views(index, view, blank), self.y[index], index, view)
+        return self.views(index, view, blank)
 
     def calibration_inputs(self, index: Tensor) -> Tensor:
         """Return the inputs of examples for the estimation of batch-norm statistics.
 
-        Images are augmented as in training, but without blanked squares. Statistics of unchanged
-        training images are those of images that the network has memorised, and cost up to three
-        points of test accuracy.
+        Images are augmented as in training, but not mixed and without blanked squares.
+        Statistics of unchanged training images are those of images that the network has
+        memorised, and cost up to three points of test accuracy.
 
         Args:
             index: Indices into the training part of the data set, int64 (B,), on the device.

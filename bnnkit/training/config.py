@@ -127,12 +127,15 @@ class Config(_Section):
             mirrors half of them; "crop-flip-uniform" makes all shifts equally likely; "none".
         cutout: Side of a square that is blanked at a random place of each image, in pixels; 0
             blanks nothing.
+        mixup: Each input is a weighted mean of two of the batch, and so is its target (the labels,
+            or the teachers' probabilities); the weight is from Beta(mixup, mixup). The training
+            accuracy counts the label of the larger part. None mixes nothing.
         store_logits: Whether the finished run writes its network's logits of all views of all
             training images beside the checkpoint, for distillation. If they are missing, the
             first run that needs them computes them.
-        recalibrate: Training batches, augmented but without cutout, from which the batch-norm
-            statistics are re-estimated, in the mode of deployment, at the end; 0 keeps those of
-            training.
+        recalibrate: Training batches, augmented but without cutout and mixup, from which the
+            batch-norm statistics are re-estimated, in the mode of deployment, at the end; 0 keeps
+            those of training.
         recalibrate_mode: How the network will be deployed: as an ensemble of "samples" of the
             noise or as one "deterministic" network; "auto" is "samples" if signs are noisy, else
             "deterministic".
@@ -172,6 +175,7 @@ class Config(_Section):
     distillation: DistillationConfig | None = None
     augment: Augment = "none"
     cutout: Annotated[int, Field(ge=0)] = 0
+    mixup: Annotated[float, Field(gt=0, le=1000)] | None = None
     store_logits: bool = False
     recalibrate: Annotated[int, Field(ge=0)] = 100
     recalibrate_mode: Literal["auto", "samples", "deterministic"] = "auto"

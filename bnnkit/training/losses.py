@@ -29,13 +29,22 @@ class CrossEntropy:
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of a batch."""
-        return functional.cross_entropy(logits, batch.y, label_smoothing=self.label_smoothing)
+        if batch.share is None:
+            return functional.cross_entropy(logits, batch.y, label_smoothing=self.label_smoothing)
+        own, other = (
+            functional.cross_entropy(
+                logits, y, label_smoothing=self.label_smoothing, reduction="none"
+            )
+            for y in (batch.y, batch.y.roll(1))
+        )
+        return (batch.share * own + (1 - batch.share) * other).mean()
 
 
 class Distillation:
     """The loss weight * T^2 * KL(teachers || network) + (1 - weight) * (the loss of the labels).
 
-    Both distributions are softened: softmax(logits / T). The factor T^2 keeps the gradient's size
+    Both distributions are softened: softmax(logits / T). The teachers' distribution for a mixed
+    input is the mixture of those for its two parts. The factor T^2 keeps the gradient's size
     independent of T.
 
     Args:
@@ -58,6 +67,9 @@ class Distillation:
         t = self.temperature
         view = batch.view if len(self.targets) > 1 else torch.zeros_like(batch.view)
         teachers = functional.log_softmax(self.targets[view, batch.index].float() / t, dim=1)
+        if batch.share is not None:
+            own = batch.share[:, None]
+            teachers = torch.logaddexp(own.log() + teachers, (-own).log1p() + teachers.roll(1, 0))
         network = functional.log_softmax(logits.float() / t, dim=1)
         divergence = functional.kl_div(network, teachers, reduction="batchmean", log_target=True)
         loss = self.weight * t**2 * divergence
