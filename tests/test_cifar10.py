@@ -111,6 +111,32 @@ def test_hostile_pickles_are_refused(content: bytes) -> None:
         read_plain_pickle(content)
 
 
+def test_bytes_as_python3_writes_them_for_python2() -> None:
+    value: dict[str, Any] = {
+        "names": [b"", b"a", bytes(range(256))],
+        "x": np.arange(300, dtype=np.uint8),
+    }
+    for protocol in range(3):
+        back = read_plain_pickle(pickle.dumps(value, protocol))
+        assert back["names"] == value["names"]
+        np.testing.assert_array_equal(back["x"], value["x"])
+
+
+@pytest.mark.parametrize("arguments", [b"X\x01\0\0\0aX\x05\0\0\0utf-7\x86", b"K\x09\x85", b"N"])
+def test_other_uses_of_bytes_are_refused(arguments: bytes) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="damaged bytes"):
+        read_plain_pickle(b"c_codecs\nencode\n" + arguments + b"R.")
+
+
+def test_a_text_that_is_encoded_often_takes_its_memory_once() -> None:
+    latin = b"X\x06\0\0\0latin1"
+    call = b"c_codecs\nencode\nh\0" + latin + b"\x86R"
+    text = b"X\xff\xff\0\0" + b"x" * 0xFFFF + b"q\0"
+    back = read_plain_pickle(b"\x80\x02](" + text + call * 1000 + b"e.")
+    assert len(back) == 1001
+    assert len({id(item) for item in back[1:]}) == 1
+
+
 def test_arrays_of_objects_in_a_pickle_are_refused() -> None:
     content = pickle.dumps([np.array([{}, None], object)], 3)
     with pytest.raises(pickle.UnpicklingError, match="dtype O8, not of numbers"):

@@ -107,7 +107,9 @@ def test_digits_are_in_no_folder(tmp_path: Path) -> None:
 
 
 def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(UsageError, match=r"'minst'; expected digits, mnist, cifar10, or .*npz"):
+    with pytest.raises(
+        UsageError, match=r"'minst'; expected digits, mnist, cifar10, cifar100, folder, or .*npz"
+    ):
         data.load("minst")
 
 

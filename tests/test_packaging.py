@@ -90,7 +90,7 @@ ROOMS: dict[str, Room] = {
     ),
     "models": Room("networks", {"nn"}, {"torch"}),
     "nn": Room("layers, noises and estimators", {"artifact"}, {"torch"}),
-    "data": Room("data sets as arrays", set(), {"numpy", "sklearn"}),
+    "data": Room("data sets as arrays", set(), {"numpy", "sklearn", "PIL"}),
     "tflite": Room("the .tflite format alone", {"artifact"}, {"numpy", "flatbuffers"}),
     "zoo": Room("trained networks that come with the package"),
     "artifact": Room("the file that everything else reads", set(), FILE_FORMATS),

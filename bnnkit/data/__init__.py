@@ -1,11 +1,13 @@
-"""Data sets as plain arrays: digits (comes with scikit-learn), MNIST, CIFAR-10, any .npz file."""
+"""Data sets as plain arrays: digits, MNIST, CIFAR-10 and -100, image folders, .npz files."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from bnnkit.data.cifar10 import load_cifar10
+from bnnkit.data.cifar100 import load_cifar100
 from bnnkit.data.dataset import Dataset
 from bnnkit.data.digits import load_digits
+from bnnkit.data.image_folder import load_image_folder
 from bnnkit.data.mnist import load_mnist
 from bnnkit.data.npz import load_npz
 from bnnkit.errors import UsageError
@@ -16,6 +18,8 @@ DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": load_digits,
     "mnist": load_mnist,
     "cifar10": load_cifar10,
+    "cifar100": load_cifar100,
+    "folder": load_image_folder,
 }
 
 

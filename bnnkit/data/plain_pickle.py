@@ -3,10 +3,10 @@
 A pickle is a program for a machine with a stack; Python's own machine can be told to call any
 function, to allocate any amount of memory, and to build a list that contains itself a million
 times. The one here knows only the instructions that plain values and NumPy's arrays need, and
-calls nothing: the names with which NumPy pickles an array stand for a description of the array.
-It takes time and memory in proportion to the file. The version of NumPy does not matter: files
-written by NumPy 1 under Python 2 name numpy.core.multiarray, those of NumPy 2
-numpy._core.multiarray.
+calls nothing: the names with which NumPy pickles an array stand for a description of the array,
+and those with which Python 3 pickles bytes for Python 2 stand for the bytes. It takes time and
+memory in proportion to the file. The version of NumPy does not matter: files written by NumPy 1
+under Python 2 name numpy.core.multiarray, those of NumPy 2 numpy._core.multiarray.
 
 Format: the docstrings of `pickletools` in Python's standard library.
 """
@@ -21,12 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_RECONSTRUCT, _NDARRAY, _DTYPE = "_reconstruct", "ndarray", "dtype"
+_RECONSTRUCT, _NDARRAY, _DTYPE, _BYTES = "_reconstruct", "ndarray", "dtype", "bytes"
 _NAMES = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): _DTYPE,
+    # How Python 3 writes bytes in protocols 0 to 2.
+    ("_codecs", "encode"): _BYTES,
+    ("__builtin__", "bytes"): _BYTES,
 }
 
 
@@ -101,6 +104,7 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memory: dict[int, Any] = {}
+        self._encoded: dict[int, tuple[str, bytes]] = {}  # by id of the text, which stays alive
         self._lists: list[list[Any]] = []
         self._dicts: list[dict[Any, Any]] = []
 
@@ -221,8 +225,25 @@ class _Machine:
             self.push(_Array())
         elif meaning == _DTYPE and isinstance(arguments, tuple) and arguments:
             self.push(_DType(arguments[0]))
+        elif meaning == _BYTES:
+            self.push(self.encoded(arguments))
         else:
             raise pickle.UnpicklingError("it calls something; only plain arrays are read")
+
+    def encoded(self, arguments: object) -> bytes:
+        """Return the bytes that _codecs.encode(text, "latin1") or bytes() describes.
+
+        Each text is encoded once, so that a file cannot ask for one long text again and again.
+        """
+        match arguments:
+            case ():
+                return b""
+            case (str(text), "latin1"):
+                if id(text) not in self._encoded:
+                    self._encoded[id(text)] = text, text.encode("latin1")
+                return self._encoded[id(text)][1]
+            case _:
+                raise pickle.UnpicklingError("it holds damaged bytes")
 
     def build(self) -> None:
         state = self.pop()

@@ -1,0 +1,101 @@
+"""Image files of one size, read by Pillow: PNG and JPEG."""
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnkit.border import border
+from bnnkit.data.unpacked import most_unpacked
+from bnnkit.errors import FileError, MissingExtraError
+from bnnkit.regular_file import open_file
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+_FORMATS = ("PNG", "JPEG")
+_GRAY, _COLOUR = ("1", "L"), ("RGB", "P")
+_DAMAGE = (OSError, EOFError, SyntaxError, ValueError, zlib.error, struct.error)
+"""What Pillow raises for damaged files."""
+
+
+def read_images(paths: Sequence[Path]) -> NDArray[np.uint8]:
+    """Read one or more images of one size.
+
+    Returns:
+        uint8 (N, C, H, W); C is 1 if all images are gray, else 3, and gray images among coloured
+        ones get three equal channels.
+
+    Raises:
+        MissingExtraError: If Pillow is not installed.
+        FileError: If an image is damaged, transparent, or neither gray of 8 bits nor RGB, two have
+            different sizes, or they unpack to much more than their files.
+    """
+    with _opened(paths[0]) as first:
+        width, height = first.size
+    coloured = [_is_coloured(path, (width, height), paths[0]) for path in paths]
+    channels = 3 if any(coloured) else 1
+    _check_bytes(paths, len(paths) * channels * height * width)
+    images = np.empty((len(paths), channels, height, width), np.uint8)
+    for image, path in zip(images, paths, strict=True):
+        with _opened(path) as opened:
+            pixels = np.asarray(opened.convert("RGB" if channels == 3 else "L"))
+            image[...] = pixels.reshape(height, width, channels).transpose(2, 0, 1)
+    return images
+
+
+def _is_coloured(path: Path, size: tuple[int, int], first: Path) -> bool:
+    """Check the header of an image; return whether it is RGB."""
+    with _opened(path) as image:
+        if image.size != size:
+            raise FileError(
+                f"{path}: expected images of one size, {_words(size)} as {first}, got "
+                f"{_words(image.size)}; resize or crop them"
+            )
+        if image.mode not in (*_GRAY, *_COLOUR) or "transparency" in image.info:
+            raise FileError(
+                f"{path}: expected a gray or RGB image of 8 bits without transparency, got the "
+                f"mode {image.mode}{' with transparency' * ('transparency' in image.info)}; "
+                "convert it"
+            )
+        return image.mode in _COLOUR
+
+
+def _words(size: tuple[int, int]) -> str:
+    width, height = size
+    return f"{width} x {height} pixels"
+
+
+def _check_bytes(paths: Sequence[Path], unpacked: int) -> None:
+    most = most_unpacked(sum(path.stat().st_size for path in paths))
+    if unpacked > most:
+        raise FileError(
+            f"{paths[0]} and the other images unpack to {unpacked:,} bytes, more than {most:,}, "
+            "the limit for compressed files of their size"
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> "Iterator[Image]":
+    """Open an image; its pixels are read on demand, in the block."""
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("the data set folder (images read by Pillow)", "images") from error
+    with open_file(path) as file, border(FileError, path), warnings.catch_warnings():
+        # `_check_bytes` has a limit of its own.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(file, formats=_FORMATS) as image:
+                yield image
+        except (*_DAMAGE, Image.DecompressionBombError) as error:
+            raise FileError(
+                f"{path} is damaged or no image, expected PNG or JPEG ({error}); mend or remove it"
+            ) from error

@@ -1,0 +1,95 @@
+"""Images in folders, one folder for each class: DIR/train/CLASS/*.png and DIR/test/CLASS/*.png."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bnnkit.border import border
+from bnnkit.data.dataset import Dataset
+from bnnkit.data.image_files import SUFFIXES, read_images
+from bnnkit.errors import FileError, UsageError
+
+_PARTS = ("train", "test")
+
+
+def load_image_folder(data_dir: Path | None = None) -> Dataset:
+    """Load the images of a folder, uint8 (N, C, H, W), all of one size.
+
+    Classes are the folders in DIR/train, images the files *.png, *.jpg and *.jpeg in them; both
+    are in the order of their names. Other files and hidden ones are left out. The orientation in
+    the metadata of a JPEG is not applied.
+
+    Args:
+        data_dir: DIR; data/folder by default.
+
+    Raises:
+        MissingExtraError: If Pillow is not installed.
+        FileError: If a folder is missing or has no images, or DIR/test has a class that DIR/train
+            lacks; or an image cannot be used, as in `read_images`.
+    """
+    root = Path("data", "folder") if data_dir is None else Path(data_dir)
+    classes = _classes(root)
+    x_train, y_train = _labelled(root / "train", classes)
+    x_test, y_test = _labelled(root / "test", classes)
+    images = read_images([*x_train, *x_test])
+    try:
+        return Dataset(
+            name="folder",
+            x_train=images[: len(x_train)],
+            y_train=np.array(y_train, np.int64),
+            x_test=images[len(x_train) :],
+            y_test=np.array(y_test, np.int64),
+            classes=classes,
+        )
+    except UsageError as error:
+        raise FileError(f"{root}: {error}") from error
+
+
+def _classes(root: Path) -> tuple[str, ...]:
+    """Return the names of the folders in train; test must have no others."""
+    for part in _PARTS:
+        if not (root / part).is_dir():
+            raise FileError(
+                f"folder: expected images in {root}/train/CLASS and {root}/test/CLASS, got no "
+                f"folder {root / part}; say where they are with --data-dir DIR (in a training "
+                "config: data.dir)"
+            )
+    train, test = (_folders_in(root / part) for part in _PARTS)
+    unknown = [name for name in test if name not in train]
+    if unknown:
+        raise FileError(
+            f"{root / 'test' / unknown[0]}: expected the classes of {root / 'train'}, which has "
+            f"no folder {unknown[0]}"
+        )
+    empty = [name for name in train if not _images_in(root / "train" / name)]
+    if empty:
+        raise FileError(
+            f"{root / 'train' / empty[0]}: expected images ({', '.join(SUFFIXES)}), got none"
+        )
+    return tuple(train)
+
+
+def _labelled(part: Path, classes: Sequence[str]) -> tuple[list[Path], list[int]]:
+    """Return the images in train or test, and their labels."""
+    images = [(path, k) for k, name in enumerate(classes) for path in _images_in(part / name)]
+    if not images:
+        raise FileError(f"{part}: expected images in {part}/CLASS, got none")
+    return [path for path, _ in images], [label for _, label in images]
+
+
+def _folders_in(folder: Path) -> list[str]:
+    return [path.name for path in _listed(folder) if path.is_dir()]
+
+
+def _images_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in _listed(folder) if path.suffix.lower() in SUFFIXES]
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what a folder holds, in the order of names, without hidden files."""
+    with border(FileError, folder):
+        shown = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return sorted(shown, key=lambda path: path.name)
