@@ -25,13 +25,6 @@ BATCH = 500
 # name: (network, data set, recipe, epochs, seed)
 MODELS = {
     "cifar10-resnet18": ("ResNet-18", "cifar10", "cifar10-resnet18-distilled.yaml", 380, 11),
-    "cifar10-resnet18-ensemble": (
-        "ResNet-18, noise 0.15",
-        "cifar10",
-        "cifar10-resnet18-distilled.yaml",
-        380,
-        11,
-    ),
     "cifar10-resnet18-weights": (
         "ResNet-18, binary weights only",
         "cifar10",
