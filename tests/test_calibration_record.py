@@ -126,7 +126,7 @@ def test_eval_and_info_tell_the_calibration(calibrated: tuple[str, Path]) -> Non
     assert told["calibration"] == expected
     assert json.loads(bnnkit("info", path, "--json").output)["metadata"][KEY] == expected
     described = bnnkit("info", path).output
-    assert f"calibration: data few, mode {mode}, seed 3, images 96\n" in described
+    assert f"calibration: data few; mode {mode}; seed 3; images 96\n" in described
 
 
 def _first(content: Content) -> str:
