@@ -123,6 +123,11 @@ class Config(_Section):
             the averaged weights, and batch norms re-estimated for them. None does not average.
         label_smoothing: Share of the target that is spread over all classes.
         distillation: Teachers; None trains on the labels only.
+        start_from: A run folder or a checkpoint of the same architecture, whose weights and batch
+            norms the run starts from; real weights of a float network become the latent weights of
+            its binary twin. None starts from random weights.
+        freeze: Parameters that are not trained: names with the wildcards *, ? and [...], such as
+            "features.0.*". Statistics of batch norms are not parameters.
         augment: "crop-flip" shifts images by random padding and cropping, up to 4 pixels, and
             mirrors half of them; "crop-flip-uniform" makes all shifts equally likely; "none".
         cutout: Side of a square that is blanked at a random place of each image, in pixels; 0
@@ -173,6 +178,8 @@ class Config(_Section):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     label_smoothing: _Share = 0.0
     distillation: DistillationConfig | None = None
+    start_from: str | None = None
+    freeze: list[str] = []
     augment: Augment = "none"
     cutout: Annotated[int, Field(ge=0)] = 0
     mixup: Annotated[float, Field(gt=0, le=1000)] | None = None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Ema:
-    """The average of all parameters over the steps of a run, newer ones weighted more.
+    """The average of all trained parameters over the steps of a run, newer ones weighted more.
 
     After t steps the weights of step i have the share (1 - d) d^(t - i) / (1 - d^t), so the
     initial weights have none. Latent weights are averaged as the others are; the sign of their
@@ -28,7 +28,7 @@ class Ema:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self._network, self._share = network, 1 - decay
-        parameters = dict(network.named_parameters())
+        parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._parameters: list[Tensor] = list(parameters.values())
         self.sums: dict[str, Tensor] = {
             name: torch.zeros_like(p, requires_grad=False) for name, p in parameters.items()

@@ -26,19 +26,18 @@ class Optimizers:
         config: The run's configuration.
 
     Raises:
-        ConfigError: The configuration has a section latent, but the network has no latent weights.
+        ConfigError: The configuration has a section latent, but the network has no latent weights,
+            or only them or none of them are trained.
     """
 
     def __init__(self, network: nn.Module, config: Config) -> None:
         self._config = config
-        self.parameters = list(network.parameters())
-        latent = latent_parameters(network) if config.latent else []
-        if config.latent and not latent:
-            raise ConfigError(
-                f"latent: the model {config.model.name} has no binary weights; leave out latent"
-            )
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        latent = _trained_latent_weights(network, config) if config.latent else []
         own = {id(parameter) for parameter in latent}
         others = [p for p in self.parameters if id(p) not in own]
+        if not others:
+            raise ConfigError("latent: freeze leaves only latent weights; leave out latent")
         self.all = [_optimizer(others, config)]
         if config.latent:
             self.all.append(_optimizer(latent, _as_config(config, config.latent)))
@@ -75,6 +74,18 @@ def match_gradient_strides(parameters: Iterable[nn.Parameter]) -> None:
             with torch.no_grad():
                 parameter.set_(_canonical(parameter.detach()))  # type: ignore[call-overload]
             parameter.register_hook(_canonical)  # type: ignore[no-untyped-call]
+
+
+def _trained_latent_weights(network: nn.Module, config: Config) -> list[nn.Parameter]:
+    latent = latent_parameters(network)
+    if not latent:
+        raise ConfigError(
+            f"latent: the model {config.model.name} has no binary weights; leave out latent"
+        )
+    trained = [parameter for parameter in latent if parameter.requires_grad]
+    if not trained:
+        raise ConfigError("latent: freeze leaves no latent weights to train; leave out latent")
+    return trained
 
 
 def _canonical(tensor: Tensor) -> Tensor:

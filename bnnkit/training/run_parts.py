@@ -1,6 +1,7 @@
 """The parts of a run: network, data, scores and files, made from the configuration."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -19,6 +20,7 @@ from bnnkit.training.launch import Fabric
 from bnnkit.training.randomness import seed_initial_weights
 from bnnkit.training.run_folder import RunFolder
 from bnnkit.training.scores import Scores
+from bnnkit.training.stage import freeze, start_from
 from bnnkit.training.validation import hold_out
 
 
@@ -32,7 +34,7 @@ class RunParts:
         fabric: The launched Fabric.
         folder: The folder of all results.
         console: The console to report to.
-        network: The network on the device, with fresh weights.
+        network: The network on the device, with the weights that the run starts from.
         ema: The average of the network's weights; None without one.
         mode: The mode of deployment.
         batches: Batches of the training examples.
@@ -61,11 +63,12 @@ def make_parts(
     """Make the parts of a run, without writing.
 
     Raises:
-        ConfigError: The model cannot be built, or the configuration needs noisy signs and the
-            model has none.
+        ConfigError: The model cannot be built, freeze does not fit it, or the configuration needs
+            noisy signs and the model has none.
+        CheckpointError: The network to start from cannot be read, or does not fit the model.
     """
     seed_initial_weights(config.seed)
-    network = _placed(build_model(config.model, dataset), fabric.device)
+    network = _placed(_network(config, dataset, folder), fabric.device)
     examples, held_out = hold_out(len(dataset.x_train), config.validation)
     validation, test = (
         Scores(network, part, x, y, config.eval_samples, fabric)
@@ -95,6 +98,15 @@ def make_parts(
         test=test,
         history=History(folder.metrics),
     )
+
+
+def _network(config: Config, dataset: Dataset, folder: RunFolder) -> nn.Module:
+    """Build the network; a run that is continued does not need the one that it started from."""
+    network = build_model(config.model, dataset)
+    if config.start_from is not None and not folder.state.is_file():
+        start_from(Path(config.start_from), network)
+    freeze(network, config.freeze)
+    return network
 
 
 def _placed(network: nn.Module, device: torch.device) -> nn.Module:

@@ -1,0 +1,150 @@
+"""Runs that start from another's weights and leave some as they are."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from bnnkit import data
+from bnnkit.errors import CheckpointError, ConfigError
+from bnnkit.training import load_checkpoint, train
+from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
+from bnnkit.training.config import Config, parse_config
+from bnnkit.training.evaluate import batch_totals
+from bnnkit.training.stage import freeze, start_from
+
+QUIET = Console(quiet=True)
+DIGITS = data.load("digits")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums have one order only."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take most of the time of runs as short as these."""
+    monkeypatch.setattr("bnnkit.training.finish.draw_curves", lambda *_, **__: None)
+
+
+def _config(*overrides: str) -> Config:
+    text = (
+        "{model: {name: mlp, width: 16}, epochs: 2, batch_size: 128, device: cpu, lr: 0.05,"
+        " eval_samples: 0, recalibrate: 4}"
+    )
+    return parse_config(text, overrides)
+
+
+def _saved(path: Path, *overrides: str) -> tuple[Path, dict[str, Tensor]]:
+    config = _config(*overrides)
+    torch.manual_seed(5)
+    network = build_model(config.model, DIGITS)
+    save_checkpoint(path, network, config, describe(DIGITS, 0.5))
+    return path, network.state_dict()
+
+
+def test_a_network_starts_from_one_of_its_architecture(tmp_path: Path) -> None:
+    path, tensors = _saved(tmp_path / "a.safetensors")
+    network = build_model(_config().model, DIGITS)
+    start_from(path, network)
+    found = network.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    assert found.keys() == tensors.keys()
+
+
+def test_real_weights_become_latent_weights(tmp_path: Path) -> None:
+    real, binary = (
+        f"model={{name: resnet18-real, width: 4, weights: {weights}}}"
+        for weights in ("real", "binary")
+    )
+    path, tensors = _saved(tmp_path / "a.safetensors", real)
+    network = build_model(_config(binary).model, DIGITS)
+    start_from(path, network)
+    found = network.state_dict()
+    renamed = {name for name in found if name.endswith(".latent")}
+    assert len(renamed) == 19
+    for name, tensor in found.items():
+        assert torch.equal(tensor, tensors[name.replace(".latent", ".weight")])
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    path, _ = _saved(tmp_path / "a.safetensors")
+    wide = _config("model.width=24", f"start_from={path}")
+    with pytest.raises(
+        CheckpointError, match=r"does not fit .*start_from\): features\.\S+ is .*\(16.*expected"
+    ):
+        train(wide, tmp_path / "run", console=QUIET)
+    with pytest.raises(CheckpointError, match="is missing"):
+        train(_config("model.depth=4", f"start_from={path}"), tmp_path / "run", console=QUIET)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        train(_config("start_from=none"), tmp_path / "run", console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_frozen_parameters_keep_their_values(tmp_path: Path) -> None:
+    path, tensors = _saved(tmp_path / "a.safetensors")
+    names = [name for name, _ in load_checkpoint(path).model.named_parameters()]
+    options = [f"start_from={path}", "freeze=['*.latent', 'features.1.*']", "ema=0.9"]
+    train(_config(*options, "weight_decay=0.1"), tmp_path / "run", console=QUIET)
+    found = load_checkpoint(tmp_path / "run").model.state_dict()
+    is_kept = {name: torch.equal(found[name], tensors[name]) for name in names}
+    assert is_kept == {
+        name: name.endswith(".latent") or name.startswith("features.1.") for name in names
+    }
+    assert sum(is_kept.values()) == 2
+
+
+def test_a_stopped_stage_is_continued_exactly_without_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = _saved(tmp_path / "a.safetensors")
+    config = _config(f"start_from={path}", "freeze=['features.1.*']", "latent={lr: 0.1}")
+    train(config, tmp_path / "straight", console=QUIET)
+    steps = 0
+
+    def interrupting(*args: Any) -> Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == 15:  # in the second epoch
+            raise KeyboardInterrupt
+        return batch_totals(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bnnkit.training.step.batch_totals", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "stopped", console=QUIET)
+    path.unlink()
+    train(config, tmp_path / "stopped", console=QUIET)
+    for name in ("state.safetensors", "checkpoint.safetensors"):
+        both = [(tmp_path / run / name).read_bytes() for run in ("straight", "stopped")]
+        assert both[0] == both[1], name
+
+
+def test_patterns_that_do_not_fit() -> None:
+    network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    with pytest.raises(ConfigError, match=r"such as 0\.weight, 'head\.\*' matches none"):
+        freeze(network, ["0.*", "head.*"])
+    with pytest.raises(ConfigError, match="all parameters, so nothing can be trained"):
+        freeze(network, ["0.*", "1.*"])
+
+
+@pytest.mark.parametrize(
+    ("patterns", "words"),
+    [
+        ("['*.latent']", "leaves no latent weights"),
+        ("['features.[125].*', 'classifier.*']", "leaves only latent weights"),
+    ],
+)
+def test_a_section_latent_needs_both_kinds(tmp_path: Path, patterns: str, words: str) -> None:
+    config = _config("latent={lr: 0.1}", f"freeze={patterns}")
+    with pytest.raises(ConfigError, match=words):
+        train(config, tmp_path / "run", console=QUIET)
