@@ -20,6 +20,7 @@ CONSTANTS = {
     "i0": np.array([0]),
     "i1": np.array([1]),
     "i4": np.array([4]),
+    "most": np.array([np.iinfo(np.int32).max]),
     "column": np.array([-1, 1]),
     "pixels": np.array([5, 5]),
     "part": np.array([2, 5, 5]),
@@ -43,6 +44,7 @@ RIGHT = {
         "q = Concat<axis = 0>(n, image) a = Reshape(f, q)"
     ),
     "first images": f"{SIZE} a = Slice(x, i0, n, i0)",
+    "all images": "a = Slice(x, i0, most, i0)",
     "pads that are computed": (
         "o = ConstantOfShape(i4) d = Concat<axis = 0>(o, o) b = Cast<to = 7>(d) q = Pad(x, b) "
         "h = Shape(q) n = Gather(h, i0) k = Concat<axis = 0>(n, image) a = Reshape(q, k)"
@@ -87,6 +89,17 @@ WRONG = {
         "chooses a branch by the number of images",
     ),
     "output": ("h = Shape(x) a = Cast<to = 1>(x)", "the output 'h'"),
+    "first image": ("f = Slice(x, i0, i1, i0) a = Sub(x, f)", "gives 'f' .Slice.* keep the batch"),
+    "four images": ("f = Slice(x, i0, i4, i0) a = Sub(x, f)", "do not fit for a batch of 1009"),
+    "one row": (
+        "f = Reshape(x, row) m = Softmax<axis = 1>(f) a = Reshape(m, whole)",
+        "gives 'f' .Reshape.* keep the batch",
+    ),
+    "resized batch": (
+        'r = Resize<mode = "nearest">(x, , , single) '
+        "a = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(r)",
+        "gives 'r' .Resize.* keep the batch",
+    ),
 }
 
 
@@ -97,6 +110,8 @@ def test_numbers_that_depend_on_the_batch_are_refused(form: str) -> None:
         "axes": np.array([2, 3]),
         "rest": np.array([3, 5, 5]),
         "whole": np.array([-1, 6, 5, 5]),
+        "row": np.array([1, -1]),
+        "single": np.array([1, 6, 10, 10]),
     }
     y = "float[N, 4, 3, 3] y" + (", int64[4] h" if form == "output" else "")
     source = network(f"{body} {SIGNS}", "float[N, 6, 5, 5] x", y, {**CONSTANTS, **more}, opset=18)

@@ -146,3 +146,13 @@ def test_the_size_of_a_file() -> None:
     model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [], [stored, typed]))
     assert content_bytes(model) == 100 * 50 * 2 + 500 * 4 + 2 * 64
     assert content_bytes(model) < model.ByteSize() + 100
+
+
+def test_shapes_of_shapes_load_in_time_of_their_number() -> None:
+    """Each node reads the one before it twice: computed by recursion they would double the time."""
+    a = ArtifactBuilder(1)
+    shape = a.add("Shape", "x")
+    for _ in range(100):
+        shape = a.add("Max", shape, shape)
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    np.testing.assert_array_equal(Model(a.artifact((4,), a.add("Reshape", "x", shape))).run(x), x)

@@ -3,7 +3,8 @@
 1. A `Reshape` that keeps the first axis gets -1 for it, and the known sizes for the others.
 2. An `Expand` gets the first size 1, as the first axis of its operand is the batch already.
 3. A `Resize` to known sizes leaves out the axes that it does not change.
-4. A `Slice` that takes all images gets the largest end.
+4. A `Slice` that takes all images gets the largest end: one that ends with the batch. If the batch
+   is free, a number in the file is not the batch, whatever its size: `x[:1]` is the first image.
 5. A constant with the same row for each image, as part of a `Concat`, is added: the part beside it
    is padded with zeros, and the row stands where the zeros are. (x + 0 is x.)
 6. The shapes are then inferred for another batch size. The batch is free if every value that
@@ -42,7 +43,7 @@ def free_batch(model: ir.Model, batch: BatchConstants) -> ir.Model:
     """
     known = {value.name: value.shape for node in model.graph for value in node.outputs}
     for node in nodes(model.graph, *_RULES):
-        _RULES[node.op_type](model.graph, node, batch.size)
+        _RULES[node.op_type](model.graph, node, batch)
     known |= {value.name: value.shape for node in model.graph for value in node.outputs}
     other = infer_shapes(model, _OTHER)
     for node in other.graph:
@@ -69,39 +70,39 @@ def _check(node: ir.Node, value: ir.Value, before: ir.Shape | None, batch: int) 
     value.shape = ir.Shape([BATCH, *before[1:]])
 
 
-def _keep_first(graph: ir.Graph, node: ir.Node, batch: int) -> None:
+def _keep_first(graph: ir.Graph, node: ir.Node, batch: BatchConstants) -> None:
     """Rule 1."""
-    before, after = operand(node, 0).shape, node.outputs[0].shape
-    if before is None or after is None or array(node.inputs[1]) is None:
+    before, after, sizes = operand(node, 0).shape, node.outputs[0].shape, array(node.inputs[1])
+    if before is None or after is None or sizes is None or _joins_images(node, batch):
         return
-    if before[0] == after[0] == batch:
+    if before[0] == after[0] == batch.size:
         _replace_constant(graph, node, 1, np.array([-1, *after[1:]], np.int64))
         node.attributes.pop("allowzero", None)
 
 
-def _expand(graph: ir.Graph, node: ir.Node, batch: int) -> None:
+def _expand(graph: ir.Graph, node: ir.Node, batch: BatchConstants) -> None:
     """Rule 2."""
     before, after, sizes = operand(node, 0).shape, node.outputs[0].shape, array(node.inputs[1])
     if before is None or after is None or sizes is None or len(after) != sizes.size:
         return
-    if before.rank() == sizes.size and before[0] == after[0] == batch:
+    if before.rank() == sizes.size and before[0] == after[0] == batch.size:
         _replace_constant(graph, node, 1, np.array([1, *sizes[1:]], np.int64))
 
 
-def _resize(graph: ir.Graph, node: ir.Node, batch: int) -> None:
+def _resize(graph: ir.Graph, node: ir.Node, batch: BatchConstants) -> None:
     """Rule 3."""
     x, sizes = operand(node, 0), array(node.inputs[3]) if len(node.inputs) > 3 else None
     is_cropped = len(node.inputs) > 1 and node.inputs[1] is not None
     if x.shape is None or sizes is None or is_cropped or "axes" in node.attributes:
         return
     changed = [axis for axis, size in enumerate(sizes) if size != x.shape[axis]]
-    if not changed or changed[0] == 0:
+    if not changed or changed[0] == 0 or _is_number(node.inputs[3], batch):
         return
     node.attributes["axes"] = ir.AttrInt64s("axes", changed)
     _replace_constant(graph, node, 3, sizes[changed])
 
 
-def _slice(graph: ir.Graph, node: ir.Node, batch: int) -> None:
+def _slice(graph: ir.Graph, node: ir.Node, batch: BatchConstants) -> None:
     """Rule 4."""
     starts, ends = array(node.inputs[1]), array(node.inputs[2])
     given = [array(value) for value in node.inputs[3:]]
@@ -109,9 +110,28 @@ def _slice(graph: ir.Graph, node: ir.Node, batch: int) -> None:
         return
     axes = given[0] if given and given[0] is not None else np.arange(ends.size)
     steps = given[1] if len(given) > 1 and given[1] is not None else np.ones_like(ends)
-    is_all = (axes == 0) & (starts == 0) & (steps == 1) & (ends >= batch)
+    is_all = (axes == 0) & (starts == 0) & (steps == 1) & _ends_with_batch(node, ends, batch)
     if is_all.any():
         _replace_constant(graph, node, 2, np.where(is_all, _LAST, ends))
+
+
+def _ends_with_batch(node: ir.Node, ends: Array, batch: BatchConstants) -> Array:
+    other = batch.others.get(str(operand(node, 2).name), ends)
+    is_all: Array = (other != ends) | (ends >= np.iinfo(np.int32).max)
+    return is_all if batch.is_free else ends >= batch.size
+
+
+def _joins_images(node: ir.Node, batch: BatchConstants) -> bool:
+    """Whether a `Reshape` of a free batch makes one row of all images, as [1, -1] does."""
+    sizes = operand(node, 1)
+    content = array(sizes)
+    has_rest = content is not None and -1 in content[1:].tolist()
+    return has_rest and content is not None and content[0] != 0 and _is_number(sizes, batch)
+
+
+def _is_number(sizes: ir.Value | None, batch: BatchConstants) -> bool:
+    """Whether the batch is free, and the first of some sizes is a number of the file."""
+    return batch.is_free and sizes is not None and str(sizes.name) not in batch.others
 
 
 def _replace_constant(graph: ir.Graph, node: ir.Node, index: int, content: Array) -> None:
@@ -119,11 +139,11 @@ def _replace_constant(graph: ir.Graph, node: ir.Node, index: int, content: Array
     node.replace_input_with(index, add_constant(graph, name, content))
 
 
-def _join(graph: ir.Graph, node: ir.Node, batch: int) -> None:
+def _join(graph: ir.Graph, node: ir.Node, batch: BatchConstants) -> None:
     """Rule 5."""
     y = node.outputs[0]
     values = [value for value in node.inputs if value is not None]
-    rows = [_row(value, batch) for value in values]
+    rows = [_row(value, batch.size) for value in values]
     parts = [value for value, row in zip(values, rows, strict=True) if row is None]
     if not parts or len(parts) == len(rows) or y.dtype != ir.DataType.FLOAT or y.shape is None:
         return
@@ -181,7 +201,7 @@ def _padded(
     return real_node("Pad", [part, widths], node, ir.Shape(sizes))
 
 
-_RULES: Final[dict[str, Callable[[ir.Graph, ir.Node, int], None]]] = {
+_RULES: Final[dict[str, Callable[[ir.Graph, ir.Node, BatchConstants], None]]] = {
     "Reshape": _keep_first,
     "Expand": _expand,
     "Resize": _resize,

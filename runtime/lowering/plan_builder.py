@@ -42,6 +42,7 @@ class PlanBuilder:
         noise_dependent: Names of values and constants that depend on the noise.
         quantiles: Tables of quantiles, by the name of the constant.
         batch_sizes: Names of shapes that depend on the number of images.
+        shapes: Numbers of shapes for each batch size of `numpy_operator.BATCHES`, by name.
         sums: Sums that were only cast to reals: name of the reals to name of the sums.
     """
 
@@ -58,6 +59,7 @@ class PlanBuilder:
     noise_dependent: set[str] = field(default_factory=set)
     quantiles: dict[str, Quantiles] = field(default_factory=dict)
     batch_sizes: set[str] = field(default_factory=set)
+    shapes: dict[str, dict[int, Array]] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
