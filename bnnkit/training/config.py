@@ -107,6 +107,8 @@ class Config(_Section):
             the examples are the same in all runs. The test data are evaluated once, at the end.
         keep: The network in the checkpoint: "last", of the last epoch, or "best", of the epoch
             with the highest accuracy on the validation examples.
+        patience: The run finishes early, after an evaluation on the validation examples, if their
+            loss has not fallen below its lowest value for so many epochs. None trains all epochs.
         optimizer: "adam" or "adamw" with torch's defaults, or "sgd" with Nesterov momentum.
         lr: The peak learning rate.
         momentum: Momentum of "sgd".
@@ -167,6 +169,7 @@ class Config(_Section):
     batch_size: Annotated[int, Field(ge=2)] = 128
     validation: _Share = 0.1
     keep: Literal["last", "best"] = "last"
+    patience: _Count | None = None
     optimizer: OptimizerName = "adam"
     lr: _LearningRate = 0.01
     momentum: _Momentum = 0.9

@@ -16,11 +16,12 @@ from bnnkit.training.run_parts import RunParts
 from bnnkit.training.view_logits import view_logits
 
 
-def finish(run: RunParts) -> Record:
+def finish(run: RunParts, epoch: int) -> Record:
     """Recalibrate, evaluate and write; the checkpoint last, because it marks a finished run.
 
     Args:
         run: A run after its last epoch.
+        epoch: The last epoch; with early stopping it may be fewer than configured.
 
     Returns:
         The last record of the run.
@@ -28,10 +29,10 @@ def finish(run: RunParts) -> Record:
     Raises:
         FileError: A file cannot be written.
     """
-    _take_weights(run)
-    record: Record = {"epoch": run.config.epochs, "final": True} | run.validation.both()
+    _take_weights(run, epoch)
+    record: Record = {"epoch": epoch, "final": True} | run.validation.both()
     if run.config.recalibrate:
-        recalibrate_run(run, run.config.epochs)
+        recalibrate_run(run, epoch)
         before = {f"{key}_before_recalibration": record[key] for key in _scores_in(record)}
         record |= before | run.validation.both()
         _report_recalibration(run, record)
@@ -42,13 +43,13 @@ def finish(run: RunParts) -> Record:
     return record
 
 
-def _take_weights(run: RunParts) -> None:
+def _take_weights(run: RunParts, epoch: int) -> None:
     """Load the network of the best epoch, or the averaged weights, as the configuration says."""
     if run.config.keep == "best":
         run.fabric.barrier()  # the first process has written it
         run.network.load_state_dict(safetensors_file.read(run.folder.best)[0])
     elif run.ema is not None:
-        run.ema.write_to_network(run.config.epochs * run.batches.n_steps)
+        run.ema.write_to_network(epoch * run.batches.n_steps)
 
 
 def _scores_in(record: Record) -> list[str]:

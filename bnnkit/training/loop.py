@@ -12,6 +12,7 @@ from bnnkit.errors import CheckpointError, UsageError
 from bnnkit.nn import attach_rules, set_progress
 from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.deployed import deployed
+from bnnkit.training.early_stopping import is_out_of_patience
 from bnnkit.training.finish import finish
 from bnnkit.training.flip_rates import FlipRates
 from bnnkit.training.history import Record
@@ -84,11 +85,27 @@ class Loop:
         progress = Progress(self.parts.console, epochs=epochs, done=self.done, steps=steps)
         with progress, torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
             for epoch in range(self.done + 1, epochs + 1):
+                if self._stops_early():
+                    break
                 record = self._train_epoch(epoch, train_step, progress)
                 record |= self._evaluate(epoch)
                 progress.epoch_done(record)
                 self._save(epoch, record)
-        return finish(self.parts)
+                self.done = epoch
+        if self.done < epochs:
+            line = (
+                f"stopped early, after epoch {self.done}: the validation loss has not fallen for "
+                f"{self.config.patience} epochs"
+            )
+            print_line(self.parts.console, line)
+        return finish(self.parts, self.done)
+
+    def _stops_early(self) -> bool:
+        """Return the decision of the first process, which has the records."""
+        if self.config.patience is None:
+            return False
+        decision = is_out_of_patience(self.parts.history.records, self.config.patience)
+        return bool(self.fabric.broadcast(decision))
 
     def _train_step(self) -> Callable[[], None]:
         """Return the step, recorded on a single GPU without loss scaling, which synchronises."""
@@ -205,7 +222,10 @@ class Loop:
         if not self.fabric.is_global_zero:
             return
         self.parts.history.append(record)
-        if epoch % self.config.save_every == 0 or epoch == self.config.epochs:
+        is_last = epoch == self.config.epochs or is_out_of_patience(
+            self.parts.history.records, self.config.patience
+        )
+        if epoch % self.config.save_every == 0 or is_last:
             precision = self.fabric.strategy.precision.state_dict()
             save_state(
                 self.folder.state,

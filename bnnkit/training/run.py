@@ -128,10 +128,9 @@ def _check(config: Config, dataset: Dataset) -> None:
             f"batch_size {config.batch_size} is more than the {n_examples} "
             f"training examples of {dataset.name}; choose a smaller one"
         )
-    if config.keep == "best" and n_examples == len(dataset.x_train):
-        raise ConfigError(
-            "keep: best needs validation examples; set validation, for example to 0.1"
-        )
+    needs = "keep: best" if config.keep == "best" else "patience" if config.patience else None
+    if needs and n_examples == len(dataset.x_train):
+        raise ConfigError(f"{needs} needs validation examples; set validation, for example to 0.1")
     if config.ema and not config.recalibrate:
         raise ConfigError(
             "ema averages the weights, for which the batch norms must be re-estimated: set "
