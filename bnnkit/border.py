@@ -9,11 +9,10 @@ BNNKIT_DEBUG=1 it prints the traceback too.
 import os
 import signal
 import traceback
-from collections.abc import Callable
-from functools import wraps
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Final, ParamSpec, TypeVar
+from types import CodeType, TracebackType
+from typing import Final
 
 from bnnkit.errors import BnnkitError
 
@@ -22,15 +21,12 @@ _PACKAGE: Final = Path(__file__).parent.name
 _OUT_OF_MEMORY: Final = ("OutOfMemoryError", "_ArrayMemoryError", "MemoryError")
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
 class border:  # noqa: N801 (used as a statement: `with border(FileError, path):`)
-    """Raise what is no error of bnnkit's as one, from its cause.
+    """Raises unexpected exceptions as errors of bnnkit, with the original as the cause.
 
-    For a block, `with border(...):`, or for a function, `@border(...)`. Interrupts, and exceptions
-    of the caller's own signal handlers, pass through.
+    It is used around a block: `with border(...):`. It stands inside a function and not around its
+    call, so that a wrong argument name stays Python's TypeError. Interrupts, and exceptions of the
+    caller's own signal handlers, pass through.
 
     Args:
         kind: The class of the error.
@@ -41,19 +37,6 @@ class border:  # noqa: N801 (used as a statement: `with border(FileError, path):
 
     def __init__(self, kind: type[BnnkitError], place: object) -> None:
         self._kind, self._place = kind, place
-
-    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        """Return the function with the border around it."""
-
-        @wraps(function)
-        def bordered(*args: P.args, **kwargs: P.kwargs) -> T:
-            try:  # faster than a with statement
-                return function(*args, **kwargs)
-            except Exception as error:
-                self.__exit__(type(error), error, None)
-                raise
-
-        return bordered
 
     def __enter__(self) -> None:
         """Enter the block."""
@@ -104,6 +87,15 @@ def _origin(error: Exception) -> str:
 
 def _is_of_a_signal_handler(error: Exception) -> bool:
     """Return whether a signal handler raised the error while the block was running."""
-    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
-    codes = {getattr(handler, "__code__", None) for handler in handlers}
+    codes = {_code(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _code(handler: object) -> CodeType | None:
+    """Return the code of a function, method, partial or callable object; None of other values."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    if callable(handler) and not hasattr(handler, "__code__"):
+        handler = handler.__call__
+    code = getattr(handler, "__code__", None)
+    return code if isinstance(code, CodeType) else None

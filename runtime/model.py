@@ -105,7 +105,6 @@ class Model:
         """Element type of the input, uint8 for images."""
         return self.graph.input_dtype
 
-    @_RUNNING
     def run(self, images: Array, *, threads: int = 1) -> Array | tuple[Array, ...]:
         """Compute one deterministic pass.
 
@@ -120,9 +119,9 @@ class Model:
         Raises:
             UsageError: If shape, dtype or number of threads is wrong, or the input is not finite.
         """
-        return self._outputs(self._compute(images, threads, self.graph.outputs))
+        with _RUNNING:
+            return self._outputs(self._compute(images, threads, self.graph.outputs))
 
-    @_RUNNING
     def run_sample(
         self, images: Array, sample: Sample, *, threads: int = 1
     ) -> Array | tuple[Array, ...]:
@@ -140,7 +139,8 @@ class Model:
         Raises:
             UsageError: As `run`, or if the file is deterministic.
         """
-        return self._outputs(self._compute_sample(images, sample, threads, self.graph.outputs))
+        with _RUNNING:
+            return self._outputs(self._compute_sample(images, sample, threads, self.graph.outputs))
 
     @renamed_keywords(most_samples="max_samples", error="error_rate")
     def predict(
@@ -192,7 +192,6 @@ class Model:
         means = tuple(output.mean for output in ensemble.outputs)
         return means[0] if len(means) == 1 else means
 
-    @_RUNNING
     def ensemble(
         self, images: Array, config: EnsembleConfig, *, threads: int = 1, image_offset: int = 0
     ) -> Ensemble:
@@ -214,6 +213,31 @@ class Model:
             UsageError: As `run`; or if image numbers exceed 2^32 - 1; or if samples are asked of a
                 deterministic file.
         """
+        with _RUNNING:
+            return self._ensemble(images, config, threads, image_offset)
+
+    def trace(
+        self, images: Array, *, threads: int = 1, sample: Sample | None = None
+    ) -> dict[str, Array]:
+        """Compute the signs inside the network, by value name, in ONNX's layout.
+
+        Args:
+            images: (N, *input_shape), of input_dtype.
+            threads: Number of threads. The result is bit-equal for every number.
+            sample: Sample of the noise; None for the deterministic pass.
+
+        Returns:
+            uint8 (N, C, H, W) or (N, F), where 0 is -1 and 2 is +1. Signs that a kernel consumes
+            at once, before max-pooling or with padding, are missing: they never reach memory.
+        """
+        with _RUNNING:
+            if sample is None:
+                return self._compute(images, threads, self._plan.signs)
+            return self._compute_sample(images, sample, threads, None)
+
+    def _ensemble(
+        self, images: Array, config: EnsembleConfig, threads: int, image_offset: int
+    ) -> Ensemble:
         if config.samples == 0:
             computed = self._compute(images, threads, self.graph.outputs)
             values = self._plan.for_each_row(computed, len(images))
@@ -230,25 +254,6 @@ class Model:
             with batch:
                 parts.append(average(batch, len(batch), self.output_kinds, config))
         return Ensemble.joined(parts)
-
-    @_RUNNING
-    def trace(
-        self, images: Array, *, threads: int = 1, sample: Sample | None = None
-    ) -> dict[str, Array]:
-        """Compute the signs inside the network, by value name, in ONNX's layout.
-
-        Args:
-            images: (N, *input_shape), of input_dtype.
-            threads: Number of threads. The result is bit-equal for every number.
-            sample: Sample of the noise; None for the deterministic pass.
-
-        Returns:
-            uint8 (N, C, H, W) or (N, F), where 0 is -1 and 2 is +1. Signs that a kernel consumes
-            at once, before max-pooling or with padding, are missing: they never reach memory.
-        """
-        if sample is None:
-            return self._compute(images, threads, self._plan.signs)
-        return self._compute_sample(images, sample, threads, None)
 
     def _outputs(self, values: dict[str, Array]) -> Array | tuple[Array, ...]:
         results = tuple(values[name] for name in self.graph.outputs)

@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -32,6 +34,7 @@ from bnnkit.errors import (
     brief,
     printable,
 )
+from bnnkit.export import convert_onnx
 
 HOSTILE = "a\x1b]0;title\x07\x9b31m\u202e\x00b"
 SHOWN = r"a\x1b]0;title\x07\x9b31m\u202e\x00b"
@@ -72,13 +75,12 @@ def test_the_place_is_a_line_of_ours() -> None:
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory: 5 bytes")])
 def test_memory_is_named(error: Exception) -> None:
-    with pytest.raises(ConfigError, match=r"^here: not enough memory") as raised:
-        border(ConfigError, "here")(_raise)(error)
+    with (
+        pytest.raises(ConfigError, match=r"^here: not enough memory") as raised,
+        border(ConfigError, "here"),
+    ):
+        raise error
     assert raised.value.__cause__ is error
-
-
-def _raise(error: BaseException) -> None:
-    raise error
 
 
 @pytest.mark.parametrize("error", [UsageError("ours"), KeyboardInterrupt(), SystemExit(3)])
@@ -88,16 +90,58 @@ def test_errors_of_ours_and_interrupts_pass(error: BaseException) -> None:
     assert raised.value is error
 
 
-def test_an_exception_of_the_callers_signal_handler_passes() -> None:
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError("the caller's time is up")
+def _stop(number: int, frame: FrameType | None, reason: str = "") -> None:
+    raise TimeoutError(reason)
 
-    former = signal.signal(signal.SIGALRM, stop)
+
+class Stop:
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    def method(self, number: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        _stop,
+        Stop(),
+        Stop().method,
+        partial(_stop, reason="x"),
+        partial(partial(Stop())),
+        partial(Stop().method),
+    ],
+)
+def test_an_exception_of_the_callers_signal_handler_passes(
+    handler: Callable[[int, FrameType | None], None],
+) -> None:
+    former = signal.signal(signal.SIGALRM, handler)
     try:
         with pytest.raises(TimeoutError), border(FileError, "file"):
             signal.raise_signal(signal.SIGALRM)
     finally:
         signal.signal(signal.SIGALRM, former)
+
+
+@pytest.mark.parametrize("name", ["run", "run_sample", "predict", "ensemble", "trace"])
+@pytest.mark.parametrize("wrong", ["thread", "sample_s"])
+def test_a_wrong_argument_is_not_blamed_on_the_file(
+    digits_model: Path, name: str, wrong: str
+) -> None:
+    method: Any = getattr(rt.load(digits_model), name)
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{wrong}'"):
+        method(np.zeros((1, 1, 8, 8), np.uint8), **{wrong: 2})
+    with pytest.raises(TypeError, match="missing"):
+        method()
+
+
+@pytest.mark.parametrize("function", [rt.load, convert_onnx])
+def test_a_wrong_argument_of_a_function(function: Any) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'file'"):
+        function(file="x.onnx")
+    with pytest.raises(TypeError, match="missing"):
+        function()
 
 
 def test_load_and_run(digits_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,11 @@
 """Torch's layers with many values of their arguments: right in the file, or refused."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx.parser
 import pytest
 import torch
 from torch import Tensor, nn
@@ -154,14 +156,26 @@ def test_random_inputs_that_the_model_refuses_are_left_out(tmp_path: Path) -> No
     export_onnx(Tokens(), torch.zeros(1, 4, dtype=torch.uint8), tmp_path / "m.onnx")
 
 
-@pytest.mark.slow
-def test_what_neither_executor_runs_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [UnsupportedError("no such operator"), MemoryError()])
+def test_what_neither_executor_runs_is_written_with_a_warning(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(artifact: Artifact, inputs: Any) -> Any:
-        raise RuntimeError("no such operator")
+        raise error
 
     monkeypatch.setattr(compare_with_torch, "_run_in_reference", fail)
     monkeypatch.setattr(compare_with_torch, "_run_in_onnxruntime", fail)
-    export_onnx(nn.Linear(4, 2), torch.zeros(1, 4), tmp_path / "m.onnx")
+    with pytest.warns(UserWarning, match="not compared with torch: (no such op|not enough mem)"):
+        export_onnx(nn.Linear(4, 2), torch.zeros(1, 4), tmp_path / "m.onnx")
     assert (tmp_path / "m.onnx").exists()
+
+
+def test_a_file_that_does_not_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its product has a shape that does not fit; without ONNX Runtime only the reference runs."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    broken = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 21]> g (float[N, 4] x) => (float[N, 3] y)'
+        "<float[5, 3] w = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}> { y = MatMul (x, w) }"
+    )
+    with pytest.raises(UnsupportedError, match="but it cannot be run: "):
+        compare_with_torch.compare_with_torch(Artifact(broken), nn.Linear(4, 3), torch.zeros(2, 4))

@@ -71,7 +71,6 @@ class Conversion(Differences):
     source_bytes: int
 
 
-@border(FileError, "converting the file")
 def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
     """Write another tool's binarized network as an artifact (docs/artifact.md).
 
@@ -92,11 +91,16 @@ def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
         UnsupportedError: Nothing in the network is binary, or a part of it cannot be converted;
             the message names the part.
     """
+    with border(FileError, "converting the file"):
+        return _converted(Path(source), Path(output))
+
+
+def _converted(source: Path, output: Path) -> Conversion:
     check_suffix(output, "onnx")
     model = read_source(source)
     artifact, differences = from_onnx(model)
     content = artifact.to_bytes()
-    write_bytes(Path(output), content)
+    write_bytes(output, content)
     return Conversion(
         artifact=report(artifact, len(content)),
         **vars(differences),

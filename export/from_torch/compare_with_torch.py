@@ -7,6 +7,7 @@ of a number that is 0 up to rounding may differ; its input is left out from ther
 does (artifact/rounding.py).
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.sign import Sign
 
 Array = NDArray[Any]
+Executor = Callable[[Artifact, Array], list[Array]]
 
 _RELATIVE: Final = 1e-3
 """The tolerance of real numbers in units of the largest number of their tensor."""
@@ -45,12 +47,17 @@ def compare_with_torch(artifact: Artifact, model: nn.Module, example: Tensor) ->
         example: A batch of inputs, (N, ...). The first is compared, and a random one: uniform for
             uint8, normal for float32.
 
+    Warns:
+        UserWarning: Nothing was compared, because no executor has the file's operators.
+
     Raises:
-        UnsupportedError: They differ; the message names the first layer.
+        UnsupportedError: They differ, and the message names the first layer; or the reference has
+            all operators of the file and fails to run it.
     """
     inputs = _inputs(model, example)
+    expected = _outputs(model, inputs)
     found = _run(artifact, inputs.numpy())
-    if found is not None and not _same_outputs(_outputs(model, inputs), found):
+    if found is not None and not _same_outputs(expected, found):
         _name_difference(artifact, model, inputs)
 
 
@@ -83,20 +90,40 @@ def _outputs(model: nn.Module, inputs: Tensor) -> list[Array]:
         with evaluating(model):
             leaves = tree_leaves(model(inputs))
     except Exception as error:  # of the user's code
-        reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"the model does not accept the example: {reason}") from error
+        raise UsageError(f"the model does not accept the example: {_first_line(error)}") from error
     return [leaf.numpy() for leaf in leaves if isinstance(leaf, Tensor)]
 
 
 def _run(artifact: Artifact, inputs: Array) -> list[Array] | None:
-    """The artifact's outputs, from what is likely to be faster; None if nothing can run it."""
-    executors = [_run_in_reference, _run_in_onnxruntime]
+    """The artifact's outputs, from what is likely to be faster; None if nothing can run it.
+
+    Raises:
+        UnsupportedError: As `compare_with_torch`.
+    """
+    executors: list[Executor] = [_run_in_reference, _run_in_onnxruntime]
+    errors: dict[Executor, Exception] = {}
     for run in executors if _n_numbers(artifact) < _SMALL else reversed(executors):
         try:
             return run(artifact, inputs)
-        except Exception:  # not installed, or it lacks an operator: the errors have no class
-            continue
+        except Exception as error:  # not installed, or it lacks an operator: no common class
+            errors[run] = error
+    _explain_failure(errors[_run_in_reference])
     return None
+
+
+def _explain_failure(error: Exception) -> None:
+    """Warn that nothing was compared if the reference lacks an operator or memory; else raise.
+
+    Raises:
+        UnsupportedError: The reference failed at an operator that it has: the file is wrong.
+    """
+    if not isinstance(error, UnsupportedError | MemoryError):
+        raise _error(f"it cannot be run: {_first_line(error)}") from error
+    reason = "not enough memory" if isinstance(error, MemoryError) else error
+    warnings.warn(
+        f"the file was not compared with torch: {reason}; check it with an engine that can run it",
+        stacklevel=5,  # the caller of export_onnx
+    )
 
 
 def _run_in_reference(artifact: Artifact, inputs: Array) -> list[Array]:
@@ -166,6 +193,10 @@ def _name_difference(artifact: Artifact, model: nn.Module, inputs: Tensor) -> No
     found = [values[name][agree] for name in names]
     if not _same_outputs([output[agree] for output in trace.outputs], found):
         raise _error(f"the output {', '.join(map(repr, names))} differs")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _error(part: str) -> UnsupportedError:
