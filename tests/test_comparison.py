@@ -5,6 +5,7 @@ import pytest
 from artifacts import Array
 
 from bnnkit.artifact.format.sample import Sample
+from bnnkit.artifact.output_kinds import OutputKind
 from bnnkit.artifact.rounding import MARGIN
 from bnnkit.errors import CheckpointError
 from bnnkit.verification.comparison import BatchResult, Tally
@@ -99,6 +100,31 @@ def test_outputs_are_equal_within_the_tolerance(change: float, is_equal: bool) -
     tally = Tally("engine", ["a"])
     tally.add(_evaluation({"a": _signs()}, scores), _evaluation({"a": _signs()}, changed))
     assert tally.comparison().is_equal == is_equal
+
+
+@pytest.mark.parametrize(
+    ("kind", "image", "change", "is_equal"),
+    [
+        ("values", 0, 0.9e-2, True),  # its largest number is 1000
+        ("values", 0, 1.1e-2, False),
+        ("values", 1, 0.9e-4, True),
+        ("values", 1, 1.1e-4, False),  # an outlier in another image loosens nothing
+        ("scores", 0, 1.1e-4, False),
+        ("log-probabilities", 0, 1.1e-4, False),
+    ],
+)
+def test_only_real_values_are_compared_in_proportion_and_for_each_image_alone(
+    kind: OutputKind, image: int, change: float, is_equal: bool
+) -> None:
+    values = np.zeros((2, 3, 2, 2), np.float64)
+    values[0, 0, 0, 0] = -1000
+    changed = values.copy()
+    changed[image, 2, 1, 1] += change
+    for batch in (slice(None), slice(image, image + 1)):
+        tally = Tally("engine", ["a"], output_kinds=[kind])
+        signs = {"a": _signs(2)[batch]}
+        tally.add(_evaluation(signs, values[batch]), _evaluation(signs, changed[batch]))
+        assert tally.comparison().is_equal == is_equal
 
 
 def test_class_must_be_equal() -> None:

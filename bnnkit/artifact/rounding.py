@@ -20,7 +20,7 @@ from bnnkit.artifact.operators import gives_sums, is_sign_of_reals, operator_of
 from bnnkit.artifact.operators.facts import is_exact
 
 OUTPUT_TOLERANCE: Final = 1e-4
-"""The absolute tolerance of real outputs up to 10: engines sum in different orders."""
+"""The absolute tolerance of real outputs: engines sum in different orders."""
 MARGIN: Final = 1e-3
 """How far from zero a number may be for a different sign to be excused as rounding, in units of
 the root mean square of its tensor."""

@@ -1,6 +1,6 @@
 """The candidates that `verify` compares with the reference: torch, the engines, and LCE."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -59,12 +59,12 @@ class Candidates:
         """Add ONNX Runtime if it is installed, and bnnkit's runtime."""
         try:
             run = self._run_of_engine("onnxruntime", 1)
-            self.runnable.append((Tally("onnxruntime", self._order, self._order), run))
+            self.runnable.append((self._tally("onnxruntime", self._order), run))
         except MissingExtraError as error:
             self.left_out["onnxruntime"] = str(error)
         for threads in THREADS:
             name = f"bnnkit, {threads} thread{'s' * (threads > 1)}"
-            tally = Tally(name, self._order, signs_in_memory(self._artifact))
+            tally = self._tally(name, signs_in_memory(self._artifact))
             self.runnable.append((tally, self._run_of_engine("bnnkit", threads)))
 
     def add_lce(self) -> None:
@@ -81,6 +81,9 @@ class Candidates:
             self.add_lce()
         except BnnkitError as error:
             self.left_out["lce"] = str(error)
+
+    def _tally(self, engine: str, required: Collection[str]) -> Tally:
+        return Tally(engine, self._order, required, self._artifact.output_kinds)
 
     def _torch(self, network: "nn.Module") -> Candidate:
         import torch
@@ -108,7 +111,7 @@ class Candidates:
                 real={name: _of_rank(found.real[name], ranks[name]) for name in found.real},
             )
 
-        return Tally("torch", self._order, signs_of_modules(artifact, trace.modules)), run
+        return self._tally("torch", signs_of_modules(artifact, trace.modules)), run
 
     def _lce(self) -> Candidate:
         """Compare the pass without noise, at the signs that the artifact has too."""
@@ -122,7 +125,7 @@ class Candidates:
                 outputs=engine.run(images), signs=_trace_only(engine, images, order), real={}
             )
 
-        return Tally(name, self._order, order.intersection(engine.signs)), run
+        return self._tally(name, order.intersection(engine.signs)), run
 
     def _lce_engine(self) -> tuple[str, LarqComputeEngine | LceOnFile]:
         if self._artifact.tflite_source is None:

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format.sample import Sample
+from bnnkit.artifact.output_kinds import OutputKind
 from bnnkit.artifact.rounding import MARGIN, OUTPUT_TOLERANCE
 from bnnkit.errors import CheckpointError
 
 Array = NDArray[Any]
 
 _LARGE = 10
-"""Outputs above this absolute value are compared in proportion to the largest one."""
+"""Real values are compared in proportion to the largest one of their image above this number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,8 @@ class Comparison:
             mean square of its tensor.
         n_classes_differ: The number of images, without excused ones, whose class differs.
         output_difference: The largest absolute difference of an output, without excused images;
-            of outputs above 10 in proportion: in tenths of the largest number.
+            of outputs that hold real values (`OutputKind` "values"), in images with numbers above
+            10: in proportion, in tenths of the image's largest number.
         missing: Signs that the engine has and the artifact lacks.
         uncovered: Signs that the engine must have and lacks, in the order of the graph.
         not_in_memory: Other signs of the artifact that the engine never holds in memory.
@@ -118,11 +120,13 @@ class Tally:
         engine: The name of the engine.
         order: The names of all signs in the artifact, in the order of the graph.
         required: The names of the signs that the engine must have.
+        output_kinds: What each output holds; class scores if nothing is given.
     """
 
     engine: str
     order: Sequence[str]
     required: Collection[str] = ()
+    output_kinds: Sequence[OutputKind] = ()
     _n_bits: int = 0
     _names: set[str] = field(default_factory=set)
     _absent: set[str] = field(default_factory=set)
@@ -240,12 +244,19 @@ class Tally:
             want, have = want[counted], have[counted]
             if index == 0 and want.ndim == 2:
                 self._n_classes_differ += int((want.argmax(1) != have.argmax(1)).sum())
-            wanted = want.astype(np.float64)
-            # Real values can be large, and float32 rounds them in proportion.
-            unit = max(1.0, np.abs(wanted).max(initial=0.0) / _LARGE)
-            distance = np.abs(wanted - have.astype(np.float64)) / unit
+            kind = self.output_kinds[index] if self.output_kinds else "scores"
+            distance = np.abs(want.astype(np.float64) - have.astype(np.float64))
+            if kind == "values":
+                distance /= _units(want)
             largest = distance.max(initial=0.0)  # NaN propagates and exceeds every tolerance
             self._output_difference = float(np.maximum(self._output_difference, largest))
+
+
+def _units(values: Array) -> Array:
+    """Return the tolerance's unit for each image, (N, 1, ...): float32 rounds in proportion."""
+    sizes = np.abs(values.astype(np.float64))
+    largest = sizes.max(axis=tuple(range(1, sizes.ndim)), keepdims=True, initial=0.0)
+    return np.asarray(np.maximum(1.0, largest / _LARGE))
 
 
 def _margins(real: Array, differs: Array) -> Array:
