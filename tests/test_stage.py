@@ -61,19 +61,30 @@ def test_a_network_starts_from_one_of_its_architecture(tmp_path: Path) -> None:
     assert found.keys() == tensors.keys()
 
 
-def test_real_weights_become_latent_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rule", ["mirror-descent", "bop"])
+def test_real_weights_become_latent_weights(tmp_path: Path, rule: str) -> None:
     real, binary = (
         f"model={{name: resnet18-real, width: 4, weights: {weights}}}"
-        for weights in ("real", "binary")
+        for weights in ("real", f"binary, weight_rule: {rule}")
     )
     path, tensors = _saved(tmp_path / "a.safetensors", real)
     network = build_model(_config(binary).model, DIGITS)
     start_from(path, network)
-    found = network.state_dict()
-    renamed = {name for name in found if name.endswith(".latent")}
-    assert len(renamed) == 19
+    found, names = network.state_dict(), []
     for name, tensor in found.items():
-        assert torch.equal(tensor, tensors[name.replace(".latent", ".weight")])
+        layer, _, last = name.rpartition(".")
+        if last == "latent":
+            names.append(name)
+            weight = tensors[f"{layer}.weight"]
+            assert torch.equal(tensor.sign(), weight.sign())
+            if rule == "mirror-descent":
+                torch.testing.assert_close(tensor, weight / (2 * weight.square().mean().sqrt()))
+        elif "binary_weight" in layer:
+            assert torch.equal(tensor, tensors[name.replace("binary_weight.rule.", "")].sign())
+        else:
+            assert torch.equal(tensor, tensors[name])
+    assert len(names) == 19
+    assert len(found) - len(tensors) == (19 if rule == "bop" else 0)
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """A run as a stage after another: the weights it starts from, and those it leaves as they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from bnnkit.errors import ConfigError
+from bnnkit.nn.latent_weights import latent_weights
 from bnnkit.training import safetensors_file
 from bnnkit.training.checkpoint import load_checkpoint
 
@@ -14,7 +15,8 @@ from bnnkit.training.checkpoint import load_checkpoint
 def start_from(path: Path, network: nn.Module) -> None:
     """Load the tensors of a trained network into another of the same architecture.
 
-    Real weights of a float network become the latent weights of its binary twin.
+    Real weights of a float network become the latent weights of its binary twin, as its weight
+    rule initialises them (see `WeightRule.initial_from`); their signs are kept.
 
     Args:
         path: A run's folder, or the checkpoint in it.
@@ -24,12 +26,9 @@ def start_from(path: Path, network: nn.Module) -> None:
         CheckpointError: The checkpoint cannot be read, or a tensor of either network has no
             counterpart of the same shape in the other.
     """
-    own = network.state_dict()
-    tensors = {
-        _own_name(name, own): tensor
-        for name, tensor in load_checkpoint(path).model.state_dict().items()
-    }
-    safetensors_file.check_fit(path, tensors, own, "this run's model (start_from)")
+    tensors = _with_latent_weights(load_checkpoint(path).model.state_dict(), network)
+    expected = network.state_dict()
+    safetensors_file.check_fit(path, tensors, expected, "this run's model (start_from)")
     network.load_state_dict(tensors)
 
 
@@ -57,6 +56,15 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
         raise ConfigError("freeze: the patterns match all parameters, so nothing can be trained")
 
 
-def _own_name(name: str, own: Mapping[str, Tensor]) -> str:
-    latent = f"{name.removesuffix('weight')}latent"
-    return latent if name not in own and latent in own else name
+def _with_latent_weights(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Replace real weights by latent weights, and the state of their rule, where there are."""
+    found = dict(tensors)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    for weight, latent in latent_weights(network):
+        name = names[id(latent)]
+        layer = name.removesuffix("latent")
+        if name not in found and f"{layer}weight" in found:
+            found[name] = weight.right_inverse(found.pop(f"{layer}weight"))
+            state = weight.state_dict(prefix=f"{layer}binary_weight.")
+            found |= {key: tensor.clone() for key, tensor in state.items()}
+    return found
