@@ -15,7 +15,7 @@ Real = NDArray[np.float64]
 
 OF_CLASSES: Final = ("scores", "probabilities", "log-probabilities")
 """The kinds that give probabilities of classes, which exclude each other."""
-OF_LABELS: Final = ("label-probabilities", "log-odds")
+OF_LABELS: Final = ("label-probabilities", "label-log-probabilities", "log-odds")
 """The kinds that give probabilities of labels, each on its own."""
 
 

@@ -16,7 +16,7 @@ def quantity(kind: OutputKind, output: Array) -> Array:
 
     Returns:
         The output itself if it holds integers. Else float32, of the same shape: the softmax of
-        scores, the exponential of log-probabilities, the sigmoid of log-odds, or the output.
+        scores, the exponential of logarithms, the sigmoid of log-odds, or the output.
 
     Raises:
         UsageError: If class scores do not have the form (N, K).
@@ -26,7 +26,7 @@ def quantity(kind: OutputKind, output: Array) -> Array:
     real = output.astype(np.float32)
     if kind == "scores":
         return _softmax(real)
-    if kind == "log-probabilities":
+    if kind in ("log-probabilities", "label-log-probabilities"):
         return np.asarray(np.exp(real))
     if kind == "log-odds":
         return _sigmoid(real)

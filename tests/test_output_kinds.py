@@ -66,6 +66,7 @@ def network(
         "half": np.array(0.5, np.float32),
         "nought": np.array(0, np.float32),
         "axes": np.array([1]),
+        "map": np.array([0, 4, 2, 3]),
     }
     sampling = {
         "sample": (TensorProto.INT64, np.array(-1)),
@@ -132,6 +133,8 @@ def same(x: Array) -> Array:
 SOFTMAX_BY_HAND = ("e = Exp s", "n = ReduceSum e axes", "y = Div e n")
 LOG_SOFTMAX_BY_HAND = ("e = Exp s", "n = ReduceSum e axes", "l = Log n", "y = Sub s l")
 SIGMOID_BY_HAND = ("m = Neg s", "e = Exp m", "n = Add e one", "y = Div one n")
+MAP = "m = Reshape s map"
+PIXELS: dict[str, Any] = {"k": 24, "shape": (4, 2, 3)}
 CASES: list[tuple[tuple[str, ...], dict[str, Any], str, Callable[[Array], Array]]] = [
     (("y = Identity s",), {}, "scores", softmax),
     (("y = Identity s",), {"shape": None}, "scores", softmax),
@@ -148,6 +151,15 @@ CASES: list[tuple[tuple[str, ...], dict[str, Any], str, Callable[[Array], Array]
      "label-probabilities", same),
     (("p = Sigmoid s", "y = Mul p p"), {}, "label-probabilities", same),
     (("y = HardSigmoid s",), {}, "label-probabilities", same),
+    (("p = Sigmoid s", "y = Log p"), {}, "label-log-probabilities", np.exp),
+    ((MAP, "y = Softmax m | axis=1"), PIXELS, "label-probabilities", same),
+    ((MAP, "y = LogSoftmax m | axis=1"), PIXELS, "label-log-probabilities", np.exp),
+    ((MAP, "p = Softmax m | axis=1", "y = Log p"), PIXELS, "label-log-probabilities", np.exp),
+    ((MAP, "e = Exp m", "n = ReduceSum e axes", "y = Div e n"), PIXELS, "label-probabilities",
+     same),
+    ((MAP, "l = ReduceLogSumExp m axes", "y = Sub m l"), PIXELS, "label-log-probabilities",
+     np.exp),
+    ((MAP, "y = LogSoftmax m"), PIXELS, "log-probabilities", np.exp),
     (("y = Clip s nought one",), {}, "values", same),
     (("y = Identity s",), {"k": 1, "shape": (1,)}, "values", same),
     (("y = Identity s",), {"k": 1, "shape": None}, "values", same),

@@ -5,7 +5,8 @@ The file says it (metadata `outputs`, docs/artifact.md), or its last operators d
 1. `Softmax` over the last axis gives class probabilities, `LogSoftmax` or `Log` of them their
    logarithms; also written out in other operators.
 2. `Sigmoid`, and what is computed from such numbers by moving them, by 1 - p, products, means or
-   maxima, gives probabilities of labels, each on its own.
+   maxima, gives probabilities of labels, each on its own. So do `Softmax` over another axis, such
+   as the channels of a map, and the logarithms of all these: `Log`, `LogSoftmax`.
 3. int64 (class numbers of `ArgMax`) and booleans are integers.
 4. Two or more numbers for each input, (N, K), are class scores, unless they are limited to [0, 1].
 5. One number for each input is the log-odds of the second class if the metadata name two classes.
@@ -29,6 +30,7 @@ OutputKind = Literal[
     "probabilities",
     "log-probabilities",
     "label-probabilities",
+    "label-log-probabilities",
     "log-odds",
     "values",
     "integers",
@@ -39,6 +41,9 @@ AVERAGED: Final[Mapping[OutputKind, str]] = {
     "probabilities": "class probabilities: predict averages them",
     "log-probabilities": "logarithms of class probabilities: predict averages the probabilities",
     "label-probabilities": "a probability for each label: predict averages them",
+    "label-log-probabilities": (
+        "the logarithm of a probability for each label: predict averages the probabilities"
+    ),
     "log-odds": "log-odds: predict averages their sigmoid",
     "values": "real values: predict averages them; ensembles have their spread",
     "integers": "integers: predict gives the most frequent one",
@@ -48,6 +53,7 @@ AVERAGED: Final[Mapping[OutputKind, str]] = {
 KEY: Final = "outputs"
 """The key in the metadata, without the prefix."""
 _MOVES: Final = KEEPS_ELEMENTS | with_result("copied", "chosen") | {"Clip", "ReduceMean", "Cast"}
+_MOVES_LOGARITHMS: Final = KEEPS_ELEMENTS | {"Slice", "Gather"}
 _INTEGERS: Final = {onnx.TensorProto.INT64, onnx.TensorProto.BOOL}  # int32 are integer sums
 
 
@@ -129,6 +135,8 @@ def _recognised(graph: Graph, name: str, kind: _Type, is_binary: bool) -> Output
         return "log-probabilities"
     if ends.are_probabilities(name):
         return "label-probabilities"  # rule 2
+    if ends.are_label_logarithms(name):
+        return "label-log-probabilities"
     is_row = kind.sizes is None or len(kind.sizes) == 2
     if is_row and kind.n_numbers != 1:
         return "values" if ends.are_clipped(name) else "scores"  # rule 4
@@ -157,9 +165,9 @@ class _Ends:
             return self._is_over_classes(node)
         # exp(x) / sum of exp(x)
         numerator, total = self._makers(node) if node.kind == "Div" else (None, None)
-        if numerator is None or total is None or numerator.kind != "Exp":
+        if total is None or not _is_part_of_sum(numerator, total):
             return False
-        return total.kind == "ReduceSum" and total.inputs[0] == numerator.outputs[0]
+        return self._is_over_classes(total)
 
     def are_log_probabilities(self, name: str) -> bool:
         """Whether numbers are the logarithms of such probabilities."""
@@ -172,7 +180,19 @@ class _Ends:
             return self.are_class_probabilities(node.inputs[0])
         # x - log of the sum of exp(x)
         _, total = self._makers(node) if node.kind == "Sub" else (None, None)
-        return total is not None and self._is_log_of_sum(total, node.inputs[0])
+        summed = total and self._summed_powers(total, node.inputs[0])
+        return summed is not None and self._is_over_classes(summed)
+
+    def are_label_logarithms(self, name: str) -> bool:
+        """Whether numbers are logarithms of probabilities, each on its own."""
+        node = self._maker(name, _MOVES_LOGARITHMS)
+        if node is None:
+            return False
+        if node.kind == "Log":
+            return self.are_probabilities(node.inputs[0])
+        _, total = self._makers(node) if node.kind == "Sub" else (None, None)
+        is_written = total is not None and self._summed_powers(total, node.inputs[0]) is not None
+        return node.kind == "LogSoftmax" or is_written
 
     def are_probabilities(self, name: str) -> bool:
         """Whether every number is a probability."""
@@ -190,7 +210,7 @@ class _Ends:
         if node.kind == "Sub":
             return self._is_one(node.inputs[0]) and self.are_probabilities(node.inputs[1])
         if node.kind == "Div":
-            return self._is_written_sigmoid(node) or self.are_class_probabilities(node.outputs[0])
+            return self._is_written_sigmoid(node) or _is_part_of_sum(*self._makers(node))
         return node.kind in _MOVES and self.are_probabilities(node.inputs[0])
 
     def are_clipped(self, name: str) -> bool:
@@ -201,18 +221,21 @@ class _Ends:
         return [None if limit is None else limit.item() for limit in found] == [0, 1]
 
     def _is_over_classes(self, node: Node) -> bool:
-        """Whether a softmax is over the only axis after the batch, as far as the file says."""
-        axis = node.attributes.get("axis", -1)
-        return self._rank is None or self._rank == 2 or axis in (-1, self._rank - 1)
+        """Whether a softmax or sum is over the last axis of (N, K), as far as the file says."""
+        axes = np.ravel(node.attributes.get("axes", node.attributes.get("axis", -1)))
+        if len(node.inputs) > 1:
+            axes = np.ravel(self._graph.constants.get(node.inputs[1], -1))
+        return self._rank is None or self._rank == 2 or axes.tolist() in ([-1], [self._rank - 1])
 
-    def _is_log_of_sum(self, node: Node, scores: str) -> bool:
+    def _summed_powers(self, node: Node, scores: str) -> Node | None:
+        """The sum if a node is the logarithm of a sum of exponentials of scores; None if not."""
         if node.kind == "ReduceLogSumExp":
-            return node.inputs[0] == scores
+            return node if node.inputs[0] == scores else None
         total = self._maker(node.inputs[0], frozenset()) if node.kind == "Log" else None
         powers = self._maker(total.inputs[0], frozenset()) if total is not None else None
         if total is None or powers is None or total.kind != "ReduceSum":
-            return False
-        return powers.kind == "Exp" and powers.inputs[0] == scores
+            return None
+        return total if powers.kind == "Exp" and powers.inputs[0] == scores else None
 
     def _is_written_sigmoid(self, node: Node) -> bool:
         """Whether a node is 1 / (1 + exp(-x))."""
@@ -239,3 +262,10 @@ class _Ends:
         while node is not None and node.kind in seen_through:
             node = makers(node.inputs[0])
         return node
+
+
+def _is_part_of_sum(part: Node | None, total: Node | None) -> bool:
+    """Whether one node is the exponential of scores, and the other the sum of its result."""
+    if part is None or total is None or (part.kind, total.kind) != ("Exp", "ReduceSum"):
+        return False
+    return total.inputs[0] == part.outputs[0]
