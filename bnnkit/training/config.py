@@ -147,7 +147,8 @@ class Config(_Section):
             noise or as one "deterministic" network; "auto" is "samples" if signs are noisy, else
             "deterministic".
         eval_every: Epochs between two evaluations of the deterministic network on the validation
-            examples; flip rates are recorded at the same time.
+            examples; flip rates and shares of saturated weights are recorded at the
+            same time.
         eval_samples: Samples of the noise in evaluations of the ensemble; 0 evaluates none.
         eval_samples_every: Epochs between two evaluations of the ensemble, each of which costs
             about an epoch's time on a CPU; the last epoch and the finished network are always

@@ -3,10 +3,22 @@
 A low rate means that a layer has stopped learning.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
+from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.latent_weights import latent_weights
+
+
+def latent_weights_by_layer(
+    network: nn.Module,
+) -> Iterator[tuple[str, BinaryWeight, nn.Parameter]]:
+    """Yield the name of each layer with binary weights, and its latent weights."""
+    names = {id(p): name for name, p in network.named_parameters()}
+    for weight, latent in latent_weights(network):
+        yield names[id(latent)].removesuffix(".latent"), weight, latent
 
 
 class FlipRates:
@@ -17,11 +29,7 @@ class FlipRates:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        names = {id(p): name for name, p in network.named_parameters()}
-        self._weights = [
-            (names[id(latent)].removesuffix(".latent"), weight, latent)
-            for weight, latent in latent_weights(network)
-        ]
+        self._weights = list(latent_weights_by_layer(network))
         self._before: list[Tensor] = []
 
     @torch.no_grad()

@@ -22,6 +22,7 @@ from bnnkit.training.optimizers import Optimizers
 from bnnkit.training.progress import Progress, print_line
 from bnnkit.training.randomness import seed_epoch
 from bnnkit.training.run_parts import RunParts
+from bnnkit.training.saturation import saturated_shares
 from bnnkit.training.scores import means
 from bnnkit.training.state import load_state, save_state
 from bnnkit.training.step import RecordedStep, Step
@@ -181,13 +182,15 @@ class Loop:
         }
 
     def _evaluate(self, epoch: int) -> Record:
-        """Compute the validation scores and flip rates that are due after an epoch."""
+        """Compute the validation scores and shares of weights that are due after an epoch."""
         every = self.config.eval_samples_every
         has_ensemble = epoch == self.config.epochs or epoch % every == 0
         record: Record = {}
         if self._is_evaluated(epoch):
             rates = self.flips.rates()
             record |= {"flip_rates": rates} if rates else {}
+            shares = saturated_shares(self.network)
+            record |= {"saturated": shares} if shares else {}
         if self._is_evaluated(epoch) or has_ensemble:
             with deployed(self.parts, epoch):
                 record |= self._scores(epoch, has_ensemble)
