@@ -142,7 +142,7 @@ BAD: dict[str, tuple[Network, type[BnnkitError], str]] = {
             ],
         ),
         UnsupportedError,
-        "a value of .* numbers for an image is more than bnnkit takes",
+        "a value of .* numbers for an image is more than .* that bnnkit takes",
     ),
     "option that is text": (
         network(

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes import PassBase
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.budget import Budget, content_bytes, onnx_budget
+from bnnkit.artifact.budget import Budget, onnx_budget
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.report import Report, report
 from bnnkit.atomic import write_bytes
@@ -156,7 +156,7 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
     )
     batch = batch_of(model)
     (first,) = model.graph.inputs
-    budget = onnx_budget(content_bytes(source), numbers_of(first, batch.size))
+    budget = onnx_budget(source, numbers_of(first, batch.size))
     shapes = model_pass(infer_shapes, batch=batch.size)
     model = _without_computed_shapes(model, shapes, batch, budget)
     # Computed shapes of `Reshape` are constants when the batch axis is freed.

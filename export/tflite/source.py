@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.budget import Budget, content_bytes, onnx_budget
+from bnnkit.artifact.budget import Budget, onnx_budget
 from bnnkit.artifact.checks.standard_operator import check_attributes, opset_of
 from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.format.tensors import is_external, tensors_of
@@ -100,7 +100,7 @@ def read(artifact: Artifact) -> Source:
             f"expected only the batch of {inputs[0].name!r} to be free, got the shape {shape}"
         )
     outputs = tuple(value.name for value in graph.output)
-    budget = onnx_budget(content_bytes(artifact.model), prod(shape))
+    budget = onnx_budget(artifact.model, prod(shape))
     source = Source(
         inputs[0].name, tensor.elem_type, shape, outputs, budget=budget, constants=constants
     )

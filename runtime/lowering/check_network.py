@@ -3,7 +3,7 @@
 from math import prod
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.budget import content_bytes, no_limits, onnx_budget
+from bnnkit.artifact.budget import no_limits, onnx_budget
 from bnnkit.artifact.checks.check_nodes import check_nodes
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.runtime.lowering.lower import LOWERINGS
@@ -22,5 +22,5 @@ def check_network(artifact: Artifact) -> None:
     computed = LOWERINGS.keys() | STANDARD_OPERATORS.keys() | ELSEWHERE
     is_charged = artifact.tflite_source is not None
     inputs = prod(artifact.graph.input_shape)
-    budget = no_limits() if is_charged else onnx_budget(content_bytes(artifact.model), inputs)
+    budget = no_limits() if is_charged else onnx_budget(artifact.model, inputs)
     check_nodes(artifact, computed, budget)

@@ -3,6 +3,7 @@
 from math import prod
 from typing import Final
 
+import numpy as np
 import onnx
 from onnx import helper
 
@@ -31,11 +32,13 @@ def charge(budget: Budget, node: onnx.NodeProto, values: Values) -> None:
         UnsupportedError: If the values or the products are too many.
     """
     for name in (name for name in node.output if name in values.types):
+        element = helper.tensor_dtype_to_np_dtype(values.types[name].element)
+        is_signs = node.domain == DOMAIN and element == np.uint8
         if name in values.constants:
-            element = helper.tensor_dtype_to_np_dtype(values.types[name].element)
             budget.spend_constants(values.types[name].size * element.itemsize)
         else:
-            budget.spend_values(values.numbers(name))
+            bits = 1 if is_signs else 8 * element.itemsize
+            budget.spend_values(values.numbers(name), bits=bits)
     budget.spend_work(_products(node, values))
     if _has_window(node):
         _charge_window(budget, node, values)
