@@ -198,7 +198,7 @@ def test_nan_is_named_with_its_place(
         ("epochs: 1\n", ["nothing"], "config.yaml: expected an override key=value, got 'nothing'"),
         ("epochs: many\n", [], "epochs: "),
         ("epochs: -1\n", [], "epochs: "),
-        ("{", [], "is no YAML"),
+        ("{", [], "is not valid YAML"),
         ("- 1\n- 2\n", [], "expected 'key: value' lines"),
         ("# nothing\n", [], "config.yaml: expected at least data and model"),
         ("data: {}\nmodel: {name: transformer}\n", [], "config.yaml: expected a model out of"),

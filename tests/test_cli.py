@@ -354,3 +354,24 @@ def test_the_tables_of_a_file_are_not_cut(digits_model: Path) -> None:
 def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"a": [float("nan"), 1.5], "b": {"c": float("-inf")}})
     assert json.loads(capsys.readouterr().out) == {"a": [None, 1.5], "b": {"c": None}}
+
+
+@pytest.mark.parametrize(
+    "classes",
+    ["5", "null", '"cat"', "{}", "[1, 2]", "[" * 20_000, "[" * 900 + "]" * 900, "[", "NaN"],
+)
+def test_info_shows_odd_classes_as_text(classes: str, small: tuple[Path, Path]) -> None:
+    model = onnx.load(small[0])
+    model.metadata_props.add(key="bnnkit.classes", value=classes)
+    onnx.save(model, small[0])
+    assert f"classes:     {classes}" in _succeed("info", small[0])
+    assert json.loads(_succeed("info", small[0], "--json"))["metadata"]["classes"] == classes
+
+
+def test_info_shows_a_deeply_nested_value_as_text(small: tuple[Path, Path]) -> None:
+    model, value = onnx.load(small[0]), "[" * 900 + "]" * 900
+    del model.metadata_props[:]
+    for key, text in (("format", "1"), ("input", value)):
+        model.metadata_props.add(key=f"bnnkit.{key}", value=text)
+    onnx.save(model, small[0])
+    assert value in _succeed("info", small[0])

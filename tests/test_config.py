@@ -75,10 +75,11 @@ def test_dump_and_parse_are_inverse() -> None:
         ("data: [a]", r"data: expected keys and values, such as {name: digits}, got \['a'\]$"),
         ("data: {name: 3}", r"data.name: expected text, got 3$"),
         ("compile: 7", r"compile: expected true or false, got 7$"),
-        ("lr: 1\nlr: 2", r"'lr' is there twice"),
-        ("lr: [1", "is no YAML, line"),
-        ("lr: !!python/object:os.system x", "is no YAML"),
-        ("lr: \x00", "is no YAML"),
+        ("lr: 1\nlr: 2", r"wrong.yaml, line 2: the key 'lr' is given twice; remove one"),
+        ("lr: 1\n1: 2", r"wrong.yaml, line 2: expected text as a key, got 1; put it in quotes"),
+        ("lr: [1", "is not valid YAML, line"),
+        ("lr: !!python/object:os.system x", "wrong.yaml, line 1: could not determine"),
+        ("lr: \x00", "is not valid YAML"),
     ],
 )
 def test_one_line_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
@@ -97,7 +98,7 @@ def test_one_line_says_what_is_wrong(tmp_path: Path, text: str, message: str) ->
         ("=1", "expected an override key=value"),
         ("lr.x=1", "cannot set lr.x: lr is a value"),
         ("lrr=1", "unknown key lrr"),
-        ("lr=[", "lr=.* is no YAML"),
+        ("lr=[", "lr=.* is not valid YAML"),
     ],
 )
 def test_wrong_overrides(override: str, message: str) -> None:

@@ -69,8 +69,9 @@ def test_other_schedules_say_how_they_go_on(tmp_path: Path) -> None:
     _train(tmp_path)
     said = _train(tmp_path, "epochs=4")
     assert (
-        "2 epochs become 4; the schedule cosine is from here on that of a run of 4 epochs"
-        " (learning rate: 0.5 of its peak), so the result differs from such a run"
+        "2 epochs become 4; from here on, the learning rates are those of a 4-epoch run"
+        " (now 0.5 of the peak rate). Epochs 1 to 2 had others, so the result is not that of a "
+        "4-epoch run"
     ) in said
     rates = [r["lr"] for r in read_history(tmp_path / "metrics.jsonl") if "lr" in r]
     straight = tmp_path / "straight"

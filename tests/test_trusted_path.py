@@ -54,7 +54,7 @@ def test_a_folder_that_others_can_write(tmp_path: Path, mode: int) -> None:
     folder = tmp_path / "cache"
     folder.mkdir()
     folder.chmod(mode)
-    with pytest.raises(UntrustedError, match=r"writable by other users \(mend: chmod go-w"):
+    with pytest.raises(UntrustedError, match=r"writable by other users \(run chmod go-w"):
         make_trusted_folder(folder)
 
 

@@ -102,7 +102,9 @@ def command(
     equally. If other processes keep the CPUs busy, the times are too long, and a line says so.
     """
     config = EnsembleConfig(samples=samples, seed=seed, antithetic=antithetic)
-    options.check_effect(options.is_given("samples"), "--samples M", "seed", "antithetic")
+    options.note_no_effect(
+        options.is_given("samples"), "without --samples M", "seed", "antithetic"
+    )
     if json_file is not None:
         check_not_read(json_file, model)
         check_suffix(json_file, "json")

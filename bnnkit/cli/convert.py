@@ -44,7 +44,8 @@ def command(source: Path, output: Path, as_json: bool) -> None:
     have: those of straight-through estimators, and of products that are scaled before they are
     added.
 
-    This needs PyTorch: on a board, convert on another computer and copy MODEL, which runs without.
+    This needs PyTorch: on a board, convert on another computer and copy MODEL, which runs without
+    PyTorch.
     """
     _check_packages()
     check_not_read(output, source)
@@ -74,7 +75,7 @@ def _check_packages() -> None:
     if missing:
         raise UsageError(
             f"convert needs {', '.join(missing)}: pip install 'bnnkit[export]', or convert on"
-            " another computer and copy the model file, which runs without"
+            " another computer and copy the model file, which runs without PyTorch"
         )
 
 

@@ -89,9 +89,15 @@ def command(
         )
         for s in samples
     ]
-    options.check_effect(options.is_given("samples"), "--samples M", "seed", "antithetic")
-    options.check_effect(options.AUTO in samples, "--samples auto", "error_rate", "max_samples")
-    options.check_effect(not options.is_checkpoint(path), "a model file", "threads")
+    options.note_no_effect(
+        options.is_given("samples"), "without --samples M", "seed", "antithetic"
+    )
+    options.note_no_effect(
+        options.AUTO in samples, "without --samples auto", "error_rate", "max_samples"
+    )
+    options.note_no_effect(
+        not options.is_checkpoint(path), "on a checkpoint, which torch evaluates", "threads"
+    )
     if plot is not None:
         picture_format(plot)
         check_not_read(plot, path)

@@ -143,16 +143,17 @@ def command(
     if data is None and data_dir is not None:
         raise UsageError("--data-dir needs --calibrate DATA; give both")
     draws_own = (target, mode, uniform_input) == ("tflite", "samples", False)
-    options.check_effect(
+    options.note_no_effect(
         weight_draws > 0 or data is not None or draws_own,
-        "a file that draws random numbers (--to tflite --mode samples without --uniform-input), "
-        "--sample-weights or --calibrate",
+        "without --sample-weights, --calibrate, or a file that draws random numbers (--to tflite "
+        "--mode samples without --uniform-input)",
         "seed",
     )
     tflite = None
     if target == "tflite":
         mode = mode or "deterministic"
-        options.check_effect(mode == "samples", "--mode samples", "noise_scale")
+        if mode != "samples" and noise_scale is not None:
+            raise UsageError("--noise-scale needs --mode samples; give both, or neither")
         tflite = TfliteFile(
             mode=mode, variant=variant or "lce", uniform_input=uniform_input, seed=seed
         )

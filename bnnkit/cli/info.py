@@ -20,6 +20,8 @@ from bnnkit.runtime.open_file import read
 
 _MOST_CLASSES = 20
 """The most names of classes in the table; JSON has all."""
+_DEEPEST = 8
+"""The deepest nesting of a value that is shown as JSON, not as text."""
 _JSON_VALUES = ("signs", "classes", "input", OUTPUTS)
 
 
@@ -52,9 +54,13 @@ def command(path: Path, as_json: bool) -> None:
         about_file = {"file": str(path), "metadata": about, "outputs": held}
         print_json({**about_file, **of_training, **asdict(found)})
         return
-    for key, value in about.items():
-        if key not in ("signs", OUTPUTS) and value not in ("", [], {}):
-            write(f"{key + ':':<12} {_in_words(key, value)}")
+    lines = [
+        f"{key + ':':<12} {_in_words(key, value)}"
+        for key, value in about.items()
+        if key not in ("signs", OUTPUTS) and value not in ("", [], {})
+    ]
+    for line in lines:
+        write(line)
     for name, kind in zip(artifact.graph.outputs, artifact.output_kinds, strict=True):
         write(f"{'output:':<12} {name} holds {AVERAGED[kind]}")
     for key, value in trained.items():
@@ -65,24 +71,40 @@ def command(path: Path, as_json: bool) -> None:
 def _metadata(artifact: Artifact) -> dict[str, Any]:
     """Return the metadata of the file, with JSON parsed and without batch norm statistics."""
     about: dict[str, Any] = {
-        key: _parsed(value) if key in _JSON_VALUES else value
+        key: _parsed(key, value) if key in _JSON_VALUES else value
         for key, value in artifact.metadata.items()
     }
     calibration = read_calibration(artifact)
     return about if calibration is None else {**about, KEY: asdict(calibration.source)}
 
 
-def _parsed(text: str) -> Any:
+def _parsed(key: str, text: str) -> Any:
+    """Return the value of JSON text; of others' files, the text if it is not what is expected."""
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return text
+    if key == "classes" and not _is_list_of_texts(value):
+        return text
+    return value if _is_flat(value, _DEEPEST) else text
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_flat(value: Any, deepest: int) -> bool:
+    """Return whether a value is nested at most `deepest` times."""
+    if not isinstance(value, list | dict):
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return deepest > 0 and all(_is_flat(item, deepest - 1) for item in items)
 
 
 def _in_words(key: str, value: Any) -> str:
     if key == "accuracy":
         return _as_percentage(value)
-    if key == "classes" and len(value) > _MOST_CLASSES:
+    if key == "classes" and isinstance(value, list) and len(value) > _MOST_CLASSES:
         return f"{', '.join(map(str, value[:_MOST_CLASSES]))}, ... ({len(value)} classes)"
     if isinstance(value, dict):
         items = (f"{name.replace('_', ' ')} {_plain(item)}" for name, item in value.items())

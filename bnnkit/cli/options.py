@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from bnnkit.artifact.ensemble_config import DEFAULT_ERROR_RATE, DEFAULT_MAX_SAMPLES, Samples
+from bnnkit.cli.console import write_note
 from bnnkit.data import DATASETS
-from bnnkit.errors import UsageError
 from bnnkit.zoo import located
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -185,22 +185,20 @@ def is_given(parameter: str) -> bool:
     return source is ParameterSource.COMMANDLINE
 
 
-def check_effect(has_effect: bool, needs: str, *parameters: str) -> None:
-    """Check that no option is given that would have no effect.
+def note_no_effect(has_effect: bool, where: str, *parameters: str) -> None:
+    """Print a note on options that stand on the command line and have no effect.
+
+    They are no error, because scripts pass the same options for every file.
 
     Args:
         has_effect: Whether the options have an effect.
-        needs: What must be given for that, such as "--samples M".
+        where: Where they have none, such as "without --samples M".
         parameters: The options, as the names of the command's parameters.
-
-    Raises:
-        UsageError: If one of them is given without an effect.
     """
     given = [] if has_effect else [name for name in parameters if is_given(name)]
     if given:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-        verb = "need" if len(given) > 1 else "needs"
-        raise UsageError(f"{flags} {verb} {needs}, otherwise without effect")
+        write_note(f"{flags} {'have' if len(given) > 1 else 'has'} no effect {where}")
 
 
 def is_checkpoint(path: Path) -> bool:

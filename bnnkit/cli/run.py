@@ -82,8 +82,10 @@ def command(
         error_rate=error_rate,
         max_samples=max_samples,
     )
-    options.check_effect(samples is not None, "--samples M", "seed", "antithetic")
-    options.check_effect(samples == options.AUTO, "--samples auto", "error_rate", "max_samples")
+    options.note_no_effect(samples is not None, "without --samples M", "seed", "antithetic")
+    options.note_no_effect(
+        samples == options.AUTO, "without --samples auto", "error_rate", "max_samples"
+    )
     check_not_read(output, model, inputs)
     artifact = read(model)
     try:

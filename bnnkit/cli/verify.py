@@ -85,10 +85,10 @@ def command(
         raise UsageError(f"expected [CKPT] MODEL, got {len(paths)} paths")
     *checkpoints, path = paths
     is_dataset = source is not None and not source.endswith(".npy")
-    options.check_effect(is_dataset, "--data with the name or file of a data set", "data_dir")
+    options.note_no_effect(is_dataset, "without --data and the name of a data set", "data_dir")
     artifact = read(path)
-    needs = f"a stochastic model, {path} has no noise"
-    options.check_effect(artifact.is_stochastic or samples == 0, needs, "samples")
+    has_effect = artifact.is_stochastic or samples == 0
+    options.note_no_effect(has_effect, f"on {path}, which has no noise", "samples")
     network: Any = None
     if checkpoints:
         from bnnkit.training import load_checkpoint
@@ -97,7 +97,9 @@ def command(
             checkpoints[0]
         ).model  # before check_pair: report damage, not another hash
         check_pair(checkpoints[0], artifact, name=str(path))
-    name, inputs = _inputs(artifact.metadata.get("dataset"), source, data_dir)
+    name, inputs = _inputs(
+        artifact.metadata.get("dataset"), source, data_dir if is_dataset else None
+    )
     if inputs is None:
         inputs = random_images(artifact, images or RANDOM_IMAGES)
     try:

@@ -29,15 +29,16 @@ def more_epochs_line(config: Config, network: nn.Module, *, before: int, done: i
     if not reasons:
         return f"{start}; the result is that of a run of {config.epochs} epochs"
     factor = learning_rate_factor(config.schedule, done / config.epochs)
+    rate = "" if config.schedule == "constant" else f" (now {factor:.3g} of the peak rate)"
+    run = f"a {config.epochs}-epoch run"
     return (
-        f"{start}; {' and '.join(reasons)} from here on that of a run of {config.epochs} epochs "
-        f"(learning rate: {factor:.3g} of its peak), so the result differs from such a run, whose "
-        f"first {done} epochs have other values"
+        f"{start}; from here on, {' and '.join(reasons)} are those of {run}{rate}. "
+        f"Epochs 1 to {done} had others, so the result is not that of {run}"
     )
 
 
 def _what_depends_on_the_epochs(config: Config, network: nn.Module) -> list[str]:
-    reasons = [] if config.schedule == "constant" else [f"the schedule {config.schedule} is"]
+    reasons = [] if config.schedule == "constant" else ["the learning rates"]
     if any(isinstance(weight.rule, ScheduledRule) for weight, _ in latent_weights(network)):
-        reasons.append("the progress of the weight rule is")
+        reasons.append("the settings of the weight rule")
     return reasons

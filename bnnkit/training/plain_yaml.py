@@ -4,6 +4,7 @@ from math import inf
 from typing import Any
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from bnnkit.errors import ConfigError, brief
 
@@ -27,11 +28,12 @@ def load_yaml(text: str, source: str) -> Any:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        raise ConfigError(f"{source} is no YAML{line}: {error.problem}") from error
+        fault = "" if isinstance(error, ConstructorError) else " is not valid YAML"
+        raise ConfigError(f"{source}{fault}{line}: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{source} is no YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
     except Exception as error:  # its constructors of numbers, dates, ... raise almost anything
-        raise ConfigError(f"{source} is no YAML: a value cannot be read ({error})") from error
+        raise ConfigError(f"{source}: a value cannot be read ({error})") from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -49,9 +51,9 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         self._values += 1
         if self._values > _MOST_VALUES:
-            raise yaml.YAMLError(f"it has more than {_MOST_VALUES:,} values")
+            raise ConstructorError(problem=f"expected at most {_MOST_VALUES:,} values, got more")
         if self._depth > _DEEPEST:
-            raise yaml.YAMLError(f"values are nested more than {_DEEPEST} deep")
+            raise ConstructorError(problem=f"values are nested more than {_DEEPEST} deep")
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -59,7 +61,8 @@ class _Loader(yaml.SafeLoader):
     def compose_document(self) -> yaml.Node | None:
         node = super().compose_document()
         if node is not None and _count(node, {}) > _MOST_VALUES:
-            raise yaml.YAMLError(f"aliases repeat its values more than {_MOST_VALUES:,} times")
+            problem = f"aliases repeat its values more than {_MOST_VALUES:,} times"
+            raise ConstructorError(problem=problem)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -69,11 +72,11 @@ class _Loader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(
-                    None, None, f"expected a key, got {brief(key)}", key_node.start_mark
-                )
+                problem = f"expected text as a key, got {brief(key)}; put it in quotes"
+                raise ConstructorError(problem=problem, problem_mark=key_node.start_mark)
             if key in seen:
-                raise yaml.MarkedYAMLError(None, None, f"{key!r} is there twice", node.start_mark)
+                problem = f"the key {brief(key)} is given twice; remove one"
+                raise ConstructorError(problem=problem, problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 

@@ -41,7 +41,7 @@ def make_trusted_folder(path: Path) -> None:
             found = entry.lstat()
         _check_entry(entry, found)
     if path.stat().st_mode & WRITABLE:
-        raise UntrustedError(f"{path} is writable by other users (mend: chmod go-w {path})")
+        raise UntrustedError(f"{path} is writable by other users (run chmod go-w {path})")
 
 
 def read_trusted_file(path: Path) -> bytes:
@@ -85,7 +85,7 @@ def _check_entry(entry: Path, found: os.stat_result) -> None:
     if stat.S_ISLNK(found.st_mode) or not others or found.st_mode & stat.S_ISVTX:
         return
     if others & stat.S_IWOTH or not _is_private(found.st_gid):
-        raise UntrustedError(f"{entry} is writable by other users (mend: chmod go-w {entry})")
+        raise UntrustedError(f"{entry} is writable by other users (run chmod go-w {entry})")
 
 
 def _check_owner(entry: Path, found: os.stat_result) -> None:
