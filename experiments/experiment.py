@@ -12,6 +12,7 @@ the figure.
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -22,10 +23,11 @@ from typing import Any, Generic
 
 import torch
 from experiment_config import C, Config, Record, load_config
-from experiment_result import ROOT, result_of_jobs
+from experiment_result import ROOT, read_result, result_of_jobs, revision
 from torch import Tensor
 
 from bnnkit.atomic import write_text
+from bnnkit.border import border
 from bnnkit.errors import BnnkitError, ConfigError, FileError, MissingExtraError, UsageError
 from bnnkit.training import safetensors_file
 
@@ -91,8 +93,9 @@ def main(experiment: Experiment[Any], arguments: Sequence[str] | None = None) ->
     try:
         options = _parser().parse_args(arguments)
         if options.config.suffix == ".json":
-            draw = json.loads(options.config.read_text())
-            experiment.draw(draw, options.config.with_suffix(".png"))
+            result = read_result(options.config, experiment.name)
+            with border(FileError, options.config):
+                experiment.draw(result, options.config.with_suffix(".png"))
         else:
             _run(experiment, options)
     except (BnnkitError, OSError) as error:
@@ -111,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--seconds", type=float, default=float("inf"), help="stop after this time, to be continued"
     )
-    add("--revision", help="the revision of the code; that of git by default")
+    add("--revision", help="the revision to store; that of git by default")
     add("--only", nargs="*", help="the jobs to run; all by default")
     return parser
 
@@ -123,11 +126,11 @@ def _run(experiment: Experiment[C], options: argparse.Namespace) -> None:
     names = experiment.jobs(config)
     _check_folder(folder, config)
     try:
+        chosen = names if options.only is None else _known(options.only, names)
         if options.devices:
-            left = [name for name in names if not (folder / f"{name}.json").is_file()]
+            left = [name for name in chosen if not (folder / f"{name}.json").is_file()]
             _share(experiment.name, options, left)
         else:
-            chosen = names if options.only is None else _known(options.only, names)
             _run_jobs(experiment, config, folder, chosen, options)
     finally:
         if options.only is None:
@@ -183,7 +186,12 @@ def _run_job(
     except OutOfTimeError:
         job.say("stopped; the same command continues")
         return
-    record["device"] = _device_name(job.device)
+    record["made_by"] = {
+        "revision": options.revision or revision(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "device": _device_name(job.device),
+    }
     write_text(path, json.dumps(record))
     for part in (job.state, job.state.with_suffix(".partial.json")):
         part.unlink(missing_ok=True)
@@ -195,18 +203,37 @@ def _share(experiment: str, options: argparse.Namespace, names: list[str]) -> No
     script = ROOT / "experiments" / f"{experiment}.py"
     command = [sys.executable, str(script), str(options.config), *options.overrides]
     command += ["--out", str(options.out), "--seconds", str(options.seconds)]
+    command += ["--revision", options.revision] if options.revision else []
     command += ["--device", options.device or "cuda", "--only"]
+    gpus = [""] * options.devices if options.device == "cpu" else _gpus(options.devices)
     processes = [
         subprocess.Popen(
             [*command, *share],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": str(number)},
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu},
         )
-        for number, share in enumerate(shares)
+        for gpu, share in zip(gpus, shares, strict=True)
         if share
     ]
     codes = [process.wait() for process in processes]
     if any(codes):
         raise FileError(f"a process ended with an error; exit codes {codes}")
+
+
+def _gpus(count: int) -> list[str]:
+    """Choose GPUs: the first ones, out of those that the user lets programs see.
+
+    Raises:
+        UsageError: If CUDA_VISIBLE_DEVICES names fewer.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [str(number) for number in range(count)]
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    if len(names) < count:
+        raise UsageError(
+            f"--devices {count}: expected as many GPUs in CUDA_VISIBLE_DEVICES, got {visible!r}"
+        )
+    return names[:count]
 
 
 def _finish(
@@ -216,7 +243,7 @@ def _finish(
     names: list[str],
     options: argparse.Namespace,
 ) -> None:
-    result = result_of_jobs(experiment.name, config, folder, names, options.revision)
+    result = result_of_jobs(experiment.name, config, folder, names)
     if not result["jobs"]:
         return
     path = options.out / f"{options.config.stem}.json"

@@ -1,20 +1,19 @@
-"""The stored result of an experiment: its configuration, the code's revision, and all jobs."""
+"""The stored result of an experiment: its configuration, and all jobs with their code."""
 
 import json
-import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from experiment_config import Config, Record
+
+from bnnkit.errors import FileError
+from bnnkit.regular_file import read_bytes
 
 ROOT = Path(__file__).parent.parent
 
 
-def result_of_jobs(
-    name: str, config: Config, folder: Path, names: Sequence[str], code: str | None
-) -> Record:
+def result_of_jobs(name: str, config: Config, folder: Path, names: Sequence[str]) -> Record:
     """Collect the records of jobs, also of stopped ones, as they are in a folder.
 
     Args:
@@ -22,7 +21,6 @@ def result_of_jobs(
         config: Its configuration.
         folder: The records, NAME.json or NAME.partial.json.
         names: Of all jobs.
-        code: The revision of the code; that of git by default.
     """
     done = [name for name in names if (folder / f"{name}.json").is_file()]
     stopped = [name for name in names if (folder / f"{name}.partial.json").is_file()]
@@ -30,13 +28,28 @@ def result_of_jobs(
     return {
         "experiment": name,
         "config": config.stored(),
-        "revision": code or revision(),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
         "finished": done == list(names),
         "stopped": stopped,
         "jobs": {n: json.loads((folder / files[n]).read_text()) for n in names if n in files},
     }
+
+
+def read_result(path: Path, experiment: str) -> Record:
+    """Read a stored result.
+
+    Raises:
+        FileError: If it cannot be read, or is not one of this experiment.
+    """
+    try:
+        result: Record = json.loads(read_bytes(path, what="the result"))
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path} is not valid JSON: {error}") from error
+    keys = ("experiment", "config", "jobs")
+    if not isinstance(result, dict) or any(key not in result for key in keys):
+        raise FileError(f"{path}: expected a result with the keys {', '.join(keys)}")
+    if result["experiment"] != experiment:
+        raise FileError(f"{path}: expected a result of {experiment}, got {result['experiment']!r}")
+    return result
 
 
 def revision() -> str:

@@ -171,6 +171,111 @@ def test_wrong_keys_are_refused() -> None:
         load_config(vae.VaeConfig, CONFIGS / "vae.yaml", ["nonsense=1"])
 
 
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("just text", ["alpha=1"], "expected 'key: value' lines, got str"),
+        ("alpha: 1\nalpha: 2", [], "the key 'alpha' is given twice"),
+        ("{", [], "is not valid YAML"),
+        ("", ["alpha"], "expected an override key=value, got 'alpha'"),
+        ("alpha: 1", ["alpha.x=1"], "cannot set alpha.x: alpha is a value"),
+        ("alpha: [1]", [], r"alpha: expected a valid number, got \[1\]$"),
+    ],
+)
+def test_wrong_configurations_are_refused_in_a_line(
+    text: str, overrides: list[str], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(adaste_slope.SlopeConfig, path, overrides)
+    assert str(caught.value).startswith(str(path))
+    assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "expected a result with the keys experiment, config, jobs"),
+        ('{"experiment": "vae", "config": {}}', "expected a result with the keys"),
+        ('{"experiment": "vae", "config": {}, "jobs": {}}', "expected a result of adaste_slope"),
+        ('{"experiment": "adaste_slope", "config": {}, "jobs": {}}', "broken.json: "),
+    ],
+)
+def test_broken_results_are_refused_in_a_line(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.json").write_text(text)
+    with pytest.raises(SystemExit) as caught:
+        main(adaste_slope.EXPERIMENT, [str(tmp_path / "broken.json")])
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert message in said
+    assert said.count("\n") == 1
+
+
+class _Processes:
+    """Instead of processes: what they would have been given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.started: list[tuple[list[str], str]] = []
+        monkeypatch.setattr("subprocess.Popen", self._start)
+
+    def _start(self, command: list[str], env: dict[str, str]) -> "_Processes":
+        jobs = command[command.index("--only") + 1 :]
+        self.started.append((jobs, env["CUDA_VISIBLE_DEVICES"]))
+        return self
+
+    def wait(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus"),
+    [(None, ["0", "1"]), ("3,5,6", ["3", "5"]), ("GPU-a, GPU-b", ["GPU-a", "GPU-b"])],
+)
+def test_devices_run_the_chosen_jobs_on_the_users_gpus(
+    visible: str | None, gpus: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    processes = _Processes(monkeypatch)
+    arguments = [
+        str(CONFIGS / "vae-small.yaml"),
+        "lrs=[0.01, 0.003, 0.001]",
+        "--out",
+        str(tmp_path),
+    ]
+    main(vae.EXPERIMENT, [*arguments, "--devices", "2", "--only", "lr-0.001", "lr-0.01"])
+    assert processes.started == [(["lr-0.001"], gpus[0]), (["lr-0.01"], gpus[1])]
+
+
+def test_more_devices_than_visible_gpus_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    processes = _Processes(monkeypatch)
+    with pytest.raises(SystemExit):
+        main(
+            vae.EXPERIMENT,
+            [str(CONFIGS / "vae-small.yaml"), "--out", str(tmp_path), "--devices", "2"],
+        )
+    assert "expected as many GPUs in CUDA_VISIBLE_DEVICES, got '3'" in capsys.readouterr().err
+    assert not processes.started
+
+
+def test_each_job_names_the_code_that_ran_it(tmp_path: Path) -> None:
+    arguments = [str(CONFIGS / "adaste-slope.yaml"), "--out", str(tmp_path)]
+    main(adaste_slope.EXPERIMENT, [*arguments, "--only", "curves", "--revision", "first"])
+    main(adaste_slope.EXPERIMENT, [*arguments, "--revision", "second"])  # reuses the job
+    result = json.loads((tmp_path / "adaste-slope.json").read_text())
+    assert "revision" not in result
+    made_by = result["jobs"]["curves"]["made_by"]
+    assert (made_by["revision"], made_by["device"]) == ("first", "CPU")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
 def test_stored_results_can_be_drawn_again(path: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from bnnkit.artifact.format.sample import MOST_SAMPLES
 from bnnkit.errors import ConfigError, FileError, brief
 from bnnkit.file_kinds import but_it_is, kind_of_path
 from bnnkit.regular_file import read_bytes
-from bnnkit.training.plain_yaml import load_yaml
+from bnnkit.training.plain_yaml import load_keys
 
 _Count = Annotated[int, Field(ge=1)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
@@ -244,13 +244,7 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "con
     Raises:
         ConfigError: As for `load_config`.
     """
-    values = load_yaml(text, source)
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{source}: expected 'key: value' lines, got {type(values).__name__}")
-    for override in overrides:
-        _apply(values, override, source)
+    values = load_keys(text, overrides, source)
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
@@ -297,19 +291,6 @@ _KINDS = {
     "bool_": "true or false",
     "string_": "text",
 }
-
-
-def _apply(values: dict[str, Any], override: str, source: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"{source}: expected an override key=value, got {override!r}")
-    *sections, name = key.split(".")
-    section = values
-    for part in sections:
-        section = section.setdefault(part, {})
-        if not isinstance(section, dict):
-            raise ConfigError(f"{source}: cannot set {key}: {part} is a value, not a section")
-    section[name] = load_yaml(text, f"{source}: {override}")
 
 
 def _explain(detail: Any) -> str:

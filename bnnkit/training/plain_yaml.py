@@ -1,5 +1,6 @@
 """YAML text as plain values, in time and memory that its length bounds."""
 
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -34,6 +35,40 @@ def load_yaml(text: str, source: str) -> Any:
         raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
     except Exception as error:  # its constructors of numbers, dates, ... raise almost anything
         raise ConfigError(f"{source}: a value cannot be read ({error})") from error
+
+
+def load_keys(text: str, overrides: Sequence[str], source: str) -> dict[str, Any]:
+    """Read keys and values from YAML text, which may be empty, and set those of the overrides.
+
+    Args:
+        text: The YAML text.
+        overrides: "key=value", with dots for the keys of a section; the value is YAML.
+        source: The name of the text in errors.
+
+    Raises:
+        ConfigError: As for `load_yaml`, the text holds no keys, or an override is wrong.
+    """
+    values = load_yaml(text, source)
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source}: expected 'key: value' lines, got {type(values).__name__}")
+    for override in overrides:
+        _apply(values, override, source)
+    return values
+
+
+def _apply(values: dict[str, Any], override: str, source: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{source}: expected an override key=value, got {override!r}")
+    *sections, name = key.split(".")
+    section = values
+    for part in sections:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"{source}: cannot set {key}: {part} is a value, not a section")
+    section[name] = load_yaml(text, f"{source}: {override}")
 
 
 class _Loader(yaml.SafeLoader):
