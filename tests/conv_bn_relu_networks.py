@@ -1,4 +1,4 @@
-"""Small twins of torchvision's networks: VGG with batch norm, ResNets, MobileNet, DenseNet."""
+"""Small twins of torchvision's networks, and networks that share activations."""
 
 import torch
 from torch import Tensor, nn
@@ -125,6 +125,101 @@ class PreActivation(nn.Module):
         x = torch.cat([x, self.conv1(self.relu1(self.norm1(x)))], 1)
         x = torch.cat([x, self.conv2(self.relu2(self.norm2(x)))], 1)
         y: Tensor = self.head(self.relu3(self.norm3(x)).mean((2, 3)))
+        return y
+
+
+class Excitation(nn.Module):
+    """The gate of squeeze-and-excitation, as in torchvision."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc1, self.activation = nn.Conv2d(channels, 4, 1), nn.ReLU()
+        self.fc2, self.scale_activation = nn.Conv2d(4, channels, 1), nn.Hardsigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.scale_activation(self.fc2(self.activation(self.fc1(self.pool(x)))))
+        y: Tensor = scale * x
+        return y
+
+
+class MobileNetV3(nn.Module):
+    """Inverted residuals with a gate before their last convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.block = nn.Sequential(
+            nn.Conv2d(8, 16, 1), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 16, 3, padding=1, groups=16), nn.BatchNorm2d(16), nn.ReLU(),
+            Excitation(16),
+            nn.Conv2d(16, 8, 1), nn.BatchNorm2d(8),
+        )  # fmt: skip
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y: Tensor = self.head((x + self.block(x)).mean((2, 3)))
+        return y
+
+
+class GatedBlock(BasicBlock):
+    """A block of an SE-ResNet: the gate is on the branch, before the sum."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+        self.gate = Excitation(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        y: Tensor = self.relu(self.gate(self.bn2(self.conv2(out))) + x)
+        return y
+
+
+def se_resnet() -> nn.Module:
+    """A ResNet with squeeze-and-excitation."""
+    model = ResNet()
+    model.layer1 = nn.Sequential(GatedBlock(8, 8), GatedBlock(8, 8))
+    return model
+
+
+class OneReLU(nn.Module):
+    """Uses one ReLU everywhere, also between the real-valued layers of its head.
+
+    Args:
+        head: Another activation for the head; the same one by default.
+    """
+
+    def __init__(self, head: nn.Module | None = None) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.conv1, self.norm1 = nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.conv2, self.norm2 = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.conv3, self.norm3 = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.fc1, self.fc2 = nn.Linear(8, 8), nn.Linear(8, 10)
+        self.head = head or self.relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.norm1(self.conv1(x)))
+        x = self.relu(self.norm2(self.conv2(x)))
+        x = self.head(self.norm3(self.conv3(x)))
+        y: Tensor = self.fc2(self.head(self.fc1(x.mean((2, 3)))))
+        return y
+
+
+class GateOfOneReLU(nn.Module):
+    """A ReLU before a convolution and before the real-valued layer of a gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm1, self.relu = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU()
+        self.conv, self.norm2 = nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)
+        self.gate, self.head = nn.Linear(8, 8), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.norm1(self.stem(x)))
+        gate = torch.sigmoid(self.gate(x.mean((2, 3))))
+        y: Tensor = self.head(self.norm2(self.conv(x)).mean((2, 3)) * gate)
         return y
 
 

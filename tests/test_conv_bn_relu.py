@@ -9,11 +9,15 @@ import pytest
 import torch
 from conv_bn_relu_networks import (
     BasicBlock,
+    GateOfOneReLU,
     MobileNet,
+    MobileNetV3,
+    OneReLU,
     PreActivation,
     ResNet,
     Vgg,
     images,
+    se_resnet,
     vgg,
 )
 from torch import Tensor, nn
@@ -23,6 +27,7 @@ import bnnkit.nn as bnn
 from bnnkit.data import load
 from bnnkit.errors import UsageError
 from bnnkit.export import export_onnx
+from bnnkit.nn.sign_inputs import ACTIVATIONS
 
 BINARY: list[tuple[Callable[[], nn.Module], set[str], set[str]]] = [
     (vgg, {"features.3", "features.7"}, {"features.2", "features.5"}),
@@ -43,6 +48,16 @@ BINARY: list[tuple[Callable[[], nn.Module], set[str], set[str]]] = [
         {"features.0.2", "features.1.conv.1.2", "features.2.conv.1.2"},
     ),
     (PreActivation, {"conv1", "conv2"}, {"relu1", "relu2"}),
+    (MobileNetV3, {"block.0"}, {"stem.2"}),  # block.7 takes a product
+    (
+        se_resnet,
+        {
+            *("layer1.0.conv1", "layer1.0.conv2", "layer1.1.conv1", "layer1.1.conv2"),
+            *("layer2.0.conv1", "layer2.0.conv2"),
+        },
+        {"relu", "layer1.0.relu", "layer1.1.relu", "layer2.0.relu"},
+    ),
+    (lambda: OneReLU(nn.ReLU()), {"conv2", "conv3"}, {"relu"}),
 ]
 
 
@@ -55,13 +70,27 @@ def test_what_the_preset_changes(
     make: Callable[[], nn.Module], layers: set[str], removed: set[str]
 ) -> None:
     model = make()
-    activations = {n for n, m in model.named_modules() if isinstance(m, nn.ReLU | nn.ReLU6)}
+    activations = {n for n, m in model.named_modules() if isinstance(m, ACTIVATIONS)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         bnn.binarize_(model, preset="conv-bn-relu")
     assert binary_layers(model) == layers
     identities = {n for n, m in model.named_modules() if isinstance(m, nn.Identity)}
     assert activations & identities == removed
+    both_signs(model)
+
+
+def test_an_activation_of_two_names_is_removed_under_both() -> None:
+    relu = nn.ReLU()
+    blocks = [
+        nn.Sequential(nn.Conv2d(1 if first else 4, 4, 3), nn.BatchNorm2d(4), relu)
+        for first in (True, False, False)
+    ]
+    model = nn.Sequential(*blocks, nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Flatten())
+    model.append(nn.Linear(16, 3))
+    bnn.binarize_(model, preset="conv-bn-relu")
+    assert binary_layers(model) == {"1.0", "2.0", "3"}
+    assert not any(isinstance(m, nn.ReLU) for m in model.modules())
     both_signs(model)
 
 
@@ -113,6 +142,8 @@ class Branches(nn.Module):
         (Functional(), {}, "got a call of relu, which the preset .* cannot remove"),
         (Branches(), {}, "whose forward torch.fx can trace"),
         (nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), {}, "got none"),
+        (OneReLU(), {}, "'relu' is also called before 'fc.', which stays real-valued and needs"),
+        (GateOfOneReLU(), {}, "'relu' is also called before 'gate', which stays real-valued"),
         (ResNet(), {"layers": ["fc"]}, "got both"),
         (ResNet(), {"signs": ["relu"]}, "got both"),
         (ResNet(), {"preset": "resnet"}, "expected a preset out of conv-bn-relu, got 'resnet'"),

@@ -3,17 +3,20 @@
 1. The first and the last layer stay real-valued: those that no other layer of weights precedes or
    follows.
 2. So do layers without a batch norm before the next layer, as nothing would scale their binary
-   sums; depthwise convolutions, which have few weights and lose most; and the single layer of a
-   shortcut, so that real values go around the binary layers, as in Bi-Real Net.
+   sums; depthwise convolutions, which have few weights and lose most; the single layer of a
+   shortcut, so that real values go around the binary layers, as in Bi-Real Net; and layers of a
+   product, such as the output of a squeeze-and-excitation block, as its sign ignores the gate.
 3. Each other layer becomes binary and takes the sign of its input. Activations right before these
    signs are removed: the sign of a ReLU is always +1, and the sign is the nonlinearity.
+4. An activation that a real-valued layer needs too is an error. The sum of a skip connection and a
+   binary branch needs none, as in Bi-Real Net.
 
 References:
     Liu et al., Bi-Real Net: Enhancing the Performance of 1-bit CNNs, ECCV 2018,
     https://arxiv.org/abs/1808.00278.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,9 +24,13 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnnkit.errors import UsageError
-from bnnkit.nn.sign_inputs import ACTIVATIONS, Flow, called, is_linear_map, keeps_side, traced
+from bnnkit.nn.sign_inputs import ACTIVATIONS, Flow, called, is_linear_map, keeps_side
+from bnnkit.nn.tracing import traced
 
 _ADDS: Final = ("add", "iadd", "add_")
+_JOINS: Final = (*_ADDS, "cat", "concat", "stack", "maximum")
+_PRODUCTS: Final = ("mul", "imul", "mul_", "multiply", "truediv", "div", "div_")
+_SIZES: Final = ("size", "getattr", "dim", "len", "numel")
 _ACTIVATION_CALLS: Final = {
     *("relu", "relu_", "relu6", "hardtanh", "hardswish", "hardsigmoid", "silu", "gelu", "elu"),
     *("leaky_relu", "sigmoid", "tanh", "mish", "softplus", "selu", "celu", "prelu"),
@@ -47,8 +54,9 @@ def plan(model: nn.Module) -> Plan:
     """Choose the layers by the rules above.
 
     Raises:
-        UsageError: If torch.fx cannot trace the model, no layer can become binary, or an
-            activation before one is a function, which cannot be removed.
+        UsageError: If torch.fx cannot trace the model, or no layer can become binary; or if an
+            activation before one is a function, which cannot be removed, or a real-valued layer
+            needs it too.
     """
     graph = traced(model)
     if graph is None:
@@ -57,16 +65,15 @@ def plan(model: nn.Module) -> Plan:
             " the layers and the signs instead"
         )
     network = _Network(Flow(model, graph))
-    layers = [node for node in network.maps if network.becomes_binary(node)]
-    if not layers:
+    if not network.binary:
         raise UsageError(
             "expected a layer between the first and the last one with a batch norm behind it, for"
             " the preset conv-bn-relu, got none; name the layers and the signs instead"
         )
-    removed = [name for node in layers for name in network.activations_before(node)]
-    return Plan(
-        tuple(dict.fromkeys(str(node.target) for node in layers)), tuple(dict.fromkeys(removed))
-    )
+    before = [node for layer in network.binary for node in network.activations_before(layer)]
+    removed = [name for node in before for name in network.removable(node)]
+    names = dict.fromkeys(str(node.target) for node in network.binary)
+    return Plan(tuple(names), tuple(dict.fromkeys(removed)))
 
 
 class _Network:
@@ -77,6 +84,7 @@ class _Network:
 
     Attributes:
         maps: The calls of convolutions and linear layers, in order.
+        binary: Those that become binary.
     """
 
     def __init__(self, flow: Flow) -> None:
@@ -84,39 +92,98 @@ class _Network:
         self.maps = [node for node in flow.calls if is_linear_map(flow.module(node))]
         self._before = _ancestors(flow.nodes)
         self._shortcuts = set(self._find_shortcuts())
+        self.binary = [node for node in self.maps if self._becomes_binary(node)]
 
-    def becomes_binary(self, node: fx.Node) -> bool:
-        """Whether a layer becomes binary."""
+    def _becomes_binary(self, node: fx.Node) -> bool:
         layer = self._flow.module(node)
         is_first = not self._maps_among(self._before[node])
         is_last = not any(node in self._before[other] for other in self.maps)
         is_depthwise = isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels
         stays_real = is_first or is_last or is_depthwise or node in self._shortcuts
-        return not stays_real and self._is_normalised(node)
+        is_gated = any(map(_is_product, self._inputs(node)))
+        return not stays_real and not is_gated and self._is_normalised(node)
 
-    def activations_before(self, node: fx.Node) -> Iterator[str]:
-        """Yield the activations between a layer and what computes its input.
+    def activations_before(self, node: fx.Node) -> Iterator[fx.Node]:
+        """Yield the calls of activations between a layer and what computes its input.
 
         Raises:
             UsageError: If one is a function.
         """
-        pending, seen = list(node.all_input_nodes), set[fx.Node]()
-        while pending:
-            before = pending.pop()
-            if before in seen:
-                continue
-            seen.add(before)
+        for before in self._inputs(node):
             if called(before) in _ACTIVATION_CALLS:
                 raise UsageError(
                     f"expected a module before the layer {node.target!r}, got a call of"
                     f" {called(before)}, which the preset conv-bn-relu cannot remove; make it a"
                     " module, such as nn.ReLU()"
                 )
-            module = self._flow.module(before)
-            if isinstance(module, ACTIVATIONS) and not isinstance(module, nn.Identity):
-                yield str(before.target)
-            elif keeps_side(before, module):
-                pending += before.all_input_nodes
+            if self._is_activation(before):
+                yield before
+
+    def removable(self, node: fx.Node) -> tuple[str, ...]:
+        """Return all names of the activation that a node calls.
+
+        Raises:
+            UsageError: If a real-valued layer needs one of its calls.
+        """
+        name = str(node.target)
+        for call in self._flow.calls_of(name):
+            if needed_by := self._needed_by(call):
+                raise UsageError(
+                    f"expected activations of their own before binary layers, but {name!r} is"
+                    f" also called before {needed_by}, which stays real-valued and needs it: give"
+                    " each use a module of its own, such as nn.ReLU()"
+                )
+        return self._flow.names_of(name)
+
+    def _needed_by(self, call: fx.Node) -> str:
+        """The real-valued layer or output without another activation before it; "" if none."""
+        if self._is_sum_of_binary(call):
+            return ""
+        for node in _reached([call], self._users_without_activation):
+            if node.op == "output":
+                return "the output"
+            if node in self.maps and node not in (*self.binary, *self._shortcuts):
+                return f"{node.target!r}"
+        return ""
+
+    def _users_without_activation(self, node: fx.Node) -> Iterable[fx.Node]:
+        if node in self.maps or called(node) in (*_ADDS, *_SIZES):
+            return ()
+        return [user for user in node.users if not self._is_any_activation(user)]
+
+    def _is_sum_of_binary(self, call: fx.Node) -> bool:
+        """Whether an activation takes the sum of a skip connection and of a binary layer."""
+        before = call.all_input_nodes[0]
+        while isinstance(self._flow.module(before), _BatchNorm) or self._passes(before):
+            if called(before) in _JOINS and len(before.all_input_nodes) > 1:
+                nearest = _reached([before], self._inputs_without_activation)
+                return called(before) in _ADDS and any(node in self.binary for node in nearest)
+            before = before.all_input_nodes[0]
+        return False
+
+    def _inputs_without_activation(self, node: fx.Node) -> Iterable[fx.Node]:
+        ends = node in self.maps or self._is_any_activation(node)
+        return () if ends else node.all_input_nodes
+
+    def _inputs(self, layer: fx.Node) -> Iterator[fx.Node]:
+        """Yield what is before a layer, up to activations, products and other layers."""
+        return _reached(
+            layer.all_input_nodes[:1],
+            lambda node: _operands(node) if self._passes(node) else (),
+        )
+
+    def _passes(self, node: fx.Node) -> bool:
+        """Whether a call passes on the signs of its operands."""
+        is_end = self._is_activation(node) or _is_product(node)
+        has_operands = bool(node.all_input_nodes)
+        return has_operands and not is_end and keeps_side(node, self._flow.module(node))
+
+    def _is_any_activation(self, node: fx.Node) -> bool:
+        return called(node) in _ACTIVATION_CALLS or self._is_activation(node)
+
+    def _is_activation(self, node: fx.Node) -> bool:
+        module = self._flow.module(node)
+        return isinstance(module, ACTIVATIONS) and not isinstance(module, nn.Identity)
 
     def _is_normalised(self, node: fx.Node) -> bool:
         """Whether a batch norm is on every way from a value to other layers and the output."""
@@ -143,6 +210,30 @@ class _Network:
 
     def _maps_among(self, nodes: set[fx.Node]) -> list[fx.Node]:
         return [node for node in self.maps if node in nodes]
+
+
+def _reached(
+    start: Iterable[fx.Node], following: Callable[[fx.Node], Iterable[fx.Node]]
+) -> Iterator[fx.Node]:
+    """Yield the nodes at the start and all that follow them, each once."""
+    pending, seen = list(start), set[fx.Node]()
+    while pending:
+        node = pending.pop()
+        if node not in seen:
+            seen.add(node)
+            yield node
+            pending += following(node)
+
+
+def _operands(node: fx.Node) -> list[fx.Node]:
+    """The operands whose values are in the result; others are sizes."""
+    return node.all_input_nodes if called(node) in _JOINS else node.all_input_nodes[:1]
+
+
+def _is_product(node: fx.Node) -> bool:
+    """Whether a node multiplies or divides two computed tensors."""
+    factors = [one for one in node.all_input_nodes if one.op != "get_attr"]
+    return called(node) in _PRODUCTS and len(factors) > 1
 
 
 def _ancestors(nodes: list[fx.Node]) -> dict[fx.Node, set[fx.Node]]:

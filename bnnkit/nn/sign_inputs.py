@@ -10,6 +10,8 @@ from typing import Final
 
 from torch import fx, nn
 
+from bnnkit.nn.tracing import traced
+
 ACTIVATIONS: Final = (
     nn.CELU,
     nn.ELU,
@@ -111,33 +113,6 @@ class SignInputs:
     never_called: tuple[str, ...] = ()
 
 
-class Tracer(fx.Tracer):
-    """Traces the calls of layers; modules of torch, of bnnkit and without children are layers.
-
-    Args:
-        names: Other modules that are layers.
-    """
-
-    def __init__(self, names: Collection[str] = ()) -> None:
-        super().__init__()
-        self._names = names
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a module is a layer, whose forward is not traced."""
-        is_small = next(m.children(), None) is None
-        is_own = type(m).__module__.startswith("bnnkit.nn")
-        is_named = module_qualified_name in self._names
-        return is_small or is_own or is_named or super().is_leaf_module(m, module_qualified_name)
-
-
-def traced(model: nn.Module, names: Collection[str] = ()) -> fx.Graph | None:
-    """Return the calls of a model's layers; None if torch.fx cannot trace its forward."""
-    try:
-        return Tracer(names).trace(model)
-    except Exception:  # the forward branches on values, takes no tensor, ...: a user's code
-        return None
-
-
 def sign_inputs(model: nn.Module, names: Collection[str]) -> SignInputs:
     """Find what is known of the inputs of signs before the named modules, or in their place."""
     graph = None if "" in names else traced(model, names)
@@ -198,6 +173,11 @@ class Flow:
     def calls_of(self, name: str) -> list[fx.Node]:
         """The calls of a module, which may have several names."""
         return [node for node in self.calls if self.module(node) is self._modules[name]]
+
+    def names_of(self, name: str) -> tuple[str, ...]:
+        """All names of the module that has this name."""
+        module = self._modules[name]
+        return tuple(other for other, one in self._modules.items() if one is module)
 
     def takes_network_input(self, node: fx.Node) -> bool:
         """Whether the first input of a call is the network's, pooled or in another shape."""
