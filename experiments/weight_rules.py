@@ -20,7 +20,6 @@ from experiment_config import Config, Record
 from pydantic import Field
 from rich.console import Console
 
-from bnnkit.nn.weight_rules import WEIGHT_RULES
 from bnnkit.plots import new_figure, save
 from bnnkit.training import train
 from bnnkit.training.config import Config as TrainingConfig
@@ -170,11 +169,6 @@ def _cell(found: Record | None) -> str:
     if found["deviation"] is not None:
         words += f" ± {found['deviation']:.2f}"
     return words if found["published"] is None else f"{words} ({found['published']:.2f})"
-
-
-def known_rules() -> set[str]:
-    """The names of all weight rules, which the full configuration covers."""
-    return set(WEIGHT_RULES.names)
 
 
 EXPERIMENT = Experiment("weight_rules", TableConfig, jobs, run, draw)

@@ -198,6 +198,7 @@ def _image_sets(folder: Path) -> dict[str, Kind]:
             (folder / place / f"{name}-ubyte{suffix}").write_bytes(pack(_idx(array)))
     (folder / "cifar").mkdir()
     batch = {"data": rng.integers(0, 256, (2, 3072), dtype=np.uint8), "labels": [1, 2]}
+    large = {"data": batch["data"], "labels": [1, 2**100], "\ud800": 0}
     batches = tuple((pickle.dumps(batch, protocol),) for protocol in (2, 3, 4))
     for name in CIFAR:
         (folder / "cifar" / name).write_bytes(batches[1][0])
@@ -215,7 +216,10 @@ def _image_sets(folder: Path) -> dict[str, Kind]:
             lambda p: load("mnist", p.parent),
         ),
         "cifar": Kind(
-            "cifar/data_batch_3", batches, b"".join, lambda p: load("cifar10", p.parent)
+            "cifar/data_batch_3",
+            (*batches, (pickle.dumps(large, 2),)),
+            b"".join,
+            lambda p: load("cifar10", p.parent),
         ),
         "cifar, classes": Kind(
             "cifar/batches.meta", ((meta,),), b"".join, lambda p: load("cifar10", p.parent)

@@ -18,7 +18,7 @@ import pytest
 from command_line import fail
 
 from bnnkit.cli.array_files import read_array
-from bnnkit.data import load
+from bnnkit.data import DATASETS, Dataset, load
 from bnnkit.data.plain_pickle import read_plain_pickle
 from bnnkit.data.unpacked import most_unpacked
 from bnnkit.errors import BnnkitError, CheckpointError, ConfigError, FileError
@@ -98,12 +98,38 @@ def test_gzip_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
         load("mnist", tmp_path)
 
 
+def test_gzip_over_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnnkit.data.unpacked._GRACE_BYTES", 1000)
+    header = bytes([0, 0, 8, 3]) + struct.pack(">III", 2000, 28, 28)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / f"{name}-ubyte.gz").write_bytes(gzip.compress(header + bytes(2000 * 784)))
+    most = f"{most_unpacked(path.stat().st_size):,}"
+    with one_line(FileError, f"unpacks to more than {most} bytes, the limit .*: unpack it with"):
+        load("mnist", tmp_path)
+
+
+def test_what_a_loader_did_not_foresee_is_an_error_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(folder: Path | None) -> Dataset:
+        raise OverflowError("a value")
+
+    monkeypatch.setitem(DATASETS, "mnist", fails)
+    with one_line(FileError, f"{tmp_path}: probably a damaged file, .* OverflowError"):
+        load("mnist", tmp_path)
+
+
 def _doubled_lists(levels: int) -> bytes:
     """A list of ten lists of ten lists ...: 10^levels values if it is walked."""
     lists = b"]q\x00(" + b"K\x01" * 10 + b"e"
     for level in range(levels):
         lists += b"0]q" + bytes([level + 1]) + b"(" + (b"h" + bytes([level])) * 10 + b"e"
     return b"\x80\x02}(U\x06labels" + lists + b"u."
+
+
+def _batch(labels: list[int]) -> bytes:
+    return pickle.dumps({"data": np.zeros((len(labels), 3072), np.uint8), "labels": labels}, 2)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +144,11 @@ def _doubled_lists(levels: int) -> bytes:
         (b"}(" + b"".join(b"L%dL\nN" % (k * (2**61 - 1)) for k in range(20_000)) + b"u.", "keys"),
         (b"\x80\x02]q\x00h\x00a.", "expected a dictionary"),
         (pickle.dumps(os.system), "it names posix.system"),
+        (_batch([2**100]), "'labels' to be indices of classes, got an integer of 101 bits"),
+        (_batch([-(2**63) - 1]), "got an integer of 64 bits"),
+        (_batch([1 << 50_000]), "got an integer of 50001 bits"),
+        (pickle.dumps({"\ud800": 1}), "'data' to be an array, .* got nothing"),
+        (_batch([2**40]), "label"),
         (b"c__builtin__\neval\n(S'1'\ntR.", "it names __builtin__.eval"),
         (b"cnumpy\ndtype\n(S'u1'\ntR}b.", "damaged array"),
     ],

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from bnnkit.border import border
 from bnnkit.data.cifar10 import load_cifar10
 from bnnkit.data.cifar100 import load_cifar100
 from bnnkit.data.dataset import Dataset
@@ -10,7 +11,7 @@ from bnnkit.data.digits import load_digits
 from bnnkit.data.image_folder import load_image_folder
 from bnnkit.data.mnist import load_mnist
 from bnnkit.data.npz import load_npz
-from bnnkit.errors import UsageError
+from bnnkit.errors import FileError, UsageError
 
 __all__ = ["DATASETS", "Dataset", "load"]
 
@@ -36,7 +37,8 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
         FileError: If the files are missing, damaged, or have other contents.
     """
     if name in DATASETS:
-        return DATASETS[name](data_dir)
+        with border(FileError, data_dir or name):
+            return DATASETS[name](data_dir)
     if name.endswith(".npz"):
         return load_npz(Path(data_dir or ".", name))
     raise UsageError(

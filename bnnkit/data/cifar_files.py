@@ -16,6 +16,7 @@ from bnnkit.errors import FileError
 from bnnkit.regular_file import read_bytes
 
 _SHAPE = (3, 32, 32)
+_MOST_BITS = 63
 
 
 def read_batch(path: Path, labels_key: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -47,6 +48,11 @@ def read_batch(path: Path, labels_key: str) -> tuple[NDArray[Any], NDArray[np.in
             f"{path}: expected a label for each image, "
             f"got {len(data)} images and {len(labels)} labels"
         )
+    if (bits := max((label.bit_length() for label in labels), default=0)) > _MOST_BITS:
+        raise FileError(
+            f"{path}: expected its {labels_key!r} to be indices of classes, got an integer of "
+            f"{bits} bits"
+        )
     # A copy, because torch requires writable arrays.
     return data.reshape(-1, *_SHAPE).copy(), np.array(labels, np.int64)
 
@@ -74,7 +80,10 @@ def _read_dict(path: Path) -> dict[Any, Any]:
             raise FileError(f"{path} is not a batch of CIFAR-10 or CIFAR-100: {error}") from error
     if not isinstance(value, dict):
         raise FileError(f"{path}: expected a dictionary with data and labels, got {_kind(value)}")
-    return {key.encode() if isinstance(key, str) else key: item for key, item in value.items()}
+    return {
+        key.encode(errors="surrogatepass") if isinstance(key, str) else key: item
+        for key, item in value.items()
+    }
 
 
 def _kind(value: object) -> str:

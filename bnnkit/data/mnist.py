@@ -80,6 +80,11 @@ def _read_values(path: Path, file: BinaryIO | gzip.GzipFile, n_axes: int, most: 
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
     expected = math.prod(shape)
     content = file.read(min(expected, most) + 1)
+    if len(content) > most:
+        raise FileError(
+            f"{path} unpacks to more than {most:,} bytes, the limit for a compressed file of its "
+            "size: unpack it with gunzip"
+        )
     if len(content) != expected:
         more = " or more" if len(content) > expected else ""
         raise FileError(
