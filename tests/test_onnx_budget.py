@@ -226,3 +226,29 @@ def test_shapes_of_shapes_load_in_time_of_their_number() -> None:
         shape = a.add("Max", shape, shape)
     x = np.arange(8, dtype=np.float32).reshape(2, 4)
     np.testing.assert_array_equal(Model(a.artifact((4,), a.add("Reshape", "x", shape))).run(x), x)
+
+
+def test_large_values_are_not_computed_when_a_file_is_loaded() -> None:
+    a = ArtifactBuilder(1)
+    value = a.add("Cast", "x", to=TensorProto.DOUBLE)
+    value = a.add("Neg", a.add("Tile", value, a.constant(np.array([1, 1, 1, 16]))))
+    artifact = a.artifact((1, 1024, 2048), a.add("GlobalMaxPool", value))
+    tracemalloc.start()
+    try:
+        Model(artifact)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6
+
+
+def test_large_results_have_the_type_of_a_run() -> None:
+    """The same numbers as without batches, by which the shapes were inferred."""
+    a = ArtifactBuilder(1)
+    value = a.add("Tile", a.add("Cast", "x", to=TensorProto.DOUBLE), a.constant([1, 1, 1, 4]))
+    value = a.add("GlobalMaxPool", a.add("Neg", value))
+    x = np.random.default_rng(0).normal(size=(2, 1, 512, 1024)).astype(np.float32)
+    found = Model(a.artifact((1, 512, 1024), value)).run(x)
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found[:, 0, 0, 0], -x.min((1, 2, 3)).astype(np.float64))

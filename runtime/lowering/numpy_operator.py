@@ -8,6 +8,7 @@ from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.operators.facts import MOVES_SIGNS
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.lowering.large_results import large_result, zeros
 from bnnkit.runtime.lowering.mixing_images import (
     check_images_apart,
     check_use_of_sizes,
@@ -24,15 +25,17 @@ DTYPES: dict[str, np.dtype[Any]] = {"signs": np.dtype(np.uint8), "sums": np.dtyp
 
 
 def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
-    """Append an operator computed by NumPy. Its shape is inferred by running it on zeros.
+    """Append an operator computed by NumPy.
+
+    Its shape is inferred by running it on zeros; by ONNX, where that would take much memory.
 
     Raises:
         UnsupportedError: If it fails, mixes the images of a batch, or its result does not have
             the batch as first axis.
     """
     sources = tuple(input_of(builder, name) for name in node.inputs)
-    results = [_run_on_zeros(builder, node, sources, batch) for batch in BATCHES]
     kind = _kind(builder, node)
+    results = [_run_on_zeros(builder, node, sources, batch, kind) for batch in BATCHES]
     if kind == "shape" and results[0].shape != results[1].shape:
         kind = "real"  # its length depends on the batch: it has one row for each image
     if kind == "shape":
@@ -78,9 +81,12 @@ def _check_batch(node: Node, results: list[Array]) -> None:
 
 
 def _run_on_zeros(
-    builder: PlanBuilder, node: Node, sources: tuple[Source, ...], batch: int
+    builder: PlanBuilder, node: Node, sources: tuple[Source, ...], batch: int, kind: Kind
 ) -> Array:
     examples = arguments(inputs_of(builder, sources, batch))
+    large = large_result(node, examples, builder.graph.opset) if kind != "shape" else None
+    if large is not None:
+        return large
     try:
         with np.errstate(all="ignore"):  # zeros are not the user's input
             result: Array = STANDARD_OPERATORS[node.kind](node.attributes, *examples)
@@ -130,4 +136,4 @@ def example(builder: PlanBuilder, source: Source, batch: int) -> Array | None:
     value = builder.values[source]
     if value.kind == "shape":
         return builder.shapes[source][batch]
-    return np.zeros((batch, *value.shape), DTYPES.get(value.kind, value.dtype))
+    return zeros((batch, *value.shape), DTYPES.get(value.kind, value.dtype))

@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format.cached_property import cached_property
+from bnnkit.artifact.format.constants import OPSET
 from bnnkit.artifact.format.tensors import is_external
 from bnnkit.errors import ArtifactError, UnsupportedError
 
@@ -45,6 +46,7 @@ class Graph:
         outputs: The names of the outputs.
         nodes: The nodes, in an order in which they can be executed.
         constants: The constants by name.
+        opset: The version of the standard operators.
     """
 
     input: str
@@ -53,6 +55,7 @@ class Graph:
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     constants: Mapping[str, NDArray[Any]]
+    opset: int = OPSET
 
     @cached_property
     def makers(self) -> Mapping[str, Node]:
@@ -113,7 +116,11 @@ def graph_of(model: onnx.ModelProto) -> Graph:
         outputs=tuple(value.name for value in model.graph.output),
         nodes=tuple(nodes),
         constants=MappingProxyType(constants),
+        opset=next((o.version for o in model.opset_import if o.domain in _STANDARD), OPSET),
     )
+
+
+_STANDARD: Final = ("", "ai.onnx")
 
 
 def _node(proto: onnx.NodeProto, index: int) -> Node:
