@@ -271,7 +271,7 @@ MIXING: dict[str, Callable[[ArtifactBuilder], str]] = {
     "turned": lambda a: a.add("Transpose", "x", perm=[1, 0]),
     "first": lambda a: a.add("Slice", "x", *[a.constant(np.array([n])) for n in (0, 99, 0)]),
     "last": lambda a: a.add("Gather", "x", a.constant(np.array([1, 0])), axis=0),
-    "squeezed": lambda a: a.add("Squeeze", "x"),
+    "squeezed": lambda a: a.add("Squeeze", "x", a.constant(np.array([0]))),
     "two images": lambda a: a.add("Add", "x", a.constant(np.ones((2, 3), np.float32))),
     "rows": lambda a: a.add("Reshape", "x", a.constant(np.array([2, -1]))),
     "among": lambda a: a.add(
@@ -282,6 +282,26 @@ MIXING: dict[str, Callable[[ArtifactBuilder], str]] = {
     "flat": lambda a: a.add("Flatten", "x", axis=-2),
     "empty": lambda a: a.add("ReduceSum", "x", a.constant(np.zeros(0, np.int64))),
 }
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1), (1, 4, 1), (3,), (1,)])
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_squeeze_without_axes_removes_all_but_the_batch(
+    shape: tuple[int, ...], binary: bool
+) -> None:
+    a = ArtifactBuilder()
+    squeezed = a.add("Squeeze", a.sign("x") if binary else "x")
+    model = a.artifact(shape, a.to_real(squeezed) if binary else squeezed)
+    x = reals(a, 3, *shape)
+    assert_equal(model, x)
+    np.testing.assert_array_equal(Model(model).run(x[:1]), Model(model).run(x)[:1])
+
+
+def test_a_squeeze_without_axes_of_a_shape_removes_its_only_axis() -> None:
+    a = ArtifactBuilder()
+    length = a.add("Squeeze", a.add("Shape", "x", start=1, end=2))
+    out = a.add("Mul", "x", a.add("Cast", length, to=1))
+    assert_equal(a.artifact((3,), out), reals(a, 2, 3))
 
 
 @pytest.mark.parametrize("name", MIXING)

@@ -204,13 +204,23 @@ BEHIND_A_RELU = "+1 for every input: its numbers are never negative, as behind a
         ("b = Cast <to = 1> (x) a = Sign (b)", True),  # uint8
         ("b = Identity (r) a = Sign (b)", False),
         ("d = Relu (r) b = AveragePool <kernel_shape = [1, 1]> (d) a = Sign (b)", True),
+        ('d = Relu (r) b = Resize <mode = "linear"> (d, , s) a = Sign (b)', True),
+        ('d = Relu (r) b = Resize <mode = "cubic"> (d, , s) a = Sign (b)', False),
+        ("d = Cast <to = 2> (r) b = Cast <to = 1> (d) a = Sign (b)", False),
+        ("d = Relu (r) b = Cast <to = 3> (d) a = Sign (b)", False),  # 200 is -56 as int8
+        ("d = Relu (r) b = Cast <to = 10> (d) a = Sign (b)", True),
+        ("d = Cast <to = 6> (x) b = Cast <to = 1> (d) a = Sign (b)", True),
+        ("d = Cast <to = 3> (x) b = Cast <to = 1> (d) a = Sign (b)", False),
+        ("d = Clip (r, l, c) a = Sign (d)", False),
+        ("d = Clip (r, l, l) a = Sign (d)", True),
         ("d = Sigmoid (r) e = Relu (r) b = Concat <axis = 1> (d, e) a = Sign (b)", True),
     ],
 )
 def test_signs_of_numbers_that_are_never_negative(body: str, is_constant: bool) -> None:
     model = onnx.parser.parse_model(
         f"{HEAD} g (uint8[N, 8, 2, 2] x, float[N, 8, 2, 2] r) => (uint8[N, 8, 2, 2] a)"
-        "<float c = {-1}, float l = {0}, int64[8] k = {0,0,0,0,0,0,0,0}, float[8, 8, 1, 1] w>"
+        "<float c = {-1}, float l = {0}, float[4] s = {1, 1, 2, 2},"
+        "int64[8] k = {0,0,0,0,0,0,0,0}, float[8, 8, 1, 1] w>"
         f"{{ {body.replace('Sign', 'bnnkit.Sign')} }}"
     )
     (sign,) = report(Artifact(model), 1).signs

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.format.graph_view import GraphView, attribute
-from bnnkit.artifact.operators.facts import with_result
+from bnnkit.artifact.operators.facts import CAST_TO, with_result
 
 _NEVER_NEGATIVE: Final = frozenset(
     {"Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax", "Softplus", "Sqrt"}
@@ -47,7 +47,7 @@ def never_negative(graph: GraphView, value: str) -> bool:
 def _reasons(graph: GraphView, name: str) -> list[str] | None:
     """Return values such that one is never negative if they are; None if it can be negative."""
     if graph.is_constant(name):
-        return [] if (graph.constant(name) >= 0).all() else None
+        return [] if _is_constant_from_0(graph, name) else None
     node = graph.producer(name)
     if node is None:
         return [] if name in graph.unsigned_inputs else None
@@ -55,7 +55,7 @@ def _reasons(graph: GraphView, name: str) -> list[str] | None:
         return None
     if node.op_type in _NEVER_NEGATIVE or _is_limited(graph, node):
         return []
-    if node.op_type not in _KEEPS_SIDE:
+    if node.op_type not in _KEEPS_SIDE or _can_become_negative(graph, node):
         return None
     if node.op_type == "Pad":
         mode = attribute(node, "mode", b"constant")
@@ -66,10 +66,29 @@ def _reasons(graph: GraphView, name: str) -> list[str] | None:
     return [operand for operand in node.input if operand]
 
 
+def _can_become_negative(graph: GraphView, node: onnx.NodeProto) -> bool:
+    """Return whether cubic interpolation overshoots, or a cast to signed integers overflows."""
+    if node.op_type == "Resize":
+        return attribute(node, "mode", b"nearest") not in (b"nearest", b"linear")
+    if node.op_type != "Cast":
+        return False
+    to = attribute(node, "to")
+    if not isinstance(to, int) or to not in CAST_TO:
+        return True
+    target = onnx.helper.tensor_dtype_to_np_dtype(to)
+    holds_input = node.input[0] in graph.unsigned_inputs and target.itemsize > 1  # uint8
+    return target.kind == "i" and not holds_input
+
+
 def _is_limited(graph: GraphView, node: onnx.NodeProto) -> bool:
-    """Return whether a node is a Clip from 0 or above."""
-    low = node.input[1] if node.op_type == "Clip" and len(node.input) > 1 else ""
-    return bool(low) and graph.is_constant(low) and bool((graph.constant(low) >= 0).all())
+    """Return whether a node is a Clip to limits that are never negative."""
+    limits = [limit for limit in node.input[1:3] if limit] if node.op_type == "Clip" else []
+    has_low = len(limits) > 0 and bool(node.input[1])
+    return has_low and all(_is_constant_from_0(graph, limit) for limit in limits)
+
+
+def _is_constant_from_0(graph: GraphView, name: str) -> bool:
+    return graph.is_constant(name) and bool((graph.constant(name) >= 0).all())
 
 
 def is_beyond_sums(graph: GraphView, node: onnx.NodeProto) -> bool:

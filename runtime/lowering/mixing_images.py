@@ -95,12 +95,6 @@ def _slices_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool
     return False
 
 
-def _squeezes_any(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
-    """Whether a Squeeze names no axes, and so would remove a batch of one."""
-    return "axes" not in node.attributes and not any(node.inputs[1:])
-
-
 _MIXES: Final[dict[str, Callable[[PlanBuilder, Node, Examples], bool]]] = {
     "Slice": _slices_images,
-    "Squeeze": _squeezes_any,
 }

@@ -1,5 +1,6 @@
 """Lowering of operators to NumPy, for those without a kernel."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
         UnsupportedError: If it fails, mixes the images of a batch, or its result does not have
             the batch as first axis.
     """
+    node = _with_axes(builder, node)
     sources = tuple(input_of(builder, name) for name in node.inputs)
     kind = _kind(builder, node)
     results = [_run_on_zeros(builder, node, sources, batch, kind) for batch in BATCHES]
@@ -55,6 +57,19 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
     )
     shape = results[0].shape if kind == "shape" else results[0].shape[1:]
     builder.add(step, Value(kind=kind, shape=shape, dtype=results[0].dtype))
+
+
+def _with_axes(builder: PlanBuilder, node: Node) -> Node:
+    """State the axes of a Squeeze that names none: those of length 1, but never the batch.
+
+    ONNX would remove the batch too when it is 1, so the result's form would depend on the batch.
+    """
+    x = builder.values.get(node.inputs[0])
+    is_stated = "axes" in node.attributes or any(node.inputs[1:])
+    if node.kind != "Squeeze" or is_stated or x is None or x.kind == "shape":
+        return node
+    axes = tuple(axis for axis, size in enumerate(x.shape, start=1) if size == 1)
+    return replace(node, inputs=node.inputs[:1], attributes={**node.attributes, "axes": axes})
 
 
 def shape_of_every_batch(builder: PlanBuilder, name: str) -> Array:

@@ -56,9 +56,9 @@ _RESIZE: Final = {
         "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"
     ),
 }
-_PAD: Final = {"mode": words("constant", "reflect", "edge", "wrap")}
-_CASTS: Final = only(*(np_dtype_to_tensor_dtype(np.dtype(name)) for name in "?bBhHiIqQefd"))
+CAST_TO: Final = frozenset(np_dtype_to_tensor_dtype(np.dtype(name)) for name in "?bBhHiIqQefd")
 """The types of NumPy itself; float8, bfloat16 and int4 are of another package."""
+_PAD: Final = {"mode": words("constant", "reflect", "edge", "wrap")}
 _SAME_BITS: Final = frozenset({"same", "rearranged", "copied", "chosen", "exact", "counted"})
 
 
@@ -78,7 +78,7 @@ class Fact:
         pools: Whether it reduces the windows of `kernel_shape`, without weights.
         macs: Counts the multiply-accumulates of a layer; None if it is not a layer.
         attributes: What its attributes may be, by name, where ONNX's schema allows more than
-            bnnkit takes; `artifact/check_nodes.py` checks both.
+            bnnkit takes; `artifact/checks/check_nodes.py` checks both.
     """
 
     result: Result
@@ -104,7 +104,7 @@ FACTS: Final[dict[str, Fact]] = {
         "approximate", curve="affine", attributes={"training_mode": only(0)}
     ),
     "Bernoulli": Fact("random"),
-    "Cast": Fact("exact", curve="affine", jumps=True, attributes={"to": _CASTS}),
+    "Cast": Fact("exact", curve="affine", jumps=True, attributes={"to": only(*sorted(CAST_TO))}),
     "Ceil": Fact("exact", jumps=True),
     "Celu": Fact("approximate"),
     "Clip": Fact("exact", curve="bent"),
@@ -158,11 +158,7 @@ FACTS: Final[dict[str, Fact]] = {
     "Not": Fact("exact"),
     "Or": Fact("exact", broadcasts=True, commutes=True),
     "PRelu": Fact("exact", broadcasts=True),
-    "Pad": Fact(
-        "copied",
-        moves_signs=True,
-        attributes={"mode": words("constant", "reflect", "edge", "wrap")},
-    ),
+    "Pad": Fact("copied", moves_signs=True, attributes=_PAD),
     "Pow": Fact("approximate", broadcasts=True),
     "RandomNormal": Fact("random"),
     "RandomNormalLike": Fact("random"),

@@ -7,16 +7,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from bnnkit.artifact.operators.facts import CAST_TO
 from bnnkit.artifact.standard.activations import ACTIVATIONS
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
 Attributes = Mapping[str, Any]
-
-_CAST_TO = frozenset(
-    onnx.helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in "?bBhHiIqQefd"
-)
-"""The types of NumPy itself; float8, bfloat16 and int4 are of another package."""
 
 
 def _clip(a: Attributes, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
@@ -48,14 +44,14 @@ def _mod(a: Attributes, x: Array, y: Array) -> Array:
 
 def _pow(a: Attributes, x: Array, y: Array) -> Array:
     if x.dtype.kind in "iu" and y.dtype.kind in "iu" and (y < 0).any():
-        # NumPy refuses negative powers of integers: the truth is a fraction, cut towards zero.
+        # NumPy refuses negative powers of integers: the exact result is a fraction, cut towards 0.
         fraction = np.power(x.astype(np.float64), y.astype(np.float64))
         return np.where(y < 0, fraction.astype(x.dtype), np.power(x, np.maximum(y, 0)))
     return np.power(x, y).astype(x.dtype, copy=False)
 
 
 def _cast(a: Attributes, x: Array) -> Array:
-    if a["to"] not in _CAST_TO:
+    if a["to"] not in CAST_TO:
         name = onnx.TensorProto.DataType.Name(a["to"])
         raise UnsupportedError(f"expected Cast to a number that NumPy has, got {name}")
     return x.astype(onnx.helper.tensor_dtype_to_np_dtype(a["to"]))
