@@ -12,6 +12,7 @@ from bnnkit.artifact.format.sample import MOST_SAMPLES
 from bnnkit.errors import ConfigError, FileError, brief
 from bnnkit.file_kinds import but_it_is, kind_of_path
 from bnnkit.regular_file import read_bytes
+from bnnkit.training.flat import flat
 from bnnkit.training.plain_yaml import load_keys
 
 _Count = Annotated[int, Field(ge=1)]
@@ -154,6 +155,7 @@ class Config(_Section):
             about an epoch's time on a CPU; the last epoch and the finished network are always
             evaluated.
         save_every: Epochs between two saved states from which a stopped run continues.
+        log: Other forms of the metrics to write at the end: "csv" for metrics.csv.
         precision: Precision of training; evaluation is always in float32.
         compile: Whether to compile the network with torch.compile.
         cuda_graph: Whether to record a step once as a CUDA graph and replay it, on a single GPU;
@@ -194,6 +196,7 @@ class Config(_Section):
     eval_samples: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 10
     eval_samples_every: _Count = 5
     save_every: _Count = 1
+    log: list[Literal["csv"]] = []
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
     cuda_graph: bool = True
@@ -205,7 +208,7 @@ class Config(_Section):
 # These keys may change when a run is continued: they do not change its result.
 _PLACEMENT = {
     "data.dir", "save_every", "compile", "cuda_graph", "device", "devices", "num_nodes",
-    "store_logits",
+    "store_logits", "log",
 }  # fmt: skip
 
 
@@ -265,7 +268,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
     Keys that say only where and how a run computes are not compared.
     """
-    before, after = _flat(old.model_dump()), _flat(new.model_dump())
+    before, after = flat(old.model_dump()), flat(new.model_dump())
     return [
         f"{key} is {before.get(key)}, not {after.get(key)}"
         for key in dict.fromkeys([*before, *after])
@@ -311,13 +314,3 @@ def _expected(detail: Any) -> str:
             return words
     message: str = detail["msg"].removeprefix("Input should be ")
     return f"a value {message}" if kind.startswith(("greater", "less")) else message
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{name}": item for name, item in _flat(value).items()}
-        else:
-            flat[key] = value
-    return flat

@@ -11,6 +11,7 @@ from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.curves import draw_curves
 from bnnkit.training.deployed import recalibrate_run
 from bnnkit.training.history import Record
+from bnnkit.training.metrics_csv import write_metrics_csv
 from bnnkit.training.progress import accuracies, print_line, recalibration_line
 from bnnkit.training.run_parts import RunParts
 from bnnkit.training.view_logits import view_logits
@@ -64,6 +65,8 @@ def _report_recalibration(run: RunParts, record: Record) -> None:
 
 def _write(run: RunParts, record: Record) -> None:
     run.history.append(record)
+    if "csv" in run.config.log:
+        write_metrics_csv(run.folder.metrics_csv, run.history.records)
     _draw(run, record)
     metadata = describe(run.dataset, float(record["test_accuracy"]))
     save_checkpoint(run.folder.checkpoint, run.network, run.config, metadata)

@@ -26,6 +26,7 @@ class RunFolder:
     Attributes:
         config: The whole configuration, YAML; written first.
         metrics: JSON lines; see `History`.
+        metrics_csv: The metrics as a table, if the configuration asks for it.
         curves: A plot of the metrics.
         state: The state from which a stopped run continues, and a finished one that is given more
             epochs; about three times as large as the network with adam, twice with sgd. Without it
@@ -38,6 +39,7 @@ class RunFolder:
         self.path = Path(path)
         self.config = self.path / "config.yaml"
         self.metrics = self.path / "metrics.jsonl"
+        self.metrics_csv = self.path / "metrics.csv"
         self.curves = self.path / "curves.png"
         self.state = self.path / "state.safetensors"
         self.best = self.path / "best.safetensors"
