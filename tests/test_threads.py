@@ -54,14 +54,34 @@ def test_threads_end_with_the_last_network() -> None:
     wait_until(before)
 
 
+@pytest.mark.skipif(not THREADS.is_dir(), reason="reads the times of threads in /proc")
 def test_sleeping_workers_use_no_cpu() -> None:
     artifact, images = digits_like()
     model = Model(artifact)
+    others = set(THREADS.iterdir())
     model.run(images, threads=9)
-    time.sleep(0.1)  # they spin for a millisecond before they sleep
-    before = time.process_time()
+    workers = set(THREADS.iterdir()) - others
+    assert len(workers) == 8
+    end = time.monotonic() + 20
+    while not all(is_asleep(worker) for worker in workers) and time.monotonic() < end:
+        time.sleep(0.005)  # they spin for a millisecond before they sleep
+    before = sum(map(ticks, workers))
     time.sleep(0.3)
-    assert time.process_time() - before < 0.01
+    assert sum(map(ticks, workers)) - before <= 1  # of 10 ms; one that spins takes 30
+
+
+def is_asleep(thread: Path) -> bool:
+    return status(thread)[0] == "S"
+
+
+def ticks(thread: Path) -> int:
+    """CPU time of a thread in the system's ticks."""
+    return sum(map(int, status(thread)[11:13]))
+
+
+def status(thread: Path) -> list[str]:
+    """The fields of a thread's status behind its name, which may contain spaces."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()
 
 
 def test_a_program_without_kernels() -> None:
