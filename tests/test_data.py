@@ -108,7 +108,7 @@ def test_digits_are_in_no_folder(tmp_path: Path) -> None:
 
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(
-        UsageError, match=r"'minst'; expected digits, mnist, cifar10, cifar100, folder, or .*npz"
+        UsageError, match=r"'minst'; expected digits, mnist, cifar10, cifar100, folder, the .*npz"
     ):
         data.load("minst")
 

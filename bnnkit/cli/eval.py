@@ -13,6 +13,7 @@ from bnnkit.cli.array_files import Array, check_file, check_not_read
 from bnnkit.cli.console import print_json, progress, write
 from bnnkit.cli.evaluation_table import print_evaluations
 from bnnkit.cli.packing_note import write_packing_note
+from bnnkit.data.own_code import is_own
 from bnnkit.engines import open_read
 from bnnkit.errors import UsageError
 from bnnkit.evaluation import metrics
@@ -30,11 +31,12 @@ from bnnkit.tflite.channels_last import as_model_takes
     "--data",
     "name",
     metavar="NAME",
-    help=f"The data set whose test part is used: {options.DATA_NAMES}, or a .npz file. The "
-    "default is the data set that the network was trained on; it is required for a model file "
-    "that was trained on a .npz file.",
+    help=f"The data set whose test part is used: {options.DATA_NAMES}, a .npz file, or your "
+    "own module:function. The default is the data set that the network was trained on; it is "
+    "required for a model file that was trained on a .npz file.",
 )
 @options.data_dir
+@options.trust_code
 @click.option(
     "--samples",
     callback=options.numbers_of_samples,
@@ -178,7 +180,7 @@ def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dat
     if name is None:
         raise UsageError(f"{path} does not name the data set it was trained on: give --data NAME")
     folder = data_dir or (Path(trained_on.dir) if trained_on.dir else None)
-    if name in data.DATASETS or Path(folder or ".", name).is_file():
+    if name in data.DATASETS or is_own(name) or Path(folder or ".", name).is_file():
         return data.load(name, folder)
     raise UsageError(
         f"{path} was trained on {name}, which is not bundled and not found here: "

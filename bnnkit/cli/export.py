@@ -73,9 +73,11 @@ FORMATS = ("onnx", "tflite", "c")
     "data",
     metavar="DATA",
     help="Re-estimate the statistics of batch norms in the mode of deployment, on the training "
-    f"part of a data set: {options.DATA_NAMES}, or the path of an .npz file.",
+    f"part of a data set: {options.DATA_NAMES}, the path of an .npz file, or your own "
+    "module:function.",
 )
 @options.data_dir
+@options.trust_code
 @click.option(
     "--sample-weights",
     "weight_draws",

@@ -27,6 +27,7 @@ _JSON_VALUES = ("signs", "classes", "input", OUTPUTS)
 
 @click.command("info")
 @click.argument("path", type=options.MODEL, metavar="MODEL_OR_CKPT")
+@options.trust_code
 @options.as_json
 def command(path: Path, as_json: bool) -> None:
     """Show the layers of a model or checkpoint, and which stayed float.

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from bnnkit.artifact.ensemble_config import DEFAULT_ERROR_RATE, DEFAULT_MAX_SAMPLES, Samples
 from bnnkit.cli.console import write_note
 from bnnkit.data import DATASETS
+from bnnkit.data import trust_code as trusting
 from bnnkit.zoo import located
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -80,6 +81,23 @@ def data_dir(command: Decorated) -> Decorated:
         type=PATH,
         metavar="DIR",
         help="The folder with the standard files of the data set.  [default: data/NAME].",
+    )(command)
+
+
+def trust_code(command: Decorated) -> Decorated:
+    """Add the option --trust-code, which is in effect until the command ends."""
+
+    def trust(context: click.Context, _: click.Parameter, modules: tuple[str, ...]) -> None:
+        context.with_resource(trusting(*modules))
+
+    return click.option(
+        "--trust-code",
+        metavar="MODULE",
+        multiple=True,
+        expose_value=False,
+        callback=trust,
+        help="Run code of this Python module where a configuration, a checkpoint or --data names "
+        "a function of it as MODULE:FUNCTION. Can be given several times.",
     )(command)
 
 

@@ -22,6 +22,7 @@ from bnnkit.errors import ConfigError
     "in it continues, and one that is given more epochs goes on to them.",
 )
 @options.data_dir
+@options.trust_code
 def command(config: Path, overrides: tuple[str, ...], out: Path, data_dir: Path | None) -> None:
     """Train a network from a configuration, or continue a run that was stopped.
 

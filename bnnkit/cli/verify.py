@@ -32,9 +32,9 @@ RANDOM_IMAGES = 100
     "--data",
     "source",
     metavar="FILE|NAME",
-    help=f"The inputs: the test part of a data set ({options.DATA_NAMES}, a .npz file), or a .npy "
-    "file. The default is digits if the network was trained on them and scikit-learn is "
-    "installed, else random inputs.",
+    help=f"The inputs: the test part of a data set ({options.DATA_NAMES}, a .npz file, your own "
+    "module:function), or a .npy file. The default is digits if the network was trained on them "
+    "and scikit-learn is installed, else random inputs.",
 )
 @options.data_dir
 @click.option(
@@ -59,6 +59,7 @@ RANDOM_IMAGES = 100
     help="Compare Larq Compute Engine too, on the network as a .tflite file without noise. This "
     "is the default if MODEL is a .tflite file and LCE is installed.",
 )
+@options.trust_code
 @options.as_json
 def command(
     paths: tuple[Path, ...],

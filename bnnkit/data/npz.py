@@ -3,6 +3,7 @@
 import os
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,21 +41,40 @@ def load_npz(path: Path) -> Dataset:
         return _load(path)
 
 
+def from_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> Dataset:
+    """Make a data set of arrays, which are those of an .npz file in `load_npz`.
+
+    Raises:
+        UsageError: If arrays are missing or not as described there.
+    """
+    found = {key: arrays[key] for key in _wanted(arrays)}
+    if "x" in found:
+        found |= _split_whole(found["x"], found["y"])
+    labels = {key: _as_labels(found[key], key) for key in ("y_train", "y_test")}
+    return Dataset(
+        name=name,
+        x_train=_as_inputs(found["x_train"]),
+        x_test=_as_inputs(found["x_test"]),
+        classes=_classes(found, labels["y_train"]),
+        **labels,
+    )
+
+
 def _load(path: Path) -> Dataset:
     arrays = _read(path)
     try:
-        if "x" in arrays:
-            arrays |= _split_whole(arrays["x"], arrays["y"])
-        labels = {key: _as_labels(arrays[key], key) for key in ("y_train", "y_test")}
-        return Dataset(
-            name=path.stem,
-            x_train=_as_inputs(arrays["x_train"]),
-            x_test=_as_inputs(arrays["x_test"]),
-            classes=_classes(arrays, labels["y_train"]),
-            **labels,
-        )
+        return from_arrays(path.stem, arrays)
     except UsageError as error:
         raise FileError(f"{path}: {error}") from error
+
+
+def _wanted(names: Collection[str]) -> tuple[str, ...]:
+    """Return the names of the arrays to use, of those that there are."""
+    wanted = _WHOLE if set(names) >= set(_WHOLE) else _PARTS
+    if not set(names) >= set(wanted):
+        found = ", ".join(sorted(map(str, names))) or "none"
+        raise UsageError(f"expected the arrays x and y, or {', '.join(_PARTS)}; got {found}")
+    return (*wanted, *({"classes"} & set(names)))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -76,11 +96,7 @@ def _read_arrays(opened: BinaryIO) -> dict[str, NDArray[Any]]:
     most = most_unpacked(os.fstat(opened.fileno()).st_size)
     with zipfile.ZipFile(opened) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        wanted = _WHOLE if members.keys() >= set(_WHOLE) else _PARTS
-        if not members.keys() >= set(wanted):
-            found = ", ".join(sorted(members)) or "none"
-            raise UsageError(f"expected the arrays x and y, or {', '.join(_PARTS)}; got {found}")
-        names = (*wanted, *members.keys() & {"classes"})
+        names = _wanted(members)
         unpacked = sum(members[name].file_size for name in names)
         if unpacked > most:
             raise UsageError(

@@ -12,11 +12,13 @@ import bnnkit
 from bnnkit import models
 from bnnkit.border import border
 from bnnkit.data import Dataset
+from bnnkit.data.own_code import is_own
 from bnnkit.errors import CheckpointError, ConfigError, FileError, UsageError, brief
 from bnnkit.nn.choices import choices
 from bnnkit.regular_file import open_file
 from bnnkit.training import safetensors_file
 from bnnkit.training.config import Config, ModelConfig, dump_config, parse_config
+from bnnkit.training.own_model import build_own
 from bnnkit.training.size_limit import check_input_shape, size_limit
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -87,7 +89,8 @@ def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn
         raise ConfigError(f"{place}: {min(reserved)} comes from the data and cannot be set")
     with border(ConfigError, place):
         try:
-            return models.build(
+            build = build_own if is_own(config.name) else models.build
+            return build(
                 config.name,
                 input_shape=shape,
                 n_classes=len(inputs.classes),

@@ -32,8 +32,9 @@ class DataConfig(_Section):
     """The data set.
 
     Attributes:
-        name: A key of `bnnkit.data.DATASETS`, or the path of an .npz file.
-        dir: The folder of the files; None for data/NAME.
+        name: A key of `bnnkit.data.DATASETS`, the path of an .npz file, or your own
+            function as "module:function"; see `bnnkit.data.own_dataset`.
+        dir: The folder of the files; None for data/NAME. Your own function gets it as `data_dir`.
     """
 
     name: str = "digits"
@@ -44,7 +45,9 @@ class ModelConfig(_Section):
     """The network.
 
     Attributes:
-        name: A key of `bnnkit.models.MODELS`; every other key is an option of that network.
+        name: A key of `bnnkit.models.MODELS`, or your own function as "module:function" (see
+            `bnnkit.training.own_model`); every other key is an option of that network, or an
+            argument of that function.
     """
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True)
