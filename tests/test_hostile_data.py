@@ -191,8 +191,8 @@ def _laughs(levels: int) -> str:
         ("lr: " + "[" * 2000 + "]" * 2000, "nested more than 20 deep"),
         ("x: &x {name: convnet}\nmodel: {<<: *x}\n", "unknown key x"),
         ("<<: 1", "expected a mapping"),
-        ("? [1]\n: 2", r"expected a key, got \[1\]"),
-        ("lr: 1\x1b[31m", "no YAML"),
+        ("? [1]\n: 2", r"expected text as a key, got \[1\]$"),
+        ("lr: 1\x1b[31m", "is not valid YAML"),
     ],
 )
 def test_a_configuration_that_asks_for_much(text: str, words: str) -> None:

@@ -86,7 +86,7 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         self._values += 1
         if self._values > _MOST_VALUES:
-            raise ConstructorError(problem=f"expected at most {_MOST_VALUES:,} values, got more")
+            raise ConstructorError(problem=f"it has more than {_MOST_VALUES:,} values")
         if self._depth > _DEEPEST:
             raise ConstructorError(problem=f"values are nested more than {_DEEPEST} deep")
         node = super().compose_node(parent, index)
@@ -107,7 +107,8 @@ class _Loader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                problem = f"expected text as a key, got {brief(key)}; put it in quotes"
+                hint = "; put it in quotes" if isinstance(key_node, yaml.ScalarNode) else ""
+                problem = f"expected text as a key, got {brief(key)}{hint}"
                 raise ConstructorError(problem=problem, problem_mark=key_node.start_mark)
             if key in seen:
                 problem = f"the key {brief(key)} is given twice; remove one"
