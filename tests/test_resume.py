@@ -5,16 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from bnnkit.errors import CheckpointError, FileError
-from bnnkit.training import train
+from bnnkit.training import safetensors_file, train
 from bnnkit.training.config import Config, load_config, parse_config
 from bnnkit.training.evaluate import batch_totals
 from bnnkit.training.history import read_history
@@ -216,6 +218,55 @@ def test_a_state_comes_back(tmp_path: Path) -> None:
         assert all(torch.equal(entry[key], new[index][key]) for key in entry)
     with pytest.raises(CheckpointError, match="does not fit this run's model"):
         load_state(path, torch.nn.Sequential(torch.nn.Linear(3, 4)), adams[1:])
+
+
+OPTIMIZERS: list[tuple[Callable[..., torch.optim.Optimizer], list[str]]] = [
+    (torch.optim.Adam, ["step", "exp_avg", "exp_avg_sq"]),
+    (torch.optim.AdamW, ["step", "exp_avg", "exp_avg_sq"]),
+    (partial(torch.optim.SGD, momentum=0.9), ["momentum_buffer"]),
+    (torch.optim.SGD, []),
+]
+
+
+def _stepped(
+    make: Callable[..., torch.optim.Optimizer],
+) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """A network after a step; one layer is frozen, and one has no gradient."""
+    model = torch.nn.ModuleDict({name: torch.nn.Linear(3, 3) for name in ("a", "b", "no", "ice")})
+    model["ice"].requires_grad_(requires_grad=False)
+    optimizer = make(model.parameters(), lr=0.1)
+    model["a"](model["b"](torch.ones(2, 3))).sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+@pytest.mark.parametrize(("make", "keys"), OPTIMIZERS)
+def test_a_state_without_the_tensors_of_its_optimizer(
+    tmp_path: Path, make: Callable[..., torch.optim.Optimizer], keys: list[str]
+) -> None:
+    path = tmp_path / "state.safetensors"
+    model, optimizer = _stepped(make)
+    save_state(path, 2, model, [optimizer], {})
+    tensors, about = safetensors_file.read(path)
+    found = sorted(name for name in tensors if name.startswith("optimizer."))
+    names = [f"{layer}.{part}" for layer in "ab" for part in ("weight", "bias")]
+    assert found == sorted(f"optimizer.{key}.{name}" for key in keys for name in names)
+    assert load_state(path, model, [optimizer]) == (2, {})
+
+    def refused(changed: dict[str, Tensor], words: str) -> None:
+        safetensors_file.write(path, changed, about)
+        with pytest.raises(CheckpointError, match=f"does not fit this run's optimizers: {words}"):
+            load_state(path, model, [optimizer])
+
+    for name in found:
+        left = {key: tensor for key, tensor in tensors.items() if key != name}
+        refused(left, f"{name} is missing$")
+        refused(tensors | {name: tensors[name].double()}, f"{name} is float64")
+        refused(tensors | {name: torch.zeros(7)}, f"{name} is float32")
+    if found:
+        none = {key: tensor for key, tensor in tensors.items() if key not in found}
+        refused(none, rf"optimizer\.{keys[0]}\..* is missing \(and {len(found) - 1} more\)")
+    refused(tensors | {"optimizer.other.a.weight": torch.zeros(3, 3)}, ".* is not part of it")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

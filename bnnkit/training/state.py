@@ -1,4 +1,4 @@
-"""The saved state of an unfinished run: everything needed to resume."""
+"""The saved state of a run: everything needed to resume it, or to train more epochs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +12,8 @@ from bnnkit.errors import CheckpointError, brief
 from bnnkit.training import safetensors_file
 
 _MODEL, _OPTIMIZER, _AVERAGE = "model.", "optimizer.", "average."
+_LEFT_OUT = "without"
+"""Lists what an optimizer does not keep yet, of parameters that had no gradient so far."""
 
 
 def save_state(
@@ -38,9 +40,13 @@ def save_state(
     """
     tensors = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"{_AVERAGE}{name}": tensor for name, tensor in (averages or {}).items()}
+    about: dict[str, Any] = {"epoch": epoch, "precision": precision}
     for optimizer in optimizers:
-        tensors |= _optimizer_tensors(model, optimizer)
-    safetensors_file.write(path, tensors, {"epoch": epoch, "precision": precision})
+        kept = _optimizer_tensors(model, optimizer)
+        tensors |= kept
+        if left_out := _expected_of(model, optimizer).keys() - kept.keys():
+            about[_LEFT_OUT] = sorted([*about.get(_LEFT_OUT, ()), *left_out])
+    safetensors_file.write(path, tensors, about)
 
 
 def load_state(
@@ -56,32 +62,50 @@ def load_state(
         The number of epochs done, and the state of the loss scaling.
 
     Raises:
-        CheckpointError: The file is damaged, or of another model.
+        CheckpointError: The file is damaged, lacks a tensor, or is of another model or optimizer.
     """
     tensors, about = safetensors_file.read(path)
     with border(CheckpointError, path):
         epoch, precision = about.get("epoch"), about.get("precision")
         if type(epoch) is not int or epoch < 0 or not isinstance(precision, dict):
             raise CheckpointError(f"{path} is not the state of a run: its epoch is {brief(epoch)}")
-        _load(path, tensors, model, optimizers, averages or {})
+        _check(path, tensors, model, optimizers, averages or {}, about.get(_LEFT_OUT, []))
+        _load(tensors, model, optimizers, averages or {})
         return epoch, precision
 
 
-def _load(
+def _check(
     path: Path,
+    tensors: Mapping[str, Tensor],
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    averages: Mapping[str, Tensor],
+    left_out: object,
+) -> None:
+    """Check that a file has the tensors of the model and of its optimizers, and no others."""
+    own = {name: t for name, t in tensors.items() if not name.startswith(_OPTIMIZER)}
+    expected = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
+    expected |= {f"{_AVERAGE}{name}": tensor for name, tensor in averages.items()}
+    safetensors_file.check_fit(path, own, expected, "this run's model")
+    kept: dict[str, Tensor] = {}
+    for optimizer in optimizers:
+        kept |= _expected_of(model, optimizer)
+    if not isinstance(left_out, list) or not all(name in kept for name in left_out):
+        raise CheckpointError(f"{path}: expected names of tensors in its list {_LEFT_OUT!r}")
+    expected = {name: tensor for name, tensor in kept.items() if name not in left_out}
+    others = {name: tensor for name, tensor in tensors.items() if name not in own}
+    safetensors_file.check_fit(path, others, expected, "this run's optimizers")
+
+
+def _load(
     tensors: dict[str, Tensor],
     model: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
     averages: Mapping[str, Tensor],
 ) -> None:
-    own = {name: t for name, t in tensors.items() if not name.startswith(_OPTIMIZER)}
-    expected = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
-    expected |= {f"{_AVERAGE}{name}": tensor for name, tensor in averages.items()}
-    safetensors_file.check_fit(path, own, expected, "this run's model")
-    model.load_state_dict({name: own[f"{_MODEL}{name}"] for name in model.state_dict()})
+    model.load_state_dict({name: tensors[f"{_MODEL}{name}"] for name in model.state_dict()})
     for name, average in averages.items():
-        average.copy_(own[f"{_AVERAGE}{name}"])
-    _check_optimizers(path, model, tensors)
+        average.copy_(tensors[f"{_AVERAGE}{name}"])
     for optimizer in optimizers:
         _fill_optimizer(model, optimizer, tensors)
 
@@ -96,17 +120,27 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def _check_optimizers(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Check that the state of the optimizers is of this model: numbers, or like a parameter."""
-    known = dict(model.named_parameters())
-    for full_name, tensor in tensors.items():
-        if not full_name.startswith(_OPTIMIZER):
-            continue
-        name = _split(full_name)[1]
-        if name not in known or tensor.shape not in ((), known[name].shape):
-            raise CheckpointError(
-                f"{path} does not fit this run's model: it has {full_name} {tuple(tensor.shape)}"
-            )
+def _expected_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return tensors like those that an optimizer keeps for each parameter after a step."""
+    names = iter(_names_in_order(model, optimizer))
+    return {
+        f"{_OPTIMIZER}{key}.{name}": tensor
+        for group in optimizer.param_groups
+        for parameter, name in zip(group["params"], names, strict=False)
+        if parameter.requires_grad
+        for key, tensor in _kept(optimizer, group, parameter).items()
+    }
+
+
+def _kept(
+    optimizer: torch.optim.Optimizer, group: Mapping[str, Any], parameter: Tensor
+) -> dict[str, Tensor]:
+    """Return tensors like those that an optimizer of `optimizers` keeps for a parameter."""
+    like = torch.empty_like(parameter, device="meta")
+    if isinstance(optimizer, torch.optim.SGD):
+        return {"momentum_buffer": like} if group["momentum"] else {}
+    step = torch.empty((), dtype=torch.float32, device="meta")
+    return {"step": step, "exp_avg": like, "exp_avg_sq": like}
 
 
 def _fill_optimizer(
