@@ -27,7 +27,7 @@ import bnnkit.nn as bnn
 from bnnkit.data import load
 from bnnkit.errors import UsageError
 from bnnkit.export import export_onnx
-from bnnkit.nn.sign_inputs import ACTIVATIONS
+from bnnkit.nn.sign_inputs import ACTIVATIONS, sign_inputs
 
 BINARY: list[tuple[Callable[[], nn.Module], set[str], set[str]]] = [
     (vgg, {"features.3", "features.7"}, {"features.2", "features.5"}),
@@ -257,3 +257,37 @@ def test_a_vgg_is_a_chain_of_signs() -> None:
         weight = torch.where(layer.parametrizations.weight.original >= 0, 1.0, -1.0)
         expected = functional.conv2d(torch.where(x >= 0, 1.0, -1.0), weight, layer.bias, padding=1)
         torch.testing.assert_close(layer(x), expected)
+
+
+class BehindRelu(nn.Module):
+    """A function of the output of a ReLU, before the layer "layer"."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+        self.layer = nn.Conv2d(2, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(self.function(functional.relu(x)))
+        return y
+
+
+@pytest.mark.parametrize(
+    ("function", "is_from_0"),
+    [
+        (nn.Upsample(scale_factor=2), True),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), True),
+        (nn.Upsample(scale_factor=2, mode="bicubic"), False),
+        (lambda x: functional.interpolate(x, scale_factor=2, mode="bilinear"), True),
+        (lambda x: functional.interpolate(x, scale_factor=2, mode="bicubic"), False),
+        (lambda x: functional.interpolate(x, None, 2, "bicubic"), False),
+        (lambda x: functional.pad(x, (1, 1)), True),
+        (lambda x: functional.pad(x, (1, 1), value=-1.0), False),
+        (lambda x: functional.pad(x, (1, 1), "constant", -1.0), False),
+    ],
+)
+def test_interpolation_and_padding_can_give_negative_numbers(
+    function: Callable[[Tensor], Tensor], is_from_0: bool
+) -> None:
+    found = sign_inputs(BehindRelu(function), ["layer"]).never_negative
+    assert found == (("layer",) if is_from_0 else ())

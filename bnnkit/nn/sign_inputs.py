@@ -4,7 +4,7 @@ The sign of a number that is never negative, such as the output of a ReLU, is al
 of the network's input keeps one bit of each number.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -204,10 +204,13 @@ class Flow:
                 return True
             if isinstance(module, NEVER_NEGATIVE):
                 return True
-            return isinstance(module, KEEPS_SIDE) and all(map(self.is_from_0, _operands(node)))
+            keeps = isinstance(module, KEEPS_SIDE) and not _overshoots(module.__dict__)
+            return keeps and all(map(self.is_from_0, _operands(node)))
         name = called(node)
         if name in _NEVER_NEGATIVE_CALLS:
             return True
+        if _overshoots(node.kwargs, *node.args):
+            return False
         if name not in _KEEPS_SIDE_CALLS or _has_negative_constant(node):
             return False
         operands = _operands(node)
@@ -217,6 +220,11 @@ class Flow:
 def is_linear_map(module: nn.Module | None) -> bool:
     """Whether a module is a layer that can become binary."""
     return isinstance(module, nn.Conv2d | nn.Linear)
+
+
+def _overshoots(options: Mapping[str, object], *arguments: object) -> bool:
+    """Whether a call interpolates by cubic curves, whose results can be negative."""
+    return "bicubic" in (options.get("mode"), *(one for one in arguments if isinstance(one, str)))
 
 
 def _operands(node: fx.Node) -> list[fx.Node]:
