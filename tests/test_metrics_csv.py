@@ -46,6 +46,6 @@ def test_a_run_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_form_that_is_unknown() -> None:
-    with pytest.raises(ConfigError, match=r"log\.0: expected 'csv', got 'xml'"):
+    with pytest.raises(ConfigError, match=r"log\.0: expected 'csv' or 'tensorboard', got 'xml'"):
         parse_config("log: [xml]")
     assert differences(parse_config("log: [csv]"), parse_config("")) == []

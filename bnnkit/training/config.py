@@ -158,7 +158,8 @@ class Config(_Section):
             about an epoch's time on a CPU; the last epoch and the finished network are always
             evaluated.
         save_every: Epochs between two saved states from which a stopped run continues.
-        log: Other forms of the metrics to write at the end: "csv" for metrics.csv.
+        log: Other forms of the metrics to write at the end: "csv" for metrics.csv,
+            "tensorboard" for events in the folder tensorboard; TensorBoard must be installed.
         precision: Precision of training; evaluation is always in float32.
         compile: Whether to compile the network with torch.compile.
         cuda_graph: Whether to record a step once as a CUDA graph and replay it, on a single GPU;
@@ -199,7 +200,7 @@ class Config(_Section):
     eval_samples: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 10
     eval_samples_every: _Count = 5
     save_every: _Count = 1
-    log: list[Literal["csv"]] = []
+    log: list[Literal["csv", "tensorboard"]] = []
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
     cuda_graph: bool = True

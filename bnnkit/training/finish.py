@@ -14,6 +14,7 @@ from bnnkit.training.history import Record
 from bnnkit.training.metrics_csv import write_metrics_csv
 from bnnkit.training.progress import accuracies, print_line, recalibration_line
 from bnnkit.training.run_parts import RunParts
+from bnnkit.training.tensorboard_log import write_tensorboard
 from bnnkit.training.view_logits import view_logits
 
 
@@ -67,6 +68,8 @@ def _write(run: RunParts, record: Record) -> None:
     run.history.append(record)
     if "csv" in run.config.log:
         write_metrics_csv(run.folder.metrics_csv, run.history.records)
+    if "tensorboard" in run.config.log:
+        write_tensorboard(run.folder.tensorboard, run.history.records)
     _draw(run, record)
     metadata = describe(run.dataset, float(record["test_accuracy"]))
     save_checkpoint(run.folder.checkpoint, run.network, run.config, metadata)

@@ -20,6 +20,7 @@ from bnnkit.training.progress import accuracies, print_line
 from bnnkit.training.run_folder import RunFolder, Stage
 from bnnkit.training.run_lock import run_lock
 from bnnkit.training.run_parts import make_parts
+from bnnkit.training.tensorboard_log import check_tensorboard
 from bnnkit.training.validation import hold_out
 
 
@@ -122,6 +123,8 @@ def _check(config: Config, dataset: Dataset) -> None:
             "subtract 1 from them, or, if there is a class 0 without examples, name all "
             f"{largest + 1} classes in the file's array classes"
         )
+    if "tensorboard" in config.log:
+        check_tensorboard()
     n_examples = len(hold_out(len(dataset.x_train), config.validation)[0])
     if config.batch_size > n_examples:
         raise ConfigError(

@@ -27,6 +27,7 @@ class RunFolder:
         config: The whole configuration, YAML; written first.
         metrics: JSON lines; see `History`.
         metrics_csv: The metrics as a table, if the configuration asks for it.
+        tensorboard: A folder of the metrics for TensorBoard, if the configuration asks for it.
         curves: A plot of the metrics.
         state: The state from which a stopped run continues, and a finished one that is given more
             epochs; about three times as large as the network with adam, twice with sgd. Without it
@@ -40,6 +41,7 @@ class RunFolder:
         self.config = self.path / "config.yaml"
         self.metrics = self.path / "metrics.jsonl"
         self.metrics_csv = self.path / "metrics.csv"
+        self.tensorboard = self.path / "tensorboard"
         self.curves = self.path / "curves.png"
         self.state = self.path / "state.safetensors"
         self.best = self.path / "best.safetensors"
