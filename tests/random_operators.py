@@ -6,56 +6,37 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-
-Array = NDArray[Any]
-Rng = np.random.Generator
-Drawn = tuple[list[Array], dict[str, Any]]
-"""The inputs of an operator, of which the first is computed, and its attributes."""
-
-BATCH = 3
-
-
-def reals(rng: Rng, *shape: int) -> Array:
-    """Ordinary numbers, or small integers, among which there are ties, or large ones."""
-    scale = float(rng.choice([1, 1, 1, 30, 1e-3]))
-    x = rng.standard_normal(shape) * scale
-    return (np.rint(x) if rng.random() < 0.3 else x).astype(np.float32)
-
-
-def integers(rng: Rng, *shape: int) -> Array:
-    dtype = np.dtype(str(rng.choice(["int32", "int64"])))
-    return rng.integers(-40, 40, shape).astype(dtype)
-
-
-def shape_of(rng: Rng, least: int = 1, most: int = 4) -> list[int]:
-    return [BATCH, *(int(n) for n in rng.integers(1, 7, rng.integers(least, most)))]
-
-
-def map_of(rng: Rng, axes: int = 2) -> list[int]:
-    return [BATCH, int(rng.integers(1, 9)), *(int(n) for n in rng.integers(4, 10, axes))]
-
-
-def maybe(rng: Rng, **options: Any) -> dict[str, Any]:
-    """Return some of the options."""
-    return {name: value for name, value in options.items() if rng.random() < 0.6}
-
-
-def ints(rng: Rng, low: int, high: int, count: int) -> list[int]:
-    return [int(n) for n in rng.integers(low, high, count)]
-
-
-def flag(rng: Rng) -> int:
-    return int(rng.integers(2))
-
-
-def window(rng: Rng, axes: int) -> dict[str, Any]:
-    """Return windows that are smaller than a map, with pads smaller than the windows."""
-    kernel = ints(rng, 1, 4, axes)
-    pads = [int(rng.integers(0, kernel[i % axes])) for i in range(2 * axes)]
-    options = {"strides": ints(rng, 1, 4, axes), "pads": pads}
-    return {"kernel_shape": kernel, **maybe(rng, **options)}
+from random_arrays import (
+    BATCH,
+    Array,
+    Drawn,
+    Rng,
+    flag,
+    integers,
+    ints,
+    map_of,
+    maybe,
+    reals,
+    shape_of,
+    window,
+)
+from random_moves import (
+    blocks,
+    expanded,
+    flattened,
+    gathered,
+    joined,
+    padded,
+    parts,
+    reshaped,
+    sliced,
+    squeezed,
+    tiled,
+    turned,
+    unblocked,
+    unsqueezed,
+)
 
 
 def unary(**attributes: Callable[[Rng], Any]) -> Callable[[Rng], Drawn]:
@@ -234,104 +215,6 @@ def group_norm(rng: Rng) -> Drawn:
     groups, each = int(rng.integers(1, 4)), int(rng.integers(1, 4))
     shape = [BATCH, groups * each, *ints(rng, 2, 6, 2)]
     return [reals(rng, *shape), *(reals(rng, shape[1]) for _ in range(2))], {"num_groups": groups}
-
-
-def sliced(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 1, 4)
-    axes = rng.permutation(np.arange(1, len(shape)))[: int(rng.integers(1, len(shape)))]
-    starts, ends = rng.integers(-12, 13, (2, len(axes)))
-    steps = rng.choice([-2, -1, 1, 1, 2, 3], len(axes))
-    return [reals(rng, *shape), starts, ends, axes.astype(np.int64), steps.astype(np.int64)], {}
-
-
-def padded(rng: Rng) -> Drawn:
-    shape = [BATCH, *(int(n) for n in rng.integers(3, 7, rng.integers(1, 4)))]
-    mode = str(rng.choice(["constant", "reflect", "edge", "wrap"]))
-    pads = rng.integers(-1 if mode == "constant" else 0, 3, 2 * len(shape))
-    pads[[0, len(shape)]] = 0
-    value = [np.float32(rng.standard_normal())] if mode == "constant" and flag(rng) else []
-    return [reals(rng, *shape), pads, *map(np.asarray, value)], {"mode": mode}
-
-
-def joined(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 2, 4)
-    axis = int(rng.integers(1, len(shape)))
-    x = reals(rng, *shape)
-    return [x, x], {"axis": axis - len(shape) * flag(rng)}  # the second input is x too
-
-
-def parts(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 1, 4)
-    axis = int(rng.integers(1, len(shape)))
-    most = shape[axis]
-    count = int(rng.integers(1, most + 1))
-    if flag(rng):
-        cuts = np.sort(rng.permutation(np.arange(1, most))[: count - 1])
-        lengths = np.diff([0, *cuts, most]).astype(np.int64)
-        return [reals(rng, *shape), lengths], {"axis": axis, "outputs": len(lengths)}
-    longest = -(-most // count)
-    count = -(-most // longest)
-    return [reals(rng, *shape)], {"axis": axis, "num_outputs": count, "outputs": count}
-
-
-def turned(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 1, 5)
-    others = [int(n) + 1 for n in rng.permutation(len(shape) - 1)]
-    return [reals(rng, *shape)], {"perm": [0, *others]}
-
-
-def reshaped(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 1, 4)
-    forms = [[0, -1], [-1, int(np.prod(shape[1:]))], [0, *reversed(shape[1:])], [0, -1, shape[-1]]]
-    return [reals(rng, *shape), np.array(forms[int(rng.integers(4))])], {}
-
-
-def flattened(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 1, 4)
-    return [reals(rng, *shape)], {"axis": int(rng.choice([1, 1 - len(shape)]))}
-
-
-def squeezed(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 1, 4)
-    axis = int(rng.integers(1, len(shape)))
-    shape[axis] = 1
-    return [reals(rng, *shape), np.array([axis - len(shape) * flag(rng)])], {}
-
-
-def unsqueezed(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 1, 3)
-    axes = rng.choice(np.arange(1, len(shape) + 2), int(rng.integers(1, 3)), replace=False)
-    return [reals(rng, *shape), axes.astype(np.int64)], {}
-
-
-def gathered(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 1, 4)
-    axis = int(rng.integers(1, len(shape)))
-    places = rng.integers(-shape[axis], shape[axis], ints(rng, 1, 4, int(rng.integers(0, 3))))
-    return [reals(rng, *shape), np.asarray(places, np.int64)], {"axis": axis}
-
-
-def tiled(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 1, 4)
-    return [reals(rng, *shape), np.array([1, *ints(rng, 1, 4, len(shape) - 1)])], {}
-
-
-def expanded(rng: Rng) -> Drawn:
-    shape = shape_of(rng, 1, 4)
-    wide = [n if n > 1 else int(rng.integers(1, 5)) for n in shape[1:]]
-    return [reals(rng, *shape), np.array([1, *wide])], {}
-
-
-def blocks(rng: Rng) -> Drawn:
-    block = int(rng.integers(1, 4))
-    shape = [BATCH, int(rng.integers(1, 4)) * block**2, *ints(rng, 1, 5, 2)]
-    return [reals(rng, *shape)], {"blocksize": block, "mode": str(rng.choice(["DCR", "CRD"]))}
-
-
-def unblocked(rng: Rng) -> Drawn:
-    block = int(rng.integers(1, 4))
-    sizes = [n * block for n in ints(rng, 1, 4, 2)]
-    return [reals(rng, BATCH, int(rng.integers(1, 4)), *sizes)], {"blocksize": block}
 
 
 def resized(rng: Rng) -> Drawn:

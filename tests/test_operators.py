@@ -5,45 +5,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from artifacts import Array, ArtifactBuilder
+from against_onnxruntime import assert_close, numbers
+from artifacts import ArtifactBuilder
 
-from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.format.bits import pack_weight
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.runtime import Model
 from bnnkit.runtime.plan import Plan
 
-ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-
-TOLERANCE = 1e-5  # float32 sums of at most some hundred numbers, taken in another order
 MAP = (5, 6, 7)
-
-
-def onnxruntime(artifact: Artifact, x: Array) -> list[Array]:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(
-        artifact.to_bytes(), options, providers=["CPUExecutionProvider"]
-    )
-    return list(session.run(None, {"x": x}))
-
-
-def assert_close(a: ArtifactBuilder, x: Array, *outputs: str, exact: bool = False) -> None:
-    model = a.artifact(x.shape[1:], *outputs)
-    want, got = onnxruntime(model, x), Model(model).run(x)
-    got = got if isinstance(got, tuple) else (got,)
-    for w, g in zip(want, got, strict=True):
-        assert (w.dtype, w.shape) == (g.dtype, g.shape)
-        if exact:
-            np.testing.assert_array_equal(g, w)
-        else:
-            np.testing.assert_allclose(g, w, atol=TOLERANCE, rtol=TOLERANCE)
-
-
-def numbers(a: ArtifactBuilder, *shape: int) -> Array:
-    x: Array = a.rng.standard_normal((3, *shape)).astype(np.float32)
-    return x
 
 
 ELEMENTWISE: list[tuple[str, dict[str, Any], list[Any]]] = [
@@ -335,45 +305,6 @@ def test_a_residual_chain_gives_the_same_bits() -> None:
     want = Reference(model).run(x)
     np.testing.assert_array_equal(real, want[0])
     np.testing.assert_array_equal(signs, want[1])
-
-
-@pytest.mark.parametrize("inputs", [1, 5, 8, 36])
-@pytest.mark.parametrize("outputs", [4, 16, 100])
-@pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 2, 0, 1]])
-def test_binary_weights_with_real_inputs(
-    inputs: int, outputs: int, groups: int, pads: list[int]
-) -> None:
-    binary, plain = ArtifactBuilder(11), ArtifactBuilder(11)
-    signs = binary.signs(outputs, 3, 2, inputs)
-    packed = binary.constant(pack_weight(signs))
-    weight = binary.add("bnnkit.BinaryWeight", packed, weight_shape=signs.shape)
-    bias = np.linspace(-1, 1, outputs, dtype=np.float32)
-    options = {"pads": pads, "group": groups, "strides": [2, 1]}
-    out = binary.add("Conv", "x", weight, binary.constant(bias), **options)
-    oihw = plain.constant(signs.transpose(0, 3, 1, 2).astype(np.float32))
-    want = plain.add("Conv", "x", oihw, plain.constant(bias), **options)
-    shape = (inputs * groups, 9, 8)
-    x = numbers(binary, *shape)
-    got = Model(binary.artifact(shape, out)).run(x)
-    np.testing.assert_allclose(
-        got,
-        onnxruntime(plain.artifact(shape, want), x)[0],
-        atol=TOLERANCE * inputs,
-        rtol=TOLERANCE,
-    )
-
-
-@pytest.mark.parametrize("features", [1, 8, 65, 200])
-def test_dense_binary_weights_with_real_inputs(features: int) -> None:
-    a = ArtifactBuilder(12)
-    signs = a.signs(33, features)
-    packed = a.constant(pack_weight(signs))
-    weight = a.add("bnnkit.BinaryWeight", packed, weight_shape=signs.shape)
-    bias = a.constant(np.ones(33, np.float32))
-    x = numbers(a, features)
-    got = Model(a.artifact((features,), a.add("Gemm", "x", weight, bias, transB=1))).run(x)
-    np.testing.assert_allclose(got, x @ signs.T.astype(np.float32) + 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("place", ["input", "behind a map"])
