@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from onnx_graphs import network, operators, run
 
+from bnnkit.artifact.binary_scales import two_levels
 from bnnkit.export import to_tflite
 from bnnkit.export.from_onnx.convert import from_onnx
-from bnnkit.export.from_onnx.mark_weights import two_levels
 from bnnkit.runtime import Model, load
 
 RNG = np.random.default_rng(4)

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from bnnkit.artifact.binary_scales import scales
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_onnx.convert import from_onnx
-from bnnkit.export.from_onnx.mark_weights import scales
 from bnnkit.export.from_onnx.module_paths import set_module_paths
 from bnnkit.export.from_onnx.piecewise.comparisons import at_least
 from bnnkit.export.from_onnx.qonnx_quantizers import lower_quantizers

@@ -5,9 +5,9 @@ import pytest
 from onnx_graphs import Array, assert_same, network, operators, run
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.binary_scales import scales
 from bnnkit.artifact.report import report
 from bnnkit.export.from_onnx.convert import from_onnx
-from bnnkit.export.from_onnx.mark_weights import scales
 from bnnkit.runtime import Model
 
 SIGN = "p = GreaterOrEqual(x, zero) s = Where(p, one, minus) "

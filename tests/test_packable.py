@@ -25,6 +25,11 @@ PLAIN = {
     "two layers": ("u = MatMul(x, w) y = Gemm<transB = 1>(u, w)", SIGNS, 2),
     "real": ("y = MatMul(x, w)", RNG.normal(size=(12, 8)), 0),
     "rows of one": ("y = MatMul(x, w)", np.ones((1, 8)), 0),
+    "zeros": ("y = MatMul(x, w)", np.eye(12, 8), 0),
+    "zeros for signs": ("s = Sign(x) y = MatMul(s, w)", np.eye(12, 8), 1),
+    "two numbers": ("y = MatMul(x, w)", SIGNS + 3, 0),
+    "two numbers for signs": ("s = Sign(x) y = MatMul(s, w)", SIGNS + 3, 1),
+    "real after the first row": ("y = MatMul(x, w)", SIGNS + 0.1 * np.eye(12, 8, 3), 0),
     "no layer": ("y = Relu(x)", SIGNS, 0),
 }
 

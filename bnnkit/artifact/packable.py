@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.binary_scales import scales, two_levels
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.format.graph import Graph, Node
+from bnnkit.artifact.operators.facts import MOVES_SIGNS_IN_ANY_FORM
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 
 Array = NDArray[Any]
-_LARGEST_DEVIATION: Final = 2.0**-16
-"""As in the conversion: the rounding of scales."""
 _MOST_NODES: Final = 16
 """The largest number of operators that compute a weight of constants, such as `Sign`."""
 
@@ -44,19 +44,38 @@ def _is_packed(artifact: Artifact) -> bool:
 
 
 def _has_binary_weights(node: Node, graph: Graph) -> bool:
+    """Whether conversion packs a layer (`export/from_onnx/mark_weights.py`, rules 1, 5 and 6)."""
     weight = _constant(node.inputs[1], graph, {}) if len(node.inputs) > 1 else None
-    if weight is None or weight.ndim < 2 or weight.dtype != np.float32:
+    rank = 4 if node.kind == "Conv" else 2
+    if weight is None or weight.ndim != rank or weight.dtype != np.float32:
+        return False
+    if node.attributes.get("transA", 0) or (node.inputs[2:] and not _has_known_bias(node, graph)):
         return False
     is_turned = node.kind == "MatMul" or (
         node.kind == "Gemm" and not node.attributes.get("transB", 0)
     )
-    rows = np.abs(weight.T if is_turned and weight.ndim == 2 else weight)
-    rows = rows.reshape(len(rows), -1)
-    if rows.shape[1] < 2 or not np.isfinite(rows).all():
-        return False
-    size = rows.max(axis=1, keepdims=True)
-    is_of_size = (rows == 0) | (np.abs(rows - size) <= _LARGEST_DEVIATION * size)
-    return bool(size.any() and is_of_size.all())
+    rows = weight.T if is_turned else weight
+    found = scales(rows)
+    if found is not None and found.n_zeros == 0:
+        return True
+    is_plain = node.attributes.get("group", 1) == 1 and node.attributes.get("alpha", 1) == 1
+    can_pack = found is not None or (is_plain and two_levels(rows) is not None)
+    return can_pack and _may_be_signs(node.inputs[0], graph)
+
+
+def _has_known_bias(node: Node, graph: Graph) -> bool:
+    return not node.inputs[2] or _constant(node.inputs[2], graph, {}) is not None
+
+
+def _may_be_signs(name: str, graph: Graph) -> bool:
+    """Whether a value comes from a `Sign` or a choice, also after pooling and reshaping."""
+    maker = graph.makers.get(name)
+    for _ in graph.nodes:  # a damaged graph can be a circle
+        if maker is None or maker.kind not in ("Pad", "Mul", *MOVES_SIGNS_IN_ANY_FORM):
+            break
+        computed = (name for name in maker.inputs if name not in graph.constants)
+        maker = graph.makers.get(next(computed, ""))
+    return maker is not None and maker.kind in ("Sign", "Where")
 
 
 def _constant(name: str, graph: Graph, found: dict[str, Array | None]) -> Array | None:

@@ -13,9 +13,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.artifact.binary_scales import scales
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.facts import MONOTONE, POOLS
-from bnnkit.export.from_onnx.mark_weights import scales
 from bnnkit.export.ir.graph import (
     add_constant,
     array,

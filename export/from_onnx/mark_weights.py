@@ -19,12 +19,12 @@ are the same.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.artifact.binary_scales import Levels, scales, two_levels
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.facts import KEEPS_ELEMENTS
 from bnnkit.export.from_onnx.auto_pad import set_pads
@@ -45,25 +45,6 @@ from bnnkit.export.ir.graph import (
 from bnnkit.export.passes.clean_up import remove_dead
 
 Array = NDArray[np.float32]
-_LARGEST_DEVIATION: Final = 2.0**-16
-"""Larger than the rounding of scales down to 2^-9; real-valued weights differ by far more."""
-_FEWEST_OF_LEVELS: Final = 8
-"""The fewest weights of an output channel of which two numbers are no chance."""
-
-
-@dataclass(frozen=True)
-class Scales:
-    """The scales of weights (O, ...).
-
-    Attributes:
-        sizes: s, float32 (O,).
-        deviation: The largest difference of a weight from +-s, relative to s.
-        n_zeros: The number of weights that are 0 where s is not.
-    """
-
-    sizes: Array
-    deviation: float
-    n_zeros: int
 
 
 @dataclass(frozen=True)
@@ -104,50 +85,6 @@ def mark_weights(graph: ir.Graph) -> MarkedWeights:
             with_zeros.append(TernaryWeights(path, found.n_zeros, weight.size))
     remove_dead(graph)
     return MarkedWeights(tuple(rounded), tuple(with_zeros))
-
-
-def scales(weight: Array) -> Scales | None:
-    """The scales of weights (O, ...); None unless all weights are +-s or 0."""
-    sizes = np.abs(weight).reshape(len(weight), -1).astype(np.float64)
-    if sizes.shape[1] < 2 or not sizes.any() or not np.isfinite(sizes).all():
-        return None
-    middle = np.zeros(len(sizes), np.float32)
-    for index, row in enumerate(sizes):
-        if row.any():
-            middle[index] = np.median(row[row > 0])  # rule 4
-    relative = np.abs(sizes / np.where(middle > 0, middle, 1)[:, None] - 1)[sizes > 0]
-    if relative.max() > _LARGEST_DEVIATION:
-        return None
-    return Scales(middle, float(relative.max()), int((sizes[middle > 0] == 0).sum()))
-
-
-@dataclass(frozen=True)
-class Levels:
-    """Weights (O, ...) of two numbers for each output channel, mean + half * signs.
-
-    Attributes:
-        mean: float32 (O,).
-        half: float32 (O,), at least 0.
-        signs: float32 (O, ...), -1 and +1.
-    """
-
-    mean: Array
-    half: Array
-    signs: Array
-
-
-def two_levels(weight: Array) -> Levels | None:
-    """The two numbers of each channel of weights; None if a channel has more than two."""
-    rows = weight.reshape(len(weight), -1).astype(np.float64)
-    if rows.shape[1] < _FEWEST_OF_LEVELS or not np.isfinite(rows).all():
-        return None
-    low, high = rows.min(1, keepdims=True), rows.max(1, keepdims=True)
-    distance = np.minimum(rows - low, high - rows)
-    if (distance > _LARGEST_DEVIATION * (high - low)).any() or (low == high).all():
-        return None
-    signs = np.where(rows * 2 >= low + high, 1, -1).reshape(weight.shape).astype(np.float32)
-    mean, half = (low + high) / 2, (high - low) / 2
-    return Levels(mean.ravel().astype(np.float32), half.ravel().astype(np.float32), signs)
 
 
 def feeds_binary_layers(value: ir.Value) -> bool:
