@@ -90,7 +90,7 @@ class Model:
         self._plan = Plan(artifact.deterministic.graph, shared=shared)
         self.graph: Graph = self._plan.graph
         self._pool: BufferPool[Executable] = BufferPool()
-        self._content = artifact.tflite_source or artifact.to_bytes()
+        self._content = artifact.tflite_source or artifact.onnx_source or artifact.to_bytes()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self._content)

@@ -71,7 +71,7 @@ def _from_onnx(content: bytes, path: Path | str) -> Artifact:
     if not model.graph.node:
         reason = _not_onnx(content, ": it holds no graph")
         raise ArtifactError(f"{path} is not an ONNX file{reason}")
-    return Artifact(model)
+    return Artifact(model, onnx_source=content)
 
 
 def _not_onnx(content: bytes, otherwise: str) -> str:

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from artifacts import Array, digits_like, noisy_digits_like
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.errors import MissingExtraError, UsageError
 from bnnkit.runtime import Model, load
 
@@ -37,6 +38,15 @@ def test_a_copy_gives_the_same_bits(how: str) -> None:
 def test_a_copy_does_not_need_the_file(model: Path) -> None:
     loaded = load(model)
     model.unlink()
+    images = digits_like()[1]
+    np.testing.assert_array_equal(copy.deepcopy(loaded).run(images), loaded.run(images))
+
+
+def test_loading_does_not_serialize_the_network(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Artifact, "to_bytes")
+    loaded = load(model)
     images = digits_like()[1]
     np.testing.assert_array_equal(copy.deepcopy(loaded).run(images), loaded.run(images))
 

@@ -24,10 +24,13 @@ class Artifact:
         model: The ONNX model.
         tflite_source: The content of the .tflite file that the model was read from, which Larq
             Compute Engine runs unchanged; None for every other artifact.
+        onnx_source: The content of the .onnx file that the model was read from; None for every
+            other artifact.
     """
 
     model: onnx.ModelProto
     tflite_source: bytes | None = None
+    onnx_source: bytes | None = None
 
     @cached_property
     def graph(self) -> Graph:

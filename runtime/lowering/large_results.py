@@ -1,6 +1,7 @@
 """The types of large results, by ONNX's shape inference instead of a run on zeros."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -11,12 +12,15 @@ from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
 from bnnkit.artifact.format.graph import Node
+from bnnkit.artifact.operators.facts import with_result
 from bnnkit.runtime.memory.values import Array
 
 _LARGE: Final = 1 << 20
 """Fewer numbers than this, of operands and result together, are computed faster than inferred."""
 _MOST_KNOWN: Final = 1024
 """The largest operand that can say a shape."""
+_BOUNDED: Final = with_result("same", "rearranged", "exact", "approximate")
+"""Operators whose result has at most as many numbers as the product of its operands' sizes."""
 
 
 def large_result(node: Node, operands: Sequence[Array | None], opset: int) -> Array | None:
@@ -32,6 +36,8 @@ def large_result(node: Node, operands: Sequence[Array | None], opset: int) -> Ar
     """
     names = [f"{index}" if given is not None else "" for index, given in enumerate(operands)]
     given = {name: x for name, x in zip(names, operands, strict=True) if x is not None}
+    if node.kind in _BOUNDED and prod(x.size for x in given.values()) < _LARGE:
+        return None
     try:
         proto = helper.make_node(node.kind, names, ["result"], **node.attributes)
         schema = onnx.defs.get_schema(node.kind, opset, "")

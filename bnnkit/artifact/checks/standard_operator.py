@@ -1,6 +1,9 @@
 """The check of a node of ONNX's own operators against ONNX's schema and `operators/facts.py`."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import onnx
@@ -42,9 +45,9 @@ def check_standard_operator(node: onnx.NodeProto, values: Values, opset: int) ->
         UnsupportedError: If bnnkit does not compute a value of an attribute, or the shape of the
             output depends on numbers that are not known.
     """
-    schema = _schema(node, opset)
+    schema = _schema(node.op_type, opset)
     _check_attributes(node, schema)
-    _check_counts(node, schema)
+    _check_counts(node, schema.onnx)
     if node.op_type == "Conv":
         _check_convolution(node, values)
     if node.op_type in POOLS:
@@ -61,7 +64,7 @@ def check_attributes(node: onnx.NodeProto, opset: int) -> None:
         ArtifactError: If an attribute is unknown, missing, or out of range.
         UnsupportedError: If bnnkit does not compute a value of an attribute.
     """
-    _check_attributes(node, _schema(node, opset))
+    _check_attributes(node, _schema(node.op_type, opset))
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -70,32 +73,50 @@ def opset_of(model: onnx.ModelProto) -> int:
     return versions[0] if versions else OPSET
 
 
-def _schema(node: onnx.NodeProto, opset: int) -> onnx.defs.OpSchema:
+@dataclass(frozen=True)
+class _Schema:
+    """ONNX's definition of an operator; its properties are slow, as each makes new objects.
+
+    Attributes:
+        onnx: The definition itself.
+        kinds: The type of each attribute, such as "INTS".
+        required: The attributes that every node has.
+    """
+
+    onnx: onnx.defs.OpSchema
+    kinds: Mapping[str, str]
+    required: tuple[str, ...]
+
+
+@cache
+def _schema(op_type: str, opset: int) -> _Schema:
     try:
-        schema = onnx.defs.get_schema(node.op_type, opset, "")
+        schema = onnx.defs.get_schema(op_type, opset, "")
     except onnx.defs.SchemaError as error:
         raise UnsupportedError(f"opset {opset} has no such operator") from error
     if schema.deprecated:
         raise UnsupportedError(f"it is deprecated in opset {opset}")
-    return schema
+    attributes = schema.attributes
+    kinds = {name: str(declared.type).rpartition(".")[2] for name, declared in attributes.items()}
+    required = tuple(name for name, declared in attributes.items() if declared.required)
+    return _Schema(schema, kinds, required)
 
 
-def _check_attributes(node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> None:
+def _check_attributes(node: onnx.NodeProto, schema: _Schema) -> None:
     attributes = attributes_of(node)
     types = {attribute.name: attribute.type for attribute in node.attribute}
     rules = FACTS[node.op_type].attributes if node.op_type in FACTS else {}
     for name, value in attributes.items():
-        declared = schema.attributes.get(name)
-        if declared is None:
+        if name not in schema.kinds:
             raise ArtifactError(f"{node.op_type} has no attribute {name!r}")
         kind = onnx.AttributeProto.AttributeType.Name(types[name])
-        expected = str(declared.type).rpartition(".")[2]
+        expected = schema.kinds[name]
         if kind != expected:
             raise ArtifactError(f"expected the attribute {name!r} of type {expected}, got {kind}")
         if name in rules:
             rules[name].check(name, value)
-    for name, declared in schema.attributes.items():
-        if declared.required and name not in attributes:
+    for name in schema.required:
+        if name not in attributes:
             raise ArtifactError(f"expected the attribute {name!r}, it is missing")
 
 
@@ -162,20 +183,20 @@ def _check_pool(node: onnx.NodeProto, values: Values) -> None:
             raise UnsupportedError("its window is larger than its input")
 
 
-def _inferred(node: onnx.NodeProto, schema: onnx.defs.OpSchema, values: Values) -> list[ValueType]:
+def _inferred(node: onnx.NodeProto, schema: _Schema, values: Values) -> list[ValueType]:
     """Return the types of the outputs that bnnkit computes, by ONNX's shape inference.
 
     These are all outputs of a Split, and the first of every other operator.
     """
     given = {name: values.type_of(name) for name in node.input if name}
-    types = {name: helper.make_tensor_type_proto(t.element, t.shape) for name, t in given.items()}
+    types = {name: _proto(found) for name, found in given.items()}
     known = {
         name: numpy_helper.from_array(values.known[name], name)
         for name in given
         if name in values.known and values.known[name].size <= MOST_KNOWN
     }
     try:
-        found = shape_inference.infer_node_outputs(schema, node, types, known)
+        found = shape_inference.infer_node_outputs(schema.onnx, node, types, known)
     except (InferenceError, ValidationError, RuntimeError, ValueError) as error:
         reason = _KIND_OF_ERROR.sub("", " ".join(str(error).split()))
         raise ArtifactError(f"it is not valid: {reason}") from error
@@ -185,13 +206,18 @@ def _inferred(node: onnx.NodeProto, schema: onnx.defs.OpSchema, values: Values) 
     return [_checked(found.get(name), schema) for name in names if name]
 
 
-def _checked(inferred: onnx.TypeProto | None, schema: onnx.defs.OpSchema) -> ValueType:
+@lru_cache(maxsize=1024)
+def _proto(found: ValueType) -> onnx.TypeProto:
+    return helper.make_tensor_type_proto(found.element, found.shape)
+
+
+def _checked(inferred: onnx.TypeProto | None, schema: _Schema) -> ValueType:
     """Return an inferred type, unless it is unknown or impossible."""
     tensor = inferred.tensor_type if inferred is not None else None
     if tensor is None or not tensor.HasField("shape"):
         raise UnsupportedError("the shape of its output depends on numbers of the images")
     found_type = ValueType(tensor.elem_type, _lengths(tensor.shape))
-    if "kernel_shape" in schema.attributes and min(found_type.shape, default=1) < 1:
+    if "kernel_shape" in schema.kinds and min(found_type.shape, default=1) < 1:
         raise UnsupportedError("its window is larger than its input")
     if min(found_type.shape, default=1) < 0 or found_type.size > _MOST_NUMBERS:
         shape = shape_text(found_type.shape)
