@@ -137,7 +137,6 @@ def test_model_files_are_refused_in_one_line(noisy: Path, tmp_path: Path) -> Non
         ([noisy, "-o", tmp_path / "m.onnx"], "expected a checkpoint, got the model file"),
         ([noisy, *to, "--calibrate", "digits"], "--calibrate: expected a checkpoint"),
         ([noisy, *to, "--sample-weights", "3"], "--sample-weights: expected a checkpoint"),
-        ([noisy, *to, "--seed", "3"], "--seed needs a file that draws random numbers"),
         ([noisy, *to, "--mode", "samples", "--seed", "-1"], "expected a seed from 0"),
         ([tflite, *to], "is a TFLite file already"),
         ([tmp_path / "none.onnx", *to], "cannot read"),
@@ -149,6 +148,15 @@ def test_model_files_are_refused_in_one_line(noisy: Path, tmp_path: Path) -> Non
         assert said in " ".join(output.split()), output
         assert "safetensors" not in output
         assert not out.exists()
+
+
+def test_a_seed_of_a_file_without_noise_gets_a_note(noisy: Path, tmp_path: Path) -> None:
+    plain, seeded = tmp_path / "plain.tflite", tmp_path / "seeded.tflite"
+    assert export(noisy, "--to", "tflite", "-o", plain)[0] == 0
+    code, output = export(noisy, "--to", "tflite", "--seed", "3", "-o", seeded)
+    assert code == 0, output
+    assert "note: --seed has no effect" in output
+    assert plain.read_bytes() == seeded.read_bytes()
 
 
 @needs_lce
