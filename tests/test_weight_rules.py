@@ -7,8 +7,9 @@ from torch import nn
 import bnnkit.nn as bnn
 from bnnkit.errors import UsageError
 from bnnkit.export import export_onnx
+from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.latent_weights import deployed_latents, latent_weights
-from bnnkit.nn.weight_rules import WEIGHT_RULES, WeightRule
+from bnnkit.nn.weight_rules import WEIGHT_RULES, WeightRule, get_weight_rule
 from bnnkit.runtime import load
 
 RULES = WEIGHT_RULES.names
@@ -145,3 +146,12 @@ def test_a_users_rule_is_known_by_its_name_and_each_layer_has_its_own() -> None:
         @bnn.register_weight_rule
         class Other(Own):
             name = "standardised"
+
+
+def test_the_noises_that_the_documentation_states() -> None:
+    logistic = {"mirror-descent", "variational-bayes", "bayesbinn"}
+    for name in RULES:
+        other = "uniform" if name == "projected-gradient" else "none"
+        assert get_weight_rule(name).default_noise == ("logistic" if name in logistic else other)
+    weight = bnn.binarize_(nn.Sequential(nn.Linear(2, 2)), ["0"]).get_submodule("0")
+    assert next(m for m in weight.modules() if isinstance(m, BinaryWeight)).noise.name == "none"

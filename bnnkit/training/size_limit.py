@@ -41,7 +41,7 @@ def check_input_shape(shape: tuple[int, ...], file_bytes: int) -> None:
 
 
 class _LargestTensor(TorchFunctionMode):
-    """Refuses to make a tensor of more bytes than a limit."""
+    """Refuses factories of torch that would make a tensor of more bytes than a limit."""
 
     def __init__(self, most_bytes: int) -> None:
         super().__init__()
@@ -55,8 +55,10 @@ class _LargestTensor(TorchFunctionMode):
         if func in _FACTORIES:
             try:
                 size = func(*args, **{**given, "device": "meta"}).nbytes
-            except (RuntimeError, OverflowError, TypeError) as error:  # more than torch can count
-                raise CheckpointError(_TOO_LARGE) from error
+            except (RuntimeError, OverflowError, TypeError, ValueError) as error:
+                if "overflow" in str(error).lower() or isinstance(error, OverflowError):
+                    raise CheckpointError(_TOO_LARGE) from error  # more than torch can count
+                raise
             if size > self._most_bytes:
                 raise CheckpointError(_TOO_LARGE)
         return func(*args, **given)
@@ -66,8 +68,11 @@ class _LargestTensor(TorchFunctionMode):
 def size_limit(file_bytes: int, n_tensors: int) -> Iterator[None]:
     """Stop the building of a network that cannot be the one in a file, in this thread.
 
-    A tensor is measured before it is allocated, so that a size in a configuration takes no memory;
-    tensors are counted when modules register them.
+    A tensor of one of torch's factories, such as `torch.empty` and `torch.randn`, is measured
+    before it is allocated, so that a size in a configuration takes no memory. Tensors are counted
+    when modules register them. Others, such as the result of `repeat`, are not measured: the
+    networks of bnnkit make their parameters by factories, and a network of your own that computes
+    large tensors from its options has to limit these itself.
 
     Args:
         file_bytes: The size of the file.
