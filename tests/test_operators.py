@@ -11,6 +11,7 @@ from artifacts import ArtifactBuilder
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.runtime import Model
+from bnnkit.runtime.lowering import large_results
 from bnnkit.runtime.plan import Plan
 
 MAP = (5, 6, 7)
@@ -158,6 +159,15 @@ def test_operators_agree(kind: str, attributes: dict[str, Any], constants: list[
     a = ArtifactBuilder(2)
     out = a.add(kind, "x", *[a.constant(c) for c in constants], **attributes)
     assert_close(a, numbers(a, *MAP), out)
+
+
+@pytest.mark.parametrize(("kind", "attributes", "constants"), INEXACT)
+def test_inferred_types_are_those_of_runs(
+    kind: str, attributes: dict[str, Any], constants: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX infers the types of large results; here of all."""
+    monkeypatch.setattr(large_results, "_LARGE", 0)
+    test_operators_agree(kind, attributes, constants)
 
 
 def test_square_root_and_logarithm() -> None:

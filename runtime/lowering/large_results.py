@@ -11,11 +11,12 @@ from onnx import helper, numpy_helper
 from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
+from bnnkit.artifact.checks.standard_operator import LIKE_THEIR_INPUT
 from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.operators.facts import with_result
 from bnnkit.runtime.memory.values import Array
 
-_LARGE: Final = 1 << 20
+_LARGE: Final = 1 << 16
 """Fewer numbers than this, of operands and result together, are computed faster than inferred."""
 _MOST_KNOWN: Final = 1024
 """The largest operand that can say a shape."""
@@ -36,6 +37,9 @@ def large_result(node: Node, operands: Sequence[Array | None], opset: int) -> Ar
     """
     names = [f"{index}" if given is not None else "" for index, given in enumerate(operands)]
     given = {name: x for name, x in zip(names, operands, strict=True) if x is not None}
+    x = operands[0] if operands else None
+    if node.kind in LIKE_THEIR_INPUT and x is not None:
+        return zeros(x.shape, x.dtype) if x.size >= _LARGE else None
     if node.kind in _BOUNDED and prod(x.size for x in given.values()) < _LARGE:
         return None
     try:
@@ -53,10 +57,11 @@ def large_result(node: Node, operands: Sequence[Array | None], opset: int) -> Ar
         KeyError, RuntimeError, TypeError, ValueError,
     ):  # fmt: skip
         return None
+    if not found.HasField("shape") or not all(d.HasField("dim_value") for d in found.shape.dim):
+        return None
     shape = tuple(axis.dim_value for axis in found.shape.dim)
     numbers = sum(x.size for x in given.values()) + int(np.prod(shape, dtype=object))
-    is_known = all(axis.HasField("dim_value") for axis in found.shape.dim)
-    if numbers < _LARGE or not is_known:
+    if numbers < _LARGE:
         return None
     return zeros(shape, helper.tensor_dtype_to_np_dtype(found.elem_type))
 

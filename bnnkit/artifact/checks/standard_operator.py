@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 SEVERAL_OUTPUTS: Final = frozenset({"Split"})
 """Operators of which bnnkit computes more than the first output."""
-_LIKE_THEIR_INPUT: Final = frozenset({"GroupNormalization"})
+LIKE_THEIR_INPUT: Final = frozenset({"GroupNormalization"})
 """Operators whose output has the type of their input, which ONNX does not infer."""
 _SCALARS: Final = {"Clip": (1, 2), "Pad": (2,)}
 """The inputs of operators that are one number: bounds, and the number to pad with."""
@@ -200,7 +200,7 @@ def _inferred(node: onnx.NodeProto, schema: _Schema, values: Values) -> list[Val
     except (InferenceError, ValidationError, RuntimeError, ValueError) as error:
         reason = _KIND_OF_ERROR.sub("", " ".join(str(error).split()))
         raise ArtifactError(f"it is not valid: {reason}") from error
-    if node.op_type in _LIKE_THEIR_INPUT:
+    if node.op_type in LIKE_THEIR_INPUT:
         return [values.type_of(node.input[0])]
     names = node.output if node.op_type in SEVERAL_OUTPUTS else node.output[:1]
     return [_checked(found.get(name), schema) for name in names if name]
