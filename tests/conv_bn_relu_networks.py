@@ -207,6 +207,22 @@ class OneReLU(nn.Module):
         return y
 
 
+class Shuffle(nn.Module):
+    """Half of the channels goes around a branch, as in a ShuffleNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.branch = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU())
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept, changed = self.stem(x).chunk(2, 1)
+        x = torch.cat([kept, self.branch(changed)], 1)
+        y: Tensor = self.head(x.mean((2, 3)))
+        return y
+
+
 class GateOfOneReLU(nn.Module):
     """A ReLU before a convolution and before the real-valued layer of a gate."""
 

@@ -15,6 +15,7 @@ from conv_bn_relu_networks import (
     OneReLU,
     PreActivation,
     ResNet,
+    Shuffle,
     Vgg,
     images,
     se_resnet,
@@ -48,6 +49,7 @@ BINARY: list[tuple[Callable[[], nn.Module], set[str], set[str]]] = [
         {"features.0.2", "features.1.conv.1.2", "features.2.conv.1.2"},
     ),
     (PreActivation, {"conv1", "conv2"}, {"relu1", "relu2"}),
+    (Shuffle, {"branch.0"}, {"stem.2"}),
     (MobileNetV3, {"block.0"}, {"stem.2"}),  # block.7 takes a product
     (
         se_resnet,

@@ -8,8 +8,8 @@
    product, such as the output of a squeeze-and-excitation block, as its sign ignores the gate.
 3. Each other layer becomes binary and takes the sign of its input. Activations right before these
    signs are removed: the sign of a ReLU is always +1, and the sign is the nonlinearity.
-4. An activation that a real-valued layer needs too is an error. The sum of a skip connection and a
-   binary branch needs none, as in Bi-Real Net.
+4. An activation that a real-valued layer needs too is an error. A value that goes around binary
+   layers, and the sum of a skip connection and a binary branch, need none, as in Bi-Real Net.
 
 References:
     Liu et al., Bi-Real Net: Enhancing the Performance of 1-bit CNNs, ECCV 2018,
@@ -139,15 +139,19 @@ class _Network:
         """The real-valued layer or output without another activation before it; "" if none."""
         if self._is_sum_of_binary(call):
             return ""
-        for node in _reached([call], self._users_without_activation):
+        for node in _reached([call], lambda node: self._users_in_need(call, node)):
             if node.op == "output":
                 return "the output"
             if node in self.maps and node not in (*self.binary, *self._shortcuts):
                 return f"{node.target!r}"
         return ""
 
-    def _users_without_activation(self, node: fx.Node) -> Iterable[fx.Node]:
-        if node in self.maps or called(node) in (*_ADDS, *_SIZES):
+    def _users_in_need(self, call: fx.Node, node: fx.Node) -> Iterable[fx.Node]:
+        """The users of a node that get the value of an activation's call without another one."""
+        around = called(node) in _JOINS and any(
+            layer in self._before[node] and call in self._before[layer] for layer in self.binary
+        )
+        if around or node in self.maps or called(node) in _SIZES:
             return ()
         return [user for user in node.users if not self._is_any_activation(user)]
 
