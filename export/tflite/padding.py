@@ -40,7 +40,10 @@ def pad(builder: TfliteBuilder, node: Node) -> None:
     widths = _widths(builder, node)
     x, pads = _cropped(builder, builder.value(node), widths.pads)
     if x.kind == "signs" and any(widths.channels):
-        raise UnsupportedError("signs can be padded along the height and the width only")
+        raise UnsupportedError(
+            "expected signs to be padded along the height and the width only, got"
+            f" {widths.channels} for the channels"
+        )
     value = builder.constant_of(node, 2).item() if len(node.inputs) > 2 and node.inputs[2] else 0
     channels, height, width = x.shape
     size = (height + pads[0] + pads[2], width + pads[1] + pads[3])
