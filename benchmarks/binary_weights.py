@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.bits import pack_weight
-from bnnkit.atomic import write_text
+from bnnkit.files.atomic import write_text
 from bnnkit.runtime import Model
 
 RESULTS = Path(__file__).parent / "results" / "binary_weights.json"

@@ -7,7 +7,7 @@ from typing import Any
 
 from table import machine
 
-from bnnkit.atomic import write_text
+from bnnkit.files.atomic import write_text
 
 BEGIN, END = "<!-- ensembles -->", "<!-- end of ensembles -->"
 TITLES = {"cifar10": "CIFAR-10, the paper's network", "mnist": "MNIST, small convnet"}

@@ -24,11 +24,11 @@ from networks import vgg
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.atomic import write_text
 from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import interleave, random_images, ratio
 from bnnkit.bench.machine import describe_machine
 from bnnkit.engines.engine import Engine
+from bnnkit.files.atomic import write_text
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "ensembles.json"

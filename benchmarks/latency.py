@@ -21,12 +21,12 @@ from networks import NETWORKS, small_vgg
 from table import write_table
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.atomic import write_text
 from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import Benchmark, benchmark, interleave, random_images, ratio
 from bnnkit.bench.machine import describe_machine
 from bnnkit.bench.report_json import to_json
 from bnnkit.bench.step_times import step_times
+from bnnkit.files.atomic import write_text
 
 HERE = Path(__file__).parent
 ENGINES = (

@@ -21,12 +21,12 @@ from lce_table import write_lce_table
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.atomic import write_text
 from bnnkit.bench.benchmark import interleave, random_images, ratio
 from bnnkit.bench.machine import describe_machine
 from bnnkit.engines import open_engine
 from bnnkit.engines.lce import KERNELS, Kernel
 from bnnkit.engines.lce_file import LceOnFile
+from bnnkit.files.atomic import write_text
 from bnnkit.runtime.kernels.cpu import binary_form, has_512_bits
 from bnnkit.runtime.open_file import read
 

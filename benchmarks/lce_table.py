@@ -8,7 +8,7 @@ from typing import Any
 
 from table import machine
 
-from bnnkit.atomic import write_text
+from bnnkit.files.atomic import write_text
 
 BEGIN, END = "<!-- lce -->", "<!-- end of lce -->"
 

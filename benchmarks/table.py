@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bnnkit.atomic import write_text
+from bnnkit.files.atomic import write_text
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 TITLES = {"vgg": "CIFAR network, 32x32", "bi-real-18": "Bi-Real ResNet-18, 224x224"}

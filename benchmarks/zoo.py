@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bnnkit import data
-from bnnkit.atomic import write_text
+from bnnkit.files.atomic import write_text
 from bnnkit.runtime import Model, load
 from bnnkit.zoo import ZooModel
 

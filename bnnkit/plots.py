@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bnnkit.atomic import replacing
 from bnnkit.errors import MissingExtraError, UsageError
+from bnnkit.files.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -39,7 +39,8 @@ COLUMNS = {
     "runtime": 6.7,
     "nn": 2.1,
     "tflite": 5.3,
-    "data": -0.3,
+    "data": -0.7,
+    "files": 0.9,
     "zoo": 6.7,
     "artifact": 3.7,
 }

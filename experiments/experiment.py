@@ -26,9 +26,9 @@ from experiment_config import C, Config, Record, load_config
 from experiment_result import ROOT, read_result, result_of_jobs, revision
 from torch import Tensor
 
-from bnnkit.atomic import write_text
 from bnnkit.border import border
 from bnnkit.errors import BnnkitError, ConfigError, FileError, MissingExtraError, UsageError
+from bnnkit.files.atomic import write_text
 from bnnkit.training import safetensors_file
 
 

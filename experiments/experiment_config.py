@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import pydantic
 
 from bnnkit.errors import ConfigError, FileError, brief
-from bnnkit.regular_file import read_bytes
+from bnnkit.files.regular_file import read_bytes
 from bnnkit.training.plain_yaml import load_keys
 
 Record = dict[str, Any]

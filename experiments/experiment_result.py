@@ -8,7 +8,7 @@ from pathlib import Path
 from experiment_config import Config, Record
 
 from bnnkit.errors import FileError
-from bnnkit.regular_file import read_bytes
+from bnnkit.files.regular_file import read_bytes
 
 ROOT = Path(__file__).parent.parent
 

@@ -11,8 +11,8 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.check import check
 from bnnkit.border import border
 from bnnkit.errors import ArtifactError, BnnkitError
-from bnnkit.file_kinds import ONNX, START_BYTES, but_it_is, kind_of, kind_of_path
-from bnnkit.regular_file import open_file
+from bnnkit.files.kinds import ONNX, START_BYTES, but_it_is, kind_of, kind_of_path
+from bnnkit.files.regular_file import open_file
 from bnnkit.runtime.from_tflite import from_tflite, is_tflite
 from bnnkit.zoo import located
 

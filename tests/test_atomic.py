@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bnnkit.atomic import replacing, write_bytes, write_text
 from bnnkit.errors import FileError
+from bnnkit.files.atomic import replacing, write_bytes, write_text
 
 
 def test_content_replaces_the_old_file(tmp_path: Path) -> None:
@@ -152,7 +152,8 @@ def test_the_content_is_on_disk_before_the_name(
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     code = (
-        "import os, signal, sys; from pathlib import Path; from bnnkit.atomic import replacing\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from bnnkit.files.atomic import replacing\n"
         "with replacing(Path(sys.argv[1])) as t: t.write_text('half'); os.kill(os.getpid(), 9)"
     )
     for _ in range(2):

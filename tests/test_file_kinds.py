@@ -11,7 +11,7 @@ from command_line import fail
 
 import bnnkit.runtime as rt
 from bnnkit.errors import ArtifactError, UsageError
-from bnnkit.file_kinds import ONNX, check_suffix, kind_of, kind_of_path
+from bnnkit.files.kinds import ONNX, check_suffix, kind_of, kind_of_path
 
 
 def _npz() -> bytes:

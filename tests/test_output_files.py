@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from command_line import error_line, fail
 from stopped_export import EXPORTING, HALF_WRITTEN, stopped_export
 
-from bnnkit.atomic import write_text
 from bnnkit.cli.group import bnnkit_command
+from bnnkit.files.atomic import write_text
 
 
 def _outputs(digits_run: Path, model: Path, images: Path, out: Path) -> list[list[object]]:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.atomic import replacing
 from bnnkit.border import border
 from bnnkit.data.npy import read_npy
 from bnnkit.errors import FileError, UsageError
-from bnnkit.file_kinds import but_it_is, kind_of_path
-from bnnkit.regular_file import irregular, open_file
+from bnnkit.files.atomic import replacing
+from bnnkit.files.kinds import but_it_is, kind_of_path
+from bnnkit.files.regular_file import irregular, open_file
 
 Array = NDArray[Any]
 

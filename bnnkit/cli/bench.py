@@ -7,7 +7,6 @@ import click
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.atomic import write_text
 from bnnkit.bench.baselines import BENCHMARKED
 from bnnkit.bench.benchmark import Benchmark, benchmark, random_images
 from bnnkit.bench.other_load import OtherLoad, measure_other_load
@@ -18,7 +17,8 @@ from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
 from bnnkit.cli.console import waiting, write
 from bnnkit.cli.packing_note import write_packing_note
-from bnnkit.file_kinds import check_suffix
+from bnnkit.files.atomic import write_text
+from bnnkit.files.kinds import check_suffix
 from bnnkit.runtime.open_file import read
 
 DEFAULT_ENGINES = ("bnnkit", "onnxruntime", "onnxruntime-fp32")

@@ -13,7 +13,7 @@ from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.console import print_json, print_table, waiting, write
 from bnnkit.cli.report_table import print_report, size
 from bnnkit.errors import ArtifactError, BnnkitError, UsageError
-from bnnkit.file_kinds import check_suffix
+from bnnkit.files.kinds import check_suffix
 
 if TYPE_CHECKING:
     from bnnkit.export.from_onnx import Conversion

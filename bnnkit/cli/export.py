@@ -15,7 +15,7 @@ from bnnkit.cli.tflite_file import TfliteFile, is_model_file
 from bnnkit.cli.tflite_table import print_tflite_report
 from bnnkit.data import Dataset, load
 from bnnkit.errors import UsageError
-from bnnkit.file_kinds import SUFFIXES, check_suffix
+from bnnkit.files.kinds import SUFFIXES, check_suffix
 
 if TYPE_CHECKING:
     from bnnkit.artifact.format.constants import Mode

@@ -11,7 +11,6 @@ import numpy as np
 
 from bnnkit import data
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.atomic import write_text
 from bnnkit.bench.benchmark import benchmark
 from bnnkit.bench.other_load import measure_other_load
 from bnnkit.cli import options
@@ -26,6 +25,7 @@ from bnnkit.data import Dataset
 from bnnkit.engines import open_file
 from bnnkit.errors import FileError
 from bnnkit.evaluation.evaluate import Evaluation, evaluate
+from bnnkit.files.atomic import write_text
 from bnnkit.runtime.open_file import read
 from bnnkit.verification.verify import verify
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bnnkit.border import border
 from bnnkit.data.plain_pickle import read_plain_pickle
 from bnnkit.errors import FileError
-from bnnkit.regular_file import read_bytes
+from bnnkit.files.regular_file import read_bytes
 
 _SHAPE = (3, 32, 32)
 _MOST_BITS = 63

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bnnkit.border import border
 from bnnkit.data.unpacked import most_unpacked
 from bnnkit.errors import FileError, MissingExtraError
-from bnnkit.regular_file import open_file
+from bnnkit.files.regular_file import open_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,7 +17,7 @@ from bnnkit.data.dataset import Dataset
 from bnnkit.data.folder import find_folder
 from bnnkit.data.unpacked import most_unpacked
 from bnnkit.errors import FileError, UsageError
-from bnnkit.regular_file import open_file
+from bnnkit.files.regular_file import open_file
 
 _FILES = {
     "x_train": "train-images-idx3-ubyte",

@@ -15,8 +15,8 @@ from bnnkit.data.dataset import Dataset, split
 from bnnkit.data.npy import read_npy
 from bnnkit.data.unpacked import most_unpacked
 from bnnkit.errors import FileError, UsageError
-from bnnkit.file_kinds import but_it_is, kind_of_path
-from bnnkit.regular_file import open_file
+from bnnkit.files.kinds import but_it_is, kind_of_path
+from bnnkit.files.regular_file import open_file
 
 _WHOLE = ("x", "y")
 _LARGEST = 99_999  # a network has an output for every class

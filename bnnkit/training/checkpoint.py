@@ -14,8 +14,8 @@ from bnnkit.border import border
 from bnnkit.data import Dataset
 from bnnkit.data.own_code import is_own
 from bnnkit.errors import CheckpointError, ConfigError, FileError, UsageError, brief
+from bnnkit.files.regular_file import open_file
 from bnnkit.nn.choices import choices
-from bnnkit.regular_file import open_file
 from bnnkit.training import safetensors_file
 from bnnkit.training.config import Config, ModelConfig, dump_config, parse_config
 from bnnkit.training.own_model import build_own

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from bnnkit.artifact.format.sample import MOST_SAMPLES
 from bnnkit.errors import ConfigError, FileError, brief
-from bnnkit.file_kinds import but_it_is, kind_of_path
-from bnnkit.regular_file import read_bytes
+from bnnkit.files.kinds import but_it_is, kind_of_path
+from bnnkit.files.regular_file import read_bytes
 from bnnkit.training.flat import flat
 from bnnkit.training.plain_yaml import load_keys
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bnnkit.atomic import write_text
 from bnnkit.errors import FileError
-from bnnkit.regular_file import read_bytes
+from bnnkit.files.atomic import write_text
+from bnnkit.files.regular_file import read_bytes
 
 Record = dict[str, Any]
 

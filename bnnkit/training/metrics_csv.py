@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from bnnkit.atomic import write_text
+from bnnkit.files.atomic import write_text
 from bnnkit.training.flat import flat
 from bnnkit.training.history import Record
 

@@ -6,8 +6,8 @@ A run that was stopped or finished can be given more epochs; then it counts as s
 from enum import Enum
 from pathlib import Path
 
-from bnnkit.atomic import write_text
 from bnnkit.errors import ConfigError, FileError
+from bnnkit.files.atomic import write_text
 from bnnkit.training.checkpoint import CHECKPOINT, read_metadata
 from bnnkit.training.config import Config, differences, dump_config, load_config
 

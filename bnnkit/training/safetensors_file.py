@@ -9,10 +9,10 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from bnnkit.atomic import write_bytes
 from bnnkit.border import border
 from bnnkit.errors import CheckpointError, brief
-from bnnkit.file_kinds import but_it_is, kind_of_path
+from bnnkit.files.atomic import write_bytes
+from bnnkit.files.kinds import but_it_is, kind_of_path
 
 FORMAT = 1
 _KEY = "bnnkit"

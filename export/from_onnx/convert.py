@@ -13,7 +13,6 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import Budget, onnx_budget
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.report import Report, report
-from bnnkit.atomic import write_bytes
 from bnnkit.border import border
 from bnnkit.errors import FileError, UnsupportedError
 from bnnkit.export.assembly.assemble import assemble
@@ -53,7 +52,8 @@ from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.gather_pixels import gather_pixels
 from bnnkit.export.passes.graph_pass import graph_pass, model_pass, run_pass, run_passes
 from bnnkit.export.passes.lower import check_operators, layer_passes, threshold_passes
-from bnnkit.file_kinds import check_suffix
+from bnnkit.files.atomic import write_bytes
+from bnnkit.files.kinds import check_suffix
 
 
 @dataclass(frozen=True)

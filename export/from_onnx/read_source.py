@@ -15,8 +15,8 @@ from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export.from_onnx.batch_constants import BatchConstants
 from bnnkit.export.from_onnx.external_weights import MOST_BYTES, load_external_weights
 from bnnkit.export.from_onnx.repair_source import repaired
-from bnnkit.file_kinds import but_it_is, kind_of_path
-from bnnkit.regular_file import open_file
+from bnnkit.files.kinds import but_it_is, kind_of_path
+from bnnkit.files.regular_file import open_file
 from bnnkit.tflite.schema import IDENTIFIER
 
 INPUTS: Final = (ir.DataType.FLOAT, ir.DataType.UINT8)

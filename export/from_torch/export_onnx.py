@@ -11,7 +11,6 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.constants import DOMAIN, Mode
 from bnnkit.artifact.format.sample import check_seed
 from bnnkit.artifact.report import Report, report
-from bnnkit.atomic import write_bytes
 from bnnkit.errors import UsageError
 from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
@@ -23,7 +22,8 @@ from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.lower import lower
 from bnnkit.export.passes.lower_signs import is_noisy
 from bnnkit.export.passes.noise_model import NoiseModel, noises_of
-from bnnkit.file_kinds import check_suffix
+from bnnkit.files.atomic import write_bytes
+from bnnkit.files.kinds import check_suffix
 
 
 def export_onnx(

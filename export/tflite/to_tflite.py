@@ -9,7 +9,6 @@ from typing import Final
 import onnx
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.atomic import write_bytes
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.tflite import lower, source
 from bnnkit.export.tflite.byte_signs import ByteSigns
@@ -19,7 +18,8 @@ from bnnkit.export.tflite.report import TfliteReport, Variant
 from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.uniforms import RANDOM, Uniforms
 from bnnkit.export.tflite.values import TfliteValue
-from bnnkit.file_kinds import check_suffix
+from bnnkit.files.atomic import write_bytes
+from bnnkit.files.kinds import check_suffix
 from bnnkit.tflite.write import write
 
 _FORMS: Final[dict[Variant, SignForm]] = {"lce": PackedSigns(), "builtin": ByteSigns()}

@@ -19,7 +19,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from bnnkit.errors import FileError
-from bnnkit.regular_file import irregular
+from bnnkit.files.regular_file import irregular
 
 try:
     import fcntl

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from bnnkit.errors import FileError, UsageError
-from bnnkit.regular_file import open_file
+from bnnkit.files.regular_file import open_file
 
 START_BYTES: Final = 4096
 """The number of bytes at the start of a file that `kind_of` looks at."""
