@@ -38,17 +38,8 @@ class Room:
 ROOMS: dict[str, Room] = {
     "cli": Room(
         "the command line, one file a command",
-        {
-            "files",
-            "verification",
-            "bench",
-            "deployment",
-            "evaluation",
-            "engines",
-            "runtime",
-            "export",
-        }
-        | {"artifact", "tflite", "data", "training", "zoo"},
+        {"verification", "bench", "deployment", "evaluation", "engines", "runtime", "export"}
+        | {"artifact", "tflite", "data", "training", "zoo", "files"},
         {"click", "rich", "numpy", "torch"},
     ),
     "verification": Room(

@@ -1,1 +1,1 @@
-"""Files of any kind: opened if regular, known by their first bytes, written whole or not at all."""
+"""Files of any kind: opened if regular, known by their first bytes, written whole or not."""
