@@ -108,6 +108,7 @@ IMPORTED_AS = {
     "PyYAML": {"yaml"},
     "scikit-learn": {"sklearn"},
     "lightning-fabric": {"lightning_fabric", "lightning"},
+    "pillow": {"PIL"},
 }
 """The import names of distributions that differ by more than hyphens."""
 SELF_EXPLAINED = {"openvino", "lce"}

@@ -16,6 +16,9 @@ from bnnkit.artifact.operators.macs import Macs, weight_shape
 Kind = Literal["binary", "integer", "float"]
 KINDS: Final[tuple[Kind, ...]] = ("binary", "integer", "float")
 
+NO_FORM = "weights and input are binary, but no bnnkit operator has this form"
+"""Why a layer with binary weights on signs is float."""
+
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -90,7 +93,7 @@ def _why_float(graph: GraphView, node: onnx.NodeProto) -> str:
     on_signs = graph.is_made_by(x, "DequantizeLinear")
     if graph.is_made_by(graph.before(weight, "Transpose"), "BinaryWeight", DOMAIN):
         if on_signs:
-            return "weights and input are binary, but no bnnkit operator has this form"
+            return NO_FORM
         if graph.is_made_by(graph.before(x, "Pad"), "DequantizeLinear"):
             return "its signs are padded with a value other than -1 and +1"
         return "input is real-valued: no Sign stands before it"

@@ -65,6 +65,7 @@ _EXTRAS = {
     "onnxscript": "export",
     "onnxruntime": "ort",
     "matplotlib": "plot",
+    "PIL": "images",
 }
 """Optional packages, and the extra that installs each."""
 

@@ -68,7 +68,8 @@ def plan(model: nn.Module) -> Plan:
     if not network.binary:
         raise UsageError(
             "expected a layer between the first and the last one with a batch norm behind it, for"
-            " the preset conv-bn-relu, got none; name the layers and the signs instead"
+            " the preset conv-bn-relu, got none; the preset is for Conv2d, so name the layers and"
+            " the signs of other networks"
         )
     before = [node for layer in network.binary for node in network.activations_before(layer)]
     removed = [name for node in before for name in network.removable(node)]

@@ -1,0 +1,39 @@
+"""Warnings of an export about signs without information and binary layers computed in float."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import bnnkit.nn as bnn
+from bnnkit.export import export_onnx
+
+
+def test_signs_behind_a_relu_are_warned_of(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Linear(8, 16), nn.ReLU(), bnn.Sign(noise="none"), bnn.BinaryLinear(16, 4)
+    ).eval()
+    with pytest.warns(UserWarning, match=r"2: the signs are the same for every input \(.*ReLU"):
+        report = export_onnx(network, torch.randn(3, 8), tmp_path / "model.onnx")
+    assert [sign.is_constant for sign in report.signs] == [True]
+
+
+def test_binary_layers_over_tokens_are_warned_of(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Linear(8, 16), bnn.Sign(noise="none"), bnn.BinaryLinear(16, 4), nn.Flatten()
+    ).eval()
+    with pytest.warns(UserWarning, match=r"^2: binary layers that the file computes in float; "):
+        report = export_onnx(network, torch.randn(3, 5, 8), tmp_path / "model.onnx")
+    assert report.macs["binary"] == 0
+
+
+def test_a_packed_network_is_not_warned_of(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Linear(8, 16), bnn.Sign(noise="none"), bnn.BinaryLinear(16, 4)
+    ).eval()
+    report = export_onnx(network, torch.randn(3, 8), tmp_path / "model.onnx")
+    assert report.macs["binary"] > 0
