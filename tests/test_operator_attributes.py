@@ -15,13 +15,13 @@ from operator_attributes import EXAMPLES, IMAGES, VALUES, Case, cases, versions
 from tflite_runs import assert_equal_by_xnnpack, needs_lce
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.checks.computed import ELSEWHERE
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.errors import BnnkitError
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.export.tflite.lower import LOWERINGS as TO_TFLITE
 from bnnkit.runtime import Model
-from bnnkit.runtime.lowering.check_network import ELSEWHERE
 
 Array = NDArray[Any]
 Run = Callable[[Array], Any]

@@ -16,7 +16,7 @@ from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.calibrated import calibrated
 from bnnkit.export.from_torch.compare_with_torch import compare_with_torch
-from bnnkit.export.from_torch.lost_bits import warn_of_lost_bits
+from bnnkit.export.from_torch.export_warnings import warn_if_not_computed, warn_of_lost_bits
 from bnnkit.export.from_torch.marked_graph import marked_graph
 from bnnkit.export.from_torch.plain_arguments import plain_inputs, plain_model
 from bnnkit.export.ir.graph import nodes
@@ -66,9 +66,9 @@ def export_onnx(
             example and on a random one, without noise. False writes it unchecked.
 
     Returns:
-        A report: what is binary in the file, what is not and why, and the sizes. Signs that are
-        the same for every input, and binary layers that the file computes in float, are warned
-        of too.
+        A report: what is binary in the file, what is not and why, and the sizes. Warnings name
+        operators that bnnkit's runtime lacks, signs that are the same for every input, and binary
+        layers that the file computes in float.
 
     Raises:
         UsageError: The model or the example is not on the CPU, the example has another type, mode
@@ -92,6 +92,7 @@ def export_onnx(
     content = artifact.to_bytes()
     write_bytes(Path(path), content)
     found = report(artifact, len(content))
+    warn_if_not_computed(artifact)
     warn_of_lost_bits(found)
     return found
 

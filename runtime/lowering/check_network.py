@@ -5,11 +5,7 @@ from math import prod
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import no_limits, onnx_budget
 from bnnkit.artifact.checks.check_nodes import check_nodes
-from bnnkit.artifact.standard import STANDARD_OPERATORS
-from bnnkit.runtime.lowering.lower import LOWERINGS
-
-ELSEWHERE = {"Conv", "Split"}
-"""Standard operators that NumPy does not compute: one has kernels, one becomes slices."""
+from bnnkit.artifact.checks.computed import COMPUTED
 
 
 def check_network(artifact: Artifact) -> None:
@@ -19,8 +15,7 @@ def check_network(artifact: Artifact) -> None:
         ArtifactError: If a node is damaged.
         UnsupportedError: If the runtime does not compute a node, or the network is too large.
     """
-    computed = LOWERINGS.keys() | STANDARD_OPERATORS.keys() | ELSEWHERE
     is_charged = artifact.tflite_source is not None
     inputs = prod(artifact.graph.input_shape)
     budget = no_limits() if is_charged else onnx_budget(artifact.model, inputs)
-    check_nodes(artifact, computed, budget)
+    check_nodes(artifact, COMPUTED, budget)

@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.checks.computed import COMPUTED, ELSEWHERE
+from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.export import export_onnx
+from bnnkit.runtime.lowering.lower import LOWERINGS
 
 
 def test_signs_behind_a_relu_are_warned_of(tmp_path: Path) -> None:
@@ -37,3 +40,22 @@ def test_a_packed_network_is_not_warned_of(tmp_path: Path) -> None:
     ).eval()
     report = export_onnx(network, torch.randn(3, 8), tmp_path / "model.onnx")
     assert report.macs["binary"] > 0
+
+
+def test_operators_that_the_runtime_lacks_are_warned_of(tmp_path: Path) -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(8, 4, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            outputs: torch.Tensor = self.lstm(x)[0]
+            return outputs[:, -1]
+
+    torch.manual_seed(0)
+    with pytest.warns(UserWarning, match="bnnkit's runtime cannot run this file: .*LSTM"):
+        export_onnx(Recurrent().eval(), torch.randn(2, 5, 8), tmp_path / "model.onnx")
+
+
+def test_the_runtime_computes_what_the_check_says() -> None:
+    assert LOWERINGS.keys() | STANDARD_OPERATORS.keys() | ELSEWHERE == COMPUTED

@@ -1,11 +1,33 @@
-"""Warnings about a written file: useless signs, and binary layers computed in float."""
+"""Warnings about a written file: what the runtime lacks, useless signs, binary layers in float."""
 
 import warnings
+from math import prod
 
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.budget import onnx_budget
+from bnnkit.artifact.checks.check_nodes import check_nodes
+from bnnkit.artifact.checks.computed import COMPUTED
 from bnnkit.artifact.layer_report import NO_FORM
 from bnnkit.artifact.report import Report
+from bnnkit.errors import BnnkitError
 
 _SHOWN = 5
+
+
+def warn_if_not_computed(artifact: Artifact) -> None:
+    """Warn if bnnkit's runtime lacks a part of a network, before it comes to a board.
+
+    Args:
+        artifact: The network in the file.
+    """
+    try:
+        budget = onnx_budget(artifact.model, prod(artifact.graph.input_shape))
+        check_nodes(artifact, COMPUTED, budget)
+    except BnnkitError as error:
+        _warn(
+            f"bnnkit's runtime cannot run this file: {error}; other engines, such as ONNX"
+            " Runtime, may"
+        )
 
 
 def warn_of_lost_bits(report: Report) -> None:
@@ -35,4 +57,4 @@ def _listed(names: list[str]) -> str:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=4)  # the caller of export_onnx
+    warnings.warn(message, stacklevel=4)  # the caller of `export_onnx`

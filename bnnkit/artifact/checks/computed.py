@@ -1,0 +1,17 @@
+"""The operators that bnnkit's runtime computes."""
+
+from typing import Final
+
+from bnnkit.artifact.format.constants import DOMAIN
+from bnnkit.artifact.operators import OPERATORS
+from bnnkit.artifact.operators.philox import PHILOX
+from bnnkit.artifact.standard import STANDARD_OPERATORS
+
+ELSEWHERE: Final = frozenset({"Conv", "Split"})
+"""Standard operators that NumPy does not compute: one has kernels, one becomes slices."""
+COMPUTED: Final = (
+    frozenset(STANDARD_OPERATORS)
+    | ELSEWHERE
+    | {f"{DOMAIN}.{name}" for name in OPERATORS if name != PHILOX.name}
+)
+"""The kinds of nodes (`Node.kind`) that the runtime computes."""
