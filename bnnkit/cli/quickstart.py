@@ -70,8 +70,9 @@ def command(out: Path) -> None:
     trained network.
     """
     start = time.monotonic()
+    dataset = data.load("digits")  # needs scikit-learn, so before anything is written
     _make_folder(out)
-    tour = _Tour(out, data.load("digits"))
+    tour = _Tour(out, dataset)
     steps = tour.steps()
     for number, (step, title) in enumerate(steps, 1):
         write("")
