@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from artifacts import Array, digits_like, noisy_digits_like
+from artifacts import digits_like, noisy_digits_like
+from worker_process import run_in_process
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.errors import MissingExtraError, UsageError
@@ -57,10 +58,6 @@ def test_a_tflite_file_is_copied() -> None:
     np.testing.assert_array_equal(copy.deepcopy(model).run(x), model.run(x))
 
 
-def _run(model: Model, images: Array) -> Array:
-    return np.asarray(model.run(images, threads=2))
-
-
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_models_go_to_worker_processes(method: str) -> None:
     artifact, images = digits_like()
@@ -68,10 +65,10 @@ def test_models_go_to_worker_processes(method: str) -> None:
     want = model.run(images, threads=2)
     context = get_context(method)
     with context.Pool(1) as pool:
-        found = pool.apply_async(_run, (model, images)).get(timeout=120)
+        found = pool.apply_async(run_in_process, (model, images)).get(timeout=120)
     np.testing.assert_array_equal(found, want)
     with ProcessPoolExecutor(1, mp_context=context) as executor:
-        found = executor.submit(_run, model, images).result(timeout=120)
+        found = executor.submit(run_in_process, model, images).result(timeout=120)
     np.testing.assert_array_equal(found, want)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from test_packaging import PACKAGES, ROOT, folder_of
 
+from bnnkit.zoo.catalogue import FOLDER
+
 pytestmark = pytest.mark.slow
 
 BUILD = """
@@ -33,7 +35,8 @@ def sources() -> dict[str, Path]:
     for package in PACKAGES:
         for path in (ROOT / folder_of(package)).glob("*.py"):
             found[f"{package.replace('.', '/')}/{path.name}"] = path
-    return found
+    models = [FOLDER / "zoo.json", *FOLDER.glob("*.onnx")]
+    return found | {f"bnnkit/zoo/{path.name}": path for path in models}
 
 
 def build(kind: str, source: Path, out: Path) -> Path:

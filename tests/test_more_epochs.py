@@ -85,7 +85,7 @@ def test_other_schedules_say_how_they_go_on(tmp_path: Path) -> None:
 def test_a_scheduled_rule_depends_on_the_number_of_epochs(tmp_path: Path) -> None:
     options = ["schedule=constant", "model.weight_rule=recu", "model.weight_noise=none"]
     _train(tmp_path, *options)
-    assert "the progress of the weight rule is from here on" in _train(
+    assert "from here on, the settings of the weight rule are those of a 3-epoch run" in _train(
         tmp_path, *options, "epochs=3"
     )
 
