@@ -146,7 +146,7 @@ def assert_engines_give(
 SEEDS = (3, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(4, 8)))
 
 
-@pytest.mark.parametrize("branches", [False, True])
+@pytest.mark.parametrize("branches", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_engines_agree(tmp_path: Path, branches: bool, seed: int) -> None:
     path = tmp_path / "network.onnx"

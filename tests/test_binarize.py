@@ -213,6 +213,7 @@ def test_state_dict_round_trip() -> None:
     assert torch.equal(model.eval()(images()), other.eval()(images()))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's
 def test_compiles_without_a_graph_break() -> None:
     model = binarize_(Network(), ["blocks.*"]).eval()

@@ -90,6 +90,7 @@ def test_the_entry_is_as_documented(calibrated: tuple[str, Path]) -> None:
         assert (variance > 0).all()
 
 
+@pytest.mark.slow
 def test_a_calibrated_file_verifies_equal(digits_run: Path, calibrated: tuple[str, Path]) -> None:
     mode, path = calibrated
     arguments = ("verify", digits_run, path, "--data", "digits", "--images", 40)

@@ -101,6 +101,7 @@ def test_run_converts_onnx_files(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.load(out), Reference(model).run(images)[0], atol=1e-4)
 
 
+@pytest.mark.slow
 @needs_lce
 def test_bench_measures_lce_on_the_file(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"

@@ -273,6 +273,7 @@ def test_trace_of_torch_names_the_second_call() -> None:
     assert not network.sign._forward_hooks
 
 
+@pytest.mark.slow
 def test_torch_has_no_draws_of_the_weights(digits_run: Path) -> None:
     from bnnkit.deployment.export_checkpoint import CheckpointExport
     from bnnkit.training import load_checkpoint
