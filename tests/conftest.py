@@ -28,6 +28,23 @@ def seeded() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: small networks are no faster, and sums have one order only."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out pictures, which take most of the time of short runs."""
+    monkeypatch.setattr("bnnkit.training.finish.draw_curves", lambda *_, **__: None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def exports_are_kept() -> Iterator[None]:
     """Ask torch's exporter once for each network, in all tests and fixtures of the session."""

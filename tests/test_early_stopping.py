@@ -1,12 +1,10 @@
 """Runs that finish when the validation loss no longer falls."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from rich.console import Console
 
 from bnnkit.errors import ConfigError
@@ -20,20 +18,7 @@ FILES = ("state.safetensors", "best.safetensors", "checkpoint.safetensors")
 SCRIPTED = [3.0, 2.0, 2.5, 2.0, 1.0]
 """Losses of the epochs: with a patience of 2 the run stops after epoch 4."""
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums have one order only."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take most of the time of runs as short as these."""
-    monkeypatch.setattr("bnnkit.training.finish.draw_curves", lambda *_, **__: None)
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The moving average of the weights: its values, and the networks that have it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,32 +7,18 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from short_runs import interrupted_at
 from torch import Tensor, nn
 
 from bnnkit.errors import CheckpointError, ConfigError
 from bnnkit.training import load_checkpoint, train
 from bnnkit.training.config import Config, parse_config
 from bnnkit.training.ema import Ema
-from bnnkit.training.evaluate import batch_totals
 from bnnkit.training.history import read_history
 from bnnkit.training.state import load_state, save_state
 
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 QUIET = Console(quiet=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums have one order only."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take most of the time of runs as short as these."""
-    monkeypatch.setattr("bnnkit.training.finish.draw_curves", lambda *_, **__: None)
 
 
 def _config(*overrides: str) -> Config:
@@ -108,24 +93,11 @@ def test_a_run_trains_as_without_and_deploys_the_average(tmp_path: Path) -> None
         assert not torch.equal(parameter, state[f"model.{name}"])
 
 
-def test_a_stopped_run_is_continued_exactly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_run_is_continued_exactly(tmp_path: Path) -> None:
     config = _config("keep=best")
     train(config, tmp_path / "straight", console=QUIET)
-    steps = 0
-
-    def interrupting(*args: Any) -> Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 25:  # in the third epoch
-            raise KeyboardInterrupt
-        return batch_totals(*args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("bnnkit.training.step.batch_totals", interrupting)
-        with pytest.raises(KeyboardInterrupt):
-            train(config, tmp_path / "stopped", console=QUIET)
+    with interrupted_at(25):
+        train(config, tmp_path / "stopped", console=QUIET)
     train(config, tmp_path / "stopped", console=QUIET)
     for name in ("state.safetensors", "best.safetensors", "checkpoint.safetensors"):
         both = [(tmp_path / run / name).read_bytes() for run in ("straight", "stopped")]

@@ -1,13 +1,11 @@
 """Mixed inputs and targets."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
-from torch import Tensor
+from short_runs import interrupted_at
 from torch.nn import functional
 
 from bnnkit import data
@@ -15,23 +13,14 @@ from bnnkit.training import train
 from bnnkit.training.augment import N_VIEWS
 from bnnkit.training.batches import Batch, Batches
 from bnnkit.training.config import parse_config
-from bnnkit.training.evaluate import batch_totals
 from bnnkit.training.history import read_history
 from bnnkit.training.losses import CrossEntropy, Distillation
 from bnnkit.training.mixup import draw_shares, mix
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUIET = Console(quiet=True)
 DIGITS = data.load("digits")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums have one order only."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
@@ -133,19 +122,8 @@ def test_a_stopped_run_is_continued_exactly(
     )
     config = parse_config(text)
     train(config, tmp_path / "straight", console=QUIET)
-    steps = 0
-
-    def interrupting(*args: Any) -> Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 15:  # in the second epoch
-            raise KeyboardInterrupt
-        return batch_totals(*args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("bnnkit.training.step.batch_totals", interrupting)
-        with pytest.raises(KeyboardInterrupt):
-            train(config, tmp_path / "stopped", console=QUIET)
+    with interrupted_at(15):
+        train(config, tmp_path / "stopped", console=QUIET)
     train(config, tmp_path / "stopped", console=QUIET)
     for name in ("state.safetensors", "checkpoint.safetensors"):
         both = [(tmp_path / run / name).read_bytes() for run in ("straight", "stopped")]

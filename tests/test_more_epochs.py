@@ -1,37 +1,22 @@
 """A run that is given more epochs: what it keeps, what it says, and when it is exact."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from rich.console import Console
+from short_runs import interrupted_at
 
 from bnnkit.errors import CheckpointError, ConfigError
 from bnnkit.training import load_checkpoint, train
 from bnnkit.training.config import Config, parse_config
-from bnnkit.training.evaluate import batch_totals
 from bnnkit.training.history import read_history
 
 QUIET = Console(quiet=True)
 FILES = ("config.yaml", "checkpoint.safetensors", "state.safetensors")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums have one order only."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take most of the time of runs as short as these."""
-    monkeypatch.setattr("bnnkit.training.finish.draw_curves", lambda *_, **__: None)
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 
 
 def _config(*overrides: str) -> Config:
@@ -91,26 +76,13 @@ def test_a_scheduled_rule_depends_on_the_number_of_epochs(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_an_extension_that_is_stopped_keeps_the_former_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_extension_that_is_stopped_keeps_the_former_network(tmp_path: Path) -> None:
     for run in ("straight", "stopped"):
         _train(tmp_path / run)
     _train(tmp_path / "straight", "epochs=4")
     before = (tmp_path / "stopped" / "checkpoint.safetensors").read_bytes()
-    steps = 0
-
-    def interrupting(*args: Any) -> torch.Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 15:  # in the second epoch of this call
-            raise KeyboardInterrupt
-        return batch_totals(*args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("bnnkit.training.step.batch_totals", interrupting)
-        with pytest.raises(KeyboardInterrupt):
-            _train(tmp_path / "stopped", "epochs=4")
+    with interrupted_at(15):  # in the second epoch of this call
+        _train(tmp_path / "stopped", "epochs=4")
     assert (tmp_path / "stopped" / "checkpoint.safetensors").read_bytes() == before
     assert load_checkpoint(tmp_path / "stopped").config.epochs == 2
     assert _train(tmp_path / "stopped", "epochs=4").startswith("continuing after epoch 3\n")

@@ -1,12 +1,11 @@
 """Runs that start from another's weights and leave some as they are."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
+from short_runs import interrupted_at
 from torch import Tensor, nn
 
 from bnnkit import data
@@ -14,26 +13,11 @@ from bnnkit.errors import CheckpointError, ConfigError
 from bnnkit.training import load_checkpoint, train
 from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
 from bnnkit.training.config import Config, parse_config
-from bnnkit.training.evaluate import batch_totals
 from bnnkit.training.stage import freeze, start_from
 
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 QUIET = Console(quiet=True)
 DIGITS = data.load("digits")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums have one order only."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take most of the time of runs as short as these."""
-    monkeypatch.setattr("bnnkit.training.finish.draw_curves", lambda *_, **__: None)
 
 
 def _config(*overrides: str) -> Config:
@@ -114,25 +98,12 @@ def test_frozen_parameters_keep_their_values(tmp_path: Path) -> None:
     assert sum(is_kept.values()) == 2
 
 
-def test_a_stopped_stage_is_continued_exactly_without_its_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_stage_is_continued_exactly_without_its_start(tmp_path: Path) -> None:
     path, _ = _saved(tmp_path / "a.safetensors")
     config = _config(f"start_from={path}", "freeze=['features.1.*']", "latent={lr: 0.1}")
     train(config, tmp_path / "straight", console=QUIET)
-    steps = 0
-
-    def interrupting(*args: Any) -> Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 15:  # in the second epoch
-            raise KeyboardInterrupt
-        return batch_totals(*args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("bnnkit.training.step.batch_totals", interrupting)
-        with pytest.raises(KeyboardInterrupt):
-            train(config, tmp_path / "stopped", console=QUIET)
+    with interrupted_at(15):
+        train(config, tmp_path / "stopped", console=QUIET)
     path.unlink()
     train(config, tmp_path / "stopped", console=QUIET)
     for name in ("state.safetensors", "checkpoint.safetensors"):
