@@ -7,6 +7,7 @@ import numpy as np
 from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.artifact.format.graph import Graph
 from bnnkit.runtime.executable import Executable
+from bnnkit.runtime.lowering.kernel_forms import KernelForms
 from bnnkit.runtime.lowering.lower import lower
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.memory import Memory
@@ -29,7 +30,11 @@ class Plan:
     """
 
     def __init__(
-        self, graph: Graph, weight_draw: int = 0, shared: SharedWeights | None = None
+        self,
+        graph: Graph,
+        weight_draw: int = 0,
+        shared: SharedWeights | None = None,
+        forms: KernelForms | None = None,
     ) -> None:
         """Lower a graph. The steps hold what they need of its constants, in another form.
 
@@ -37,8 +42,9 @@ class Plan:
             graph: The network.
             weight_draw: Index of the stored draw of the weights; 0 where none are stored.
             shared: Weights of the network's other plans, which this one does not copy.
+            forms: The forms of the kernels; None for those of this CPU.
         """
-        builder: PlanBuilder = lower(graph, weight_draw, shared)
+        builder: PlanBuilder = lower(graph, weight_draw, shared, forms)
         self.graph = graph.without_constants
         self.steps = builder.steps
         self.noise_dependent = frozenset(builder.noise_dependent)

@@ -6,9 +6,9 @@ import numpy as np
 
 from bnnkit.artifact.format.bits import n_words, pack_signs, unpack_weight
 from bnnkit.artifact.format.graph import Node
-from bnnkit.runtime.kernels.cpu import binary_form
 from bnnkit.runtime.kernels.lookup import MOST_TAPS
 from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue, threshold_epilogue
+from bnnkit.runtime.lowering.kernel_forms import KernelForms
 from bnnkit.runtime.lowering.layer import (
     NO_PADS,
     Layer,
@@ -81,19 +81,28 @@ def _add(
         source = _align_groups(builder, node, source, groups)
     builder.values[source].margin.widen(*pads)
 
-    weight, elements, group_elements = _kernel_weight(packed)
-    if weight.dtype == np.uint8:
+    weight, elements, group_elements = _kernel_weight(packed, builder.forms)
+    if weight.dtype == np.uint8 and builder.forms.binary == "lookup":
         source = _unpack_nibbles(builder, node, source)
     lanes = weights.LANES[weight.dtype]
 
     def constants(kind: Kind, part: slice) -> EpilogueConstants:
         if kind == "signs" and epilogue.thresholds is not None:
+            thresholds = epilogue.thresholds[part]
             return EpilogueConstants(
-                table=weights.limits(sums[:, part], epilogue.thresholds[part], lanes)
+                table=weights.limits(sums[:, part], thresholds, lanes),
+                sums=sums[:, part],
+                thresholds=thresholds,
             )
         scale = None if epilogue.scale is None else weights.scales(epilogue.scale[:, part], lanes)
         table = weights.bases(sums[:, part] + epilogue.shift, lanes)
-        return EpilogueConstants(table=table, scale=scale, limits=epilogue.limits)
+        return EpilogueConstants(
+            table=table,
+            scale=scale,
+            limits=epilogue.limits,
+            sums=sums[:, part],
+            shift=epilogue.shift,
+        )
 
     layer = Layer(
         source=source,
@@ -109,11 +118,14 @@ def _add(
     add_layer(builder, node, layer, epilogue)
 
 
-def _kernel_weight(packed: PackedWeight) -> tuple[Array, int, int]:
-    """Return the weights for this CPU's kernel, and `elements` and `group_elements` of Layer."""
+def _kernel_weight(packed: PackedWeight, forms: KernelForms) -> tuple[Array, int, int]:
+    """Return the weights for the kernel, and `elements` and `group_elements` of Layer."""
     _, height, width, inputs = packed.shape
     words = n_words(inputs)
-    if binary_form() == "lookup" and height * width * inputs <= MOST_TAPS:
+    if forms.binary == "bytes":
+        octets = [weights.octets(signs).view(np.uint8) for signs in packed.chunks()]
+        return np.concatenate(octets), -(-inputs // 8), 8 * words
+    if forms.binary == "lookup" and height * width * inputs <= MOST_TAPS:
         nibbles = [weights.nibbles(signs) for signs in packed.chunks()]
         return np.concatenate(nibbles), 2 * -(-inputs // 8), 16 * words
     rows = [pack_signs(signs).reshape(len(signs), -1) for signs in packed.chunks()]

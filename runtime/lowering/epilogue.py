@@ -97,7 +97,8 @@ def _sampled(builder: PlanBuilder, node: Node, cast: Node, channels: int) -> Epi
     sign = builder.graph.sole_reader(pool.outputs[0]) if pool else reader
     if sign is None or sign.kind != "bnnkit.StochasticSign":
         return None
-    if not any(name in builder.noise_dependent for name in node.inputs):
+    is_shared = not any(name in builder.noise_dependent for name in node.inputs)
+    if is_shared and builder.forms.shares_sums:
         if pool is not None:
             return None
         builder.done.add(cast.name)
@@ -106,6 +107,7 @@ def _sampled(builder: PlanBuilder, node: Node, cast: Node, channels: int) -> Epi
     if node.attributes.get("group", 1) != 1 and pool is not None:
         return None
     builder.done |= {cast.name, sign.name, *([pool.name] if pool else [])}
+    builder.noise_dependent.add(sign.outputs[0])
     noise = noisy_threshold(builder, sign, channels)
     return Epilogue(name=sign.outputs[0], kind="signs", noise=noise, pools=pool is not None)
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from bnnkit.artifact.format.graph import Node
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime.kernels.cpu import adds_pairs, has_512_bits
 from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue
+from bnnkit.runtime.lowering.kernel_forms import KernelForms
 from bnnkit.runtime.lowering.layer import (
     Layer,
     add_layer,
@@ -26,8 +26,10 @@ def lower_integer_layer(builder: PlanBuilder, node: Node) -> None:
     image = builder.values[node.inputs[0]]
     weight = builder.constant(node, 1)
     dilations = node.attributes.get("dilations", (1, 1))
-    has_pairs = adds_pairs() and node.attributes.get("group", 1) == 1 and dilations[1] == 1
-    dtype = np.dtype(np.int16) if has_pairs else FLOAT
+    can_pair = node.attributes.get("group", 1) == 1 and dilations[1] == 1
+    form = builder.forms.integer
+    is_short = form == "shorts" or (form == "pairs" and can_pair)
+    dtype = np.dtype(np.int16) if is_short else FLOAT
     zero_point = np.broadcast_to(builder.constant(node, 2).reshape(-1), image.map[0])
     centre = Centre(
         name=node.name,
@@ -88,7 +90,7 @@ def _weight(builder: PlanBuilder, node: Node) -> Array:
     float32 is faster.
     """
     name = node.inputs[1]
-    if name in builder.binary_weights and has_512_bits():
+    if name in builder.binary_weights and builder.forms.signed == "octets":
         return builder.binary_weights[name]
     return builder.constants[name]
 
@@ -159,7 +161,10 @@ def _add(builder: PlanBuilder, node: Node, source: str, weight: Array, epilogue:
 
     def constants(kind: Kind, part: slice) -> EpilogueConstants:
         if kind == "signs" and epilogue.thresholds is not None:
-            return EpilogueConstants(table=weights.thresholds_of(epilogue.thresholds[part], sums))
+            thresholds = epilogue.thresholds[part]
+            return EpilogueConstants(
+                table=weights.thresholds_of(thresholds, sums), thresholds=thresholds
+            )
         scale = None if epilogue.scale is None else weights.scales(epilogue.scale[:, part], 16)
         return EpilogueConstants(table=np.zeros((1, 0), np.int32), scale=scale)
 
@@ -168,7 +173,7 @@ def _add(builder: PlanBuilder, node: Node, source: str, weight: Array, epilogue:
         window=window,
         is_map=is_map,
         groups=groups,
-        weight=_kernel_weight(weight.transpose(0, 2, 3, 1)),
+        weight=_kernel_weight(weight.transpose(0, 2, 3, 1), builder.forms),
         elements=weight.shape[1],
         group_elements=weight.shape[1],
         cases=np.zeros(window.output, np.int64),
@@ -177,10 +182,12 @@ def _add(builder: PlanBuilder, node: Node, source: str, weight: Array, epilogue:
     add_layer(builder, node, layer, epilogue)
 
 
-def _kernel_weight(weight: Array) -> Array:
-    """Convert weights (O, KH, KW, I/G) to the form of their kernel: floats, octets or pairs."""
+def _kernel_weight(weight: Array, forms: KernelForms) -> Array:
+    """Convert weights (O, KH, KW, I/G) to the form of their kernel."""
     if weight.dtype == np.int8:
         return weights.octets(weight)
     if weight.dtype == np.int16:
-        return weights.pairs(weight)
+        return (
+            weight.reshape(len(weight), -1) if forms.integer == "shorts" else weights.pairs(weight)
+        )
     return weight.astype(np.float32).reshape(len(weight), -1)

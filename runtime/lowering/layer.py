@@ -11,7 +11,6 @@ from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.lowering.epilogue import Epilogue
 from bnnkit.runtime.lowering.plan_builder import Pads, PlanBuilder
-from bnnkit.runtime.memory import weights
 from bnnkit.runtime.memory.values import Array, Kind, Value
 from bnnkit.runtime.steps.convolution import Convolution, EpilogueConstants
 from bnnkit.runtime.steps.signs import PackSigns
@@ -144,7 +143,7 @@ def _add_groups(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilog
             source=layer.source,
             target=epilogue.name,
             window=layer.window,
-            weights=builder.kernel_weights.shared(weights.lanes(layer.weight[part])),
+            weights=builder.kernel_weights.shared(builder.forms.arrange(layer.weight[part])),
             channels=channels,
             elements=layer.elements,
             first_element=group * layer.group_elements,

@@ -17,6 +17,7 @@ from bnnkit.runtime.lowering.binary_layers import (
 from bnnkit.runtime.lowering.channels_last import lower_channels_last
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
 from bnnkit.runtime.lowering.float_layers import lower_integer_layer, lower_real_layer
+from bnnkit.runtime.lowering.kernel_forms import KernelForms, forms_of_this_cpu
 from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_draw, repeat_inputs
 from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy, shape_of_every_batch
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
@@ -54,20 +55,29 @@ Each returns whether it lowered the node.
 """
 
 
-def lower(graph: Graph, weight_draw: int = 0, shared: SharedWeights | None = None) -> PlanBuilder:
+def lower(
+    graph: Graph,
+    weight_draw: int = 0,
+    shared: SharedWeights | None = None,
+    forms: KernelForms | None = None,
+) -> PlanBuilder:
     """Lower a graph to steps.
 
     Args:
         graph: The network.
         weight_draw: Index of the stored draw of the weights; 0 where none are stored.
         shared: Weights of the network's other plans; None if there are none.
+        forms: The forms of the kernels; None for those of this CPU.
 
     Raises:
         UnsupportedError: If an operator or an option is unknown; the message names the node.
         ArtifactError: If the file is inconsistent; the message names the node.
     """
     builder = PlanBuilder(
-        graph=graph, weight_draw=weight_draw, kernel_weights=shared or SharedWeights()
+        graph=graph,
+        weight_draw=weight_draw,
+        forms=forms or forms_of_this_cpu(),
+        kernel_weights=shared or SharedWeights(),
     )
     builder.values[graph.input] = Value(
         kind="image", shape=graph.input_shape, dtype=graph.input_dtype

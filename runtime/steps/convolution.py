@@ -58,11 +58,17 @@ class EpilogueConstants:
         table: (border cases, channels padded to vectors): limits, bases or thresholds.
         scale: float32 (2, padded channels), scale and bias of real outputs.
         limits: Lower and upper bound to which sums of signs are clipped before scaling.
+        sums: int64 (border cases, channels), the sum of signs if none differs; part of the table.
+        shift: Integer that the table adds to them.
+        thresholds: (channels,), +1 where the sum reaches it; part of the table.
     """
 
     table: Array
     scale: Array | None = None
     limits: tuple[int, int] = NO_LIMITS
+    sums: Array | None = None
+    shift: int = 0
+    thresholds: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

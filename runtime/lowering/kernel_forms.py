@@ -1,0 +1,52 @@
+"""The forms of kernels that a plan is lowered for: those of this CPU, or those of exported C."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bnnkit.runtime.kernels.cpu import adds_pairs, binary_form, has_512_bits
+from bnnkit.runtime.memory import weights
+from bnnkit.runtime.memory.values import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelForms:
+    """How kernels multiply, and the layout in which they read weights.
+
+    Attributes:
+        binary: How signs are multiplied with signs: by counting the bits of words, by looking up
+            nibbles, or as bytes with eight channels each.
+        signed: How real numbers are multiplied with signs: eight signs a byte, or as float32.
+        integer: How pixels are multiplied with int16 weights: pairs of them, single ones in any
+            layer ("shorts"), or as float32.
+        arrange: From weights (O, taps) to the layout of the kernels.
+        shares_sums: Whether integer sums that do not depend on the noise are stored once for all
+            samples, rather than computed again for each.
+    """
+
+    binary: Literal["popcount", "lookup", "bytes"]
+    signed: Literal["octets", "floats"]
+    integer: Literal["pairs", "shorts", "floats"]
+    arrange: Callable[[Array], Array]
+    shares_sums: bool
+
+
+def forms_of_this_cpu() -> KernelForms:
+    """Return the fastest forms of this CPU."""
+    return KernelForms(
+        binary=binary_form(),
+        signed="octets" if has_512_bits() else "floats",
+        integer="pairs" if adds_pairs() else "floats",
+        arrange=weights.lanes,
+        shares_sums=True,
+    )
+
+
+def _rows(weight: Array) -> Array:
+    return weight
+
+
+FORMS_OF_C: Final = KernelForms(
+    binary="bytes", signed="octets", integer="shorts", arrange=_rows, shares_sums=False
+)
+"""The forms of exported C, the same on every CPU. Its weights stay (O, taps)."""
