@@ -28,6 +28,7 @@ COLUMNS = {
     # Left to right: training, export, engines and runtime.
     "cli": 4.1,
     "verification": 1.5,
+    "sweeps": -1.75,
     "deployment": 0.9,
     "bench": 3.9,
     "evaluation": 6.7,

@@ -39,7 +39,7 @@ ROOMS: dict[str, Room] = {
     "cli": Room(
         "the command line, one file a command",
         {"verification", "bench", "deployment", "evaluation", "engines", "runtime", "export"}
-        | {"artifact", "tflite", "data", "training", "zoo", "files"},
+        | {"artifact", "tflite", "data", "sweeps", "training", "zoo", "files"},
         {"click", "rich", "numpy", "torch"},
     ),
     "verification": Room(
@@ -71,6 +71,11 @@ ROOMS: dict[str, Room] = {
         "how accurate the gradients of estimators are",
         {"nn"},
         {"numpy", "torch", "matplotlib"},
+    ),
+    "sweeps": Room(
+        "runs with several seeds and settings",
+        {"training", "data", "files"},
+        {"yaml", "rich"},
     ),
     "training": Room(
         "configuration, loop, checkpoints",

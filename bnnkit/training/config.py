@@ -1,6 +1,6 @@
 """The configuration of a training run: its keys, and reading and writing it as YAML."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -229,17 +229,40 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: The file is not YAML, lacks data or model, or has an unknown key or an
             invalid value.
     """
+    return complete_config(load_values(path, overrides), str(path))
+
+
+def load_values(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read the keys and values of a configuration, which are not checked.
+
+    Args:
+        path: A YAML file.
+        overrides: As for `load_config`.
+
+    Raises:
+        FileError: The file cannot be read.
+        ConfigError: The file is not YAML.
+    """
     content = read_bytes(path, what="the configuration")
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         kind = but_it_is(kind_of_path(path))
         raise FileError(f"cannot read the configuration {path}: {error}{kind}") from error
-    config = parse_config(text, overrides, source=str(path))
+    return load_keys(text, overrides, str(path))
+
+
+def complete_config(values: Mapping[str, Any], source: str) -> Config:
+    """Make a configuration of its keys and values; `source` is its name in errors.
+
+    Raises:
+        ConfigError: Data or model is missing, a key is unknown, or a value is invalid.
+    """
+    config = _config_of(values, source)
     missing = [key for key in ("data", "model") if key not in config.model_fields_set]
     if missing:
         raise ConfigError(
-            f"{path}: expected at least data and model, {' and '.join(missing)} missing; "
+            f"{source}: expected at least data and model, {' and '.join(missing)} missing; "
             "for example data: {name: digits} and model: {name: convnet}"
         )
     return config
@@ -251,7 +274,10 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "con
     Raises:
         ConfigError: As for `load_config`.
     """
-    values = load_keys(text, overrides, source)
+    return _config_of(load_keys(text, overrides, source), source)
+
+
+def _config_of(values: Mapping[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
@@ -303,6 +329,8 @@ _KINDS = {
 def _explain(detail: Any) -> str:
     *sections, name = [str(part) for part in detail["loc"]]
     key = ".".join([*sections, name])
+    if key == "sweep":
+        return "the section sweep is for `bnnkit sweep`, which trains with each of its values"
     if detail["type"] == "extra_forbidden":
         section = _SECTION_OF_KEY[sections[0]] if sections else Config
         return f"unknown key {key}; valid keys: {', '.join(section.model_fields)}"

@@ -28,6 +28,10 @@ from bnnkit.training.state import load_state, save_state
 from bnnkit.training.step import RecordedStep, Step
 
 
+class DivergedError(UsageError):
+    """A run whose loss became infinite or NaN."""
+
+
 class Loop:
     """A run on this process's device, ready to continue after the epochs that are done.
 
@@ -78,7 +82,7 @@ class Loop:
             the ensemble, such as test_loss_samples and test_accuracy_samples.
 
         Raises:
-            UsageError: The loss became infinite or NaN.
+            DivergedError: The loss became infinite or NaN.
             FileError: A file cannot be written.
         """
         epochs, steps = self.config.epochs, self.batches.n_steps
@@ -164,7 +168,7 @@ class Loop:
             progress.step(epoch, self.step.totals)
         loss, accuracy = means(self.fabric, self.step.totals)
         if not math.isfinite(loss):
-            raise UsageError(
+            raise DivergedError(
                 f"the training loss became {loss} in epoch {epoch}; "
                 f"try a smaller learning rate than lr={self.config.lr}"
             )

@@ -62,13 +62,22 @@ def _apply(values: dict[str, Any], override: str, source: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"{source}: expected an override key=value, got {override!r}")
+    set_key(values, key, load_yaml(text, f"{source}: {override}"), source)
+
+
+def set_key(values: dict[str, Any], key: str, value: Any, source: str) -> None:
+    """Set a key, with dots for the keys of a section; `source` is the text's name in errors.
+
+    Raises:
+        ConfigError: The key lies in a section that is a value.
+    """
     *sections, name = key.split(".")
     section = values
     for part in sections:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
             raise ConfigError(f"{source}: cannot set {key}: {part} is a value, not a section")
-    section[name] = load_yaml(text, f"{source}: {override}")
+    section[name] = value
 
 
 class _Loader(yaml.SafeLoader):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bnnkit import data
 from bnnkit.data import Dataset
-from bnnkit.errors import ConfigError, FileError
+from bnnkit.errors import ConfigError
 from bnnkit.training.checkpoint import read_metadata
 from bnnkit.training.config import Config
 from bnnkit.training.history import Record, read_history
@@ -18,7 +18,7 @@ from bnnkit.training.launch import Fabric, make_fabric, quiet_libraries
 from bnnkit.training.loop import Loop
 from bnnkit.training.progress import accuracies, print_line
 from bnnkit.training.run_folder import RunFolder, Stage
-from bnnkit.training.run_lock import run_lock
+from bnnkit.training.run_lock import FolderInUseError, run_lock
 from bnnkit.training.run_parts import make_parts
 from bnnkit.training.tensorboard_log import check_tensorboard
 from bnnkit.training.validation import hold_out
@@ -94,7 +94,7 @@ def _train(config: Config, folder: RunFolder, console: Console) -> Record:
     is_first = fabric.global_rank == 0 and fabric.local_rank == 0
     with run_lock(folder.path) if is_first else nullcontext():
         if is_first and folder.stage(config) is Stage.FINISHED:
-            raise FileError(f"another process has just finished the run in {folder.path}")
+            raise FolderInUseError(f"another process has just finished the run in {folder.path}")
         return _launch(config, dataset, fabric, folder, console)
 
 

@@ -14,6 +14,10 @@ _TIMEOUT_S: Final = 0.2
 """Long enough to retry if another process has just removed the lock file."""
 
 
+class FolderInUseError(FileError):
+    """A folder in which another process trains, or has just finished."""
+
+
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Lock the folder of a run, and create it if it is missing.
@@ -22,7 +26,8 @@ def run_lock(folder: Path) -> Iterator[None]:
     created here is removed again if nothing was written to it.
 
     Raises:
-        FileError: Another process holds the lock, or the folder cannot be created or locked.
+        FolderInUseError: Another process holds the lock.
+        FileError: The folder cannot be created or locked.
     """
     is_new = not folder.exists()
     path = folder / _NAME
@@ -34,7 +39,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=_TIMEOUT_S, poll_interval=_TIMEOUT_S / 10)
     except Timeout as error:
-        raise FileError(
+        raise FolderInUseError(
             f"another process trains in {folder}: wait for it, or choose another folder"
         ) from error
     except OSError as error:

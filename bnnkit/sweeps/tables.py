@@ -1,0 +1,87 @@
+"""The results of a sweep as files: sweep.json, sweep.csv and runs.csv."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bnnkit.files.atomic import write_text
+from bnnkit.sweeps.grid import value_words
+from bnnkit.sweeps.run import Run
+from bnnkit.sweeps.summary import Setting, Summary, scores_of, summarise
+
+
+def write_tables(out: Path, runs: Sequence[Run]) -> None:
+    """Write all results into the folder of a sweep.
+
+    Files:
+        sweep.json: The value of `as_json`.
+        sweep.csv: A row for each setting, with columns such as test_accuracy_mean and
+            test_accuracy_std.
+        runs.csv: A row for each run.
+
+    Raises:
+        FileError: A file cannot be written.
+    """
+    summary = summarise(runs)
+    text = json.dumps(as_json(runs, summary), indent=2, ensure_ascii=False)
+    write_text(out / "sweep.json", text + "\n")
+    write_text(out / "sweep.csv", _csv([_setting_row(setting) for setting in summary.settings]))
+    write_text(out / "runs.csv", _csv([_run_row(run) for run in runs]))
+
+
+def as_json(runs: Sequence[Run], summary: Summary) -> dict[str, Any]:
+    """Return the results as values for JSON; accuracies are fractions."""
+    return {
+        "criterion": summary.criterion,
+        "settings": [
+            {
+                "values": dict(setting.values),
+                "is_best": index == summary.best,
+                "finished": setting.finished,
+                "diverged": setting.diverged,
+                "missing": setting.missing,
+                "scores": {
+                    key: {"mean": spread.mean, "std": spread.std}
+                    for key, spread in setting.scores.items()
+                },
+            }
+            for index, setting in enumerate(summary.settings)
+        ],
+        "runs": [
+            {
+                "folder": run.variant.name,
+                "values": dict(run.variant.values),
+                "status": run.status,
+                "epoch": run.record.get("epoch"),
+                "scores": scores_of(run.record),
+            }
+            for run in runs
+        ],
+    }
+
+
+def _setting_row(setting: Setting) -> dict[str, Any]:
+    row: dict[str, Any] = {key: value_words(value) for key, value in setting.values.items()}
+    row |= {name: getattr(setting, name) for name in ("finished", "diverged", "missing")}
+    for key, spread in setting.scores.items():
+        row |= {f"{key}_mean": spread.mean, f"{key}_std": spread.std}
+    return row
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    values = {key: value_words(value) for key, value in run.variant.values.items()}
+    about = {"folder": run.variant.name, "status": run.status, "epoch": run.record.get("epoch")}
+    return values | about | scores_of(run.record)
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Write rows with all columns that any of them has; numbers with all their digits."""
+    text = io.StringIO()
+    columns = dict.fromkeys(key for row in rows for key in row)
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
