@@ -14,6 +14,7 @@ from bnnkit.training.augment import (
     UNCHANGED,
     Shifts,
     Views,
+    draw_augmented,
     draw_squares,
     draw_views,
     random_shifts,
@@ -76,6 +77,18 @@ def test_views_are_drawn_alike_for_a_seed(shifts: Shifts) -> None:
         torch.manual_seed(1)
         assert torch.equal(draw_views((100, 50), shifts, device), first)
     assert set(first.flatten().tolist()) == set(range(N_VIEWS))
+
+
+def test_crops_are_those_of_crop_flip_without_the_mirrored_ones() -> None:
+    device = torch.device("cpu")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        crops = draw_augmented((5000,), "crop", device)
+        torch.manual_seed(4)
+        views = draw_augmented((5000,), "crop-flip", device)
+    assert set(crops.tolist()) == set(range(81))
+    assert torch.equal(crops, views % 81)
+    assert (views >= 81).sum() > 2000
 
 
 def test_squares_are_blanked() -> None:

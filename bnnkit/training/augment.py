@@ -18,8 +18,14 @@ UNCHANGED = _SHIFTS * MAX_SHIFT + MAX_SHIFT
 """The view that is the image itself."""
 
 Shifts = Literal["cropping", "uniform"]
-SHIFTS: dict[Augment, Shifts] = {"crop-flip": "cropping", "crop-flip-uniform": "uniform"}
+SHIFTS: dict[Augment, Shifts] = {
+    "crop": "cropping",
+    "crop-flip": "cropping",
+    "crop-flip-uniform": "uniform",
+}
 """The distribution of the shifts of each augmentation; "none" has only unchanged images."""
+FLIPS: frozenset[Augment] = frozenset({"crop-flip", "crop-flip-uniform"})
+"""The augmentations that mirror half of the images."""
 
 
 class Views:
@@ -92,6 +98,12 @@ def draw_views(shape: tuple[int, ...], shifts: Shifts, device: torch.device) -> 
     return (mirrored * _SHIFTS + down) * _SHIFTS + right
 
 
+def draw_augmented(shape: tuple[int, ...], augment: Augment, device: torch.device) -> Tensor:
+    """Draw random views of an augmentation other than "none", as `draw_views` does."""
+    views = draw_views(shape, SHIFTS[augment], device)
+    return views if augment in FLIPS else views % _SHIFTS**2
+
+
 def random_views(views: Views, index: Tensor, augment: Augment) -> Tensor:
     """Return a random view of each of B images, without blanked squares.
 
@@ -108,7 +120,7 @@ def random_views(views: Views, index: Tensor, augment: Augment) -> Tensor:
     """
     if augment == "none":
         return views(index, torch.full_like(index, UNCHANGED))
-    drawn = draw_views(tuple(index.shape), SHIFTS[augment], torch.device("cpu"))
+    drawn = draw_augmented(tuple(index.shape), augment, torch.device("cpu"))
     return views(index, drawn.to(index.device))
 
 

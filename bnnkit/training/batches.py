@@ -7,11 +7,10 @@ from torch import Tensor
 
 from bnnkit.data import Dataset
 from bnnkit.training.augment import (
-    SHIFTS,
     UNCHANGED,
     Views,
+    draw_augmented,
     draw_squares,
-    draw_views,
     random_views,
 )
 from bnnkit.training.config import Config
@@ -83,8 +82,7 @@ class Batches:
         self._index.copy_(mine)
         shape = tuple(self._index.shape)
         if self._config.augment != "none":
-            shifts = SHIFTS[self._config.augment]
-            self._view.copy_(draw_views(shape, shifts, self._device))
+            self._view.copy_(draw_augmented(shape, self._config.augment, self._device))
         if self._config.cutout and self.views is not None:
             side = self._config.cutout
             self._blank.copy_(draw_squares(shape, side, self.views, self._device))

@@ -20,7 +20,7 @@ _Share = Annotated[float, Field(ge=0, lt=1)]
 _LearningRate = Annotated[float, Field(gt=0, le=1000)]
 _Decay = Annotated[float, Field(ge=0)]
 _Momentum = Annotated[float, Field(ge=0, lt=1)]
-Augment = Literal["none", "crop-flip", "crop-flip-uniform"]
+Augment = Literal["none", "crop", "crop-flip", "crop-flip-uniform"]
 OptimizerName = Literal["adam", "adamw", "sgd"]
 
 
@@ -134,8 +134,9 @@ class Config(_Section):
             its binary twin. None starts from random weights.
         freeze: Parameters that are not trained: names with the wildcards *, ? and [...], such as
             "features.0.*". Statistics of batch norms are not parameters.
-        augment: "crop-flip" shifts images by random padding and cropping, up to 4 pixels, and
-            mirrors half of them; "crop-flip-uniform" makes all shifts equally likely; "none".
+        augment: "crop" shifts images by random padding and cropping, up to 4 pixels; "crop-flip"
+            also mirrors half of them, which digits and letters do not survive;
+            "crop-flip-uniform" is the same with all shifts equally likely; "none".
         cutout: Side of a square that is blanked at a random place of each image, in pixels; 0
             blanks nothing.
         mixup: Each input is a weighted mean of two of the batch, and so is its target (the labels,
