@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -69,6 +69,13 @@ FORMATS = ("onnx", "tflite", "c")
     "makes samples useful. Use it with --calibrate.",
 )
 @click.option(
+    "--temperature",
+    callback=options.number_or_auto,
+    metavar="T",
+    help="Divide the logits by T, which changes no class of one pass, but how sure it is. auto "
+    "fits T on the training examples of --calibrate DATA that the run held out (validation).",
+)
+@click.option(
     "--calibrate",
     "data",
     metavar="DATA",
@@ -107,6 +114,7 @@ def command(
     output: Path,
     mode: "Mode | None",
     noise_scale: float | None,
+    temperature: float | Literal["auto"] | None,
     data: str | None,
     data_dir: Path | None,
     weight_draws: int,
@@ -142,6 +150,8 @@ def command(
         raise UsageError("--variant needs --to tflite; give both")
     if uniform_input and (target, mode) != ("tflite", "samples"):
         raise UsageError("--uniform-input needs --to tflite --mode samples; give all three")
+    if data is None and temperature == options.AUTO:
+        raise UsageError("--temperature auto needs --calibrate DATA; give both")
     if data is None and data_dir is not None:
         raise UsageError("--data-dir needs --calibrate DATA; give both")
     draws_own = (target, mode, uniform_input) == ("tflite", "samples", False)
@@ -161,8 +171,9 @@ def command(
         )
     calibration = None
     if is_model_file(source):
-        if noise_scale is not None:
-            raise UsageError(f"--noise-scale is for a checkpoint, got the model file {source}")
+        for option, value in (("noise-scale", noise_scale), ("temperature", temperature)):
+            if value is not None:
+                raise UsageError(f"--{option} is for a checkpoint, got the model file {source}")
         if tflite is None:
             raise UsageError(
                 f"expected a checkpoint, got the model file {source}; --to tflite takes either"
@@ -175,21 +186,36 @@ def command(
             from bnnkit.deployment.export_checkpoint import CheckpointExport
 
             export = CheckpointExport(
-                source, mode=mode, weight_draws=weight_draws, seed=seed, noise_scale=noise_scale
+                source,
+                mode=mode,
+                weight_draws=weight_draws,
+                seed=seed,
+                noise_scale=noise_scale,
+                temperature=temperature if isinstance(temperature, float) else None,
             )
         if data is not None:
-            calibration = _calibrate(export, load(data, data_dir))
+            dataset = load(data, data_dir)
+            calibration = _calibrate(export, dataset)
+            if temperature == options.AUTO:
+                with waiting("fitting the temperature"):
+                    temperature = export.fit_temperature(dataset)
         with waiting("exporting"):
             if tflite is None:
                 report = export.write(output)
             else:
                 report = tflite.write(export.artifact(), output)
     if as_json:
-        changes = {} if calibration is None else {"calibration": asdict(calibration)}
+        changes: dict[str, Any] = {}
+        if calibration is not None:
+            changes["calibration"] = asdict(calibration)
+        if temperature is not None:
+            changes["temperature"] = temperature
         print_json({"file": str(output), **asdict(report), **changes})
         return
     if calibration is not None:
         print_calibration(calibration)
+    if temperature is not None:
+        write(f"logits divided by the temperature {temperature:g}")
     (print_report if tflite is None else print_tflite_report)(report)
     write(f"wrote {output}")
 

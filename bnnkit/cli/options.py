@@ -124,6 +124,18 @@ def number_of_samples(
     return int(value)
 
 
+def number_or_auto(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> float | Literal["auto"] | None:
+    """Parse a real number, or "auto"."""
+    if value is None or value == AUTO:
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise click.BadParameter(f"expected a number or auto, got {value!r}") from None
+
+
 def seed(command: Decorated) -> Decorated:
     """Add the option --seed."""
     return click.option(

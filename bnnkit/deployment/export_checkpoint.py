@@ -12,12 +12,14 @@ from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.report import Report
 from bnnkit.data import Dataset
 from bnnkit.deployment.calibrate import Advance, Calibration, calibrate
+from bnnkit.deployment.temperature import divide_logits, fit_temperature, held_out_logits
 from bnnkit.errors import UsageError
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.export_onnx import export_onnx, from_torch
 from bnnkit.nn.norm_statistics import statistics_of
 from bnnkit.nn.sign import has_noisy_signs, set_noise_scale
 from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoint
+from bnnkit.training.validation import hold_out
 
 
 class CheckpointExport:
@@ -29,10 +31,12 @@ class CheckpointExport:
         weight_draws: As in `export_onnx`.
         seed: The seed of the weight draws and of a calibration.
         noise_scale: The factor of the signs' noise in samples; None keeps the noise of training.
+        temperature: The T by which the logits are divided; None leaves them as they are.
 
     Raises:
         CheckpointError: If the checkpoint is missing, damaged, or of another model.
-        UsageError: If the scale is negative or not finite, or no sign has a noise.
+        UsageError: If the scale is negative or not finite, or no sign has a noise; or as
+            `divide_logits`.
     """
 
     def __init__(
@@ -43,13 +47,16 @@ class CheckpointExport:
         weight_draws: int = 0,
         seed: int = 0,
         noise_scale: float | None = None,
+        temperature: float | None = None,
     ) -> None:
         self._network, config, self._checkpoint_metadata = load_checkpoint(checkpoint)
-        self._augment = config.augment
+        self._augment, self._validation = config.augment, config.validation
         if noise_scale is not None:
             set_noise_scale(self._network, noise_scale)
         self._metadata = _metadata(checkpoint, self._checkpoint_metadata)
         self._mode, self._weight_draws, self._seed = mode, weight_draws, seed
+        if temperature is not None:
+            self._divide(temperature)
 
     def calibrate(self, data: Dataset, *, advance: Advance = lambda n_images: None) -> Calibration:
         """Re-estimate the batch norms for the mode of deployment, and record it in the metadata.
@@ -97,6 +104,31 @@ class CheckpointExport:
         self._metadata = replace(self._metadata, accuracy=accuracy, calibration=record.to_json())
         return calibration
 
+    def fit_temperature(self, data: Dataset) -> float:
+        """Divide the logits by the temperature that fits the examples that the run held out.
+
+        Args:
+            data: The data set of the run; call `calibrate` first.
+
+        Returns:
+            The temperature, rounded to two decimals.
+
+        Raises:
+            UsageError: If the run held no examples out; or as `fit_temperature`,
+                `held_out_logits` and `divide_logits` of `bnnkit.deployment.temperature`.
+        """
+        _, held_out = hold_out(len(data.x_train), self._validation)
+        if len(held_out) == 0:
+            raise UsageError(
+                f"the run held out {self._validation:g} of its training examples: a temperature "
+                "is fitted on examples that the network has not seen; give the number that a run "
+                "of the same recipe with validation: 0.1 finds"
+            )
+        logits = held_out_logits(self.artifact(), data.x_train[held_out], self._seed)
+        temperature = round(fit_temperature(logits, data.y_train[held_out]), 2)
+        self._divide(temperature)
+        return temperature
+
     def artifact(self) -> Artifact:
         """Return the artifact.
 
@@ -114,6 +146,10 @@ class CheckpointExport:
         return export_onnx(
             self._network, _example(self._checkpoint_metadata), output, **self._options()
         )
+
+    def _divide(self, temperature: float) -> None:
+        divide_logits(self._network, _example(self._checkpoint_metadata), temperature)
+        self._metadata = replace(self._metadata, temperature=temperature)
 
     def _options(self) -> dict[str, Any]:
         return {

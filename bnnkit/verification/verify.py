@@ -29,6 +29,7 @@ from bnnkit.artifact.calibration_record import (
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.engines import open_engine
 from bnnkit.errors import CheckpointError
+from bnnkit.tflite.channels_last import as_network_takes
 from bnnkit.verification.candidates import Candidates
 from bnnkit.verification.comparison import Comparison
 from bnnkit.verification.reference_run import ReferenceRun
@@ -87,7 +88,8 @@ def verify(
             installed) runs that file, and torch gets the images as (N, C, H, W).
         images: (N, *input_shape), of the input's dtype.
         network: The torch network that the artifact was exported from, in evaluation mode on the
-            CPU. A copy of it gets the batch norm statistics of a calibrated artifact.
+            CPU. A copy of it gets the noise scale, temperature and batch norm statistics of
+            the artifact.
         samples: For a stochastic network: the number of samples of each of the `SEEDS`.
         with_lce: Compare Larq Compute Engine too, in the deterministic pass.
         advance: Called with the number of images done since the last call.
@@ -102,7 +104,7 @@ def verify(
     drawn = _samples(samples) if artifact.is_stochastic else ()
     calibration = None if network is None else read_calibration(artifact)
     if network is not None:
-        network = _with_noise_of(network, artifact)
+        network = _deployed(network, artifact, images[:1])
     if network is not None and calibration is not None:
         network = _calibrated(network, calibration)
     reference = ReferenceRun(artifact)
@@ -168,10 +170,13 @@ def _samples(count: int) -> tuple[Sample, ...]:
     )
 
 
-def _with_noise_of(network: "nn.Module", artifact: Artifact) -> "nn.Module":
+def _deployed(network: "nn.Module", artifact: Artifact, example: Array) -> "nn.Module":
+    """Return the network with the noise scale and the temperature of the artifact."""
     from bnnkit.deployment.noise_scale import with_noise_of
+    from bnnkit.deployment.temperature import with_temperature_of
 
-    return with_noise_of(network, artifact)
+    image = example if artifact.tflite_source is None else as_network_takes(example)
+    return with_temperature_of(with_noise_of(network, artifact), artifact, image)
 
 
 def _calibrated(network: "nn.Module", calibration: CalibrationRecord) -> "nn.Module":

@@ -31,6 +31,7 @@ class Metadata:
         checkpoint: The sha256 of the checkpoint file, in hexadecimal.
         calibration: How the statistics of the batch norms were re-estimated, as JSON from
             `CalibrationRecord.to_json`; None if they are those of the checkpoint.
+        temperature: The T by which the logits were divided; None if they were not.
         outputs: What each output of the network holds, where its last layer does not show it:
             "scores" of classes, "log-odds" (one logit for two classes), real "values", ...
             (docs/artifact.md, Outputs). One word is enough for one output.
@@ -44,6 +45,7 @@ class Metadata:
     accuracy: float | None = None
     checkpoint: str | None = None
     calibration: str | None = None
+    temperature: float | None = None
     outputs: OutputKind | Sequence[OutputKind] = ()
 
     def __post_init__(self) -> None:
@@ -54,6 +56,8 @@ class Metadata:
                 raise UsageError(f"expected {name} to be a string, got {value!r}")
         if self.accuracy is not None and arguments.real("accuracy", self.accuracy) > 1:
             raise UsageError(f"expected an accuracy from 0 to 1, got {self.accuracy!r}")
+        if self.temperature is not None:
+            arguments.real("temperature", self.temperature)
         if not isinstance(self.outputs, str):
             arguments.strings("outputs", self.outputs)
         for kind in self.output_kinds:
@@ -93,6 +97,7 @@ def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str,
         "accuracy": metadata.accuracy,
         "checkpoint": metadata.checkpoint,
         "calibration": metadata.calibration,
+        "temperature": metadata.temperature,
         OUTPUTS_KEY: json.dumps(outputs) if outputs else None,
     }
     entries |= {
