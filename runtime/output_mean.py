@@ -59,7 +59,7 @@ class OutputMean:
         """Average the quantities of samples, (N, S, ...)."""
         if kind == "integers":
             return cls(kind=kind, mean=_most_frequent(quantities))
-        means = quantities.mean(axis=1, dtype=np.float64)
+        means = _mean(quantities)
         mean = means.astype(np.float32)
         if kind == "values":
             spread = quantities.std(axis=1, dtype=np.float64).astype(np.float32)
@@ -91,6 +91,14 @@ class OutputMean:
         """The arrays that this kind has, by the names of the attributes."""
         found = {name: value for name, value in vars(self).items() if name != "kind"}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _mean(quantities: Array) -> Real:
+    """The mean of (N, S, ...) over samples, added in their order: the same bits everywhere."""
+    total = np.zeros((len(quantities), *quantities.shape[2:]))
+    for sample in range(quantities.shape[1]):
+        total += quantities[:, sample]
+    return total / quantities.shape[1]
 
 
 def _entropy(kind: OutputKind, quantities: Array) -> Real | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnkit.runtime.kernels import depthwise, lookup, pooling, reals, sampling, signs
+from bnnkit.runtime.kernels import depthwise, lookup, pooling, reals, sampling, signs, softmax
 from bnnkit.runtime.kernels.compiled import cache_folder
 from bnnkit.runtime.kernels.cpu import adds_pairs, binary_form, has_512_bits
 from bnnkit.runtime.kernels.program import ENTRIES, Kernel, address_of, entry
@@ -49,3 +49,6 @@ def warm_up() -> Iterator[str]:
     for kernel in kernels_of_this_cpu():
         address_of(kernel)
         yield kernel.__name__
+    for function in softmax.KERNELS:
+        softmax.as_function(function)
+        yield function.__name__

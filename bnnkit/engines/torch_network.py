@@ -14,10 +14,11 @@ from bnnkit.nn import sampling
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.runtime.ensemble import Ensemble, Kinds
 from bnnkit.runtime.inputs import check_inputs
+from bnnkit.runtime.quantity import quantity
 
 Array = NDArray[Any]
 
-_KINDS: Final[Kinds] = ("probabilities",)
+_KINDS: Final[Kinds] = ("scores",)
 
 
 class TorchNetwork:
@@ -61,4 +62,4 @@ class TorchNetwork:
 
     def _probabilities(self, x: torch.Tensor, sample: Sample | None) -> list[Array]:
         with evaluating(self._network), sampling(sample):
-            return [self._network(x).softmax(1).numpy()]
+            return [quantity("scores", self._network(x).numpy())]
