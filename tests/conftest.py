@@ -85,7 +85,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             network(torch.from_numpy(dataset.x_train[start : start + 32]))
     folder = tmp_path_factory.mktemp("run")
     path = folder / "checkpoint.safetensors"
-    save_checkpoint(path, network.eval(), config, describe(dataset, accuracy=0.1))
+    save_checkpoint(path, network.eval(), config, describe(dataset, 0.1))
     return folder
 
 

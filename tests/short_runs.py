@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from bnnkit.training.evaluate import batch_totals
+from bnnkit.training.task import batch_totals
 
 
 @contextmanager

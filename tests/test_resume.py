@@ -18,9 +18,9 @@ from torch import Tensor
 from bnnkit.errors import CheckpointError, FileError
 from bnnkit.training import safetensors_file, train
 from bnnkit.training.config import Config, load_config, parse_config
-from bnnkit.training.evaluate import batch_totals
 from bnnkit.training.history import read_history
 from bnnkit.training.state import load_state, save_state
+from bnnkit.training.task import batch_totals
 
 ROOT = Path(__file__).parents[1]
 QUIET = Console(quiet=True)

@@ -128,4 +128,4 @@ def test_recorded_steps_are_the_same(tmp_path: Path, compiled: bool) -> None:
         for name in ("False", "True")
     )
     assert recording == pytest.approx(plain, rel=0.02)
-    assert load_checkpoint(tmp_path / "True").metadata.accuracy > 0.3
+    assert (load_checkpoint(tmp_path / "True").metadata.accuracy or 0) > 0.3

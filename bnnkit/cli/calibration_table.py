@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def print_calibration(calibration: "Calibration") -> None:
-    """Print the change of each batch norm, and the accuracy before and after."""
+    """Print the change of each batch norm, and the accuracy or error before and after."""
     print_table(
         f"batch norms, calibrated on {calibration.images:,} images of {calibration.data}",
         ("batch norm", "shift of the means (standard deviations)", "variance, new / old"),
@@ -19,12 +19,14 @@ def print_calibration(calibration: "Calibration") -> None:
         ],
         left=("batch norm",),
     )
+    is_accuracy = calibration.metric == "accuracy"
+    name, form = ("accuracy", ".2%") if is_accuracy else ("mean absolute error", ".4g")
     write(
-        f"accuracy on {calibration.test_images:,} test images: {_words(calibration.before)};"
-        f" calibrated: {_words(calibration.after)}"
+        f"{name} on {calibration.test_images:,} test images: {_words(calibration.before, form)};"
+        f" calibrated: {_words(calibration.after, form)}"
     )
 
 
-def _words(accuracy: "Accuracy") -> str:
-    text = f"deterministic {accuracy.deterministic:.2%}"
-    return text if accuracy.samples is None else f"{text}, 10 samples {accuracy.samples:.2%}"
+def _words(accuracy: "Accuracy", form: str) -> str:
+    text = f"deterministic {accuracy.deterministic:{form}}"
+    return text if accuracy.samples is None else f"{text}, 10 samples {accuracy.samples:{form}}"

@@ -1,5 +1,6 @@
 """`bnnkit eval`."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,11 +15,20 @@ from bnnkit.cli.console import print_json, progress, write
 from bnnkit.cli.evaluation_table import print_evaluations
 from bnnkit.cli.packing_note import write_packing_note
 from bnnkit.data.own_code import is_own
+from bnnkit.data.targets import TargetKind
 from bnnkit.engines import open_read
 from bnnkit.errors import UsageError
 from bnnkit.evaluation import metrics
 from bnnkit.evaluation.cost_curve import draw_cost
-from bnnkit.evaluation.evaluate import Evaluation, Predictor, evaluate
+from bnnkit.evaluation.evaluate import (
+    Cost,
+    Evaluation,
+    Examples,
+    Predictor,
+    evaluate,
+    evaluate_labels,
+    evaluate_values,
+)
 from bnnkit.evaluation.reliability import draw_reliability
 from bnnkit.plots import picture_format
 from bnnkit.runtime.open_file import read
@@ -71,7 +81,7 @@ def command(
     as_json: bool,
     plot: Path | None,
 ) -> None:
-    """Measure accuracy and calibration of a checkpoint or a model.
+    """Measure accuracy and calibration, or errors, of a checkpoint or a model.
 
     CKPT_OR_MODEL is the folder of a run or its checkpoint.safetensors, which torch evaluates, or a
     model file, which bnnkit's runtime runs.
@@ -80,6 +90,10 @@ def command(
     log likelihood of the correct class, in nats. brier: the mean squared error of the
     probabilities, from 0 to 2. ece: the expected calibration error, from 0 to 1, in 15 bins. With
     several numbers of samples there is a row for each, and JSON is a list.
+
+    Of labels, each on its own: accuracy and nll of a label, exact_match: the fraction of inputs
+    with all labels correct, and mean_average_precision. Of real values: the mean absolute error
+    (mae), the root mean square error (rmse) and R^2 (r2).
     """
     configs = [
         EnsembleConfig(
@@ -107,29 +121,28 @@ def command(
     metrics.check_installed()
     opened = _opened(path, threads)
     dataset = data.load(name, data_dir) if name else _load(opened.trained_on, data_dir, path)
-    images = as_model_takes(dataset.x_test, opened.input_shape)
-    try:
-        opened.network.check(images)
-    except UsageError as error:
-        raise UsageError(f"{name or dataset.name}: {error}") from error
-    found, probabilities = _evaluate(opened.network, images, dataset.y_test, configs)
+    examples = _Examples(dataset.test, opened, name or dataset.name)
     title = f"{path.name} on {dataset.name}"
-    if plot is not None and len(found) == 1:
-        draw_reliability(probabilities, dataset.y_test, plot, title=title)
+    if dataset.targets == "classes":
+        cost_title = f"{title}, {threads} thread{'s' * (threads > 1)}"
+        found: Sequence[Cost] = _evaluate(examples, configs, plot, (title, cost_title))
     elif plot is not None:
-        draw_cost(found, plot, title=f"{title}, {threads} thread{'s' * (threads > 1)}")
+        raise UsageError(f"--plot is for classes; {dataset.name} has {dataset.targets}")
+    else:
+        found = _evaluate_others(examples, configs, dataset.targets)
     if as_json:
         about = {
             "file": str(path),
             "data": dataset.name,
-            "images": len(dataset.x_test),
+            "images": len(examples),
             "calibration": asdict(opened.calibration) if opened.calibration else None,
             "seed": seed,
         }
         entries = [{**about, **asdict(one)} for one in found]
         print_json(entries if len(entries) > 1 else entries[0])
         return
-    print_evaluations(found, f"{path} on {dataset.name}, {len(dataset.x_test):,} images")
+    inputs = "images" if len(dataset.input_shape) == 3 else "inputs"
+    print_evaluations(found, f"{path} on {dataset.name}, {len(examples):,} {inputs}")
     if opened.calibration is not None:
         write(f"batch norms: {opened.calibration}")
     if plot is not None:
@@ -170,8 +183,11 @@ def _opened_checkpoint(path: Path) -> _Opened:
     from bnnkit.engines.torch_network import TorchNetwork
     from bnnkit.training import load_checkpoint
 
-    model, config, about = load_checkpoint(path)
-    network = TorchNetwork(model, about.input_shape, about.input_dtype)
+    checkpoint = load_checkpoint(path)
+    model, config, about = checkpoint
+    network = TorchNetwork(
+        model, about.input_shape, about.input_dtype, outputs=checkpoint.task.outputs
+    )
     return _Opened(network, about.input_shape, _TrainedOn(config.data.name, config.data.dir))
 
 
@@ -188,13 +204,56 @@ def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dat
     )
 
 
+@dataclass(frozen=True)
+class _Examples:
+    """The examples of a data set in the layout of a network's input."""
+
+    examples: Examples
+    opened: _Opened
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def batches(self, size: int) -> Iterator[tuple[Array, Array]]:
+        """Yield batches; the first is checked with the name of the data set in the error."""
+        for number, (inputs, targets) in enumerate(self.examples.batches(size)):
+            inputs = as_model_takes(inputs, self.opened.input_shape)
+            if number == 0:
+                self._check(inputs)
+            yield inputs, targets
+
+    def _check(self, inputs: Array) -> None:
+        try:
+            self.opened.network.check(inputs)
+        except UsageError as error:
+            raise UsageError(f"{self.name}: {error}") from error
+
+
 def _evaluate(
-    network: Predictor, images: Array, labels: Array, configs: list[EnsembleConfig]
-) -> tuple[list[Evaluation], Array]:
-    """Return the metrics of each ensemble, and the probabilities of the last."""
-    found = []
-    with progress("evaluating", len(configs) * len(images)) as advance:
+    examples: _Examples,
+    configs: Sequence[EnsembleConfig],
+    plot: Path | None,
+    titles: tuple[str, str],
+) -> list[Evaluation]:
+    """Return the metrics of each ensemble; draw the reliability of one, or the cost of several."""
+    found, network = [], examples.opened.network
+    with progress("evaluating", len(configs) * len(examples)) as advance:
         for config in configs:
-            evaluation, probabilities = evaluate(network, images, labels, config, advance=advance)
+            evaluation, p, labels = evaluate(network, examples, config, advance=advance)
             found.append(evaluation)
-    return found, probabilities
+    if plot is not None and len(found) == 1:
+        draw_reliability(p, labels, plot, title=titles[0])
+    elif plot is not None:
+        draw_cost(found, plot, title=titles[1])
+    return found
+
+
+def _evaluate_others(
+    examples: _Examples, configs: Sequence[EnsembleConfig], targets: TargetKind
+) -> list[Cost]:
+    """Return the metrics of each ensemble, of labels or real values."""
+    measure = evaluate_labels if targets == "labels" else evaluate_values
+    network = examples.opened.network
+    with progress("evaluating", len(configs) * len(examples)) as advance:
+        return [measure(network, examples, config, advance=advance) for config in configs]

@@ -3,18 +3,31 @@
 from collections.abc import Sequence
 
 from bnnkit.cli.console import print_table
-from bnnkit.evaluation.evaluate import Evaluation
+from bnnkit.evaluation.evaluate import Cost, Evaluation, LabelEvaluation, ValueEvaluation
+
+_SHOWN: dict[type[Cost], dict[str, str]] = {
+    Evaluation: {"accuracy": ".2%", "nll": ".4f", "brier": ".4f", "ece": ".4f"},
+    LabelEvaluation: {
+        "accuracy": ".2%",
+        "exact_match": ".2%",
+        "mean_average_precision": ".4f",
+        "nll": ".4f",
+    },
+    ValueEvaluation: {"mae": ".4g", "rmse": ".4g", "r2": ".4f"},
+}
+"""The metrics in the columns, with their formats."""
 
 
-def print_evaluations(found: Sequence[Evaluation], title: str) -> None:
+def print_evaluations(found: Sequence[Cost], title: str) -> None:
     """Print a row for each number of samples."""
-    columns = ("samples", "mean samples", "accuracy", "nll", "brier", "ece", "us per image")
+    shown = _SHOWN[type(found[0])]
+    names = (name.replace("_", " ") for name in shown)
+    columns = ("samples", "mean samples", *names, "us per image")
     rows = [
         (
             str(one.samples),
             f"{one.mean_samples:.2f}",
-            f"{one.accuracy:.2%}",
-            *(f"{number:.4f}" for number in (one.nll, one.brier, one.ece)),
+            *(format(getattr(one, name), form) for name, form in shown.items()),
             f"{one.microseconds:,.1f}",
         )
         for one in found

@@ -160,12 +160,11 @@ class _Tour:
     def ensemble(self) -> None:
         """Evaluate one pass without noise and the mean over samples."""
         _show_command(f"bnnkit eval {self.model} --samples {','.join(map(str, SAMPLES))}")
-        network, images = open_file("bnnkit", self.model), self.dataset.x_test
+        network, examples = open_file("bnnkit", self.model), self.dataset.test
         found = [
-            evaluate(network, images, self.dataset.y_test, EnsembleConfig(samples=samples))[0]
-            for samples in SAMPLES
+            evaluate(network, examples, EnsembleConfig(samples=samples))[0] for samples in SAMPLES
         ]
-        print_evaluations(found, f"{self.model} on digits, {len(images)} images")
+        print_evaluations(found, f"{self.model} on digits, {len(examples)} images")
         write(_what_samples_gain(found[0], found[1], run=self.run_folder))
 
     def bench(self) -> None:

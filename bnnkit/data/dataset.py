@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.data.examples import ArrayExamples
+from bnnkit.data.targets import TargetKind, check_targets, kind_of
 from bnnkit.errors import UsageError
 
 TEST_FRACTION = 0.2
@@ -18,26 +20,28 @@ class Dataset:
     """Labelled examples for training and for testing.
 
     N is the number of examples, C, H and W an image's channels, height and width, F a number of
-    features.
+    features, T a number of time steps, K the number of classes, labels or values.
 
     Attributes:
         name: The name of the data set, for example "mnist".
-        x_train: Images, uint8 (N, C, H, W); or real inputs, float32 (N, F) or (N, C, H, W).
-        y_train: Class indices, int64 (N,), from 0 to the number of classes - 1.
+        x_train: Images, uint8 (N, C, H, W); or real inputs, float32 (N, F), (N, C, T) or
+            (N, C, H, W).
+        y_train: Class indices, int64 (N,), from 0 to K - 1; labels that may hold together, uint8
+            (N, K), 0 or 1; or real values, float32 (N, K).
         x_test: As `x_train`.
         y_test: As `y_train`.
-        classes: The names of the classes.
+        classes: The names of the classes, labels or values, K.
 
     Raises:
-        UsageError: If an array has another dtype or shape, contains NaN or infinity, or a label is
-            out of range.
+        UsageError: If an array has another dtype or shape, contains NaN or infinity, or a target
+            is out of range.
     """
 
     name: str
     x_train: NDArray[Any]
-    y_train: NDArray[np.int64]
+    y_train: NDArray[Any]
     x_test: NDArray[Any]
-    y_test: NDArray[np.int64]
+    y_test: NDArray[Any]
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -46,7 +50,7 @@ class Dataset:
             _check_plain(x, f"x_{part}")
             _check_plain(y, f"y_{part}")
             _check_inputs(x, f"x_{part}")
-            _check_labels(y, f"y_{part}", len(x), len(self.classes))
+            check_targets(y, f"y_{part}", len(x), len(self.classes))
         if (
             self.x_train.shape[1:] != self.x_test.shape[1:]
             or self.x_train.dtype != self.x_test.dtype
@@ -55,15 +59,44 @@ class Dataset:
                 f"x_test is {_describe(self.x_test)}, x_train {_describe(self.x_train)}: "
                 "they must have one dtype and one shape after the first axis"
             )
+        if self.y_train.dtype != self.y_test.dtype:
+            raise UsageError(
+                f"y_test is {_describe(self.y_test)}, y_train {_describe(self.y_train)}: "
+                "they must have one dtype"
+            )
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example: (C, H, W) or (F,)."""
+        """Shape of one example: (C, H, W), (C, T) or (F,)."""
         return self.x_train.shape[1:]
+
+    @property
+    def train(self) -> ArrayExamples:
+        """The examples for training."""
+        return ArrayExamples(self.x_train, self.y_train)
+
+    @property
+    def test(self) -> ArrayExamples:
+        """The examples for testing."""
+        return ArrayExamples(self.x_test, self.y_test)
+
+    @property
+    def input_dtype(self) -> str:
+        """The dtype of the inputs, "uint8" or "float32"."""
+        return str(self.x_train.dtype)
+
+    @property
+    def targets(self) -> TargetKind:
+        """What there is to learn: "classes", "labels" or "values"."""
+        kind = kind_of(self.y_train)
+        assert kind is not None  # it was checked
+        return kind
 
     @property
     def counts_from_one(self) -> bool:
         """Whether no label is 0 and no class is named, so that labels seem to be 1 to K."""
+        if self.targets != "classes":
+            return False
         smallest = min(int(self.y_train.min()), int(self.y_test.min()))
         return smallest == 1 and self.classes == tuple(map(str, range(len(self.classes))))
 
@@ -115,7 +148,7 @@ def _check_inputs(x: NDArray[Any], name: str) -> None:
     if not any(matches(x) for matches in _INPUT_KINDS):
         raise UsageError(
             f"{name} is {_describe(x)}; expected images, uint8 (N, C, H, W), or real inputs, "
-            "float32 (N, F) or (N, C, H, W)"
+            "float32 (N, F), (N, C, T) or (N, C, H, W)"
         )
     if _has_channels_last(x):
         raise UsageError(
@@ -131,24 +164,9 @@ def _check_inputs(x: NDArray[Any], name: str) -> None:
         )
 
 
-def _check_labels(y: NDArray[Any], name: str, n_examples: int, n_classes: int) -> None:
-    if y.dtype != np.int64 or y.shape != (n_examples,):
-        raise UsageError(
-            f"{name} is {_describe(y)}; expected one label an example, int64 ({n_examples},)"
-        )
-    outside = (y < 0) | (y >= n_classes)
-    if outside.any():
-        from_one = y.min() >= 1 and y.max() == n_classes
-        hint = "; subtract 1 from labels that count from 1" if from_one else ""
-        raise UsageError(
-            f"{name}[{int(outside.argmax())}] is {y[outside][0]}; "
-            f"expected labels from 0 to {n_classes - 1}{hint}"
-        )
-
-
 _INPUT_KINDS: tuple[Callable[[NDArray[Any]], bool], ...] = (
     lambda x: x.dtype == np.uint8 and x.ndim == 4,
-    lambda x: x.dtype == np.float32 and x.ndim in (2, 4),
+    lambda x: x.dtype == np.float32 and x.ndim in (2, 3, 4),
 )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bnnkit.border import border
 from bnnkit.data.dataset import Dataset, split
 from bnnkit.data.npy import read_npy
+from bnnkit.data.targets import as_targets
 from bnnkit.data.unpacked import most_unpacked
 from bnnkit.errors import FileError, UsageError
 from bnnkit.files.kinds import but_it_is, kind_of_path
@@ -29,9 +30,11 @@ def load_npz(path: Path) -> Dataset:
     Args:
         path: A file with x and y, which are split 80 % to 20 % by `split`, or with x_train,
             y_train, x_test and y_test. x: images, uint8 (N, C, H, W) or gray (N, H, W); or real
-            inputs of any float dtype, (N, F) or (N, C, H, W). y: integers from 0, of any integer
-            dtype, (N,). Optional: classes, the names, strings (K,). By default the classes are 0
-            to the largest training label, which must be less than 100,000.
+            inputs of any float dtype, (N, F), (N, C, T) or (N, C, H, W). y: classes, integers from
+            0, of any integer dtype, (N,); labels, booleans or integers 0 and 1, (N, K); or real
+            values of any float dtype, (N,) or (N, K). Optional: classes, the names of the classes,
+            labels or values, strings (K,). By default the classes are 0 to the largest training
+            label, which must be less than 100,000.
 
     Raises:
         FileError: If the file is missing, truncated or not .npz, lacks an array, contains Python
@@ -50,13 +53,13 @@ def from_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> Dataset:
     found = {key: arrays[key] for key in _wanted(arrays)}
     if "x" in found:
         found |= _split_whole(found["x"], found["y"])
-    labels = {key: _as_labels(found[key], key) for key in ("y_train", "y_test")}
+    targets = {key: as_targets(found[key], key) for key in ("y_train", "y_test")}
     return Dataset(
         name=name,
         x_train=_as_inputs(found["x_train"]),
         x_test=_as_inputs(found["x_test"]),
-        classes=_classes(found, labels["y_train"]),
-        **labels,
+        classes=_classes(found, targets["y_train"]),
+        **targets,
     )
 
 
@@ -134,21 +137,9 @@ def _as_inputs(x: NDArray[Any]) -> NDArray[Any]:
     return x
 
 
-def _as_labels(y: NDArray[Any], name: str) -> NDArray[np.int64]:
-    if not np.issubdtype(y.dtype, np.integer):
-        raise UsageError(f"{name} is {y.dtype}; expected the classes' indices as integers")
-    return y.astype(np.int64)
-
-
-def _classes(arrays: dict[str, NDArray[Any]], y_train: NDArray[np.int64]) -> tuple[str, ...]:
+def _classes(arrays: dict[str, NDArray[Any]], y_train: NDArray[Any]) -> tuple[str, ...]:
     if "classes" not in arrays:
-        largest = int(y_train.max(initial=0))
-        if largest > _LARGEST:
-            raise UsageError(
-                f"the largest label is {largest}, of {len(y_train)} training examples; expected "
-                f"the classes' indices, from 0 to at most {_LARGEST}"
-            )
-        return tuple(str(label) for label in range(largest + 1))
+        return tuple(str(number) for number in range(_n_classes(y_train)))
     names = arrays["classes"]
     if names.ndim != 1 or names.dtype.kind != "U":
         raise UsageError(
@@ -157,3 +148,19 @@ def _classes(arrays: dict[str, NDArray[Any]], y_train: NDArray[np.int64]) -> tup
     if len(names) > _LARGEST + 1:
         raise UsageError(f"classes has {len(names):,} names; expected at most {_LARGEST + 1:,}")
     return tuple(str(name) for name in names)
+
+
+def _n_classes(y_train: NDArray[Any]) -> int:
+    if y_train.ndim == 2:
+        if y_train.shape[1] > _LARGEST + 1:
+            raise UsageError(
+                f"y_train has {y_train.shape[1]:,} columns; expected at most {_LARGEST + 1:,}"
+            )
+        return y_train.shape[1]
+    largest = int(y_train.max(initial=0))
+    if largest > _LARGEST:
+        raise UsageError(
+            f"the largest label is {largest}, of {len(y_train)} training examples; expected "
+            f"the classes' indices, from 0 to at most {_LARGEST}"
+        )
+    return largest + 1

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bnnkit.artifact.calibration_record import NormStatistics
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.data import Dataset
+from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.calibrated import BATCH, DRAWN_BATCH, IMAGES, some_inputs
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.nn.norm_statistics import statistics_of
@@ -20,12 +21,14 @@ from bnnkit.runtime.threads import MAX_THREADS
 from bnnkit.training import recalibrate
 from bnnkit.training.augment import Views, random_views
 from bnnkit.training.config import Augment
+from bnnkit.training.task import Classification, Metric, Task
 
 Advance = Callable[[int], object]
 """Called with the number of images done since the last call."""
 
 TEST_IMAGES: Final = 10_000
 """The largest number of test images used."""
+_CLASSIFICATION: Final = Classification()
 SAMPLES: Final = 10
 """The number of samples of the ensemble whose accuracy is reported."""
 
@@ -48,11 +51,11 @@ class NormChange:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The accuracy of a file on test images, as fractions.
+    """The accuracy of a file on test images, as fractions, or its mean absolute error.
 
     Attributes:
-        deterministic: The accuracy of the pass without noise.
-        samples: The accuracy of an ensemble of `SAMPLES` samples; None for a deterministic file.
+        deterministic: That of the pass without noise.
+        samples: That of an ensemble of `SAMPLES` samples; None for a deterministic file.
     """
 
     deterministic: float
@@ -69,8 +72,9 @@ class Calibration:
         images: The number of training images used for the statistics.
         norms: The change of each batch norm, in the order of the network.
         test_images: The number of test images used for the accuracies.
-        before: The accuracy of the file without calibration.
-        after: The accuracy of the file with calibration.
+        before: The accuracy or error of the file without calibration.
+        after: The accuracy or error of the file with calibration.
+        metric: "accuracy", of classes or labels, or "mae", of real values.
     """
 
     data: str
@@ -80,6 +84,7 @@ class Calibration:
     test_images: int
     before: Accuracy
     after: Accuracy
+    metric: Metric = "accuracy"
 
 
 def images_to_see(data: Dataset) -> int:
@@ -92,6 +97,7 @@ def calibrate(
     data: Dataset,
     mode: Mode,
     *,
+    task: Task = _CLASSIFICATION,
     augment: Augment = "none",
     weight_draws: int = 0,
     seed: int = 0,
@@ -108,6 +114,7 @@ def calibrate(
         network: The network, on the CPU; it must accept the inputs of the data.
         data: The training part is used for the statistics, the test part for the accuracies.
         mode: "samples": with the noise of the signs; "deterministic": without.
+        task: What the network has learned.
         augment: The augmentation of the images in training.
         weight_draws: The number of draws of the weights that the file will store.
         seed: The seed of the noise, the weight draws and the choice of images.
@@ -115,7 +122,7 @@ def calibrate(
     """
     inputs = some_inputs(data.x_train, IMAGES, seed)
     stochastic: dict[str, Any] = {"mode": mode, "weight_draws": weight_draws, "seed": seed}
-    before = _accuracy(network, data, stochastic, advance)
+    before = _accuracy(network, data, task, stochastic, advance)
     old = statistics_of(network)
     if weight_draws:
         batches = _augmented(data, augment, _batches(inputs, DRAWN_BATCH, advance))
@@ -125,9 +132,11 @@ def calibrate(
         recalibrate(network, batches, mode, seed=seed)
     new = statistics_of(network)
     changes = tuple(_change(name, old[name], new[name]) for name in new)
-    after = _accuracy(network, data, stochastic, advance)
+    after = _accuracy(network, data, task, stochastic, advance)
     test_images = min(len(data.x_test), TEST_IMAGES)
-    return Calibration(data.name, mode, len(inputs), changes, test_images, before, after)
+    return Calibration(
+        data.name, mode, len(inputs), changes, test_images, before, after, task.metric
+    )
 
 
 def _batches(inputs: NDArray[Any], size: int, advance: Advance) -> Iterator[Tensor]:
@@ -156,24 +165,35 @@ def _change(name: str, old: NormStatistics, new: NormStatistics) -> NormChange:
 
 
 def _accuracy(
-    network: nn.Module, data: Dataset, stochastic: dict[str, Any], advance: Advance
+    network: nn.Module, data: Dataset, task: Task, stochastic: dict[str, Any], advance: Advance
 ) -> Accuracy:
-    """Measure the accuracy of the network's artifact in bnnkit's runtime."""
-    model = Model(from_torch(network, torch.from_numpy(data.x_test[:1]), **stochastic))
+    """Measure the accuracy, or error, of the network's artifact in bnnkit's runtime."""
+    about = Metadata(outputs=() if task.outputs == "scores" else task.outputs)
+    example = torch.from_numpy(data.x_test[:1])
+    model = Model(from_torch(network, example, metadata=about, **stochastic))
     images, labels = data.x_test[:TEST_IMAGES], data.y_test[:TEST_IMAGES]
     threads = min(torch.get_num_threads(), MAX_THREADS)
-    right = {0: 0, SAMPLES: 0} if stochastic["mode"] == "samples" else {0: 0}
+    sums = {0: 0.0, SAMPLES: 0.0} if stochastic["mode"] == "samples" else {0: 0.0}
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
-        for samples in right:
-            classes = model.predict(
+        for samples in sums:
+            found = model.predict(
                 batch,
                 samples=samples,
                 seed=stochastic["seed"],
                 threads=threads,
                 image_offset=start,
-            ).argmax(axis=1)
-            right[samples] += int((classes == labels[start : start + BATCH]).sum())
+            )
+            sums[samples] += _sum(task, found, labels[start : start + BATCH])
         advance(len(batch))
-    shares = {samples: count / len(images) for samples, count in right.items()}
-    return Accuracy(shares[0], shares.get(SAMPLES))
+    means = {samples: total / len(images) for samples, total in sums.items()}
+    return Accuracy(means[0], means.get(SAMPLES))
+
+
+def _sum(task: Task, found: NDArray[Any], targets: NDArray[Any]) -> float:
+    """Sum the correct classes, or the share of correct labels or mean error of each image."""
+    if task.targets == "classes":
+        return int((found.argmax(axis=1) == targets).sum())
+    if task.targets == "labels":
+        return float(((found >= 0.5) == targets).mean(axis=1).sum())
+    return float(np.abs(found - targets, dtype=np.float64).mean(axis=1).sum())

@@ -19,6 +19,7 @@ from bnnkit.export.from_torch.export_onnx import export_onnx, from_torch
 from bnnkit.nn.norm_statistics import statistics_of
 from bnnkit.nn.sign import has_noisy_signs, set_noise_scale
 from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoint
+from bnnkit.training.task import Task
 from bnnkit.training.validation import hold_out
 
 
@@ -49,13 +50,17 @@ class CheckpointExport:
         noise_scale: float | None = None,
         temperature: float | None = None,
     ) -> None:
-        self._network, config, self._checkpoint_metadata = load_checkpoint(checkpoint)
+        opened = load_checkpoint(checkpoint)
+        self._network, config, self._checkpoint_metadata = opened
         self._augment, self._validation = config.augment, config.validation
+        self._task = opened.task
         if noise_scale is not None:
             set_noise_scale(self._network, noise_scale)
-        self._metadata = _metadata(checkpoint, self._checkpoint_metadata)
+        self._metadata = _metadata(checkpoint, self._checkpoint_metadata, opened.task)
         self._mode, self._weight_draws, self._seed = mode, weight_draws, seed
         if temperature is not None:
+            if self._task.outputs == "values":
+                raise UsageError("a temperature divides logits; this network gives real values")
             self._divide(temperature)
 
     def calibrate(self, data: Dataset, *, advance: Advance = lambda n_images: None) -> Calibration:
@@ -66,7 +71,7 @@ class CheckpointExport:
             advance: Called with the number of images done since the last call.
 
         Raises:
-            UsageError: If the network does not accept the inputs or the labels of the data.
+            UsageError: If the network does not accept the inputs or the targets of the data.
         """
         about = self._checkpoint_metadata
         found = (data.input_shape, data.x_train.dtype.name)
@@ -75,18 +80,13 @@ class CheckpointExport:
                 f"expected data of {about.input_dtype} {tuple(about.input_shape)} to calibrate"
                 f" this network, got {found[1]} {found[0]} in {data.name}"
             )
-        n_classes = len(about.classes)
-        if data.y_test.max() >= n_classes:
-            hint = "; subtract 1 from labels that count from 1" if data.counts_from_one else ""
-            raise UsageError(
-                f"the network has {n_classes} classes: expected labels from 0 to {n_classes - 1}"
-                f" in {data.name}, got {data.y_test.min()} to {data.y_test.max()}{hint}"
-            )
+        _check_targets(self._task, len(about.classes), data)
         mode = self._mode or ("samples" if has_noisy_signs(self._network) else "deterministic")
         calibration = calibrate(
             self._network,
             data,
             mode,
+            task=self._task,
             augment=self._augment,
             weight_draws=self._weight_draws,
             seed=self._seed,
@@ -94,7 +94,8 @@ class CheckpointExport:
         )
         is_whole = calibration.test_images == len(data.x_test)
         is_known = data.name == about.dataset and is_whole
-        accuracy = calibration.after.deterministic if is_known else None
+        is_accuracy = calibration.metric == "accuracy"
+        accuracy = calibration.after.deterministic if is_known and is_accuracy else None
         record = CalibrationRecord(
             source=CalibrationSource(
                 data=data.name, mode=mode, seed=self._seed, images=calibration.images
@@ -194,10 +195,32 @@ def _example(about: CheckpointMetadata) -> torch.Tensor:
     return torch.zeros((1, *about.input_shape), dtype=dtype)
 
 
-def _metadata(checkpoint: Path, about: CheckpointMetadata) -> Metadata:
+def _check_targets(task: Task, n_outputs: int, data: Dataset) -> None:
+    if data.targets != task.targets:
+        raise UsageError(
+            f"the network was trained on {task.targets}, the targets of {data.name} are "
+            f"{data.targets}"
+        )
+    if task.targets != "classes":
+        if len(data.classes) != n_outputs:
+            raise UsageError(
+                f"the network has {n_outputs} outputs, {data.name} has {len(data.classes)} "
+                f"{data.targets}"
+            )
+    elif data.y_test.max() >= n_outputs:
+        hint = "; subtract 1 from labels that count from 1" if data.counts_from_one else ""
+        raise UsageError(
+            f"the network has {n_outputs} classes: expected labels from 0 to {n_outputs - 1}"
+            f" in {data.name}, got {data.y_test.min()} to {data.y_test.max()}{hint}"
+        )
+
+
+def _metadata(checkpoint: Path, about: CheckpointMetadata, task: Task) -> Metadata:
     return Metadata(
         classes=about.classes,
         dataset=about.dataset,
         accuracy=about.accuracy if about.part == "test" else None,
         checkpoint=checkpoint_sha256(checkpoint),
+        # Scores of classes are recognised by the last layers, which may hold probabilities too.
+        outputs=() if task.outputs == "scores" else task.outputs,
     )

@@ -1,6 +1,6 @@
 """A torch network with the `ensemble` of an engine, so that the same code can evaluate it."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import nn
 
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.format.sample import Sample
+from bnnkit.artifact.output_kinds import OutputKind
 from bnnkit.engines.engine import ensemble_of_passes
 from bnnkit.nn import sampling
 from bnnkit.nn.evaluating import evaluating
@@ -18,21 +19,29 @@ from bnnkit.runtime.quantity import quantity
 
 Array = NDArray[Any]
 
-_KINDS: Final[Kinds] = ("scores",)
-
 
 class TorchNetwork:
-    """Class probabilities of a torch network.
+    """Class probabilities of a torch network, or probabilities of labels, or real values.
 
     Args:
-        network: Computes logits, (N, K); on the CPU.
+        network: Computes logits or values, (N, K); on the CPU.
         input_shape: The shape of one input.
         input_dtype: The element type of the input.
+        outputs: What the network's outputs hold: "scores", "log-odds" or "values".
     """
 
-    def __init__(self, network: nn.Module, input_shape: tuple[int, ...], input_dtype: str) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        input_shape: tuple[int, ...],
+        input_dtype: str,
+        *,
+        outputs: OutputKind = "scores",
+    ) -> None:
         self._network = network
         self._shape, self._dtype = input_shape, np.dtype(input_dtype)
+        self._outputs: OutputKind = outputs
+        self._kinds: Kinds = (outputs,)
 
     def check(self, images: Array) -> None:
         """Raise UsageError if the network does not accept the images, as `check_inputs`."""
@@ -51,15 +60,15 @@ class TorchNetwork:
         """
         x = torch.from_numpy(images)
         if config.samples == 0:
-            return Ensemble.of_deterministic(_KINDS, self._probabilities(x, None))
+            return Ensemble.of_deterministic(self._kinds, self._quantities(x, None))
         return ensemble_of_passes(
-            lambda sample: self._probabilities(x, sample),
+            lambda sample: self._quantities(x, sample),
             len(images),
-            _KINDS,
+            self._kinds,
             config,
             image_offset,
         )
 
-    def _probabilities(self, x: torch.Tensor, sample: Sample | None) -> list[Array]:
+    def _quantities(self, x: torch.Tensor, sample: Sample | None) -> list[Array]:
         with evaluating(self._network), sampling(sample):
-            return [quantity("scores", self._network(x).numpy())]
+            return [quantity(self._outputs, self._network(x).numpy())]

@@ -20,6 +20,7 @@ from bnnkit.training import safetensors_file
 from bnnkit.training.config import Config, ModelConfig, dump_config, parse_config
 from bnnkit.training.own_model import build_own
 from bnnkit.training.size_limit import check_input_shape, size_limit
+from bnnkit.training.task import Metric, Task, task_of
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -30,21 +31,24 @@ class CheckpointMetadata:
 
     Attributes:
         dataset: The data set's name.
-        accuracy: Accuracy of the deterministic network on `part`, a fraction.
+        accuracy: Accuracy of the deterministic network on `part`, a fraction, of classes or
+            labels; None for real values.
+        mae: Its mean absolute error for real values; None for others.
         part: The evaluated part of the data, "test" or "validation".
-        classes: The names of the classes.
-        input_shape: (C, H, W) or (F,).
+        classes: The names of the classes, labels or values.
+        input_shape: (C, H, W), (C, T) or (F,).
         input_dtype: "uint8" or "float32".
         zero_point: The zero point of each channel of uint8 images; None for real inputs.
         version: The version of bnnkit that wrote the file.
     """
 
     dataset: str
-    accuracy: float
+    accuracy: float | None
     classes: tuple[str, ...]
     input_shape: tuple[int, ...]
     input_dtype: str
     zero_point: tuple[int, ...] | None
+    mae: float | None = None
     part: str = "test"
     version: str = bnnkit.__version__
 
@@ -61,12 +65,20 @@ class Checkpoint(NamedTuple):
         """The noises, estimators and weight rules of the network, by name."""
         return choices(self.model)
 
+    @property
+    def task(self) -> Task:
+        """What the network has learned, and what its outputs hold."""
+        return task_of(self.config.loss)
 
-def describe(dataset: Dataset, accuracy: float, part: str = "test") -> CheckpointMetadata:
-    """Make the metadata of a network trained on a data set and evaluated on a part of it."""
+
+def describe(
+    dataset: Dataset, score: float, part: str = "test", *, metric: Metric = "accuracy"
+) -> CheckpointMetadata:
+    """Make the metadata of a network trained on a data set, with its score on a part of it."""
     return CheckpointMetadata(
         dataset=dataset.name,
-        accuracy=accuracy,
+        accuracy=score if metric == "accuracy" else None,
+        mae=score if metric == "mae" else None,
         classes=dataset.classes,
         input_shape=dataset.input_shape,
         input_dtype=str(dataset.x_train.dtype),
@@ -82,7 +94,7 @@ def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn
         ConfigError: The network or an option is unknown, or it does not accept such inputs.
     """
     shape = inputs.input_shape
-    axes = "(C, H, W)" if len(shape) == 3 else "(F,)"
+    axes = {3: "(C, H, W)", 2: "(C, T)"}.get(len(shape), "(F,)")
     place = f"model {config.name} for inputs {axes} = {shape}"
     reserved = {"input_shape", "n_classes", "zero_point"} & config.options.keys()
     if reserved:
@@ -188,12 +200,17 @@ def checkpoint_path(path: Path) -> Path:
     )
 
 
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 def _parse(path: Path, about: dict[str, Any]) -> tuple[Config, CheckpointMetadata]:
     try:
         zero_point = about["zero_point"]
         metadata = CheckpointMetadata(
             dataset=str(about["dataset"]),
-            accuracy=float(about["accuracy"]),
+            accuracy=_number(about["accuracy"]),
+            mae=_number(about.get("mae")),
             classes=tuple(str(name) for name in about["classes"]),
             input_shape=tuple(int(size) for size in about["input_shape"]),
             input_dtype=str(about["input_dtype"]),

@@ -22,6 +22,7 @@ _Decay = Annotated[float, Field(ge=0)]
 _Momentum = Annotated[float, Field(ge=0, lt=1)]
 Augment = Literal["none", "crop", "crop-flip", "crop-flip-uniform"]
 OptimizerName = Literal["adam", "adamw", "sgd"]
+LossName = Literal["cross-entropy", "multi-label", "mse", "l1", "huber"]
 
 
 class _Section(pydantic.BaseModel):
@@ -110,9 +111,12 @@ class Config(_Section):
         validation: Share of the training examples that is held out and evaluated during the run;
             the examples are the same in all runs. The test data are evaluated once, at the end.
         keep: The network in the checkpoint: "last", of the last epoch, or "best", of the epoch
-            with the highest accuracy on the validation examples.
+            with the highest accuracy, or lowest mean absolute error, on the validation examples.
         patience: The run finishes early, after an evaluation on the validation examples, if their
             loss has not fallen below its lowest value for so many epochs. None trains all epochs.
+        loss: "cross-entropy" for classes, integers (N,); "multi-label", the binary cross-entropy
+            of each label alone, for labels of 0 and 1, (N, K), of which the network gives the
+            log-odds; "mse", "l1" or "huber" for real values, (N, K).
         optimizer: "adam" or "adamw" with torch's defaults, or "sgd" with Nesterov momentum.
         lr: The peak learning rate.
         momentum: Momentum of "sgd".
@@ -127,7 +131,8 @@ class Config(_Section):
         ema: Decay of an exponential moving average of all weights, latent weights too, over the
             steps; 0.999 averages about the last 1000. The network that is evaluated and kept has
             the averaged weights, and batch norms re-estimated for them. None does not average.
-        label_smoothing: Share of the target that is spread over all classes.
+        label_smoothing: Share of the target that is spread over all classes, or, of a label, over
+            present and absent.
         distillation: Teachers; None trains on the labels only.
         start_from: A run folder or a checkpoint of the same architecture, whose weights and batch
             norms the run starts from; real weights of a float network become the latent weights of
@@ -178,6 +183,7 @@ class Config(_Section):
     validation: _Share = 0.1
     keep: Literal["last", "best"] = "last"
     patience: _Count | None = None
+    loss: LossName = "cross-entropy"
     optimizer: OptimizerName = "adam"
     lr: _LearningRate = 0.01
     momentum: _Momentum = 0.9

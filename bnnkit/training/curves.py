@@ -24,7 +24,7 @@ def draw_curves(
     training: str = "training",
     samples: int = 0,
 ) -> None:
-    """Draw a run as a PNG of 1500 x 660 pixels.
+    """Draw a run, loss and accuracy or mean absolute error, as a PNG of 1500 x 660 pixels.
 
     Args:
         records: The records of `History`.
@@ -39,7 +39,7 @@ def draw_curves(
     """
     figure = new_figure(10, 4.4, drawing="curves.png")
     figure.suptitle(title, x=0.01, ha="left", color=_INK, fontsize=13, fontweight="bold")
-    loss, accuracy = figure.subplots(1, 2)
+    loss, metric = figure.subplots(1, 2)
     curves = [
         _Curve("train_{}", _TRAIN, training),
         _Curve("{}_{}", _VALIDATION, "validation, deterministic"),
@@ -47,10 +47,12 @@ def draw_curves(
     if samples:
         curves.append(_Curve("{}_{}_samples", _SAMPLES, f"validation, {samples} samples"))
     _draw(loss, records, "loss", 1, curves)
-    _draw(accuracy, records, "accuracy", 100, curves)
-    loss.set_title("loss (nats)", loc="left", color=_INK, fontsize=11)
-    accuracy.set_title("accuracy (%)", loc="left", color=_INK, fontsize=11)
-    handles, labels = accuracy.get_legend_handles_labels()
+    has_values = any("train_mae" in record for record in records)
+    _draw(metric, records, "mae" if has_values else "accuracy", 1 if has_values else 100, curves)
+    titles = ("loss", "mean absolute error") if has_values else ("loss (nats)", "accuracy (%)")
+    for axes, words in zip((loss, metric), titles, strict=True):
+        axes.set_title(words, loc="left", color=_INK, fontsize=11)
+    handles, labels = metric.get_legend_handles_labels()
     figure.legend(
         handles,
         labels,

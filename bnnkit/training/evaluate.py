@@ -1,23 +1,24 @@
-"""Evaluate a torch network, deterministic or as an ensemble: probabilities and sums of metrics.
+"""Evaluate a torch network, deterministic or as an ensemble: predictions and sums of metrics.
 
-An ensemble averages the softmax over samples of the noise, with the same random numbers as in
-every engine (docs/artifact.md, Sampling); its result depends on the seed, not on the batches.
+An ensemble averages the probabilities, or real values, over samples of the noise, with the same
+random numbers as in every engine (docs/artifact.md, Sampling); its result depends on the seed, not
+on the batches.
 """
 
-from math import log
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bnnkit.artifact.format.sample import Sample, check_samples
 from bnnkit.nn import sampling
 from bnnkit.nn.evaluating import evaluating
+from bnnkit.training.task import Classification, Task, batch_totals
 
 _BATCH = 1000
+_CLASSIFICATION = Classification()
 
 
 def evaluate(
@@ -28,20 +29,22 @@ def evaluate(
     seed: int = 0,
     antithetic: bool = False,
     batch_size: int = _BATCH,
+    task: Task = _CLASSIFICATION,
 ) -> NDArray[np.float32]:
-    """Compute class probabilities.
+    """Compute class probabilities, or what else the network's task says.
 
     Args:
-        model: A network that returns logits, (N, K); on any device.
+        model: A network that returns logits, or values, (N, K); on any device.
         inputs: (N, ...), of the dtype that the model takes; the first is image 0.
         samples: Number of samples of the noise; 0 is the deterministic network.
         seed: Seed of the noise.
         antithetic: Whether sample 2j + 1 uses 1 - u for each random number u of sample 2j.
         batch_size: Inputs at a time.
+        task: What the network has learned; see `bnnkit.training.task`.
 
     Returns:
-        The mean over the samples of the softmax of the logits, float32 (N, K), computed in
-        float64.
+        The mean over the samples of the softmax of the logits, of their sigmoid if they are
+        those of labels, or of the values; float32 (N, K), computed in float64.
 
     Raises:
         UsageError: The number of samples or the seed is out of range, or samples are requested
@@ -53,10 +56,10 @@ def evaluate(
     with evaluating(model):
         for start in range(0, len(inputs), batch_size):
             x = torch.as_tensor(inputs[start : start + batch_size]).to(device)
-            log_p = _log_probabilities(model, x, _samples(samples, seed, start, antithetic))
-            parts.append(log_p.exp().float().cpu())
-    probabilities: NDArray[np.float32] = torch.cat(parts).numpy()
-    return probabilities
+            averaged = _averaged(task, model, x, _samples(samples, seed, start, antithetic))
+            parts.append(task.predictions(averaged).float().cpu())
+    predictions: NDArray[np.float32] = torch.cat(parts).numpy()
+    return predictions
 
 
 def score(
@@ -68,21 +71,24 @@ def score(
     seed: int = 0,
     first_image: int = 0,
     batch_size: int = _BATCH,
+    task: Task = _CLASSIFICATION,
 ) -> Tensor:
     """Sum loss and correct answers over the examples; the sums of several processes can be added.
 
     Args:
-        model: A network that returns logits, (N, K).
+        model: A network that returns logits, or values, (N, K).
         inputs: (N, ...), on the model's device.
-        labels: int64 (N,), on the same device.
+        labels: The targets, on the same device: int64 (N,), uint8 (N, K) or float32 (N, K).
         samples: Number of samples of the noise; 0 is the deterministic network.
         seed: Seed of the noise.
         first_image: Image number of the first input.
         batch_size: Inputs at a time.
+        task: What the network learns.
 
     Returns:
-        The sum of the losses in nats, the number of correct answers, and the number of examples;
-        float64 (3,).
+        The sum of the losses, in nats if the outputs hold probabilities; the number of correct
+        answers, or the sum of absolute errors; and the number of examples; float64 (3,), as
+        `batch_totals`.
 
     Raises:
         UsageError: As for `evaluate`.
@@ -92,16 +98,9 @@ def score(
         for start in range(0, len(inputs), batch_size):
             y = labels[start : start + batch_size]
             drawn = _samples(samples, seed, first_image + start)
-            log_p = _log_probabilities(model, inputs[start : start + batch_size], drawn)
-            totals += batch_totals(functional.nll_loss(log_p, y), log_p, y)
+            averaged = _averaged(task, model, inputs[start : start + batch_size], drawn)
+            totals += batch_totals(task.loss(averaged, y), averaged, y)
     return totals
-
-
-def batch_totals(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return a batch's summed loss, correct answers, and examples; float64 (3,)."""
-    right = (logits.argmax(1) == labels).sum()
-    examples = torch.full_like(right, len(labels))
-    return torch.stack([loss.detach().double() * len(labels), right.double(), examples.double()])
 
 
 def _samples(
@@ -117,13 +116,12 @@ def _samples(
     ]
 
 
-def _log_probabilities(model: nn.Module, x: Tensor, samples: list[Sample | None]) -> Tensor:
-    """Return the logarithms of the mean probabilities, float64 (N, K)."""
-    passes = torch.stack([_logits(model, x, sample).double().log_softmax(1) for sample in samples])
-    return passes.logsumexp(0) - log(len(samples))
+def _averaged(task: Task, model: nn.Module, x: Tensor, samples: list[Sample | None]) -> Tensor:
+    """Return the outputs of the ensemble, float64 (N, K)."""
+    return task.average(torch.stack([_outputs(model, x, sample).double() for sample in samples]))
 
 
-def _logits(model: nn.Module, x: Tensor, sample: Sample | None) -> Tensor:
+def _outputs(model: nn.Module, x: Tensor, sample: Sample | None) -> Tensor:
     with sampling(sample):
-        logits: Tensor = model(x)
-    return logits
+        outputs: Tensor = model(x)
+    return outputs

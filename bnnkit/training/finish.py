@@ -71,7 +71,8 @@ def _write(run: RunParts, record: Record) -> None:
     if "tensorboard" in run.config.log:
         write_tensorboard(run.folder.tensorboard, run.history.records)
     _draw(run, record)
-    metadata = describe(run.dataset, float(record["test_accuracy"]))
+    metric = run.task.metric
+    metadata = describe(run.dataset, float(record[f"test_{metric}"]), metric=metric)
     save_checkpoint(run.folder.checkpoint, run.network, run.config, metadata)
     if run.config.store_logits:
         is_augmented = run.config.augment != "none"

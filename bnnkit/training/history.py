@@ -9,6 +9,8 @@ from bnnkit.files.atomic import write_text
 from bnnkit.files.regular_file import read_bytes
 
 Record = dict[str, Any]
+_QUALITIES = {"loss", "accuracy", "mae"}
+"""Words in the keys of numbers that say how good a network is."""
 
 
 class History:
@@ -79,7 +81,7 @@ def _record(line: str) -> Record | None:
         return None
     if not isinstance(found, dict) or type(found.get("epoch")) is not int:
         return None
-    qualities = [value for key, value in found.items() if "loss" in key or "accuracy" in key]
+    qualities = [value for key, value in found.items() if _QUALITIES.intersection(key.split("_"))]
     return found if all(type(value) in (int, float) for value in qualities) else None
 
 

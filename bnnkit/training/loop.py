@@ -26,6 +26,7 @@ from bnnkit.training.saturation import saturated_shares
 from bnnkit.training.scores import means
 from bnnkit.training.state import load_state, save_state
 from bnnkit.training.step import RecordedStep, Step
+from bnnkit.training.task import is_better
 
 
 class DivergedError(UsageError):
@@ -64,7 +65,7 @@ class Loop:
             self.optimizers,
             optimizers,
             run.batches,
-            make_loss(run.config, run.dataset, run.fabric.device),
+            make_loss(run.config, run.dataset, run.fabric.device, run.task),
             run.fabric,
             clip_gradients=run.config.clip_gradients,
             ema=run.ema,
@@ -87,7 +88,13 @@ class Loop:
         """
         epochs, steps = self.config.epochs, self.batches.n_steps
         train_step = self._train_step()
-        progress = Progress(self.parts.console, epochs=epochs, done=self.done, steps=steps)
+        progress = Progress(
+            self.parts.console,
+            epochs=epochs,
+            done=self.done,
+            steps=steps,
+            metric=self.parts.task.metric,
+        )
         with progress, torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
             for epoch in range(self.done + 1, epochs + 1):
                 if self._stops_early():
@@ -166,7 +173,7 @@ class Loop:
             set_progress(self.network, done / (n_steps * self.config.epochs))
             train_step()
             progress.step(epoch, self.step.totals)
-        loss, accuracy = means(self.fabric, self.step.totals)
+        loss, metric = means(self.fabric, self.step.totals)
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the training loss became {loss} in epoch {epoch}; "
@@ -178,7 +185,7 @@ class Loop:
         return {
             "epoch": epoch,
             "train_loss": loss,
-            "train_accuracy": accuracy,
+            f"train_{self.parts.task.metric}": metric,
             "lr": lr,
             **({"lr_latent": lr_latent[0]} if lr_latent else {}),
             "seconds": round(seconds, 3),
@@ -247,14 +254,11 @@ class Loop:
         return self.parts.ema.sums if self.parts.ema else {}
 
     def _save_best(self, record: Record) -> None:
-        if not _is_validated(record):
+        metric = self.parts.task.metric
+        key = f"validation_{metric}"
+        if key not in record:
             return
-        accuracy = record["validation_accuracy"]
-        before = [r["validation_accuracy"] for r in self.parts.history.records if _is_validated(r)]
-        if accuracy > max(before, default=-1.0):
-            metadata = describe(self.parts.dataset, accuracy, part="validation")
+        before = [one[key] for one in self.parts.history.records if key in one]
+        if not before or is_better(metric, record[key], before):
+            metadata = describe(self.parts.dataset, record[key], "validation", metric=metric)
             save_checkpoint(self.folder.best, self.network, self.config, metadata)
-
-
-def _is_validated(record: Record) -> bool:
-    return "validation_accuracy" in record

@@ -1,4 +1,4 @@
-"""Loss functions: cross-entropy with the labels, and divergence from teachers."""
+"""Loss functions: those of the targets, and divergence from teachers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +11,11 @@ from bnnkit.data import Dataset
 from bnnkit.errors import ConfigError
 from bnnkit.training.batches import Batch
 from bnnkit.training.config import Config, DistillationConfig
+from bnnkit.training.task import Classification, MultiLabel, Task
 from bnnkit.training.view_logits import view_logits
 
 Loss = Callable[[Tensor, Batch], Tensor]
-"""The mean loss of a batch in nats, from logits (B, K); float32 ()."""
+"""The mean loss of a batch, of probabilities in nats, from outputs (B, K); float32 ()."""
 
 
 class CrossEntropy:
@@ -38,6 +39,28 @@ class CrossEntropy:
             for y in (batch.y, batch.y.roll(1))
         )
         return (batch.share * own + (1 - batch.share) * other).mean()
+
+
+class TargetLoss:
+    """The loss of labels or real values.
+
+    Args:
+        task: The task, whose loss it is.
+        label_smoothing: s; a label y becomes (1 - s) y + s / 2.
+    """
+
+    def __init__(self, task: Task, label_smoothing: float = 0.0) -> None:
+        self.task, self.label_smoothing = task, label_smoothing
+
+    def __call__(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Return the mean loss of a batch; the targets of mixed inputs are mixed."""
+        y = batch.y.to(torch.float32)
+        if batch.share is not None:
+            own = batch.share[:, None]
+            y = own * y + (1 - own) * y.roll(1, 0)
+        if self.label_smoothing:
+            y = (1 - self.label_smoothing) * y + self.label_smoothing / 2
+        return self.task.loss(outputs.float(), y)
 
 
 class Distillation:
@@ -78,20 +101,59 @@ class Distillation:
         return loss
 
 
-def make_loss(config: Config, dataset: Dataset, device: torch.device) -> Loss:
-    """Make the loss function of a run.
+class LabelDistillation:
+    """As `Distillation`, with the mean divergence of each label, sigmoid(logits / T), alone.
+
+    Args:
+        targets: As for `Distillation`.
+        temperature: T.
+        weight: Share of the teachers.
+        labels: The loss of the labels.
+    """
+
+    def __init__(self, targets: Tensor, temperature: float, weight: float, labels: Loss) -> None:
+        self.targets, self.temperature, self.weight = targets, temperature, weight
+        self.labels = labels
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the mean loss of a batch."""
+        t = self.temperature
+        view = batch.view if len(self.targets) > 1 else torch.zeros_like(batch.view)
+        teachers = (self.targets[view, batch.index].float() / t).sigmoid()
+        if batch.share is not None:
+            own = batch.share[:, None]
+            teachers = own * teachers + (1 - own) * teachers.roll(1, 0)
+        cross = functional.binary_cross_entropy_with_logits(logits.float() / t, teachers)
+        # Without the teachers' entropy, which has no gradient, the loss of a student that equals
+        # its teachers would not be 0.
+        entropy = torch.special.entr(teachers) + torch.special.entr(1 - teachers)
+        loss: Tensor = self.weight * t**2 * (cross - entropy.mean())
+        if self.weight < 1:
+            loss = loss + (1 - self.weight) * self.labels(logits, batch)
+        return loss
+
+
+def make_loss(
+    config: Config, dataset: Dataset, device: torch.device, task: Task | None = None
+) -> Loss:
+    """Make the loss function of a run; the task is classification by default.
 
     Raises:
         CheckpointError, ConfigError, FileError: As for `view_logits`; also if the teachers need
             augmented views, but the data are not images.
     """
-    labels = CrossEntropy(config.label_smoothing)
+    labels = _of_targets(task or Classification(), config.label_smoothing)
     if config.distillation is None:
         return labels
     targets = _mean_logits(config.distillation, dataset, config.augment != "none", device)
-    return Distillation(
-        targets, config.distillation.temperature, config.distillation.weight, labels
-    )
+    distil = LabelDistillation if isinstance(task, MultiLabel) else Distillation
+    return distil(targets, config.distillation.temperature, config.distillation.weight, labels)
+
+
+def _of_targets(task: Task, label_smoothing: float) -> Loss:
+    if isinstance(task, Classification):
+        return CrossEntropy(label_smoothing)
+    return TargetLoss(task, label_smoothing)
 
 
 def _mean_logits(

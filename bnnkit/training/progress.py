@@ -12,6 +12,7 @@ from torch import Tensor
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.errors import printable
 from bnnkit.training.history import Record
+from bnnkit.training.task import Metric
 
 _UPDATE_S = 0.25
 
@@ -24,10 +25,19 @@ class Progress:
         epochs: Number of epochs of the whole run.
         done: Number of epochs done before the run was continued.
         steps: Number of steps in an epoch.
+        metric: The number beside the loss.
     """
 
-    def __init__(self, console: Console, *, epochs: int, done: int, steps: int) -> None:
-        self._console = console
+    def __init__(
+        self,
+        console: Console,
+        *,
+        epochs: int,
+        done: int,
+        steps: int,
+        metric: Metric = "accuracy",
+    ) -> None:
+        self._console, self._metric = console, metric
         self._epochs = epochs
         self._first = done
         self._start = self._updated = time.monotonic()
@@ -71,39 +81,43 @@ class Progress:
         now = time.monotonic()
         if self._console.is_terminal and now - self._updated > _UPDATE_S:
             self._updated = now
-            loss, right, examples = totals.tolist()
-            self._show(epoch, loss / examples, right / examples)
+            loss, metric, examples = totals.tolist()
+            self._show(epoch, loss / examples, metric / examples)
 
     def epoch_done(self, record: Record) -> None:
         """Report a finished epoch."""
-        epoch, loss, accuracy = record["epoch"], record["train_loss"], record["train_accuracy"]
+        name, epoch, loss = self._metric, record["epoch"], record["train_loss"]
+        metric = record[f"train_{name}"]
         if not self._console.is_terminal:
             # A line shows only this epoch's scores; the bar keeps the last ones.
             self._validation = self._ensemble = ""
-        if "validation_accuracy" in record:
-            self._validation = f"  validation {_percent(record['validation_accuracy'])}"
-        if "validation_accuracy_samples" in record:
-            self._ensemble = f"  samples {_percent(record['validation_accuracy_samples'])}"
+        if f"validation_{name}" in record:
+            self._validation = f"  validation {self._written(record[f'validation_{name}'])}"
+        if f"validation_{name}_samples" in record:
+            self._ensemble = f"  samples {self._written(record[f'validation_{name}_samples'])}"
         if self._console.is_terminal:
-            self._show(epoch, loss, accuracy)
+            self._show(epoch, loss, metric)
             return
         elapsed = time.monotonic() - self._start
         left = elapsed / (epoch - self._first) * (self._epochs - epoch)
         self._console.print(
-            f"epoch {epoch}/{self._epochs}  {self._numbers(loss, accuracy)}  "
+            f"epoch {epoch}/{self._epochs}  {self._numbers(loss, metric)}  "
             f"{record['seconds']:.1f} s, {_duration(left)} left",
             highlight=False,
             soft_wrap=True,
         )
 
-    def _show(self, epoch: int, loss: float, accuracy: float) -> None:
+    def _show(self, epoch: int, loss: float, metric: float) -> None:
         # Without spare spaces a bar of a hundred epochs fits into 80 columns.
-        numbers = self._numbers(loss, accuracy).replace("  ", " ").replace(" %", "%")
+        numbers = self._numbers(loss, metric).replace("  ", " ").replace(" %", "%")
         self._bar.update(self._task, epoch=f"{epoch}/{self._epochs}", numbers=numbers)
 
-    def _numbers(self, loss: float, accuracy: float) -> str:
-        trained = f"loss {loss:.3f}  accuracy {_percent(accuracy)}"
+    def _numbers(self, loss: float, metric: float) -> str:
+        trained = f"loss {loss:.3f}  {self._metric} {self._written(metric)}"
         return f"{trained}{self._validation}{self._ensemble}"
+
+    def _written(self, metric: float) -> str:
+        return f"{100 * metric:.1f} %" if self._metric == "accuracy" else f"{metric:.4g}"
 
 
 def print_line(console: Console, text: str) -> None:
@@ -113,7 +127,7 @@ def print_line(console: Console, text: str) -> None:
 
 
 def accuracies(record: Record, samples: int, *, part: str = "test", suffix: str = "") -> str:
-    """Format the accuracies of a record: "98.74 %, 99.06 % with 10 samples".
+    """Format the accuracies or errors of a record: "98.74 %, 99.06 % with 10 samples".
 
     Args:
         record: A record with scores.
@@ -121,25 +135,27 @@ def accuracies(record: Record, samples: int, *, part: str = "test", suffix: str 
         part: Part of the data, "test" or "validation".
         suffix: Suffix of the record's keys.
     """
-    deterministic = f"{100 * record[f'{part}_accuracy{suffix}']:.2f} %"
+    deterministic = _metric_in_words(record, part, suffix)
     if not samples:
         return deterministic
-    ensemble = 100 * record[f"{part}_accuracy_samples{suffix}"]
-    return f"{deterministic}, {ensemble:.2f} % with {samples} samples"
+    ensemble = _metric_in_words(record, part, f"_samples{suffix}")
+    return f"{deterministic}, {ensemble} with {samples} samples"
+
+
+def _metric_in_words(record: Record, part: str, suffix: str) -> str:
+    if f"{part}_accuracy{suffix}" in record:
+        return f"{100 * record[f'{part}_accuracy{suffix}']:.2f} %"
+    return f"{record[f'{part}_mae{suffix}']:.4g}"
 
 
 def recalibration_line(record: Record, mode: Mode, samples: int) -> str:
-    """Format the validation accuracies before and after recalibration, as in `accuracies`."""
+    """Format the validation scores before and after recalibration, as in `accuracies`."""
     signs = "noisy" if mode == "samples" else "deterministic"
     before = accuracies(record, samples, part="validation", suffix="_before_recalibration")
     return (
         f"batch norms recalibrated, with {signs} signs and deterministic weights: "
         f"validation {before} before; {accuracies(record, samples, part='validation')} after"
     )
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"
 
 
 def _duration(seconds: float) -> str:

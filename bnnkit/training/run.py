@@ -3,6 +3,7 @@
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from bnnkit.training.progress import accuracies, print_line
 from bnnkit.training.run_folder import RunFolder, Stage
 from bnnkit.training.run_lock import FolderInUseError, run_lock
 from bnnkit.training.run_parts import make_parts
+from bnnkit.training.task import check_loss, task_of
 from bnnkit.training.tensorboard_log import check_tensorboard
 from bnnkit.training.validation import hold_out
 
@@ -30,8 +32,11 @@ class Result:
 
     Attributes:
         out: The folder of the run.
-        accuracy: Test accuracy of the finished, deterministic network, a fraction.
+        accuracy: Test accuracy of the finished, deterministic network, a fraction; NaN if it
+            learns real values.
         accuracy_samples: Test accuracy of its ensemble; None if it was not evaluated.
+        mae: Its mean absolute error on the test data if it learns real values, else None.
+        mae_samples: As `accuracy_samples`.
         seconds: Duration of this call.
         was_finished: Whether the run was already finished, so that this call did nothing.
     """
@@ -39,6 +44,8 @@ class Result:
     out: Path
     accuracy: float
     accuracy_samples: float | None
+    mae: float | None
+    mae_samples: float | None
     seconds: float
     was_finished: bool
 
@@ -68,7 +75,7 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
     folder = RunFolder(out)
     stage = folder.stage(config)
     if stage is Stage.FINISHED:
-        scores = _finished_scores(folder)
+        scores = _finished_scores(folder, config)
         print_line(
             console, f"{out} holds this run, finished: {_words(scores, config)}; nothing to do"
         )
@@ -77,8 +84,10 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
             scores = _train(config, folder, console)
     return Result(
         out=folder.path,
-        accuracy=scores["test_accuracy"],
+        accuracy=scores.get("test_accuracy", nan),
         accuracy_samples=scores.get("test_accuracy_samples"),
+        mae=scores.get("test_mae"),
+        mae_samples=scores.get("test_mae_samples"),
         seconds=time.monotonic() - start,
         was_finished=stage is Stage.FINISHED,
     )
@@ -123,6 +132,7 @@ def _check(config: Config, dataset: Dataset) -> None:
             "subtract 1 from them, or, if there is a class 0 without examples, name all "
             f"{largest + 1} classes in the file's array classes"
         )
+    _check_loss(config, dataset)
     if "tensorboard" in config.log:
         check_tensorboard()
     n_examples = len(hold_out(len(dataset.x_train), config.validation)[0])
@@ -139,19 +149,43 @@ def _check(config: Config, dataset: Dataset) -> None:
             "ema averages the weights, for which the batch norms must be re-estimated: set "
             "recalibrate, for example to 100"
         )
-    if config.augment != "none" and len(dataset.input_shape) != 3:
-        raise ConfigError(
-            f"augment {config.augment} is for images, {dataset.name} has inputs of shape "
-            f"{dataset.input_shape}; use augment=none"
-        )
+    if len(dataset.input_shape) != 3:
+        _check_no_images(config, dataset)
 
 
-def _finished_scores(folder: RunFolder) -> Record:
-    """Return the last record of a finished run, or the checkpoint's accuracy without records."""
-    final = [r for r in read_history(folder.metrics) if r.get("final") and "test_accuracy" in r]
-    return final[-1] if final else {"test_accuracy": read_metadata(folder.checkpoint)[1].accuracy}
+def _check_no_images(config: Config, dataset: Dataset) -> None:
+    for key, value, without in (("augment", config.augment, "none"), ("cutout", config.cutout, 0)):
+        if value != without:
+            raise ConfigError(
+                f"{key} {value} is for images, {dataset.name} has inputs of shape "
+                f"{dataset.input_shape}; use {key}={without}"
+            )
+
+
+def _check_loss(config: Config, dataset: Dataset) -> None:
+    check_loss(config.loss, dataset.targets, dataset.name)
+    if task_of(config.loss).outputs != "values":
+        return
+    for key in ("distillation", "label_smoothing", "store_logits"):
+        if getattr(config, key):
+            raise ConfigError(
+                f"{key} is for classes and labels; loss {config.loss} is for real values: leave "
+                f"out {key}"
+            )
+
+
+def _finished_scores(folder: RunFolder, config: Config) -> Record:
+    """Return the last record of a finished run, or the checkpoint's score without records."""
+    metric = task_of(config.loss).metric
+    key = f"test_{metric}"
+    final = [r for r in read_history(folder.metrics) if r.get("final") and key in r]
+    if final:
+        return final[-1]
+    return {key: getattr(read_metadata(folder.checkpoint)[1], metric)}
 
 
 def _words(scores: Record, config: Config) -> str:
-    samples = config.eval_samples if "test_accuracy_samples" in scores else 0
-    return f"test accuracy, deterministic: {accuracies(scores, samples)}"
+    metric = task_of(config.loss).metric
+    samples = config.eval_samples if f"test_{metric}_samples" in scores else 0
+    name = "accuracy" if metric == "accuracy" else "mean absolute error"
+    return f"test {name}, deterministic: {accuracies(scores, samples)}"

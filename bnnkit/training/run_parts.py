@@ -21,6 +21,7 @@ from bnnkit.training.randomness import seed_initial_weights
 from bnnkit.training.run_folder import RunFolder
 from bnnkit.training.scores import Scores
 from bnnkit.training.stage import freeze, start_from
+from bnnkit.training.task import Task, task_of
 from bnnkit.training.validation import hold_out
 
 
@@ -36,6 +37,7 @@ class RunParts:
         console: The console to report to.
         network: The network on the device, with the weights that the run starts from.
         ema: The average of the network's weights; None without one.
+        task: What the network learns.
         mode: The mode of deployment.
         batches: Batches of the training examples.
         validation: Scores on the held-out examples.
@@ -50,6 +52,7 @@ class RunParts:
     console: Console
     network: nn.Module
     ema: Ema | None
+    task: Task
     mode: Mode
     batches: Batches
     validation: Scores
@@ -69,9 +72,10 @@ def make_parts(
     """
     seed_initial_weights(config.seed)
     network = _placed(_network(config, dataset, folder), fabric.device)
+    task = task_of(config.loss)
     examples, held_out = hold_out(len(dataset.x_train), config.validation)
     validation, test = (
-        Scores(network, part, x, y, config.eval_samples, fabric)
+        Scores(network, part, x, y, config.eval_samples, fabric, task)
         for part, x, y in (
             ("validation", dataset.x_train[held_out], dataset.y_train[held_out]),
             ("test", dataset.x_test, dataset.y_test),
@@ -85,6 +89,7 @@ def make_parts(
         console=console,
         network=network,
         ema=Ema(network, config.ema) if config.ema else None,
+        task=task,
         mode=_mode(config, network),
         batches=Batches(
             config,

@@ -2,7 +2,6 @@
 
 from typing import Any, cast
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training.evaluate import score
 from bnnkit.training.history import Record
 from bnnkit.training.launch import Fabric
+from bnnkit.training.task import Task
 
 
 class Scores:
@@ -20,10 +20,11 @@ class Scores:
         network: The network on the process's device, in training or evaluation mode.
         part: Prefix of the records' keys: "validation" or "test".
         x: Inputs, (N, ...).
-        y: Class indices, int64 (N,).
+        y: Targets, as in `Dataset`.
         samples: Number of samples in the ensemble. Without noisy signs, or with 0, there is no
             ensemble.
         fabric: The launched Fabric.
+        task: What the network learns; its metric is the "accuracy" or the "mae" below.
     """
 
     def __init__(
@@ -31,12 +32,13 @@ class Scores:
         network: nn.Module,
         part: str,
         x: NDArray[Any],
-        y: NDArray[np.int64],
+        y: NDArray[Any],
         samples: int,
         fabric: Fabric,
+        task: Task,
     ) -> None:
         self.samples = samples if has_noisy_signs(network) else 0
-        self._network, self._part, self._fabric = network, part, fabric
+        self._network, self._part, self._fabric, self._task = network, part, fabric, task
         # A share is contiguous, so that its images keep their numbers and therefore their noise.
         rank, processes, n = fabric.global_rank, fabric.world_size, len(x)
         self._first, end = n * rank // processes, n * (rank + 1) // processes
@@ -45,7 +47,7 @@ class Scores:
         self._is_empty = n == 0
 
     def deterministic(self) -> Record:
-        """Score the deterministic network: PART_loss in nats, PART_accuracy as a fraction."""
+        """Score the deterministic network: PART_loss, and PART_accuracy as a fraction."""
         return self._score(0, "")
 
     def ensemble(self) -> Record:
@@ -62,12 +64,20 @@ class Scores:
     def _score(self, samples: int, suffix: str) -> Record:
         if self._is_empty:
             return {}
-        totals = score(self._network, self._x, self._y, samples=samples, first_image=self._first)
-        loss, accuracy = means(self._fabric, totals)
-        return {f"{self._part}_loss{suffix}": loss, f"{self._part}_accuracy{suffix}": accuracy}
+        totals = score(
+            self._network,
+            self._x,
+            self._y,
+            samples=samples,
+            first_image=self._first,
+            task=self._task,
+        )
+        loss, metric = means(self._fabric, totals)
+        name = f"{self._part}_{self._task.metric}{suffix}"
+        return {f"{self._part}_loss{suffix}": loss, name: metric}
 
 
 def means(fabric: Fabric, totals: Tensor) -> tuple[float, float]:
-    """Return loss and accuracy over all processes, from the totals of each."""
-    loss, right, examples = cast(Tensor, fabric.all_reduce(totals, reduce_op="sum")).tolist()
-    return loss / examples, right / examples
+    """Return the loss, and the accuracy or error, over all processes, from the totals of each."""
+    loss, metric, examples = cast(Tensor, fabric.all_reduce(totals, reduce_op="sum")).tolist()
+    return loss / examples, metric / examples

@@ -8,10 +8,10 @@ from torch.nn.utils import clip_grad_norm_
 
 from bnnkit.training.batches import Batch, Batches
 from bnnkit.training.ema import Ema
-from bnnkit.training.evaluate import batch_totals
 from bnnkit.training.launch import Fabric
 from bnnkit.training.losses import Loss
 from bnnkit.training.optimizers import Optimizers
+from bnnkit.training.task import batch_totals
 
 _WARMUP_STEPS = 3
 

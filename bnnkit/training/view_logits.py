@@ -20,6 +20,8 @@ from bnnkit.training.checkpoint import (
     checkpoint_sha256,
     load_checkpoint,
 )
+from bnnkit.training.config import Config
+from bnnkit.training.task import task_of
 
 _KEY = "logits"
 _BATCH = 2000
@@ -55,8 +57,9 @@ def view_logits(
     with _locked(file.with_suffix(".lock")):
         found = _stored(file, about)
         if found is None:
-            model, _, metadata = load_checkpoint(checkpoint)
+            model, config, metadata = load_checkpoint(checkpoint)
             _check(teacher, metadata, dataset)
+            _check_targets(teacher, config, dataset)
             found = compute_view_logits(model.to(device), dataset, augmented=augmented)
             safetensors_file.write(file, {_KEY: found}, about)
     return found
@@ -101,6 +104,15 @@ def _check(teacher: Path, about: CheckpointMetadata, dataset: Dataset) -> None:
         raise ConfigError(
             f"distillation: the teacher {teacher} is for inputs {theirs[1]} {theirs[0]} and "
             f"{theirs[2]} classes, {dataset.name} has {ours[1]} {ours[0]} and {ours[2]}"
+        )
+
+
+def _check_targets(teacher: Path, config: Config, dataset: Dataset) -> None:
+    theirs = task_of(config.loss).targets
+    if theirs != dataset.targets:
+        raise ConfigError(
+            f"distillation: the teacher {teacher} was trained with loss {config.loss}, for "
+            f"{theirs}; the targets of {dataset.name} are {dataset.targets}"
         )
 
 

@@ -14,6 +14,7 @@ from bnnkit.errors import CheckpointError
 
 Array = NDArray[Any]
 
+_OF_CLASSES = ("scores", "probabilities", "log-probabilities")
 _LARGE = 10
 """Real values are compared in proportion to the largest one of their image above this number."""
 
@@ -71,7 +72,8 @@ class Comparison:
         excused_bits: The number of signs that differ in excused images.
         largest_margin: The largest distance from zero of such a real number, in units of the root
             mean square of its tensor.
-        n_classes_differ: The number of images, without excused ones, whose class differs.
+        n_classes_differ: The number of images, without excused ones, whose class differs; 0 if the
+            first output is not of classes.
         output_difference: The largest absolute difference of an output, without excused images;
             of outputs that hold real values (`OutputKind` "values"), in images with numbers above
             10: in proportion, in tenths of the image's largest number.
@@ -242,9 +244,9 @@ class Tally:
     ) -> None:
         for index, (want, have) in enumerate(zip(expected, found, strict=True)):
             want, have = want[counted], have[counted]
-            if index == 0 and want.ndim == 2:
-                self._n_classes_differ += int((want.argmax(1) != have.argmax(1)).sum())
             kind = self.output_kinds[index] if self.output_kinds else "scores"
+            if index == 0 and want.ndim == 2 and kind in _OF_CLASSES:
+                self._n_classes_differ += int((want.argmax(1) != have.argmax(1)).sum())
             distance = np.abs(want.astype(np.float64) - have.astype(np.float64))
             if kind == "values":
                 distance /= _units(want)
