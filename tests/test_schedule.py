@@ -7,20 +7,20 @@ import pytest
 import torch
 
 from bnnkit.training.randomness import epoch_batches, seed_epoch
-from bnnkit.training.schedule import learning_rate_factor, warmup_factor
+from bnnkit.training.schedule import make_schedule, warmup_factor
 
 
 def test_schedules() -> None:
     epochs = np.arange(500)
-    steps = [learning_rate_factor("steps", epoch / 500) for epoch in epochs]
+    steps = [make_schedule("steps")(epoch / 500) for epoch in epochs]
     np.testing.assert_allclose(steps, np.where(epochs < 300, 1, np.where(epochs < 400, 0.1, 0.01)))
-    cosine = [learning_rate_factor("cosine", epoch / 500) for epoch in epochs]
+    cosine = [make_schedule("cosine")(epoch / 500) for epoch in epochs]
     assert cosine[0] == 1
     assert cosine[250] == pytest.approx(0.5)
     assert all(a > b > 0 for a, b in pairwise(cosine))
-    linear = [learning_rate_factor("linear", epoch / 500) for epoch in epochs]
+    linear = [make_schedule("linear")(epoch / 500) for epoch in epochs]
     np.testing.assert_allclose(linear, 1 - epochs / 500)
-    assert {learning_rate_factor("constant", epoch / 500) for epoch in epochs} == {1}
+    assert {make_schedule("constant")(epoch / 500) for epoch in epochs} == {1}
 
 
 def test_the_warm_up_rises_linearly_and_reaches_1() -> None:

@@ -9,7 +9,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from pathlib import Path
@@ -54,8 +54,8 @@ def call_own(name: str, given: dict[str, Any], offered: dict[str, Any]) -> Any:
         ConfigError: If the module is not trusted or cannot be imported, has no such function, or
             the function does not accept the arguments or raises an exception.
     """
-    function = _function(name)
-    with _named(name):
+    function = own_function(name)
+    with named(name):
         expected = signature(function)
     takes_all = any(p.kind is Parameter.VAR_KEYWORD for p in expected.parameters.values())
     chosen = {k: v for k, v in offered.items() if takes_all or k in expected.parameters}
@@ -64,11 +64,12 @@ def call_own(name: str, given: dict[str, Any], offered: dict[str, Any]) -> Any:
         expected.bind(**arguments)
     except TypeError as error:
         raise ConfigError(f"{name}{expected} does not accept these options: {error}") from error
-    with _named(name):
+    with named(name):
         return function(**arguments)
 
 
-def _function(name: str) -> Any:
+def own_function(name: str) -> Callable[..., Any]:
+    """Import a function of a trusted module; arguments and errors as for `call_own`."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise ConfigError(f"expected a function as module:function, got {name!r}")
@@ -81,10 +82,10 @@ def _function(name: str) -> Any:
     directory = str(Path.cwd())
     if directory not in sys.path:
         sys.path.append(directory)
-    with _named(f"import of {module_name} (from Python's path or {directory})"):
+    with named(f"import of {module_name} (from Python's path or {directory})"):
         module = importlib.import_module(module_name)
-    function = getattr(module, function_name, None)
-    if not callable(function):
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
+    if function is None or not callable(function):
         raise ConfigError(f"the module {module_name} has no function {function_name}")
     home = str(getattr(function, "__module__", None))
     if home != module_name and not home.startswith(f"{module_name}."):
@@ -100,8 +101,8 @@ def _trusted() -> list[str]:
 
 
 @contextmanager
-def _named(what: str) -> Iterator[None]:
-    """Say which code of the user's raised an exception."""
+def named(what: str) -> Iterator[None]:
+    """Say which code of the user's raised an exception, in a ConfigError."""
     try:
         yield
     except BnnkitError:

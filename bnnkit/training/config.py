@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bnnkit.artifact.format.sample import MOST_SAMPLES
+from bnnkit.data.own_code import is_own
 from bnnkit.errors import ConfigError, FileError, brief
 from bnnkit.files.kinds import but_it_is, kind_of_path
 from bnnkit.files.regular_file import read_bytes
@@ -21,8 +22,23 @@ _LearningRate = Annotated[float, Field(gt=0, le=1000)]
 _Decay = Annotated[float, Field(ge=0)]
 _Momentum = Annotated[float, Field(ge=0, lt=1)]
 Augment = Literal["none", "crop", "crop-flip", "crop-flip-uniform"]
-OptimizerName = Literal["adam", "adamw", "sgd"]
 LossName = Literal["cross-entropy", "multi-label", "mse", "l1", "huber"]
+
+
+def _own_or(*names: str) -> AfterValidator:
+    """Return a check that text is one of these names, or of the form module:function."""
+
+    def check(name: str) -> str:
+        if name not in names and not is_own(name):
+            listed = ", ".join(repr(known) for known in names)
+            raise ValueError(f"{listed} or your own function as module:function")
+        return name
+
+    return AfterValidator(check)
+
+
+OptimizerName = Annotated[str, _own_or("adam", "adamw", "sgd")]
+ScheduleName = Annotated[str, _own_or("cosine", "linear", "steps", "constant")]
 
 
 class _Section(pydantic.BaseModel):
@@ -69,12 +85,14 @@ class LatentConfig(_Section):
         lr: The peak learning rate; the schedule is the same.
         weight_decay: As in `Config`.
         momentum: As in `Config`.
+        optimizer_options: As in `Config`; without them an `optimizer` that is set here has none.
     """
 
     optimizer: OptimizerName | None = None
     lr: _LearningRate | None = None
     weight_decay: _Decay | None = None
     momentum: _Momentum | None = None
+    optimizer_options: dict[str, Any] | None = None
 
 
 class DistillationConfig(_Section):
@@ -117,7 +135,9 @@ class Config(_Section):
         loss: "cross-entropy" for classes, integers (N,); "multi-label", the binary cross-entropy
             of each label alone, for labels of 0 and 1, (N, K), of which the network gives the
             log-odds; "mse", "l1" or "huber" for real values, (N, K).
-        optimizer: "adam" or "adamw" with torch's defaults, or "sgd" with Nesterov momentum.
+        optimizer: "adam" or "adamw" with torch's defaults, "sgd" with Nesterov momentum, or your
+            own function as "module:function" (see `bnnkit.training.own_optimizer`).
+        optimizer_options: Keyword arguments of your own function.
         lr: The peak learning rate.
         momentum: Momentum of "sgd".
         weight_decay: Decay of all weights and latent weights, not of biases and batch norms: an
@@ -125,7 +145,9 @@ class Config(_Section):
         latent: A separate optimizer for the latent weights.
         warmup: Epochs in which the learning rate rises linearly from 0.
         schedule: "cosine" or "linear" to 0; "steps", a tenth from 60 % and a hundredth from 80 %
-            of the epochs on (the paper's 300 and 400 of 500); or "constant".
+            of the epochs on (the paper's 300 and 400 of 500); "constant"; or your own function as
+            "module:function", which gets the share of the run that is done, in [0, 1), and returns
+            the factor of the peak learning rate.
         clip_gradients: The largest norm of the gradient of all parameters together; a longer
             gradient is scaled to it. None does not clip.
         ema: Decay of an exponential moving average of all weights, latent weights too, over the
@@ -185,12 +207,13 @@ class Config(_Section):
     patience: _Count | None = None
     loss: LossName = "cross-entropy"
     optimizer: OptimizerName = "adam"
+    optimizer_options: dict[str, Any] = {}
     lr: _LearningRate = 0.01
     momentum: _Momentum = 0.9
     weight_decay: _Decay = 0.0
     latent: LatentConfig | None = None
     warmup: Annotated[float, Field(ge=0)] = 0.0
-    schedule: Literal["cosine", "linear", "steps", "constant"] = "cosine"
+    schedule: ScheduleName = "cosine"
     clip_gradients: Annotated[float, Field(gt=0)] | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     label_smoothing: _Share = 0.0
@@ -351,5 +374,5 @@ def _expected(detail: Any) -> str:
     for prefix, words in _KINDS.items():
         if kind.startswith(prefix):
             return words
-    message: str = detail["msg"].removeprefix("Input should be ")
+    message: str = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"a value {message}" if kind.startswith(("greater", "less")) else message

@@ -120,13 +120,17 @@ class Loop:
         return bool(self.fabric.broadcast(decision))
 
     def _train_step(self) -> Callable[[], None]:
-        """Return the step, recorded on a single GPU without loss scaling, which synchronises."""
+        """Return the step, recorded on a single GPU if nothing in it waits for the device.
+
+        Loss scaling does, and so may an optimizer of the user's own.
+        """
         config, fabric = self.config, self.fabric
         is_recorded = (
             config.cuda_graph
             and fabric.device.type == "cuda"
             and fabric.world_size == 1
             and config.precision != "16-mixed"
+            and self.optimizers.are_recordable
         )
         return RecordedStep(self.step) if is_recorded else self.step
 

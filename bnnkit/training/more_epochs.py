@@ -12,7 +12,7 @@ from torch import nn
 from bnnkit.nn.latent_weights import latent_weights
 from bnnkit.nn.weight_rules import ScheduledRule
 from bnnkit.training.config import Config
-from bnnkit.training.schedule import learning_rate_factor
+from bnnkit.training.schedule import make_schedule
 
 
 def more_epochs_line(config: Config, network: nn.Module, *, before: int, done: int) -> str:
@@ -28,7 +28,7 @@ def more_epochs_line(config: Config, network: nn.Module, *, before: int, done: i
     reasons = _what_depends_on_the_epochs(config, network)
     if not reasons:
         return f"{start}; the result is that of a run of {config.epochs} epochs"
-    factor = learning_rate_factor(config.schedule, done / config.epochs)
+    factor = make_schedule(config.schedule)(done / config.epochs)
     rate = "" if config.schedule == "constant" else f" (now {factor:.3g} of the peak rate)"
     run = f"a {config.epochs}-epoch run"
     return (

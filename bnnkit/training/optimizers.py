@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bnnkit.data.own_code import is_own
 from bnnkit.errors import ConfigError
 from bnnkit.nn import latent_parameters
 from bnnkit.training.config import Config, LatentConfig
-from bnnkit.training.schedule import learning_rate_factor, warmup_factor
+from bnnkit.training.own_optimizer import make_own
+from bnnkit.training.schedule import make_schedule, warmup_factor
 
 
 class Optimizers:
@@ -27,11 +29,12 @@ class Optimizers:
 
     Raises:
         ConfigError: The configuration has a section latent, but the network has no latent weights,
-            or only them or none of them are trained.
+            or only them or none of them are trained; or your own function of an optimizer or a
+            schedule does not work, or optimizer_options are given without one.
     """
 
     def __init__(self, network: nn.Module, config: Config) -> None:
-        self._config = config
+        self._config, self._schedule = config, make_schedule(config.schedule)
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         latent = _trained_latent_weights(network, config) if config.latent else []
         own = {id(parameter) for parameter in latent}
@@ -52,11 +55,23 @@ class Optimizers:
         """
         config = self._config
         progress = step / (steps_per_epoch * config.epochs)
-        factor = learning_rate_factor(config.schedule, progress)
+        factor = self._schedule(progress)
         factor *= warmup_factor(step, config.warmup * steps_per_epoch)
         for optimizer in self.all:
             for group in optimizer.param_groups:
                 _set(group, group["peak_lr"] * factor)
+
+    @property
+    def are_recordable(self) -> bool:
+        """Whether a CUDA graph can replay their steps.
+
+        They then have their learning rates and numbers of steps on the device.
+        """
+        groups = [group for optimizer in self.all for group in optimizer.param_groups]
+        return all(
+            isinstance(group["lr"], Tensor) and bool(group.get("capturable") or group.get("fused"))
+            for group in groups
+        )
 
     def learning_rates(self) -> list[float]:
         """Return the rate of the real-valued weights, then that of the latent weights if set."""
@@ -95,7 +110,10 @@ def _canonical(tensor: Tensor) -> Tensor:
 
 def _as_config(config: Config, latent: LatentConfig) -> Config:
     """Return the run's configuration, overridden by the values of the section `latent`."""
-    return config.model_copy(update=latent.model_dump(exclude_none=True))
+    update = latent.model_dump(exclude_none=True)
+    if latent.optimizer is not None:
+        update.setdefault("optimizer_options", {})
+    return config.model_copy(update=update)
 
 
 def _optimizer(parameters: Sequence[nn.Parameter], config: Config) -> torch.optim.Optimizer:
@@ -107,7 +125,21 @@ def _optimizer(parameters: Sequence[nn.Parameter], config: Config) -> torch.opti
         },
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    groups = [group | {"peak_lr": config.lr} for group in groups if group["params"]]
+    groups = [group for group in groups if group["params"]]
+    if is_own(config.optimizer):
+        return make_own(
+            config.optimizer,
+            groups,
+            options=config.optimizer_options,
+            lr=config.lr,
+            momentum=config.momentum,
+        )
+    if config.optimizer_options:
+        raise ConfigError(
+            "optimizer_options are arguments of an optimizer of your own, as module:function, got "
+            f"optimizer {config.optimizer}; leave them out"
+        )
+    groups = [group | {"peak_lr": config.lr} for group in groups]
     return _make(groups, config, parameters[0].device)
 
 

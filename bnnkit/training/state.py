@@ -10,6 +10,15 @@ from torch import Tensor, nn
 from bnnkit.border import border
 from bnnkit.errors import CheckpointError, brief
 from bnnkit.training import safetensors_file
+from bnnkit.training.optimizer_state import (
+    GROUPS,
+    NUMBERS,
+    group_numbers,
+    is_known,
+    names_in_order,
+    numbers_of,
+    restore,
+)
 
 _MODEL, _OPTIMIZER, _AVERAGE = "model.", "optimizer.", "average."
 _LEFT_OUT = "without"
@@ -37,6 +46,7 @@ def save_state(
 
     Raises:
         FileError: The file cannot be written.
+        ConfigError: As for `numbers_of`.
     """
     tensors = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"{_AVERAGE}{name}": tensor for name, tensor in (averages or {}).items()}
@@ -44,6 +54,10 @@ def save_state(
     for optimizer in optimizers:
         kept = _optimizer_tensors(model, optimizer)
         tensors |= kept
+        if not is_known(optimizer):
+            about.setdefault(NUMBERS, {}).update(numbers_of(model, optimizer))
+            about.setdefault(GROUPS, []).append(group_numbers(optimizer))
+            continue
         if left_out := _expected_of(model, optimizer).keys() - kept.keys():
             about[_LEFT_OUT] = sorted([*about.get(_LEFT_OUT, ()), *left_out])
     safetensors_file.write(path, tensors, about)
@@ -71,6 +85,7 @@ def load_state(
             raise CheckpointError(f"{path} is not the state of a run: its epoch is {brief(epoch)}")
         _check(path, tensors, model, optimizers, averages or {}, about.get(_LEFT_OUT, []))
         _load(tensors, model, optimizers, averages or {})
+        _load_unknown(tensors, about, model, [o for o in optimizers if not is_known(o)])
         return epoch, precision
 
 
@@ -88,12 +103,20 @@ def _check(
     expected |= {f"{_AVERAGE}{name}": tensor for name, tensor in averages.items()}
     safetensors_file.check_fit(path, own, expected, "this run's model")
     kept: dict[str, Tensor] = {}
+    free: set[str] = set()
     for optimizer in optimizers:
-        kept |= _expected_of(model, optimizer)
+        if is_known(optimizer):
+            kept |= _expected_of(model, optimizer)
+        else:
+            free.update(names_in_order(model, optimizer))
     if not isinstance(left_out, list) or not all(name in kept for name in left_out):
         raise CheckpointError(f"{path}: expected names of tensors in its list {_LEFT_OUT!r}")
     expected = {name: tensor for name, tensor in kept.items() if name not in left_out}
-    others = {name: tensor for name, tensor in tensors.items() if name not in own}
+    others = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name not in own and _split(name)[1] not in free
+    }
     safetensors_file.check_fit(path, others, expected, "this run's optimizers")
 
 
@@ -107,22 +130,46 @@ def _load(
     for name, average in averages.items():
         average.copy_(tensors[f"{_AVERAGE}{name}"])
     for optimizer in optimizers:
-        _fill_optimizer(model, optimizer, tensors)
+        if is_known(optimizer):
+            _fill_optimizer(model, optimizer, tensors)
+
+
+def _load_unknown(
+    tensors: Mapping[str, Tensor],
+    about: Mapping[str, Any],
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+) -> None:
+    """Load the states of optimizers that a function of the user's own has made."""
+    if not optimizers:
+        return
+    numbers, groups = about.get(NUMBERS), about.get(GROUPS)
+    if not isinstance(numbers, dict) or not isinstance(groups, list):
+        raise CheckpointError(f"expected the numbers of an optimizer, got {brief(numbers)}")
+    if len(groups) != len(optimizers):
+        raise CheckpointError(f"expected {len(optimizers)} optimizers, got {len(groups)}")
+    kept = {
+        name.removeprefix(_OPTIMIZER): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(_OPTIMIZER)
+    }
+    for optimizer, of_groups in zip(optimizers, groups, strict=True):
+        restore(model, optimizer, kept, numbers, of_groups)
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    names = _names_in_order(model, optimizer)
+    names = names_in_order(model, optimizer)
     return {
-        f"{_OPTIMIZER}{key}.{names[index]}": torch.as_tensor(value)
+        f"{_OPTIMIZER}{key}.{names[index]}": value
         for index, entry in optimizer.state_dict()["state"].items()
         for key, value in entry.items()
-        if value is not None
+        if isinstance(value, Tensor)
     }
 
 
 def _expected_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return tensors like those that an optimizer keeps for each parameter after a step."""
-    names = iter(_names_in_order(model, optimizer))
+    names = iter(names_in_order(model, optimizer))
     return {
         f"{_OPTIMIZER}{key}.{name}": tensor
         for group in optimizer.param_groups
@@ -146,7 +193,7 @@ def _kept(
 def _fill_optimizer(
     model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    index_of = {name: index for index, name in enumerate(_names_in_order(model, optimizer))}
+    index_of = {name: index for index, name in enumerate(names_in_order(model, optimizer))}
     state: dict[int, dict[str, Tensor]] = {}
     for full_name, tensor in tensors.items():
         if full_name.startswith(_OPTIMIZER):
@@ -161,9 +208,3 @@ def _split(full_name: str) -> tuple[str, str]:
     """Split a name into the key of the optimizer's state and the parameter's name."""
     key, _, name = full_name.removeprefix(_OPTIMIZER).partition(".")
     return key, name
-
-
-def _names_in_order(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """Return the parameters' names in the order in which the optimizer numbers them."""
-    name_of = {id(parameter): name for name, parameter in model.named_parameters()}
-    return [name_of[id(p)] for group in optimizer.param_groups for p in group["params"]]
