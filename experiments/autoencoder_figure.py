@@ -21,6 +21,7 @@ def draw(result: Record, path: Path) -> None:
     for column, (name, record) in enumerate(jobs.items()):
         _losses(axes[0, column], record, labels, result["config"]["epochs"])
         draw_panels(_series(record, labels), list(axes[1:, column]), x_label="epoch")
+        axes[3, column].set_yscale("log")  # without F' the identity is 4 times as long or more
         axes[0, column].set_title(f"{name[5:]} bits: training loss", loc="left", fontsize=11)
     axes[0, 0].set_ylabel("nats a document")
     handles: dict[Any, Any] = {}
@@ -36,8 +37,9 @@ def draw(result: Record, path: Path) -> None:
 def _losses(axes: "Axes", record: Record, labels: list[str], switch: int) -> None:
     for number, label in enumerate(labels):
         if label in record["loss"][0]:
-            ys = [losses[label][0] for losses in record["loss"]]
-            axes.plot(record["epochs"], ys, label=label, lw=1.2, color=f"C{number}")
+            # The loss before training would hide the differences after it.
+            ys = [losses[label][0] for losses in record["loss"][1:]]
+            axes.plot(record["epochs"][1:], ys, label=label, lw=1.2, color=f"C{number}")
     axes.axvline(switch, color="#8c97a8", lw=0.8)
     axes.set_xlabel("epoch")
 
