@@ -7,6 +7,7 @@ BnnkitError
 │   ├── ArtifactError     a MODEL.onnx that is damaged, or of a newer format
 │   └── CheckpointError   a checkpoint that is damaged, or of another model
 ├── ConfigError           a training configuration with an unknown key or an impossible value
+├── OtherProcessError     another process of a training run failed, and reports why
 └── UnsupportedError      a network with a part that bnnkit lacks; names the operator and its node
 
 Every message is one line: what was expected, what was found, what to do. The command line prints
@@ -99,6 +100,10 @@ class CheckpointError(FileError):
 
 class ConfigError(BnnkitError):
     """A training configuration with an unknown key or an impossible value."""
+
+
+class OtherProcessError(BnnkitError):
+    """Another process of a training run failed; it reports why, so the command line does not."""
 
 
 class UnsupportedError(BnnkitError):

@@ -12,7 +12,7 @@ from bnnkit.evaluation.metrics import accuracy, nll
 from bnnkit.nn import BinaryLinear, Sign, sampling
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.training import evaluate, recalibrate
-from bnnkit.training.evaluate import score
+from bnnkit.training.evaluate import score_batches
 
 
 @pytest.fixture
@@ -94,7 +94,10 @@ def test_samples_of_a_network_without_noise_are_refused() -> None:
 def test_score_equals_the_metrics(network: nn.Module, samples: int) -> None:
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(57, 6)).astype(np.float32), rng.integers(0, 4, 57)
-    totals = score(network, torch.tensor(x), torch.tensor(y), samples=samples, batch_size=10)
+    inputs, labels = torch.tensor(x), torch.tensor(y)
+    of_batches = score_batches(network, inputs, labels, samples=samples, batch_size=10)
+    assert of_batches[:, 2].tolist() == [10, 10, 10, 10, 10, 7]
+    totals = of_batches.sum(0)
     probabilities = evaluate(network, x, samples=samples)
     assert totals[1].item() / 57 == accuracy(probabilities, y)
     assert totals[0].item() / 57 == pytest.approx(nll(probabilities, y), rel=1e-5)
@@ -103,11 +106,12 @@ def test_score_equals_the_metrics(network: nn.Module, samples: int) -> None:
 
 def test_shares_of_the_images_keep_their_noise(network: nn.Module) -> None:
     x, y = torch.randn(20, 6), torch.arange(20) % 4
-    whole = score(network, x, y, samples=2, seed=1)
-    first = score(network, x[:7], y[:7], samples=2, seed=1)
-    rest = score(network, x[7:], y[7:], samples=2, seed=1, first_image=7)
+    whole = score_batches(network, x, y, samples=2, seed=1)
+    first = score_batches(network, x[:7], y[:7], samples=2, seed=1)
+    rest = score_batches(network, x[7:], y[7:], samples=2, seed=1, first_image=7)
     torch.testing.assert_close(first + rest, whole)
-    assert not torch.allclose(first + score(network, x[7:], y[7:], samples=2, seed=1), whole)
+    without_numbers = score_batches(network, x[7:], y[7:], samples=2, seed=1)
+    assert not torch.allclose(first + without_numbers, whole)
 
 
 def test_recalibrate_averages_the_deterministic_batches(network: nn.Module) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bnnkit.errors import ConfigError
 from bnnkit.training.batches import Batch
-from bnnkit.training.evaluate import evaluate, score
+from bnnkit.training.evaluate import evaluate, score_batches
 from bnnkit.training.losses import LabelDistillation, TargetLoss
 from bnnkit.training.task import (
     Classification,
@@ -126,7 +126,7 @@ def test_scores_and_evaluations_of_parts_are_those_of_the_whole(task: Task) -> N
     network = nn.Linear(3, 4)
     x = torch.randn(5, 3)
     y = torch.tensor(LABELS if isinstance(task, MultiLabel) else VALUES)
-    whole = score(network, x, y, task=task, batch_size=2)
+    whole = score_batches(network, x, y, task=task, batch_size=2).sum(0)
     outputs = network(x).double()
     want = batch_totals(task.loss(outputs, y), outputs, y)
     assert torch.allclose(whole, want)

@@ -32,9 +32,10 @@ from bnnkit.cli.interrupts import (
     ignore_interrupts,
     raise_on_interrupt,
     raise_on_termination,
+    wait_for_termination,
     was_interrupted,
 )
-from bnnkit.errors import BnnkitError, MissingExtraError, printable
+from bnnkit.errors import BnnkitError, MissingExtraError, OtherProcessError, printable
 
 COMMANDS = {
     "quickstart": "Try everything end to end on bundled digits, from train to bench.",
@@ -75,6 +76,7 @@ _PRINTERS = ("click.utils", "rich.console", __name__)
 
 CHECK_FAILED = 1
 WRONG_USE = 2
+_TIME_TO_REPORT_S = 5.0
 PIPE_CLOSED = 128 + 13  # SIGPIPE, which not every system has
 
 
@@ -117,6 +119,10 @@ class LazyGroup(click.Group):
             code = _print_error(command_name, "interrupted", INTERRUPTED)
         except Terminated:
             code = _print_error(command_name, "terminated", TERMINATED)
+        except OtherProcessError:
+            # That process reports the error, unless it is ended because this one ends first.
+            wait_for_termination(_TIME_TO_REPORT_S)
+            code = WRONG_USE
         except BrokenPipeError:
             _discard_output()
             code = PIPE_CLOSED

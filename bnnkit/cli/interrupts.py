@@ -55,6 +55,13 @@ def raise_on_termination() -> None:
         signal.signal(signal.SIGTERM, _terminate)
 
 
+def wait_for_termination(seconds: float) -> None:
+    """Wait for SIGTERM, which ends the process without a word, or for a time."""
+    if _is_main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(seconds)
+
+
 def was_interrupted() -> bool:
     """Return whether SIGINT came; extension modules hide its exception behind one of their own."""
     return bool(_came)

@@ -77,17 +77,25 @@ class Batches:
         self.images_per_step = config.batch_size
 
     def start_epoch(self, epoch: int) -> None:
-        """Draw the order of the examples, and their views from torch's default generator."""
-        mine = self.examples_of(epoch)[:, self._rank :: self._processes]
-        self._index.copy_(mine)
-        shape = tuple(self._index.shape)
+        """Draw the order of the examples, and their views from torch's default generator.
+
+        Every process draws the same for the whole batch, and takes its share.
+        """
+        self._index.copy_(self._mine(self.examples_of(epoch)))
+        shape = (self.n_steps, self._config.batch_size)
         if self._config.augment != "none":
-            self._view.copy_(draw_augmented(shape, self._config.augment, self._device))
+            drawn = draw_augmented(shape, self._config.augment, self._device)
+            self._view.copy_(self._mine(drawn))
         if self._config.cutout and self.views is not None:
             side = self._config.cutout
-            self._blank.copy_(draw_squares(shape, side, self.views, self._device))
+            squares = draw_squares(shape, side, self.views, self._device)
+            self._blank.copy_(self._mine(squares))
         if self._config.mixup:
-            self._share.copy_(draw_shares(shape, self._config.mixup, self._device))
+            self._share.copy_(self._mine(draw_shares(shape, self._config.mixup, self._device)))
+
+    def _mine(self, drawn: Tensor) -> Tensor:
+        """Return this process's share of numbers for whole batches, (steps, batch, ...)."""
+        return drawn[:, self._rank :: self._processes]
 
     def examples_of(self, epoch: int) -> Tensor:
         """Return the examples of each step for all processes together.

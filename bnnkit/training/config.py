@@ -124,8 +124,8 @@ class Config(_Section):
         model: The network.
         seed: Seed of the initial weights, the order, the augmentation and the noise.
         epochs: Passes over the training data.
-        batch_size: Examples per step over all devices; an incomplete last batch of an epoch is
-            left out.
+        batch_size: Examples per step over all devices together, which share them evenly; an
+            incomplete last batch of an epoch is left out.
         validation: Share of the training examples that is held out and evaluated during the run;
             the examples are the same in all runs. The test data are evaluated once, at the end.
         keep: The network in the checkpoint: "last", of the last epoch, or "best", of the epoch
@@ -188,10 +188,13 @@ class Config(_Section):
         save_every: Epochs between two saved states from which a stopped run continues.
         log: Other forms of the metrics to write at the end: "csv" for metrics.csv,
             "tensorboard" for events in the folder tensorboard; TensorBoard must be installed.
+        sync_batch_norm: Whether the batch norms of several processes share their statistics in
+            each step, so that the result is that of one process with the whole batch; otherwise
+            each normalises its own share, which is faster and another training.
         precision: Precision of training; evaluation is always in float32.
         compile: Whether to compile the network with torch.compile.
-        cuda_graph: Whether to record a step once as a CUDA graph and replay it, on a single GPU;
-            it saves the CPU's work of launching kernels.
+        cuda_graph: Whether to record a step once as a CUDA graph and replay it, on GPUs; it saves
+            the CPU's work of launching kernels.
         device: "auto" is the GPU if there is one, else the CPU.
         devices: Devices on each machine; under torchrun, torchrun's numbers count.
         num_nodes: Number of machines; all must share the run folder.
@@ -231,6 +234,7 @@ class Config(_Section):
     eval_samples_every: _Count = 5
     save_every: _Count = 1
     log: list[Literal["csv", "tensorboard"]] = []
+    sync_batch_norm: bool = True
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
     cuda_graph: bool = True

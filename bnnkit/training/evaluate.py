@@ -17,7 +17,7 @@ from bnnkit.nn import sampling
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.training.task import Classification, Task, batch_totals
 
-_BATCH = 1000
+EVALUATION_BATCH = 1000
 _CLASSIFICATION = Classification()
 
 
@@ -28,7 +28,7 @@ def evaluate(
     samples: int = 0,
     seed: int = 0,
     antithetic: bool = False,
-    batch_size: int = _BATCH,
+    batch_size: int = EVALUATION_BATCH,
     task: Task = _CLASSIFICATION,
 ) -> NDArray[np.float32]:
     """Compute class probabilities, or what else the network's task says.
@@ -62,7 +62,7 @@ def evaluate(
     return predictions
 
 
-def score(
+def score_batches(
     model: nn.Module,
     inputs: Tensor,
     labels: Tensor,
@@ -70,10 +70,10 @@ def score(
     samples: int = 0,
     seed: int = 0,
     first_image: int = 0,
-    batch_size: int = _BATCH,
+    batch_size: int = EVALUATION_BATCH,
     task: Task = _CLASSIFICATION,
 ) -> Tensor:
-    """Sum loss and correct answers over the examples; the sums of several processes can be added.
+    """Sum loss and correct answers over the examples of each batch.
 
     Args:
         model: A network that returns logits, or values, (N, K).
@@ -86,20 +86,21 @@ def score(
         task: What the network learns.
 
     Returns:
-        The sum of the losses, in nats if the outputs hold probabilities; the number of correct
-        answers, or the sum of absolute errors; and the number of examples; float64 (3,), as
-        `batch_totals`.
+        For each of b batches the sum of the losses, in nats if the outputs hold probabilities; the
+        number of correct answers, or the sum of absolute errors; and the number of examples;
+        float64 (b, 3), as `batch_totals`.
 
     Raises:
         UsageError: As for `evaluate`.
     """
-    totals = torch.zeros(3, dtype=torch.float64, device=labels.device)
+    starts = range(0, len(inputs), batch_size)
+    totals = torch.zeros((len(starts), 3), dtype=torch.float64, device=labels.device)
     with evaluating(model):
-        for start in range(0, len(inputs), batch_size):
+        for batch, start in enumerate(starts):
             y = labels[start : start + batch_size]
             drawn = _samples(samples, seed, first_image + start)
             averaged = _averaged(task, model, inputs[start : start + batch_size], drawn)
-            totals += batch_totals(task.loss(averaged, y), averaged, y)
+            totals[batch] = batch_totals(task.loss(averaged, y), averaged, y)
     return totals
 
 

@@ -12,6 +12,7 @@ from bnnkit.training.curves import draw_curves
 from bnnkit.training.deployed import recalibrate_run
 from bnnkit.training.history import Record
 from bnnkit.training.metrics_csv import write_metrics_csv
+from bnnkit.training.processes import agreed
 from bnnkit.training.progress import accuracies, print_line, recalibration_line
 from bnnkit.training.run_parts import RunParts
 from bnnkit.training.tensorboard_log import write_tensorboard
@@ -39,16 +40,15 @@ def finish(run: RunParts, epoch: int) -> Record:
         record |= before | run.validation.both()
         _report_recalibration(run, record)
     record |= run.test.both() | choices(run.network)
-    if run.fabric.is_global_zero:
-        _write(run, record)
-    run.fabric.barrier()
+    with agreed(run.fabric):
+        if run.fabric.is_global_zero:
+            _write(run, record)
     return record
 
 
 def _take_weights(run: RunParts, epoch: int) -> None:
     """Load the network of the best epoch, or the averaged weights, as the configuration says."""
     if run.config.keep == "best":
-        run.fabric.barrier()  # the first process has written it
         run.network.load_state_dict(safetensors_file.read(run.folder.best)[0])
     elif run.ema is not None:
         run.ema.write_to_network(epoch * run.batches.n_steps)

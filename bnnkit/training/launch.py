@@ -9,16 +9,33 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from bnnkit.errors import ConfigError
 from bnnkit.training.config import Config
 
 if TYPE_CHECKING or importlib.util.find_spec("lightning_fabric"):
     from lightning_fabric import Fabric
-else:
-    from lightning.fabric import Fabric  # the same, where the whole of Lightning is installed
+    from lightning_fabric.strategies.ddp import DDPStrategy
+else:  # the same, where the whole of Lightning is installed
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies.ddp import DDPStrategy
 
 __all__ = ["Fabric", "make_fabric", "quiet_libraries"]
+
+
+class ReplicatedStrategy(DDPStrategy):
+    """Every process has a copy of the network; `GradientAverage` keeps the copies equal.
+
+    torch's DistributedDataParallel, which Fabric would wrap around the network, interrupts a
+    compiled network between its buckets, and overwrites the batch norms' statistics with those of
+    the first process.
+    """
+
+    def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
+        """Return the module itself."""
+        return module
+
 
 _CHATTY = ("lightning_fabric", "lightning.fabric", "torch.distributed")
 
@@ -50,7 +67,7 @@ def make_fabric(config: Config) -> Fabric:
         )
     return Fabric(
         accelerator=device,
-        strategy="ddp" if devices * num_nodes > 1 else "auto",
+        strategy=ReplicatedStrategy() if devices * num_nodes > 1 else "auto",
         devices=devices,
         num_nodes=num_nodes,
         precision=config.precision,

@@ -2,23 +2,26 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from bnnkit.errors import CheckpointError, UsageError
+from bnnkit.errors import CheckpointError, ConfigError, UsageError
 from bnnkit.nn import attach_rules, set_progress
 from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.deployed import deployed
 from bnnkit.training.early_stopping import is_out_of_patience
 from bnnkit.training.finish import finish
 from bnnkit.training.flip_rates import FlipRates
+from bnnkit.training.gradient_average import GradientAverage
 from bnnkit.training.history import Record
 from bnnkit.training.losses import make_loss
 from bnnkit.training.more_epochs import more_epochs_line
 from bnnkit.training.optimizers import Optimizers
+from bnnkit.training.processes import agreed, broadcast_network
 from bnnkit.training.progress import Progress, print_line
 from bnnkit.training.randomness import seed_epoch
 from bnnkit.training.run_parts import RunParts
@@ -26,6 +29,7 @@ from bnnkit.training.saturation import saturated_shares
 from bnnkit.training.scores import means
 from bnnkit.training.state import load_state, save_state
 from bnnkit.training.step import RecordedStep, Step
+from bnnkit.training.sync_batch_norm import SyncBatchNorms
 from bnnkit.training.task import is_better
 
 
@@ -37,8 +41,8 @@ class Loop:
     """A run on this process's device, ready to continue after the epochs that are done.
 
     Each of several processes takes its share of every batch and of every evaluation, and draws its
-    own noise; the gradients are averaged, and so are the batch-norm statistics after each epoch.
-    The first process writes the files.
+    own noise; the gradients are averaged, and batch norms see the whole batch, or their statistics
+    are averaged after each epoch. The first process writes the files.
 
     Args:
         run: The parts of the run; its folder may hold a saved state.
@@ -60,6 +64,8 @@ class Loop:
         is_compiled = run.config.compile
         module = cast(nn.Module, torch.compile(run.network)) if is_compiled else run.network
         self.model, *optimizers = run.fabric.setup(module, *self.optimizers.all)
+        is_shared = run.fabric.world_size > 1
+        self.norms = SyncBatchNorms(run.network)
         self.step = Step(
             self.model,
             self.optimizers,
@@ -67,6 +73,7 @@ class Loop:
             run.batches,
             make_loss(run.config, run.dataset, run.fabric.device, run.task),
             run.fabric,
+            average_gradients=GradientAverage(self.optimizers.parameters) if is_shared else None,
             clip_gradients=run.config.clip_gradients,
             ema=run.ema,
             compiled=is_compiled,
@@ -86,8 +93,8 @@ class Loop:
             DivergedError: The loss became infinite or NaN.
             FileError: A file cannot be written.
         """
+        self._prepare()
         epochs, steps = self.config.epochs, self.batches.n_steps
-        train_step = self._train_step()
         progress = Progress(
             self.parts.console,
             epochs=epochs,
@@ -95,14 +102,16 @@ class Loop:
             steps=steps,
             metric=self.parts.task.metric,
         )
-        with progress, torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
+        cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True)
+        with self._train_step() as train_step, progress, cudnn:
             for epoch in range(self.done + 1, epochs + 1):
                 if self._stops_early():
                     break
                 record = self._train_epoch(epoch, train_step, progress)
                 record |= self._evaluate(epoch)
                 progress.epoch_done(record)
-                self._save(epoch, record)
+                with agreed(self.fabric):
+                    self._save(epoch, record)
                 self.done = epoch
         if self.done < epochs:
             line = (
@@ -119,20 +128,26 @@ class Loop:
         decision = is_out_of_patience(self.parts.history.records, self.config.patience)
         return bool(self.fabric.broadcast(decision))
 
-    def _train_step(self) -> Callable[[], None]:
-        """Return the step, recorded on a single GPU if nothing in it waits for the device.
+    @contextmanager
+    def _train_step(self) -> Iterator[Callable[[], None]]:
+        """Give the step, recorded on a GPU if nothing in it waits for the device.
 
         Loss scaling does, and so may an optimizer of the user's own.
         """
-        config, fabric = self.config, self.fabric
         is_recorded = (
-            config.cuda_graph
-            and fabric.device.type == "cuda"
-            and fabric.world_size == 1
-            and config.precision != "16-mixed"
+            self.config.cuda_graph
+            and self.fabric.device.type == "cuda"
+            and self.config.precision != "16-mixed"
             and self.optimizers.are_recordable
         )
-        return RecordedStep(self.step) if is_recorded else self.step
+        if not is_recorded:
+            yield self.step
+            return
+        recorded = RecordedStep(self.step)
+        try:
+            yield recorded
+        finally:
+            recorded.close()
 
     def _restore(self) -> int:
         """Load the saved state, if any, and return the number of epochs done."""
@@ -144,11 +159,23 @@ class Loop:
             if before is not None and before < self.config.epochs:
                 line = more_epochs_line(self.config, self.network, before=before, done=done)
                 print_line(self.parts.console, line)
-        self.fabric.barrier()
-        if self.fabric.is_global_zero:
-            self.folder.prepare(self.config)
-            self.parts.history.restart_after(done)
         return done
+
+    def _prepare(self) -> None:
+        """Make the processes equal, and let the first one prepare the folder."""
+        first = self.fabric.broadcast(self.done)
+        with agreed(self.fabric):
+            if self.done != first:
+                raise ConfigError(
+                    f"process {self.fabric.global_rank} continues after epoch {self.done}, the "
+                    f"first process after epoch {first}: all machines must share the folder "
+                    f"{self.folder.path}"
+                )
+            if self.fabric.is_global_zero:
+                self.folder.prepare(self.config)
+                self.parts.history.restart_after(self.done)
+        if self.fabric.world_size > 1:
+            broadcast_network(self.network)
 
     def _load_state(self) -> tuple[int, dict[str, Any]]:
         try:
@@ -165,24 +192,28 @@ class Loop:
         self, epoch: int, train_step: Callable[[], None], progress: Progress
     ) -> Record:
         start = time.monotonic()
-        seed_epoch(self.config.seed, epoch, self.fabric.global_rank)
+        seed_epoch(self.config.seed, epoch)
         if self._is_evaluated(epoch):
             self.flips.start()
         self.model.train()
         self.step.start_epoch(epoch)
+        if not self.fabric.is_global_zero:
+            seed_epoch(self.config.seed, epoch, self.fabric.global_rank)
         n_steps = self.batches.n_steps
-        for step in range(n_steps):
-            done = (epoch - 1) * n_steps + step
-            self.optimizers.set_learning_rates(done, n_steps)
-            set_progress(self.network, done / (n_steps * self.config.epochs))
-            train_step()
-            progress.step(epoch, self.step.totals)
+        with self._batch_norms():
+            for step in range(n_steps):
+                done = (epoch - 1) * n_steps + step
+                self.optimizers.set_learning_rates(done, n_steps)
+                set_progress(self.network, done / (n_steps * self.config.epochs))
+                train_step()
+                progress.step(epoch, self.step.totals)
         loss, metric = means(self.fabric, self.step.totals)
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the training loss became {loss} in epoch {epoch}; "
-                f"try a smaller learning rate than lr={self.config.lr}"
-            )
+        with agreed(self.fabric):
+            if not math.isfinite(loss):
+                raise DivergedError(
+                    f"the training loss became {loss} in epoch {epoch}; "
+                    f"try a smaller learning rate than lr={self.config.lr}"
+                )
         self._average_buffers()
         seconds = time.monotonic() - start
         lr, *lr_latent = self.optimizers.learning_rates()
@@ -218,15 +249,20 @@ class Loop:
             record |= self.parts.validation.deterministic()
         if has_ensemble:
             record |= self.parts.validation.ensemble()
-        if self.fabric.is_global_zero:
-            self._save_best(record)
+        with agreed(self.fabric):
+            if self.fabric.is_global_zero:
+                self._save_best(record)
         return record
 
     def _is_evaluated(self, epoch: int) -> bool:
         return epoch == self.config.epochs or epoch % self.config.eval_every == 0
 
+    def _batch_norms(self) -> AbstractContextManager[None]:
+        is_shared = self.fabric.world_size > 1 and self.config.sync_batch_norm
+        return self.norms.synchronised() if is_shared else nullcontext()
+
     def _average_buffers(self) -> None:
-        """Average the batch-norm statistics over the processes; each saw only its share."""
+        """Average statistics over the processes, each of which may have seen only its share."""
         if self.fabric.world_size > 1:
             for buffer in self.network.buffers():
                 if buffer.is_floating_point():

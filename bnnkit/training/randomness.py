@@ -14,13 +14,16 @@ def seed_initial_weights(seed: int) -> None:
     torch.manual_seed(_derive(seed, 0))
 
 
-def seed_epoch(seed: int, epoch: int, rank: int) -> None:
-    """Seed torch's generators, of all devices, for the noise and augmentation of an epoch.
+def seed_epoch(seed: int, epoch: int, rank: int = 0) -> None:
+    """Seed torch's generators, of all devices, for an epoch.
+
+    Every process draws the augmentation of whole batches with rank 0, and its own noise with its
+    rank.
 
     Args:
         seed: The seed of the run.
         epoch: The epoch, from 1.
-        rank: The rank of the process; each draws its own noise.
+        rank: The rank of the process.
     """
     torch.manual_seed(_derive(seed, epoch, rank))
 

@@ -1,7 +1,7 @@
 """Train a network from its configuration to its checkpoint, or continue a stopped run."""
 
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -17,6 +17,7 @@ from bnnkit.training.config import Config
 from bnnkit.training.history import Record, read_history
 from bnnkit.training.launch import Fabric, make_fabric, quiet_libraries
 from bnnkit.training.loop import Loop
+from bnnkit.training.processes import agreed, connected, said_once
 from bnnkit.training.progress import accuracies, print_line
 from bnnkit.training.run_folder import RunFolder, Stage
 from bnnkit.training.run_lock import FolderInUseError, run_lock
@@ -73,14 +74,15 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
     start = time.monotonic()
     console = console or Console()
     folder = RunFolder(out)
-    stage = folder.stage(config)
+    with said_once():
+        stage = folder.stage(config)
     if stage is Stage.FINISHED:
         scores = _finished_scores(folder, config)
         print_line(
             console, f"{out} holds this run, finished: {_words(scores, config)}; nothing to do"
         )
     else:
-        with quiet_libraries():
+        with quiet_libraries(), said_once():
             scores = _train(config, folder, console)
     return Result(
         out=folder.path,
@@ -95,33 +97,36 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
 
 def _train(config: Config, folder: RunFolder, console: Console) -> Record:
     fabric = make_fabric(config)
-    dataset = data.load(
-        config.data.name, None if config.data.dir is None else Path(config.data.dir)
-    )
-    _check(config, dataset)
-    # Before the launch, which starts the other processes of this run.
-    is_first = fabric.global_rank == 0 and fabric.local_rank == 0
-    with run_lock(folder.path) if is_first else nullcontext():
-        if is_first and folder.stage(config) is Stage.FINISHED:
-            raise FolderInUseError(f"another process has just finished the run in {folder.path}")
-        return _launch(config, dataset, fabric, folder, console)
-
-
-def _launch(
-    config: Config, dataset: Dataset, fabric: Fabric, folder: RunFolder, console: Console
-) -> Record:
     fabric.launch()
     if not fabric.is_global_zero:
         console = Console(quiet=True)
+    # The run seeds torch's generators; the caller's state is restored afterwards.
+    generators = torch.random.fork_rng([fabric.device] if fabric.device.type == "cuda" else [])
     try:
-        # The run seeds torch's generators; the caller's state is restored afterwards.
-        with torch.random.fork_rng([fabric.device] if fabric.device.type == "cuda" else []):
-            scores = Loop(make_parts(config, dataset, fabric, folder, console)).run()
+        with connected(fabric), generators, ExitStack() as locks:
+            with agreed(fabric):
+                loop = _loop(config, fabric, folder, console, locks)
+            scores = loop.run()
     except KeyboardInterrupt:
         print_line(console, f"stopped; the same command continues the run in {folder.path}")
         raise
     print_line(console, f"{_words(scores, config)}; the run is in {folder.path}")
     return scores
+
+
+def _loop(
+    config: Config, fabric: Fabric, folder: RunFolder, console: Console, locks: ExitStack
+) -> Loop:
+    """Load the data and make the loop; the first process locks the folder."""
+    dataset = data.load(
+        config.data.name, None if config.data.dir is None else Path(config.data.dir)
+    )
+    _check(config, dataset)
+    if fabric.is_global_zero:
+        locks.enter_context(run_lock(folder.path))
+        if folder.stage(config) is Stage.FINISHED:
+            raise FolderInUseError(f"another process has just finished the run in {folder.path}")
+    return Loop(make_parts(config, dataset, fabric, folder, console))
 
 
 def _check(config: Config, dataset: Dataset) -> None:

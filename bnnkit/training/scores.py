@@ -2,19 +2,23 @@
 
 from typing import Any, cast
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnnkit.nn.sign import has_noisy_signs
-from bnnkit.training.evaluate import score
+from bnnkit.training.evaluate import EVALUATION_BATCH, score_batches
 from bnnkit.training.history import Record
 from bnnkit.training.launch import Fabric
 from bnnkit.training.task import Task
 
 
 class Scores:
-    """Scores a network on one part of the data; each process takes its share of the examples.
+    """Scores a network on one part of the data; each process takes its share of the batches.
+
+    The batches are those of a single process, and their sums are added in their order, so that
+    the scores are the same, bit for bit, for any number of processes.
 
     Args:
         network: The network on the process's device, in training or evaluation mode.
@@ -39,12 +43,13 @@ class Scores:
     ) -> None:
         self.samples = samples if has_noisy_signs(network) else 0
         self._network, self._part, self._fabric, self._task = network, part, fabric, task
-        # A share is contiguous, so that its images keep their numbers and therefore their noise.
-        rank, processes, n = fabric.global_rank, fabric.world_size, len(x)
-        self._first, end = n * rank // processes, n * (rank + 1) // processes
-        self._x = torch.tensor(x[self._first : end], device=fabric.device)
-        self._y = torch.tensor(y[self._first : end], device=fabric.device)
-        self._is_empty = n == 0
+        rank, processes = fabric.global_rank, fabric.world_size
+        self._batches = -(-len(x) // EVALUATION_BATCH)
+        self._first = self._batches * rank // processes
+        end = self._batches * (rank + 1) // processes
+        share = slice(self._first * EVALUATION_BATCH, end * EVALUATION_BATCH)
+        self._x = torch.tensor(x[share], device=fabric.device)
+        self._y = torch.tensor(y[share], device=fabric.device)
 
     def deterministic(self) -> Record:
         """Score the deterministic network: PART_loss, and PART_accuracy as a fraction."""
@@ -62,22 +67,37 @@ class Scores:
         return self.deterministic() | self.ensemble()
 
     def _score(self, samples: int, suffix: str) -> Record:
-        if self._is_empty:
+        if self._batches == 0:
             return {}
-        totals = score(
+        loss, metric, examples = self._of_all_batches(samples).cumsum(0)[-1].tolist()
+        return {
+            f"{self._part}_loss{suffix}": loss / examples,
+            f"{self._part}_{self._task.metric}{suffix}": metric / examples,
+        }
+
+    def _of_all_batches(self, samples: int) -> NDArray[np.float64]:
+        """Return the sums of every batch, (batches, 3); each process computes its own."""
+        mine = score_batches(
             self._network,
             self._x,
             self._y,
             samples=samples,
-            first_image=self._first,
+            first_image=self._first * EVALUATION_BATCH,
+            batch_size=EVALUATION_BATCH,
             task=self._task,
         )
-        loss, metric = means(self._fabric, totals)
-        name = f"{self._part}_{self._task.metric}{suffix}"
-        return {f"{self._part}_loss{suffix}": loss, name: metric}
+        totals = mine.new_zeros((self._batches, 3))
+        totals[self._first : self._first + len(mine)] = mine
+        everything: NDArray[np.float64] = _summed(self._fabric, totals).cpu().numpy()
+        return everything
 
 
 def means(fabric: Fabric, totals: Tensor) -> tuple[float, float]:
     """Return the loss, and the accuracy or error, over all processes, from the totals of each."""
-    loss, metric, examples = cast(Tensor, fabric.all_reduce(totals, reduce_op="sum")).tolist()
+    loss, metric, examples = _summed(fabric, totals).tolist()
     return loss / examples, metric / examples
+
+
+def _summed(fabric: Fabric, totals: Tensor) -> Tensor:
+    """Return the sum over all processes; in place."""
+    return cast(Tensor, fabric.all_reduce(totals, reduce_op="sum"))

@@ -11,6 +11,7 @@ from bnnkit.training.ema import Ema
 from bnnkit.training.launch import Fabric
 from bnnkit.training.losses import Loss
 from bnnkit.training.optimizers import Optimizers
+from bnnkit.training.processes import is_distributed
 from bnnkit.training.task import batch_totals
 
 _WARMUP_STEPS = 3
@@ -32,6 +33,7 @@ class Step:
         batches: The batches of this process.
         loss: The loss function.
         fabric: The launched Fabric.
+        average_gradients: Averages the gradients over the processes; None in a single one.
         clip_gradients: The largest norm of all gradients together; None does not clip.
         ema: The average of the weights, updated after each step; None without one.
         compiled: Whether to compile the loss and the making of a batch too.
@@ -46,12 +48,14 @@ class Step:
         loss: Loss,
         fabric: Fabric,
         *,
+        average_gradients: Callable[[], None] | None = None,
         clip_gradients: float | None = None,
         ema: Ema | None = None,
         compiled: bool = False,
     ) -> None:
         self._model, self._fabric, self._batches = model, fabric, batches
         self._optimizers, self._fabric_optimizers = optimizers, fabric_optimizers
+        self._average_gradients = average_gradients
         self._clip_gradients, self._ema = clip_gradients, ema
 
         def loss_and_totals(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -79,6 +83,8 @@ class Step:
         batch = self._batch_at(self._position)
         loss, totals = self._loss_and_totals(self._model(batch.x), batch)
         self._fabric.backward(loss)
+        if self._average_gradients is not None:
+            self._average_gradients()
         if self._clip_gradients is not None:
             clip_grad_norm_(self._optimizers.parameters, self._clip_gradients, foreach=True)
         for optimizer in self._fabric_optimizers:
@@ -94,7 +100,8 @@ class RecordedStep:
 
     The first steps run as usual, on a separate stream, so that libraries choose their kernels and
     optimizers create their state. The next step is recorded, which computes nothing; it and all
-    later steps replay the recording.
+    later steps replay the recording. Operations between processes are recorded too: all processes
+    record and replay the same steps.
 
     Args:
         step: The step to record, on a GPU.
@@ -119,9 +126,18 @@ class RecordedStep:
             self._graph = self._recorded()
         self._graph.replay()
 
+    def close(self) -> None:
+        """Release the recording; the connections between processes cannot be closed before."""
+        if self._graph is not None:
+            torch.cuda.synchronize()
+            self._graph.reset()
+            self._graph = None
+
     def _recorded(self) -> torch.cuda.CUDAGraph:
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
+        # The mode "global" forbids calls by other threads, such as NCCL's.
+        mode = "thread_local" if is_distributed() else "global"
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode=mode):
             self._step()
         return graph
