@@ -6,6 +6,7 @@ from bnnkit.cli.console import print_table, write
 
 if TYPE_CHECKING:
     from bnnkit.deployment.calibrate import Accuracy, Calibration
+    from bnnkit.deployment.choose_noise_scale import NoiseScaleChoice
 
 
 def print_calibration(calibration: "Calibration") -> None:
@@ -24,6 +25,21 @@ def print_calibration(calibration: "Calibration") -> None:
     write(
         f"{name} on {calibration.test_images:,} test images: {_words(calibration.before, form)};"
         f" calibrated: {_words(calibration.after, form)}"
+    )
+
+
+def print_noise_choice(choice: "NoiseScaleChoice") -> None:
+    """Print the scores of each noise scale that was tried, and which one was chosen."""
+    print_table(
+        f"noise scales, {choice.samples} samples on {choice.images:,} held-out images of "
+        f"{choice.data}",
+        ("scale", "accuracy", "nll", f"by {choice.by}"),
+        [
+            (f"{scale:g}", f"{accuracy:.2%}", f"{nll:.4f}", "chosen" * (scale == choice.scale))
+            for scale, accuracy, nll in zip(
+                choice.scales, choice.accuracy, choice.nll, strict=True
+            )
+        ],
     )
 
 

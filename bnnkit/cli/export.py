@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from bnnkit.artifact.format.sample import MOST_SAMPLES
 from bnnkit.cli import options
 from bnnkit.cli.array_files import check_file, check_not_read
-from bnnkit.cli.calibration_table import print_calibration
+from bnnkit.cli.calibration_table import print_calibration, print_noise_choice
 from bnnkit.cli.console import print_json, progress, waiting, write
 from bnnkit.cli.report_table import print_report
 from bnnkit.cli.tflite_file import TfliteFile, is_model_file
@@ -20,6 +21,7 @@ from bnnkit.files.kinds import SUFFIXES, check_suffix
 if TYPE_CHECKING:
     from bnnkit.artifact.format.constants import Mode
     from bnnkit.deployment.calibrate import Calibration
+    from bnnkit.deployment.choose_noise_scale import By, NoiseScaleChoice
     from bnnkit.deployment.export_checkpoint import CheckpointExport
     from bnnkit.export.tflite import Variant
 
@@ -63,10 +65,28 @@ FORMATS = ("onnx", "tflite", "c")
 )
 @click.option(
     "--noise-scale",
-    type=float,
+    "scales",
+    callback=options.scales,
     metavar="S",
     help="Multiply the noise of the signs by S. For networks trained without noise, 0.1 to 0.3 "
-    "makes samples useful. Use it with --calibrate.",
+    "makes samples useful. Use it with --calibrate. auto, or several numbers such as 0.1,0.2,0.3, "
+    "chooses the best one on the training examples of --calibrate DATA that the run held out "
+    "(validation).",
+)
+@click.option(
+    "--choose-by",
+    type=click.Choice(["accuracy", "nll"]),
+    default="accuracy",
+    show_default=True,
+    help="For --noise-scale auto: the score of the ensemble that chooses.",
+)
+@click.option(
+    "--choose-samples",
+    type=click.IntRange(min=1, max=MOST_SAMPLES),
+    default=10,
+    show_default=True,
+    metavar="M",
+    help="For --noise-scale auto: the number of samples of the ensemble.",
 )
 @click.option(
     "--temperature",
@@ -113,7 +133,9 @@ def command(
     uniform_input: bool,
     output: Path,
     mode: "Mode | None",
-    noise_scale: float | None,
+    scales: "tuple[float, ...] | Literal['auto'] | None",
+    choose_by: "By",
+    choose_samples: int,
     temperature: float | Literal["auto"] | None,
     data: str | None,
     data_dir: Path | None,
@@ -150,6 +172,11 @@ def command(
         raise UsageError("--variant needs --to tflite; give both")
     if uniform_input and (target, mode) != ("tflite", "samples"):
         raise UsageError("--uniform-input needs --to tflite --mode samples; give all three")
+    noise_scale = scales[0] if isinstance(scales, tuple) and len(scales) == 1 else None
+    is_chosen = scales is not None and noise_scale is None
+    if data is None and is_chosen:
+        raise UsageError("several noise scales, or auto, need --calibrate DATA; give both")
+    options.note_no_effect(is_chosen, "without --noise-scale auto", "choose_by", "choose_samples")
     if data is None and temperature == options.AUTO:
         raise UsageError("--temperature auto needs --calibrate DATA; give both")
     if data is None and data_dir is not None:
@@ -164,14 +191,14 @@ def command(
     tflite = None
     if target == "tflite":
         mode = mode or "deterministic"
-        if mode != "samples" and noise_scale is not None:
+        if mode != "samples" and scales is not None:
             raise UsageError("--noise-scale needs --mode samples; give both, or neither")
         tflite = TfliteFile(
             mode=mode, variant=variant or "lce", uniform_input=uniform_input, seed=seed
         )
-    calibration = None
+    calibration = choice = None
     if is_model_file(source):
-        for option, value in (("noise-scale", noise_scale), ("temperature", temperature)):
+        for option, value in (("noise-scale", scales), ("temperature", temperature)):
             if value is not None:
                 raise UsageError(f"--{option} is for a checkpoint, got the model file {source}")
         if tflite is None:
@@ -195,6 +222,9 @@ def command(
             )
         if data is not None:
             dataset = load(data, data_dir)
+            if is_chosen:
+                tried = None if scales == options.AUTO else scales
+                choice = _choose(export, dataset, tried, choose_by, choose_samples)
             calibration = _calibrate(export, dataset)
             if temperature == options.AUTO:
                 with waiting("fitting the temperature"):
@@ -206,12 +236,16 @@ def command(
                 report = tflite.write(export.artifact(), output)
     if as_json:
         changes: dict[str, Any] = {}
+        if choice is not None:
+            changes["noise_choice"] = asdict(choice)
         if calibration is not None:
             changes["calibration"] = asdict(calibration)
         if temperature is not None:
             changes["temperature"] = temperature
         print_json({"file": str(output), **asdict(report), **changes})
         return
+    if choice is not None:
+        print_noise_choice(choice)
     if calibration is not None:
         print_calibration(calibration)
     if temperature is not None:
@@ -230,6 +264,21 @@ def _format_of(output: Path, target: str | None) -> str:
     chosen = target or (named if named in FORMATS else "onnx")
     check_suffix(output, chosen, "change --to or the suffix")
     return chosen
+
+
+def _choose(
+    export: "CheckpointExport",
+    dataset: Dataset,
+    scales: tuple[float, ...] | None,
+    by: "By",
+    samples: int,
+) -> "NoiseScaleChoice":
+    from bnnkit.deployment.choose_noise_scale import SCALES
+
+    scales = scales or SCALES
+    total = export.images_to_choose_on(dataset, scales)
+    with progress("choosing the noise scale", total) as advance:
+        return export.choose_noise_scale(dataset, scales, by=by, samples=samples, advance=advance)
 
 
 def _calibrate(export: "CheckpointExport", dataset: Dataset) -> "Calibration":

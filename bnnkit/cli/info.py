@@ -22,7 +22,7 @@ _MOST_CLASSES = 20
 """The most names of classes in the table; JSON has all."""
 _DEEPEST = 8
 """The deepest nesting of a value that is shown as JSON, not as text."""
-_JSON_VALUES = ("signs", "classes", "input", OUTPUTS)
+_JSON_VALUES = ("signs", "classes", "input", "noise_choice", OUTPUTS)
 
 
 @click.command("info")

@@ -136,6 +136,20 @@ def number_or_auto(
         raise click.BadParameter(f"expected a number or auto, got {value!r}") from None
 
 
+def scales(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[float, ...] | Literal["auto"] | None:
+    """Parse one or several real numbers such as "0.1,0.2", or "auto"."""
+    if value is None or value == AUTO:
+        return value
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"expected a number, several with commas, or auto, got {value!r}"
+        ) from None
+
+
 def seed(command: Decorated) -> Decorated:
     """Add the option --seed."""
     return click.option(

@@ -33,9 +33,9 @@ def print_sweep(summary: "Summary", out: Path) -> None:
 
 
 def _shown(summary: "Summary") -> dict[str, str]:
-    """Return the scores to show, and their headings: accuracies, or losses if there are none."""
+    """Return the scores to show, and their headings: accuracies or errors, else losses."""
     present = {key for setting in summary.settings for key in setting.scores}
-    for quantity in ("accuracy", "loss"):
+    for quantity in ("accuracy", "mae", "loss"):
         headings = {
             f"{part}_{quantity}{suffix}": f"{part} {quantity}{words}"
             for part in _PARTS

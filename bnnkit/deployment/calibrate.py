@@ -1,6 +1,6 @@
 """Calibration: re-estimates batch norms for the network as deployed, and reports the change."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,9 +16,9 @@ from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.calibrated import BATCH, DRAWN_BATCH, IMAGES, some_inputs
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.nn.norm_statistics import statistics_of
+from bnnkit.nn.recalibrate import Weights, recalibrate
 from bnnkit.runtime import Model
 from bnnkit.runtime.threads import MAX_THREADS
-from bnnkit.training import recalibrate
 from bnnkit.training.augment import Views, random_views
 from bnnkit.training.config import Augment
 from bnnkit.training.task import Classification, Metric, Task
@@ -124,12 +124,10 @@ def calibrate(
     stochastic: dict[str, Any] = {"mode": mode, "weight_draws": weight_draws, "seed": seed}
     before = _accuracy(network, data, task, stochastic, advance)
     old = statistics_of(network)
-    if weight_draws:
-        batches = _augmented(data, augment, _batches(inputs, DRAWN_BATCH, advance))
-        recalibrate(network, batches, mode, weights="drawn", seed=seed)
-    else:
-        batches = _augmented(data, augment, _batches(inputs, BATCH, advance))
-        recalibrate(network, batches, mode, seed=seed)
+    reestimate(
+        network, inputs, data.zero_point, mode,
+        augment=augment, weight_draws=weight_draws, seed=seed, advance=advance,
+    )  # fmt: skip
     new = statistics_of(network)
     changes = tuple(_change(name, old[name], new[name]) for name in new)
     after = _accuracy(network, data, task, stochastic, advance)
@@ -139,6 +137,35 @@ def calibrate(
     )
 
 
+def reestimate(
+    network: nn.Module,
+    inputs: NDArray[Any],
+    zero_point: Sequence[int] | None,
+    mode: Mode,
+    *,
+    augment: Augment,
+    weight_draws: int,
+    seed: int,
+    advance: Advance = lambda n_images: None,
+) -> None:
+    """Re-estimate every batch norm in place, as `calibrate` does, and measure nothing.
+
+    Args:
+        network: The network, on the CPU.
+        inputs: The inputs, (N, ...), not augmented.
+        zero_point: The zero point of each channel of uint8 images; None for real inputs.
+        mode: As for `calibrate`.
+        augment: As for `calibrate`.
+        weight_draws: As for `calibrate`.
+        seed: As for `calibrate`.
+        advance: As for `calibrate`.
+    """
+    size = DRAWN_BATCH if weight_draws else BATCH
+    batches = _augmented(zero_point, augment, _batches(inputs, size, advance))
+    weights: Weights = "drawn" if weight_draws else "maximum-probability"
+    recalibrate(network, batches, mode, weights=weights, seed=seed)
+
+
 def _batches(inputs: NDArray[Any], size: int, advance: Advance) -> Iterator[Tensor]:
     """Split into batches of nearly equal size, because statistics are plain means over batches."""
     for part in np.array_split(inputs, -(-len(inputs) // size)):
@@ -146,12 +173,14 @@ def _batches(inputs: NDArray[Any], size: int, advance: Advance) -> Iterator[Tens
         advance(len(part))
 
 
-def _augmented(data: Dataset, augment: Augment, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+def _augmented(
+    zero_point: Sequence[int] | None, augment: Augment, batches: Iterator[Tensor]
+) -> Iterator[Tensor]:
     if augment == "none":
         yield from batches
         return
     for images in batches:
-        yield random_views(Views(images, data.zero_point), torch.arange(len(images)), augment)
+        yield random_views(Views(images, zero_point), torch.arange(len(images)), augment)
 
 
 def _change(name: str, old: NormStatistics, new: NormStatistics) -> NormChange:

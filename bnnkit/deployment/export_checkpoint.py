@@ -1,10 +1,13 @@
 """Export of a checkpoint to an artifact whose metadata name the checkpoint and data set."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.calibration_record import CalibrationRecord, CalibrationSource
@@ -12,6 +15,14 @@ from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.report import Report
 from bnnkit.data import Dataset
 from bnnkit.deployment.calibrate import Advance, Calibration, calibrate
+from bnnkit.deployment.choose_noise_scale import (
+    SAMPLES,
+    SCALES,
+    By,
+    NoiseScaleChoice,
+    choose_noise_scale,
+    images_to_see,
+)
 from bnnkit.deployment.temperature import divide_logits, fit_temperature, held_out_logits
 from bnnkit.errors import UsageError
 from bnnkit.export.assembly.metadata import Metadata
@@ -21,6 +32,9 @@ from bnnkit.nn.sign import has_noisy_signs, set_noise_scale
 from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoint
 from bnnkit.training.task import Task
 from bnnkit.training.validation import hold_out
+
+_SHARE_OF_OTHERS: Final = 0.1
+"""The share of a data set that is held out if the network was trained on another one."""
 
 
 class CheckpointExport:
@@ -63,6 +77,41 @@ class CheckpointExport:
                 raise UsageError("a temperature divides logits; this network gives real values")
             self._divide(temperature)
 
+    def choose_noise_scale(
+        self,
+        data: Dataset,
+        scales: Sequence[float] = SCALES,
+        *,
+        by: By = "accuracy",
+        samples: int = SAMPLES,
+        advance: Advance = lambda n_images: None,
+    ) -> NoiseScaleChoice:
+        """Give the file the noise scale that is best on held-out images, and record the choice.
+
+        Call `calibrate` afterwards, which re-estimates the batch norms for this scale.
+
+        Args:
+            data: The data set of the run, of whose training part it held examples out; or another
+                one, of which a tenth is held out here.
+            scales: As in `bnnkit.deployment.choose_noise_scale.choose_noise_scale`.
+            by: As there.
+            samples: As there.
+            advance: Called with the number of images done since the last call.
+
+        Raises:
+            UsageError: The network does not accept the data, has no noise, does not decide between
+                classes, or was trained on all of the data; or as `choose_noise_scale`.
+        """
+        trained, held_out = self._split(data)
+        choice = choose_noise_scale(
+            self._network, data, trained, held_out,
+            scales=scales, by=by, samples=samples, augment=self._augment,
+            weight_draws=self._weight_draws, seed=self._seed, advance=advance,
+        )  # fmt: skip
+        set_noise_scale(self._network, choice.scale)
+        self._metadata = replace(self._metadata, noise_choice=choice.to_json())
+        return choice
+
     def calibrate(self, data: Dataset, *, advance: Advance = lambda n_images: None) -> Calibration:
         """Re-estimate the batch norms for the mode of deployment, and record it in the metadata.
 
@@ -73,14 +122,8 @@ class CheckpointExport:
         Raises:
             UsageError: If the network does not accept the inputs or the targets of the data.
         """
+        self._check_data(data)
         about = self._checkpoint_metadata
-        found = (data.input_shape, data.x_train.dtype.name)
-        if found != (tuple(about.input_shape), about.input_dtype):
-            raise UsageError(
-                f"expected data of {about.input_dtype} {tuple(about.input_shape)} to calibrate"
-                f" this network, got {found[1]} {found[0]} in {data.name}"
-            )
-        _check_targets(self._task, len(about.classes), data)
         mode = self._mode or ("samples" if has_noisy_signs(self._network) else "deterministic")
         calibration = calibrate(
             self._network,
@@ -120,11 +163,7 @@ class CheckpointExport:
         """
         _, held_out = hold_out(len(data.x_train), self._validation)
         if len(held_out) == 0:
-            raise UsageError(
-                f"the run held out {self._validation:g} of its training examples: a temperature "
-                "is fitted on examples that the network has not seen; give the number that a run "
-                "of the same recipe with validation: 0.1 finds"
-            )
+            raise _nothing_held_out("temperature", "fitted")
         logits = held_out_logits(self.artifact(), data.x_train[held_out], self._seed)
         temperature = round(fit_temperature(logits, data.y_train[held_out]), 2)
         self._divide(temperature)
@@ -147,6 +186,37 @@ class CheckpointExport:
         return export_onnx(
             self._network, _example(self._checkpoint_metadata), output, **self._options()
         )
+
+    def images_to_choose_on(self, data: Dataset, scales: Sequence[float]) -> int:
+        """Return the total that `choose_noise_scale` reports to `advance`; errors as there."""
+        trained, held_out = self._split(data)
+        return images_to_see(len(trained), len(held_out), len(scales))
+
+    def _split(self, data: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return indices of training examples: for statistics, and held out to choose on."""
+        self._check_data(data)
+        if self._task.targets != "classes" or self._mode == "deterministic":
+            what = "deterministic file" if self._mode == "deterministic" else self._task.targets
+            raise UsageError(
+                "a noise scale is chosen for samples of a network that decides between classes, "
+                f"got {what}: give a number"
+            )
+        is_own = data.name == self._checkpoint_metadata.dataset
+        share = self._validation or (0.0 if is_own else _SHARE_OF_OTHERS)
+        trained, held_out = hold_out(len(data.x_train), share)
+        if len(held_out) == 0:
+            raise _nothing_held_out("noise scale", "chosen")
+        return trained, held_out
+
+    def _check_data(self, data: Dataset) -> None:
+        about = self._checkpoint_metadata
+        found = (data.input_shape, data.x_train.dtype.name)
+        if found != (tuple(about.input_shape), about.input_dtype):
+            raise UsageError(
+                f"expected data of {about.input_dtype} {tuple(about.input_shape)} to calibrate"
+                f" this network, got {found[1]} {found[0]} in {data.name}"
+            )
+        _check_targets(self._task, len(about.classes), data)
 
     def _divide(self, temperature: float) -> None:
         divide_logits(self._network, _example(self._checkpoint_metadata), temperature)
@@ -193,6 +263,14 @@ def checkpoint_artifact(checkpoint: Path, *, mode: Mode | None = None) -> Artifa
 def _example(about: CheckpointMetadata) -> torch.Tensor:
     dtype = torch.uint8 if about.input_dtype == "uint8" else torch.float32
     return torch.zeros((1, *about.input_shape), dtype=dtype)
+
+
+def _nothing_held_out(what: str, how: str) -> UsageError:
+    return UsageError(
+        f"the run held out none of its training examples: a {what} is {how} on examples that the "
+        "network has not seen; give the number that a run of the same recipe with validation: 0.1 "
+        "finds"
+    )
 
 
 def _check_targets(task: Task, n_outputs: int, data: Dataset) -> None:

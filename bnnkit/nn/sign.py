@@ -25,6 +25,9 @@ class Sign(nn.Module):
     Input a: any shape, any floating-point dtype. Output x: same shape and dtype, +1 and -1; only
     the estimator "gumbel-softmax" gives values between them, in training.
 
+    Attributes:
+        training_scale: The scale that `scale_training_noise` has set; None if it has set none.
+
     Args:
         noise: A noise or its name.
         estimator: An estimator or its name; `docs/estimators.md` compares them.
@@ -39,6 +42,8 @@ class Sign(nn.Module):
         Stochastic Binary Networks, GCPR 2021, Algorithm 1.
     """
 
+    _training_scale: Tensor | None
+
     def __init__(
         self,
         noise: str | Noise = "logistic",
@@ -50,6 +55,9 @@ class Sign(nn.Module):
         self.estimator = get_estimator(estimator, options)
         self.estimator.check(self.noise)
         self._deployed_noise: Noise | None = None
+        # A tensor if it is scheduled, so that a compiled or recorded step reads its current value.
+        self.register_buffer("_training_scale", None, persistent=False)
+        self.training_scale: float | None = None
 
     def forward(self, a: Tensor) -> Tensor:
         """Compute the signs of a - z."""
@@ -59,7 +67,7 @@ class Sign(nn.Module):
             )
         if torch.onnx.is_in_onnx_export():
             return self._mark(a)
-        z = self.noise.sample(a) if self.training and self.estimator.draws_noise else None
+        z = self._drawn(a) if self.training and self.estimator.draws_noise else None
         is_plus = self._is_plus_without_training(a) if z is None else a >= z
         return self.estimator.propagate(a, as_signs(is_plus, a.dtype), z, self.noise)
 
@@ -90,6 +98,36 @@ class Sign(nn.Module):
         is_none = scale == 0 or self.noise.name == "none"
         self._deployed_noise = Deterministic() if is_none else Scaled(self.noise, scale)
 
+    def scale_training_noise(self, scale: float) -> None:
+        """Scale the noise that is drawn in training, and that of evaluation with samples.
+
+        The gradient stays that of the unscaled noise: scale 1 is the estimator `st`, and scale 0
+        is `deterministic-st`.
+
+        Raises:
+            UsageError: If the scale is negative or not finite, the sign draws no noise, or its
+                estimator follows the distribution of the noise.
+        """
+        scale = arguments.real("the scale of a noise", scale)
+        if not self.estimator.draws_noise or self.noise.name == "none":
+            raise UsageError("expected a sign that draws noise in training, whose scale is set")
+        if self.estimator.follows_distribution:
+            raise UsageError(
+                f"the estimator {self.estimator.name} follows the distribution of the noise, so "
+                "its scale cannot change in training; use st, or noise logistic*0.5"
+            )
+        if self._training_scale is None:
+            self._training_scale = torch.ones(())
+        self._training_scale.fill_(scale)
+        self.training_scale = float(scale)
+        self._deployed_noise = None
+        if scale != 1:
+            self.deploy_noise(scale)
+
+    def _drawn(self, a: Tensor) -> Tensor:
+        z = self.noise.sample(a)
+        return z if self._training_scale is None else z * self._training_scale
+
     def _is_plus_without_training(self, a: Tensor) -> Tensor:
         drawn = None if self.training or not self.is_noisy else current_sampling()
         return a >= 0 if drawn is None else drawn.is_plus(a, self.sampled_noise)
@@ -111,6 +149,40 @@ class Sign(nn.Module):
 def has_noisy_signs(network: nn.Module) -> bool:
     """Return whether a network has noisy signs, so that samples of it can be drawn."""
     return any(isinstance(module, Sign) and module.is_noisy for module in network.modules())
+
+
+def training_noise_scale(network: nn.Module) -> float | None:
+    """Return the scale that `scale_training_noise` has set; None if it has set none."""
+    signs = (module for module in network.modules() if isinstance(module, Sign))
+    scales = (sign.training_scale for sign in signs if sign.training_scale is not None)
+    return next(scales, None)
+
+
+def scale_training_noise(network: nn.Module, scale: float) -> None:
+    """Scale the noise that the signs of a network draw in training, as `Sign` describes.
+
+    Args:
+        network: The network; signs without noise in training stay as they are. Call it before the
+            network is moved to its device and compiled, then as often as the scale changes.
+        scale: The scale, at least 0.
+
+    Raises:
+        UsageError: As for `Sign.scale_training_noise`; if no sign draws noise.
+    """
+    signs = [
+        module
+        for module in network.modules()
+        if isinstance(module, Sign)
+        and module.estimator.draws_noise
+        and module.noise.name != "none"
+    ]
+    if not signs:
+        raise UsageError(
+            "expected a network whose signs draw noise in training, whose scale is set; this has "
+            "none: use the estimator st and a noise"
+        )
+    for sign in signs:
+        sign.scale_training_noise(scale)
 
 
 def set_noise_scale(network: nn.Module, scale: float) -> None:

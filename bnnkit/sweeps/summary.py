@@ -16,6 +16,8 @@ SEED: Final = "seed"
 CRITERIA: Final = (
     "validation_accuracy_samples",
     "validation_accuracy",
+    "validation_mae_samples",
+    "validation_mae",
     "validation_loss_samples",
     "validation_loss",
 )
@@ -79,7 +81,7 @@ def summarise(runs: Sequence[Run]) -> Summary:
     is_open = len(settings) > 1 and whole and not any(s.missing for s in settings)
     if not is_open or criterion is None:
         return Summary(settings=settings, criterion=None, best=None)
-    sign = -1 if "loss" in criterion else 1
+    sign = 1 if "accuracy" in criterion else -1
     best = max(whole, key=lambda setting: sign * setting.scores[criterion].mean)
     return Summary(settings=settings, criterion=criterion, best=settings.index(best))
 

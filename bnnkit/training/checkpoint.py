@@ -1,6 +1,7 @@
 """Checkpoints: a trained network's tensors, configuration and metadata in one file."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from bnnkit.data.own_code import is_own
 from bnnkit.errors import CheckpointError, ConfigError, FileError, UsageError, brief
 from bnnkit.files.regular_file import open_file
 from bnnkit.nn.choices import choices
+from bnnkit.nn.sign import scale_training_noise, training_noise_scale
 from bnnkit.training import safetensors_file
 from bnnkit.training.config import Config, ModelConfig, dump_config, parse_config
 from bnnkit.training.own_model import build_own
@@ -23,6 +25,8 @@ from bnnkit.training.size_limit import check_input_shape, size_limit
 from bnnkit.training.task import Metric, Task, task_of
 
 CHECKPOINT = "checkpoint.safetensors"
+NOISE_SCALE = "noise_scale"
+"""The key of the scale of the noise, which only runs with noise_scale set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +120,15 @@ def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn
 def save_checkpoint(
     path: Path, model: nn.Module, config: Config, metadata: CheckpointMetadata
 ) -> None:
-    """Write a network atomically.
+    """Write a network atomically, with the scale of its noise if training has set it.
 
     Raises:
         FileError: The file cannot be written.
     """
     about = {**asdict(metadata), "config": dump_config(config)}
+    scale = training_noise_scale(model)
+    if scale is not None:
+        about[NOISE_SCALE] = scale
     safetensors_file.write(path, model.state_dict(), about)
 
 
@@ -150,7 +157,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
     what = f"the model {config.model.name}"
     safetensors_file.check_fit(path, tensors, model.state_dict(), what)
     model.load_state_dict(tensors)
+    with border(CheckpointError, path):
+        restore_noise_scale(model, about)
     return Checkpoint(model, config, metadata)
+
+
+def restore_noise_scale(model: nn.Module, about: Mapping[str, Any]) -> None:
+    """Give a network the scale of the noise in a checkpoint's metadata, if there is one.
+
+    Raises:
+        CheckpointError: The scale is damaged, or the network has no noise to scale.
+    """
+    if NOISE_SCALE in about:
+        try:
+            scale_training_noise(model, about[NOISE_SCALE])
+        except UsageError as error:
+            raise CheckpointError(f"the checkpoint's noise scale: {error}") from error
 
 
 def read_metadata(path: Path) -> tuple[Config, CheckpointMetadata]:

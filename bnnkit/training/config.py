@@ -1,6 +1,7 @@
 """The configuration of a training run: its keys, and reading and writing it as YAML."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,19 @@ def _own_or(*names: str) -> AfterValidator:
 
 OptimizerName = Annotated[str, _own_or("adam", "adamw", "sgd")]
 ScheduleName = Annotated[str, _own_or("cosine", "linear", "steps", "constant")]
+
+
+def _ascending(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    if any(first >= second for (first, _), (second, _) in pairwise(points)):
+        raise ValueError("[epoch, scale] pairs with ascending epochs")
+    return points
+
+
+NoiseScale = Annotated[
+    list[tuple[_Count, Annotated[float, Field(ge=0, le=1000)]]],
+    Field(min_length=1),
+    AfterValidator(_ascending),
+]
 
 
 class _Section(pydantic.BaseModel):
@@ -148,6 +162,10 @@ class Config(_Section):
             of the epochs on (the paper's 300 and 400 of 500); "constant"; or your own function as
             "module:function", which gets the share of the run that is done, in [0, 1), and returns
             the factor of the peak learning rate.
+        noise_scale: Epochs, from 1, and the factor of the signs' noise in each, such as
+            [[1, 1], [60, 0.15]]: linear between them and constant outside. It scales the noise
+            that is drawn, not the gradient. The network is deployed with the scale of its epoch.
+            None is 1.
         clip_gradients: The largest norm of the gradient of all parameters together; a longer
             gradient is scaled to it. None does not clip.
         ema: Decay of an exponential moving average of all weights, latent weights too, over the
@@ -217,6 +235,7 @@ class Config(_Section):
     latent: LatentConfig | None = None
     warmup: Annotated[float, Field(ge=0)] = 0.0
     schedule: ScheduleName = "cosine"
+    noise_scale: NoiseScale | None = None
     clip_gradients: Annotated[float, Field(gt=0)] | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     label_smoothing: _Share = 0.0

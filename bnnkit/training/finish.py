@@ -1,5 +1,7 @@
 """Finish a run: recalibrate, evaluate and write the network."""
 
+from dataclasses import asdict
+
 from torch import nn
 
 from bnnkit.errors import MissingExtraError
@@ -7,9 +9,10 @@ from bnnkit.nn import BinaryWeight
 from bnnkit.nn.choices import choices
 from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training import safetensors_file
-from bnnkit.training.checkpoint import describe, save_checkpoint
+from bnnkit.training.checkpoint import describe, restore_noise_scale, save_checkpoint
 from bnnkit.training.curves import draw_curves
 from bnnkit.training.deployed import recalibrate_run
+from bnnkit.training.device_speed import DeviceSpeed
 from bnnkit.training.history import Record
 from bnnkit.training.metrics_csv import write_metrics_csv
 from bnnkit.training.processes import agreed
@@ -19,12 +22,13 @@ from bnnkit.training.tensorboard_log import write_tensorboard
 from bnnkit.training.view_logits import view_logits
 
 
-def finish(run: RunParts, epoch: int) -> Record:
+def finish(run: RunParts, epoch: int, speed: DeviceSpeed | None = None) -> Record:
     """Recalibrate, evaluate and write; the checkpoint last, because it marks a finished run.
 
     Args:
         run: A run after its last epoch.
         epoch: The last epoch; with early stopping it may be fewer than configured.
+        speed: The measured speed of a GPU, which is recorded.
 
     Returns:
         The last record of the run.
@@ -40,6 +44,8 @@ def finish(run: RunParts, epoch: int) -> Record:
         record |= before | run.validation.both()
         _report_recalibration(run, record)
     record |= run.test.both() | choices(run.network)
+    if speed is not None:
+        record |= asdict(speed)
     with agreed(run.fabric):
         if run.fabric.is_global_zero:
             _write(run, record)
@@ -49,7 +55,9 @@ def finish(run: RunParts, epoch: int) -> Record:
 def _take_weights(run: RunParts, epoch: int) -> None:
     """Load the network of the best epoch, or the averaged weights, as the configuration says."""
     if run.config.keep == "best":
-        run.network.load_state_dict(safetensors_file.read(run.folder.best)[0])
+        tensors, about = safetensors_file.read(run.folder.best)
+        run.network.load_state_dict(tensors)
+        restore_noise_scale(run.network, about)
     elif run.ema is not None:
         run.ema.write_to_network(epoch * run.batches.n_steps)
 

@@ -9,10 +9,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from bnnkit.border import explained
 from bnnkit.errors import CheckpointError, ConfigError, UsageError
 from bnnkit.nn import attach_rules, set_progress
+from bnnkit.nn.sign import scale_training_noise, training_noise_scale
 from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.deployed import deployed
+from bnnkit.training.device_speed import DeviceSpeed, measure_speed
 from bnnkit.training.early_stopping import is_out_of_patience
 from bnnkit.training.finish import finish
 from bnnkit.training.flip_rates import FlipRates
@@ -26,6 +29,7 @@ from bnnkit.training.progress import Progress, print_line
 from bnnkit.training.randomness import seed_epoch
 from bnnkit.training.run_parts import RunParts
 from bnnkit.training.saturation import saturated_shares
+from bnnkit.training.schedule import noise_scale_at
 from bnnkit.training.scores import means
 from bnnkit.training.state import load_state, save_state
 from bnnkit.training.step import RecordedStep, Step
@@ -79,6 +83,7 @@ class Loop:
             compiled=is_compiled,
         )
         self.flips = FlipRates(run.network)
+        self.speed: DeviceSpeed | None = None
         self.done = self._restore()
 
     def run(self) -> Record:
@@ -95,6 +100,7 @@ class Loop:
         """
         self._prepare()
         epochs, steps = self.config.epochs, self.batches.n_steps
+        self._measure_speed()
         progress = Progress(
             self.parts.console,
             epochs=epochs,
@@ -119,7 +125,24 @@ class Loop:
                 f"{self.config.patience} epochs"
             )
             print_line(self.parts.console, line)
-        return finish(self.parts, self.done)
+        self._set_noise_scale(self.done)
+        return finish(self.parts, self.done, self.speed)
+
+    def _set_noise_scale(self, epoch: int) -> None:
+        if self.config.noise_scale is not None:
+            scale_training_noise(self.network, noise_scale_at(self.config.noise_scale, epoch))
+
+    def _measure_speed(self) -> None:
+        """Measure what the GPU can do, for the share of it in the records."""
+        if self.fabric.device.type != "cuda" or self.done == self.config.epochs:
+            return
+        try:
+            self.speed = measure_speed(self.network, self.batches.x[:2], self.fabric.world_size)
+        except Exception as error:  # a network of the user's own may refuse to be copied
+            line = f"the share of the device's peak is not recorded: {explained(error)}"
+            print_line(self.parts.console, line)
+            return
+        print_line(self.parts.console, str(self.speed))
 
     def _stops_early(self) -> bool:
         """Return the decision of the first process, which has the records."""
@@ -195,6 +218,7 @@ class Loop:
         seed_epoch(self.config.seed, epoch)
         if self._is_evaluated(epoch):
             self.flips.start()
+        self._set_noise_scale(epoch)
         self.model.train()
         self.step.start_epoch(epoch)
         if not self.fabric.is_global_zero:
@@ -216,6 +240,8 @@ class Loop:
                 )
         self._average_buffers()
         seconds = time.monotonic() - start
+        images_per_second = n_steps * self.config.batch_size / seconds
+        noise_scale = training_noise_scale(self.network)
         lr, *lr_latent = self.optimizers.learning_rates()
         return {
             "epoch": epoch,
@@ -223,8 +249,14 @@ class Loop:
             f"train_{self.parts.task.metric}": metric,
             "lr": lr,
             **({"lr_latent": lr_latent[0]} if lr_latent else {}),
+            **({"noise_scale": noise_scale} if noise_scale is not None else {}),
             "seconds": round(seconds, 3),
-            "images_per_second": round(n_steps * self.config.batch_size / seconds),
+            "images_per_second": round(images_per_second),
+            **(
+                {"share_of_peak": round(self.speed.share(images_per_second), 4)}
+                if self.speed
+                else {}
+            ),
         }
 
     def _evaluate(self, epoch: int) -> Record:

@@ -102,7 +102,7 @@ class Progress:
         left = elapsed / (epoch - self._first) * (self._epochs - epoch)
         self._console.print(
             f"epoch {epoch}/{self._epochs}  {self._numbers(loss, metric)}  "
-            f"{record['seconds']:.1f} s, {_duration(left)} left",
+            f"{record['seconds']:.1f} s, {_speed(record)}, {_duration(left)} left",
             highlight=False,
             soft_wrap=True,
         )
@@ -156,6 +156,12 @@ def recalibration_line(record: Record, mode: Mode, samples: int) -> str:
         f"batch norms recalibrated, with {signs} signs and deterministic weights: "
         f"validation {before} before; {accuracies(record, samples, part='validation')} after"
     )
+
+
+def _speed(record: Record) -> str:
+    text = f"{record['images_per_second']:,} images/s"
+    share = record.get("share_of_peak")
+    return text if share is None else f"{text} ({100 * share:.0f} % of peak)"
 
 
 def _duration(seconds: float) -> str:

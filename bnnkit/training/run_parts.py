@@ -9,8 +9,8 @@ from torch import nn
 
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.data import Dataset
-from bnnkit.errors import ConfigError
-from bnnkit.nn.sign import has_noisy_signs
+from bnnkit.errors import ConfigError, UsageError
+from bnnkit.nn.sign import has_noisy_signs, scale_training_noise
 from bnnkit.training.batches import Batches
 from bnnkit.training.checkpoint import build_model
 from bnnkit.training.config import Config
@@ -19,6 +19,7 @@ from bnnkit.training.history import History
 from bnnkit.training.launch import Fabric
 from bnnkit.training.randomness import seed_initial_weights
 from bnnkit.training.run_folder import RunFolder
+from bnnkit.training.schedule import noise_scale_at
 from bnnkit.training.scores import Scores
 from bnnkit.training.stage import freeze, start_from
 from bnnkit.training.task import Task, task_of
@@ -38,7 +39,6 @@ class RunParts:
         network: The network on the device, with the weights that the run starts from.
         ema: The average of the network's weights; None without one.
         task: What the network learns.
-        mode: The mode of deployment.
         batches: Batches of the training examples.
         validation: Scores on the held-out examples.
         test: Scores on the test data.
@@ -53,11 +53,16 @@ class RunParts:
     network: nn.Module
     ema: Ema | None
     task: Task
-    mode: Mode
     batches: Batches
     validation: Scores
     test: Scores
     history: History
+
+    @property
+    def mode(self) -> Mode:
+        """The mode of deployment of the network with its present noise."""
+        wants_samples = self.config.recalibrate_mode != "deterministic"
+        return "samples" if wants_samples and has_noisy_signs(self.network) else "deterministic"
 
 
 def make_parts(
@@ -72,6 +77,7 @@ def make_parts(
     """
     seed_initial_weights(config.seed)
     network = _placed(_network(config, dataset, folder), fabric.device)
+    _check_mode(config, network)
     task = task_of(config.loss)
     examples, held_out = hold_out(len(dataset.x_train), config.validation)
     validation, test = (
@@ -90,7 +96,6 @@ def make_parts(
         network=network,
         ema=Ema(network, config.ema) if config.ema else None,
         task=task,
-        mode=_mode(config, network),
         batches=Batches(
             config,
             dataset,
@@ -111,6 +116,11 @@ def _network(config: Config, dataset: Dataset, folder: RunFolder) -> nn.Module:
     if config.start_from is not None and not folder.state.is_file():
         start_from(Path(config.start_from), network)
     freeze(network, config.freeze)
+    if config.noise_scale is not None:
+        try:
+            scale_training_noise(network, noise_scale_at(config.noise_scale, config.epochs))
+        except UsageError as error:
+            raise ConfigError(f"noise_scale: {error}") from error
     return network
 
 
@@ -122,14 +132,9 @@ def _placed(network: nn.Module, device: torch.device) -> nn.Module:
     return network
 
 
-def _mode(config: Config, network: nn.Module) -> Mode:
-    """Return the mode of deployment."""
-    noisy = has_noisy_signs(network)
-    if config.recalibrate_mode == "samples" and not noisy:
+def _check_mode(config: Config, network: nn.Module) -> None:
+    if config.recalibrate_mode == "samples" and not has_noisy_signs(network):
         raise ConfigError(
             "recalibrate_mode samples needs a network with noisy signs, this one has none; "
             "use recalibrate_mode=auto"
         )
-    if config.recalibrate_mode == "auto":
-        return "samples" if noisy else "deterministic"
-    return config.recalibrate_mode

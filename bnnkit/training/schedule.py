@@ -1,7 +1,9 @@
-"""Learning-rate schedules: factors of the peak learning rate."""
+"""Schedules: factors of the peak learning rate, and the scale of the noise."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from bnnkit.data.own_code import is_own, named, own_function
 from bnnkit.errors import ConfigError, brief
@@ -37,6 +39,17 @@ def warmup_factor(step: int, warmup_steps: float) -> float:
         warmup_steps: Number of warm-up steps; 0 disables the warm-up.
     """
     return min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
+
+
+def noise_scale_at(points: Sequence[tuple[int, float]], epoch: int) -> float:
+    """Return the scale of the noise in an epoch: linear between points, constant outside.
+
+    Args:
+        points: Epochs from 1, ascending, and the scale in each.
+        epoch: The epoch, from 1.
+    """
+    epochs, scales = zip(*points, strict=True)
+    return float(np.interp(epoch, epochs, scales))
 
 
 def _own(name: str) -> Schedule:

@@ -41,7 +41,7 @@ class Scores:
         fabric: Fabric,
         task: Task,
     ) -> None:
-        self.samples = samples if has_noisy_signs(network) else 0
+        self._samples = samples
         self._network, self._part, self._fabric, self._task = network, part, fabric, task
         rank, processes = fabric.global_rank, fabric.world_size
         self._batches = -(-len(x) // EVALUATION_BATCH)
@@ -50,6 +50,11 @@ class Scores:
         share = slice(self._first * EVALUATION_BATCH, end * EVALUATION_BATCH)
         self._x = torch.tensor(x[share], device=fabric.device)
         self._y = torch.tensor(y[share], device=fabric.device)
+
+    @property
+    def samples(self) -> int:
+        """The number of samples in the ensemble; 0 while the network has no noisy signs."""
+        return self._samples if has_noisy_signs(self._network) else 0
 
     def deterministic(self) -> Record:
         """Score the deterministic network: PART_loss, and PART_accuracy as a fraction."""

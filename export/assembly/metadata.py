@@ -31,6 +31,8 @@ class Metadata:
         checkpoint: The sha256 of the checkpoint file, in hexadecimal.
         calibration: How the statistics of the batch norms were re-estimated, as JSON from
             `CalibrationRecord.to_json`; None if they are those of the checkpoint.
+        noise_choice: How the scale of the noise was chosen, as JSON from
+            `NoiseScaleChoice.to_json`; None if it was not.
         temperature: The T by which the logits were divided; None if they were not.
         outputs: What each output of the network holds, where its last layer does not show it:
             "scores" of classes, "log-odds" (one logit for two classes), real "values", ...
@@ -45,12 +47,13 @@ class Metadata:
     accuracy: float | None = None
     checkpoint: str | None = None
     calibration: str | None = None
+    noise_choice: str | None = None
     temperature: float | None = None
     outputs: OutputKind | Sequence[OutputKind] = ()
 
     def __post_init__(self) -> None:
         arguments.strings("classes", self.classes)
-        for name in ("dataset", "checkpoint", "calibration"):
+        for name in ("dataset", "checkpoint", "calibration", "noise_choice"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise UsageError(f"expected {name} to be a string, got {value!r}")
@@ -97,6 +100,7 @@ def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str,
         "accuracy": metadata.accuracy,
         "checkpoint": metadata.checkpoint,
         "calibration": metadata.calibration,
+        "noise_choice": metadata.noise_choice,
         "temperature": metadata.temperature,
         OUTPUTS_KEY: json.dumps(outputs) if outputs else None,
     }

@@ -26,10 +26,13 @@ class Estimator(ABC):
         name: The name by which it is chosen.
         draws_noise: Whether z is drawn in training. If not, z = 0, and the network is
             deterministic, whatever its noise is.
+        follows_distribution: Whether the gradient is a function of the probabilities F(a), and so
+            wrong if z has another scale than the noise.
     """
 
     name: ClassVar[str]
     draws_noise: ClassVar[bool] = True
+    follows_distribution: ClassVar[bool] = False
 
     @abstractmethod
     def jacobian(self, a: Tensor, noise: Noise) -> Tensor | float:

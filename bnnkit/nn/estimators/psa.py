@@ -62,6 +62,7 @@ class Psa(Estimator):
     """
 
     name = "psa"
+    follows_distribution = True
 
     def __init__(self) -> None:
         self._source: Source | None = None

@@ -26,6 +26,7 @@ class Zgr(Estimator):
     """
 
     name = "zgr"
+    follows_distribution = True
 
     def jacobian(self, a: Tensor, noise: Noise) -> Tensor:
         """Return the derivative at the maximum-probability value, which is sign(a)."""
