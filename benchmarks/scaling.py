@@ -5,7 +5,8 @@ python benchmarks/scaling.py CONFIG.yaml [KEY=VALUE ...] --processes 1 2 4 --bat
 Each number of processes trains twice: with BATCH examples a process and step (weak scaling), and
 with BATCH times the largest number together (strong scaling). Runs that need fewer GPUs than the
 machine has are started side by side. The first epoch, with compilation and warm-up, is not
-counted. The results are added to results/scaling.json after each run; --seconds ends all of them.
+counted. The results are added to results/scaling.json after each run. --seconds ends all of them,
+--run-seconds each of them; what they measured until then is stored.
 """
 
 import argparse
@@ -115,7 +116,7 @@ def describe(arguments: argparse.Namespace, devices: int) -> dict[str, Any]:
         }
     return {
         "config": Path(arguments.config).name,
-        "overrides": arguments.overrides,
+        "overrides": [o for o in arguments.overrides if not o.startswith("data.dir=")],
         "epochs": arguments.epochs,
         "revision": arguments.revision,
         "machine": about,
@@ -136,9 +137,11 @@ def measure(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]
             mine, free = free[: job.processes], free[job.processes :]
             running.append(start(job, mine, folder, arguments))
         time.sleep(POLL_S)
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             waiting.clear()
-            for run in running:
+        for run in running:
+            if now > min(deadline, run.start + arguments.run_seconds):
                 run.process.terminate()
         for run in [run for run in running if run.process.poll() is not None]:
             running.remove(run)
@@ -197,6 +200,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="*", default=[], choices=VARIANTS)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--run-seconds", type=float, default=3600.0)
     parser.add_argument("--revision", default="", help="the revision of the code")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_intermixed_args()
