@@ -7,6 +7,8 @@ with BATCH times the largest number together (strong scaling). Runs that need fe
 machine has are started side by side. The first epoch, with compilation and warm-up, is not
 counted. The results are added to results/scaling.json after each run. --seconds ends all of them,
 --run-seconds each of them; what they measured until then is stored.
+
+python benchmarks/scaling.py --table                    # prints the stored results
 """
 
 import argparse
@@ -177,6 +179,21 @@ def store(path: Path, measured: dict[str, Any]) -> None:
     write_text(path, json.dumps([*others, measured], indent=1) + "\n")
 
 
+def table(measured: dict[str, Any]) -> str:
+    """Return the runs of a measurement as a table in Markdown."""
+    columns = ["GPUs", "batch", "changed", "s an epoch", "images/s", "weak", "strong", "accuracy"]
+    rows = [columns, ["---:", "---:", "---", *["---:"] * 5]]
+    runs = [run for run in measured["runs"] if "seconds" in run]
+    for run in sorted(runs, key=lambda r: (r["overrides"], r["processes"], r["batch_size"])):
+        shares = [run.get(f"{kind}_efficiency") for kind in ("weak", "strong")]
+        numbers = ["" if share is None else f"{100 * share:.0f} %" for share in shares]
+        accuracy = f"{100 * run['test_accuracy']:.2f} %" if "test_accuracy" in run else ""
+        changed = ", ".join(f"`{override}`" for override in run["overrides"])
+        row = [str(run["processes"]), str(run["batch_size"]), changed, f"{run['seconds']:.3f}"]
+        rows.append([*row, f"{run['images_per_second']:,}", *numbers, accuracy])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def line(found: dict[str, Any]) -> str:
     """Describe a result in a line."""
     if "seconds" not in found:
@@ -192,7 +209,7 @@ def line(found: dict[str, Any]) -> str:
 def main() -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("config")
+    parser.add_argument("config", nargs="?")
     parser.add_argument("overrides", nargs="*", default=[])
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--batch", type=int, default=128, help="examples a process, weak scaling")
@@ -203,7 +220,14 @@ def main() -> None:
     parser.add_argument("--run-seconds", type=float, default=3600.0)
     parser.add_argument("--revision", default="", help="the revision of the code")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="print the stored results")
     arguments = parser.parse_intermixed_args()
+    if arguments.table:
+        for measured in json.loads(arguments.out.read_text()):
+            print(f"{measured['config']}, {measured['epochs']} epochs\n\n{table(measured)}\n")
+        return
+    if arguments.config is None:
+        parser.error("expected a configuration, or --table")
     with tempfile.TemporaryDirectory() as folder:
         for found in measure(arguments, Path(folder)):
             ratios = {key: found[key] for key in found if key.endswith("efficiency")}

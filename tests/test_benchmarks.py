@@ -24,6 +24,7 @@ def _script(name: str) -> ModuleType:
 
 
 check = _script("check")
+scaling = _script("scaling")
 table = _script("table")
 
 
@@ -132,3 +133,20 @@ def test_table_stands_between_the_marks(tmp_path: Path) -> None:
 def test_readme_has_the_table_of_the_stored_results() -> None:
     stored = json.loads(check.STORED.read_text())
     assert table.markdown(stored) in (FOLDER / "README.md").read_text()
+
+
+def test_scaling_runs_and_ratios() -> None:
+    jobs = scaling.jobs_of([1, 2, 4], 128, ["cuda_graph=false"])
+    assert [(job.processes, job.batch_size, job.overrides) for job in jobs] == [
+        (1, 128, ()), (2, 256, ()), (1, 512, ()), (4, 512, ()), (2, 512, ()),
+        (4, 512, ("cuda_graph=false",)),
+    ]  # fmt: skip
+    assert scaling.jobs_of([1], 8, []) == [scaling.Job(1, 8)]
+    speeds = [100, 180, 120, 300]
+    results = [
+        {"processes": job.processes, "batch_size": job.batch_size, "images_per_second": speed}
+        for job, speed in zip(jobs, speeds, strict=False)
+    ]
+    found = scaling.with_efficiency([*results, {"processes": 4, "batch_size": 512}])
+    assert [r.get("weak_efficiency") for r in found] == [1.0, 0.9, None, 0.75, None]
+    assert [r.get("strong_efficiency") for r in found] == [1.0, None, 1.0, 0.625, None]
