@@ -148,5 +148,5 @@ def test_scaling_runs_and_ratios() -> None:
         for job, speed in zip(jobs, speeds, strict=False)
     ]
     found = scaling.with_efficiency([*results, {"processes": 4, "batch_size": 512}])
-    assert [r.get("weak_efficiency") for r in found] == [1.0, 0.9, None, 0.75, None]
+    assert [r.get("weak_efficiency") for r in found] == [1.0, 0.9, 1.0, 0.75, None]
     assert [r.get("strong_efficiency") for r in found] == [1.0, None, 1.0, 0.625, None]
