@@ -22,7 +22,7 @@ from bnnkit.data import Dataset
 from bnnkit.nn.recalibrate import recalibrate
 from bnnkit.training import load_checkpoint
 from bnnkit.training.augment import Views, random_views
-from bnnkit.training.config import Augment
+from bnnkit.training.config_values import Augment
 
 RESULTS = Path(__file__).parent / "results" / "recalibration.json"
 IMAGES, BATCH, SEED = 30_000, 500, 1

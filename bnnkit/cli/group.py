@@ -68,6 +68,7 @@ _EXTRAS = {
     "onnxruntime": "ort",
     "matplotlib": "plot",
     "PIL": "images",
+    "torchvision": "augment",
 }
 """Optional packages, and the extra that installs each."""
 

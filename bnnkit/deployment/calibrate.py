@@ -20,7 +20,7 @@ from bnnkit.nn.recalibrate import Weights, recalibrate
 from bnnkit.runtime import Model
 from bnnkit.runtime.threads import MAX_THREADS
 from bnnkit.training.augment import Views, random_views
-from bnnkit.training.config import Augment
+from bnnkit.training.config_values import Augment
 from bnnkit.training.task import Classification, Metric, Task
 
 Advance = Callable[[int], object]

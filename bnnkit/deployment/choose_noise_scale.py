@@ -19,7 +19,7 @@ from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.nn.sign import set_noise_scale
 from bnnkit.runtime import Model
 from bnnkit.runtime.threads import MAX_THREADS
-from bnnkit.training.config import Augment
+from bnnkit.training.config_values import Augment
 
 SCALES: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0)
 """The scales that are tried by default. A network trained with noise was trained at scale 1; the

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
-from bnnkit.training.config import Augment
+from bnnkit.training.config_values import Augment
 
 MAX_SHIFT = 4
 _SHIFTS = 2 * MAX_SHIFT + 1
+_INSIDE = slice(MAX_SHIFT, -MAX_SHIFT)
 N_VIEWS = 2 * _SHIFTS**2
 """The number of views; a view's number is 81 * mirrored + 9 * (down + 4) + (right + 4), with
 shifts from -4 to 4."""
@@ -51,6 +52,10 @@ class Views:
         self.size = images.shape[2:]
         self.fill = _fill(images, zero_point)
         self._padded = _padded(images, self.fill)
+
+    def replace(self, images: Tensor) -> None:
+        """Replace all images by others, in the same memory."""
+        self._padded[:, _INSIDE, _INSIDE] = images.permute(0, 2, 3, 1)
 
     def __call__(self, index: Tensor, view: Tensor, blank: Tensor | None = None) -> Tensor:
         """Return one view of each of B images.
@@ -164,6 +169,5 @@ def _padded(images: Tensor, fill: Tensor) -> Tensor:
     n, channels, height, width = images.shape
     size = (n, height + 2 * MAX_SHIFT, width + 2 * MAX_SHIFT, channels)
     padded = fill.expand(size).contiguous()
-    inside = slice(MAX_SHIFT, -MAX_SHIFT)
-    padded[:, inside, inside] = images.permute(0, 2, 3, 1)
+    padded[:, _INSIDE, _INSIDE] = images.permute(0, 2, 3, 1)
     return padded

@@ -1,5 +1,6 @@
 """The batches of an epoch: the examples and their views at each step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from bnnkit.training.augment import (
     draw_squares,
     random_views,
 )
+from bnnkit.training.auto_augment import Transform, augment_in_groups, make_policy
 from bnnkit.training.config import Config
 from bnnkit.training.mixup import draw_shares, mix
 from bnnkit.training.randomness import epoch_batches
@@ -69,6 +71,9 @@ class Batches:
         self.y = torch.tensor(dataset.y_train, device=device)
         self.n_steps = len(examples) // config.batch_size
         self.views = Views(self.x, dataset.zero_point) if _is_augmented(config) else None
+        self._policy = _policy(config, self.x, dataset.zero_point)
+        # The views of this epoch's images; those of the unchanged images are for the calibration.
+        self._seen = Views(self.x, dataset.zero_point) if self._policy else self.views
         shape = (self.n_steps, config.batch_size // processes)
         self._index = torch.zeros(shape, dtype=torch.int64, device=device)
         self._view = torch.full_like(self._index, UNCHANGED)
@@ -83,6 +88,8 @@ class Batches:
         """
         self._index.copy_(self._mine(self.examples_of(epoch)))
         shape = (self.n_steps, self._config.batch_size)
+        if self._policy is not None and self._seen is not None:
+            self._seen.replace(augment_in_groups(self.x, self._examples, self._policy))
         if self._config.augment != "none":
             drawn = draw_augmented(shape, self._config.augment, self._device)
             self._view.copy_(self._mine(drawn))
@@ -118,17 +125,19 @@ class Batches:
         return Batch(mix(x, share), self.y[index], index, view, share)
 
     def _inputs(self, index: Tensor, view: Tensor, step: Tensor) -> Tensor:
-        if self.views is None:
+        if self._seen is None:
             return self.x[index]
         blank = None
         if self._config.cutout:
             blank = self._blank.index_select(0, step).squeeze(0)
-        return self.views(index, view, blank)
+        return self._seen(index, view, blank)
 
     def calibration_inputs(self, index: Tensor) -> Tensor:
         """Return the inputs of examples for the estimation of batch-norm statistics.
 
-        Images are augmented as in training, but not mixed and without blanked squares.
+        Images are augmented as in training, but not mixed, without blanked squares and without a
+        policy of torchvision.
+
         Statistics of unchanged training images are those of images that the network has
         memorised, and cost up to three points of test accuracy.
 
@@ -141,4 +150,10 @@ class Batches:
 
 
 def _is_augmented(config: Config) -> bool:
-    return config.augment != "none" or config.cutout > 0
+    return config.augment != "none" or config.cutout > 0 or config.auto_augment is not None
+
+
+def _policy(config: Config, images: Tensor, zero_point: Sequence[int] | None) -> Transform | None:
+    if config.auto_augment is None:
+        return None
+    return make_policy(config.auto_augment, config.auto_augment_options, images, zero_point)

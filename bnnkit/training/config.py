@@ -1,58 +1,32 @@
 """The configuration of a training run: its keys, and reading and writing it as YAML."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from bnnkit.artifact.format.sample import MOST_SAMPLES
-from bnnkit.data.own_code import is_own
 from bnnkit.errors import ConfigError, FileError, brief
 from bnnkit.files.kinds import but_it_is, kind_of_path
 from bnnkit.files.regular_file import read_bytes
+from bnnkit.training.config_values import (
+    Augment,
+    Count,
+    Decay,
+    LearningRate,
+    LossName,
+    Momentum,
+    NoiseScale,
+    OptimizerName,
+    Policy,
+    ScheduleName,
+    Share,
+)
 from bnnkit.training.flat import flat
 from bnnkit.training.plain_yaml import load_keys
-
-_Count = Annotated[int, Field(ge=1)]
-_Share = Annotated[float, Field(ge=0, lt=1)]
-_LearningRate = Annotated[float, Field(gt=0, le=1000)]
-_Decay = Annotated[float, Field(ge=0)]
-_Momentum = Annotated[float, Field(ge=0, lt=1)]
-Augment = Literal["none", "crop", "crop-flip", "crop-flip-uniform"]
-LossName = Literal["cross-entropy", "multi-label", "mse", "l1", "huber"]
-
-
-def _own_or(*names: str) -> AfterValidator:
-    """Return a check that text is one of these names, or of the form module:function."""
-
-    def check(name: str) -> str:
-        if name not in names and not is_own(name):
-            listed = ", ".join(repr(known) for known in names)
-            raise ValueError(f"{listed} or your own function as module:function")
-        return name
-
-    return AfterValidator(check)
-
-
-OptimizerName = Annotated[str, _own_or("adam", "adamw", "sgd")]
-ScheduleName = Annotated[str, _own_or("cosine", "linear", "steps", "constant")]
-
-
-def _ascending(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    if any(first >= second for (first, _), (second, _) in pairwise(points)):
-        raise ValueError("[epoch, scale] pairs with ascending epochs")
-    return points
-
-
-NoiseScale = Annotated[
-    list[tuple[_Count, Annotated[float, Field(ge=0, le=1000)]]],
-    Field(min_length=1),
-    AfterValidator(_ascending),
-]
 
 
 class _Section(pydantic.BaseModel):
@@ -103,9 +77,9 @@ class LatentConfig(_Section):
     """
 
     optimizer: OptimizerName | None = None
-    lr: _LearningRate | None = None
-    weight_decay: _Decay | None = None
-    momentum: _Momentum | None = None
+    lr: LearningRate | None = None
+    weight_decay: Decay | None = None
+    momentum: Momentum | None = None
     optimizer_options: dict[str, Any] | None = None
 
 
@@ -182,6 +156,8 @@ class Config(_Section):
         augment: "crop" shifts images by random padding and cropping, up to 4 pixels; "crop-flip"
             also mirrors half of them, which digits and letters do not survive;
             "crop-flip-uniform" is the same with all shifts equally likely; "none".
+        auto_augment: A policy of torchvision (needs `bnnkit[augment]`), before `augment`.
+        auto_augment_options: Arguments of its class, such as {num_ops: 2, magnitude: 9}.
         cutout: Side of a square that is blanked at a random place of each image, in pixels; 0
             blanks nothing.
         mixup: Each input is a weighted mean of two of the batch, and so is its target (the labels,
@@ -190,9 +166,9 @@ class Config(_Section):
         store_logits: Whether the finished run writes its network's logits of all views of all
             training images beside the checkpoint, for distillation. If they are missing, the
             first run that needs them computes them.
-        recalibrate: Training batches, augmented but without cutout and mixup, from which the
-            batch-norm statistics are re-estimated, in the mode of deployment, at the end; 0 keeps
-            those of training.
+        recalibrate: Training batches, augmented but without auto_augment, cutout and mixup, from
+            which the batch-norm statistics are re-estimated, in the mode of deployment, at the
+            end; 0 keeps those of training.
         recalibrate_mode: How the network will be deployed: as an ensemble of "samples" of the
             noise or as one "deterministic" network; "auto" is "samples" if signs are noisy, else
             "deterministic".
@@ -221,45 +197,47 @@ class Config(_Section):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
-    epochs: _Count = 30
+    epochs: Count = 30
     batch_size: Annotated[int, Field(ge=2)] = 128
-    validation: _Share = 0.1
+    validation: Share = 0.1
     keep: Literal["last", "best"] = "last"
-    patience: _Count | None = None
+    patience: Count | None = None
     loss: LossName = "cross-entropy"
     optimizer: OptimizerName = "adam"
     optimizer_options: dict[str, Any] = {}
-    lr: _LearningRate = 0.01
-    momentum: _Momentum = 0.9
-    weight_decay: _Decay = 0.0
+    lr: LearningRate = 0.01
+    momentum: Momentum = 0.9
+    weight_decay: Decay = 0.0
     latent: LatentConfig | None = None
     warmup: Annotated[float, Field(ge=0)] = 0.0
     schedule: ScheduleName = "cosine"
     noise_scale: NoiseScale | None = None
     clip_gradients: Annotated[float, Field(gt=0)] | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    label_smoothing: _Share = 0.0
+    label_smoothing: Share = 0.0
     distillation: DistillationConfig | None = None
     start_from: str | None = None
     freeze: list[str] = []
     augment: Augment = "none"
+    auto_augment: Policy | None = None
+    auto_augment_options: dict[str, Any] = {}
     cutout: Annotated[int, Field(ge=0)] = 0
     mixup: Annotated[float, Field(gt=0, le=1000)] | None = None
     store_logits: bool = False
     recalibrate: Annotated[int, Field(ge=0)] = 100
     recalibrate_mode: Literal["auto", "samples", "deterministic"] = "auto"
-    eval_every: _Count = 1
+    eval_every: Count = 1
     eval_samples: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 10
-    eval_samples_every: _Count = 5
-    save_every: _Count = 1
+    eval_samples_every: Count = 5
+    save_every: Count = 1
     log: list[Literal["csv", "tensorboard"]] = []
     sync_batch_norm: bool = True
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
     cuda_graph: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: _Count = 1
-    num_nodes: _Count = 1
+    devices: Count = 1
+    num_nodes: Count = 1
 
 
 # These keys may change when a run is continued: they do not change its result.

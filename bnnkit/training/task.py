@@ -15,7 +15,7 @@ from torch.nn import functional
 from bnnkit.artifact.output_kinds import OutputKind
 from bnnkit.data.targets import TargetKind
 from bnnkit.errors import ConfigError
-from bnnkit.training.config import LossName
+from bnnkit.training.config_values import LossName
 
 Metric = Literal["accuracy", "mae"]
 """The accuracy, a fraction, or the mean absolute error."""
