@@ -22,7 +22,7 @@ def _measure(
     file = tmp_path / "stat"
     file.write_text(texts[0])
     monkeypatch.setattr(other_load, "_PROC_STAT", file)
-    monkeypatch.setattr(other_load, "_usable_cpus", lambda: cpus)
+    monkeypatch.setattr(other_load, "usable_cpus", lambda: cpus)
     monkeypatch.setattr("time.sleep", lambda _: file.write_text(texts[1]))
     return measure_other_load()
 
@@ -49,7 +49,7 @@ def test_the_load_average_where_there_are_no_times(
     average: float, busy: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(other_load, "_PROC_STAT", tmp_path / "none")
-    monkeypatch.setattr(other_load, "_usable_cpus", lambda: {0, 1})
+    monkeypatch.setattr(other_load, "usable_cpus", lambda: {0, 1})
     monkeypatch.setattr("os.getloadavg", lambda: (average, 0.0, 0.0))
     assert measure_other_load() == OtherLoad(busy=busy, cpus=2)
 

@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnkit.bench.benchmark import Benchmark, Measurement
+from bnnkit.bench.board import Board, Cluster
+from bnnkit.bench.conditions import Conditions
 from bnnkit.bench.other_load import OtherLoad
 from bnnkit.bench.step_times import StepTime
+from bnnkit.bench.surroundings import Surroundings
 from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
 from bnnkit.cli.column_widths import column_widths
 from bnnkit.cli.console import print_table
@@ -99,16 +102,21 @@ MEASURED = Benchmark(
     left_out={},
 )
 IDLE, BUSY = OtherLoad(busy=0.1, cpus=2), OtherLoad(busy=1.5, cpus=2)
+BOARD = Board(model="Some board", clusters=(Cluster(core="Some CPU 9000", cpus=(0, 1)),))
+
+
+def _around(load: OtherLoad, end: Conditions | None = None) -> Surroundings:
+    start = Conditions(mhz={0: 600, 1: 600}, celsius={"cpu": 41.2})
+    return Surroundings(board=BOARD, cpus=(0, 1), load=load, start=start, end=end or start)
 
 
 def test_a_benchmark_fits_into_80_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("bnnkit.cli.benchmark_table.cpu_model", lambda: "Some CPU 9000")
-    print_benchmark(MEASURED, IDLE)
+    print_benchmark(MEASURED, _around(IDLE))
     title, _, *table = capsys.readouterr().out.splitlines()
-    assert title.endswith("on Some CPU 9000; one pass, batch 1, threads 1")
+    assert title.endswith("on Some board, 2 x Some CPU 9000; one pass, batch 1, threads 1")
     assert any(re.match(r"onnxruntime-fp32 +2,346 .*234\.6", line.strip()) for line in table)
     assert all(len(line) <= 80 for line in table)
 
@@ -117,7 +125,7 @@ def test_settings_that_vary_are_columns(capsys: pytest.CaptureFixture[str]) -> N
     more = Benchmark(
         measurements=(*MEASURED.measurements, _measurement("bnnkit", 64, 99)), left_out={}
     )
-    print_benchmark(more, IDLE)
+    print_benchmark(more, _around(IDLE))
     out = capsys.readouterr().out
     assert "; one pass, threads 1\n" in out
     assert re.search(r"bnnkit 1\.2\.3 +64 +99\.0", out)
@@ -125,9 +133,29 @@ def test_settings_that_vary_are_columns(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize("load", [IDLE, BUSY])
 def test_a_busy_machine_is_named(load: OtherLoad, capsys: pytest.CaptureFixture[str]) -> None:
-    print_benchmark(MEASURED, load)
+    print_benchmark(MEASURED, _around(load))
     words = "the machine is busy: other processes use 1.5 of 2 CPUs"
     assert (words in capsys.readouterr().out) == load.is_high
+
+
+def test_clock_temperature_and_throttling_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hot = Conditions(mhz={0: 1200, 1: 1800}, celsius={"cpu": 84.6}, throttled=("it is hot",))
+    print_benchmark(MEASURED, _around(IDLE, hot))
+    out = capsys.readouterr().out
+    assert "clock: 600 MHz at the start, 1200 to 1800 MHz at the end" in out
+    assert "temperature: 41 C at the start, 85 C at the end" in out
+    assert "the processor was throttled: it is hot; times are too long" in out
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_rounds_that_differ_are_named(factor: float, capsys: pytest.CaptureFixture[str]) -> None:
+    one = _measurement("bnnkit", 1, 10.0)
+    one.wall_us[3:] *= factor
+    print_benchmark(Benchmark(measurements=(one,), left_out={}), _around(IDLE))
+    words = "the rounds still differ (the middle half of them, of the median): bnnkit 50%"
+    assert (words in capsys.readouterr().out) == (factor > 1)
 
 
 def _step(name: str, kind: str, us: float, gmacs: float | None) -> StepTime:

@@ -32,6 +32,10 @@ WARM_UP_S = 0.3
 BLOCK_S = 0.03
 """How long an engine runs in one round, in seconds."""
 MIN_ROUNDS = 5
+SMALL_SPREAD = 0.05
+"""The spread of the rounds below which a measurement ends after the requested time."""
+PATIENCE = 3.0
+"""How many times the requested time a measurement may take until its spread is small."""
 MIN_WARM_UP_RUNS = 3
 
 
@@ -66,6 +70,11 @@ class Measurement:
     def percentile_us(self, percent: float) -> float:
         """Return a percentile of the wall times, in microseconds."""
         return float(np.percentile(self.wall_us, percent))
+
+    @property
+    def spread(self) -> float:
+        """How much the rounds differ: the middle half of their medians, divided by the median."""
+        return _spread(np.median(self.wall_us, axis=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +139,8 @@ def benchmark(
         engines: Names from `BENCHMARKED`.
         threads: The numbers of threads to measure.
         batches: The batch sizes to measure.
-        seconds: The time for each engine, batch size and number of threads, without warm-up.
+        seconds: The time for each engine, batch size and number of threads, without warm-up; up
+            to `PATIENCE` times as long while the rounds differ by more than `SMALL_SPREAD`.
         config: The ensemble that engines with samples compute in each run.
 
     Raises:
@@ -216,16 +226,16 @@ def interleave(
     Args:
         engines: The engines, each with the number of threads that it was opened with.
         images: The batch of every run, (N, *input_shape), of the input's dtype.
-        seconds: The time for each engine, without warm-up.
+        seconds: The time for each engine, as in `benchmark`.
         config: As in `benchmark`.
     """
     jobs = [_job(engine, images, config) for engine, _ in engines]
     runs = [max(1, round(BLOCK_S / _warm_up(job))) for job, _ in jobs]
     wall: list[list[Array]] = [[] for _ in engines]
     cpu: list[list[float]] = [[] for _ in engines]
-    end = time.monotonic() + seconds * len(engines)
+    start, whole = time.monotonic(), seconds * len(engines)
     n_rounds = 0
-    while n_rounds < MIN_ROUNDS or time.monotonic() < end:
+    while n_rounds < MIN_ROUNDS or _goes_on(time.monotonic() - start, whole, wall):
         for turn in range(len(engines)):
             index = (turn + n_rounds) % len(engines)
             wall_us, cpu_us = _block(jobs[index][0], runs[index])
@@ -244,6 +254,19 @@ def interleave(
         )
         for index, (engine, threads) in enumerate(engines)
     ]
+
+
+def _goes_on(passed: float, seconds: float, wall: Sequence[Sequence[Array]]) -> bool:
+    """Return whether another round is worth it: the time is not over, or the rounds differ."""
+    if passed < seconds:
+        return True
+    spreads = (_spread(np.array([np.median(times) for times in rounds])) for rounds in wall)
+    return passed < PATIENCE * seconds and max(spreads) > SMALL_SPREAD
+
+
+def _spread(medians: Array) -> float:
+    low, middle, high = np.percentile(medians, (25, 50, 75))
+    return float((high - low) / middle)
 
 
 def _job(engine: Engine, images: Array, config: EnsembleConfig) -> tuple[Job, int]:

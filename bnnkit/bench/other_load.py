@@ -38,7 +38,7 @@ def measure_other_load() -> OtherLoad:
 
     Uses /proc/stat, and the load average of the last minute on systems without it.
     """
-    cpus = _usable_cpus()
+    cpus = usable_cpus()
     before = _busy_and_whole_time(cpus)
     if before is None:
         average = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
@@ -50,7 +50,8 @@ def measure_other_load() -> OtherLoad:
     return OtherLoad(busy=share * len(cpus), cpus=len(cpus))
 
 
-def _usable_cpus() -> set[int]:
+def usable_cpus() -> set[int]:
+    """Return the CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return set(os.sched_getaffinity(0))
     return set(range(os.cpu_count() or 1))

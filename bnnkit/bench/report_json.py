@@ -2,7 +2,8 @@
 
 Each round of an engine is a repetition. The aggregates are over single runs, because a percentile
 of round means says little. bnnkit adds the keys `ratios`, `left_out` and `profile`, `samples` in
-each entry, and `cpus_busy_with_other_work` in the context.
+each entry, `median_time` in each round, `spread` in each aggregate, and the keys of
+`Surroundings.to_json` in the context.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 
 from bnnkit.bench.benchmark import Benchmark, Measurement, ratio, rounds_together
 from bnnkit.bench.machine import describe_machine
-from bnnkit.bench.other_load import OtherLoad
 from bnnkit.bench.step_times import StepTime
+from bnnkit.bench.surroundings import Surroundings
 
 _AGGREGATES: dict[str, Callable[[NDArray[np.float64]], Any]] = {
     "mean": np.mean,
@@ -32,7 +33,7 @@ def to_json(
     *,
     model: str,
     profile: Sequence[StepTime] = (),
-    other_load: OtherLoad | None = None,
+    surroundings: Surroundings | None = None,
 ) -> dict[str, Any]:
     """Convert a benchmark to an object that JSON can hold.
 
@@ -40,22 +41,22 @@ def to_json(
         measured: The benchmark.
         model: The name of the model file.
         profile: The times of the runtime's steps, if they were measured.
-        other_load: The work of other processes before the benchmark, if it was measured.
+        surroundings: The machine during the benchmark, if it was observed.
     """
     entries: list[dict[str, Any]] = []
     for index, measurement in enumerate(measured.measurements):
         entries += _entries(measurement, model, index)
     return {
-        "context": {**describe_machine(), "model": model, **_load(other_load)},
+        "context": {
+            **describe_machine(),
+            "model": model,
+            **({} if surroundings is None else surroundings.to_json()),
+        },
         "benchmarks": entries,
         "ratios": list(_ratios(measured)),
         "left_out": measured.left_out,
         "profile": [asdict(step) for step in profile],
     }
-
-
-def _load(other_load: OtherLoad | None) -> dict[str, Any]:
-    return {} if other_load is None else {"cpus_busy_with_other_work": other_load.busy}
 
 
 def _entries(measurement: Measurement, model: str, index: int) -> Iterator[dict[str, Any]]:
@@ -81,6 +82,7 @@ def _entries(measurement: Measurement, model: str, index: int) -> Iterator[dict[
             "repetition_index": number,
             "iterations": n_runs,
             "real_time": wall,
+            "median_time": float(np.median(measurement.wall_us[number])),
             "cpu_time": cpu,
             "items_per_second": measurement.batch / wall * 1e6,
         }
@@ -94,6 +96,7 @@ def _entries(measurement: Measurement, model: str, index: int) -> Iterator[dict[
             "iterations": n_rounds,
             "real_time": float(function(measurement.wall_us)),
             "cpu_time": float(function(measurement.cpu_us)),
+            "spread": measurement.spread,
         }
 
 

@@ -2,19 +2,22 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.bench.baselines import BENCHMARKED
-from bnnkit.bench.benchmark import Benchmark, benchmark, random_images
-from bnnkit.bench.other_load import OtherLoad, measure_other_load
+from bnnkit.bench.benchmark import benchmark, random_images
+from bnnkit.bench.comparison import compare_benchmarks, read_benchmark
+from bnnkit.bench.report_html import html_comparison, html_page
 from bnnkit.bench.report_json import to_json
 from bnnkit.bench.step_times import StepTime, step_times
+from bnnkit.bench.surroundings import pinned, surrounded
 from bnnkit.cli import options
 from bnnkit.cli.array_files import check_file, check_not_read
-from bnnkit.cli.benchmark_table import print_benchmark, print_step_times
+from bnnkit.cli.benchmark_table import print_benchmark, print_comparison, print_step_times
 from bnnkit.cli.console import waiting, write
 from bnnkit.cli.packing_note import write_packing_note
 from bnnkit.files.atomic import write_text
@@ -26,7 +29,7 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
 
 
 @click.command("bench")
-@click.argument("model", type=options.MODEL)
+@click.argument("model", type=options.MODEL, required=False)
 @click.option(
     "--engines",
     callback=options.names,
@@ -73,6 +76,12 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
 @options.seed
 @options.antithetic
 @click.option(
+    "--cpus",
+    callback=options.cpus,
+    metavar="LIST",
+    help="Run on these CPUs alone, such as 4,5 or 0-3: those of one cluster of a board.",
+)
+@click.option(
     "--json",
     "json_file",
     type=options.PATH,
@@ -80,12 +89,25 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
     help="Write all measurements, in the JSON format of google-benchmark.",
 )
 @click.option(
+    "--report",
+    type=options.PATH,
+    metavar="FILE",
+    help="Write one HTML page with tables and plots, which needs no network.",
+)
+@click.option(
+    "--compare",
+    nargs=2,
+    type=options.PATH,
+    metavar="A.json B.json",
+    help="Measure nothing, but show two files of --json side by side.",
+)
+@click.option(
     "--profile",
     is_flag=True,
     help="Show how long each layer takes in bnnkit's runtime; --json has each step.",
 )
 def command(
-    model: Path,
+    model: Path | None,
     engines: tuple[str, ...] | None,
     threads: tuple[int, ...],
     batches: tuple[int, ...],
@@ -93,49 +115,84 @@ def command(
     samples: int,
     seed: int,
     antithetic: bool,
+    cpus: tuple[int, ...] | None,
     json_file: Path | None,
+    report: Path | None,
+    compare: tuple[Path, Path] | None,
     profile: bool,
 ) -> None:
     """Measure the latency of a model in several engines.
 
     The engines run interleaved on the same random inputs, so that machine noise affects all
-    equally. If other processes keep the CPUs busy, the times are too long, and a line says so.
+    equally. Lines below the table name the clock and the temperature, and say if other processes,
+    heat or a governor make the times too long. The measurement goes on up to three times as long
+    as requested while the rounds differ by more than 5 %.
     """
+    if compare is not None:
+        _compare(compare, model, report)
+        return
+    if model is None:
+        raise click.UsageError("expected a MODEL to measure, or --compare A.json B.json")
     config = EnsembleConfig(samples=samples, seed=seed, antithetic=antithetic)
     options.note_no_effect(
         options.is_given("samples"), "without --samples M", "seed", "antithetic"
     )
-    if json_file is not None:
-        check_not_read(json_file, model)
-        check_suffix(json_file, "json")
-        check_file(json_file)
+    _check_outputs(model, json_file, report)
     artifact = read(model)
     write_packing_note(artifact, model)
     is_tflite = artifact.tflite_source is not None
     engines = engines or (DEFAULT_ENGINES_TFLITE if is_tflite else DEFAULT_ENGINES)
-    with waiting("measuring"):
-        load = measure_other_load()
-        measured = benchmark(
-            artifact,
-            engines=engines,
-            threads=threads,
-            batches=batches,
-            seconds=seconds,
-            config=config,
+    with pinned(cpus), waiting("measuring"):
+        measured, surroundings = surrounded(
+            lambda: benchmark(
+                artifact,
+                engines=engines,
+                threads=threads,
+                batches=batches,
+                seconds=seconds,
+                config=config,
+            )
         )
         steps = _profile(artifact, threads[0], batches[0]) if profile else []
-    print_benchmark(measured, load)
+    print_benchmark(measured, surroundings)
     if profile:
         print_step_times(steps, threads[0], batches[0], measured)
-    if json_file is not None:
-        write_text(json_file, _dump(measured, model, steps, load))
-        write(f"wrote {json_file}")
+    content = to_json(measured, model=model.name, profile=steps, surroundings=surroundings)
+    _write(content, json_file, report)
 
 
 def _profile(artifact: Artifact, threads: int, batch: int) -> list[StepTime]:
     return step_times(artifact, random_images(artifact, batch), threads=threads)
 
 
-def _dump(measured: Benchmark, model: Path, steps: list[StepTime], load: OtherLoad) -> str:
-    content = to_json(measured, model=model.name, profile=steps, other_load=load)
-    return json.dumps(content, indent=1) + "\n"
+def _check_outputs(model: Path, json_file: Path | None, report: Path | None) -> None:
+    for file, suffix in ((json_file, "json"), (report, "html")):
+        if file is not None:
+            check_not_read(file, model)
+            check_suffix(file, suffix)
+            check_file(file)
+
+
+def _write(content: dict[str, Any], json_file: Path | None, report: Path | None) -> None:
+    if json_file is not None:
+        write_text(json_file, json.dumps(content, indent=1) + "\n")
+        write(f"wrote {json_file}")
+    if report is not None:
+        write_text(report, html_page(content))
+        write(f"wrote {report}")
+
+
+def _compare(files: tuple[Path, Path], model: Path | None, report: Path | None) -> None:
+    """Show two stored benchmarks side by side."""
+    if model is not None:
+        raise click.UsageError(f"--compare measures nothing: leave out the model {model}")
+    if report is not None:
+        for file in files:
+            check_not_read(report, file)
+        check_suffix(report, "html")
+        check_file(report)
+    comparison = compare_benchmarks(*map(read_benchmark, files))
+    print_comparison(comparison, files)
+    if report is not None:
+        write_text(report, html_comparison(comparison, [file.name for file in files]))
+        write(f"wrote {report}")

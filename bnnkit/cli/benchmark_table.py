@@ -1,24 +1,32 @@
 """A benchmark as tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 
-from bnnkit.bench.benchmark import Benchmark, Measurement, ratio, rounds_together
-from bnnkit.bench.machine import cpu_model
-from bnnkit.bench.other_load import OtherLoad
+from bnnkit.bench.benchmark import (
+    SMALL_SPREAD,
+    Benchmark,
+    Measurement,
+    ratio,
+    rounds_together,
+)
+from bnnkit.bench.comparison import Comparison
+from bnnkit.bench.conditions import Conditions
 from bnnkit.bench.step_times import StepTime
+from bnnkit.bench.surroundings import Surroundings
 from bnnkit.cli.console import print_table, write
 
 _NO_SAMPLES = "one pass"
 _TIMES = ("median", "p90", "p99", "min", "mean")
 
 
-def print_benchmark(measured: Benchmark, load: OtherLoad) -> None:
+def print_benchmark(measured: Benchmark, surroundings: Surroundings) -> None:
     """Print the latencies, and how the other engines compare with the first.
 
     Args:
         measured: The benchmark.
-        load: The work of other processes before it.
+        surroundings: The machine during the benchmark.
     """
     settings = [_settings(one) for one in measured.measurements]
     varies = {name for name in settings[0] if len({each[name] for each in settings}) > 1}
@@ -28,7 +36,7 @@ def print_benchmark(measured: Benchmark, load: OtherLoad) -> None:
         if name not in varies
     )
     print_table(
-        f"latency of a run in microseconds, on {cpu_model()}{'; ' if same else ''}{same}",
+        f"latency of a run in microseconds, on {surroundings.board}{'; ' if same else ''}{same}",
         (
             "engine",
             *(name for name in settings[0] if name in varies),
@@ -38,13 +46,72 @@ def print_benchmark(measured: Benchmark, load: OtherLoad) -> None:
         list(_rows(measured, varies)),
         left=("engine",),
     )
-    if load.is_high:
-        write(
-            f"the machine is busy: other processes use {load.busy:.1f} of {load.cpus} CPUs; these"
-            " times are too long, and the speed-ups less certain; repeat it on an idle machine"
-        )
+    for line in (
+        *_states(surroundings.start, surroundings.end),
+        *surroundings.warnings(),
+        *_unsteady(measured),
+    ):
+        write(line)
     for name, reason in measured.left_out.items():
         write(f"left out: {name}: {reason}")
+
+
+def _states(start: Conditions, end: Conditions) -> Iterator[str]:
+    """Say how clock and temperature changed."""
+    if start.mhz and end.mhz:
+        before, after = _range(start.mhz.values()), _range(end.mhz.values())
+        yield f"clock: {before} at the start, {after} at the end"
+    if start.hottest is not None and end.hottest is not None:
+        yield f"temperature: {start.hottest:.0f} C at the start, {end.hottest:.0f} C at the end"
+
+
+def _range(mhz: Collection[int]) -> str:
+    low, high = min(mhz), max(mhz)
+    return f"{low} MHz" if low == high else f"{low} to {high} MHz"
+
+
+def _unsteady(measured: Benchmark) -> Iterator[str]:
+    spreads = {m.engine: m.spread for m in measured.measurements if m.spread > SMALL_SPREAD}
+    if spreads:
+        found = ", ".join(f"{engine} {spread:.0%}" for engine, spread in spreads.items())
+        yield f"the rounds still differ (the middle half of them, of the median): {found}"
+
+
+def print_comparison(comparison: Comparison, files: Sequence[Path]) -> None:
+    """Print two stored benchmarks side by side.
+
+    Args:
+        comparison: The benchmarks.
+        files: Their files.
+    """
+    first, second = (file.name for file in files)
+    print_table(
+        "median latency in microseconds",
+        ("setting", first, second, f"speed-up of {second}", "rounds differ by"),
+        [
+            (
+                pair.name,
+                _microseconds(pair.first_us),
+                _microseconds(pair.second_us),
+                f"{pair.speed_up:.2f}",
+                f"{pair.spread:.0%}",
+            )
+            for pair in comparison.pairs
+        ],
+        left=("setting",),
+    )
+    print_table(
+        "machines",
+        ("", first, second),
+        [(key, *texts) for key, texts in comparison.facts.items() if any(texts)],
+        left=("", first, second),
+    )
+    for name, only in ((first, comparison.only_first), (second, comparison.only_second)):
+        for setting in only:
+            write(f"only in {name}: {setting}")
+    for name, warnings in zip((first, second), comparison.warnings, strict=True):
+        for warning in warnings:
+            write(f"{name}: {warning}")
 
 
 def print_step_times(

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from bnnkit.artifact.ensemble_config import DEFAULT_ERROR_RATE, DEFAULT_MAX_SAMPLES, Samples
+from bnnkit.bench.system_files import cpu_list
 from bnnkit.cli.console import write_note
 from bnnkit.data import DATASETS
 from bnnkit.data import trust_code as trusting
@@ -59,6 +60,18 @@ def counts(context: click.Context, parameter: click.Parameter, value: str) -> tu
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise click.BadParameter(f"expected positive integers separated by commas, got {value!r}")
     return _without_repeats([int(part) for part in parts], value)
+
+
+def cpus(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Parse a list of CPUs such as "0-3,6"; None if the option is not given."""
+    if value is None:
+        return None
+    try:
+        return cpu_list(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:

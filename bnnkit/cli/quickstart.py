@@ -12,7 +12,7 @@ import numpy as np
 from bnnkit import data
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.bench.benchmark import benchmark
-from bnnkit.bench.other_load import measure_other_load
+from bnnkit.bench.surroundings import surrounded
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, write_arrays
 from bnnkit.cli.benchmark_table import print_benchmark
@@ -171,11 +171,12 @@ class _Tour:
         """Measure latencies."""
         _show_command(f"bnnkit bench {self.model} --batch {','.join(map(str, BATCHES))}")
         with waiting("measuring"):
-            load = measure_other_load()
-            measured = benchmark(
-                read(self.model), engines=ENGINES, batches=BATCHES, seconds=BENCH_SECONDS
+            measured, surroundings = surrounded(
+                lambda: benchmark(
+                    read(self.model), engines=ENGINES, batches=BATCHES, seconds=BENCH_SECONDS
+                )
             )
-        print_benchmark(measured, load)
+        print_benchmark(measured, surroundings)
 
 
 def _what_samples_gain(one_pass: Evaluation, ensemble: Evaluation, run: Path) -> str:
