@@ -24,7 +24,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg-small": {"width": 4},
     "resnet18": {"width": 4},
 }
-REAL = {"resnet18-real": {"width": 4}, "vgg16-real": {"width": 4}}
+REAL = {
+    "resnet18-real": {"width": 4},
+    "vgg16-real": {"width": 4},
+    "vgg-small-real": {"width": 4},
+}
 """Those with real-valued activations."""
 EVERY = pytest.mark.parametrize("name", SMALL)
 EVERY_REAL = pytest.mark.parametrize("name", REAL)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bnnkit.errors import CheckpointError
-from bnnkit.training.size_limit import size_limit
+from bnnkit.training.size_limit import OWN_GRACE_BYTES, size_limit
 
 MOST = 4 * 100 + (64 << 20)
 
@@ -48,3 +48,9 @@ def test_a_wrong_argument_is_not_called_large(
 ) -> None:
     with size_limit(100, 1), pytest.raises(error):
         make()
+
+
+def test_a_trusted_function_may_replace_large_layers() -> None:
+    with size_limit(100, 1, grace_bytes=OWN_GRACE_BYTES):
+        network = nn.Sequential(nn.Linear(8192, 8192))  # 256 MiB
+        network[0] = nn.Linear(2, 2)

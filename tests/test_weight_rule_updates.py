@@ -170,6 +170,21 @@ def test_adaste_is_symmetric_and_boosts_only_where_the_loss_turns_the_sign() -> 
     assert (got[saturated & (t * gradient < 0)] == 0).all()
 
 
+@pytest.mark.parametrize(("mu", "plain"), [(0.3, 1 / 1.3), (10.0, 1.0)])
+def test_adaste_of_small_gradients_is_a_plain_straight_through_estimator(
+    mu: float, plain: float
+) -> None:
+    t, gradient = latents(300, 3.0), torch.randn(300, dtype=DOUBLE)
+    at = torch.tensor(mu, dtype=DOUBLE)
+    expected = [
+        plain if abs(g) <= 0.4 else float(slope(x, g, at, 0.1, 1.0, 0.5))
+        for x, g in zip(t, gradient, strict=True)
+    ]
+    got = slope(t, gradient, at, 0.1, 1.0, 0.5, 0.4)
+    assert torch.equal(got, torch.tensor(expected, dtype=DOUBLE))
+    assert (got[(gradient.abs() > 0.4) & (t.abs() > 1) & (t * gradient < 0)] == 0).all()
+
+
 def test_adaste_anneals_to_signs() -> None:
     layer = bnn.BinaryLinear(500, 4, weight_rule="adaste")
     with torch.no_grad():

@@ -41,6 +41,7 @@ COMMANDS = {
     "quickstart": "Try everything end to end on bundled digits, from train to bench.",
     "train": "Train a network from a configuration, or continue a run that was stopped.",
     "sweep": "Train a network with several seeds or settings; show mean and standard deviation.",
+    "recipe": "Write the configurations that make a binary network of your own float network.",
     "eval": "Measure accuracy and calibration of a checkpoint or a model.",
     "export": "Write a trained network as a bit-packed model file.",
     "convert": "Convert a binarized ONNX network of another tool to a bit-packed model file.",

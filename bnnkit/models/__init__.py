@@ -9,9 +9,10 @@ from torch import nn
 
 from bnnkit.errors import ConfigError, brief
 from bnnkit.models.binary_parts import BinaryOptions
+from bnnkit.models.binary_twin import Changes, TwinOptions, binary_twin, twin_with_changes
 from bnnkit.models.convnet import ConvNet
 from bnnkit.models.mlp import Mlp
-from bnnkit.models.real_activations import RealResNet18, RealVgg16
+from bnnkit.models.real_activations import RealResNet18, RealVgg16, RealVggSmall
 from bnnkit.models.resnet import ResNet18
 from bnnkit.models.vgg import Vgg
 from bnnkit.models.vgg_small import VggSmall
@@ -19,14 +20,19 @@ from bnnkit.nn import connect_psa
 
 __all__ = [
     "MODELS",
+    "Changes",
     "ConvNet",
     "Mlp",
     "RealResNet18",
     "RealVgg16",
+    "RealVggSmall",
     "ResNet18",
+    "TwinOptions",
     "Vgg",
     "VggSmall",
+    "binary_twin",
     "build",
+    "twin_with_changes",
 ]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -37,6 +43,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": ResNet18,
     "resnet18-real": RealResNet18,
     "vgg16-real": RealVgg16,
+    "vgg-small-real": RealVggSmall,
 }
 
 

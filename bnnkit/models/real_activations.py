@@ -9,6 +9,7 @@ from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import ToAutocast, first_conv, image_shape
 from bnnkit.models.last_layer import LastLinear
+from bnnkit.models.vgg import vgg_features
 
 WEIGHTS = ("real", "binary")
 Conv = Callable[[int, int, int, int], nn.Module]
@@ -155,7 +156,11 @@ class RealVgg16(nn.Module):
         conv = _conv(weights, options)
         channels, _, _ = image_shape(input_shape, multiple_of=16)
         first = first_conv(channels, width, 3, zero_point=zero_point)
-        self.features = nn.Sequential(*_vgg16_layers(first, width, conv))
+        self.features = nn.Sequential(
+            *_vgg_layers(first, width, conv, [(2, 1), (2, 2), (3, 4), (3, 8), (3, 8)]),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
         self.classifier = LastLinear(8 * width, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -164,9 +169,67 @@ class RealVgg16(nn.Module):
         return logits
 
 
-def _vgg16_layers(first: nn.Module, width: int, conv: Conv) -> Iterator[nn.Module]:
+class RealVggSmall(nn.Module):
+    """(2 x W C3)-MP2-(2 x 2W C3)-MP2-(2 x 4W C3)-MP2-FC: `VggSmall` with ReLU activations.
+
+    Each convolution is followed by batch norm and ReLU. The first and the last layer are never
+    binary.
+
+    Input: (N, C, H, W), uint8 where zero points are given, else float32. Output: (N, n_classes),
+    logits.
+
+    Args:
+        input_shape: (C, H, W); H and W are multiples of 8.
+        n_classes: The number of outputs.
+        zero_point: The zero point of each input channel; None for real-valued inputs.
+        width: W.
+        weights: "real", or "binary".
+        options: Noise and rule of binary weights; see `BinaryOptions`.
+
+    Raises:
+        UsageError: If `weights` is neither "real" nor "binary".
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        n_classes: int,
+        zero_point: Sequence[int] | None,
+        *,
+        width: int = 128,
+        weights: str = "real",
+        **options: Unpack[BinaryOptions],
+    ) -> None:
+        super().__init__()
+        conv = _conv(weights, options)
+        channels, _, _ = image_shape(input_shape, multiple_of=8)
+        first = first_conv(channels, width, 3, zero_point=zero_point)
+        self.features = nn.Sequential(
+            *_vgg_layers(first, width, conv, [(2, 1), (2, 2), (2, 4)]),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+        )
+        self.classifier = LastLinear(vgg_features(input_shape, width), n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the logits."""
+        logits: Tensor = self.classifier(self.features(x))
+        return logits
+
+
+def _vgg_layers(
+    first: nn.Module, width: int, conv: Conv, groups: Sequence[tuple[int, int]]
+) -> Iterator[nn.Module]:
+    """Create groups of layers with a max pool between them.
+
+    Args:
+        first: The first convolution.
+        width: W.
+        conv: Creates the others.
+        groups: Numbers of layers, and their channels in units of W.
+    """
     in_channels = 0
-    for group, (n_layers, factor) in enumerate([(2, 1), (2, 2), (3, 4), (3, 8), (3, 8)]):
+    for group, (n_layers, factor) in enumerate(groups):
         if group:
             yield nn.MaxPool2d(2)
         for _ in range(n_layers):
@@ -175,8 +238,6 @@ def _vgg16_layers(first: nn.Module, width: int, conv: Conv) -> Iterator[nn.Modul
             yield nn.BatchNorm2d(out_channels)
             yield nn.ReLU()
             in_channels = out_channels
-    yield nn.AdaptiveAvgPool2d(1)
-    yield nn.Flatten()
 
 
 def _conv(weights: str, options: BinaryOptions) -> Conv:

@@ -16,7 +16,7 @@ References:
     https://arxiv.org/abs/1808.00278.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,17 +24,23 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnnkit.errors import UsageError
-from bnnkit.nn.sign_inputs import ACTIVATIONS, Flow, called, is_linear_map, keeps_side
+from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
+from bnnkit.nn.integer_layers import IntegerConv2d, IntegerLinear
+from bnnkit.nn.sign_inputs import ACTIVATIONS, Flow, called, keeps_side
 from bnnkit.nn.tracing import traced
 
-_ADDS: Final = ("add", "iadd", "add_")
-_JOINS: Final = (*_ADDS, "cat", "concat", "stack", "maximum")
+ADDS: Final = ("add", "iadd", "add_")
+JOINS: Final = (*ADDS, "cat", "concat", "stack", "maximum")
 _PRODUCTS: Final = ("mul", "imul", "mul_", "multiply", "truediv", "div", "div_")
 _SIZES: Final = ("size", "getattr", "dim", "len", "numel")
 _ACTIVATION_CALLS: Final = {
     *("relu", "relu_", "relu6", "hardtanh", "hardswish", "hardsigmoid", "silu", "gelu", "elu"),
     *("leaky_relu", "sigmoid", "tanh", "mish", "softplus", "selu", "celu", "prelu"),
 }
+
+_MAPS: Final = (nn.Conv2d, nn.Linear, BinaryConv2d, BinaryLinear, IntegerConv2d, IntegerLinear)
+LAST: Final = "the last layer"
+_CHOSEN: Final = "as you chose"
 
 
 @dataclass(frozen=True)
@@ -64,61 +70,84 @@ def plan(model: nn.Module) -> Plan:
             "expected a model whose forward torch.fx can trace, for the preset conv-bn-relu; name"
             " the layers and the signs instead"
         )
-    network = _Network(Flow(model, graph))
+    network = ConvBnRelu(Flow(model, graph))
     if not network.binary:
         raise UsageError(
             "expected a layer between the first and the last one with a batch norm behind it, for"
             " the preset conv-bn-relu, got none; the preset is for Conv2d, so name the layers and"
             " the signs of other networks"
         )
-    before = [node for layer in network.binary for node in network.activations_before(layer)]
+    before = [node for layer in network.binary for node in _modules_before(network, layer)]
     removed = [name for node in before for name in network.removable(node)]
     names = dict.fromkeys(str(node.target) for node in network.binary)
     return Plan(tuple(names), tuple(dict.fromkeys(removed)))
 
 
-class _Network:
+def _modules_before(network: "ConvBnRelu", layer: fx.Node) -> Iterator[fx.Node]:
+    """Yield the activations before a layer, which must be modules: only these can be replaced."""
+    for node in network.activations_before(layer):
+        if node.op != "call_module":
+            raise UsageError(
+                f"expected a module before the layer {layer.target!r}, got a call of"
+                f" {called(node)}, which the preset conv-bn-relu cannot remove; make it a"
+                " module, such as nn.ReLU()"
+            )
+        yield node
+
+
+class ConvBnRelu:
     """The layers of weights of a model, and what is between them.
 
     Args:
         flow: How values flow in the model.
+        real: Names of further layers that stay real-valued.
 
     Attributes:
         maps: The calls of convolutions and linear layers, in order.
         binary: Those that become binary.
+        real: The others, and why they stay real-valued.
     """
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, real: Collection[str] = ()) -> None:
         self._flow = flow
-        self.maps = [node for node in flow.calls if is_linear_map(flow.module(node))]
+        self.maps = [node for node in flow.calls if isinstance(flow.module(node), _MAPS)]
         self._before = _ancestors(flow.nodes)
         self._shortcuts = set(self._find_shortcuts())
-        self.binary = [node for node in self.maps if self._becomes_binary(node)]
+        reasons = {node: self._reason(node) for node in self.maps}
+        reasons |= {node: _CHOSEN for node in self.maps if str(node.target) in real}
+        self.binary = [node for node, reason in reasons.items() if not reason]
+        self.real = {node: reason for node, reason in reasons.items() if reason}
 
-    def _becomes_binary(self, node: fx.Node) -> bool:
+    def _reason(self, node: fx.Node) -> str:
+        """Why a layer stays real-valued; "" if it becomes binary."""
         layer = self._flow.module(node)
-        is_first = not self._maps_among(self._before[node])
-        is_last = not any(node in self._before[other] for other in self.maps)
-        is_depthwise = isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels
-        stays_real = is_first or is_last or is_depthwise or node in self._shortcuts
-        is_gated = any(map(_is_product, self._inputs(node)))
-        return not stays_real and not is_gated and self._is_normalised(node)
+        reasons = {
+            "the first layer": not self._maps_among(self._before[node]),
+            LAST: not any(node in self._before[other] for other in self.maps),
+            "a layer for uint8 images": isinstance(layer, IntegerConv2d | IntegerLinear),
+            "depthwise": isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels,
+            "the layer of a shortcut": node in self._shortcuts,
+            "its input is a product, such as a gate's": any(map(_is_product, self._inputs(node))),
+            "no batch norm before the next layer": not self._is_normalised(node),
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
 
     def activations_before(self, node: fx.Node) -> Iterator[fx.Node]:
-        """Yield the calls of activations between a layer and what computes its input.
+        """Yield the calls of activations between a layer and what computes its input."""
+        return filter(self.is_activation, self._inputs(node))
 
-        Raises:
-            UsageError: If one is a function.
-        """
-        for before in self._inputs(node):
-            if called(before) in _ACTIVATION_CALLS:
-                raise UsageError(
-                    f"expected a module before the layer {node.target!r}, got a call of"
-                    f" {called(before)}, which the preset conv-bn-relu cannot remove; make it a"
-                    " module, such as nn.ReLU()"
-                )
-            if self._is_activation(before):
-                yield before
+    def is_only_before_binary(self, node: fx.Node) -> bool:
+        """Whether all that takes a value is binary layers, perhaps behind pools and the like."""
+        return all(
+            user in self.binary
+            or called(user) in _SIZES
+            or (
+                called(user) not in JOINS
+                and self._passes(user)
+                and self.is_only_before_binary(user)
+            )
+            for user in node.users
+        )
 
     def removable(self, node: fx.Node) -> tuple[str, ...]:
         """Return all names of the activation that a node calls.
@@ -128,7 +157,7 @@ class _Network:
         """
         name = str(node.target)
         for call in self._flow.calls_of(name):
-            if needed_by := self._needed_by(call):
+            if needed_by := self.needed_by(call):
                 raise UsageError(
                     f"expected activations of their own before binary layers, but {name!r} is"
                     f" also called before {needed_by}, which stays real-valued and needs it: give"
@@ -136,8 +165,8 @@ class _Network:
                 )
         return self._flow.names_of(name)
 
-    def _needed_by(self, call: fx.Node) -> str:
-        """The real-valued layer or output without another activation before it; "" if none."""
+    def needed_by(self, call: fx.Node) -> str:
+        """The real-valued layer or output that needs an activation; "" if none does."""
         if self._is_sum_of_binary(call):
             return ""
         for node in _reached([call], lambda node: self._users_in_need(call, node)):
@@ -149,25 +178,25 @@ class _Network:
 
     def _users_in_need(self, call: fx.Node, node: fx.Node) -> Iterable[fx.Node]:
         """The users of a node that get the value of an activation's call without another one."""
-        around = called(node) in _JOINS and any(
+        around = called(node) in JOINS and any(
             layer in self._before[node] and call in self._before[layer] for layer in self.binary
         )
         if around or node in self.maps or called(node) in _SIZES:
             return ()
-        return [user for user in node.users if not self._is_any_activation(user)]
+        return [user for user in node.users if not self.is_activation(user)]
 
     def _is_sum_of_binary(self, call: fx.Node) -> bool:
         """Whether an activation takes the sum of a skip connection and of a binary layer."""
         before = call.all_input_nodes[0]
         while isinstance(self._flow.module(before), _BatchNorm) or self._passes(before):
-            if called(before) in _JOINS and len(before.all_input_nodes) > 1:
+            if called(before) in JOINS and len(before.all_input_nodes) > 1:
                 nearest = _reached([before], self._inputs_without_activation)
-                return called(before) in _ADDS and any(node in self.binary for node in nearest)
+                return called(before) in ADDS and any(node in self.binary for node in nearest)
             before = before.all_input_nodes[0]
         return False
 
     def _inputs_without_activation(self, node: fx.Node) -> Iterable[fx.Node]:
-        ends = node in self.maps or self._is_any_activation(node)
+        ends = node in self.maps or self.is_activation(node)
         return () if ends else node.all_input_nodes
 
     def _inputs(self, layer: fx.Node) -> Iterator[fx.Node]:
@@ -179,14 +208,15 @@ class _Network:
 
     def _passes(self, node: fx.Node) -> bool:
         """Whether a call passes on the signs of its operands."""
-        is_end = self._is_activation(node) or _is_product(node)
+        is_end = self._is_activation_module(node) or _is_product(node)
         has_operands = bool(node.all_input_nodes)
         return has_operands and not is_end and keeps_side(node, self._flow.module(node))
 
-    def _is_any_activation(self, node: fx.Node) -> bool:
-        return called(node) in _ACTIVATION_CALLS or self._is_activation(node)
+    def is_activation(self, node: fx.Node) -> bool:
+        """Whether a node calls an activation, a module or a function."""
+        return called(node) in _ACTIVATION_CALLS or self._is_activation_module(node)
 
-    def _is_activation(self, node: fx.Node) -> bool:
+    def _is_activation_module(self, node: fx.Node) -> bool:
         module = self._flow.module(node)
         return isinstance(module, ACTIVATIONS) and not isinstance(module, nn.Identity)
 
@@ -201,7 +231,7 @@ class _Network:
     def _find_shortcuts(self) -> Iterator[fx.Node]:
         """Yield layers that are alone on a branch beside one with several layers."""
         for node in self._flow.nodes:
-            if called(node) not in _ADDS or len(node.all_input_nodes) != 2:
+            if called(node) not in ADDS or len(node.all_input_nodes) != 2:
                 continue
             left, right = node.all_input_nodes
             left_all, right_all = self._before[left] | {left}, self._before[right] | {right}
@@ -232,7 +262,7 @@ def _reached(
 
 def _operands(node: fx.Node) -> list[fx.Node]:
     """The operands whose values are in the result; others are sizes."""
-    return node.all_input_nodes if called(node) in _JOINS else node.all_input_nodes[:1]
+    return node.all_input_nodes if called(node) in JOINS else node.all_input_nodes[:1]
 
 
 def _is_product(node: fx.Node) -> bool:

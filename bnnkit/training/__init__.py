@@ -10,17 +10,20 @@ from bnnkit.training.checkpoint import (
 )
 from bnnkit.training.config import Config, load_config
 from bnnkit.training.evaluate import evaluate
+from bnnkit.training.recipe import Recipe, make_recipe
 from bnnkit.training.run import Result, train
 
 __all__ = [
     "Checkpoint",
     "CheckpointMetadata",
     "Config",
+    "Recipe",
     "Result",
     "checkpoint_sha256",
     "evaluate",
     "load_checkpoint",
     "load_config",
+    "make_recipe",
     "read_metadata",
     "recalibrate",
     "train",

@@ -1,13 +1,14 @@
 """Checkpoints: a trained network's tensors, configuration and metadata in one file."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import bnnkit
 from bnnkit import models
@@ -19,9 +20,20 @@ from bnnkit.files.regular_file import open_file
 from bnnkit.nn.choices import choices
 from bnnkit.nn.sign import scale_training_noise, training_noise_scale
 from bnnkit.training import safetensors_file
-from bnnkit.training.config import Config, ModelConfig, dump_config, parse_config
+from bnnkit.training.config import (
+    BinarizeConfig,
+    Config,
+    ModelConfig,
+    dump_config,
+    parse_config,
+)
 from bnnkit.training.own_model import build_own
-from bnnkit.training.size_limit import check_input_shape, size_limit
+from bnnkit.training.size_limit import (
+    GRACE_BYTES,
+    OWN_GRACE_BYTES,
+    check_input_shape,
+    size_limit,
+)
 from bnnkit.training.task import Metric, Task, task_of
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -97,24 +109,59 @@ def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn
     Raises:
         ConfigError: The network or an option is unknown, or it does not accept such inputs.
     """
-    shape = inputs.input_shape
-    axes = {3: "(C, H, W)", 2: "(C, T)"}.get(len(shape), "(F,)")
-    place = f"model {config.name} for inputs {axes} = {shape}"
+    with _building(config, inputs):
+        network = _build_plain(config, inputs)
+        if config.binarize is not None:
+            network = models.binary_twin(network, _example(inputs), **_options(config.binarize))
+        return network
+
+
+def changes_of_twin(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> models.Changes:
+    """Say how the binary twin of a network differs from it; arguments as for `build_model`.
+
+    Raises:
+        ConfigError: As for `build_model`.
+    """
+    with _building(config, inputs):
+        network, options = _build_plain(config, inputs), config.binarize or BinarizeConfig()
+        return models.twin_with_changes(network, _example(inputs), **_options(options))[1]
+
+
+@contextmanager
+def _building(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> Iterator[None]:
+    """Say which network and inputs an error is about."""
+    axes = {3: "(C, H, W)", 2: "(C, T)"}.get(len(inputs.input_shape), "(F,)")
+    place = f"model {config.name} for inputs {axes} = {inputs.input_shape}"
     reserved = {"input_shape", "n_classes", "zero_point"} & config.options.keys()
     if reserved:
         raise ConfigError(f"{place}: {min(reserved)} comes from the data and cannot be set")
     with border(ConfigError, place):
         try:
-            build = build_own if is_own(config.name) else models.build
-            return build(
-                config.name,
-                input_shape=shape,
-                n_classes=len(inputs.classes),
-                zero_point=inputs.zero_point,
-                **config.options,
-            )
+            yield
         except UsageError as error:
             raise ConfigError(f"{place}: {error}") from error
+
+
+def _build_plain(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn.Module:
+    build = build_own if is_own(config.name) else models.build
+    return build(
+        config.name,
+        input_shape=inputs.input_shape,
+        n_classes=len(inputs.classes),
+        zero_point=inputs.zero_point,
+        **config.options,
+    )
+
+
+def _example(inputs: CheckpointMetadata | Dataset) -> Tensor:
+    """Return one input of zeros."""
+    is_real = inputs.zero_point is None
+    return torch.zeros(1, *inputs.input_shape, dtype=torch.float32 if is_real else torch.uint8)
+
+
+def _options(config: BinarizeConfig) -> models.TwinOptions:
+    options: models.TwinOptions = config.model_dump()  # type: ignore[assignment]
+    return options
 
 
 def save_checkpoint(
@@ -147,8 +194,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     with border(CheckpointError, path):
         config, metadata = _parse(path, about)
         file_bytes = path.stat().st_size
+        grace_bytes = OWN_GRACE_BYTES if is_own(config.model.name) else GRACE_BYTES
+        limit = size_limit(file_bytes, len(tensors), grace_bytes=grace_bytes)
         # The fresh weights are replaced below.
-        with torch.random.fork_rng(devices=[]), size_limit(file_bytes, len(tensors)):
+        with torch.random.fork_rng(devices=[]), limit:
             try:
                 check_input_shape(metadata.input_shape, file_bytes)
                 model = build_model(config.model, metadata).eval()

@@ -46,6 +46,34 @@ class DataConfig(_Section):
     dir: str | None = None
 
 
+class BinarizeConfig(_Section):
+    """How a network of convolution, batch norm and ReLU becomes binary.
+
+    Attributes:
+        weights: "binary", or "real": signs between real-valued weights.
+        activation: What replaces an activation whose value goes around binary layers.
+        skips: "each" adds a skip around each binary layer where shapes allow it, "own" none.
+        real: Names or patterns of layers that stay real-valued.
+        noise: The noise of the signs.
+        estimator: The estimator of the signs.
+        estimator_options: Its options.
+        weight_noise: The noise of the weights; None as in `bnnkit.nn.binarize_`.
+        weight_rule: The rule of the weights.
+        weight_rule_options: Its options.
+    """
+
+    weights: Literal["binary", "real"] = "binary"
+    activation: Literal["rprelu", "none"] = "rprelu"
+    skips: Literal["each", "own"] = "each"
+    real: list[str] = []
+    noise: str = "logistic"
+    estimator: str = "st"
+    estimator_options: dict[str, Any] = {}
+    weight_noise: str | None = None
+    weight_rule: str = "mirror-descent"
+    weight_rule_options: dict[str, Any] = {}
+
+
 class ModelConfig(_Section):
     """The network.
 
@@ -53,11 +81,14 @@ class ModelConfig(_Section):
         name: A key of `bnnkit.models.MODELS`, or your own function as "module:function" (see
             `bnnkit.training.own_model`); every other key is an option of that network, or an
             argument of that function.
+        binarize: Trains the binary twin of the network (see `bnnkit.models.binary_twin`); None
+            trains the network as it is.
     """
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True)
 
     name: str = "convnet"
+    binarize: BinarizeConfig | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -319,6 +350,18 @@ def _config_of(values: Mapping[str, Any], source: str) -> Config:
         raise ConfigError(f"{source}: {'; '.join(problems)}") from error
 
 
+def parse_model(name: str, options: Sequence[str]) -> ModelConfig:
+    """Make the section `model` from a name and options as "key=value", where the value is YAML.
+
+    Raises:
+        ConfigError: An option is wrong.
+    """
+    values = load_keys("", options, name)
+    for key in {"name", "binarize"} & values.keys():
+        raise ConfigError(f"{name}: expected arguments of the network, got {key}")
+    return ModelConfig.model_validate({"name": name, **values})
+
+
 def dump_config(config: Config) -> str:
     """Write the configuration as YAML, with every key; `parse_config` reads it back."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -340,11 +383,13 @@ def differences(old: Config, new: Config) -> list[str]:
 _SECTIONS = {
     "DataConfig": "name: digits",
     "ModelConfig": "name: convnet",
+    "BinarizeConfig": "estimator: deterministic-st",
     "LatentConfig": "optimizer: sgd, lr: 0.1",
     "DistillationConfig": "teachers: [RUN], temperature: 4",
 }
 _SECTION_OF_KEY: dict[str, type[_Section]] = {
     "data": DataConfig,
+    "binarize": BinarizeConfig,
     "latent": LatentConfig,
     "distillation": DistillationConfig,
 }
@@ -363,7 +408,7 @@ def _explain(detail: Any) -> str:
     if key == "sweep":
         return "the section sweep is for `bnnkit sweep`, which trains with each of its values"
     if detail["type"] == "extra_forbidden":
-        section = _SECTION_OF_KEY[sections[0]] if sections else Config
+        section = _SECTION_OF_KEY[sections[-1]] if sections else Config
         return f"unknown key {key}; valid keys: {', '.join(section.model_fields)}"
     return f"{key}: expected {_expected(detail)}, got {brief(detail['input'])}"
 

@@ -15,7 +15,9 @@ from bnnkit.errors import CheckpointError
 
 _GROWTH: Final = 4
 """Bytes of tensors for each byte of the file: some of them are not stored."""
-_GRACE_BYTES: Final = 64 << 20
+GRACE_BYTES: Final = 64 << 20
+OWN_GRACE_BYTES: Final = 2 << 30
+"""For a trusted function: it may replace layers, such as the large ones of torchvision's VGG."""
 _MODULES_PER_TENSOR: Final = 5
 _GRACE_MODULES: Final = 500
 _INPUTS_PER_BYTE: Final = 8
@@ -65,7 +67,9 @@ class _LargestTensor(TorchFunctionMode):
 
 
 @contextmanager
-def size_limit(file_bytes: int, n_tensors: int) -> Iterator[None]:
+def size_limit(
+    file_bytes: int, n_tensors: int, *, grace_bytes: int = GRACE_BYTES
+) -> Iterator[None]:
     """Stop the building of a network that cannot be the one in a file, in this thread.
 
     A tensor of one of torch's factories, such as `torch.empty` and `torch.randn`, is measured
@@ -77,11 +81,12 @@ def size_limit(file_bytes: int, n_tensors: int) -> Iterator[None]:
     Args:
         file_bytes: The size of the file.
         n_tensors: The number of tensors in it.
+        grace_bytes: What the network's tensors may have beyond a multiple of the file's size.
 
     Raises:
         CheckpointError: If the network grows larger than the file allows.
     """
-    thread, left = threading.get_ident(), _GROWTH * file_bytes + _GRACE_BYTES
+    thread, left = threading.get_ident(), _GROWTH * file_bytes + grace_bytes
     parts_left = _MODULES_PER_TENSOR * n_tensors + _GRACE_MODULES
 
     def count_tensor(module: nn.Module, name: str, tensor: Tensor | None) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Final
 
 from torch import Tensor, nn
 
 from bnnkit.errors import ConfigError
+from bnnkit.models.twin_graph import ADDED
 from bnnkit.nn.latent_weights import latent_weights
 from bnnkit.training import safetensors_file
 from bnnkit.training.checkpoint import load_checkpoint
@@ -16,7 +18,8 @@ def start_from(path: Path, network: nn.Module) -> None:
     """Load the tensors of a trained network into another of the same architecture.
 
     Real weights of a float network become the latent weights of its binary twin, as its weight
-    rule initialises them (see `WeightRule.initial_from`); their signs are kept.
+    rule initialises them (see `WeightRule.initial_from`); their signs are kept. What only the twin
+    has (`bnnkit.models.binary_twin`) starts as in a new network.
 
     Args:
         path: A run's folder, or the checkpoint in it.
@@ -28,6 +31,9 @@ def start_from(path: Path, network: nn.Module) -> None:
     """
     tensors = _with_latent_weights(load_checkpoint(path).model.state_dict(), network)
     expected = network.state_dict()
+    if not any(name.startswith(f"{ADDED}.") for name in tensors):
+        # What the binary twin of the other network has besides starts as it is.
+        tensors |= {name: one for name, one in expected.items() if name.startswith(f"{ADDED}.")}
     safetensors_file.check_fit(path, tensors, expected, "this run's model (start_from)")
     network.load_state_dict(tensors)
 
@@ -62,9 +68,23 @@ def _with_latent_weights(tensors: dict[str, Tensor], network: nn.Module) -> dict
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     for weight, latent in latent_weights(network):
         name = names[id(latent)]
-        layer = name.removesuffix("latent")
+        layer, rule = _layer_and_rule(name)
         if name not in found and f"{layer}weight" in found:
             found[name] = weight.right_inverse(found.pop(f"{layer}weight"))
-            state = weight.state_dict(prefix=f"{layer}binary_weight.")
+            state = weight.state_dict(prefix=rule)
             found |= {key: tensor.clone() for key, tensor in state.items()}
     return found
+
+
+def _layer_and_rule(latent: str) -> tuple[str, str]:
+    """Return the prefixes of a layer's tensors and of its weight rule's, from its latent weights.
+
+    They are a layer's own parameter, or those of the parametrization that `binarize_` gives it.
+    """
+    if latent.endswith(_PARAMETRIZED):
+        return latent.removesuffix(_PARAMETRIZED), f"{latent.removesuffix('original')}0."
+    layer = latent.removesuffix("latent")
+    return layer, f"{layer}binary_weight."
+
+
+_PARAMETRIZED: Final = "parametrizations.weight.original"

@@ -25,14 +25,21 @@ def inner_minimum(latent: Tensor, mu: Tensor, alpha: float) -> Tensor:
 
 
 def slope(
-    latent: Tensor, gradient: Tensor, mu: Tensor, alpha: float, reach: float, most: float
+    latent: Tensor,
+    gradient: Tensor,
+    mu: Tensor,
+    alpha: float,
+    reach: float,
+    most: float,
+    least: float = 0.0,
 ) -> Tensor:
     """Compute the factor of dL/dw.
 
     Where the loss pulls a latent weight t towards 0 and beyond (t dL/dw > 0), the factor is the
     finite difference (s(t) - s(t - beta dL/dw)) / (beta dL/dw) for beta = reach |t / (dL/dw)|, at
     most `most`; there t - beta dL/dw = (1 - reach) t is on the other side of the jump at 0.
-    Elsewhere the factor is the limit for beta to 0, the derivative of s.
+    Elsewhere the factor is the limit for beta to 0, the derivative of s. Where |dL/dw| is `least`
+    or less, it is 1 / (1 + mu) for saturated weights too, and 1 once s is the sign.
     """
     size = latent.abs()
     # s on the other side of 0; for reach 1, the limit at 0 from that side.
@@ -40,7 +47,11 @@ def slope(
     difference = (inner_minimum(size, mu, alpha) + other) / (reach * size.clamp(min=_ZERO))
     derivative = torch.where((size > 1 - mu * alpha) & (size > _ZERO), 0, 1 / (1 + mu))
     pulled = (latent * gradient > 0) & (size > _ZERO)
-    return torch.where(pulled, difference.clamp(max=most), derivative)
+    found = torch.where(pulled, difference.clamp(max=most), derivative)
+    if least == 0:
+        return found
+    plain = torch.where(mu * alpha >= 1, 1, 1 / (1 + mu))
+    return torch.where(gradient.abs() <= least, plain, found)
 
 
 @register_weight_rule
@@ -65,6 +76,9 @@ class AdaSte(ScheduledRule):
         reach: beta in units of |eta / (dL/dw)|, at least 1. The authors' code uses 1 with
             annealing and 2 without.
         most_slope: The upper bound of the finite difference, as in the authors' code.
+        least_gradient: Where |dL/dw| is no larger, the slope is that of a plain straight-through
+            estimator. The authors' code uses 1e-3, and with the mean loss of a batch most weights
+            are below it. Without it, saturated weights are never pushed away from 0.
 
     References:
         Le, Hoier, Lin & Zach, AdaSTE: An Adaptive Straight-Through Estimator to Train Binary
@@ -80,6 +94,7 @@ class AdaSte(ScheduledRule):
         exact_from: float = 0.27,
         reach: float = 1.0,
         most_slope: float = 0.5,
+        least_gradient: float = 0.0,
     ) -> None:
         super().__init__()
         self.alpha = number(self.name, "alpha", alpha, above=0)
@@ -87,6 +102,7 @@ class AdaSte(ScheduledRule):
         self.exact_from = number(self.name, "exact_from", exact_from, at_least=0, at_most=1)
         self.reach = number(self.name, "reach", reach, at_least=1)
         self.most_slope = number(self.name, "most_slope", most_slope, above=0)
+        self.least_gradient = number(self.name, "least_gradient", least_gradient, at_least=0)
 
     def current_mu(self) -> Tensor:
         """Return the current weight of the double well; mu alpha >= 1 from `exact_from` on."""
@@ -99,7 +115,12 @@ class AdaSte(ScheduledRule):
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
         """Compute the minima of the inner problem."""
         weight: Tensor = _AdaSte.apply(  # type: ignore[no-untyped-call]
-            latent, self.current_mu(), self.alpha, self.reach, self.most_slope
+            latent,
+            self.current_mu(),
+            self.alpha,
+            self.reach,
+            self.most_slope,
+            self.least_gradient,
         )
         return weight
 
@@ -107,14 +128,20 @@ class AdaSte(ScheduledRule):
 class _AdaSte(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, latent: Tensor, mu: Tensor, alpha: float, reach: float, most: float
+        ctx: Any,
+        latent: Tensor,
+        mu: Tensor,
+        alpha: float,
+        reach: float,
+        most: float,
+        least: float,
     ) -> Tensor:
         ctx.save_for_backward(latent, mu)
-        ctx.options = alpha, reach, most
+        ctx.options = alpha, reach, most, least
         return inner_minimum(latent, mu, alpha)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None, None]:
         latent, mu = ctx.saved_tensors
         gradient = grads[0] * slope(latent, grads[0], mu, *ctx.options)
-        return gradient, None, None, None, None
+        return gradient, None, None, None, None, None, None
