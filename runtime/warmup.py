@@ -9,14 +9,15 @@ from bnnkit.runtime.kernels import depthwise, lookup, pooling, reals, sampling, 
 from bnnkit.runtime.kernels.compiled import cache_folder
 from bnnkit.runtime.kernels.cpu import adds_pairs, binary_form, has_512_bits
 from bnnkit.runtime.kernels.program import ENTRIES, Kernel, address_of, entry
-from bnnkit.runtime.steps.convolution import KERNELS, NIBBLES, OCTETS, PAIRS, WORDS
+from bnnkit.runtime.steps.convolution import KERNELS, NIBBLES, OCTETS, PAIRS, PANELS, WORDS
 
 __all__ = ["cache_folder", "kernels_of_this_cpu", "warm_up"]
 
 
 def kernels_of_this_cpu() -> list[Kernel]:
     """Return the kernels that networks commonly need on this CPU."""
-    unused: set[np.dtype[Any]] = {WORDS} if binary_form() == "lookup" else {NIBBLES}
+    forms = {"popcount": WORDS, "lookup": NIBBLES, "panel": PANELS}
+    unused: set[np.dtype[Any]] = set(forms.values()) - {forms[binary_form()]}
     if not has_512_bits():
         unused.add(OCTETS)
     if not adds_pairs():

@@ -14,7 +14,7 @@ from numba.core.registry import cpu_target
 
 from bnnkit.runtime.kernels.compile_lock import compile_lock
 
-BinaryForm = Literal["popcount", "lookup"]
+BinaryForm = Literal["popcount", "lookup", "panel"]
 
 
 @cache
@@ -43,6 +43,19 @@ def _pairs_assembly() -> str:
     return _assembly(module)
 
 
+@cache
+def _quads_assembly() -> str:
+    """Compile the sum of products of bytes into assembly."""
+    octets, ints = ir.VectorType(ir.IntType(8), 16), ir.VectorType(ir.IntType(32), 16)
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ir.IntType(32), [octets, octets]), "quads")
+    builder = ir.IRBuilder(function.append_basic_block())
+    x, w = (builder.zext(argument, ints) for argument in function.args)
+    total = ir.Function(module, ir.FunctionType(ir.IntType(32), [ints]), "llvm.vector.reduce.add.v16i32")
+    builder.ret(builder.call(total, [builder.mul(x, w)]))
+    return _assembly(module)
+
+
 def _assembly(module: ir.Module) -> str:
     with compile_lock:
         codegen = cpu_target.target_context.codegen()
@@ -56,10 +69,12 @@ def binary_form() -> BinaryForm:
 
     Returns:
         "popcount" if the CPU counts the bits of a vector in one instruction (AVX-512 with
-        VPOPCNTDQ), or has no wide table lookup (ARM, whose cnt counts bytes; old x86). "lookup" on
-        AVX2, and on AVX-512 without VPOPCNTDQ, where a popcount takes two lookups and six more
-        instructions.
+        VPOPCNTDQ), or has no wide table lookup (old x86). "lookup" on AVX2, and on AVX-512 without
+        VPOPCNTDQ, where a popcount takes two lookups and six more instructions. "panel" if the CPU
+        counts the bits of every byte of a vector (AArch64).
     """
+    if is_aarch64():
+        return "panel"
     is_wide_lookup = re.search(r"vpshufb.*[yz]mm", _popcount_assembly())
     return "lookup" if is_wide_lookup else "popcount"
 
@@ -72,3 +87,14 @@ def has_512_bits() -> bool:
 def adds_pairs() -> bool:
     """Whether one instruction multiplies int16 pairs and accumulates the sums (AVX-512 VNNI)."""
     return has_512_bits() and "vpdpwssd" in _pairs_assembly()
+
+
+def is_aarch64() -> bool:
+    """Whether Numba compiles for AArch64, whose CPUs all have 32 vector registers of 128 bits."""
+    triple: str = cpu_target.target_context.codegen()._tm.triple  # there is no public accessor
+    return triple.startswith(("aarch64", "arm64"))
+
+
+def has_byte_dot_product() -> bool:
+    """Whether one instruction adds four products of bytes to 32 bits (AArch64's udot)."""
+    return bool(re.search(r"\budot\b", _quads_assembly()))

@@ -48,16 +48,16 @@ def _signs_to_signs(builder, at, accumulator, table, scale, bias):
     return builder.icmp_signed(">", accumulator, load(builder, table, accumulator.type, 4))
 
 
-def _signs_to_sums(builder, at, accumulator, table, scale, bias):
+def signs_to_sums(builder, at, accumulator, table, scale, bias):
     kind = ir.VectorType(I32, accumulator.type.count)
     narrow = accumulator if accumulator.type == kind else builder.trunc(accumulator, kind)
     return builder.sub(load(builder, table, kind, 4), builder.add(narrow, narrow))
 
 
-def _signs_to_reals(builder, at, accumulator, table, scale, bias):
+def signs_to_reals(builder, at, accumulator, table, scale, bias):
     lanes = accumulator.type.count
     ints, kind = ir.VectorType(I32, lanes), ir.VectorType(F32, lanes)
-    sums = _signs_to_sums(builder, at, accumulator, table, scale, bias)
+    sums = signs_to_sums(builder, at, accumulator, table, scale, bias)
     for field, beyond in (("least", "<"), ("most", ">")):
         limit = broadcast(builder, builder.trunc(at[field], I32), ints)
         sums = builder.select(builder.icmp_signed(beyond, sums, limit), limit, sums)
@@ -94,8 +94,8 @@ def _integers_to_reals(builder, at, accumulator, table, scale, bias):
 
 FROM_SIGNS = {
     types.uint8: _signs_to_signs,
-    types.int32: _signs_to_sums,
-    types.float32: _signs_to_reals,
+    types.int32: signs_to_sums,
+    types.float32: signs_to_reals,
 }
 EPILOGUES = {
     types.uint64: FROM_SIGNS,

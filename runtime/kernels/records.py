@@ -103,6 +103,28 @@ class ConvolutionRecord(NamedTuple):
     """Address of a NoisyThresholdRecord for stochastic signs, or 0."""
 
 
+class PanelRecord(NamedTuple):
+    """A convolution or a dense layer of signs by the panels of panel.py."""
+
+    convolution: int
+    """Address of a ConvolutionRecord, in which max-pooling is part of the stride: its rows and
+    columns are those of the output, and its cases are (rows, columns, 4) then."""
+    right: int
+    """Bytes between the first taps of neighbouring pixels of a pooling window; 0 without one."""
+    down: int
+    """Bytes between the first taps of its two rows."""
+    steps: int
+    """Number of steps of a pixel."""
+    panels: int
+    """Address of each thread's panels."""
+    panels_thread: int
+    """Bytes of panels per thread."""
+    panel: int
+    """Bytes of a panel."""
+    capacity: int
+    """Number of panels of a thread: at least a row of a map where noise is drawn."""
+
+
 class NoisyThresholdRecord(NamedTuple):
     """Thresholds and noise of stochastic signs (stochastic.py)."""
 

@@ -48,6 +48,7 @@ WIDE = {
     types.int32: 4,
     types.uint8: 4 if has_512_bits() else 2,
     types.float32: 4 if has_512_bits() else 2,
+    types.int64: 1,
 }
 """Vectors of output channels per tile. Remaining vectors are computed one at a time."""
 MAX_ACCUMULATORS = {

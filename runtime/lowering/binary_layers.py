@@ -6,7 +6,7 @@ import numpy as np
 
 from bnnkit.artifact.format.bits import n_words, pack_signs, unpack_weight
 from bnnkit.artifact.format.graph import Node
-from bnnkit.runtime.kernels.lookup import MOST_TAPS
+from bnnkit.runtime.kernels import lookup, panel
 from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue, threshold_epilogue
 from bnnkit.runtime.lowering.kernel_forms import KernelForms
 from bnnkit.runtime.lowering.layer import (
@@ -90,7 +90,7 @@ def _add(
         if kind == "signs" and epilogue.thresholds is not None:
             thresholds = epilogue.thresholds[part]
             return EpilogueConstants(
-                table=weights.limits(sums[:, part], thresholds, lanes),
+                table=_limits(weight, sums[:, part], thresholds),
                 sums=sums[:, part],
                 thresholds=thresholds,
             )
@@ -118,18 +118,28 @@ def _add(
     add_layer(builder, node, layer, epilogue)
 
 
+def _limits(weight: Array, sums: Array, thresholds: Array) -> Array:
+    """Build the table with which the kernel of these weights compares its counts."""
+    if weight.dtype == np.int64:
+        return weights.panel_limits(sums, thresholds)
+    return weights.limits(sums, thresholds, weights.LANES[weight.dtype])
+
+
 def _kernel_weight(packed: PackedWeight, forms: KernelForms) -> tuple[Array, int, int]:
     """Return the weights for the kernel, and `elements` and `group_elements` of Layer."""
     _, height, width, inputs = packed.shape
-    words = n_words(inputs)
+    words, taps = n_words(inputs), height * width * inputs
     if forms.binary == "bytes":
         octets = [weights.octets(signs).view(np.uint8) for signs in packed.chunks()]
         return np.concatenate(octets), -(-inputs // 8), 8 * words
-    if forms.binary == "lookup" and height * width * inputs <= MOST_TAPS:
+    if forms.binary == "lookup" and taps <= lookup.MOST_TAPS:
         nibbles = [weights.nibbles(signs) for signs in packed.chunks()]
         return np.concatenate(nibbles), 2 * -(-inputs // 8), 16 * words
     rows = [pack_signs(signs).reshape(len(signs), -1) for signs in packed.chunks()]
-    return np.concatenate(rows), words, words
+    weight = np.concatenate(rows)
+    if forms.binary == "panel" and taps <= panel.MOST_TAPS:
+        return weight.view(np.int64), words, words
+    return weight, words, words
 
 
 def _unpack_nibbles(builder: PlanBuilder, node: Node, source: str) -> str:

@@ -15,7 +15,7 @@ class KernelForms:
 
     Attributes:
         binary: How signs are multiplied with signs: by counting the bits of words, by looking up
-            nibbles, or as bytes with eight channels each.
+            nibbles, in panels of four pixels, or as bytes with eight channels each.
         signed: How real numbers are multiplied with signs: eight signs a byte, or as float32.
         integer: How pixels are multiplied with int16 weights: pairs of them, single ones in any
             layer ("shorts"), or as float32.
@@ -24,7 +24,7 @@ class KernelForms:
             samples, rather than computed again for each.
     """
 
-    binary: Literal["popcount", "lookup", "bytes"]
+    binary: Literal["popcount", "lookup", "panel", "bytes"]
     signed: Literal["octets", "floats"]
     integer: Literal["pairs", "shorts", "floats"]
     arrange: Callable[[Array], Array]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.format.bits import n_words
 from bnnkit.errors import ArtifactError
-from bnnkit.runtime.kernels import reals
+from bnnkit.runtime.kernels import panel, reals
 from bnnkit.runtime.kernels.records import (
+    PIXELS,
     AlignRecord,
     CentreRecord,
     ChainRecord,
@@ -25,6 +26,7 @@ from bnnkit.runtime.kernels.records import (
     NibblesRecord,
     NoisyThresholdRecord,
     PackRecord,
+    PanelRecord,
     PoolRecord,
     SamplingRecord,
 )
@@ -37,6 +39,8 @@ Steps = Iterable[tuple[int, int]]
 
 VECTOR = 64
 """Bytes of a vector of sixteen numbers."""
+_LIMIT_BYTES = {np.dtype(np.uint64): 8, np.dtype(np.int64): 2}
+"""Bytes of a limit of counts, by the dtype of the weights, where they are not 4."""
 _BYTE = 8
 """Numbers that are packed to, or unpacked from, one byte."""
 
@@ -56,6 +60,9 @@ class Addresses(Protocol):
 
     def map_at(self, address: int) -> PlacedMap:
         """Return the map that is described at an address."""
+
+    def record_at(self, address: int) -> ConvolutionRecord:
+        """Return the convolution that is described at an address."""
 
 
 def check_record(memory: Addresses, record: NamedTuple) -> None:
@@ -256,6 +263,28 @@ def _convolution(memory: Addresses, record: ConvolutionRecord) -> None:
     _check_constants(memory, r, w, is_signs=is_signs)
 
 
+def _panels(memory: Addresses, record: PanelRecord) -> None:
+    """Check what a kernel of panels reads beyond its ConvolutionRecord, and its panels."""
+    r, c = record, memory.record_at(record.convolution)
+    x = memory.array_at(c.x)
+    steps = (
+        (2, r.right),
+        (2, r.down),
+        (c.images, c.x_image),
+        (c.rows, c.x_row),
+        (c.columns, c.x_pixel),
+        (c.outer_count, c.outer_step),
+        (c.middle_count, c.middle_step),
+    )
+    check_reach(x, c.x, steps, c.run * x.itemsize)
+    pixels = PIXELS if r.right else 1
+    _check_numbers(memory, c.cases, 8 * c.rows * c.columns * pixels)
+    words = _rounded(c.outer_count * c.middle_count * c.run, 2)
+    _check_numbers(memory, c.w, c.vectors * panel.CHANNELS * words * 8)
+    size = panel.HEADER + PIXELS * words * 8
+    _check_numbers(memory, r.panels, (r.capacity - 1) * r.panel + size)
+
+
 def _weight_bytes(w: Array, run: int) -> int:
     """Return the bytes of the weights of one vector of channels, for a run of inputs."""
     if w.dtype == np.uint8:
@@ -279,10 +308,9 @@ def _check_constants(memory: Addresses, r: ConvolutionRecord, w: Array, *, is_si
     """Check the table of the epilogue, the number of its row for each pixel, and the scale."""
     channels = r.vectors * LANES[w.dtype]
     _check_numbers(memory, r.cases, 8 * r.rows * r.columns)
-    if is_signs or w.dtype in (np.uint64, np.uint8):
+    if is_signs or w.dtype in (np.uint64, np.uint8, np.int64):
         last = int(memory.array_at(r.cases).max())
-        wide_limits = is_signs and w.dtype == np.uint64 and not r.noise
-        size = channels * (8 if wide_limits else 4)
+        size = channels * (_LIMIT_BYTES.get(w.dtype, 4) if is_signs and not r.noise else 4)
         check_reach(memory.array_at(r.table), r.table, ((last + 1, r.table_row),), size)
     if r.scale:
         check_reach(memory.array_at(r.scale), r.scale, ((2, r.scale_row),), channels * 4)
@@ -300,6 +328,7 @@ CHECKS: dict[type[NamedTuple], Callable[[Addresses, Any], None]] = {
     NibblesRecord: _nibbles,
     NoisyThresholdRecord: _noise,
     PackRecord: _pack,
+    PanelRecord: _panels,
     PoolRecord: _pool,
     SamplingRecord: _sampling,
 }

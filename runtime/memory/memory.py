@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.runtime.kernels.records import Map
+from bnnkit.runtime.kernels.records import ConvolutionRecord, Map
 from bnnkit.runtime.memory.bounds import PlacedMap, check_record
 from bnnkit.runtime.memory.philox_counters import PhiloxCounters
 from bnnkit.runtime.memory.values import Array, Value
@@ -54,6 +54,7 @@ class Memory:
         self._records: list[Array] = []
         self._arrays: dict[int, Array] = {}
         self._placed: dict[int, PlacedMap] = {}
+        self._convolutions: dict[int, ConvolutionRecord] = {}
         self._maps: dict[str, int] = {}
 
     def first(self, rows: int) -> "Memory":
@@ -99,6 +100,10 @@ class Memory:
         """Return the map of an address from `map` or `map_in`."""
         return self._placed[address]
 
+    def record_at(self, address: int) -> ConvolutionRecord:
+        """Return the convolution of an address from `record`."""
+        return self._convolutions[address]
+
     def record(self, record: NamedTuple) -> int:
         """Store a kernel's record, after a check of its reach, and return its address.
 
@@ -106,7 +111,10 @@ class Memory:
             ArtifactError: If a kernel would read or write outside of its buffers.
         """
         check_record(self, record)
-        return self._store(record)
+        address = self._store(record)
+        if isinstance(record, ConvolutionRecord):
+            self._convolutions[address] = record
+        return address
 
     def map_in(self, buffer: Array, described: Map) -> int:
         """Store a Map that describes a part of a buffer and return its address."""

@@ -7,7 +7,7 @@ import numpy as np
 from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
 
-from bnnkit.runtime.kernels import lookup
+from bnnkit.runtime.kernels import lookup, panel
 from bnnkit.runtime.kernels.tile import WIDE
 from bnnkit.runtime.memory import aligned
 
@@ -17,8 +17,9 @@ LANES = {
     np.dtype(np.float32): 16,
     np.dtype(np.int8): 16,
     np.dtype(np.int32): 16,
+    np.dtype(np.int64): panel.CHANNELS,
 }
-"""Output channels per vector of weights: words, nibbles, floats, octets and pairs."""
+"""Output channels per vector of weights: words, nibbles, floats, octets, pairs and panels."""
 
 
 def nibbles(signs: NDArray[np.int8]) -> NDArray[np.uint8]:
@@ -78,12 +79,33 @@ def lanes(weight: NDArray[Any]) -> NDArray[Any]:
 
     Args:
         weight: (O, taps), taps in the order of the input: uint64 words, uint8 nibbles, float32,
-            int8 octets or int32 pairs.
+            int8 octets, int32 pairs or int64 words of panels.
 
     Returns:
-        One dimension: wide blocks (taps, `wide`, lanes), then single vectors (taps, 1, lanes).
+        One dimension: wide blocks (taps, `wide`, lanes), then single vectors (taps, 1, lanes); for
+        panels, see `panel_blocks`.
     """
+    if weight.dtype == np.int64:
+        return panel_blocks(weight)
     return _blocks(_vectors(weight, LANES[weight.dtype]))
+
+
+def panel_blocks(weight: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Arrange weights in the order in which panels.py reads them: input bits across the lanes.
+
+    Args:
+        weight: (O, words), packed signs in the order of kernel rows, kernel columns and channels.
+
+    Returns:
+        One dimension: (blocks of 8 channels, 2 halves, steps, 4 channels, 2 words), where zeros
+        fill the last step and the last block.
+    """
+    channels, words = weight.shape
+    steps = -(-words // 2)
+    whole = np.zeros((padded_channels(channels, panel.CHANNELS), 2 * steps), np.int64)
+    whole[:channels, :words] = weight
+    blocks = whole.reshape(-1, 2, panel.HALF, steps, 2)
+    return aligned.copy(blocks.transpose(0, 1, 3, 2, 4)).reshape(-1)
 
 
 def depthwise_lanes(weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -191,6 +213,27 @@ def limits(
     dtype = np.int64 if lanes == 8 else np.int32
     table = np.full((cases, padded_channels(channels, lanes)), np.iinfo(dtype).max, dtype)
     table[:, :channels] = np.floor_divide(sums_at_zero - thresholds, 2)
+    return table
+
+
+def panel_limits(
+    sums_at_zero: NDArray[np.int64], thresholds: NDArray[np.int64]
+) -> NDArray[np.uint16]:
+    """Compute the smallest count of differing signs at which the output is -1.
+
+    Args:
+        sums_at_zero: (cases, O), the sum if no sign differs.
+        thresholds: (O,).
+
+    Returns:
+        uint16 (cases, O padded to blocks). No count reaches 65535, the limit of padding channels,
+        so that their bits stay clear.
+    """
+    cases, channels = sums_at_zero.shape
+    never = np.iinfo(np.uint16).max
+    table = np.full((cases, padded_channels(channels, panel.CHANNELS)), never, np.uint16)
+    limits = np.floor_divide(sums_at_zero - thresholds, 2) + 1
+    table[:, :channels] = np.clip(limits, 0, never)
     return table
 
 

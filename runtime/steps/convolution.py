@@ -7,21 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels import convolution as kernels
+from bnnkit.runtime.kernels import panel_convolution as panel_kernels
 from bnnkit.runtime.kernels.lookup import TABLE
 from bnnkit.runtime.kernels.program import Kernel
-from bnnkit.runtime.kernels.records import ConvolutionRecord
+from bnnkit.runtime.kernels.records import ConvolutionRecord, PanelRecord
 from bnnkit.runtime.kernels.stochastic import LANES as NOISE_LANES
 from bnnkit.runtime.kernels.stochastic import PARTS
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array, as_map
 from bnnkit.runtime.memory.weights import LANES, padded_channels, wide
+from bnnkit.runtime.steps.panels import panel_record, pooled_record
 from bnnkit.runtime.steps.step import KernelCall, kernel_call
 from bnnkit.runtime.steps.stochastic import StochasticThreshold
 from bnnkit.runtime.steps.window import KernelWindow
 
 WORDS, NIBBLES = np.dtype(np.uint64), np.dtype(np.uint8)
 FLOATS, OCTETS = np.dtype(np.float32), np.dtype(np.int8)
-PAIRS = np.dtype(np.int32)
+PAIRS, PANELS = np.dtype(np.int32), np.dtype(np.int64)
 KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (WORDS, "signs"): kernels.words_to_signs,
     (WORDS, "pooled signs"): kernels.words_to_pooled_signs,
@@ -35,6 +37,12 @@ KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (NIBBLES, "sampled pooled signs"): kernels.lookup_to_sampled_pooled_signs,
     (NIBBLES, "sums"): kernels.lookup_to_sums,
     (NIBBLES, "real"): kernels.lookup_to_reals,
+    (PANELS, "signs"): panel_kernels.panels_to_signs,
+    (PANELS, "pooled signs"): panel_kernels.panels_to_pooled_signs,
+    (PANELS, "sampled signs"): panel_kernels.panels_to_sampled_signs,
+    (PANELS, "sampled pooled signs"): panel_kernels.panels_to_sampled_pooled_signs,
+    (PANELS, "sums"): panel_kernels.panels_to_sums,
+    (PANELS, "real"): panel_kernels.panels_to_reals,
     (PAIRS, "signs"): kernels.pairs_to_signs,
     (PAIRS, "sums"): kernels.pairs_to_sums,
     (PAIRS, "real"): kernels.pairs_to_reals,
@@ -103,15 +111,30 @@ class Convolution:
     noise: StochasticThreshold | None = None
 
     def bind(self, memory: Memory) -> KernelCall:
-        kind: str = memory.values[self.target].kind
+        kernel = KERNELS[self.weights.dtype, self._output(memory)]
         record = self._record(memory)
+        if self.weights.dtype == PANELS:
+            return kernel_call(kernel, memory, self._panels(memory, record))
         if self.noise is not None:
             record = self._with_noise(memory, record, self.noise)
-            kind = "sampled pooled signs" if self.pools else "sampled signs"
         elif self.pools:
             size = 2 * record.columns * wide(self.weights.dtype) * record.y_vector
-            kind, record = "pooled signs", self._with_scratch(memory, record, size)
-        return kernel_call(KERNELS[self.weights.dtype, kind], memory, record)
+            record = self._with_scratch(memory, record, size)
+        return kernel_call(kernel, memory, record)
+
+    def _output(self, memory: Memory) -> str:
+        """Return the kind of output that selects the kernel."""
+        if self.noise is not None:
+            return "sampled pooled signs" if self.pools else "sampled signs"
+        return "pooled signs" if self.pools else memory.values[self.target].kind
+
+    def _panels(self, memory: Memory, record: ConvolutionRecord) -> PanelRecord:
+        """Return the record of a kernel that packs pixels into panels."""
+        if self.pools:
+            record = pooled_record(record, self.cases, memory)
+        if self.noise is not None:
+            record = self._with_noise(memory, record, self.noise)
+        return panel_record(memory, record, pools=self.pools)
 
     def _with_noise(
         self, memory: Memory, record: ConvolutionRecord, noise: StochasticThreshold
@@ -119,9 +142,10 @@ class Convolution:
         """Complete the record for stochastic signs, whose int32 sums go to a scratch buffer."""
         lanes = LANES[self.weights.dtype]
         channels = max(wide(self.weights.dtype) * lanes, PARTS * NOISE_LANES)
-        size = (2 if self.pools else 1) * record.columns * channels * 4
+        rows = 2 if self.pools and self.weights.dtype != PANELS else 1
+        size = rows * record.columns * channels * 4
         is_map = self.window.output != (1, 1)
-        columns = record.columns // (2 if self.pools else 1) if is_map else 0
+        columns = self.window.output[1] // (2 if self.pools else 1) if is_map else 0
         record = record._replace(y_vector=lanes * 4, noise=noise.bind(memory, columns))
         return self._with_scratch(memory, record, size)
 
