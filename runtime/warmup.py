@@ -16,8 +16,8 @@ __all__ = ["cache_folder", "kernels_of_this_cpu", "warm_up"]
 
 def kernels_of_this_cpu() -> list[Kernel]:
     """Return the kernels that networks commonly need on this CPU."""
-    forms = {"popcount": WORDS, "lookup": NIBBLES, "panel": PANELS}
-    unused: set[np.dtype[Any]] = set(forms.values()) - {forms[binary_form()]}
+    forms: dict[str, np.dtype[Any]] = {"popcount": WORDS, "lookup": NIBBLES, "panel": PANELS}
+    unused = set(forms.values()) - {forms[binary_form()]}
     if not has_512_bits():
         unused.add(OCTETS)
     if not adds_pairs():

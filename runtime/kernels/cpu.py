@@ -51,7 +51,9 @@ def _quads_assembly() -> str:
     function = ir.Function(module, ir.FunctionType(ir.IntType(32), [octets, octets]), "quads")
     builder = ir.IRBuilder(function.append_basic_block())
     x, w = (builder.zext(argument, ints) for argument in function.args)
-    total = ir.Function(module, ir.FunctionType(ir.IntType(32), [ints]), "llvm.vector.reduce.add.v16i32")
+    total = ir.Function(
+        module, ir.FunctionType(ir.IntType(32), [ints]), "llvm.vector.reduce.add.v16i32"
+    )
     builder.ret(builder.call(total, [builder.mul(x, w)]))
     return _assembly(module)
 

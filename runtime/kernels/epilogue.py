@@ -49,12 +49,14 @@ def _signs_to_signs(builder, at, accumulator, table, scale, bias):
 
 
 def signs_to_sums(builder, at, accumulator, table, scale, bias):
+    """Turn counts of differing signs into sums."""
     kind = ir.VectorType(I32, accumulator.type.count)
     narrow = accumulator if accumulator.type == kind else builder.trunc(accumulator, kind)
     return builder.sub(load(builder, table, kind, 4), builder.add(narrow, narrow))
 
 
 def signs_to_reals(builder, at, accumulator, table, scale, bias):
+    """Turn counts of differing signs into clipped and scaled sums."""
     lanes = accumulator.type.count
     ints, kind = ir.VectorType(I32, lanes), ir.VectorType(F32, lanes)
     sums = signs_to_sums(builder, at, accumulator, table, scale, bias)

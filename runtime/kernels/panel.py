@@ -1,23 +1,23 @@
 """Panel micro-kernel, for CPUs that count the bits of every byte of a vector (AArch64's cnt).
 
-The lanes of a vector hold *input bits*: 128 bits, two words of packed signs, are one **step**. Four
-pixels are packed once into a panel, which all output channels then read:
+The lanes of a vector hold *input bits*: 128 bits, two words of packed signs, are one **step**.
+Four pixels are packed once into a panel, which all output channels then read:
 
-    panel      64 bytes: for each of four pixels, the address of its output and of its table row;
-               then (steps, 4 pixels, 16 bytes): the words of all taps, two at a time
+    panel      64 bytes: for each of four pixels, the address of its output, then for each the
+               address of its table row; then (steps, 4 pixels, 16 bytes), the words of all taps
     weights    (blocks of 8 channels, 2 halves, steps, 4 channels, 16 bytes)
 
 Words follow each other in the order of kernel rows, kernel columns and words of a pixel, without
-gaps. If their number is odd, zeros fill the last step of the pixels and of the weights, and zero
+gaps. If their number is odd, zeros fill the last step of the pixels and of the weights. Zero
 weights fill the last block of channels.
 
     acc[p][c] += popcount of each byte of (panel[step][p] ^ weights[step][c])
 
-Four pixels times the four channels of half a block are 16 accumulators of 16 bytes, which fit into
-32 registers beside weights, pixels and temporary values. A byte holds 31 counts of at most 8; only
-longer sums are widened to 16 bits in between. Where the CPU multiplies bytes and adds four products
-in one instruction (udot), accumulators have 32 bits and are never widened. The lanes of an
-accumulator are added at the end, with those of its neighbours.
+The four pixels and the four channels of half a block have 16 accumulators of 16 bytes, which fit
+into 32 registers beside weights, pixels and temporary values. A byte holds 31 counts of at most 8;
+only longer sums are widened to 16 bits in between. Where the CPU adds four products of bytes in
+one instruction (udot), accumulators have 32 bits and are never widened. At the end, the lanes of
+each accumulator are added.
 """
 
 from llvmlite import ir
@@ -68,11 +68,14 @@ def count_differences(builder, pixels, panel_at, w_at, steps):
             address = builder.add(sums_at, builder.mul(half.index, _size(pixels)))
             store(builder, four, builder.add(address, _size(p)), STEP)
     kind = INTS if has_byte_dot_product() else SHORTS
-    return [
-        _join(builder, *(load(builder, builder.add(sums_at, _size(h * pixels + p)), kind, STEP)
-                         for h in range(2)))
+    halves = [
+        [
+            load(builder, builder.add(sums_at, _size(half * pixels + p)), kind, STEP)
+            for half in (0, 1)
+        ]
         for p in range(pixels)
     ]
+    return [_join(builder, *pair) for pair in halves]
 
 
 def _join(builder, first, second):
@@ -87,38 +90,43 @@ def _sum_dot_products(builder, pixels, panel_at, w_at, steps):
     """Count with accumulators of 32 bits; gives a vector of four channels for each pixel."""
     slots = _zeros(builder, pixels, INTS)
     _add_steps(builder, slots, neon.add_quads, panel_at, w_at, steps)
-    return [_add_lanes(builder, [builder.load(slot) for slot in row]) for row in slots]
+    return _add_lanes(builder, [builder.load(slot) for slot in slots])
 
 
 def _sum_bytes(builder, pixels, panel_at, w_at, steps):
     """Count with accumulators of bytes; gives 16 bits, two lanes for each of four channels."""
-    wide = [[cgutils.alloca_once(builder, SHORTS) for _ in range(HALF)] for _ in range(pixels)]
+    wide = [cgutils.alloca_once(builder, SHORTS) for _ in range(pixels * HALF)]
     is_short = builder.icmp_unsigned("<=", steps, constant(FLUSH))
     with builder.if_else(is_short, likely=True) as (short, long):
         with short:
             sums = _widened(builder, pixels, panel_at, w_at, steps)
-            for slot, value in zip(sum(wide, []), sums, strict=True):
+            for slot, value in zip(wide, sums, strict=True):
                 builder.store(value, slot)
         with long:
-            _clear(builder, wide, SHORTS)
-            bounds = constant(0), steps, constant(FLUSH)
-            with cgutils.for_range_slice(builder, *bounds, intp=I64) as (first, _):
-                left = builder.sub(steps, first)
-                is_last = builder.icmp_unsigned("<", left, constant(FLUSH))
-                count = builder.select(is_last, left, constant(FLUSH))
-                panel = builder.add(panel_at, builder.mul(first, _size(PIXELS)))
-                weights = builder.add(w_at, builder.mul(first, _size(HALF)))
-                sums = _widened(builder, pixels, panel, weights, count)
-                for slot, value in zip(sum(wide, []), sums, strict=True):
-                    builder.store(builder.add(builder.load(slot), value), slot)
-    return [_add_lanes(builder, [builder.load(slot) for slot in row]) for row in wide]
+            _sum_parts(builder, wide, panel_at, w_at, steps)
+    return _add_lanes(builder, [builder.load(slot) for slot in wide])
+
+
+def _sum_parts(builder, wide, panel_at, w_at, steps):
+    """Count FLUSH steps at a time."""
+    _clear(builder, wide, SHORTS)
+    bounds = constant(0), steps, constant(FLUSH)
+    with cgutils.for_range_slice(builder, *bounds, intp=I64) as (first, _):
+        left = builder.sub(steps, first)
+        is_last = builder.icmp_unsigned("<", left, constant(FLUSH))
+        count = builder.select(is_last, left, constant(FLUSH))
+        panel = builder.add(panel_at, builder.mul(first, _size(PIXELS)))
+        weights = builder.add(w_at, builder.mul(first, _size(HALF)))
+        sums = _widened(builder, len(wide) // HALF, panel, weights, count)
+        for slot, value in zip(wide, sums, strict=True):
+            builder.store(builder.add(builder.load(slot), value), slot)
 
 
 def _widened(builder, pixels, panel_at, w_at, count):
     """Count at most FLUSH steps and widen the sums to 16 bits."""
     slots = _zeros(builder, pixels, BYTES)
     _add_steps(builder, slots, _add_bytes, panel_at, w_at, count)
-    return [neon.add_byte_pairs(builder, builder.load(slot)) for row in slots for slot in row]
+    return [neon.add_byte_pairs(builder, builder.load(slot)) for slot in slots]
 
 
 def _add_bytes(builder, total, counts):
@@ -126,18 +134,16 @@ def _add_bytes(builder, total, counts):
 
 
 def _add_steps(builder, slots, add, panel_at, w_at, count):
-    """Add `count` steps to the accumulators slots[pixel][channel]."""
+    """Add `count` steps to the accumulators, HALF channels of each pixel."""
     panel, weights = (cgutils.alloca_once_value(builder, at) for at in (panel_at, w_at))
 
     def body(steps):
-        x_at, w_here = builder.load(panel), builder.load(weights)
+        x_at, here = builder.load(panel), builder.load(weights)
         for step in range(steps):
-            _add_step(
-                builder, slots, add,
-                builder.add(x_at, _size(step * PIXELS)), builder.add(w_here, _size(step * HALF)),
-            )  # fmt: skip
+            x = builder.add(x_at, _size(step * PIXELS))
+            _add_step(builder, slots, add, x, builder.add(here, _size(step * HALF)))
         builder.store(builder.add(x_at, _size(steps * PIXELS)), panel)
-        builder.store(builder.add(w_here, _size(steps * HALF)), weights)
+        builder.store(builder.add(here, _size(steps * HALF)), weights)
 
     with cgutils.for_range(builder, builder.udiv(count, constant(UNROLL)), intp=I64):
         body(UNROLL)
@@ -150,28 +156,30 @@ def _add_steps(builder, slots, add, panel_at, w_at, count):
 def _add_step(builder, slots, add, x_at, w_at):
     """Add one step of each pixel and channel to the accumulators."""
     w = [load(builder, builder.add(w_at, _size(c)), BYTES, STEP) for c in range(HALF)]
-    for p, row in enumerate(slots):
+    for p in range(len(slots) // HALF):
         x = load(builder, builder.add(x_at, _size(p)), BYTES, STEP)
-        for weight, slot in zip(w, row, strict=True):
+        for weight, slot in zip(w, slots[HALF * p :], strict=False):
             counts = neon.count_bits(builder, builder.xor(x, weight))
             builder.store(add(builder, builder.load(slot), counts), slot)
 
 
-def _add_lanes(builder, four):
-    """Add the lanes of the sums of four channels until one vector is left."""
-    first, second = (neon.add_neighbours(builder, *four[i : i + 2]) for i in (0, 2))
-    return neon.add_neighbours(builder, first, second)
+def _add_lanes(builder, sums):
+    """Add the lanes of the sums of each pixel's channels until one vector is left of each."""
+    for _ in range(2):
+        pairs = zip(sums[::2], sums[1::2], strict=True)
+        sums = [neon.add_neighbours(builder, *pair) for pair in pairs]
+    return sums
 
 
 def _zeros(builder, pixels, kind):
-    """Return zeroed accumulators [pixel][channel]."""
-    slots = [[cgutils.alloca_once(builder, kind) for _ in range(HALF)] for _ in range(pixels)]
+    """Return zeroed accumulators."""
+    slots = [cgutils.alloca_once(builder, kind) for _ in range(pixels * HALF)]
     _clear(builder, slots, kind)
     return slots
 
 
 def _clear(builder, slots, kind):
-    for slot in sum(slots, []):
+    for slot in slots:
         builder.store(ir.Constant(kind, None), slot)  # None is zero
 
 

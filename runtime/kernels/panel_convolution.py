@@ -1,8 +1,8 @@
 """Kernels of convolutions and dense layers by the panels of panel.py.
 
-A thread packs as many panels as stay in the first-level cache. Each block of channels then reads all
-of them, so that its weights are read from there too. Output pixels are numbered across rows and
-images, so a panel may hold the end of one row and the start of the next.
+A thread packs as many panels as stay in the first-level cache. Each block of channels then reads
+all of them, so that its weights are read from there too. Output pixels are numbered across rows
+and images, so a panel may hold the end of one row and the start of the next.
 """
 
 import numpy as np
@@ -63,9 +63,7 @@ def _multiply(typing_context, pixels, window, y, c, steps, panel, first, block, 
         weights = builder.add(at["w"], builder.mul(block, at["w_vector"]))
         counts = count_differences(builder, pixels.literal_value, start, weights, steps)
         header = builder.add(panel, builder.mul(first, constant(8)))
-        write_epilogue(
-            builder, y.dtype, window.literal_value, counts, at, header, block, offset
-        )
+        write_epilogue(builder, y.dtype, window.literal_value, counts, at, header, block, offset)
         return context.get_dummy_value()
 
     return signature, generate
@@ -205,7 +203,9 @@ def _convolve_and_sample(window, at, thread, threads):
                 blocks = min(GROUP, c.vectors - group * GROUP)
                 for k in range(blocks):
                     block = group * GROUP + k
-                    _multiply_block(window, SUMS, r, c, panels, count, single, block, k * c.y_vector)
+                    _multiply_block(
+                        window, SUMS, r, c, panels, count, single, block, k * c.y_vector
+                    )
                 sample_row(
                     SUMS, 1, n, image + column, line, columns, group * 64, blocks * 8,
                     scratch + column * GROUP_BYTES, GROUP_BYTES, 0, y_at + group * 8, c.y_pixel,

@@ -65,7 +65,10 @@ def write_epilogue(builder, y, window, counts, at, header, block, offset):
         offset: Bytes from the output address of a pixel to the block's channels.
     """
     addresses = [
-        [load(builder, builder.add(header, constant(8 * (p + first))), I64, 8) for p in range(len(counts))]
+        [
+            load(builder, builder.add(header, constant(8 * (p + first))), I64, 8)
+            for p in range(len(counts))
+        ]
         for first in (0, PIXELS)
     ]
     values = [
