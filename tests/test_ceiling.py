@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.bench.benchmark import random_images
 from bnnkit.bench.step_times import step_times
 from bnnkit.runtime.kernels import ceiling
-from bnnkit.runtime.kernels.cpu import binary_form
+from bnnkit.runtime.kernels.cpu import BinaryForm, binary_form
 
 OTHER_CPUS = {
     "avx2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""},
@@ -32,6 +33,16 @@ def _popcounts(values: NDArray[np.uint8], rounds: int) -> NDArray[np.uint8]:
     return total.view(np.uint8)
 
 
+def _byte_popcounts(values: NDArray[np.uint8], rounds: int) -> NDArray[np.uint8]:
+    y, keys = values[: -ceiling.KEYS].copy(), values[-ceiling.KEYS :]
+    total = np.zeros_like(y)
+    for _ in range(rounds):
+        for key in keys:
+            y ^= key
+            total += np.unpackbits(y[..., None], axis=-1).sum(axis=-1, dtype=np.uint8)
+    return total
+
+
 def _lookups(values: NDArray[np.uint8], rounds: int) -> NDArray[np.uint8]:
     y, keys = values[: -ceiling.KEYS].copy(), values[-ceiling.KEYS :]
     lane = np.arange(values.shape[1]) // 16 * 16  # a shuffle stays within 16 bytes
@@ -41,12 +52,20 @@ def _lookups(values: NDArray[np.uint8], rounds: int) -> NDArray[np.uint8]:
     return y
 
 
+COUNTS: dict[BinaryForm, Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]] = {
+    "popcount": _popcounts,
+    "lookup": _lookups,
+    "panel": _byte_popcounts,
+}
+
+
 def test_counts_are_right() -> None:
-    form = binary_form()
-    shape = (ceiling.CHAINS[form] + ceiling.KEYS, ceiling.VECTOR[form])
-    values = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    expected = (_popcounts if form == "popcount" else _lookups)(values, 7)
-    np.testing.assert_array_equal(ceiling.count(values, 7), expected)
+    forms: set[BinaryForm] = {binary_form(), "panel"}
+    for form in forms:
+        shape = (ceiling.CHAINS[form] + ceiling.KEYS, ceiling.VECTOR[form])
+        values = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        expected = COUNTS[form](values, 70)  # sums of bytes overflow
+        np.testing.assert_array_equal(ceiling.count(form, values, 70), expected)
 
 
 @pytest.mark.slow
