@@ -95,7 +95,12 @@ ROOMS: dict[str, Room] = {
     ),
     "models": Room("networks", {"nn"}, {"torch"}),
     "nn": Room("layers, noises and estimators", {"artifact"}, {"torch"}),
-    "data": Room("data sets as arrays", {"files"}, {"numpy", "sklearn", "PIL"}),
+    "data": Room(
+        "data sets, in memory or read while they are used",
+        {"files"},
+        # Torch reads data sets that are not in memory; others load without it, as tested below.
+        {"numpy", "sklearn", "PIL", "torch"},
+    ),
     "tflite": Room("the .tflite format alone", {"artifact"}, {"numpy", "flatbuffers"}),
     "zoo": Room("trained networks that come with the package"),
     "artifact": Room("the file that everything else reads", set(), FILE_FORMATS),

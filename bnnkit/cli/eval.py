@@ -120,7 +120,7 @@ def command(
         check_file(plot)
     metrics.check_installed()
     opened = _opened(path, threads)
-    dataset = data.load(name, data_dir) if name else _load(opened.trained_on, data_dir, path)
+    dataset = data.open_data(name, data_dir) if name else _load(opened.trained_on, data_dir, path)
     examples = _Examples(dataset.test, opened, name or dataset.name)
     title = f"{path.name} on {dataset.name}"
     if dataset.targets == "classes":
@@ -191,13 +191,13 @@ def _opened_checkpoint(path: Path) -> _Opened:
     return _Opened(network, about.input_shape, _TrainedOn(config.data.name, config.data.dir))
 
 
-def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.Dataset:
+def _load(trained_on: _TrainedOn, data_dir: Path | None, path: Path) -> data.AnyDataset:
     name = trained_on.name
     if name is None:
         raise UsageError(f"{path} does not name the data set it was trained on: give --data NAME")
     folder = data_dir or (Path(trained_on.dir) if trained_on.dir else None)
     if name in data.DATASETS or is_own(name) or Path(folder or ".", name).is_file():
-        return data.load(name, folder)
+        return data.open_data(name, folder)
     raise UsageError(
         f"{path} was trained on {name}, which is not bundled and not found here: "
         "pass --data FILE.npz"

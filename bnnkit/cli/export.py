@@ -14,7 +14,7 @@ from bnnkit.cli.console import print_json, progress, waiting, write
 from bnnkit.cli.report_table import print_report
 from bnnkit.cli.tflite_file import TfliteFile, is_model_file
 from bnnkit.cli.tflite_table import print_tflite_report
-from bnnkit.data import Dataset, load
+from bnnkit.data import AnyDataset, open_data
 from bnnkit.errors import UsageError
 from bnnkit.files.kinds import SUFFIXES, check_suffix
 
@@ -221,7 +221,7 @@ def command(
                 temperature=temperature if isinstance(temperature, float) else None,
             )
         if data is not None:
-            dataset = load(data, data_dir)
+            dataset = open_data(data, data_dir)
             if is_chosen:
                 tried = None if scales == options.AUTO else scales
                 choice = _choose(export, dataset, tried, choose_by, choose_samples)
@@ -268,7 +268,7 @@ def _format_of(output: Path, target: str | None) -> str:
 
 def _choose(
     export: "CheckpointExport",
-    dataset: Dataset,
+    dataset: AnyDataset,
     scales: tuple[float, ...] | None,
     by: "By",
     samples: int,
@@ -281,7 +281,7 @@ def _choose(
         return export.choose_noise_scale(dataset, scales, by=by, samples=samples, advance=advance)
 
 
-def _calibrate(export: "CheckpointExport", dataset: Dataset) -> "Calibration":
+def _calibrate(export: "CheckpointExport", dataset: AnyDataset) -> "Calibration":
     from bnnkit.deployment.calibrate import images_to_see
 
     with progress("calibrating", images_to_see(dataset)) as advance:

@@ -8,7 +8,7 @@ import click
 
 from bnnkit.cli import options
 from bnnkit.cli.console import print_json, print_table, waiting, write
-from bnnkit.data import load
+from bnnkit.data import open_data
 from bnnkit.errors import printable
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def command(
         recipe = make_recipe(
             parse_model(model, arguments),
             DataConfig(name=data, dir=folder),
-            load(data, data_dir),
+            open_data(data, data_dir),
             output,
             epochs=epochs,
         )

@@ -14,6 +14,7 @@ from bnnkit.cli.array_files import Array, read_array
 from bnnkit.cli.console import print_json, progress, write_note
 from bnnkit.cli.group import CHECK_FAILED
 from bnnkit.cli.verification_table import print_verification
+from bnnkit.data.streamed import joined
 from bnnkit.errors import MissingExtraError, UsageError
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.open_file import read
@@ -24,6 +25,8 @@ BUNDLED = ("digits",)
 """Data sets that are installed with a package."""
 RANDOM = "random inputs"
 RANDOM_IMAGES = 100
+STREAMED_IMAGES = 1_000
+_BATCH = 250
 
 
 @click.command("verify")
@@ -41,7 +44,8 @@ RANDOM_IMAGES = 100
     "--images",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"Use the first N inputs.  [default: all, or {RANDOM_IMAGES} random ones].",
+    help=f"Use the first N inputs.  [default: all; {STREAMED_IMAGES:,} of data that are not held "
+    f"in memory; {RANDOM_IMAGES} random ones].",
 )
 @click.option(
     "--samples",
@@ -99,7 +103,7 @@ def command(
         ).model  # before check_pair: report damage, not another hash
         check_pair(checkpoints[0], artifact, name=str(path))
     name, inputs = _inputs(
-        artifact.metadata.get("dataset"), source, data_dir if is_dataset else None
+        artifact.metadata.get("dataset"), source, data_dir if is_dataset else None, images
     )
     if inputs is None:
         inputs = random_images(artifact, images or RANDOM_IMAGES)
@@ -129,7 +133,7 @@ def command(
 
 
 def _inputs(
-    trained_on: str | None, source: str | None, data_dir: Path | None
+    trained_on: str | None, source: str | None, data_dir: Path | None, images: int | None
 ) -> tuple[str, Array | None]:
     """Return the name of the inputs, and the inputs; None for random ones."""
     if source is not None and source.endswith(".npy"):
@@ -137,10 +141,13 @@ def _inputs(
     if source is None and trained_on not in BUNDLED:
         return RANDOM, None
     try:
-        dataset = data.load(source or str(trained_on), data_dir)
+        dataset = data.open_data(source or str(trained_on), data_dir)
     except MissingExtraError as error:
         if source is not None:
             raise
         write_note(f"{RANDOM} instead of the test part of {trained_on}: {error}")
         return RANDOM, None
-    return f"the test part of {dataset.name}", dataset.x_test
+    name = f"the test part of {dataset.name}"
+    if isinstance(dataset, data.Dataset):
+        return name, dataset.x_test
+    return name, joined(dataset.test.batches(_BATCH, 0, images or STREAMED_IMAGES))[0]

@@ -1,4 +1,7 @@
-"""Data sets as plain arrays: digits, MNIST, CIFAR-10 and -100, image folders, .npz files."""
+"""Data sets: digits, MNIST, CIFAR-10 and -100, image folders, .npz files, and your own.
+
+They are plain arrays, or examples that are read while they are used.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,14 +11,25 @@ from bnnkit.data.cifar10 import load_cifar10
 from bnnkit.data.cifar100 import load_cifar100
 from bnnkit.data.dataset import Dataset
 from bnnkit.data.digits import load_digits
-from bnnkit.data.image_folder import load_image_folder
+from bnnkit.data.image_folder import load_image_folder, open_image_folder
 from bnnkit.data.mnist import load_mnist
 from bnnkit.data.npz import load_npz
 from bnnkit.data.own_code import is_own, trust_code
 from bnnkit.data.own_dataset import load_own
-from bnnkit.errors import FileError, UsageError
+from bnnkit.data.streamed import StreamedDataset
+from bnnkit.errors import ConfigError, FileError, UsageError
 
-__all__ = ["DATASETS", "Dataset", "load", "trust_code"]
+__all__ = [
+    "DATASETS",
+    "AnyDataset",
+    "Dataset",
+    "StreamedDataset",
+    "load",
+    "open_data",
+    "trust_code",
+]
+
+AnyDataset = Dataset | StreamedDataset
 
 DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": load_digits,
@@ -27,7 +41,7 @@ DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
-    """Load a data set by name, or from a file.
+    """Load a data set into memory, by name or from a file.
 
     Args:
         name: A key of `DATASETS`, the path of an .npz file, or a function of your own,
@@ -37,17 +51,43 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
 
     Raises:
         UsageError: If the name is unknown.
-        ConfigError: If a function of your own is not trusted, fails or returns no data set.
+        ConfigError: If a function of your own is not trusted, fails or returns no data set, or one
+            that is read while it is used.
         FileError: If the files are missing, damaged, or have other contents.
     """
+    if is_own(name):
+        found = load_own(name, data_dir)
+        if isinstance(found, StreamedDataset):
+            raise ConfigError(f"{name} is read while it is used; expected arrays")
+        return found
     if name in DATASETS:
         with border(FileError, data_dir or name):
             return DATASETS[name](data_dir)
     if name.endswith(".npz"):
         return load_npz(Path(data_dir or ".", name))
-    if is_own(name):
-        return load_own(name, data_dir)
     raise UsageError(
         f"unknown data set {name!r}; expected {', '.join(DATASETS)}, the path of an .npz file, or "
         "your own as module:function"
     )
+
+
+def open_data(
+    name: str, data_dir: Path | None = None, *, workers: int | None = None
+) -> AnyDataset:
+    """Load a data set as `load`, or open one that need not fit into memory.
+
+    Args:
+        name: As in `load`. A folder of images that unpack to more than 2 GiB, and torch data sets
+            of your own, are read while they are used.
+        data_dir: As in `load`.
+        workers: Processes that read; None takes one for each CPU, at most 8.
+
+    Raises:
+        UsageError, ConfigError, FileError: As `load`.
+    """
+    if is_own(name):
+        return load_own(name, data_dir, workers=workers)
+    if name == "folder":
+        with border(FileError, data_dir or name):
+            return open_image_folder(data_dir, workers=workers)
+    return load(name, data_dir)

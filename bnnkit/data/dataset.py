@@ -49,7 +49,7 @@ class Dataset:
             x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
             _check_plain(x, f"x_{part}")
             _check_plain(y, f"y_{part}")
-            _check_inputs(x, f"x_{part}")
+            check_inputs(x, f"x_{part}")
             check_targets(y, f"y_{part}", len(x), len(self.classes))
         if (
             self.x_train.shape[1:] != self.x_test.shape[1:]
@@ -136,6 +136,21 @@ def split(n_examples: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return order[n_test:], order[:n_test]
 
 
+def as_inputs(x: NDArray[Any]) -> NDArray[Any]:
+    """Return inputs in the form that a data set holds.
+
+    Args:
+        x: Images, uint8 (N, C, H, W) or gray (N, H, W), or real inputs of any float dtype; other
+            arrays are returned as they are.
+    """
+    if x.dtype == np.uint8 and x.ndim == 3:
+        return x[:, None]
+    if np.issubdtype(x.dtype, np.floating):
+        with np.errstate(over="ignore"):  # overflow becomes infinite, which is reported
+            return x.astype(np.float32)
+    return x
+
+
 def _check_plain(array: NDArray[Any], name: str) -> None:
     if isinstance(array, np.ma.MaskedArray):
         raise UsageError(
@@ -144,7 +159,16 @@ def _check_plain(array: NDArray[Any], name: str) -> None:
         )
 
 
-def _check_inputs(x: NDArray[Any], name: str) -> None:
+def check_inputs(x: NDArray[Any], name: str) -> None:
+    """Check inputs, N of them, in the form that a data set holds.
+
+    Args:
+        x: The inputs.
+        name: The name of the array, for the message.
+
+    Raises:
+        UsageError: If they have another form, or hold NaN or infinity.
+    """
     if not any(matches(x) for matches in _INPUT_KINDS):
         raise UsageError(
             f"{name} is {_describe(x)}; expected images, uint8 (N, C, H, W), or real inputs, "

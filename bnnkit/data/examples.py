@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -24,7 +25,20 @@ class ArrayExamples:
     def __len__(self) -> int:
         return len(self.x)
 
-    def batches(self, size: int) -> Iterator[tuple[Array, Array]]:
-        """Yield the examples in order, `size` at a time; the last batch may be smaller."""
-        for start in range(0, len(self.x), size):
-            yield self.x[start : start + size], self.y[start : start + size]
+    def batches(
+        self, size: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[Array, Array]]:
+        """Yield the examples from `start` to `stop` in order, `size` at a time."""
+        end = len(self.x) if stop is None else min(stop, len(self.x))
+        for first in range(start, end, size):
+            last = min(first + size, end)
+            yield self.x[first:last], self.y[first:last]
+
+    def some(self, most: int, seed: int) -> tuple[Array, Array]:
+        """Return at most `most` examples, chosen at random."""
+        order = np.random.default_rng(seed).permutation(len(self.x))[:most]
+        return self.x[order], self.y[order]
+
+    def part(self, positions: Array) -> "ArrayExamples":
+        """Return the examples at these positions, int64 (M,)."""
+        return ArrayExamples(self.x[positions], self.y[positions])

@@ -5,6 +5,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,28 +27,55 @@ _DAMAGE = (OSError, EOFError, SyntaxError, ValueError, zlib.error, struct.error)
 """What Pillow raises for damaged files."""
 
 
-def read_images(paths: Sequence[Path]) -> NDArray[np.uint8]:
-    """Read one or more images of one size.
+@dataclass(frozen=True)
+class ImageForm:
+    """What images have in common: C is 1 if all are gray, else 3; H and W in pixels."""
 
-    Returns:
-        uint8 (N, C, H, W); C is 1 if all images are gray, else 3, and gray images among coloured
-        ones get three equal channels.
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of an image in memory."""
+        return self.channels * self.height * self.width
+
+
+def form_of_images(paths: Sequence[Path]) -> ImageForm:
+    """Read the headers of one or more images.
 
     Raises:
         MissingExtraError: If Pillow is not installed.
-        FileError: If an image is damaged, transparent, or neither gray of 8 bits nor RGB, two have
-            different sizes, or they unpack to much more than their files.
+        FileError: If an image is damaged, transparent, or neither gray of 8 bits nor RGB, or two
+            have different sizes.
     """
     with _opened(paths[0]) as first:
         width, height = first.size
     coloured = [_is_coloured(path, (width, height), paths[0]) for path in paths]
-    channels = 3 if any(coloured) else 1
-    _check_bytes(paths, len(paths) * channels * height * width)
-    images = np.empty((len(paths), channels, height, width), np.uint8)
+    return ImageForm(3 if any(coloured) else 1, height, width)
+
+
+def read_images(paths: Sequence[Path], form: ImageForm) -> NDArray[np.uint8]:
+    """Read one or more images of a form, from `form_of_images`.
+
+    Returns:
+        uint8 (N, C, H, W); gray images among coloured ones get three equal channels.
+
+    Raises:
+        FileError: If an image is damaged or has another size, or they unpack to much more than
+            their files.
+    """
+    _check_bytes(paths, len(paths) * form.n_bytes)
+    images = np.empty((len(paths), form.channels, form.height, form.width), np.uint8)
     for image, path in zip(images, paths, strict=True):
         with _opened(path) as opened:
-            pixels = np.asarray(opened.convert("RGB" if channels == 3 else "L"))
-            image[...] = pixels.reshape(height, width, channels).transpose(2, 0, 1)
+            if opened.size != (form.width, form.height):
+                raise FileError(
+                    f"{path}: expected {_words((form.width, form.height))}, got "
+                    f"{_words(opened.size)}: it has changed since its header was read"
+                )
+            pixels = np.asarray(opened.convert("RGB" if form.channels == 3 else "L"))
+            image[...] = pixels.reshape(form.height, form.width, -1).transpose(2, 0, 1)
     return images
 
 

@@ -1,15 +1,20 @@
 """Images in folders, one folder for each class: DIR/train/CLASS/*.png and DIR/test/CLASS/*.png."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from bnnkit.border import border
 from bnnkit.data.dataset import Dataset
-from bnnkit.data.image_files import SUFFIXES, read_images
-from bnnkit.errors import FileError, UsageError
+from bnnkit.data.image_files import SUFFIXES, ImageForm, form_of_images, read_images
+from bnnkit.data.streamed import StreamedDataset
+from bnnkit.errors import FileError, MissingExtraError, UsageError
 
+MOST_BYTES: Final = 2 << 30
+"""The largest size of images that `open_image_folder` holds in memory."""
 _PARTS = ("train", "test")
 
 
@@ -28,22 +33,80 @@ def load_image_folder(data_dir: Path | None = None) -> Dataset:
         FileError: If a folder is missing or has no images, or DIR/test has a class that DIR/train
             lacks; or an image cannot be used, as in `read_images`.
     """
+    files = _files(data_dir)
+    return _loaded(files, form_of_images([*files.train, *files.test]))
+
+
+def open_image_folder(
+    data_dir: Path | None = None, *, workers: int | None = None
+) -> Dataset | StreamedDataset:
+    """Load the images of a folder, or open it if they have more than `MOST_BYTES` bytes.
+
+    Args:
+        data_dir: As in `load_image_folder`.
+        workers: Processes that decode images; None takes one for each CPU, at most 8.
+
+    Raises:
+        MissingExtraError: If Pillow is not installed, or torch for a folder that is opened.
+        FileError: As `load_image_folder`; a damaged image of a folder that is opened is found when
+            it is read.
+    """
+    files = _files(data_dir)
+    form = form_of_images([*files.train, *files.test])
+    n_images = len(files.train) + len(files.test)
+    if n_images * form.n_bytes <= MOST_BYTES:
+        return _loaded(files, form)
+    try:
+        from bnnkit.data.streamed_folder import streamed_folder
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError("a folder of images larger than memory", "train") from error
+    parts = {part: (getattr(files, part), getattr(files, f"labels_{part}")) for part in _PARTS}
+    return streamed_folder(parts, files.classes, form, workers=workers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """The images of a folder, their labels, and the names of the classes."""
+
+    root: Path
+    classes: tuple[str, ...]
+    train: list[Path]
+    labels_train: list[int]
+    test: list[Path]
+    labels_test: list[int]
+
+
+def _files(data_dir: Path | None) -> _Files:
     root = Path("data", "folder") if data_dir is None else Path(data_dir)
     classes = _classes(root)
-    x_train, y_train = _labelled(root / "train", classes)
-    x_test, y_test = _labelled(root / "test", classes)
-    images = read_images([*x_train, *x_test])
+    train, labels_train = _labelled(root / "train", classes)
+    test, labels_test = _labelled(root / "test", classes)
+    return _Files(
+        root=root,
+        classes=classes,
+        train=train,
+        labels_train=labels_train,
+        test=test,
+        labels_test=labels_test,
+    )
+
+
+def _loaded(files: _Files, form: ImageForm) -> Dataset:
+    images = read_images([*files.train, *files.test], form)
+    n_train = len(files.train)
     try:
         return Dataset(
             name="folder",
-            x_train=images[: len(x_train)],
-            y_train=np.array(y_train, np.int64),
-            x_test=images[len(x_train) :],
-            y_test=np.array(y_test, np.int64),
-            classes=classes,
+            x_train=images[:n_train],
+            y_train=np.array(files.labels_train, np.int64),
+            x_test=images[n_train:],
+            y_test=np.array(files.labels_test, np.int64),
+            classes=files.classes,
         )
     except UsageError as error:
-        raise FileError(f"{root}: {error}") from error
+        raise FileError(f"{files.root}: {error}") from error
 
 
 def _classes(root: Path) -> tuple[str, ...]:

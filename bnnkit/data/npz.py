@@ -7,11 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.border import border
-from bnnkit.data.dataset import Dataset, split
+from bnnkit.data.dataset import Dataset, as_inputs, split
 from bnnkit.data.npy import read_npy
 from bnnkit.data.targets import as_targets
 from bnnkit.data.unpacked import most_unpacked
@@ -56,8 +55,8 @@ def from_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> Dataset:
     targets = {key: as_targets(found[key], key) for key in ("y_train", "y_test")}
     return Dataset(
         name=name,
-        x_train=_as_inputs(found["x_train"]),
-        x_test=_as_inputs(found["x_test"]),
+        x_train=as_inputs(found["x_train"]),
+        x_test=as_inputs(found["x_test"]),
         classes=_classes(found, targets["y_train"]),
         **targets,
     )
@@ -126,15 +125,6 @@ def _split_whole(x: NDArray[Any], y: NDArray[Any]) -> dict[str, NDArray[Any]]:
         )
     train, test = split(len(x))
     return {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
-
-
-def _as_inputs(x: NDArray[Any]) -> NDArray[Any]:
-    if x.dtype == np.uint8 and x.ndim == 3:
-        return x[:, None]
-    if np.issubdtype(x.dtype, np.floating):
-        with np.errstate(over="ignore"):  # overflow becomes infinite, which Dataset reports
-            return x.astype(np.float32)
-    return x
 
 
 def _classes(arrays: dict[str, NDArray[Any]], y_train: NDArray[Any]) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from bnnkit.artifact.calibration_record import NormStatistics
 from bnnkit.artifact.format.constants import Mode
-from bnnkit.data import Dataset
+from bnnkit.data import AnyDataset
 from bnnkit.export.assembly.metadata import Metadata
-from bnnkit.export.from_torch.calibrated import BATCH, DRAWN_BATCH, IMAGES, some_inputs
+from bnnkit.export.from_torch.calibrated import BATCH, DRAWN_BATCH, IMAGES
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.nn.norm_statistics import statistics_of
 from bnnkit.nn.recalibrate import Weights, recalibrate
@@ -87,14 +87,14 @@ class Calibration:
     metric: Metric = "accuracy"
 
 
-def images_to_see(data: Dataset) -> int:
+def images_to_see(data: AnyDataset) -> int:
     """Return the total that `calibrate` reports to `advance`; test images count twice."""
-    return min(len(data.x_train), IMAGES) + 2 * min(len(data.x_test), TEST_IMAGES)
+    return min(len(data.train), IMAGES) + 2 * min(len(data.test), TEST_IMAGES)
 
 
 def calibrate(
     network: nn.Module,
-    data: Dataset,
+    data: AnyDataset,
     mode: Mode,
     *,
     task: Task = _CLASSIFICATION,
@@ -120,7 +120,7 @@ def calibrate(
         seed: The seed of the noise, the weight draws and the choice of images.
         advance: Called with the number of images done since the last call.
     """
-    inputs = some_inputs(data.x_train, IMAGES, seed)
+    inputs, _ = data.train.some(IMAGES, seed)
     stochastic: dict[str, Any] = {"mode": mode, "weight_draws": weight_draws, "seed": seed}
     before = _accuracy(network, data, task, stochastic, advance)
     old = statistics_of(network)
@@ -131,7 +131,7 @@ def calibrate(
     new = statistics_of(network)
     changes = tuple(_change(name, old[name], new[name]) for name in new)
     after = _accuracy(network, data, task, stochastic, advance)
-    test_images = min(len(data.x_test), TEST_IMAGES)
+    test_images = min(len(data.test), TEST_IMAGES)
     return Calibration(
         data.name, mode, len(inputs), changes, test_images, before, after, task.metric
     )
@@ -194,28 +194,28 @@ def _change(name: str, old: NormStatistics, new: NormStatistics) -> NormChange:
 
 
 def _accuracy(
-    network: nn.Module, data: Dataset, task: Task, stochastic: dict[str, Any], advance: Advance
+    network: nn.Module, data: AnyDataset, task: Task, stochastic: dict[str, Any], advance: Advance
 ) -> Accuracy:
     """Measure the accuracy, or error, of the network's artifact in bnnkit's runtime."""
     about = Metadata(outputs=() if task.outputs == "scores" else task.outputs)
-    example = torch.from_numpy(data.x_test[:1])
+    example = torch.from_numpy(np.zeros((1, *data.input_shape), data.input_dtype))
     model = Model(from_torch(network, example, metadata=about, **stochastic))
-    images, labels = data.x_test[:TEST_IMAGES], data.y_test[:TEST_IMAGES]
     threads = min(torch.get_num_threads(), MAX_THREADS)
     sums = {0: 0.0, SAMPLES: 0.0} if stochastic["mode"] == "samples" else {0: 0.0}
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
+    done = 0
+    for batch, targets in data.test.batches(BATCH, 0, TEST_IMAGES):
         for samples in sums:
             found = model.predict(
                 batch,
                 samples=samples,
                 seed=stochastic["seed"],
                 threads=threads,
-                image_offset=start,
+                image_offset=done,
             )
-            sums[samples] += _sum(task, found, labels[start : start + BATCH])
+            sums[samples] += _sum(task, found, targets)
+        done += len(batch)
         advance(len(batch))
-    means = {samples: total / len(images) for samples, total in sums.items()}
+    means = {samples: total / done for samples, total in sums.items()}
     return Accuracy(means[0], means.get(SAMPLES))
 
 

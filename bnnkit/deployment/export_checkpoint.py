@@ -13,8 +13,9 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.calibration_record import CalibrationRecord, CalibrationSource
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.report import Report
-from bnnkit.data import Dataset
-from bnnkit.deployment.calibrate import Advance, Calibration, calibrate
+from bnnkit.data import AnyDataset, Dataset, StreamedDataset
+from bnnkit.data.examples import ArrayExamples
+from bnnkit.deployment.calibrate import TEST_IMAGES, Advance, Calibration, calibrate
 from bnnkit.deployment.choose_noise_scale import (
     SAMPLES,
     SCALES,
@@ -79,7 +80,7 @@ class CheckpointExport:
 
     def choose_noise_scale(
         self,
-        data: Dataset,
+        data: AnyDataset,
         scales: Sequence[float] = SCALES,
         *,
         by: By = "accuracy",
@@ -102,9 +103,10 @@ class CheckpointExport:
             UsageError: The network does not accept the data, has no noise, does not decide between
                 classes, or was trained on all of the data; or as `choose_noise_scale`.
         """
-        trained, held_out = self._split(data)
+        loaded = _in_memory(data)
+        trained, held_out = self._split(loaded)
         choice = choose_noise_scale(
-            self._network, data, trained, held_out,
+            self._network, loaded, trained, held_out,
             scales=scales, by=by, samples=samples, augment=self._augment,
             weight_draws=self._weight_draws, seed=self._seed, advance=advance,
         )  # fmt: skip
@@ -112,7 +114,9 @@ class CheckpointExport:
         self._metadata = replace(self._metadata, noise_choice=choice.to_json())
         return choice
 
-    def calibrate(self, data: Dataset, *, advance: Advance = lambda n_images: None) -> Calibration:
+    def calibrate(
+        self, data: AnyDataset, *, advance: Advance = lambda n_images: None
+    ) -> Calibration:
         """Re-estimate the batch norms for the mode of deployment, and record it in the metadata.
 
         Args:
@@ -135,7 +139,7 @@ class CheckpointExport:
             seed=self._seed,
             advance=advance,
         )
-        is_whole = calibration.test_images == len(data.x_test)
+        is_whole = calibration.test_images == len(data.test)
         is_known = data.name == about.dataset and is_whole
         is_accuracy = calibration.metric == "accuracy"
         accuracy = calibration.after.deterministic if is_known and is_accuracy else None
@@ -148,7 +152,7 @@ class CheckpointExport:
         self._metadata = replace(self._metadata, accuracy=accuracy, calibration=record.to_json())
         return calibration
 
-    def fit_temperature(self, data: Dataset) -> float:
+    def fit_temperature(self, data: AnyDataset) -> float:
         """Divide the logits by the temperature that fits the examples that the run held out.
 
         Args:
@@ -161,11 +165,12 @@ class CheckpointExport:
             UsageError: If the run held no examples out; or as `fit_temperature`,
                 `held_out_logits` and `divide_logits` of `bnnkit.deployment.temperature`.
         """
-        _, held_out = hold_out(len(data.x_train), self._validation)
-        if len(held_out) == 0:
+        held_out = _held_out(data, self._validation)
+        if held_out is None:
             raise _nothing_held_out("temperature", "fitted")
-        logits = held_out_logits(self.artifact(), data.x_train[held_out], self._seed)
-        temperature = round(fit_temperature(logits, data.y_train[held_out]), 2)
+        images, labels = held_out
+        logits = held_out_logits(self.artifact(), images, self._seed)
+        temperature = round(fit_temperature(logits, labels), 2)
         self._divide(temperature)
         return temperature
 
@@ -187,9 +192,9 @@ class CheckpointExport:
             self._network, _example(self._checkpoint_metadata), output, **self._options()
         )
 
-    def images_to_choose_on(self, data: Dataset, scales: Sequence[float]) -> int:
+    def images_to_choose_on(self, data: AnyDataset, scales: Sequence[float]) -> int:
         """Return the total that `choose_noise_scale` reports to `advance`; errors as there."""
-        trained, held_out = self._split(data)
+        trained, held_out = self._split(_in_memory(data))
         return images_to_see(len(trained), len(held_out), len(scales))
 
     def _split(self, data: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -208,9 +213,9 @@ class CheckpointExport:
             raise _nothing_held_out("noise scale", "chosen")
         return trained, held_out
 
-    def _check_data(self, data: Dataset) -> None:
+    def _check_data(self, data: AnyDataset) -> None:
         about = self._checkpoint_metadata
-        found = (data.input_shape, data.x_train.dtype.name)
+        found = (data.input_shape, data.input_dtype)
         if found != (tuple(about.input_shape), about.input_dtype):
             raise UsageError(
                 f"expected data of {about.input_dtype} {tuple(about.input_shape)} to calibrate"
@@ -273,7 +278,29 @@ def _nothing_held_out(what: str, how: str) -> UsageError:
     )
 
 
-def _check_targets(task: Task, n_outputs: int, data: Dataset) -> None:
+def _in_memory(data: AnyDataset) -> Dataset:
+    if isinstance(data, StreamedDataset):
+        raise UsageError(
+            f"a noise scale is chosen on data in memory, {data.name} is read while it is used: "
+            "give a number"
+        )
+    return data
+
+
+def _held_out(data: AnyDataset, share: float) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Return inputs and targets that a run held out, of streamed ones at most `TEST_IMAGES`."""
+    if isinstance(data, StreamedDataset) and data.validation is not None:
+        return data.validation.some(TEST_IMAGES, 0)
+    _, positions = hold_out(len(data.train), share)
+    if len(positions) == 0 or (isinstance(data, StreamedDataset) and data.train.is_stream):
+        return None
+    held_out = data.train.part(positions)
+    if isinstance(held_out, ArrayExamples):
+        return held_out.x, held_out.y
+    return held_out.some(TEST_IMAGES, 0)
+
+
+def _check_targets(task: Task, n_outputs: int, data: AnyDataset) -> None:
     if data.targets != task.targets:
         raise UsageError(
             f"the network was trained on {task.targets}, the targets of {data.name} are "
@@ -285,7 +312,7 @@ def _check_targets(task: Task, n_outputs: int, data: Dataset) -> None:
                 f"the network has {n_outputs} outputs, {data.name} has {len(data.classes)} "
                 f"{data.targets}"
             )
-    elif data.y_test.max() >= n_outputs:
+    elif isinstance(data, Dataset) and data.y_test.max() >= n_outputs:
         hint = "; subtract 1 from labels that count from 1" if data.counts_from_one else ""
         raise UsageError(
             f"the network has {n_outputs} classes: expected labels from 0 to {n_outputs - 1}"

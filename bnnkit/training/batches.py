@@ -1,6 +1,6 @@
 """The batches of an epoch: the examples and their views at each step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,11 +26,13 @@ class Batch:
 
     Attributes:
         x: Inputs, (B, ...).
-        y: Class indices, int64 (B,).
-        index: Indices of the examples in the training part of the data set, int64 (B,).
+        y: Targets: classes, int64 (B,); labels, uint8 (B, K); or values, float32 (B, K).
+        index: Indices of the examples in the training part of the data set, int64 (B,); of
+            streamed data 0, 1, ...
         view: The view of each example, int64 (B,).
         share: The share of each example in its input, float32 (B,); the example before it, or the
             last for the first, has the rest. None if inputs are not mixed.
+        unmixed: The inputs before they were mixed.
     """
 
     x: Tensor
@@ -38,6 +40,7 @@ class Batch:
     index: Tensor
     view: Tensor
     share: Tensor | None = None
+    unmixed: Tensor | None = None
 
 
 class Batches:
@@ -65,15 +68,22 @@ class Batches:
         rank: int = 0,
         processes: int = 1,
     ) -> None:
-        self._config, self._examples = config, examples
-        self._device, self._rank, self._processes = device, rank, processes
+        self._examples = examples
+        self._prepare(config, len(examples), device, rank, processes)
         self.x = torch.tensor(dataset.x_train, device=device)
         self.y = torch.tensor(dataset.y_train, device=device)
-        self.n_steps = len(examples) // config.batch_size
-        self.views = Views(self.x, dataset.zero_point) if _is_augmented(config) else None
+        self.views = Views(self.x, dataset.zero_point) if self._is_augmented() else None
         self._policy = _policy(config, self.x, dataset.zero_point)
         # The views of this epoch's images; those of the unchanged images are for the calibration.
         self._seen = Views(self.x, dataset.zero_point) if self._policy else self.views
+
+    def _prepare(
+        self, config: Config, n_examples: int, device: torch.device, rank: int, processes: int
+    ) -> None:
+        """Make the tensors for what is drawn at the start of an epoch."""
+        self._config = config
+        self._device, self._rank, self._processes = device, rank, processes
+        self.n_steps = n_examples // config.batch_size
         shape = (self.n_steps, config.batch_size // processes)
         self._index = torch.zeros(shape, dtype=torch.int64, device=device)
         self._view = torch.full_like(self._index, UNCHANGED)
@@ -87,6 +97,10 @@ class Batches:
         Every process draws the same for the whole batch, and takes its share.
         """
         self._index.copy_(self._mine(self.examples_of(epoch)))
+        self._draw()
+
+    def _draw(self) -> None:
+        """Draw the views of the examples and how they are mixed."""
         shape = (self.n_steps, self._config.batch_size)
         if self._policy is not None and self._seen is not None:
             self._seen.replace(augment_in_groups(self.x, self._examples, self._policy))
@@ -114,15 +128,21 @@ class Batches:
         order = epoch_batches(config.seed, epoch, len(self._examples), config.batch_size)
         return self._examples[order]
 
+    def fetch(self) -> None:
+        """Read the examples of the next step, if they are not in memory."""
+
     def at(self, step: Tensor) -> Batch:
-        """Return the batch of a step, int64 (1,) on the device, without a synchronisation."""
+        """Return the batch of a step, int64 (1,) on the device, without a synchronisation.
+
+        `fetch` must have been called for the step; it is not part of a recorded step.
+        """
         index = self._index.index_select(0, step).squeeze(0)
         view = self._view.index_select(0, step).squeeze(0)
         x = self._inputs(index, view, step)
         if not self._config.mixup:
-            return Batch(x, self.y[index], index, view)
+            return Batch(x, self.y[index], index, view, unmixed=x)
         share = self._share.index_select(0, step).squeeze(0)
-        return Batch(mix(x, share), self.y[index], index, view, share)
+        return Batch(mix(x, share), self.y[index], index, view, share, x)
 
     def _inputs(self, index: Tensor, view: Tensor, step: Tensor) -> Tensor:
         if self._seen is None:
@@ -131,6 +151,16 @@ class Batches:
         if self._config.cutout:
             blank = self._blank.index_select(0, step).squeeze(0)
         return self._seen(index, view, blank)
+
+    def calibration_batches(self, epoch: int, most: int) -> Iterator[Tensor]:
+        """Yield inputs for the estimation of batch-norm statistics, the same in every process.
+
+        Args:
+            epoch: The epoch whose batches are taken.
+            most: The number of batches, or all of the epoch if they are fewer.
+        """
+        for index in self.examples_of(epoch)[:most].to(self._device):
+            yield self.calibration_inputs(index)
 
     def calibration_inputs(self, index: Tensor) -> Tensor:
         """Return the inputs of examples for the estimation of batch-norm statistics.
@@ -148,9 +178,9 @@ class Batches:
             return self.x[index]
         return random_views(self.views, index, self._config.augment)
 
-
-def _is_augmented(config: Config) -> bool:
-    return config.augment != "none" or config.cutout > 0 or config.auto_augment is not None
+    def _is_augmented(self) -> bool:
+        config = self._config
+        return config.augment != "none" or config.cutout > 0 or config.auto_augment is not None
 
 
 def _policy(config: Config, images: Tensor, zero_point: Sequence[int] | None) -> Transform | None:

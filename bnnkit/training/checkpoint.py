@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import bnnkit
 from bnnkit import models
 from bnnkit.border import border
-from bnnkit.data import Dataset
+from bnnkit.data import AnyDataset
 from bnnkit.data.own_code import is_own
 from bnnkit.errors import CheckpointError, ConfigError, FileError, UsageError, brief
 from bnnkit.files.regular_file import open_file
@@ -88,7 +88,7 @@ class Checkpoint(NamedTuple):
 
 
 def describe(
-    dataset: Dataset, score: float, part: str = "test", *, metric: Metric = "accuracy"
+    dataset: AnyDataset, score: float, part: str = "test", *, metric: Metric = "accuracy"
 ) -> CheckpointMetadata:
     """Make the metadata of a network trained on a data set, with its score on a part of it."""
     return CheckpointMetadata(
@@ -97,13 +97,13 @@ def describe(
         mae=score if metric == "mae" else None,
         classes=dataset.classes,
         input_shape=dataset.input_shape,
-        input_dtype=str(dataset.x_train.dtype),
+        input_dtype=dataset.input_dtype,
         zero_point=dataset.zero_point,
         part=part,
     )
 
 
-def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn.Module:
+def build_model(config: ModelConfig, inputs: CheckpointMetadata | AnyDataset) -> nn.Module:
     """Build the network of a configuration, with fresh weights, for inputs as described.
 
     Raises:
@@ -116,7 +116,9 @@ def build_model(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn
         return network
 
 
-def changes_of_twin(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> models.Changes:
+def changes_of_twin(
+    config: ModelConfig, inputs: CheckpointMetadata | AnyDataset
+) -> models.Changes:
     """Say how the binary twin of a network differs from it; arguments as for `build_model`.
 
     Raises:
@@ -128,7 +130,7 @@ def changes_of_twin(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -
 
 
 @contextmanager
-def _building(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> Iterator[None]:
+def _building(config: ModelConfig, inputs: CheckpointMetadata | AnyDataset) -> Iterator[None]:
     """Say which network and inputs an error is about."""
     axes = {3: "(C, H, W)", 2: "(C, T)"}.get(len(inputs.input_shape), "(F,)")
     place = f"model {config.name} for inputs {axes} = {inputs.input_shape}"
@@ -142,7 +144,7 @@ def _building(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> Iter
             raise ConfigError(f"{place}: {error}") from error
 
 
-def _build_plain(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> nn.Module:
+def _build_plain(config: ModelConfig, inputs: CheckpointMetadata | AnyDataset) -> nn.Module:
     build = build_own if is_own(config.name) else models.build
     return build(
         config.name,
@@ -153,7 +155,7 @@ def _build_plain(config: ModelConfig, inputs: CheckpointMetadata | Dataset) -> n
     )
 
 
-def _example(inputs: CheckpointMetadata | Dataset) -> Tensor:
+def _example(inputs: CheckpointMetadata | AnyDataset) -> Tensor:
     """Return one input of zeros."""
     is_real = inputs.zero_point is None
     return torch.zeros(1, *inputs.input_shape, dtype=torch.float32 if is_real else torch.uint8)

@@ -40,10 +40,16 @@ class DataConfig(_Section):
         name: A key of `bnnkit.data.DATASETS`, the path of an .npz file, or your own
             function as "module:function"; see `bnnkit.data.own_dataset`.
         dir: The folder of the files; None for data/NAME. Your own function gets it as `data_dir`.
+        workers: Processes that read data that are not held in memory; None takes one for each CPU,
+            at most 8, and 0 reads in the process of training. It does not change the results.
+        shuffle_buffer: For an iterable data set of torch: the number of examples among which the
+            next one is drawn at random; 0 keeps the order of the data set.
     """
 
     name: str = "digits"
     dir: str | None = None
+    workers: Annotated[int, Field(ge=0)] | None = None
+    shuffle_buffer: Annotated[int, Field(ge=0)] = 1000
 
 
 class BinarizeConfig(_Section):
@@ -273,8 +279,8 @@ class Config(_Section):
 
 # These keys may change when a run is continued: they do not change its result.
 _PLACEMENT = {
-    "data.dir", "save_every", "compile", "cuda_graph", "device", "devices", "num_nodes",
-    "store_logits", "log",
+    "data.dir", "data.workers", "save_every", "compile", "cuda_graph", "device", "devices",
+    "num_nodes", "store_logits", "log",
 }  # fmt: skip
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import Tensor
-
 from bnnkit.nn.recalibrate import recalibrate
 from bnnkit.training.run_parts import RunParts
 
@@ -36,11 +34,5 @@ def recalibrate_run(run: RunParts, epoch: int) -> None:
         run: The parts of the run.
         epoch: Number of epochs done.
     """
-    inputs = _calibration_inputs(run, epoch)
+    inputs = run.batches.calibration_batches(epoch + 1, run.config.recalibrate)
     recalibrate(run.network, inputs, run.mode, seed=run.config.seed)
-
-
-def _calibration_inputs(run: RunParts, epoch: int) -> Iterator[Tensor]:
-    examples = run.batches.examples_of(epoch + 1)
-    for index in examples[: run.config.recalibrate].to(run.fabric.device):
-        yield run.batches.calibration_inputs(index)

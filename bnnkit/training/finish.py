@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from torch import nn
 
+from bnnkit.data import Dataset
 from bnnkit.errors import MissingExtraError
 from bnnkit.nn import BinaryWeight
 from bnnkit.nn.choices import choices
@@ -82,7 +83,7 @@ def _write(run: RunParts, record: Record) -> None:
     metric = run.task.metric
     metadata = describe(run.dataset, float(record[f"test_{metric}"]), metric=metric)
     save_checkpoint(run.folder.checkpoint, run.network, run.config, metadata)
-    if run.config.store_logits:
+    if run.config.store_logits and isinstance(run.dataset, Dataset):
         is_augmented = run.config.augment != "none"
         view_logits(run.folder.path, run.dataset, augmented=is_augmented, device=run.fabric.device)
 

@@ -229,6 +229,7 @@ class Loop:
                 done = (epoch - 1) * n_steps + step
                 self.optimizers.set_learning_rates(done, n_steps)
                 set_progress(self.network, done / (n_steps * self.config.epochs))
+                self.batches.fetch()
                 train_step()
                 progress.step(epoch, self.step.totals)
         loss, metric = means(self.fabric, self.step.totals)

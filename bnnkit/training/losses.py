@@ -1,18 +1,18 @@
 """Loss functions: those of the targets, and divergence from teachers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from bnnkit.data import Dataset
+from bnnkit.data import AnyDataset, Dataset, StreamedDataset
 from bnnkit.errors import ConfigError
 from bnnkit.training.batches import Batch
 from bnnkit.training.config import Config, DistillationConfig
 from bnnkit.training.task import Classification, MultiLabel, Task
-from bnnkit.training.view_logits import view_logits
+from bnnkit.training.view_logits import load_teacher, view_logits
 
 Loss = Callable[[Tensor, Batch], Tensor]
 """The mean loss of a batch, of probabilities in nats, from outputs (B, K); float32 ()."""
@@ -133,8 +133,30 @@ class LabelDistillation:
         return loss
 
 
+class StreamedTeachers:
+    """Distillation of data that are not in memory: the teachers compute in each step.
+
+    They get the inputs of the network before these are mixed.
+
+    Args:
+        teachers: Networks in evaluation mode, on the device, without noise.
+        distil: Makes the loss from the teachers' mean logits, (1, B, K).
+    """
+
+    def __init__(self, teachers: Sequence[nn.Module], distil: Callable[[Tensor], Loss]) -> None:
+        self._teachers, self._distil = teachers, distil
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the mean loss of a batch."""
+        assert batch.unmixed is not None  # of `Batches`
+        with torch.no_grad():
+            of_teachers = [teacher(batch.unmixed).float() for teacher in self._teachers]
+            mean = torch.stack(of_teachers).mean(0)
+        return self._distil(mean[None])(logits, batch)
+
+
 def make_loss(
-    config: Config, dataset: Dataset, device: torch.device, task: Task | None = None
+    config: Config, dataset: AnyDataset, device: torch.device, task: Task | None = None
 ) -> Loss:
     """Make the loss function of a run; the task is classification by default.
 
@@ -143,11 +165,20 @@ def make_loss(
             augmented views, but the data are not images.
     """
     labels = _of_targets(task or Classification(), config.label_smoothing)
-    if config.distillation is None:
+    about = config.distillation
+    if about is None:
         return labels
-    targets = _mean_logits(config.distillation, dataset, config.augment != "none", device)
-    distil = LabelDistillation if isinstance(task, MultiLabel) else Distillation
-    return distil(targets, config.distillation.temperature, config.distillation.weight, labels)
+    if len(set(about.teachers)) < len(about.teachers):
+        raise ConfigError(f"distillation: a teacher is named twice in {about.teachers}")
+    kind = LabelDistillation if isinstance(task, MultiLabel) else Distillation
+
+    def distil(targets: Tensor) -> Loss:
+        return kind(targets, about.temperature, about.weight, labels)
+
+    if isinstance(dataset, StreamedDataset):
+        teachers = [load_teacher(Path(path), dataset).to(device) for path in about.teachers]
+        return StreamedTeachers(teachers, distil)
+    return distil(_mean_logits(about, dataset, config.augment != "none", device))
 
 
 def _of_targets(task: Task, label_smoothing: float) -> Loss:
@@ -159,8 +190,6 @@ def _of_targets(task: Task, label_smoothing: float) -> Loss:
 def _mean_logits(
     config: DistillationConfig, dataset: Dataset, augmented: bool, device: torch.device
 ) -> Tensor:
-    if len(set(config.teachers)) < len(config.teachers):
-        raise ConfigError(f"distillation: a teacher is named twice in {config.teachers}")
     mean: Tensor | None = None
     for teacher in config.teachers:
         logits = view_logits(Path(teacher), dataset, augmented=augmented, device=device)

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from bnnkit import models
-from bnnkit.data import Dataset
+from bnnkit.data import AnyDataset
 from bnnkit.data.own_code import is_own
 from bnnkit.errors import ConfigError, FileError
 from bnnkit.files.atomic import write_bytes
@@ -42,7 +42,7 @@ class Recipe:
 
 
 def make_recipe(
-    model: ModelConfig, data: DataConfig, dataset: Dataset, folder: Path, *, epochs: int = 200
+    model: ModelConfig, data: DataConfig, dataset: AnyDataset, folder: Path, *, epochs: int = 200
 ) -> Recipe:
     """Write the configurations that train a network and its binary twin, with comments.
 
@@ -84,13 +84,13 @@ def make_recipe(
 
 
 def _texts(
-    model: ModelConfig, data: DataConfig, dataset: Dataset, folder: Path, epochs: int
+    model: ModelConfig, data: DataConfig, dataset: AnyDataset, folder: Path, epochs: int
 ) -> dict[str, str]:
     plain = {"name": model.name, **model.options}
-    n_examples = len(dataset.x_train)
+    n_examples = len(dataset.train)
     batch_size = min(128, 1 << max(1, (n_examples // 10).bit_length() - 1))
     shared = {
-        "data": _flow(data.model_dump(exclude_none=True)),
+        "data": _flow({"name": data.name, **data.model_dump(exclude_defaults=True)}),
         "batch_size": batch_size,
         "augment": _augment(dataset),
         "speed": _SPEED_GPU if torch.cuda.is_available() else _SPEED_CPU,
@@ -115,14 +115,14 @@ def _texts(
     }
 
 
-def _augment(dataset: Dataset) -> str:
+def _augment(dataset: AnyDataset) -> str:
     if len(dataset.input_shape) == 3 and dataset.input_shape[0] == 3:
         return "crop-flip-uniform    # shifts up to 4 pixels and mirrors; none: no augmentation"
     return "none                 # crop shifts images, crop-flip-uniform mirrors them too"
 
 
 def _commands(
-    model: ModelConfig, data: DataConfig, dataset: Dataset, folder: Path
+    model: ModelConfig, data: DataConfig, dataset: AnyDataset, folder: Path
 ) -> tuple[str, ...]:
     run, file = folder / "binary", folder / "binary.onnx"
     trusted = _trusted(model.name)

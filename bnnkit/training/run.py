@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from bnnkit import data
-from bnnkit.data import Dataset
+from bnnkit.data import AnyDataset, Dataset, StreamedDataset
 from bnnkit.errors import ConfigError
 from bnnkit.training.checkpoint import read_metadata
 from bnnkit.training.config import Config
@@ -24,7 +24,7 @@ from bnnkit.training.run_lock import FolderInUseError, run_lock
 from bnnkit.training.run_parts import make_parts
 from bnnkit.training.task import check_loss, task_of
 from bnnkit.training.tensorboard_log import check_tensorboard
-from bnnkit.training.validation import hold_out
+from bnnkit.training.validation import has_validation, n_trained_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +118,10 @@ def _loop(
     config: Config, fabric: Fabric, folder: RunFolder, console: Console, locks: ExitStack
 ) -> Loop:
     """Load the data and make the loop; the first process locks the folder."""
-    dataset = data.load(
-        config.data.name, None if config.data.dir is None else Path(config.data.dir)
+    dataset = data.open_data(
+        config.data.name,
+        None if config.data.dir is None else Path(config.data.dir),
+        workers=config.data.workers,
     )
     _check(config, dataset)
     if fabric.is_global_zero:
@@ -129,8 +131,8 @@ def _loop(
     return Loop(make_parts(config, dataset, fabric, folder, console))
 
 
-def _check(config: Config, dataset: Dataset) -> None:
-    if dataset.counts_from_one:
+def _check(config: Config, dataset: AnyDataset) -> None:
+    if isinstance(dataset, Dataset) and dataset.counts_from_one:
         largest = len(dataset.classes) - 1
         raise ConfigError(
             f"the labels of {dataset.name} are 1 to {largest}, expected 0 to {largest - 1}: "
@@ -138,16 +140,18 @@ def _check(config: Config, dataset: Dataset) -> None:
             f"{largest + 1} classes in the file's array classes"
         )
     _check_loss(config, dataset)
+    if isinstance(dataset, StreamedDataset):
+        _check_streamed(config, dataset)
     if "tensorboard" in config.log:
         check_tensorboard()
-    n_examples = len(hold_out(len(dataset.x_train), config.validation)[0])
+    n_examples = n_trained_on(dataset, config.validation)
     if config.batch_size > n_examples:
         raise ConfigError(
             f"batch_size {config.batch_size} is more than the {n_examples} "
             f"training examples of {dataset.name}; choose a smaller one"
         )
     needs = "keep: best" if config.keep == "best" else "patience" if config.patience else None
-    if needs and n_examples == len(dataset.x_train):
+    if needs and n_examples == len(dataset.train) and not has_validation(dataset):
         raise ConfigError(f"{needs} needs validation examples; set validation, for example to 0.1")
     if config.ema and not config.recalibrate:
         raise ConfigError(
@@ -158,7 +162,23 @@ def _check(config: Config, dataset: Dataset) -> None:
         _check_no_images(config, dataset)
 
 
-def _check_no_images(config: Config, dataset: Dataset) -> None:
+def _check_streamed(config: Config, dataset: StreamedDataset) -> None:
+    dataset.check_can_hold_out(config.validation)
+    if config.auto_augment is not None:
+        raise ConfigError(
+            f"auto_augment augments all images at the start of an epoch; {dataset.name} is read "
+            "while it is used: leave out auto_augment, and augment where your data set reads an "
+            "example"
+        )
+    if config.store_logits:
+        raise ConfigError(
+            f"store_logits keeps the logits of all views of all images; {dataset.name} is read "
+            "while it is used: leave out store_logits, the teachers of such data compute in each "
+            "step"
+        )
+
+
+def _check_no_images(config: Config, dataset: AnyDataset) -> None:
     for key, value, without in (("augment", config.augment, "none"), ("cutout", config.cutout, 0)):
         if value != without:
             raise ConfigError(
@@ -167,7 +187,7 @@ def _check_no_images(config: Config, dataset: Dataset) -> None:
             )
 
 
-def _check_loss(config: Config, dataset: Dataset) -> None:
+def _check_loss(config: Config, dataset: AnyDataset) -> None:
     check_loss(config.loss, dataset.targets, dataset.name)
     if task_of(config.loss).outputs != "values":
         return

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from torch import nn
 
 from bnnkit.artifact.format.constants import Mode
-from bnnkit.data import Dataset
+from bnnkit.data import AnyDataset, Dataset
+from bnnkit.data.examples import ArrayExamples
+from bnnkit.data.streamed import StreamedExamples
 from bnnkit.errors import ConfigError, UsageError
 from bnnkit.nn.sign import has_noisy_signs, scale_training_noise
 from bnnkit.training.batches import Batches
@@ -22,6 +26,7 @@ from bnnkit.training.run_folder import RunFolder
 from bnnkit.training.schedule import noise_scale_at
 from bnnkit.training.scores import Scores
 from bnnkit.training.stage import freeze, start_from
+from bnnkit.training.streamed_batches import StreamedBatches
 from bnnkit.training.task import Task, task_of
 from bnnkit.training.validation import hold_out
 
@@ -46,7 +51,7 @@ class RunParts:
     """
 
     config: Config
-    dataset: Dataset
+    dataset: AnyDataset
     fabric: Fabric
     folder: RunFolder
     console: Console
@@ -66,7 +71,7 @@ class RunParts:
 
 
 def make_parts(
-    config: Config, dataset: Dataset, fabric: Fabric, folder: RunFolder, console: Console
+    config: Config, dataset: AnyDataset, fabric: Fabric, folder: RunFolder, console: Console
 ) -> RunParts:
     """Make the parts of a run, without writing.
 
@@ -79,13 +84,10 @@ def make_parts(
     network = _placed(_network(config, dataset, folder), fabric.device)
     _check_mode(config, network)
     task = task_of(config.loss)
-    examples, held_out = hold_out(len(dataset.x_train), config.validation)
+    batches, held_out = _split(config, dataset, fabric)
     validation, test = (
-        Scores(network, part, x, y, config.eval_samples, fabric, task)
-        for part, x, y in (
-            ("validation", dataset.x_train[held_out], dataset.y_train[held_out]),
-            ("test", dataset.x_test, dataset.y_test),
-        )
+        Scores(network, part, examples, config.eval_samples, fabric, task)
+        for part, examples in (("validation", held_out), ("test", dataset.test))
     )
     return RunParts(
         config=config,
@@ -96,21 +98,32 @@ def make_parts(
         network=network,
         ema=Ema(network, config.ema) if config.ema else None,
         task=task,
-        batches=Batches(
-            config,
-            dataset,
-            torch.from_numpy(examples),
-            fabric.device,
-            rank=fabric.global_rank,
-            processes=fabric.world_size,
-        ),
+        batches=batches,
         validation=validation,
         test=test,
         history=History(folder.metrics),
     )
 
 
-def _network(config: Config, dataset: Dataset, folder: RunFolder) -> nn.Module:
+def _split(
+    config: Config, dataset: AnyDataset, fabric: Fabric
+) -> tuple[Batches, ArrayExamples | StreamedExamples]:
+    """Return the batches to train on, and the examples for validation."""
+    place: dict[str, Any] = {"rank": fabric.global_rank, "processes": fabric.world_size}
+    if isinstance(dataset, Dataset):
+        examples, held_out = hold_out(len(dataset.train), config.validation)
+        batches = Batches(config, dataset, torch.from_numpy(examples), fabric.device, **place)
+        return batches, dataset.train.part(held_out)
+    train, validation = dataset.train, dataset.validation
+    if validation is None and not train.is_stream:
+        examples, held_out = hold_out(len(train), config.validation)
+        train, validation = train.part(examples), train.part(held_out)
+    streamed = StreamedBatches(config, dataset, train, fabric.device, **place)
+    nothing = ArrayExamples(np.zeros(0), np.zeros(0))
+    return streamed, nothing if validation is None else validation
+
+
+def _network(config: Config, dataset: AnyDataset, folder: RunFolder) -> nn.Module:
     """Build the network; a run that is continued does not need the one that it started from."""
     network = build_model(config.model, dataset)
     if config.start_from is not None and not folder.state.is_file():

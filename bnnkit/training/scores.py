@@ -1,12 +1,15 @@
 """Losses and accuracies on validation and test data, for a run's records."""
 
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bnnkit.data.examples import ArrayExamples
+from bnnkit.data.streamed import StreamedExamples
 from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training.evaluate import EVALUATION_BATCH, score_batches
 from bnnkit.training.history import Record
@@ -23,8 +26,7 @@ class Scores:
     Args:
         network: The network on the process's device, in training or evaluation mode.
         part: Prefix of the records' keys: "validation" or "test".
-        x: Inputs, (N, ...).
-        y: Targets, as in `Dataset`.
+        examples: That part; examples in memory are copied to the device.
         samples: Number of samples in the ensemble. Without noisy signs, or with 0, there is no
             ensemble.
         fabric: The launched Fabric.
@@ -35,8 +37,7 @@ class Scores:
         self,
         network: nn.Module,
         part: str,
-        x: NDArray[Any],
-        y: NDArray[Any],
+        examples: ArrayExamples | StreamedExamples,
         samples: int,
         fabric: Fabric,
         task: Task,
@@ -44,12 +45,13 @@ class Scores:
         self._samples = samples
         self._network, self._part, self._fabric, self._task = network, part, fabric, task
         rank, processes = fabric.global_rank, fabric.world_size
-        self._batches = -(-len(x) // EVALUATION_BATCH)
-        self._first = self._batches * rank // processes
-        end = self._batches * (rank + 1) // processes
-        share = slice(self._first * EVALUATION_BATCH, end * EVALUATION_BATCH)
-        self._x = torch.tensor(x[share], device=fabric.device)
-        self._y = torch.tensor(y[share], device=fabric.device)
+        self._n_batches = -(-len(examples) // EVALUATION_BATCH)
+        self._first = self._n_batches * rank // processes
+        self._end = self._n_batches * (rank + 1) // processes
+        self._examples = examples
+        self._held: list[tuple[Tensor, Tensor]] | None = None
+        if isinstance(examples, ArrayExamples):
+            self._held = list(self._batches())
 
     @property
     def samples(self) -> int:
@@ -72,7 +74,7 @@ class Scores:
         return self.deterministic() | self.ensemble()
 
     def _score(self, samples: int, suffix: str) -> Record:
-        if self._batches == 0:
+        if self._n_batches == 0:
             return {}
         loss, metric, examples = self._of_all_batches(samples).cumsum(0)[-1].tolist()
         return {
@@ -82,19 +84,26 @@ class Scores:
 
     def _of_all_batches(self, samples: int) -> NDArray[np.float64]:
         """Return the sums of every batch, (batches, 3); each process computes its own."""
-        mine = score_batches(
-            self._network,
-            self._x,
-            self._y,
-            samples=samples,
-            first_image=self._first * EVALUATION_BATCH,
-            batch_size=EVALUATION_BATCH,
-            task=self._task,
-        )
-        totals = mine.new_zeros((self._batches, 3))
-        totals[self._first : self._first + len(mine)] = mine
+        totals = torch.zeros((self._n_batches, 3), dtype=torch.float64, device=self._fabric.device)
+        batches = self._batches() if self._held is None else self._held
+        for number, (x, y) in enumerate(batches, start=self._first):
+            totals[number] = score_batches(
+                self._network,
+                x,
+                y,
+                samples=samples,
+                first_image=number * EVALUATION_BATCH,
+                task=self._task,
+            )[0]
         everything: NDArray[np.float64] = _summed(self._fabric, totals).cpu().numpy()
         return everything
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield this process's share of the examples, on its device."""
+        share = (self._first * EVALUATION_BATCH, self._end * EVALUATION_BATCH)
+        for x, y in self._examples.batches(EVALUATION_BATCH, *share):
+            inputs, targets = (torch.tensor(part, device=self._fabric.device) for part in (x, y))
+            yield inputs, targets
 
 
 def means(fabric: Fabric, totals: Tensor) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from bnnkit.data import Dataset
+from bnnkit.data import AnyDataset, Dataset
 from bnnkit.errors import CheckpointError, ConfigError, FileError
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.training import safetensors_file
@@ -57,12 +57,23 @@ def view_logits(
     with _locked(file.with_suffix(".lock")):
         found = _stored(file, about)
         if found is None:
-            model, config, metadata = load_checkpoint(checkpoint)
-            _check(teacher, metadata, dataset)
-            _check_targets(teacher, config, dataset)
+            model = load_teacher(teacher, dataset)
             found = compute_view_logits(model.to(device), dataset, augmented=augmented)
             safetensors_file.write(file, {_KEY: found}, about)
     return found
+
+
+def load_teacher(teacher: Path, dataset: AnyDataset) -> nn.Module:
+    """Read a teacher for a data set, on the CPU in evaluation mode.
+
+    Raises:
+        CheckpointError: The teacher cannot be read.
+        ConfigError: The teacher is for other inputs or other targets.
+    """
+    model, config, metadata = load_checkpoint(teacher)
+    _check(teacher, metadata, dataset)
+    _check_targets(teacher, config, dataset)
+    return model
 
 
 def compute_view_logits(model: nn.Module, dataset: Dataset, *, augmented: bool) -> Tensor:
@@ -97,9 +108,9 @@ def _stored(file: Path, about: dict[str, str]) -> Tensor | None:
     return tensors[_KEY] if all(found.get(key) == about[key] for key in about) else None
 
 
-def _check(teacher: Path, about: CheckpointMetadata, dataset: Dataset) -> None:
+def _check(teacher: Path, about: CheckpointMetadata, dataset: AnyDataset) -> None:
     theirs = (tuple(about.input_shape), about.input_dtype, len(about.classes))
-    ours = (dataset.input_shape, str(dataset.x_train.dtype), len(dataset.classes))
+    ours = (dataset.input_shape, dataset.input_dtype, len(dataset.classes))
     if theirs != ours:
         raise ConfigError(
             f"distillation: the teacher {teacher} is for inputs {theirs[1]} {theirs[0]} and "
@@ -107,7 +118,7 @@ def _check(teacher: Path, about: CheckpointMetadata, dataset: Dataset) -> None:
         )
 
 
-def _check_targets(teacher: Path, config: Config, dataset: Dataset) -> None:
+def _check_targets(teacher: Path, config: Config, dataset: AnyDataset) -> None:
     theirs = task_of(config.loss).targets
     if theirs != dataset.targets:
         raise ConfigError(
