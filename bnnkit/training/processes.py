@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import distributed, nn
 
-from bnnkit.errors import BnnkitError, OtherProcessError, brief
+from bnnkit.errors import BnnkitError, OtherProcessError
 from bnnkit.training.launch import Fabric
 
 _WRONG_USE = 2
@@ -82,8 +82,8 @@ def connected(fabric: Fabric) -> Iterator[None]:
         if _is_lost_connection(error):
             raise BnnkitError(
                 f"process {fabric.global_rank} lost its connection to another process of this "
-                f"run, which has probably ended ({brief(str(error))}); the same command continues "
-                "the run after its last saved epoch"
+                "run, which has probably ended; the same command continues the run after its last "
+                "saved epoch"
             ) from error
         raise
 
