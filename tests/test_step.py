@@ -101,15 +101,18 @@ def test_processes_share_each_batch(processes: int) -> None:
         )
         for rank in range(processes)
     ]
-    for part in parts:
+    whole = Batches(config, DIGITS, torch.arange(N), torch.device("cpu"))
+    for part in (*parts, whole):
+        torch.manual_seed(7)  # as the loop does, in every process
         part.start_epoch(2)
     for number, wanted in enumerate(parts[0].examples_of(2)):
         batches = [part.at(torch.tensor([number])) for part in parts]
         assert {len(batch.x) for batch in batches} == {32 // processes}
         found = torch.cat([batch.index for batch in batches])
         assert sorted(found.tolist()) == sorted(wanted.tolist())
-        for batch in batches:
+        for rank, batch in enumerate(batches):
             assert torch.equal(batch.y, torch.from_numpy(DIGITS.y_train)[batch.index])
+            assert torch.equal(batch.x, whole.at(torch.tensor([number])).x[rank::processes])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
