@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -20,6 +23,7 @@ from bnnkit.training.history import read_history
 from bnnkit.training.loop import DivergedError
 from bnnkit.training.run_lock import run_lock
 
+ROOT = Path(__file__).parents[1]
 CONFIG = """
 data: {name: digits}
 model: {name: mlp, width: 16}
@@ -204,3 +208,18 @@ def test_runs_that_diverge_or_that_others_train_are_left_out(
     assert "1 run is not finished" in result.stdout
     statuses = [r["status"] for r in json.loads((out / "sweep.json").read_text())["runs"]]
     assert statuses == ["finished", "missing", "diverged"]
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_train_each_run_together(config: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    sweep = ["-m", "bnnkit", "sweep", str(config), "seed=1,2", "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, *sweep], cwd=ROOT, env=environment, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("mean ± standard deviation") == 1
+    runs = json.loads((tmp_path / "out" / "sweep.json").read_text())["runs"]
+    assert [run["status"] for run in runs] == ["finished", "finished"]

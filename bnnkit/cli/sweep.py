@@ -42,7 +42,7 @@ def command(
     """
     from bnnkit.sweeps.grid import load_grid
     from bnnkit.sweeps.summary import summarise
-    from bnnkit.sweeps.sweep import run_sweep
+    from bnnkit.sweeps.sweep import is_first_process, run_sweep
     from bnnkit.sweeps.tables import as_json as results
 
     if out.exists() and not out.is_dir():
@@ -50,6 +50,8 @@ def command(
     if data_dir is not None:
         overrides = (*overrides, f"data.dir={json.dumps(str(data_dir))}")
     runs = run_sweep(load_grid(config, overrides), out, console=console(stderr=as_json))
+    if not is_first_process():
+        return
     if as_json:
         print_json(results(runs, summarise(runs)))
     else:

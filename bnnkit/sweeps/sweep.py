@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bnnkit import data
 from bnnkit.data import Dataset
-from bnnkit.errors import ConfigError
+from bnnkit.errors import ConfigError, OtherProcessError
 from bnnkit.sweeps.grid import Variant, words
 from bnnkit.sweeps.run import Run, read_run
 from bnnkit.sweeps.tables import write_tables
@@ -24,7 +24,8 @@ from bnnkit.training.run_lock import FolderInUseError
 def run_sweep(variants: Sequence[Variant], out: Path, *, console: Console) -> list[Run]:
     """Train every run of a sweep in a folder of its own; finished ones are left as they are.
 
-    Several processes may work on one sweep: each trains runs that no other trains.
+    Several processes may work on one sweep: each trains runs that no other trains. Those that
+    torchrun starts train each run together.
 
     Args:
         variants: The runs, from `load_grid`.
@@ -40,18 +41,22 @@ def run_sweep(variants: Sequence[Variant], out: Path, *, console: Console) -> li
     _check(variants, out)
     diverged: set[str] = set()
     for number, variant in enumerate(variants, 1):
-        if _is_first_process():
+        if is_first_process():
             print_line(console, f"run {number} of {len(variants)}: {words(variant.values)}")
         try:
             train(variant.config, out / variant.name, console=console)
-        except DivergedError as error:
+        except (DivergedError, OtherProcessError) as error:
+            if not isinstance(error.__cause__ or error, DivergedError):
+                raise
             diverged.add(variant.name)
             print_line(console, str(error))
         except FolderInUseError as error:
+            if is_one_of_several():  # the others have not seen the error, and train
+                raise
             print_line(console, f"left out: {error}")
         except ConfigError as error:
             raise ConfigError(f"{words(variant.values)}: {error}") from error
-        if _is_first_process():
+        if is_first_process():
             write_tables(out, _runs(variants, out, diverged))
     return _runs(variants, out, diverged)
 
@@ -82,8 +87,14 @@ def _data(config: Config) -> Dataset:
     return data.load(config.data.name, None if folder is None else Path(folder))
 
 
-def _is_first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
+def is_one_of_several() -> bool:
+    """Return whether torchrun has started this process with others, for the same runs."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_first_process() -> bool:
+    """Return whether this process reports and writes the results."""
+    return not is_one_of_several() or os.environ.get("RANK") == "0"
 
 
 def _runs(variants: Sequence[Variant], out: Path, diverged: set[str]) -> list[Run]:
