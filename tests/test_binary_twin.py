@@ -27,7 +27,8 @@ from bnnkit.errors import UsageError
 from bnnkit.export import export_onnx
 from bnnkit.models import Changes, TwinOptions, binary_twin, build, twin_with_changes
 
-PLAIN: TwinOptions = {"activation": "none", "skips": "own"}
+ALL: TwinOptions = {"min_inputs": 0}
+PLAIN: TwinOptions = {"activation": "none", "skips": "own", **ALL}
 NETWORKS: list[Callable[[], nn.Module]] = [
     *(vgg, ResNet, MobileNet, PreActivation, Shuffle, MobileNetV3, se_resnet, OneReLU),
     GateOfOneReLU,
@@ -112,7 +113,7 @@ def test_what_changes_in_a_resnet() -> None:
 
 
 def test_layers_stay_real_for_a_reason_or_by_choice() -> None:
-    assert changes(MobileNetV3()).real == {
+    assert changes(MobileNetV3(), **ALL).real == {
         "stem.0": "the first layer",
         "block.3": "depthwise",
         "block.6.fc1": "no batch norm before the next layer",
@@ -123,6 +124,9 @@ def test_layers_stay_real_for_a_reason_or_by_choice() -> None:
     found = changes(ResNet(), real=["layer1.*"])
     assert found.binary == ("layer2.0.conv1", "layer2.0.conv2")
     assert found.real["layer1.0.conv1"] == "as you chose"
+    found = changes(MobileNet())  # 8 and 16 channels
+    assert found.binary == ("features.1.conv.2", "features.2.conv.2")
+    assert found.real["features.3.0"] == "fewer than 16 inputs"
 
 
 def test_the_layer_behind_one_for_uint8_images_is_binary() -> None:
@@ -139,7 +143,7 @@ def test_the_layer_behind_one_for_uint8_images_is_binary() -> None:
 def test_parameters_keep_their_names_and_learn(make: Callable[[], nn.Module]) -> None:
     network = make()
     names = {name for name, _ in network.named_parameters()}
-    twin = binary_twin(network, images()[:1], noise="none").train()
+    twin = binary_twin(network, images()[:1], noise="none", min_inputs=0).train()
     twin(images()).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in twin.parameters())
     found = {name for name, _ in twin.named_parameters() if not name.startswith("added.")}
@@ -175,7 +179,7 @@ class Functional(nn.Module):
 
 
 def test_activations_may_be_functions() -> None:
-    found = changes(Functional())
+    found = changes(Functional(), **ALL)
     assert found.binary == ("conv2", "conv3")
     assert found.replaced == ("relu", "relu_1")
     assert changes(OneReLU()).removed == ("relu",)  # the preset refuses it
@@ -208,6 +212,8 @@ class Branches(nn.Module):
         (ResNet(), {"real": "fc"}, "expected a list of names, got the string 'fc'"),
         (ResNet(), {"activation": "relu"}, "an activation out of rprelu, none, got 'relu'"),
         (ResNet(), {"skips": "no"}, "skips out of each, own, got 'no'"),
+        (MobileNet(), {"min_inputs": 17}, "features.1.conv.0.0: fewer than 17 inputs; "),
+        (MobileNet(), {"min_inputs": -1}, "min_inputs to be an int of at least 0, got -1"),
         (ResNet(), {"weights": "ternary"}, "weights out of binary, real, got 'ternary'"),
         (ResNet(), {"estimator": "best"}, "expected an estimator out of"),
         (ResNet(), {"weight_rule": "best"}, "expected a weight rule out of"),
@@ -222,7 +228,7 @@ def test_what_is_refused(network: nn.Module, options: dict[str, Any], message: s
 @pytest.mark.slow
 def test_the_file_of_each_network_computes_what_torch_computes(tmp_path: Path) -> None:
     for make in (ResNet, MobileNet, OneReLU):
-        twin, found = twin_with_changes(made(make), images()[:1])
+        twin, found = twin_with_changes(made(make), images()[:1], **ALL)
         twin.train()(images())
         report = export_onnx(twin, images(), tmp_path / "m.onnx")
         assert sum(layer.kind == "binary" for layer in report.layers) == len(found.binary)

@@ -51,6 +51,8 @@ class TwinOptions(TypedDict, total=False):
         skips: "each" (default) adds a skip around each binary layer where shapes allow it; "own"
             leaves the network's own skips as they are.
         real: Names or patterns of layers that stay real-valued.
+        min_inputs: Layers with fewer inputs for each output stay real-valued too; 16 by default.
+            The sum of n signs has n + 1 values, which is too few if n is small.
         noise: The noise of the signs, or its name; "logistic" by default.
         estimator: The estimator of the signs, or its name; "st" by default.
         estimator_options: The options of an estimator given by name.
@@ -63,6 +65,7 @@ class TwinOptions(TypedDict, total=False):
     activation: str
     skips: str
     real: Sequence[str]
+    min_inputs: int
     noise: str | Noise
     estimator: str | Estimator
     estimator_options: Mapping[str, Any] | None
@@ -129,7 +132,8 @@ def twin_with_changes(
         options.get("estimator", "st"),
         **options.get("estimator_options") or {},
     )
-    graph = TwinGraph(network, example, _named(network, options.get("real", ())))
+    min_inputs = arguments.integer("min_inputs", options.get("min_inputs", 16), at_least=0)
+    graph = TwinGraph(network, example, _named(network, options.get("real", ())), min_inputs)
     _check(graph)
     maker = _Activations(graph, activation)
     removed, replaced = maker.change()

@@ -26,6 +26,7 @@ class TwinGraph:
         network: The network; its modules become those of the twin.
         example: An input, (1, ...).
         real: Names of layers that stay real-valued.
+        min_inputs: Layers with fewer inputs for each output stay real-valued too.
 
     Attributes:
         module: The twin.
@@ -38,13 +39,19 @@ class TwinGraph:
             than in evaluation other than by its modules; or if it does not accept the input.
     """
 
-    def __init__(self, network: nn.Module, example: Tensor, real: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        example: Tensor,
+        real: Collection[str] = (),
+        min_inputs: int = 0,
+    ) -> None:
         self.graph = _graph(network)
         self.module = fx.GraphModule(network, self.graph)
         _add_uncalled(self.module, network)
         self._shapes = _shapes(self.module, example)
         self.flow = Flow(network, self.graph)
-        self.layers = ConvBnRelu(self.flow, real)
+        self.layers = ConvBnRelu(self.flow, real, min_inputs)
 
     def shape(self, node: fx.Node) -> tuple[int, ...]:
         """The shape of the value of a call; () if it is no tensor."""

@@ -16,6 +16,7 @@ References:
     https://arxiv.org/abs/1808.00278.
 """
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -101,6 +102,7 @@ class ConvBnRelu:
     Args:
         flow: How values flow in the model.
         real: Names of further layers that stay real-valued.
+        min_inputs: Layers with fewer inputs for each output stay real-valued too.
 
     Attributes:
         maps: The calls of convolutions and linear layers, in order.
@@ -108,8 +110,8 @@ class ConvBnRelu:
         real: The others, and why they stay real-valued.
     """
 
-    def __init__(self, flow: Flow, real: Collection[str] = ()) -> None:
-        self._flow = flow
+    def __init__(self, flow: Flow, real: Collection[str] = (), min_inputs: int = 0) -> None:
+        self._flow, self._min_inputs = flow, min_inputs
         self.maps = [node for node in flow.calls if isinstance(flow.module(node), _MAPS)]
         self._before = _ancestors(flow.nodes)
         self._shortcuts = set(self._find_shortcuts())
@@ -129,6 +131,7 @@ class ConvBnRelu:
             "the layer of a shortcut": node in self._shortcuts,
             "its input is a product, such as a gate's": any(map(_is_product, self._inputs(node))),
             "no batch norm before the next layer": not self._is_normalised(node),
+            f"fewer than {self._min_inputs} inputs": _n_inputs(layer) < self._min_inputs,
         }
         return next((reason for reason, holds in reasons.items() if holds), "")
 
@@ -269,6 +272,13 @@ def _is_product(node: fx.Node) -> bool:
     """Whether a node multiplies or divides two computed tensors."""
     factors = [one for one in node.all_input_nodes if one.op != "get_attr"]
     return called(node) in _PRODUCTS and len(factors) > 1
+
+
+def _n_inputs(layer: nn.Module | None) -> int:
+    """The number of inputs of each output of a layer."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        return layer.weight[0].numel()
+    return sys.maxsize
 
 
 def _ancestors(nodes: list[fx.Node]) -> dict[fx.Node, set[fx.Node]]:

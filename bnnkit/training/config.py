@@ -60,6 +60,7 @@ class BinarizeConfig(_Section):
         activation: What replaces an activation whose value goes around binary layers.
         skips: "each" adds a skip around each binary layer where shapes allow it, "own" none.
         real: Names or patterns of layers that stay real-valued.
+        min_inputs: Layers with fewer inputs for each output stay real-valued too.
         noise: The noise of the signs.
         estimator: The estimator of the signs.
         estimator_options: Its options.
@@ -72,6 +73,7 @@ class BinarizeConfig(_Section):
     activation: Literal["rprelu", "none"] = "rprelu"
     skips: Literal["each", "own"] = "each"
     real: list[str] = []
+    min_inputs: Annotated[int, Field(ge=0)] = 16
     noise: str = "logistic"
     estimator: str = "st"
     estimator_options: dict[str, Any] = {}

@@ -205,6 +205,7 @@ model:
     activation: rprelu          # where values go around binary layers; none removes activations
     skips: each                 # around each binary layer where shapes allow it; own adds none
     real: []                    # names or patterns of further layers that stay real-valued
+    min_inputs: 16              # layers with fewer inputs stay real; more for MobileNets
 start_from: {start}
 distillation:                   # no labels at all
   teachers: {teacher}
