@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnnkit.errors import UsageError
@@ -129,7 +130,7 @@ def _described(graph: fx.Graph) -> list[str]:
 
 
 class _Shapes(fx.Interpreter):
-    """Runs a network and remembers the shapes of all tensors."""
+    """Runs a network on tensors without values and remembers the shapes of all."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
@@ -145,8 +146,9 @@ class _Shapes(fx.Interpreter):
 def _shapes(module: fx.GraphModule, example: Tensor) -> dict[fx.Node, tuple[int, ...]]:
     shapes = _Shapes(module)
     try:
-        with evaluating(module):
-            shapes.run(example)
+        # Fake tensors take no memory and no time, whatever an untrusted checkpoint describes.
+        with evaluating(module), FakeTensorMode(allow_non_fake_inputs=True) as fake:
+            shapes.run(fake.from_tensor(example))
     except Exception as error:  # the user's code
         shape, dtype = tuple(example.shape), str(example.dtype).removeprefix("torch.")
         is_image = example.dtype == torch.uint8
