@@ -216,3 +216,16 @@ def test_a_process_that_is_terminated_leaves_a_run_to_continue(
         with interrupted_at(1):
             training.train(config, out, console=Console(file=file))
     assert (tmp_path / "said").read_text().startswith("continuing after epoch")
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs here")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_recorded_steps_of_two_gpus_are_the_same(tmp_path: Path, compiled: bool) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(SMOOTH.replace("two_processes:make", "convnet").replace("cpu", "cuda"))
+    for recorded in (False, True):
+        overrides = [f"cuda_graph={recorded}", f"compile={compiled}", "model.noise=none"]
+        out = tmp_path / str(recorded)
+        done = _run("-m", "bnnkit", "train", str(config), *overrides, "--out", str(out))
+        assert done.returncode == 0, done.stderr
+    assert _losses(tmp_path / "True") == pytest.approx(_losses(tmp_path / "False"), rel=0.02)

@@ -167,10 +167,8 @@ class Loop:
             yield self.step
             return
         recorded = RecordedStep(self.step)
-        try:
-            yield recorded
-        finally:
-            recorded.close()
+        yield recorded
+        recorded.close()  # after an error the GPU may wait for a lost process
 
     def _restore(self) -> int:
         """Load the saved state, if any, and return the number of epochs done."""
