@@ -69,6 +69,13 @@ class Plan:
             if source in self.values and self.values[source].kind == "signs"
         )
 
+    def stored_as(self, name: str) -> str | None:
+        """Return the value that holds an output: itself, or the signs that it flattens.
+
+        None if it is a constant.
+        """
+        return None if name in self.constants else self._flattened.get(name, name)
+
     def read(self, name: str, memory: Memory) -> Array:
         """Copy a value to ONNX's layout."""
         if name in self.constants:

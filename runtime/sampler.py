@@ -35,7 +35,7 @@ class Sampler:
     def __init__(self, artifact: Artifact, shared: SharedWeights) -> None:
         self.kinds = artifact.output_kinds
         self._graph: Graph | None = artifact.graph
-        self._n_weight_draws = _count_weight_draws(artifact.graph)
+        self._n_weight_draws = count_weight_draws(artifact.graph)
         self._plans: dict[int, Plan] = {}
         self._shared = shared
         self.renew_after_fork()
@@ -164,7 +164,7 @@ class SampleBatch:
         return key, state
 
 
-def _count_weight_draws(graph: Graph) -> int:
+def count_weight_draws(graph: Graph) -> int:
     """Count the stored draws of the weights; 1 where only the most probable ones are stored."""
     names = {node.inputs[0] for node in graph.nodes if node.kind == "bnnkit.WeightDraw"}
     sizes = [len(graph.constants[name]) - 1 for name in names if name in graph.constants]

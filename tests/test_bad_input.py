@@ -315,7 +315,8 @@ def test_unknown_data(digits_model: Path) -> None:
         (["bench", "MODEL", "--batch", "1,1"], "each one once, got '1,1'"),
         (["bench", "MODEL", "--json"], "'--json' requires an argument"),
         (["export", "MODEL", "-o", "x.onnx"], "expected a checkpoint, got the model file"),
-        (["export", "MODEL", "--to", "c", "-o", "x.c"], "not available yet"),
+        (["export", "MODEL", "--to", "c", "--name", "int", "-o", "c"], "a name in C"),
+        (["export", "MODEL", "--to", "tflite", "--name", "a", "-o", "x.tflite"], "--name needs"),
         (["export", "MODEL", "--to", "coreml", "-o", "x"], "'coreml' is not one of"),
     ],
 )

@@ -1,5 +1,6 @@
 """`bnnkit export`."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +10,7 @@ import click
 from bnnkit.artifact.format.sample import MOST_SAMPLES
 from bnnkit.cli import options
 from bnnkit.cli.array_files import check_file, check_not_read
+from bnnkit.cli.c_folder import CFolder, check_folder, print_c_report
 from bnnkit.cli.calibration_table import print_calibration, print_noise_choice
 from bnnkit.cli.console import print_json, progress, waiting, write
 from bnnkit.cli.report_table import print_report
@@ -34,8 +36,8 @@ FORMATS = ("onnx", "tflite", "c")
     "--to",
     "target",
     type=click.Choice(FORMATS),
-    help="The format: ONNX, or TFLite for Larq Compute Engine; c is not available yet.  "
-    "[default: as the suffix of FILE says, else onnx].",
+    help="The format: ONNX, TFLite for Larq Compute Engine, or a folder of C that needs no Python "
+    "on the device.  [default: as the suffix of FILE says, else onnx].",
 )
 @click.option(
     "--variant",
@@ -50,12 +52,18 @@ FORMATS = ("onnx", "tflite", "c")
     "instead of drawing its own.",
 )
 @click.option(
+    "--name",
+    metavar="NAME",
+    help="For --to c: the prefix of functions and files, by which several networks fit into one "
+    "program.  [default: bnn].",
+)
+@click.option(
     "-o",
     "--output",
     type=options.PATH,
     required=True,
     metavar="FILE",
-    help="The model file to write, such as MODEL.onnx.",
+    help="The model file to write, such as MODEL.onnx; with --to c a folder.",
 )
 @click.option(
     "--mode",
@@ -131,6 +139,7 @@ def command(
     target: str | None,
     variant: "Variant | None",
     uniform_input: bool,
+    name: str | None,
     output: Path,
     mode: "Mode | None",
     scales: "tuple[float, ...] | Literal['auto'] | None",
@@ -145,8 +154,8 @@ def command(
 ) -> None:
     """Write a trained network as a bit-packed model file.
 
-    CKPT_OR_MODEL is the folder of a run, or its checkpoint.safetensors. With --to tflite it can
-    also be an .onnx model file that `bnnkit export` or `bnnkit convert` wrote.
+    CKPT_OR_MODEL is the folder of a run, or its checkpoint.safetensors. With --to tflite and
+    --to c it can also be an .onnx model file that `bnnkit export` or `bnnkit convert` wrote.
 
     Stock ONNX Runtime opens the file, and bnnkit runs it with popcount kernels. Both compute every
     sign as torch does, except for a few signs of real numbers (after skip connections) that torch
@@ -162,12 +171,15 @@ def command(
     interpreter; both compute the same bits. Its input is one NHWC image per run. It has no noise
     unless --mode samples is given; then each run is a sample. The report shows the layers that are
     not one operator, why, and what they cost.
+
+    With --to c the output is a folder of C99 source that needs no library and allocates nothing:
+    one pass, and ensembles of samples if the network has noise, with the bits of bnnkit's runtime.
     """
-    check_file(output)
-    check_not_read(output, source)
     target = _format_of(output, target)
-    if target == "c":
-        raise UsageError("export to c is not available yet; expected --to onnx or --to tflite")
+    (check_folder if target == "c" else check_file)(output)
+    check_not_read(output, source)
+    if name is not None and target != "c":
+        raise UsageError("--name needs --to c; give both")
     if variant is not None and target != "tflite":
         raise UsageError("--variant needs --to tflite; give both")
     if uniform_input and (target, mode) != ("tflite", "samples"):
@@ -188,12 +200,14 @@ def command(
         "--mode samples without --uniform-input)",
         "seed",
     )
-    tflite = None
+    other: TfliteFile | CFolder | None = None
+    if target == "c":
+        other = CFolder(mode=mode, name="bnn" if name is None else name)
     if target == "tflite":
         mode = mode or "deterministic"
         if mode != "samples" and scales is not None:
             raise UsageError("--noise-scale needs --mode samples; give both, or neither")
-        tflite = TfliteFile(
+        other = TfliteFile(
             mode=mode, variant=variant or "lce", uniform_input=uniform_input, seed=seed
         )
     calibration = choice = None
@@ -201,13 +215,14 @@ def command(
         for option, value in (("noise-scale", scales), ("temperature", temperature)):
             if value is not None:
                 raise UsageError(f"--{option} is for a checkpoint, got the model file {source}")
-        if tflite is None:
+        if other is None:
             raise UsageError(
-                f"expected a checkpoint, got the model file {source}; --to tflite takes either"
+                f"expected a checkpoint, got the model file {source}; --to tflite and --to c take"
+                " either"
             )
         with waiting("exporting"):
-            model = tflite.artifact(source, calibrates=data is not None, draws=weight_draws)
-            report: Any = tflite.write(model, output)
+            model = other.artifact(source, calibrates=data is not None, draws=weight_draws)
+            report: Any = other.write(model, output)
     else:
         with waiting("exporting"):
             from bnnkit.deployment.export_checkpoint import CheckpointExport
@@ -230,10 +245,10 @@ def command(
                 with waiting("fitting the temperature"):
                     temperature = export.fit_temperature(dataset)
         with waiting("exporting"):
-            if tflite is None:
+            if other is None:
                 report = export.write(output)
             else:
-                report = tflite.write(export.artifact(), output)
+                report = other.write(export.artifact(), output)
     if as_json:
         changes: dict[str, Any] = {}
         if choice is not None:
@@ -250,8 +265,15 @@ def command(
         print_calibration(calibration)
     if temperature is not None:
         write(f"logits divided by the temperature {temperature:g}")
-    (print_report if tflite is None else print_tflite_report)(report)
+    _REPORTS[target](report)
     write(f"wrote {output}")
+
+
+_REPORTS: dict[str, Callable[[Any], None]] = {
+    "onnx": print_report,
+    "tflite": print_tflite_report,
+    "c": print_c_report,
+}
 
 
 def _format_of(output: Path, target: str | None) -> str:

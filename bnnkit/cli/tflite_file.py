@@ -20,6 +20,22 @@ def is_model_file(path: Path) -> bool:
     return path.suffix in _SUFFIXES or (path.is_file() and not options.is_checkpoint(path))
 
 
+def check_for_model_file(path: Path, *, calibrates: bool, draws: int) -> None:
+    """Check that no option is given that needs a checkpoint.
+
+    Args:
+        path: The model file.
+        calibrates: Whether --calibrate is given.
+        draws: The value of --sample-weights.
+
+    Raises:
+        UsageError: If one is.
+    """
+    given = {"--calibrate": calibrates, "--sample-weights": draws != 0}
+    if names := " and ".join(name for name, is_given in given.items() if is_given):
+        raise UsageError(f"{names}: expected a checkpoint, got the model file {path}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TfliteFile:
     """The options of a .tflite file to write.
@@ -51,9 +67,7 @@ class TfliteFile:
         """
         from bnnkit.runtime.open_file import read
 
-        given = {"--calibrate": calibrates, "--sample-weights": draws != 0}
-        if names := " and ".join(name for name, is_given in given.items() if is_given):
-            raise UsageError(f"{names}: expected a checkpoint, got the model file {path}")
+        check_for_model_file(path, calibrates=calibrates, draws=draws)
         artifact = read(path)
         if artifact.tflite_source is not None:
             raise UsageError(

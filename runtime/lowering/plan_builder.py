@@ -132,7 +132,7 @@ class PlanBuilder:
                 )
             real = f"{name}/real"
             cast = NumpyOperator(
-                name=name, sources=(name,), target=real, function=_from_codes, attributes={}
+                name=name, sources=(name,), target=real, function=from_codes, attributes={}
             )
             self.add(cast, Value(kind="real", shape=value.shape))
             zeros = np.zeros(value.map[0], np.float32)
@@ -161,6 +161,6 @@ class PlanBuilder:
         self.steps.append(PackSigns(name=name, source=flat, target=name, thresholds=thresholds))
 
 
-def _from_codes(attributes: Attributes, codes: Array) -> Array:
+def from_codes(attributes: Attributes, codes: Array) -> Array:
     """Convert codes 0 and 2 to -1.0 and +1.0."""
     return np.subtract(codes, 1, dtype=np.float32)

@@ -1,0 +1,64 @@
+"""Calls with one operand, which most steps become, and sizes in their arguments."""
+
+from collections.abc import Mapping
+
+from bnnkit.runtime.c_code.buffers import Call, bytes_of
+from bnnkit.runtime.memory.values import Value
+
+Values = Mapping[str, Value]
+
+
+def unary(
+    code: str, source: str, target: str, *, in_place: bool = False, is_sampled: bool = False
+) -> Call:
+    """Return a statement that reads {x} and writes {y}.
+
+    Args:
+        code: The statement.
+        source: The value that it reads.
+        target: The value that it writes.
+        in_place: Whether both may lie in the same place.
+        is_sampled: Whether it depends on the noise.
+    """
+    return Call(
+        code=code,
+        operands={"x": source, "y": target},
+        reads=(source,),
+        writes=(target,),
+        replaces=(source, target) if in_place else None,
+        is_sampled=is_sampled,
+    )
+
+
+def copy(values: Values, source: str, target: str) -> Call:
+    """Return the copy of a value that stays as it is stored."""
+    code = f"memmove({{y}}, {{x}}, {bytes_of(values[target])});"
+    return unary(code, source, target, in_place=True)
+
+
+def apply(
+    operation: str, values: Values, source: str, target: str, operand: str, stride: int = 0
+) -> str:
+    """Return the statement that applies an operation of bnn_reals.h to a map.
+
+    Args:
+        operation: Its name in C.
+        values: Kind and shape of each value.
+        source: The map that it reads.
+        target: The map that it writes.
+        operand: One number per channel, or another map, in C.
+        stride: Numbers between the operands of neighbouring pixels.
+    """
+    size = size_of(values, target)
+    return f"bnn_apply({operation}, {source}, {size}, {operand}, {stride}, {{y}});"
+
+
+def pixels_of(values: Values, name: str) -> int:
+    """Return the number of pixels of a map."""
+    _, height, width = values[name].map
+    return height * width
+
+
+def size_of(values: Values, name: str) -> str:
+    """Return "pixels, channels" of a map."""
+    return f"{pixels_of(values, name)}, {values[name].map[0]}"

@@ -1,0 +1,94 @@
+"""`export_c`: write a network as a folder of C99."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.errors import FileError
+from bnnkit.files.atomic import write_text
+from bnnkit.runtime.c_code import readme_text, source_text, test_text
+from bnnkit.runtime.c_code.identifiers import check_name
+from bnnkit.runtime.c_code.network import Network, network_of
+from bnnkit.runtime.c_code.templates import filled
+from bnnkit.runtime.lowering.check_network import check_network
+from bnnkit.runtime.open_file import read
+
+SOURCES: Final = Path(__file__).parent / "sources"
+DEFAULT_NAME: Final = "bnn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CReport:
+    """What was written.
+
+    Attributes:
+        name: The prefix of the functions.
+        files: Names of the files.
+        constant_bytes: Bytes of weights and other constants.
+        workspace_bytes: Bytes of memory of one call.
+        pass_bytes: Bytes of memory of the pass without noise.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    constant_bytes: int
+    workspace_bytes: int
+    pass_bytes: int
+
+
+def export_c(
+    source: Artifact | Path | str, folder: Path | str, *, name: str = DEFAULT_NAME
+) -> CReport:
+    """Write a network as C99 that needs no library and computes the bits of bnnkit's runtime.
+
+    Args:
+        source: A network, or the path of its .onnx or .tflite file, or zoo:NAME.
+        folder: The folder to write; files in it that have other names stay.
+        name: Prefix of the functions and files.
+
+    Returns:
+        The files and the memory that the network needs.
+
+    Raises:
+        UnsupportedError: If the exported C lacks a part of the network; the message names all.
+        UsageError: If the name is not one in C.
+        ArtifactError: If the file is damaged.
+        FileError: If the folder cannot be written.
+    """
+    check_name(name, [Path(kernel).stem for kernel in source_text.KERNELS])
+    artifact = source if isinstance(source, Artifact) else read(source)
+    check_network(artifact)
+    network = network_of(artifact)
+    files = _files(network, name)
+    _write(Path(folder), files)
+    return CReport(
+        name=name,
+        files=tuple(files),
+        constant_bytes=network.constants.nbytes,
+        workspace_bytes=network.workspace_bytes,
+        pass_bytes=network.deterministic.nbytes,
+    )
+
+
+def _files(network: Network, name: str) -> dict[str, str]:
+    """Return the text of each file."""
+    kernels = {one: (SOURCES / one).read_text(encoding="utf-8") for one in source_text.KERNELS}
+    return {
+        "README.md": readme_text.readme(network, name),
+        "CMakeLists.txt": filled("CMakeLists.txt", name=name, NAME=name.upper()),
+        f"{name}.h": source_text.header(network, name),
+        f"{name}.c": source_text.source(network, name),
+        f"{name}_weights.h": source_text.weights(network),
+        f"{name}_test.c": test_text.test_source(network, name),
+        **kernels,
+    }
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot write the folder {folder}: {error.strerror}") from error
+    for name, text in files.items():
+        write_text(folder / name, text)

@@ -1,0 +1,215 @@
+"""The text of the exported C: the header, the constants, and the passes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from bnnkit.runtime.c_code.buffers import Call
+from bnnkit.runtime.c_code.identifiers import argument_names
+from bnnkit.runtime.c_code.network import Network, Output, Pass
+from bnnkit.runtime.c_code.templates import filled, lines
+
+KERNELS = (
+    "bnn_base.h",
+    "bnn_window.h",
+    "bnn_count.h",
+    "bnn_noise.h",
+    "bnn_integer_layer.h",
+    "bnn_real_layer.h",
+    "bnn_reals.h",
+    "bnn_signs.h",
+    "bnn_outputs.h",
+)
+"""The headers with the kernels, in the folder `sources`; each may include those before it."""
+_INCLUDED = KERNELS[4:]
+_USES = ("SIGNS", "REALS", "NOISY_SIGNS")
+_NO_SAMPLES = "  (void)samples, (void)seed, (void)number;"
+_QUANTITIES = {
+    "scores": "bnn_softmax",
+    "log-probabilities": "bnn_exponentials",
+    "label-log-probabilities": "bnn_exponentials",
+    "log-odds": "bnn_sigmoid",
+}
+"""What turns an output into what is averaged, by its kind (docs/artifact.md, Outputs)."""
+
+
+def input_type(network: Network) -> str:
+    """Return C's type of a number of the input."""
+    return "uint8_t" if network.artifact.graph.input_dtype == np.uint8 else "float"
+
+
+def header(network: Network, name: str) -> str:
+    """Return the public header."""
+    run, predict = _parameters(network)
+    return filled(
+        "network.h",
+        name=name,
+        NAME=name.upper(),
+        defines="\n".join(_defines(network, name.upper())),
+        image=_image(network),
+        run=run,
+        predict=predict,
+    )
+
+
+def _defines(network: Network, prefix: str) -> Iterator[str]:
+    """Define the sizes of the network."""
+    outputs, shape = network.deterministic.outputs, network.artifact.graph.input_shape
+    yield f"#define {prefix}_INPUT_SIZE {int(np.prod(shape))} /* {_shape(shape)} */"
+    for one, output in zip(argument_names(outputs, "OUTPUT"), outputs, strict=True):
+        comment = f"{output.kind}, {_shape(output.value.shape)}"
+        yield f"#define {prefix}_{one.upper()}_SIZE {output.count} /* {comment} */"
+    yield f"#define {prefix}_WORKSPACE_BYTES {network.workspace_bytes} /* memory of one call */"
+
+
+def weights(network: Network) -> str:
+    """Return the header with the constants."""
+    comment = (
+        "/* The constants of the network; bnn_integer_layer.h says how weights are packed. */"
+    )
+    return "\n".join([comment, "", *network.constants.declarations, ""])
+
+
+def source(network: Network, name: str) -> str:
+    """Return the source file."""
+    declared = "\n".join(network.constants.declarations)
+    uses = [f"#define BNN_USES_{use}\n" for use in _USES if f"BNN_TO_{use}" in declared]
+    includes = [f'#include "{one}"\n' for one in (f"{name}.h", *_INCLUDED, f"{name}_weights.h")]
+    parts = [
+        "/* The passes of the network, and the functions that call them. */\n",
+        *uses,
+        *includes,
+        "\n#define AT(offset) ((void *)(memory + (offset)))\n",
+        *_passes(network),
+        _functions(network, name),
+    ]
+    return "".join(parts)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "1"
+
+
+def _image(network: Network) -> str:
+    """Return the input parameter."""
+    return f"const {input_type(network)} *image"
+
+
+def _parameters(network: Network) -> tuple[str, str]:
+    """Return the output parameters of `run` and `predict`."""
+    outputs = network.deterministic.outputs
+    run = [
+        f"{output.c_type} *{name}"
+        for output, name in zip(outputs, argument_names(outputs, "scores"), strict=True)
+    ]
+    predict = [f"float *{name}" for name in argument_names(outputs, "probabilities")]
+    return ", ".join(run), ", ".join(predict)
+
+
+def _passes(network: Network) -> Iterable[str]:
+    head = f"{_image(network)}, uint8_t *memory"
+    none = "  const bnn_sample *const sample = 0;\n"
+    one = network.deterministic
+    yield f"\nstatic void pass({head}) {{\n{none}{_statements(one, one.calls)}}}\n"
+    for draw, one in enumerate(network.samples):
+        yield f"\nstatic void shared_{draw}({head}) {{\n{none}{_statements(one, one.shared)}}}\n"
+        sampled = f"{head}, const bnn_sample *sample"
+        yield f"\nstatic void sampled_{draw}({sampled}) {{\n{_statements(one, one.sampled)}}}\n"
+
+
+def _statements(one: Pass, calls: Iterable[Call]) -> str:
+    lines = [f"  {_statement(one, call)}\n" for call in calls]
+    return "".join([*lines, "  (void)image, (void)memory, (void)sample;\n"])
+
+
+def _statement(one: Pass, call: Call) -> str:
+    places = {
+        name: f"AT({one.offsets[value]})" if value in one.offsets else "image"
+        for name, value in call.operands.items()
+    }
+    return call.code.format(**places)
+
+
+def _functions(network: Network, name: str) -> str:
+    """Return the public functions."""
+    one, (run, predict) = network.deterministic, _parameters(network)
+    scores = argument_names(one.outputs, "scores")
+    means = argument_names(one.outputs, "probabilities")
+    copies = [_copy(one, output, to) for output, to in zip(one.outputs, scores, strict=True)]
+    return filled(
+        "functions.c",
+        name=name,
+        NAME=name.upper(),
+        image=_image(network),
+        run=run,
+        predict=predict,
+        scores=", ".join(scores),
+        means=", ".join(means),
+        copies=lines(copies, 2),
+        quantities=lines(_quantities(one, means), 2),
+        samples=_samples(network, means) if network.samples else _NO_SAMPLES,
+    )
+
+
+def _copy(one: Pass, output: Output, to: str) -> str:
+    """Return the copy of an output to the caller's array, in ONNX's order."""
+    value, at = output.value, f"AT({one.offsets[output.stored]})"
+    size = 1 if output.c_type == "uint8_t" else 4
+    if value.kind == "signs":
+        channels, height, width = value.map
+        return f"bnn_unpack_codes({at}, {height * width}, {channels}, {to});"
+    if len(value.shape) == 3 and value.shape[1:] != (1, 1):
+        channels, height, width = value.shape
+        return f"bnn_transpose({at}, {height * width}, {channels}, {size}, {to});"
+    return f"memcpy({to}, {at}, {output.count * size});"
+
+
+def _quantity(one: Pass, output: Output, to: str) -> list[str]:
+    """Return the statements that compute what is averaged of an output, as float."""
+    found = [_copy(one, output, to)]
+    if output.c_type == "uint8_t":
+        found = [found[0].replace(f"{to});", f"(uint8_t *){to});")]
+        found.append(f"bnn_expand_bytes({to}, {output.count});")
+    elif output.c_type == "int32_t":
+        found.append(f"bnn_cast_sums({to}, {output.count}, {to});")
+    if output.kind in _QUANTITIES:
+        found.append(f"{_QUANTITIES[output.kind]}({to}, {output.count}, {to});")
+    return found
+
+
+def _quantities(one: Pass, names: Sequence[str]) -> list[str]:
+    pairs = zip(one.outputs, names, strict=True)
+    return [line for output, to in pairs for line in _quantity(one, output, to)]
+
+
+def _samples(network: Network, names: Sequence[str]) -> str:
+    """Return the statements that average over samples and return."""
+    counts = [output.count for output in network.deterministic.outputs]
+    starts = network.pass_bytes + 8 * np.cumsum([0, *counts])
+    each = [
+        (f"(double *)AT({start})", count, name)
+        for start, count, name in zip(starts, counts, names, strict=False)
+    ]
+    means = [f"bnn_divide_totals({total}, {n}, samples, {to});" for total, n, to in each]
+    return filled(
+        "samples.c",
+        start=starts[0],
+        nbytes=starts[-1] - starts[0],
+        shared="    shared_0(image, memory);\n" if len(network.samples) == 1 else "",
+        draws=lines(list(_draws(network, names)), 6),
+        adds=lines([f"bnn_add_to_totals({to}, {n}, {total});" for total, n, to in each], 6),
+        means=lines(means, 4),
+    )
+
+
+def _draws(network: Network, names: Sequence[str]) -> Iterator[str]:
+    """Yield the statements of one sample, which depend on the draw of the weights it uses."""
+    count = len(network.samples)
+    for draw, one in enumerate(network.samples):
+        if count > 1:
+            yield f"{'else ' * (draw > 0)}if (sample.sample % {count} == {draw}) {{"
+            yield f"shared_{draw}(image, memory);"
+        yield f"sampled_{draw}(image, memory, &sample);"
+        yield from _quantities(one, names)
+        if count > 1:
+            yield "}"

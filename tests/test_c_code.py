@@ -1,0 +1,290 @@
+"""Networks exported as C give the bits of the runtime."""
+
+import ctypes
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import onnx
+import pytest
+from artifacts import ArtifactBuilder, noisy_digits_like, noisy_real_like
+from c_networks import (
+    STRICT,
+    Array,
+    CNetwork,
+    address,
+    bits,
+    check_bits,
+    compile_c,
+    compiler,
+    in_tuple,
+)
+from command_line import fail, run
+from onnx import TensorProto
+
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.errors import UnsupportedError, UsageError
+from bnnkit.runtime import Model, open_artifact
+from bnnkit.runtime.c_code import export_c
+from bnnkit.runtime.c_code.buffers import Call, place
+from bnnkit.runtime.c_code.constants import Constants, float_literal
+from bnnkit.runtime.c_code.steps import OPERATIONS
+from bnnkit.runtime.kernels import reals
+
+needs_gcc = pytest.mark.skipif(compiler("gcc") is None, reason="gcc is not installed")
+
+
+@needs_gcc
+def test_a_noisy_network_gives_the_bits_of_the_runtime(tmp_path: Path) -> None:
+    artifact, images = noisy_digits_like()
+    network = CNetwork(artifact, tmp_path, "-O1")
+    check_bits(artifact, network, images[:3], [0, 1, 3])
+
+
+@needs_gcc
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [("-DBNN_PORTABLE",), ("-mssse3",), ("-O2", "-march=native")])
+def test_every_form_of_the_kernels_gives_these_bits(tmp_path: Path, flags: tuple[str]) -> None:
+    for artifact, images in (noisy_digits_like(3), noisy_real_like()):
+        network = CNetwork(artifact, tmp_path / str(len(images)), *flags)
+        check_bits(artifact, network, images[:3], [0, 2])
+
+
+def _many_forms() -> tuple[Artifact, Array]:
+    """Groups, depthwise and dilated layers, real sums, pooling, chains, joined and moved maps."""
+    a = ArtifactBuilder(11)
+    rng = a.rng
+
+    def conv(source: str, weight: tuple[int, ...], **attributes: object) -> str:
+        numbers = a.constant(rng.standard_normal(weight).astype(np.float32))
+        return a.add("Conv", source, numbers, **attributes)
+
+    scaled = a.add(
+        "Mul", a.add("Sub", "x", a.constant(np.float32(0.1))), a.constant(np.float32(3))
+    )
+    stem = conv(scaled, (24, 3, 3, 3), pads=[1, 1, 1, 1])
+    depthwise = conv(stem, (24, 1, 3, 3), group=24, pads=[2, 2, 2, 2], dilations=[2, 2])
+    slopes = a.constant(rng.random((24, 1, 1)).astype(np.float32))
+    bent = a.add("PRelu", a.add("Add", stem, depthwise), slopes)
+    shuffled = a.add("Reshape", bent, a.constant(np.array([0, 2, 12, 10, 10])))
+    shuffled = a.add("Transpose", shuffled, perm=[0, 2, 1, 3, 4])
+    shuffled = a.add("Reshape", shuffled, a.constant(np.array([0, 24, 10, 10])))
+    sums = a.binary_conv2d(
+        a.sign(shuffled), 24, 48, 3, groups=2, pads=(1, 1, 1, 1), thresholds=False
+    )
+    joined = a.add("Concat", a.add("Cast", sums, to=TensorProto.FLOAT), bent, axis=1)
+    pooled = a.add("MaxPool", joined, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    mean = a.add("AveragePool", joined, kernel_shape=[2, 2], strides=[2, 2])
+    added = a.add("Add", pooled, mean)
+    limits = [a.constant(np.float32(limit)) for limit in (-3, 5)]
+    clipped = a.add("Round", a.add("Clip", added, *limits))
+    flat = a.add("Flatten", a.add("Mul", clipped, a.add("GlobalAveragePool", added)))
+    dense = a.gemm(flat, 72 * 25, 7)
+    return a.artifact((3, 10, 10), dense, a.add("Softmax", dense)), rng.standard_normal(
+        (3, 3, 10, 10)
+    ).astype(np.float32)
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_real_layers_chains_and_moves(tmp_path: Path) -> None:
+    artifact, images = _many_forms()
+    network = CNetwork(artifact, tmp_path, "-O1", "-march=native")
+    dense, softmax = in_tuple(Model(artifact).run(images))
+    got_dense, got_softmax = network.run(images, (dense, softmax))
+    np.testing.assert_array_equal(bits(got_dense), bits(dense))
+    # NumPy's exponential differs between CPUs, by a few units in the last place.
+    np.testing.assert_allclose(got_softmax, softmax, rtol=1e-6, atol=1e-7)
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_binary_weights_with_real_activations_are_added_four_at_once(tmp_path: Path) -> None:
+    a = ArtifactBuilder(2)
+    packed = a.constant(a.rng.integers(0, 256, (20 * 9 * 10 + 7) // 8).astype(np.uint8))
+    weight = a.add("bnnkit.BinaryWeight", packed, weight_shape=[20, 3, 3, 10])
+    real = a.add("Conv", "x", weight, pads=[1, 1, 1, 1])
+    artifact = a.artifact((10, 5, 4), a.gemm(a.add("Flatten", real), 20 * 20, 3))
+    images = a.rng.standard_normal((2, 10, 5, 4)).astype(np.float32)
+    (got,) = CNetwork(artifact, tmp_path, "-O1").run(images, in_tuple(Model(artifact).run(images)))
+    dense = np.asarray(Model(artifact).run(images), np.float64)
+    np.testing.assert_allclose(got, dense, rtol=1e-5, atol=1e-5)
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_each_sample_uses_its_draw_of_the_weights(tmp_path: Path) -> None:
+    a = ArtifactBuilder(4)
+    packed = a.constant(a.rng.integers(0, 256, (4, 30 * 16 // 8)).astype(np.uint8))
+    draw = a.add("bnnkit.WeightDraw", packed, "sample")
+    signs = a.stochastic_sign("x", channels=16, maps=False)
+    sums = a.add("bnnkit.BinaryLinear", signs, draw, weight_shape=[30, 16])
+    artifact = a.artifact((16,), a.add("Cast", sums, to=TensorProto.FLOAT))
+    images = a.rng.standard_normal((3, 16)).astype(np.float32)
+    check_bits(artifact, CNetwork(artifact, tmp_path, "-O1"), images, [0, 1, 2, 3, 7])
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_a_network_of_the_zoo(tmp_path: Path) -> None:
+    artifact = open_artifact("zoo:cifar10-vgg-ensemble")
+    network = CNetwork(artifact, tmp_path, "-O2", "-march=native")
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), np.uint8)
+    check_bits(artifact, network, images, [0, 2])
+    assert network.report.workspace_bytes < 100_000
+    ideal = sum(c.nbytes for c in artifact.graph.constants.values())
+    assert network.report.constant_bytes <= 1.03 * ideal + 16 * 1024
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_threads_share_a_network(tmp_path: Path) -> None:
+    artifact, images = noisy_digits_like()
+    network = CNetwork(artifact, tmp_path, "-O1")
+    like = in_tuple(Model(artifact).predict(images, samples=50, seed=1))
+    (want,) = network.predict(images, like, 50, 1)
+    found: list[Array] = []
+    threads = [
+        Thread(target=lambda: found.append(network.predict(images, like, 50, 1)[0]))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for got in found:
+        np.testing.assert_array_equal(bits(got), bits(want))
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_two_networks_fit_into_one_program(tmp_path: Path) -> None:
+    first, images = noisy_digits_like(0)
+    second, _ = noisy_digits_like(1)
+    export_c(first, tmp_path, name="first")
+    export_c(second, tmp_path, name="second")
+    files = [tmp_path / "first.c", tmp_path / "second.c"]
+    compile_c(["gcc", *STRICT, "-shared", "-fPIC", "-o", tmp_path / "both.so", *files])
+    library = ctypes.CDLL(str(tmp_path / "both.so"))
+    for name, artifact in (("first", first), ("second", second)):
+        (want,) = in_tuple(Model(artifact).run(images[:1]))
+        got = np.zeros_like(want)
+        library[f"{name}_run"](address(images[0]), address(got))
+        np.testing.assert_array_equal(bits(got), bits(want))
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_the_folder_builds_with_cmake_and_its_readme_is_true(tmp_path: Path) -> None:
+    if compiler("cmake") is None:
+        pytest.skip("cmake is not installed")
+    artifact, _ = noisy_digits_like()
+    export_c(artifact, tmp_path, name="digits")
+    readme = (tmp_path / "README.md").read_text()
+    assert len(readme.splitlines()) < 60
+    (build,) = re.findall(r"^    (cmake .*)$", readme, re.MULTILINE)
+    done = subprocess.run(build, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "100% tests passed" in done.stdout
+    (python,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    code = f"{python}\nassert abs(sum(probabilities) - 1) < 1e-5"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    (c,) = re.findall(r"```c\n(.*?)```", readme, re.DOTALL)
+    include, _, rest = c.partition("\n\n")
+    (tmp_path / "use.c").write_text(f"{include}\nint main(void) {{\n{rest}\nreturn 0;\n}}\n")
+    compile_c(["gcc", "-std=c99", "-c", tmp_path / "use.c", "-o", tmp_path / "use.o"])
+
+
+@needs_gcc
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_random_networks(seed: int) -> None:
+    from fuzz_c import check_seed
+
+    assert check_seed(seed, "-O1", "-march=native") >= 0
+
+
+def test_what_c_lacks_is_named_at_once(tmp_path: Path) -> None:
+    a = ArtifactBuilder()
+    artifact = a.artifact((4,), a.add("Tanh", a.add("Sqrt", "x")))
+    with pytest.raises(
+        UnsupportedError, match=r"lacks Sqrt \(node 'Sqrt0'\); Tanh \(node 'Tanh1'"
+    ):
+        export_c(artifact, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("name", ["", "2d", "a-b", "int", "bnn_base", "é"])
+def test_a_name_that_c_cannot_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="expected --name to be a name in C"):
+        export_c(noisy_digits_like()[0], tmp_path / "c", name=name)
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_command(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "digits_c"
+    run("export", model, "--to", "c", "-o", folder, "--name", "digits")
+    assert {"digits.h", "digits.c", "digits_test.c", "README.md"} <= {
+        f.name for f in folder.iterdir()
+    }
+    file = tmp_path / "file"
+    file.write_text("")
+    assert "expected a folder" in fail("export", model, "--to", "c", "-o", file)
+    assert "no noise" in fail("export", model, "--to", "c", "-o", folder, "--mode", "samples")
+
+
+def test_values_that_are_used_at_different_times_share_memory() -> None:
+    chain = ["a", "b", "c", "d"]
+    calls = [
+        Call(code="", operands={}, reads=(x,), writes=(y,)) for x, y in pairwise(["x", *chain])
+    ]
+    offsets, nbytes = place(calls, dict.fromkeys(chain, 100), {"d"})
+    assert nbytes == 212  # two buffers, the second at a multiple of 16
+    assert all(offsets[x] != offsets[y] for x, y in pairwise(chain))
+    in_place = [replace(call, replaces=(call.reads[0], call.writes[0])) for call in calls]
+    assert place(in_place, dict.fromkeys(chain, 100), {"d"}) == (dict.fromkeys(chain, 0), 100)
+    # A value that is read later keeps its memory.
+    later = Call(code="", operands={}, reads=("a",), writes=("e",))
+    offsets, _ = place([*in_place, later], dict.fromkeys([*chain, "e"], 100), {"e"})
+    assert offsets["a"] != offsets["b"]
+
+
+def test_constants_are_stored_once() -> None:
+    constants = Constants()
+    numbers = np.arange(3, dtype=np.int16)
+    assert constants.array(numbers) == constants.array(numbers.copy())
+    assert constants.array(numbers.astype(np.int32)) != constants.array(numbers)
+    assert constants.nbytes == 6 + 12
+
+
+@pytest.mark.parametrize("bits_", [0x00000001, 0x3F800001, 0x80000000, 0x7F7FFFFF])
+def test_float_literals_keep_their_bits(bits_: int) -> None:
+    number = np.array([bits_], np.uint32).view(np.float32)[0]
+    literal = float_literal(float(number))
+    assert literal.endswith("f")
+    assert np.float32(float.fromhex(literal[:-1])).view(np.uint32) == bits_
+
+
+def test_every_operation_of_a_chain_is_there() -> None:
+    assert {*OPERATIONS} == {*range(reals.MOVE)} - {reals.CAST}
+
+
+def test_outputs_are_named_as_c_allows(tmp_path: Path) -> None:
+    a = ArtifactBuilder()
+    outputs = [a.gemm("x", 4, 2) for _ in range(3)]
+    network = onnx.ModelProto()
+    network.CopyFrom(a.artifact((4,), *outputs).model)
+    for output, name in zip(outputs, ("a/b", "a.b", "int"), strict=True):
+        for node in network.graph.node:
+            node.output[:] = [name if one == output else one for one in node.output]
+        for value in network.graph.output:
+            value.name = name if value.name == output else value.name
+    export_c(Artifact(network), tmp_path)
+    header = (tmp_path / "bnn.h").read_text()
+    assert "float *a_b, float *a_b_, float *out_int" in header
