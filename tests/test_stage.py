@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bnnkit import data
 from bnnkit.errors import CheckpointError, ConfigError
+from bnnkit.nn.latent_weights import latent_weights
 from bnnkit.training import load_checkpoint, train
 from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
 from bnnkit.training.config import Config, parse_config
@@ -69,6 +70,32 @@ def test_real_weights_become_latent_weights(tmp_path: Path, rule: str) -> None:
             assert torch.equal(tensor, tensors[name])
     assert len(names) == 19
     assert len(found) - len(tensors) == (19 if rule == "bop" else 0)
+
+
+def test_a_float_network_becomes_its_binary_twin_in_one_stage_or_two(tmp_path: Path) -> None:
+    real, signs, binary = (
+        f"model={{name: resnet18-real, width: 4{how}}}"
+        for how in ("", ", binarize: {weights: real}", ", binarize: {weight_rule: bop}")
+    )
+    path, tensors = _saved(tmp_path / "a.safetensors", real)
+    stage = build_model(_config(signs).model, DIGITS)
+    start_from(path, stage)
+    for name, tensor in tensors.items():
+        assert torch.equal(stage.state_dict()[name], tensor)
+    added = [name for name, _ in stage.named_parameters() if name.startswith("added.")]
+    with torch.no_grad():
+        stage.get_parameter(added[0]).fill_(0.5)
+    save_checkpoint(tmp_path / "b.safetensors", stage, _config(signs), describe(DIGITS, 0.5))
+    for start, first in ((path, 0.0), (tmp_path / "b.safetensors", 0.5)):
+        twin = build_model(_config(binary).model, DIGITS)
+        start_from(start, twin)
+        assert (twin.get_parameter(added[0]) == first).all()
+        names = {id(parameter): name for name, parameter in twin.named_parameters()}
+        latents = list(latent_weights(twin))
+        assert len(latents) == 16
+        for weight, latent in latents:
+            name = names[id(latent)].replace("parametrizations.weight.original", "weight")
+            assert torch.equal(weight.eval()(latent), tensors[name].sign())
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:

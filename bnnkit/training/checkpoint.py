@@ -157,8 +157,7 @@ def _build_plain(config: ModelConfig, inputs: CheckpointMetadata | AnyDataset) -
 
 def _example(inputs: CheckpointMetadata | AnyDataset) -> Tensor:
     """Return one input of zeros."""
-    is_real = inputs.zero_point is None
-    return torch.zeros(1, *inputs.input_shape, dtype=torch.float32 if is_real else torch.uint8)
+    return torch.zeros(1, *inputs.input_shape, dtype=getattr(torch, inputs.input_dtype))
 
 
 def _options(config: BinarizeConfig) -> models.TwinOptions:
