@@ -50,6 +50,7 @@ def _few() -> Dataset:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_curve_is_that_of_each_scale_by_itself() -> None:
     few, network, scales = _few(), _network(), (0.2, 1.0)
     trained, held_out = hold_out(60, 0.5)

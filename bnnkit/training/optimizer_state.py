@@ -83,8 +83,12 @@ def restore(
         groups: The value of `group_numbers`.
 
     Raises:
-        CheckpointError: The numbers of the groups are not those of this optimizer.
+        CheckpointError: The numbers of the groups are not those of this optimizer, or a number of
+            a parameter is none.
     """
+    for full_name, number in numbers.items():
+        if not (number is None or _is_number(number)):
+            raise CheckpointError(f"expected a number as {full_name}, got {brief(number)}")
     index_of = {name: index for index, name in enumerate(names_in_order(model, optimizer))}
     state: dict[int, dict[str, Any]] = {}
     for full_name, value in {**tensors, **numbers}.items():
