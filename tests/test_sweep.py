@@ -97,6 +97,10 @@ def test_wrong_grids(config: Path, overrides: list[str], words: str) -> None:
 def test_train_refuses_a_sweep(config: Path) -> None:
     config.write_text(f"{CONFIG}sweep: {{seed: [1, 2]}}\n")
     assert "the section sweep is for `bnnkit sweep`" in fail("train", config, "--out", "run")
+    for value in ("1,2", "[1,2]"):
+        config.write_text(CONFIG)
+        words = fail("train", config, f"seed={value}", "--out", "run")
+        assert words.endswith("`bnnkit sweep` trains with each of several values")
 
 
 def _run(values: dict[str, Any], status: Status = "finished", **scores: Any) -> Run:

@@ -418,7 +418,14 @@ def _explain(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         section = _SECTION_OF_KEY[sections[-1]] if sections else Config
         return f"unknown key {key}; valid keys: {', '.join(section.model_fields)}"
-    return f"{key}: expected {_expected(detail)}, got {brief(detail['input'])}"
+    return f"{key}: expected {_expected(detail)}, got {brief(detail['input'])}{_hint(detail)}"
+
+
+def _hint(detail: Any) -> str:
+    value = detail["input"]
+    has_several = isinstance(value, list) or (isinstance(value, str) and "," in value)
+    is_number = detail["type"].startswith(("int_", "float_"))
+    return "; `bnnkit sweep` trains with each of several values" * (has_several and is_number)
 
 
 def _expected(detail: Any) -> str:
