@@ -116,15 +116,11 @@ class LazyGroup(click.Group):
             code = leaving.exit_code
         except click.ClickException as error:
             context = getattr(error, "ctx", None) or click.Context(self, info_name=command_name)
-            code = _print_error(context.command_path, error.format_message(), WRONG_USE)
+            code = _report(error, context.command_path, error.format_message())
         except (KeyboardInterrupt, click.Abort):
             code = _print_error(command_name, "interrupted", INTERRUPTED)
         except Terminated:
             code = _print_error(command_name, "terminated", TERMINATED)
-        except OtherProcessError:
-            # That process reports the error, unless it is ended because this one ends first.
-            wait_for_termination(_TIME_TO_REPORT_S)
-            code = WRONG_USE
         except BrokenPipeError:
             _discard_output()
             code = PIPE_CLOSED
@@ -134,7 +130,7 @@ class LazyGroup(click.Group):
             if was_interrupted():
                 code = _print_error(command_name, "interrupted", INTERRUPTED)
             else:
-                code = _print_error(command_name, _explained(error), WRONG_USE)
+                code = _report(error, command_name, _explained(error))
             if _is_output_error(error):
                 _discard_output()
         sys.exit(_flushed(command_name, code))
@@ -188,6 +184,27 @@ def _is_output_error(error: Exception) -> bool:
     """Return whether printing raised the error; such errors do not name the stream."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return isinstance(error, OSError) and frames[-1].f_globals["__name__"] in _PRINTERS
+
+
+def _report(error: Exception, command_name: str, message: str) -> int:
+    """Print an error, unless another process of a training does; return the code."""
+    is_expected = isinstance(error, BnnkitError | click.ClickException)
+    if isinstance(error, OtherProcessError) or (is_expected and _has_the_first_process_the_same()):
+        # torchrun ends all processes as soon as one ends, which should be the one that reports.
+        wait_for_termination(_TIME_TO_REPORT_S)
+        return WRONG_USE
+    return _print_error(command_name, message, WRONG_USE)
+
+
+def _has_the_first_process_the_same() -> bool:
+    """Return whether torchrun has started another process here that fails in the same way.
+
+    All processes of a machine do the same until they are connected.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("LOCAL_RANK", "0") == "0":
+        return False
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is None or not distributed.is_initialized()
 
 
 def _print_error(command_name: str, message: str, code: int) -> int:

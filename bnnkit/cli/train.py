@@ -34,12 +34,10 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, data_dir: Path 
     of such a run; with the others it differs, because epochs 1 to 30 had other rates.
     """
     from bnnkit.training import load_config, train
-    from bnnkit.training.processes import said_once
 
     if data_dir is not None:
         overrides = (*overrides, f"data.dir={json.dumps(str(data_dir))}")
-    with said_once():
-        loaded = load_config(config, overrides)
+    loaded = load_config(config, overrides)
     try:
         train(loaded, out, console=console())
     except ConfigError as error:

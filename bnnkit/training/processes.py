@@ -21,22 +21,6 @@ _WRONG_USE = 2
 
 
 @contextmanager
-def said_once() -> Iterator[None]:
-    """Let one process of a machine report an error that all of them have before the launch.
-
-    Raises:
-        OtherProcessError: Instead of an error of bnnkit, in all processes but the machine's first.
-    """
-    try:
-        yield
-    except BnnkitError as error:
-        is_first = os.environ.get("LOCAL_RANK", "0") == "0"
-        if is_first or is_distributed() or isinstance(error, OtherProcessError):
-            raise
-        raise OtherProcessError("the first process of this machine failed, too") from error
-
-
-@contextmanager
 def agreed(fabric: Fabric) -> Iterator[None]:
     """Raise in every process if one of them raises inside.
 
@@ -75,8 +59,8 @@ def connected(fabric: Fabric) -> Iterator[None]:
     atexit.register(_close)
     try:
         yield
-    except OtherProcessError:
-        raise
+    except BnnkitError:
+        raise  # in every process
     except BaseException as error:
         atexit.register(_leave, _exit_code(error))
         if _is_lost_connection(error):

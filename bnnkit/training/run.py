@@ -17,7 +17,7 @@ from bnnkit.training.config import Config
 from bnnkit.training.history import Record, read_history
 from bnnkit.training.launch import Fabric, make_fabric, quiet_libraries
 from bnnkit.training.loop import Loop
-from bnnkit.training.processes import agreed, connected, said_once
+from bnnkit.training.processes import agreed, connected
 from bnnkit.training.progress import accuracies, print_line
 from bnnkit.training.run_folder import RunFolder, Stage
 from bnnkit.training.run_lock import FolderInUseError, run_lock
@@ -74,15 +74,14 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
     start = time.monotonic()
     console = console or Console()
     folder = RunFolder(out)
-    with said_once():
-        stage = folder.stage(config)
+    stage = folder.stage(config)
     if stage is Stage.FINISHED:
         scores = _finished_scores(folder, config)
         print_line(
             console, f"{out} holds this run, finished: {_words(scores, config)}; nothing to do"
         )
     else:
-        with quiet_libraries(), said_once():
+        with quiet_libraries():
             scores = _train(config, folder, console)
     return Result(
         out=folder.path,
