@@ -70,6 +70,7 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
         UsageError: The data set is unknown, or the loss became infinite or NaN.
         FileError: Data cannot be read, the folder cannot be written, or another process trains in
             it.
+        OtherProcessError: Another process of this run failed, and raised the error.
     """
     start = time.monotonic()
     console = console or Console()
