@@ -65,7 +65,8 @@ def command(
     layers become binary and why others stay real-valued, and the commands to run.
     """
     from bnnkit.training import make_recipe
-    from bnnkit.training.config import DataConfig, parse_model
+    from bnnkit.training.config import DataConfig
+    from bnnkit.training.model_config import parse_model
 
     with waiting("tracing the network"):
         folder = None if data_dir is None else str(data_dir)

@@ -182,14 +182,14 @@ class _Activations:
             is_removed = self._kind == "none" or self._graph.layers.is_only_before_binary(node)
             name = str(node.target) if node.op == "call_module" else node.name
             (removed if is_removed else replaced).append(name)
-            new = before if is_removed else self._rprelu(f"activation{number}", before)
+            new = before if is_removed else self._rprelu(f"activations.{number}", before)
             node.replace_all_uses_with(new)
             self._graph.graph.erase_node(node)
         return tuple(dict.fromkeys(removed)), tuple(dict.fromkeys(replaced))
 
     def after_sum(self, name: str, total: fx.Node) -> fx.Node:
         """Apply the activation of a skip around a layer."""
-        return total if self._kind == "none" else self._rprelu(f"{name}_activation", total)
+        return total if self._kind == "none" else self._rprelu(f"{name}.activation", total)
 
     def _before_binary(self) -> Iterator[fx.Node]:
         layers = self._graph.layers
@@ -214,9 +214,9 @@ def _add_sign(graph: TwinGraph, layer: fx.Node, sign: Sign, *, shifts: bool) -> 
     value, name = layer.all_input_nodes[0], str(layer.target)
     shifted = value
     if shifts and not graph.is_norm(value) and len(graph.shape(value)) == 4:
-        shifted = graph.call(f"{name}_shift", ChannelShift(graph.shape(value)[1]), value)
+        shifted = graph.call(f"{name}.shift", ChannelShift(graph.shape(value)[1]), value)
     own = Sign(sign.noise, sign.estimator)
-    layer.replace_input_with(value, graph.call(f"{name}_sign", own, shifted))
+    layer.replace_input_with(value, graph.call(f"{name}.sign", own, shifted))
 
 
 def _fit_autocast(graph: TwinGraph) -> None:
@@ -225,7 +225,7 @@ def _fit_autocast(graph: TwinGraph) -> None:
         layer = graph.flow.module(node)
         norm = next(iter(node.users))
         if isinstance(layer, IntegerConv2d) and graph.is_norm(norm):
-            graph.call_behind(f"{node.target}_autocast", ToAutocast(), norm)
+            graph.call_behind(f"{node.target}.autocast", ToAutocast(), norm)
         if reason == LAST and type(layer) is nn.Linear:
             last = LastLinear(layer.in_features, layer.out_features, layer.bias is not None)
             last.weight, last.bias = layer.weight, layer.bias

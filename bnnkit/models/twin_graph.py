@@ -64,7 +64,7 @@ class TwinGraph:
 
     def call(self, name: str, module: nn.Module, value: fx.Node) -> fx.Node:
         """Add a module, which keeps the shape of its input, and a call of it."""
-        target = f"{ADDED}.{name.replace('.', '_')}"
+        target = f"{ADDED}.{name}"
         self.module.add_submodule(target, module)
         with self.graph.inserting_after(value):
             return self._with_shape_of(value, self.graph.call_module(target, (value,)))

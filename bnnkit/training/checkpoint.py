@@ -20,13 +20,8 @@ from bnnkit.files.regular_file import open_file
 from bnnkit.nn.choices import choices
 from bnnkit.nn.sign import scale_training_noise, training_noise_scale
 from bnnkit.training import safetensors_file
-from bnnkit.training.config import (
-    BinarizeConfig,
-    Config,
-    ModelConfig,
-    dump_config,
-    parse_config,
-)
+from bnnkit.training.config import Config, dump_config, parse_config
+from bnnkit.training.model_config import BinarizeConfig, ModelConfig
 from bnnkit.training.own_model import build_own
 from bnnkit.training.size_limit import (
     GRACE_BYTES,

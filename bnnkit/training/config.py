@@ -26,11 +26,12 @@ from bnnkit.training.config_values import (
     Share,
 )
 from bnnkit.training.flat import flat
+from bnnkit.training.model_config import SECTION, BinarizeConfig, ModelConfig
 from bnnkit.training.plain_yaml import load_keys
 
 
 class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = SECTION
 
 
 class DataConfig(_Section):
@@ -50,58 +51,6 @@ class DataConfig(_Section):
     dir: str | None = None
     workers: Annotated[int, Field(ge=0)] | None = None
     shuffle_buffer: Annotated[int, Field(ge=0)] = 1000
-
-
-class BinarizeConfig(_Section):
-    """How a network of convolution, batch norm and ReLU becomes binary.
-
-    Attributes:
-        weights: "binary", or "real": signs between real-valued weights.
-        activation: What replaces an activation whose value goes around binary layers.
-        skips: "each" adds a skip around each binary layer where shapes allow it, "own" none.
-        real: Names or patterns of layers that stay real-valued.
-        min_inputs: Layers with fewer inputs for each output stay real-valued too.
-        noise: The noise of the signs.
-        estimator: The estimator of the signs.
-        estimator_options: Its options.
-        weight_noise: The noise of the weights; None as in `bnnkit.nn.binarize_`.
-        weight_rule: The rule of the weights.
-        weight_rule_options: Its options.
-    """
-
-    weights: Literal["binary", "real"] = "binary"
-    activation: Literal["rprelu", "none"] = "rprelu"
-    skips: Literal["each", "own"] = "each"
-    real: list[str] = []
-    min_inputs: Annotated[int, Field(ge=0)] = 16
-    noise: str = "logistic"
-    estimator: str = "st"
-    estimator_options: dict[str, Any] = {}
-    weight_noise: str | None = None
-    weight_rule: str = "mirror-descent"
-    weight_rule_options: dict[str, Any] = {}
-
-
-class ModelConfig(_Section):
-    """The network.
-
-    Attributes:
-        name: A key of `bnnkit.models.MODELS`, or your own function as "module:function" (see
-            `bnnkit.training.own_model`); every other key is an option of that network, or an
-            argument of that function.
-        binarize: Trains the binary twin of the network (see `bnnkit.models.binary_twin`); None
-            trains the network as it is.
-    """
-
-    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
-
-    name: str = "convnet"
-    binarize: BinarizeConfig | None = None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments of the network."""
-        return dict(self.model_extra or {})
 
 
 class LatentConfig(_Section):
@@ -358,18 +307,6 @@ def _config_of(values: Mapping[str, Any], source: str) -> Config:
         raise ConfigError(f"{source}: {'; '.join(problems)}") from error
 
 
-def parse_model(name: str, options: Sequence[str]) -> ModelConfig:
-    """Make the section `model` from a name and options as "key=value", where the value is YAML.
-
-    Raises:
-        ConfigError: An option is wrong.
-    """
-    values = load_keys("", options, name)
-    for key in {"name", "binarize"} & values.keys():
-        raise ConfigError(f"{name}: expected arguments of the network, got {key}")
-    return ModelConfig.model_validate({"name": name, **values})
-
-
 def dump_config(config: Config) -> str:
     """Write the configuration as YAML, with every key; `parse_config` reads it back."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -395,7 +332,7 @@ _SECTIONS = {
     "LatentConfig": "optimizer: sgd, lr: 0.1",
     "DistillationConfig": "teachers: [RUN], temperature: 4",
 }
-_SECTION_OF_KEY: dict[str, type[_Section]] = {
+_SECTION_OF_KEY: dict[str, type[_Section | BinarizeConfig]] = {
     "data": DataConfig,
     "binarize": BinarizeConfig,
     "latent": LatentConfig,

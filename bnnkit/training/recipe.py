@@ -15,7 +15,8 @@ from bnnkit.data.own_code import is_own
 from bnnkit.errors import ConfigError, FileError
 from bnnkit.files.atomic import write_bytes
 from bnnkit.training.checkpoint import changes_of_twin
-from bnnkit.training.config import BinarizeConfig, DataConfig, ModelConfig, parse_config
+from bnnkit.training.config import DataConfig, parse_config
+from bnnkit.training.model_config import BinarizeConfig, ModelConfig
 
 FLOAT, TWIN = "float.yaml", "binary.yaml"
 _MOST_BATCHES: Final = 390
