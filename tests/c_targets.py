@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from c_networks import STRICT, compile_c
@@ -29,11 +30,18 @@ class Target:
     flags: tuple[str, ...]
     emulator: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def missing(self) -> list[str]:
-        """The commands that are not installed."""
+        """What is not installed: commands, or the C library of the target."""
         commands = (self.compiler, *self.emulator[:1])
-        return [command for command in commands if shutil.which(command) is None]
+        missing = [command for command in commands if shutil.which(command) is None]
+        return missing or ([] if self._has_library() else [f"the C library of {self.compiler}"])
+
+    def _has_library(self) -> bool:
+        command = [self.compiler, *self.flags, "-x", "c", "-fsyntax-only", "-"]
+        return not subprocess.run(
+            command, input=b"#include <stdio.h>", capture_output=True
+        ).returncode
 
     @property
     def is_board(self) -> bool:

@@ -80,7 +80,11 @@ def _many_forms() -> tuple[Artifact, Array]:
     joined = a.add("Concat", a.add("Cast", sums, to=TensorProto.FLOAT), bent, axis=1)
     pooled = a.add("MaxPool", joined, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     mean = a.add("AveragePool", joined, kernel_shape=[2, 2], strides=[2, 2])
-    added = a.add("Add", pooled, mean)
+    window = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
+    padded = a.add("AveragePool", joined, **window)
+    beyond = {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}
+    counted = a.add("AveragePool", joined, **beyond, count_include_pad=1)
+    added = a.add("Add", a.add("Sub", a.add("Add", pooled, mean), padded), counted)
     limits = [a.constant(np.float32(limit)) for limit in (-3, 5)]
     clipped = a.add("Round", a.add("Clip", added, *limits))
     flat = a.add("Flatten", a.add("Mul", clipped, a.add("GlobalAveragePool", added)))

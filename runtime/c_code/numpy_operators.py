@@ -8,6 +8,7 @@ import numpy as np
 from bnnkit.artifact.operators.facts import with_result
 from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import UnsupportedError
+from bnnkit.runtime.c_code.average_pool import average_pool
 from bnnkit.runtime.c_code.buffers import Call, bytes_of
 from bnnkit.runtime.c_code.calls import Values, apply, copy, size_of, unary
 from bnnkit.runtime.c_code.constants import Constants
@@ -61,6 +62,8 @@ def numpy_operator(
         return [move(step, kind, source, examples, values, constants)]
     if kind == "Cast":
         return [as_reals(values, source, step.target)]
+    if kind == "AveragePool":
+        return average_pool(step.attributes, source, step.target, values, constants)
     if kind in FUNCTIONS:
         return [_function(step, kind, source, values)]
     if kind in WITH_NUMBER:

@@ -142,7 +142,7 @@ class Translation:
         channels = self.values[step.source].map[0]
         fields = layers.window_fields(self.values[step.source], step.window, 4 * channels)
         window = self.constants.record("bnn_window", fields)
-        arguments_ = f"&{window}, {channels}, {int(step.is_maximum)}"
+        arguments_ = f"&{window}, {channels}, {'BNN_LARGEST' if step.is_maximum else 'BNN_SUM'}"
         return [self._unary(step, f"bnn_pool_reals({arguments_}, {{x}}, {{y}});")]
 
     @calls.register

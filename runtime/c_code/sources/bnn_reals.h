@@ -45,22 +45,33 @@ static inline void bnn_cast_sums(const void *x, int32_t count, void *y) {
   }
 }
 
-/* Sum of the pixels of each window, or their maximum, which is NaN where one is NaN. */
-static inline void bnn_pool_reals(const bnn_window *w, int32_t channels, int32_t is_maximum, const float *x, float *y) {
+/* How pixels of a window are combined; padding is left out, except that BNN_PADDED_SUM adds 0. */
+enum { BNN_SUM, BNN_PADDED_SUM, BNN_LARGEST };
+
+/* Combine the pixels of each window. A maximum is NaN where one is NaN. */
+static inline void bnn_pool_reals(const bnn_window *w, int32_t channels, int32_t kind, const float *x, float *y) {
   for (int32_t row = 0; row < w->out_rows; row++)
     for (int32_t column = 0; column < w->out_columns; column++, y += channels) {
       int32_t top = row * w->down - w->top, left = column * w->right - w->left;
-      for (int32_t c = 0; c < channels; c++) y[c] = is_maximum ? -bnn_float_of_bits(0x7f800000u) : -0.0f;
+      for (int32_t c = 0; c < channels; c++) y[c] = kind == BNN_LARGEST ? -bnn_float_of_bits(0x7f800000u) : -0.0f;
       for (int32_t k = 0; k < w->height * w->width; k++) {
         int32_t r = top + k / w->width * w->row_step, q = left + k % w->width * w->column_step;
         const float *pixel = x + (r * w->columns + q) * channels;
-        if (!bnn_is_inside(r, w->rows) || !bnn_is_inside(q, w->columns)) continue;
-        if (is_maximum)
+        if (!bnn_is_inside(r, w->rows) || !bnn_is_inside(q, w->columns)) {
+          for (int32_t c = 0; c < channels && kind == BNN_PADDED_SUM; c++) y[c] += 0.0f; /* -0 becomes 0 */
+          continue;
+        }
+        if (kind == BNN_LARGEST)
           for (int32_t c = 0; c < channels; c++) y[c] = y[c] > pixel[c] || y[c] != y[c] ? y[c] : pixel[c];
         else
           for (int32_t c = 0; c < channels; c++) y[c] += pixel[c];
       }
     }
+}
+
+/* Divide each pixel by its own number. */
+static inline void bnn_divide_pixels(const float *x, int32_t pixels, int32_t channels, const float *numbers, float *y) {
+  for (int32_t k = 0; k < pixels * channels; k++) y[k] = x[k] / numbers[k / channels];
 }
 
 /* Copy a map to (row, column, channel) of a larger one; lengths in bytes. */
