@@ -125,19 +125,21 @@ def upper_tail(t: Real, degrees: int) -> Real:
 
         P(|T| <= t) = sin theta (1 + 1/2 cos^2 theta + 1 3/(2 4) cos^4 theta + ...)
 
-    for an even one.
+    for an even one. Sine and cosine are computed as t / sqrt(degrees + t^2) and
+    sqrt(degrees / (degrees + t^2)), so that an even number, such as those at which an ensemble is
+    checked, gives the same bits on every CPU: NumPy's own depend on its instruction set.
 
     References:
         M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
     """
-    theta = np.arctan(t / np.sqrt(degrees))
-    cos, is_odd = np.cos(theta), degrees % 2
-    term, total = cos if is_odd else np.ones_like(theta), np.zeros_like(theta)
+    squares, is_odd = degrees + np.square(t), degrees % 2
+    sin, cos = t / np.sqrt(squares), np.sqrt(degrees / squares)
+    term, total = cos if is_odd else np.ones_like(cos), np.zeros_like(cos)
     for factor in range(2 + is_odd, degrees + 1, 2):
         total = total + term
         term = term * np.square(cos) * (factor - 1) / factor
-    within = np.sin(theta) * total
+    within = sin * total
     if is_odd:
-        within = 2 / np.pi * (theta + within)
+        within = 2 / np.pi * (np.arctan(t / np.sqrt(degrees)) + within)
     tail: Real = (1 - within) / 2
     return tail

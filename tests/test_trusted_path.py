@@ -1,5 +1,6 @@
 """Folders and files in which another user could have put code are refused."""
 
+import ast
 import os
 import resource
 import stat
@@ -241,3 +242,16 @@ main()"""
     assert warning.startswith("warning: every process compiles its kernels again, which takes")
     assert "cannot use /proc/nowhere" in warning
     assert rest == ["compiles"]
+
+
+def test_the_name_of_the_cache_covers_every_file_that_kernels_take_code_from() -> None:
+    """Kernels import nothing of bnnkit but kernels, errors, and the constants in the hash."""
+    folder = Path(cache_folder.__file__).parent
+    imported = {
+        node.module
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bnnkit")
+    }
+    others = {name for name in imported if not name.startswith("bnnkit.runtime.kernels")}
+    assert others - {"bnnkit.errors"} == set(cache_folder.CONSTANTS)

@@ -1,8 +1,9 @@
 """Where machine code is cached: which folder, and the name of the part for this CPU.
 
 The name is a hash of everything that the machine code depends on: the CPU and its features, the
-versions of Python, Numba and LLVM, and the files of this package, which Python's loader reads:
-installs without source files, such as a zip file, are told apart as well.
+versions of Python, Numba and LLVM, and the files of this package and of the constants that its
+kernels take from elsewhere. Python's loader reads them: installs without source files, such as a
+zip file, are told apart as well.
 """
 
 import hashlib
@@ -23,6 +24,8 @@ from numba.core.registry import cpu_target
 from bnnkit.errors import UsageError
 from bnnkit.runtime.kernels.trusted_path import UntrustedError, make_trusted_folder
 
+CONSTANTS = ("bnnkit.artifact.probabilities",)
+"""Modules outside of this package whose numbers are compiled into kernels."""
 VARIABLE = "BNNKIT_CACHE_DIR"
 """Environment variable with the path of the cache folder."""
 
@@ -92,8 +95,9 @@ def fingerprint() -> str:
     target = (codegen.magic_tuple(), python, numba.__version__, llvmlite.__version__)
     digest = hashlib.sha256(repr(target).encode())
     package = __name__.rpartition(".")[0]
-    for module in pkgutil.iter_modules(sys.modules[package].__path__):
-        digest.update(_module_digest(f"{package}.{module.name}"))
+    modules = pkgutil.iter_modules(sys.modules[package].__path__)
+    for name in (*(f"{package}.{module.name}" for module in modules), *CONSTANTS):
+        digest.update(_module_digest(name))
     return digest.hexdigest()[:16]
 
 

@@ -17,6 +17,7 @@ from bnnkit.runtime.lowering.mixing_images import (
 )
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import Array, Kind, Value
+from bnnkit.runtime.probabilities import softmax_operator
 from bnnkit.runtime.steps.real import NumpyOperator, Source
 
 BATCHES = (2, 3)
@@ -52,7 +53,7 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
         name=node.name,
         sources=sources,
         target=node.outputs[0],
-        function=STANDARD_OPERATORS[node.kind],
+        function=softmax_operator if node.kind == "Softmax" else STANDARD_OPERATORS[node.kind],
         attributes=node.attributes,
     )
     shape = results[0].shape if kind == "shape" else results[0].shape[1:]

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.artifact.probabilities import softmax
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
@@ -19,6 +20,8 @@ _SMALLEST: Final = 1e-20
 
 def _softmax(a: Attributes, x: Array) -> Array:
     axis = a.get("axis", -1)
+    if x.dtype == np.float32:
+        return np.moveaxis(softmax(np.moveaxis(x, axis, -1)), -1, axis)
     exponential: Array = np.exp(x - x.max(axis=axis, keepdims=True))
     return np.divide(exponential, exponential.sum(axis=axis, keepdims=True))
 
