@@ -1,4 +1,4 @@
-"""Softmax, sigmoid and exponential, with the bits of `bnnkit.artifact.probabilities`."""
+"""Softmax, sigmoid and exponential, with the bits of `bnnkit.artifact.format.probabilities`."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import click
@@ -16,6 +15,11 @@ from click.testing import Result
 from command_line import run
 
 from bnnkit.cli import group
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def _fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Result:

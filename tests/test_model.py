@@ -10,7 +10,7 @@ from artifacts import Array, ArtifactBuilder, digits_like, noisy_digits_like
 
 import bnnkit.runtime
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.probabilities import exponential
+from bnnkit.artifact.format.probabilities import exponential
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.runtime import EnsembleConfig, Model, load

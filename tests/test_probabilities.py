@@ -14,7 +14,7 @@ import pytest
 from artifacts import noisy_digits_like
 from numpy.typing import NDArray
 
-from bnnkit.artifact import probabilities as defined
+from bnnkit.artifact.format import probabilities as defined
 from bnnkit.artifact.output_kinds import OutputKind
 from bnnkit.runtime import Model
 from bnnkit.runtime.output_mean import OutputMean

@@ -53,7 +53,8 @@ def test_positions_are_as_defined(
     assert indices.max() <= 4095
     n, c, *place = (data.draw(st.integers(0, size - 1)) for size in shape)
     p = place[0] * shape[3] + place[1] if place else 0
-    assert indices[n, c, *place] == index_of(n, c, p, shape[1], layer, sample)
+    at = (n, c, *place)
+    assert indices[at] == index_of(n, c, p, shape[1], layer, sample)
 
 
 def test_a_batch_in_pieces_draws_the_same() -> None:

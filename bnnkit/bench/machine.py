@@ -36,7 +36,9 @@ def describe_machine() -> dict[str, Any]:
     features = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
     governor = _read(_CPU / "scaling_governor")
     known = {
-        "date": datetime.datetime.now(datetime.UTC).astimezone().isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.timezone.utc)
+        .astimezone()
+        .isoformat(timespec="seconds"),
         "host_name": socket.gethostname(),
         "executable": sys.argv[0],
         "num_cpus": os.cpu_count(),

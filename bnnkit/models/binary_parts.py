@@ -1,7 +1,9 @@
 """The signs and binary layers of a network, all with the same options."""
 
 from collections.abc import Mapping
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict
+
+from typing_extensions import Unpack
 
 from bnnkit.nn import BinaryConv2d, BinaryLinear, Estimator, Noise, Sign, WeightRule
 

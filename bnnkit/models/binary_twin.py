@@ -12,10 +12,11 @@ which makes more possible than the preset's changes in place:
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, TypedDict
 
 import torch
 from torch import fx, nn
+from typing_extensions import Unpack
 
 from bnnkit.errors import UsageError
 from bnnkit.models.first_layer import ToAutocast

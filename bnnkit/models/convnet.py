@@ -1,9 +1,9 @@
 """A small convolutional network for digits and MNIST."""
 
 from collections.abc import Sequence
-from typing import Unpack
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import first_conv, image_shape

@@ -1,9 +1,9 @@
 """Networks with real-valued activations and binary or real-valued weights."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Unpack
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts

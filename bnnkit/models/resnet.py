@@ -1,10 +1,10 @@
 """A residual network in which each 3x3 convolution is binary and has a real-valued skip."""
 
 from collections.abc import Sequence
-from typing import Unpack
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts

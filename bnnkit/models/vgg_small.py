@@ -1,9 +1,9 @@
 """VGG-Small, the network of most papers on binary networks for CIFAR-10."""
 
 from collections.abc import Sequence
-from typing import Unpack
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts

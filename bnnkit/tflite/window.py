@@ -1,7 +1,8 @@
 """The window of a convolution or a pooling, and its padding at the border of a map."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+
+from typing_extensions import Self
 
 from bnnkit.tflite.schema import Padding
 

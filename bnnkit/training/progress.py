@@ -2,12 +2,12 @@
 
 import time
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from torch import Tensor
+from typing_extensions import Self
 
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.errors import printable

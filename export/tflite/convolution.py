@@ -1,10 +1,11 @@
 """Emits convolutions of float32 maps, or of int8 maps with the scale 1, by builtins."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from bnnkit.export.tflite import arithmetic
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder

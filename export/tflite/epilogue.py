@@ -1,10 +1,11 @@
 """What a binary layer does with its sums: compare them with thresholds, or scale them."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,9 @@
 """The report of an export to TFLite: what it chose for each layer, and what that costs."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
+
+from typing_extensions import Self
 
 Variant = Literal["lce", "builtin"]
 """Operators of Larq Compute Engine and builtin ones, or builtin operators alone."""

@@ -24,7 +24,7 @@ from numba.core.registry import cpu_target
 from bnnkit.errors import UsageError
 from bnnkit.runtime.kernels.trusted_path import UntrustedError, make_trusted_folder
 
-CONSTANTS = ("bnnkit.artifact.probabilities",)
+CONSTANTS = ("bnnkit.artifact.format.probabilities",)
 """Modules outside of this package whose numbers are compiled into kernels."""
 VARIABLE = "BNNKIT_CACHE_DIR"
 """Environment variable with the path of the cache folder."""
@@ -115,8 +115,9 @@ def _module_digest(name: str) -> bytes:
 
 def code_digest(code: CodeType) -> bytes:
     """Return a hash of Python code that is the same in every process."""
+    exceptions = getattr(code, "co_exceptiontable", b"")  # Python 3.11 and newer
     shape = (code.co_argcount, code.co_flags, code.co_names, code.co_varnames, code.co_freevars)
-    digest = hashlib.sha256(repr(shape).encode() + code.co_code + code.co_exceptiontable)
+    digest = hashlib.sha256(repr(shape).encode() + code.co_code + exceptions)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             digest.update(code_digest(constant))

@@ -1,6 +1,6 @@
 """Kernels of probabilities: the softmax of rows, sigmoids, and exponentials.
 
-They give the bits of `bnnkit.artifact.probabilities`, which says why each step is what it is.
+They give the bits of `bnnkit.artifact.format.probabilities`, which explains each step.
 """
 
 from functools import cache
@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from bnnkit.artifact.probabilities import (
+from bnnkit.artifact.format.probabilities import (
     COEFFICIENTS,
     LARGEST,
     LN2_HIGH,

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.probabilities import softmax
+from bnnkit.artifact.format.probabilities import softmax
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]

@@ -124,7 +124,8 @@ def _tap(padded: Array, axes: Sequence[_Axis], place: tuple[int, ...]) -> Array:
     steps = [
         slice(k * axis.dilation, None, axis.stride) for k, axis in zip(place, axes, strict=True)
     ]
-    return padded[(*whole, *steps)][(*whole, *(slice(axis.outputs) for axis in axes))]
+    window, outputs = (*whole, *steps), (*whole, *(slice(axis.outputs) for axis in axes))
+    return padded[window][outputs]
 
 
 def _padded(x: Array, axes: Sequence[_Axis], fill: float) -> Array:
