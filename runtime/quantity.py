@@ -5,7 +5,7 @@ import numpy as np
 from bnnkit.artifact.output_kinds import OutputKind
 from bnnkit.errors import UsageError
 from bnnkit.runtime.memory.values import Array
-from bnnkit.runtime.probabilities import exponential, sigmoid, softmax
+from bnnkit.runtime.steps.probabilities import exponential, sigmoid, softmax
 
 
 def quantity(kind: OutputKind, output: Array) -> Array:

@@ -18,7 +18,7 @@ from bnnkit.artifact.format import probabilities as defined
 from bnnkit.artifact.output_kinds import OutputKind
 from bnnkit.runtime import Model
 from bnnkit.runtime.output_mean import OutputMean
-from bnnkit.runtime.probabilities import exponential, sigmoid, softmax
+from bnnkit.runtime.steps.probabilities import exponential, sigmoid, softmax
 
 Float = NDArray[np.float32]
 STORED = "06ab082e68708321ba1573142388e49604901229a845a6e969da8a91ccb8d177"

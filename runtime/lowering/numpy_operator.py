@@ -17,7 +17,7 @@ from bnnkit.runtime.lowering.mixing_images import (
 )
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import Array, Kind, Value
-from bnnkit.runtime.probabilities import softmax_operator
+from bnnkit.runtime.steps.probabilities import softmax_operator
 from bnnkit.runtime.steps.real import NumpyOperator, Source
 
 BATCHES = (2, 3)
