@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from numpy.typing import NDArray
 from torch import nn
 
 import bnnkit.runtime as rt
@@ -18,7 +20,7 @@ from bnnkit.runtime.open_file import read
 from bnnkit.training.validation import hold_out
 
 
-def _nll(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
+def _nll(logits: NDArray[Any], labels: NDArray[Any], temperature: float) -> float:
     scaled = logits.astype(np.float64) / temperature
     p = np.exp(scaled - scaled.max(2, keepdims=True))
     mean = (p / p.sum(2, keepdims=True)).mean(0)
@@ -45,13 +47,14 @@ def test_a_network_without_errors_has_no_best_temperature() -> None:
 
 
 def test_only_the_last_layer_is_divided() -> None:
-    network = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    hidden = nn.Linear(3, 5)
+    network = nn.Sequential(hidden, nn.ReLU(), nn.Linear(5, 2))
     x = torch.randn(7, 3)
     with torch.no_grad():
-        first, logits = network[0].weight.clone(), network(x)
+        first, logits = hidden.weight.clone(), network(x)
         divide_logits(network, x[:1], 2.0)
         assert torch.equal(network(x), logits / 2)  # exact for a power of two
-    assert torch.equal(network[0].weight, first)
+    assert torch.equal(hidden.weight, first)
 
 
 def test_other_last_layers_are_refused() -> None:
@@ -79,7 +82,7 @@ def test_export_divides_and_verify_agrees(digits_run: Path, tmp_path: Path) -> N
     assert "logits divided by the temperature 2.5" in output
     assert read(file).metadata["temperature"] == "2.5"
     x = data.load("digits").x_test[:40]
-    logits, divided = rt.load(plain).run(x), rt.load(file).run(x)
+    logits, divided = (np.asarray(rt.load(model).run(x)) for model in (plain, file))
     np.testing.assert_allclose(divided, logits / 2.5, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(divided.argmax(1), logits.argmax(1))
     np.save(images, x[:6])

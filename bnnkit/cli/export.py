@@ -298,8 +298,7 @@ def _choose(
     from bnnkit.deployment.choose_noise_scale import SCALES
 
     scales = scales or SCALES
-    total = export.images_to_choose_on(dataset, scales)
-    with progress("choosing the noise scale", total) as advance:
+    with progress("choosing the noise scale", len(scales)) as advance:
         return export.choose_noise_scale(dataset, scales, by=by, samples=samples, advance=advance)
 
 

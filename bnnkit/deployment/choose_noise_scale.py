@@ -1,7 +1,7 @@
 """The scale of the signs' noise in a file, chosen on held-out images."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bnnkit.data import Dataset
-from bnnkit.deployment.calibrate import Advance, reestimate
+from bnnkit.data import AnyDataset
+from bnnkit.data.examples import ArrayExamples
+from bnnkit.data.streamed import StreamedExamples
+from bnnkit.deployment.calibrate import reestimate
 from bnnkit.errors import UsageError
-from bnnkit.export.from_torch.calibrated import BATCH, IMAGES, some_inputs
+from bnnkit.export.from_torch.calibrated import BATCH, IMAGES
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.nn.sign import set_noise_scale
 from bnnkit.runtime import Model
@@ -61,16 +63,11 @@ class NoiseScaleChoice:
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
-def images_to_see(n_train: int, n_held_out: int, n_scales: int) -> int:
-    """Return the total that `choose_noise_scale` reports to `advance`."""
-    return n_scales * (min(n_train, IMAGES) + n_held_out)
-
-
 def choose_noise_scale(
     network: nn.Module,
-    data: Dataset,
-    trained: NDArray[np.int64],
-    held_out: NDArray[np.int64],
+    data: AnyDataset,
+    trained: ArrayExamples | StreamedExamples,
+    held_out: tuple[NDArray[Any], NDArray[Any]],
     *,
     scales: Sequence[float] = SCALES,
     by: By = "accuracy",
@@ -78,7 +75,7 @@ def choose_noise_scale(
     augment: Augment = "none",
     weight_draws: int = 0,
     seed: int = 0,
-    advance: Advance = lambda n_images: None,
+    advance: Callable[[int], object] = lambda n_scales: None,
 ) -> NoiseScaleChoice:
     """Choose the scale whose ensemble is best on held-out images.
 
@@ -88,35 +85,36 @@ def choose_noise_scale(
 
     Args:
         network: A network that decides between classes, on the CPU; it is not changed.
-        data: The data set; its test part is not used.
-        trained: Indices of training examples for the statistics.
-        held_out: Indices of training examples that the network was not trained on, at least one.
+        data: The data set, for its name and zero point.
+        trained: Training examples for the statistics.
+        held_out: Images, (N, ...), that the network was not trained on, and their labels, (N,).
         scales: The scales to try, above 0, each once.
         by: The score that chooses, as in `NoiseScaleChoice`.
         samples: The number of samples.
         augment: The augmentation of the images in training.
         weight_draws: The number of draws of the weights that the file will store.
         seed: The seed of the noise and of the choice of images.
-        advance: Called with the number of images done since the last call.
+        advance: Called with 1 after each scale.
 
     Raises:
         UsageError: A scale is not a positive number, or listed twice, or the network has no
             noise to scale.
     """
     _check(scales)
-    inputs = some_inputs(data.x_train[trained], IMAGES, seed)
-    images, labels = data.x_train[held_out], data.y_train[held_out]
+    inputs, _ = trained.some(IMAGES, seed)
+    images, labels = held_out
     scores: list[tuple[float, float]] = []
     for scale in scales:
         scaled = deepcopy(network)
         set_noise_scale(scaled, scale)
         reestimate(
             scaled, inputs, data.zero_point, "samples",
-            augment=augment, weight_draws=weight_draws, seed=seed, advance=advance,
+            augment=augment, weight_draws=weight_draws, seed=seed,
         )  # fmt: skip
         stochastic: dict[str, Any] = {"mode": "samples", "weight_draws": weight_draws}
         model = Model(from_torch(scaled, torch.from_numpy(images[:1]), seed=seed, **stochastic))
-        scores.append(_scores(_predicted(model, images, samples, seed, advance), labels))
+        scores.append(_scores(_predicted(model, images, samples, seed), labels))
+        advance(1)
     accuracy, nll = zip(*scores, strict=True)
     return NoiseScaleChoice(
         scale=scales[best_of(accuracy, nll, by)],
@@ -145,9 +143,7 @@ def _check(scales: Sequence[float]) -> None:
         raise UsageError(f"expected each noise scale once, got {list(scales)}")
 
 
-def _predicted(
-    model: Model, images: NDArray[Any], samples: int, seed: int, advance: Advance
-) -> NDArray[np.float64]:
+def _predicted(model: Model, images: NDArray[Any], samples: int, seed: int) -> NDArray[np.float64]:
     """Return the mean probabilities of the samples, (N, K)."""
     threads = min(torch.get_num_threads(), MAX_THREADS)
     parts = []
@@ -156,7 +152,6 @@ def _predicted(
         parts.append(
             model.predict(batch, samples=samples, seed=seed, threads=threads, image_offset=start)
         )
-        advance(len(batch))
     probabilities: NDArray[np.float64] = np.concatenate(parts).astype(np.float64)
     return probabilities
 

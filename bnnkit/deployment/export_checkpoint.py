@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.report import Report
 from bnnkit.data import AnyDataset, Dataset, StreamedDataset
 from bnnkit.data.examples import ArrayExamples
+from bnnkit.data.streamed import StreamedExamples
 from bnnkit.deployment.calibrate import TEST_IMAGES, Advance, Calibration, calibrate
 from bnnkit.deployment.choose_noise_scale import (
     SAMPLES,
@@ -22,7 +22,6 @@ from bnnkit.deployment.choose_noise_scale import (
     By,
     NoiseScaleChoice,
     choose_noise_scale,
-    images_to_see,
 )
 from bnnkit.deployment.temperature import divide_logits, fit_temperature, held_out_logits
 from bnnkit.errors import UsageError
@@ -32,7 +31,7 @@ from bnnkit.nn.norm_statistics import statistics_of
 from bnnkit.nn.sign import has_noisy_signs, set_noise_scale
 from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoint
 from bnnkit.training.task import Task
-from bnnkit.training.validation import hold_out
+from bnnkit.training.validation import has_validation, hold_out
 
 _SHARE_OF_OTHERS: Final = 0.1
 """The share of a data set that is held out if the network was trained on another one."""
@@ -85,7 +84,7 @@ class CheckpointExport:
         *,
         by: By = "accuracy",
         samples: int = SAMPLES,
-        advance: Advance = lambda n_images: None,
+        advance: Advance = lambda n_scales: None,
     ) -> NoiseScaleChoice:
         """Give the file the noise scale that is best on held-out images, and record the choice.
 
@@ -97,16 +96,15 @@ class CheckpointExport:
             scales: As in `bnnkit.deployment.choose_noise_scale.choose_noise_scale`.
             by: As there.
             samples: As there.
-            advance: Called with the number of images done since the last call.
+            advance: Called with 1 after each scale.
 
         Raises:
             UsageError: The network does not accept the data, has no noise, does not decide between
                 classes, or was trained on all of the data; or as `choose_noise_scale`.
         """
-        loaded = _in_memory(data)
-        trained, held_out = self._split(loaded)
+        trained, held_out = self._split(data)
         choice = choose_noise_scale(
-            self._network, loaded, trained, held_out,
+            self._network, data, trained, held_out,
             scales=scales, by=by, samples=samples, augment=self._augment,
             weight_draws=self._weight_draws, seed=self._seed, advance=advance,
         )  # fmt: skip
@@ -192,13 +190,10 @@ class CheckpointExport:
             self._network, _example(self._checkpoint_metadata), output, **self._options()
         )
 
-    def images_to_choose_on(self, data: AnyDataset, scales: Sequence[float]) -> int:
-        """Return the total that `choose_noise_scale` reports to `advance`; errors as there."""
-        trained, held_out = self._split(_in_memory(data))
-        return images_to_see(len(trained), len(held_out), len(scales))
-
-    def _split(self, data: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return indices of training examples: for statistics, and held out to choose on."""
+    def _split(
+        self, data: AnyDataset
+    ) -> tuple[ArrayExamples | StreamedExamples, tuple[NDArray[Any], NDArray[Any]]]:
+        """Return training examples for statistics, and images held out to choose on."""
         self._check_data(data)
         if self._task.targets != "classes" or self._mode == "deterministic":
             what = "deterministic file" if self._mode == "deterministic" else self._task.targets
@@ -208,10 +203,12 @@ class CheckpointExport:
             )
         is_own = data.name == self._checkpoint_metadata.dataset
         share = self._validation or (0.0 if is_own else _SHARE_OF_OTHERS)
-        trained, held_out = hold_out(len(data.x_train), share)
-        if len(held_out) == 0:
+        held_out = _held_out(data, share)
+        if held_out is None:
             raise _nothing_held_out("noise scale", "chosen")
-        return trained, held_out
+        if has_validation(data):
+            return data.train, held_out
+        return data.train.part(hold_out(len(data.train), share)[0]), held_out
 
     def _check_data(self, data: AnyDataset) -> None:
         about = self._checkpoint_metadata
@@ -276,15 +273,6 @@ def _nothing_held_out(what: str, how: str) -> UsageError:
         "network has not seen; give the number that a run of the same recipe with validation: 0.1 "
         "finds"
     )
-
-
-def _in_memory(data: AnyDataset) -> Dataset:
-    if isinstance(data, StreamedDataset):
-        raise UsageError(
-            f"a noise scale is chosen on data in memory, {data.name} is read while it is used: "
-            "give a number"
-        )
-    return data
 
 
 def _held_out(data: AnyDataset, share: float) -> tuple[NDArray[Any], NDArray[Any]] | None:

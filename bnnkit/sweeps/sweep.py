@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bnnkit import data
-from bnnkit.data import Dataset
+from bnnkit.data import AnyDataset
 from bnnkit.errors import ConfigError, OtherProcessError
 from bnnkit.sweeps.grid import Variant, words
 from bnnkit.sweeps.run import Run, read_run
@@ -63,7 +63,7 @@ def run_sweep(variants: Sequence[Variant], out: Path, *, console: Console) -> li
 
 def _check(variants: Sequence[Variant], out: Path) -> None:
     """Check every run before the first one is trained, as far as that takes little time."""
-    datasets: dict[str, Dataset] = {}
+    datasets: dict[str, AnyDataset] = {}
     built: set[str] = set()
     for variant in variants:
         config = variant.config
@@ -82,9 +82,11 @@ def _check(variants: Sequence[Variant], out: Path) -> None:
             built.add(network)
 
 
-def _data(config: Config) -> Dataset:
+def _data(config: Config) -> AnyDataset:
     folder = config.data.dir
-    return data.load(config.data.name, None if folder is None else Path(folder))
+    return data.open_data(
+        config.data.name, None if folder is None else Path(folder), workers=config.data.workers
+    )
 
 
 def is_one_of_several() -> bool:
