@@ -2,8 +2,6 @@
 
 import logging
 import math
-import os
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -26,7 +24,6 @@ from bnnkit.training.history import read_history
 from bnnkit.training.launch import quiet_libraries
 
 QUIET = Console(quiet=True)
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -340,32 +337,6 @@ def test_libraries_are_quiet_only_inside() -> None:
     assert logger.level == level
     with pytest.raises(UserWarning, match="chatter"):
         warnings.warn_explicit("chatter", UserWarning, "fabric.py", 1, module="lightning_fabric.x")
-
-
-@pytest.mark.slow
-def test_two_processes_share_every_batch(tmp_path: Path) -> None:
-    if not torch.distributed.is_available():
-        pytest.skip("this torch has no torch.distributed")
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import sys\nfrom pathlib import Path\n"
-        "from bnnkit.training import train\nfrom bnnkit.training.config import parse_config\n"
-        "train(parse_config(sys.argv[1]), Path(sys.argv[2]))\n"
-    )
-    text = "{model: {name: mlp, width: 64}, epochs: 3, batch_size: 64, device: cpu}"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, str(program), text, str(tmp_path / "run")],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [
-        *["epoch"] * 3, "batch", "test",
-    ]  # fmt: skip
-    records = read_history(tmp_path / "run" / "metrics.jsonl")
-    assert [record["epoch"] for record in records] == [1, 2, 3, 3]
-    assert (load_checkpoint(tmp_path / "run").metadata.accuracy or 0) > 0.8
 
 
 class _NoMatplotlib(MetaPathFinder):

@@ -109,6 +109,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "noisy" / "checkpoint.safetensors").unlink()
     done = _run(str(TESTS / "two_processes.py"), str(folder))
     assert done.returncode == 0, done.stderr
+    (folder / "said").write_text(done.stdout)
     train(parse_config(SMOOTH), folder / "continued")
     return folder
 
@@ -131,6 +132,16 @@ def test_two_processes_train_as_one_does(runs: Path, name: str) -> None:
     torch.testing.assert_close(
         _tensors(runs / name), _tensors(runs / "one-whole"), rtol=1e-3, atol=1e-4
     )
+
+
+@pytest.mark.slow
+def test_the_first_process_reports_and_writes(runs: Path) -> None:
+    first_words = [line.split()[0] for line in (runs / "said").read_text().splitlines()]
+    assert first_words[:5] == [*["epoch"] * 3, "batch", "test"]
+    assert (first_words.count("epoch"), first_words.count("test")) == (3 + 3 + 1 + 2 + 1, 6)
+    records = read_history(runs / "whole" / "metrics.jsonl")
+    assert [record["epoch"] for record in records] == [1, 2, 3, 3]
+    assert records[-1]["test_accuracy"] > 0.5
 
 
 @pytest.mark.slow
