@@ -173,3 +173,30 @@ def test_a_run_on_a_folder_finds_it_again(tmp_path: Path) -> None:
     assert '"images": 2' in evaluated.stdout
     message = fail("eval", tmp_path / "run", "--data-dir", tmp_path / "nowhere")
     assert "expected images in" in message
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+def test_a_folder_larger_than_memory_is_read_while_it_is_used(
+    shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _folder(tmp_path, *shape)
+    want = data.load("folder", tmp_path)
+    same = data.open_data("folder", tmp_path)
+    assert isinstance(same, data.Dataset)
+    np.testing.assert_array_equal(same.x_train, want.x_train)
+    monkeypatch.setattr("bnnkit.data.image_folder.MOST_BYTES", 5 * want.x_test[0].size - 1)
+    found = data.open_data("folder", tmp_path, workers=0)
+    assert isinstance(found, data.StreamedDataset)
+    about = ("name", "classes", "input_shape", "input_dtype", "targets", "zero_point")
+    assert [getattr(found, key) for key in about] == [getattr(want, key) for key in about]
+    for part, x, y in (("train", want.x_train, want.y_train), ("test", want.x_test, want.y_test)):
+        batches = list(getattr(found, part).batches(2))
+        assert [len(images) for images, _ in batches] == [2, 1] if part == "train" else [2]
+        np.testing.assert_array_equal(np.concatenate([images for images, _ in batches]), x)
+        np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), y)
+    (tmp_path / "train/a/9.png").write_bytes(b"\x89PNG")
+    with pytest.raises(FileError, match=r"train/a/9.png is damaged or no image"):
+        list(found.train.batches(2))
+    _write(tmp_path, "train/a/9.png", np.zeros((5, 8), np.uint8))
+    with pytest.raises(FileError, match=r"9.png: expected 7 x 5 pixels, got 8 x 5 pixels"):
+        list(found.train.batches(2))

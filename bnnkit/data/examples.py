@@ -34,6 +34,10 @@ class ArrayExamples:
             last = min(first + size, end)
             yield self.x[first:last], self.y[first:last]
 
+    def at_once(self, size: int) -> int:
+        """Return the number of examples in a batch, `size`."""
+        return size
+
     def some(self, most: int, seed: int) -> tuple[Array, Array]:
         """Return at most `most` examples, chosen at random."""
         order = np.random.default_rng(seed).permutation(len(self.x))[:most]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,6 +20,8 @@ Batch = tuple[Array, Array]
 
 ZERO_POINT_IMAGES: Final = 10_000
 """The largest number of training images whose mean is the zero point."""
+BATCH_BYTES: Final = 32 << 20
+"""The largest size of the inputs of a batch that is not one of training."""
 _BATCH: Final = 250
 
 
@@ -48,8 +51,16 @@ class StreamedExamples:
         """Whether the examples can only be read in their order."""
         return self.reader.is_stream
 
+    def at_once(self, size: int) -> int:
+        """Return the number of examples in a batch: `size`, or as many as have `BATCH_BYTES`."""
+        form = self.reader.form
+        assert form is not None  # it was found out before
+        n_bytes = prod(form.shape) * np.dtype(form.dtype).itemsize
+        return min(size, max(1, BATCH_BYTES // n_bytes))
+
     def batches(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
-        """Yield the examples from `start` to `stop` in order, `size` at a time."""
+        """Yield the examples from `start` to `stop` in order, as many at a time as `at_once`."""
+        size = self.at_once(size)
         stop = len(self) if stop is None else min(stop, len(self))
         if start >= stop:
             return
@@ -130,12 +141,13 @@ class StreamedDataset:
         if self.input_dtype != "uint8":
             return None
         sums, pixels = np.zeros(self.input_shape[0], np.int64), 0
-        for images, _ in self._for_statistics():
+        for images, _ in self.for_statistics():
             sums += images.sum(axis=(0, 2, 3), dtype=np.int64)
             pixels += images.size // images.shape[1]
         return tuple(int(value) for value in np.rint(sums / pixels))
 
-    def _for_statistics(self) -> Iterator[Batch]:
+    def for_statistics(self) -> Iterator[Batch]:
+        """Yield the training examples, of more than `ZERO_POINT_IMAGES` so many, as above."""
         n = len(self.train)
         if self.train.is_stream or n <= ZERO_POINT_IMAGES:
             return self.train.batches(_BATCH, 0, ZERO_POINT_IMAGES)

@@ -14,6 +14,7 @@ from bnnkit.models.convnet import ConvNet
 from bnnkit.models.mlp import Mlp
 from bnnkit.models.real_activations import RealResNet18, RealVgg16, RealVggSmall
 from bnnkit.models.resnet import ResNet18
+from bnnkit.models.standardized import Standardized
 from bnnkit.models.vgg import Vgg
 from bnnkit.models.vgg_small import VggSmall
 from bnnkit.nn import connect_psa
@@ -27,6 +28,7 @@ __all__ = [
     "RealVgg16",
     "RealVggSmall",
     "ResNet18",
+    "Standardized",
     "TwinOptions",
     "Vgg",
     "VggSmall",

@@ -108,7 +108,7 @@ def build_model(config: ModelConfig, inputs: CheckpointMetadata | AnyDataset) ->
         network = _build_plain(config, inputs)
         if config.binarize is not None:
             network = models.binary_twin(network, _example(inputs), **_options(config.binarize))
-        return network
+        return _standardized(network, config, inputs)
 
 
 def changes_of_twin(
@@ -122,6 +122,25 @@ def changes_of_twin(
     with _building(config, inputs):
         network, options = _build_plain(config, inputs), config.binarize or BinarizeConfig()
         return models.twin_with_changes(network, _example(inputs), **_options(options))[1]
+
+
+def _standardized(
+    network: nn.Module, config: ModelConfig, inputs: CheckpointMetadata | AnyDataset
+) -> nn.Module:
+    if not (config.standardize_inputs or config.standardize_targets):
+        return network
+    if config.standardize_inputs and inputs.zero_point is not None:
+        raise ConfigError(
+            "standardize_inputs is for real inputs; the first layer subtracts the mean of uint8 "
+            "images by itself: leave it out"
+        )
+    return models.Standardized(
+        network,
+        inputs.input_shape,
+        len(inputs.classes),
+        of_inputs=config.standardize_inputs,
+        of_outputs=config.standardize_targets,
+    )
 
 
 @contextmanager

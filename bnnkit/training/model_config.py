@@ -54,12 +54,19 @@ class ModelConfig(pydantic.BaseModel):
             argument of that function.
         binarize: Trains the binary twin of the network (see `bnnkit.models.binary_twin`); None
             trains the network as it is.
+        standardize_inputs: Whether the network subtracts the mean of the training data from real
+            inputs and divides by the standard deviation, of each channel or feature. Both are
+            stored in the checkpoint and in exported files.
+        standardize_targets: Whether the same is undone for its outputs, real values; the loss is
+            then in units of the standard deviations.
     """
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: str = "convnet"
     binarize: BinarizeConfig | None = None
+    standardize_inputs: bool = False
+    standardize_targets: bool = False
 
     @property
     def options(self) -> dict[str, Any]:

@@ -189,6 +189,11 @@ def _check_no_images(config: Config, dataset: AnyDataset) -> None:
 
 def _check_loss(config: Config, dataset: AnyDataset) -> None:
     check_loss(config.loss, dataset.targets, dataset.name)
+    if config.model.standardize_targets and dataset.targets != "values":
+        raise ConfigError(
+            f"model.standardize_targets is for real values, the targets of {dataset.name} are "
+            f"{dataset.targets}; leave it out"
+        )
     if task_of(config.loss).outputs != "values":
         return
     for key in ("distillation", "label_smoothing", "store_logits"):

@@ -26,6 +26,7 @@ from bnnkit.training.run_folder import RunFolder
 from bnnkit.training.schedule import noise_scale_at
 from bnnkit.training.scores import Scores
 from bnnkit.training.stage import freeze, start_from
+from bnnkit.training.standardize import fill_in
 from bnnkit.training.streamed_batches import StreamedBatches
 from bnnkit.training.task import Task, task_of
 from bnnkit.training.validation import hold_out
@@ -83,7 +84,7 @@ def make_parts(
     seed_initial_weights(config.seed)
     network = _placed(_network(config, dataset, folder), fabric.device)
     _check_mode(config, network)
-    task = task_of(config.loss)
+    task = task_of(config.loss, getattr(network, "output_scale", None))
     batches, held_out = _split(config, dataset, fabric)
     validation, test = (
         Scores(network, part, examples, config.eval_samples, fabric, task)
@@ -126,6 +127,8 @@ def _split(
 def _network(config: Config, dataset: AnyDataset, folder: RunFolder) -> nn.Module:
     """Build the network; a run that is continued does not need the one that it started from."""
     network = build_model(config.model, dataset)
+    if not folder.state.is_file():
+        fill_in(network, dataset)
     if config.start_from is not None and not folder.state.is_file():
         start_from(Path(config.start_from), network)
     freeze(network, config.freeze)

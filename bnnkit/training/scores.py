@@ -45,7 +45,8 @@ class Scores:
         self._samples = samples
         self._network, self._part, self._fabric, self._task = network, part, fabric, task
         rank, processes = fabric.global_rank, fabric.world_size
-        self._n_batches = -(-len(examples) // EVALUATION_BATCH)
+        self._size = examples.at_once(EVALUATION_BATCH)
+        self._n_batches = -(-len(examples) // self._size)
         self._first = self._n_batches * rank // processes
         self._end = self._n_batches * (rank + 1) // processes
         self._examples = examples
@@ -92,7 +93,7 @@ class Scores:
                 x,
                 y,
                 samples=samples,
-                first_image=number * EVALUATION_BATCH,
+                first_image=number * self._size,
                 task=self._task,
             )[0]
         everything: NDArray[np.float64] = _summed(self._fabric, totals).cpu().numpy()
@@ -100,8 +101,8 @@ class Scores:
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this process's share of the examples, on its device."""
-        share = (self._first * EVALUATION_BATCH, self._end * EVALUATION_BATCH)
-        for x, y in self._examples.batches(EVALUATION_BATCH, *share):
+        share = (self._first * self._size, self._end * self._size)
+        for x, y in self._examples.batches(self._size, *share):
             inputs, targets = (torch.tensor(part, device=self._fabric.device) for part in (x, y))
             yield inputs, targets
 
