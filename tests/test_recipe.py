@@ -41,6 +41,10 @@ def make(input_shape, n_classes, zero_point, *, width=8):
     )
 
 
+def of_1000_classes(zero_point):
+    return make((1, 8, 8), 1000, zero_point)
+
+
 def takes_floats(n_classes):
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, n_classes))
 """
@@ -112,6 +116,9 @@ def test_what_is_refused(module: str) -> None:
 
     assert "accepts inputs of shape (1, 1, 8, 8) and dtype uint8, got" in refused(
         f"{module}:takes_floats"
+    )
+    assert "output for each class, (1, 10) for one input, got (1, 1000); a function" in refused(
+        f"{module}:of_1000_classes"
     )
     assert "is binary already" in refused("mlp")
     assert "model out of mlp" in refused("unknown")

@@ -18,6 +18,7 @@ from bnnkit.data.own_code import is_own
 from bnnkit.errors import CheckpointError, ConfigError, FileError, UsageError, brief
 from bnnkit.files.regular_file import open_file
 from bnnkit.nn.choices import choices
+from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.sign import scale_training_noise, training_noise_scale
 from bnnkit.training import safetensors_file
 from bnnkit.training.config import Config, dump_config, parse_config
@@ -117,11 +118,19 @@ def changes_of_twin(
     """Say how the binary twin of a network differs from it; arguments as for `build_model`.
 
     Raises:
-        ConfigError: As for `build_model`.
+        ConfigError: As for `build_model`, or the network has not an output for each class.
     """
     with _building(config, inputs):
         network, options = _build_plain(config, inputs), config.binarize or BinarizeConfig()
-        return models.twin_with_changes(network, _example(inputs), **_options(options))[1]
+        twin, changes = models.twin_with_changes(network, _example(inputs), **_options(options))
+        with evaluating(twin):
+            found, expected = tuple(twin(_example(inputs)).shape), (1, len(inputs.classes))
+        if found != expected:
+            raise UsageError(
+                f"expected an output for each class, {expected} for one input, got {found};"
+                " a function of your own gets their number if it has a parameter n_classes"
+            )
+        return changes
 
 
 def _standardized(
