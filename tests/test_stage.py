@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -96,6 +97,25 @@ def test_a_float_network_becomes_its_binary_twin_in_one_stage_or_two(tmp_path: P
         for weight, latent in latents:
             name = names[id(latent)].replace("parametrizations.weight.original", "weight")
             assert torch.equal(weight.eval()(latent), tensors[name].sign())
+
+
+def test_a_twin_of_a_network_that_standardises_its_inputs_starts_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(10, 3, 16, 16)).astype(np.float32), np.arange(10) % 2
+    reals = data.Dataset(
+        name="reals", x_train=x, y_train=y, x_test=x, y_test=y, classes=("a", "b")
+    )
+    real, binary = (
+        _config(f"model={{name: vgg16-real, width: 2, standardize_inputs: true{how}}}")
+        for how in ("", ", binarize: {skips: each}")
+    )
+    network = build_model(real.model, reals)
+    save_checkpoint(tmp_path / "a.safetensors", network, real, describe(reals, 0.5))
+    twin = build_model(binary.model, reals)
+    start_from(tmp_path / "a.safetensors", twin)
+    found, expected = twin.state_dict(), network.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected if name in found)
+    assert len(list(latent_weights(twin))) == 12
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:

@@ -20,6 +20,14 @@ ADDED: Final = "added"
 """The module that holds what a twin has and its network has not."""
 
 
+def is_added(name: str) -> bool:
+    """Whether a tensor, by its name in a checkpoint, is one that only a twin has.
+
+    A twin may be in a network that standardises its inputs.
+    """
+    return name.removeprefix("network.").startswith(f"{ADDED}.")
+
+
 class TwinGraph:
     """The calls of a network, in the order of their execution.
 

@@ -8,7 +8,7 @@ from typing import Final
 from torch import Tensor, nn
 
 from bnnkit.errors import ConfigError
-from bnnkit.models.twin_graph import ADDED
+from bnnkit.models.twin_graph import is_added
 from bnnkit.nn.latent_weights import latent_weights
 from bnnkit.training import safetensors_file
 from bnnkit.training.checkpoint import load_checkpoint
@@ -31,9 +31,9 @@ def start_from(path: Path, network: nn.Module) -> None:
     """
     tensors = _with_latent_weights(load_checkpoint(path).model.state_dict(), network)
     expected = network.state_dict()
-    if not any(name.startswith(f"{ADDED}.") for name in tensors):
+    if not any(map(is_added, tensors)):
         # What the binary twin of the other network has besides starts as it is.
-        tensors |= {name: one for name, one in expected.items() if name.startswith(f"{ADDED}.")}
+        tensors |= {name: one for name, one in expected.items() if is_added(name)}
     safetensors_file.check_fit(path, tensors, expected, "this run's model (start_from)")
     network.load_state_dict(tensors)
 
