@@ -12,7 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bnnkit import data
+from bnnkit.evaluation import metrics
 from bnnkit.files.atomic import write_text
 from bnnkit.runtime import Model, load
 from bnnkit.zoo import ZooModel
@@ -45,13 +49,17 @@ def measure(name: str, data_dir: Path, threads: int) -> ZooModel:
     path = FOLDER / f"{name}.onnx"
     content, model = path.read_bytes(), load(path)
     about = data.load(dataset, data_dir / dataset)
-    is_sampled = "ensemble" in name
+    one_pass = probabilities(model, about, 0, threads)
+    samples = probabilities(model, about, SAMPLES, threads) if model.is_stochastic else None
+    labels = about.y_test
     return ZooModel(
         name=name,
         title=title,
         data=dataset,
-        accuracy=accuracy(model, about, 0, threads),
-        accuracy_samples=accuracy(model, about, SAMPLES, threads) if is_sampled else None,
+        accuracy=metrics.accuracy(one_pass, labels),
+        accuracy_samples=None if samples is None else metrics.accuracy(samples, labels),
+        ece=round(metrics.ece(one_pass, labels), 5),
+        ece_samples=None if samples is None else round(metrics.ece(samples, labels), 5),
         sha256=hashlib.sha256(content).hexdigest(),
         size=len(content),
         recipe=recipe,
@@ -61,32 +69,36 @@ def measure(name: str, data_dir: Path, threads: int) -> ZooModel:
     )
 
 
-def accuracy(model: Model, about: data.Dataset, samples: int, threads: int) -> float:
-    """Return the share of the test images that are right."""
-    right = 0
-    for start in range(0, len(about.x_test), BATCH):
-        probabilities = model.predict(
+def probabilities(
+    model: Model, about: data.Dataset, samples: int, threads: int
+) -> NDArray[np.float32]:
+    """Return the class probabilities of the test images, (N, K)."""
+    parts = [
+        model.predict(
             about.x_test[start : start + BATCH],
             samples=samples,
             threads=threads,
             image_offset=start,
         )
-        right += int((probabilities.argmax(1) == about.y_test[start : start + BATCH]).sum())
-    return right / len(about.x_test)
+        for start in range(0, len(about.x_test), BATCH)
+    ]
+    return np.concatenate(parts)
 
 
 def _write_table(entries: list[dict[str, Any]]) -> None:
     lines = [
-        "| Name | Network | One pass | Ten samples | MB |",
-        "| --- | --- | ---: | ---: | ---: |",
+        "| Name | Network | One pass | Ten samples | Calibration error | MB |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for entry in entries:
         sampled = entry["accuracy_samples"]
+        ece = entry["ece"] if entry["ece_samples"] is None else entry["ece_samples"]
         parts = (
             f"`{entry['name']}`",
             entry["title"],
             f"{entry['accuracy']:.2%}",
             "" if sampled is None else f"{sampled:.2%}",
+            f"{ece:.4f}",
             f"{entry['size'] / 1e6:.2f}",
         )
         lines.append(f"| {' | '.join(parts)} |")

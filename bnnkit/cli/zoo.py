@@ -16,7 +16,8 @@ def command(as_json: bool) -> None:
 
     zoo:NAME stands for a model file in every command, as in `bnnkit bench zoo:cifar10-vgg`, and in
     Python's bnnkit.runtime.load. Accuracies are those on the test images of the data set, in one
-    pass without noise and averaged over ten samples.
+    pass without noise and averaged over ten samples. ece is the expected calibration error, of ten
+    samples if the file has noise.
     """
     models = zoo()
     if as_json:
@@ -24,7 +25,7 @@ def command(as_json: bool) -> None:
         return
     print_table(
         "zoo",
-        ("name", "network", "data", "one pass", "10 samples", "MB"),
+        ("name", "network", "data", "one pass", "10 samples", "ece", "MB"),
         [_row(model) for model in models],
         left=("name", "network", "data"),
     )
@@ -37,6 +38,7 @@ def _row(model: ZooModel) -> tuple[str, ...]:
         model.data,
         _percent(model.accuracy),
         _percent(model.accuracy_samples),
+        f"{model.ece if model.ece_samples is None else model.ece_samples:.4f}",
         f"{model.size / 1e6:.2f}",
     )
 
