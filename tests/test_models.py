@@ -20,6 +20,7 @@ from bnnkit.nn.base.noise import register_noise
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"width": 16},
     "convnet": {"width": 4},
+    "ds-cnn": {"width": 4, "blocks": 2},
     "vgg": {"width": 4},
     "vgg-small": {"width": 4},
     "resnet18": {"width": 4},

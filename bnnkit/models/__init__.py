@@ -11,6 +11,7 @@ from bnnkit.errors import ConfigError, brief
 from bnnkit.models.binary_parts import BinaryOptions
 from bnnkit.models.binary_twin import Changes, TwinOptions, binary_twin, twin_with_changes
 from bnnkit.models.convnet import ConvNet
+from bnnkit.models.ds_cnn import DsCnn
 from bnnkit.models.mlp import Mlp
 from bnnkit.models.real_activations import RealResNet18, RealVgg16, RealVggSmall
 from bnnkit.models.resnet import ResNet18
@@ -23,6 +24,7 @@ __all__ = [
     "MODELS",
     "Changes",
     "ConvNet",
+    "DsCnn",
     "Mlp",
     "RealResNet18",
     "RealVgg16",
@@ -40,6 +42,7 @@ __all__ = [
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": Mlp,
     "convnet": ConvNet,
+    "ds-cnn": DsCnn,
     "vgg": Vgg,
     "vgg-small": VggSmall,
     "resnet18": ResNet18,

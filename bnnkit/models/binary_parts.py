@@ -51,7 +51,13 @@ class BinaryParts:
         )
 
     def conv(
-        self, in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 1,
+        groups: int = 1,
     ) -> BinaryConv2d:
         """Create a convolution, padded by half its kernel."""
         return BinaryConv2d(
@@ -60,6 +66,7 @@ class BinaryParts:
             kernel_size,
             stride=stride,
             padding=kernel_size // 2,
+            groups=groups,
             padding_value=self._options.get("padding_value", "ones"),
             **self._weights(),
         )
