@@ -1,0 +1,127 @@
+"""Accuracy against latency of the zoo: `python benchmarks/zoo_latency.py`; three minutes.
+
+Each network runs in bnnkit, in one pass and in 1, 4 and 10 samples if it has noise, and as its
+float32 twin in ONNX Runtime: the same layers with float32 weights, one image at a time on one
+thread, interleaved in rounds. The float ResNet-18 that taught the networks is measured too; its
+accuracy is the mean of its runs in results/training.json. Accuracies of samples are measured with
+--data-dir DIR, which has a folder for each data set, and are kept else. Writes
+results/zoo-latency.json and .png, and a table of docs/zoo.md; --draw draws the stored results.
+"""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from ensembles import Averaged
+from zoo import probabilities
+from zoo_latency_figure import draw, write_table
+
+from bnnkit import data
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.bench.baselines import open_benchmarked
+from bnnkit.bench.benchmark import Measurement, interleave, random_images, ratio
+from bnnkit.bench.machine import describe_machine
+from bnnkit.engines.engine import Engine
+from bnnkit.evaluation import metrics
+from bnnkit.export.from_torch.export_onnx import from_torch
+from bnnkit.files.atomic import write_text
+from bnnkit.models import build
+from bnnkit.runtime import load
+from bnnkit.runtime.open_file import read
+from bnnkit.zoo import ZooModel, zoo
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "zoo-latency.json"
+TRAINING = HERE / "results" / "training.json"
+SAMPLES = (1, 4, 10)
+FLOAT32 = "onnxruntime-fp32"
+TEACHER = "float ResNet-18"
+
+
+def measure(artifact: Artifact, seconds: float) -> dict[str, Any]:
+    """Return the latencies of one network, and their ratios to one float32 pass."""
+    ours = open_benchmarked("bnnkit", artifact, threads=1)
+    engines: list[Engine] = [open_benchmarked(FLOAT32, artifact, threads=1), ours]
+    if artifact.is_stochastic:
+        engines += [Averaged(ours, n, f"bnnkit, {n}") for n in SAMPLES]
+    found = interleave([(engine, 1) for engine in engines], random_images(artifact, 1), seconds)
+    return {
+        "latency_us": {m.engine: latency(m) for m in found},
+        "float32_over": {m.engine: asdict(ratio(found[0], m)) for m in found[1:]},
+    }
+
+
+def latency(measured: Measurement) -> dict[str, float]:
+    """Return median, percentiles and minimum of the wall time of a run, in microseconds."""
+    return {
+        "median": round(measured.median_us, 1),
+        "p10": round(measured.percentile_us(10), 1),
+        "p90": round(measured.percentile_us(90), 1),
+        "least": round(float(measured.wall_us.min()), 1),
+        "rounds": len(measured.wall_us),
+    }
+
+
+def accuracies(model: ZooModel, data_dir: Path) -> dict[str, float]:
+    """Return the accuracies of the samples of a network with noise."""
+    about, network = data.load(model.data, data_dir / model.data), load(model.path)
+    return {
+        f"bnnkit, {n}": metrics.accuracy(probabilities(network, about, n, 1), about.y_test)
+        for n in SAMPLES
+    }
+
+
+def teacher(seconds: float) -> dict[str, Any]:
+    """Measure the float ResNet-18; its weights are random, because they do not change the time."""
+    runs = [r for r in json.loads(TRAINING.read_text()) if r["name"].startswith("teacher")]
+    options: dict[str, Any] = {"input_shape": (3, 32, 32), "n_classes": 10}
+    network = build("resnet18-real", zero_point=(125, 123, 114), **options).eval()
+    artifact = from_torch(network, torch.zeros((1, 3, 32, 32), dtype=torch.uint8))
+    engine = open_benchmarked(FLOAT32, artifact, threads=1)
+    (found,) = interleave([(engine, 1)], random_images(artifact, 1), seconds)
+    accuracy = fmean(r["test_accuracy"] for r in runs if not r["revision"].startswith("before"))
+    return {
+        "data": "cifar10",
+        "accuracy": {FLOAT32: accuracy},
+        "latency_us": {FLOAT32: latency(found)},
+    }
+
+
+def main() -> None:
+    """Measure all networks, and write the results, the figure and the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=4.0, help="time of each engine")
+    parser.add_argument("--data-dir", type=Path, help="measures the accuracies of samples anew")
+    parser.add_argument("--draw", action="store_true", help="only draw the stored results")
+    options = parser.parse_args()
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    if not options.draw:
+        context = describe_machine()
+        del context["host_name"], context["executable"]  # don't publish the machine's name
+        old = results.get("networks", {})
+        networks = {TEACHER: teacher(options.seconds)}
+        for model in zoo():
+            found = measure(read(model.path), options.seconds)
+            stored = old.get(model.name, {})
+            accuracy: dict[str, float] = {FLOAT32: model.accuracy, "bnnkit": model.accuracy}
+            if model.accuracy_samples is not None and options.data_dir:
+                accuracy |= accuracies(model, options.data_dir)
+            elif stored.get("sha256") == model.sha256:
+                accuracy = {**stored["accuracy"], **accuracy}
+            about = {"data": model.data, "sha256": model.sha256, "accuracy": accuracy}
+            networks[model.name] = {**about, **found}
+            print(model.name, found["latency_us"], flush=True)
+        context["load_avg_after"] = list(os.getloadavg())
+        results = {"context": context, "networks": networks}
+        write_text(RESULTS, json.dumps(results, indent=1) + "\n")
+    draw(results, RESULTS.with_suffix(".png"))
+    write_table(results, HERE.parent / "docs" / "zoo.md")
+
+
+if __name__ == "__main__":
+    main()
