@@ -173,20 +173,30 @@ def draw_curves(runs: list[Run], path: Path) -> None:
     save(figure, path)
 
 
+def blocks(runs: list[Run], scales: list[Run]) -> dict[str, str]:
+    """Return the text between each pair of marks of the page."""
+    return {
+        "count": "\n".join(count(runs)),
+        "summary": "\n".join(summary_table(runs)),
+        "scales": "\n".join(scale_table(scales)),
+        "runs": "\n".join(run_table(runs)),
+    }
+
+
+def stored() -> tuple[list[Run], list[Run]]:
+    """Return the stored runs on CIFAR-10, and the accuracies under several noise scales."""
+    runs = [run for run in json.loads(TRAINING.read_text()) if run["data"] == "cifar10"]
+    return runs, json.loads(SCALES.read_text())
+
+
 def main() -> None:
     """Write the tables and the figure."""
-    runs = [run for run in json.loads(TRAINING.read_text()) if run["data"] == "cifar10"]
-    blocks = {
-        "count": count(runs),
-        "summary": summary_table(runs),
-        "scales": scale_table(json.loads(SCALES.read_text())),
-        "runs": run_table(runs),
-    }
+    runs, scales = stored()
     page = PAGE.read_text()
-    for name, lines in blocks.items():
+    for name, text in blocks(runs, scales).items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, rest = page.split(begin)
-        page = "\n".join([before + begin, "", *lines, "", end + rest.split(end)[1]])
+        page = f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}"
     write_text(PAGE, page)
     draw_curves(runs, CURVES)
 

@@ -33,10 +33,10 @@ MODELS = {
         "ResNet-18, binary weights only",
         "cifar10",
         "cifar10-resnet18-weights.yaml",
-        214,
-        11,
+        320,
+        14,
     ),
-    "cifar10-vgg": ("VGG", "cifar10", "cifar10-vgg-distilled.yaml", 362, 11),
+    "cifar10-vgg": ("VGG", "cifar10", "cifar10-vgg-distilled.yaml", 600, 13),
     "cifar10-vgg-ensemble": ("VGG, noise 0.15", "cifar10", "cifar10-vgg-distilled.yaml", 362, 11),
     "cifar10-vgg-small": ("VGG-Small", "cifar10", "cifar10-vgg-small-distilled.yaml", 238, 11),
 }

@@ -24,8 +24,10 @@ def _script(name: str) -> ModuleType:
 
 
 check = _script("check")
+cifar10_report = _script("cifar10_report")
 scaling = _script("scaling")
 table = _script("table")
+training = _script("training")
 
 
 def _results() -> dict[str, Any]:
@@ -150,3 +152,40 @@ def test_scaling_runs_and_ratios() -> None:
     found = scaling.with_efficiency([*results, {"processes": 4, "batch_size": 512}])
     assert [r.get("weak_efficiency") for r in found] == [1.0, 0.9, 1.0, 0.75, None]
     assert [r.get("strong_efficiency") for r in found] == [1.0, None, 1.0, 0.625, None]
+
+
+def test_the_page_of_cifar10_is_made_of_the_stored_runs() -> None:
+    page = cifar10_report.PAGE.read_text()
+    for name, text in cifar10_report.blocks(*cifar10_report.stored()).items():
+        assert f"<!-- {name} -->\n\n{text}\n\n<!-- /{name} -->" in page
+
+
+def test_stored_curves_are_thin_and_whole() -> None:
+    points = [[epoch, 1 / epoch] for epoch in range(1, 201)]
+    thin = training.thinned(points)
+    assert len(thin) == training.POINTS
+    assert (thin[0], thin[-1]) == (points[0], points[-1])
+    assert training.thinned(points[:7]) == points[:7]
+
+
+def test_runs_are_stored_from_folders_and_from_files_with_a_prefix(tmp_path: Path) -> None:
+    records = [
+        {"epoch": 1, "train_loss": 2.0, "train_accuracy": 0.25, "seconds": 3.0},
+        {"epoch": 2, "train_loss": 1.0, "train_accuracy": 0.5, "seconds": 1.0,
+         "flip_rates": {"a": 0.5, "b": 0.25}},
+        {"epoch": 2, "final": True, "test_loss": 1.5, "test_accuracy": 0.75},
+    ]  # fmt: skip
+    config = "{data: {name: cifar10}, epochs: 2, seed: 3, batch_size: 4, device: cuda}"
+    (tmp_path / "vgg-s3.metrics.jsonl").write_text("\n".join(map(json.dumps, records)))
+    (tmp_path / "vgg-s3.config.yaml").write_text(config)
+    found = training.summary(tmp_path / "vgg-s3", "a GPU", "abc")
+    assert (found["name"], found["seed"], found["test_accuracy"]) == ("vgg-s3", 3, 0.75)
+    assert found["seconds_per_epoch"] == 2
+    assert found["config"] == {"epochs": 2, "seed": 3, "batch_size": 4}
+    assert found["curves"]["flip_rate"] == [[2, 0.375]]
+    assert found["curves"]["train_accuracy"] == [[1, 0.25], [2, 0.5]]
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("metrics.jsonl", "config.yaml"):
+        (tmp_path / f"vgg-s3.{name}").rename(folder / name)
+    assert training.summary(folder, "a GPU", "abc") == {**found, "name": "run"}

@@ -66,3 +66,22 @@ def test_the_command_lists_all() -> None:
     for entry, model in zip(listed, zoo(), strict=True):
         assert {"name", "data", "accuracy", "sha256"} <= set(entry)
         assert re.search(rf"{model.name} .* {100 * model.accuracy:.2f} %", table)
+
+
+@pytest.mark.parametrize("model", zoo(), ids=lambda model: model.name)
+def test_confidence_is_calibrated(model: ZooModel) -> None:
+    """The deployed answer: of ten samples, or of one pass without noise."""
+    assert (model.ece_samples is None) == (model.accuracy_samples is None)
+    assert (model.ece if model.ece_samples is None else model.ece_samples) < 0.02
+
+
+def test_stored_comparisons_are_of_the_files() -> None:
+    results = FOLDER.parent.parent / "benchmarks" / "results" / "zoo-equality.json"
+    models = {model.name: model for model in zoo()}
+    for entry in json.loads(results.read_text()):
+        model = models[entry["name"]]
+        assert entry["sha256"] == model.sha256
+        for one in entry["passes"]:
+            expected = model.accuracy if one["samples"] == 0 else model.accuracy_samples
+            assert one["accuracy"]["bnnkit"] == expected
+            assert one["equal_classes"] >= entry["images"] - 2
