@@ -22,7 +22,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         mine = {n: one for n, one in networks.items() if one["data"] == name}
         for colour, (network, about) in zip(COLOURS, mine.items(), strict=False):
             _draw_network(panel, network, about, colour)
-        panel.set(xscale="log", xlabel="milliseconds for one image on one thread, median")
+        panel.set(xscale="log", xlabel="milliseconds of one thread for one image, median")
         panel.set(ylabel="test accuracy, %", title=TITLES.get(name, name))
         panel.grid(color="#e5e8eb", lw=0.8, which="both")
         panel.set_axisbelow(True)
@@ -34,7 +34,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 def _draw_network(panel: Any, name: str, about: dict[str, Any], colour: str) -> None:
     """Draw the float32 twin hollow, bnnkit's points filled, samples joined by a line."""
     points = {
-        engine: (times["median"] / 1e3, 100 * about["accuracy"][engine])
+        engine: (times["cpu"] / 1e3, 100 * about["accuracy"][engine])
         for engine, times in about["latency_us"].items()
         if engine in about["accuracy"]
     }
@@ -58,21 +58,21 @@ def _draw_network(panel: Any, name: str, about: dict[str, Any], colour: str) -> 
 def write_table(results: dict[str, Any], path: Path) -> None:
     """Write the table of medians and ratios between its marks in a document."""
     lines = [
-        "| Network | What runs | Median, ms | 10th to 90th percentile | Float32 pass / this |"
-        " 10th to 90th percentile |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "| Network | What runs | CPU time, ms | 10th to 90th percentile | Wall time, ms |"
+        " Float32 pass / this | 10th to 90th percentile |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, about in results["networks"].items():
         for engine, times in about["latency_us"].items():
             found = about.get("float32_over", {}).get(engine)
-            spread = f"{times['p10'] / 1e3:.3f} to {times['p90'] / 1e3:.3f}"
             cells = (
                 name,
                 _words(engine),
-                f"{times['median'] / 1e3:.3f}",
-                spread,
-                "" if found is None else f"{found['median']:.2f}",
-                "" if found is None else f"{found['low']:.2f} to {found['high']:.2f}",
+                f"{times['cpu'] / 1e3:.3f}",
+                f"{times['cpu_p10'] / 1e3:.3f} to {times['cpu_p90'] / 1e3:.3f}",
+                f"{times['wall'] / 1e3:.3f}",
+                "" if found is None else f"{found['cpu']:.2f}",
+                "" if found is None else f"{found['cpu_p10']:.2f} to {found['cpu_p90']:.2f}",
             )
             lines.append(f"| {' | '.join(cells)} |")
     before, rest = path.read_text().split(BEGIN)
