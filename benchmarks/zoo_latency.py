@@ -106,7 +106,7 @@ def main() -> None:
     """Measure all networks, and write the results, the figure and the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0, help="time of each engine")
-    parser.add_argument("--data-dir", type=Path, help="measures the accuracies of samples anew")
+    parser.add_argument("--data-dir", type=Path, help="measures the accuracies of samples again")
     parser.add_argument("--draw", action="store_true", help="only draw the stored results")
     options = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}

@@ -42,9 +42,9 @@ __all__ = [
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": Mlp,
     "convnet": ConvNet,
-    "ds-cnn": DsCnn,
     "vgg": Vgg,
     "vgg-small": VggSmall,
+    "ds-cnn": DsCnn,
     "resnet18": ResNet18,
     "resnet18-real": RealResNet18,
     "vgg16-real": RealVgg16,

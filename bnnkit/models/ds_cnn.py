@@ -1,9 +1,9 @@
 """The depthwise separable network of keyword spotting, with binary convolutions."""
 
 from collections.abc import Sequence
-from typing import Unpack
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
 from bnnkit.models.first_layer import first_conv, image_shape
