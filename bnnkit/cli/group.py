@@ -42,7 +42,7 @@ COMMANDS = {
     "train": "Train a network from a configuration, or continue a run that was stopped.",
     "sweep": "Train a network with several seeds or settings; show mean and standard deviation.",
     "recipe": "Write the configurations that make a binary network of your own float network.",
-    "eval": "Measure accuracy and calibration of a checkpoint or a model.",
+    "eval": "Measure accuracy and calibration, or errors, of a checkpoint or a model.",
     "export": "Write a trained network as a bit-packed model file.",
     "convert": "Convert a binarized ONNX network of another tool to a bit-packed model file.",
     "run": "Run a model on the inputs of a .npy file.",
