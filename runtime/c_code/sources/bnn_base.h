@@ -66,8 +66,8 @@ static inline uint32_t bnn_bits_of_float(float x) {
 
 /* Return x * y + z, rounded once. */
 static inline float bnn_fma(float x, float y, float z) {
-#if defined(__FP_FAST_FMAF) && defined(__GNUC__)
-  return __builtin_fmaf(x, y, z);
+#if defined(__GNUC__) && (defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA))
+  return __builtin_fmaf(x, y, z); /* one instruction */
 #else
   /* The product is exact in double. Rounding the sum to odd keeps what the second rounding needs. */
   double product = (double)x * (double)y, sum = product + (double)z;

@@ -41,24 +41,55 @@ static inline void bnn_signed_sums(const float *x, float *sums) {
   }
 }
 
+#if defined(BNN_AVX512)
+
+/* The number in all lanes, negative where the given bit of the lane's index is set. */
+static inline __m512 bnn_signed_lanes(float x, int bit) {
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  __m512i signs = _mm512_slli_epi32(_mm512_srli_epi32(lanes, (unsigned)bit), 31);
+  return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(_mm512_set1_ps(x)), signs));
+}
+
+/* The sixteen signed sums in the lanes of a vector. */
+static inline __m512 bnn_signed_vector(const float *x) {
+  __m512 sum = _mm512_add_ps(bnn_signed_lanes(x[0], 0), bnn_signed_lanes(x[1], 1));
+  sum = _mm512_add_ps(sum, bnn_signed_lanes(x[2], 2));
+  return _mm512_add_ps(sum, bnn_signed_lanes(x[3], 3));
+}
+
+/* Sixteen channels of `vectors` vectors; `vectors` is a constant of the caller. */
+static inline void bnn_add_signed_vectors(const float *x, const bnn_real_layer *l, const uint8_t *w, int vectors, float *sums) {
+  __m512 s[4];
+  for (int v = 0; v < vectors; v++) s[v] = _mm512_setzero_ps();
+  for (int32_t k = 0; k < l->taps; k += 8, w += l->channels) {
+    __m512 low = bnn_signed_vector(x + k), high = bnn_signed_vector(x + k + 4);
+    for (int v = 0; v < vectors; v++) {
+      __m512i index = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(w + 16 * v)));
+      s[v] = _mm512_add_ps(s[v], _mm512_permutexvar_ps(index, low));
+      s[v] = _mm512_add_ps(s[v], _mm512_permutexvar_ps(_mm512_srli_epi32(index, 4), high));
+    }
+  }
+  for (int v = 0; v < vectors; v++) _mm512_storeu_ps(sums + 16 * v, s[v]);
+}
+
+#endif
+
 /* sums = x w for binary weights: a byte holds the signs of eight taps, four are added at once. */
 static inline void bnn_add_signed(const float *x, const bnn_real_layer *l, int32_t first, int32_t count, float *sums) {
   const uint8_t *w = (const uint8_t *)l->weights + first;
-  for (int32_t c = 0; c < BNN_CHUNK; c++) sums[c] = 0;
-  for (int32_t k = 0; k < l->taps; k += 8, w += l->channels) {
-    float low[16], high[16];
-    int32_t c = 0;
-    bnn_signed_sums(x + k, low), bnn_signed_sums(x + k + 4, high);
+  int32_t done = 0;
 #if defined(BNN_AVX512)
-    __m512 low_sums = _mm512_loadu_ps(low), high_sums = _mm512_loadu_ps(high);
-    for (; c + 16 <= count; c += 16) {
-      __m512i index = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(w + c)));
-      __m512 sum = _mm512_add_ps(_mm512_loadu_ps(sums + c), _mm512_permutexvar_ps(index, low_sums));
-      sum = _mm512_add_ps(sum, _mm512_permutexvar_ps(_mm512_srli_epi32(index, 4), high_sums));
-      _mm512_storeu_ps(sums + c, sum);
-    }
+  if (count == BNN_CHUNK) {
+    bnn_add_signed_vectors(x, l, w, 4, sums);
+    return;
+  }
+  for (; done + 16 <= count; done += 16) bnn_add_signed_vectors(x, l, w + done, 1, sums + done);
 #endif
-    for (; c < count; c++) {
+  for (int32_t c = done; c < count; c++) sums[c] = 0;
+  for (int32_t k = 0; k < l->taps && done < count; k += 8, w += l->channels) {
+    float low[16], high[16];
+    bnn_signed_sums(x + k, low), bnn_signed_sums(x + k + 4, high);
+    for (int32_t c = done; c < count; c++) {
       float sum = sums[c] + low[w[c] & 15];
       sums[c] = sum + high[w[c] >> 4];
     }
