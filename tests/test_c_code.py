@@ -89,9 +89,9 @@ def _many_forms() -> tuple[Artifact, Array]:
     clipped = a.add("Round", a.add("Clip", added, *limits))
     flat = a.add("Flatten", a.add("Mul", clipped, a.add("GlobalAveragePool", added)))
     dense = a.gemm(flat, 72 * 25, 7)
-    return a.artifact((3, 10, 10), dense, a.add("Softmax", dense)), rng.standard_normal(
-        (3, 3, 10, 10)
-    ).astype(np.float32)
+    return a.artifact(
+        (3, 10, 10), dense, a.add("Softmax", dense), a.add("Sigmoid", dense)
+    ), rng.standard_normal((3, 3, 10, 10)).astype(np.float32)
 
 
 @needs_gcc
@@ -99,11 +99,12 @@ def _many_forms() -> tuple[Artifact, Array]:
 def test_real_layers_chains_and_moves(tmp_path: Path) -> None:
     artifact, images = _many_forms()
     network = CNetwork(artifact, tmp_path, "-O1", "-march=native")
-    dense, softmax = in_tuple(Model(artifact).run(images))
-    got_dense, got_softmax = network.run(images, (dense, softmax))
+    dense, softmax, sigmoid = in_tuple(Model(artifact).run(images))
+    got_dense, got_softmax, got_sigmoid = network.run(images, (dense, softmax, sigmoid))
     np.testing.assert_array_equal(bits(got_dense), bits(dense))
+    np.testing.assert_array_equal(bits(got_softmax), bits(softmax))
     # NumPy's exponential differs between CPUs, by a few units in the last place.
-    np.testing.assert_allclose(got_softmax, softmax, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(got_sigmoid, sigmoid, rtol=1e-6, atol=1e-7)
 
 
 @needs_gcc

@@ -16,10 +16,12 @@ from bnnkit.runtime.c_code.moves import move
 from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.plan_builder import from_codes
 from bnnkit.runtime.memory.values import FLOAT, Array
+from bnnkit.runtime.steps.probabilities import softmax_operator
 from bnnkit.runtime.steps.real import NumpyOperator
 
 KINDS: Final[dict[Callable[..., Array], str]] = {
-    function: kind for kind, function in STANDARD_OPERATORS.items()
+    softmax_operator: "Softmax",
+    **{function: kind for kind, function in STANDARD_OPERATORS.items()},
 }
 """The kind of an operator, by its function."""
 MOVES: Final = with_result("same", "rearranged", "copied")
@@ -111,7 +113,10 @@ def _examples(step: NumpyOperator, values: Values, shapes: dict[str, Array]) -> 
 
 
 def _function(step: NumpyOperator, kind: str, source: str, values: Values) -> Call:
-    """Return the call of a function whose last bits are not those of NumPy."""
+    """Return the call of a function of outputs (docs/artifact.md, Probabilities).
+
+    The runtime computes Sigmoid and Exp inside a file in NumPy, whose last bits may differ.
+    """
     value = values[step.target]
     axis = int(step.attributes.get("axis", -1))
     if value.dtype != FLOAT or values[source].kind != "real":
