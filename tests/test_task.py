@@ -98,6 +98,12 @@ def test_the_targets_of_mixed_inputs_are_mixed(task: Task) -> None:
     assert found.item() == pytest.approx(task.loss(outputs, mixed).item(), rel=1e-6)
 
 
+def test_outputs_of_another_shape_are_refused() -> None:
+    outputs, values = torch.zeros(5), VALUES[:, :1]  # torch would compare each with each
+    with pytest.raises(ConfigError, match=r"shape \(5,\), the targets \(5, 1\): it must return"):
+        TargetLoss(Regression("mse"))(outputs, batch(values))
+
+
 def test_smoothed_labels_are_spread_over_present_and_absent() -> None:
     found = TargetLoss(MultiLabel(), 0.2)(torch.tensor(LOGITS[0]), batch(LABELS)).item()
     want = cross_entropy(sigmoid(LOGITS[0]), 0.8 * LABELS + 0.1)

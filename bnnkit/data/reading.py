@@ -197,13 +197,14 @@ class _AtPositions:
         return len(self.reader)
 
     def __getitem__(self, positions: list[int]) -> Loaded:
-        with _failures(f"{self.reader.name}, examples {_span(positions)}") as failed:
+        place = f"{self.reader.name}, examples {_span(positions)}"
+        with _failures(place) as failed, _kept_generators():
             return _as_tensors(self.reader.batch([self._example(at) for at in positions]))
         return failed[0]
 
     def _example(self, position: int) -> Any:
-        with _seeded(*self.seed, position):
-            return self.reader.dataset[position]
+        _seed_generators(*self.seed, position)
+        return self.reader.dataset[position]
 
 
 class _Stream(IterableDataset[Loaded]):
@@ -225,7 +226,8 @@ class _Stream(IterableDataset[Loaded]):
                 return
 
     def _batch(self, examples: Iterator[Any], first: int, last: int) -> Loaded:
-        with _failures(f"{self._reader.name}, examples {first} to {last - 1}") as failed:
+        place = f"{self._reader.name}, examples {first} to {last - 1}"
+        with _failures(place) as failed, _kept_generators():
             read = list(islice(examples, last - first))
             if len(read) < last - first:
                 raise ConfigError(
@@ -240,8 +242,8 @@ class _Stream(IterableDataset[Loaded]):
         examples, position = iter(self._reader.dataset), 0
         end = object()
         while True:
-            with _seeded(*self._seed, position):
-                example = next(examples, end)
+            _seed_generators(*self._seed, position)
+            example = next(examples, end)
             if example is end:
                 return
             yield example
@@ -356,16 +358,26 @@ def _failure(place: str, error: Exception) -> _Failure:
 
 
 @contextmanager
-def _seeded(*path: int) -> Iterator[None]:
-    """Seed the global generators of the CPU; afterwards they go on from where they were."""
+def _kept_generators() -> Iterator[None]:
+    """Let the global generators of the CPU go on, after the block, from where they were.
+
+    In a worker nothing else draws from them.
+    """
+    if get_worker_info() is not None:
+        yield
+        return
     kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    words = np.random.SeedSequence(path).generate_state(2, np.uint32)
-    random.seed(int(words[0]))
-    np.random.seed(int(words[0]))  # noqa: NPY002 - data sets of others draw from it
-    torch.default_generator.manual_seed(int(words[0]) << 32 | int(words[1]))
     try:
         yield
     finally:
         random.setstate(kept[0])
         np.random.set_state(kept[1])  # noqa: NPY002
         torch.set_rng_state(kept[2])
+
+
+def _seed_generators(*path: int) -> None:
+    """Seed the global generators of the CPU, from which data sets of others draw."""
+    words = np.random.SeedSequence(path).generate_state(2, np.uint32)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[0]))  # noqa: NPY002
+    torch.default_generator.manual_seed(int(words[0]) << 32 | int(words[1]))

@@ -53,8 +53,17 @@ class TargetLoss:
         self.task, self.label_smoothing = task, label_smoothing
 
     def __call__(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch; the targets of mixed inputs are mixed."""
+        """Return the mean loss of a batch; the targets of mixed inputs are mixed.
+
+        Raises:
+            ConfigError: The outputs have another shape than the targets.
+        """
         y = batch.y.to(torch.float32)
+        if outputs.shape != y.shape:
+            raise ConfigError(
+                f"the network's outputs have the shape {tuple(outputs.shape)}, the targets "
+                f"{tuple(y.shape)}: it must return (N, K), a column for each target"
+            )
         if batch.share is not None:
             own = batch.share[:, None]
             y = own * y + (1 - own) * y.roll(1, 0)
