@@ -1,6 +1,7 @@
 """Networks exported as C give the bits of the runtime."""
 
 import ctypes
+import json
 import re
 import subprocess
 import sys
@@ -234,7 +235,8 @@ def test_a_name_that_c_cannot_have(tmp_path: Path, name: str) -> None:
 
 def test_the_command(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "digits_c"
-    run("export", model, "--to", "c", "-o", folder, "--name", "digits")
+    done = run("export", model, "--to", "c", "-o", folder, "--name", "digits")
+    assert done.exit_code == 0, done.output
     assert {"digits.h", "digits.c", "digits_test.c", "README.md"} <= {
         f.name for f in folder.iterdir()
     }
@@ -242,6 +244,15 @@ def test_the_command(model: Path, tmp_path: Path) -> None:
     file.write_text("")
     assert "expected a folder" in fail("export", model, "--to", "c", "-o", file)
     assert "no noise" in fail("export", model, "--to", "c", "-o", folder, "--mode", "samples")
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_exported(digits_run: Path, tmp_path: Path) -> None:
+    printed = run("export", digits_run, "--to", "c", "-o", tmp_path / "c", "--json").stdout
+    assert json.loads(printed)["workspace_bytes"] < 4096
+    header = (tmp_path / "c" / "bnn.h").read_text()
+    assert "#define BNN_INPUT_SIZE 64" in header
+    assert "#define BNN_OUTPUT_SIZE 10" in header
 
 
 def test_values_that_are_used_at_different_times_share_memory() -> None:
