@@ -39,8 +39,8 @@ HEADER = 64
 """Bytes before the first step of a panel."""
 FLUSH = 31
 """Counts of at most 8 that a byte can sum: 31 * 8 = 248."""
-UNROLL = 2
-"""Steps in the body of the loop."""
+UNROLL = 4
+"""Steps in the body of the loop. The first step is done before it, and sets the accumulators."""
 MOST_TAPS = 65534
 """Differing signs that 16 bits can count, beside 65535 as a limit that no count reaches."""
 
@@ -88,8 +88,8 @@ def _join(builder, first, second):
 
 def _sum_dot_products(builder, pixels, panel_at, w_at, steps):
     """Count with accumulators of 32 bits; gives a vector of four channels for each pixel."""
-    slots = _zeros(builder, pixels, INTS)
-    _add_steps(builder, slots, neon.add_quads, panel_at, w_at, steps)
+    slots = [cgutils.alloca_once(builder, INTS) for _ in range(pixels * HALF)]
+    _add_steps(builder, slots, _add_quads, panel_at, w_at, steps)
     return _add_lanes(builder, [builder.load(slot) for slot in slots])
 
 
@@ -109,7 +109,8 @@ def _sum_bytes(builder, pixels, panel_at, w_at, steps):
 
 def _sum_parts(builder, wide, panel_at, w_at, steps):
     """Count FLUSH steps at a time."""
-    _clear(builder, wide, SHORTS)
+    for slot in wide:
+        builder.store(ir.Constant(SHORTS, None), slot)  # None is zero
     bounds = constant(0), steps, constant(FLUSH)
     with cgutils.for_range_slice(builder, *bounds, intp=I64) as (first, _):
         left = builder.sub(steps, first)
@@ -124,43 +125,54 @@ def _sum_parts(builder, wide, panel_at, w_at, steps):
 
 def _widened(builder, pixels, panel_at, w_at, count):
     """Count at most FLUSH steps and widen the sums to 16 bits."""
-    slots = _zeros(builder, pixels, BYTES)
+    slots = [cgutils.alloca_once(builder, BYTES) for _ in range(pixels * HALF)]
     _add_steps(builder, slots, _add_bytes, panel_at, w_at, count)
     return [neon.add_byte_pairs(builder, builder.load(slot)) for slot in slots]
 
 
 def _add_bytes(builder, total, counts):
-    return neon.opaque(builder, builder.add(total, counts))
+    """Add counts to a total, None for the first."""
+    return counts if total is None else neon.opaque(builder, builder.add(total, counts))
+
+
+def _add_quads(builder, total, counts):
+    zero = ir.Constant(INTS, None)
+    return neon.add_quads(builder, zero if total is None else total, counts)
 
 
 def _add_steps(builder, slots, add, panel_at, w_at, count):
-    """Add `count` steps to the accumulators, HALF channels of each pixel."""
+    """Add `count` steps, at least one, to the accumulators, HALF channels of each pixel."""
     panel, weights = (cgutils.alloca_once_value(builder, at) for at in (panel_at, w_at))
 
-    def body(steps):
+    def body(steps, is_first):
         x_at, here = builder.load(panel), builder.load(weights)
         for step in range(steps):
             x = builder.add(x_at, _size(step * PIXELS))
-            _add_step(builder, slots, add, x, builder.add(here, _size(step * HALF)))
+            _add_step(builder, slots, add, x, builder.add(here, _size(step * HALF)), is_first)
         builder.store(builder.add(x_at, _size(steps * PIXELS)), panel)
         builder.store(builder.add(here, _size(steps * HALF)), weights)
 
-    with cgutils.for_range(builder, builder.udiv(count, constant(UNROLL)), intp=I64):
-        body(UNROLL)
-    rest = builder.urem(count, constant(UNROLL))
-    for done in range(UNROLL - 1):
-        with builder.if_then(builder.icmp_unsigned(">", rest, constant(done))):
-            body(1)
+    body(1, is_first=True)
+    others = builder.sub(count, constant(1))
+    for rounds, steps in ((builder.udiv, UNROLL), (builder.urem, 1)):
+        with cgutils.for_range(builder, rounds(others, constant(UNROLL)), intp=I64):
+            body(steps, is_first=False)
 
 
-def _add_step(builder, slots, add, x_at, w_at):
-    """Add one step of each pixel and channel to the accumulators."""
+def _add_step(builder, slots, add, x_at, w_at, is_first):
+    """Add one step to the accumulators, pixel after pixel so that few registers are needed.
+
+    Neighbouring instructions do not depend on each other, so that a CPU which executes them in
+    order does not wait.
+    """
     w = [load(builder, builder.add(w_at, _size(c)), BYTES, STEP) for c in range(HALF)]
     for p in range(len(slots) // HALF):
         x = load(builder, builder.add(x_at, _size(p)), BYTES, STEP)
-        for weight, slot in zip(w, slots[HALF * p :], strict=False):
-            counts = neon.count_bits(builder, builder.xor(x, weight))
-            builder.store(add(builder, builder.load(slot), counts), slot)
+        differing = [builder.xor(x, weight) for weight in w]
+        counts = [neon.count_bits(builder, value) for value in differing]
+        for count, slot in zip(counts, slots[HALF * p :], strict=False):
+            total = None if is_first else builder.load(slot)
+            builder.store(add(builder, total, count), slot)
 
 
 def _add_lanes(builder, sums):
@@ -169,18 +181,6 @@ def _add_lanes(builder, sums):
         pairs = zip(sums[::2], sums[1::2], strict=True)
         sums = [neon.add_neighbours(builder, *pair) for pair in pairs]
     return sums
-
-
-def _zeros(builder, pixels, kind):
-    """Return zeroed accumulators."""
-    slots = [cgutils.alloca_once(builder, kind) for _ in range(pixels * HALF)]
-    _clear(builder, slots, kind)
-    return slots
-
-
-def _clear(builder, slots, kind):
-    for slot in slots:
-        builder.store(ir.Constant(kind, None), slot)  # None is zero
 
 
 def _size(steps):

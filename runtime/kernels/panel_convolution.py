@@ -162,13 +162,15 @@ def _convolve(window, y, at, thread, threads):
     panels = r.panels + thread * r.panels_thread
     step = 1 if window == 2 else PIXELS
     single = last_pixel - first_pixel if last_pixel - first_pixel < step else 0
-    for first in range(first_pixel, last_pixel, r.capacity * step):
+    first = first_pixel
+    while first < last_pixel:  # a range of a variable step could raise an exception
         last = min(first + r.capacity * step, last_pixel)
         count = _pack(
             window, r, c, first_pixel, first, last, c.y, c.y_image, c.y_row, c.y_pixel, panels
         )
         for block in range(first_block, last_block):
             _multiply_block(window, y, r, c, panels, count, single, block, block * c.y_vector)
+        first = last
 
 
 @njit(error_model="numpy")
@@ -192,7 +194,8 @@ def _convolve_and_sample(window, at, thread, threads):
     single = c.columns if c.columns < step else 0
     for row in range(first_row, last_row):
         start, image, line = row * c.columns, row // c.rows, row % c.rows
-        for column in range(0, c.columns, r.capacity * step):  # once but for a batch as columns
+        column = 0
+        while column < c.columns:  # once but for a batch as columns
             columns = min(r.capacity * step, c.columns - column)
             first = start + column
             count = _pack(
@@ -210,6 +213,7 @@ def _convolve_and_sample(window, at, thread, threads):
                     SUMS, 1, n, image + column, line, columns, group * 64, blocks * 8,
                     scratch + column * GROUP_BYTES, GROUP_BYTES, 0, y_at + group * 8, c.y_pixel,
                 )  # fmt: skip
+            column += columns
 
 
 def panels_to_signs(at, thread, threads):
