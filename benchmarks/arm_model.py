@@ -270,9 +270,12 @@ def table(results: dict[str, Any]) -> list[str]:
             }
             cells = [
                 f"{rows[c.name]['macs_per_cycle']:.1f} ({rows[c.name]['of_bound']:.0%})"
+                if c.name in rows
+                else ""
                 for c in CORES
             ]
-            lines.append(f"| {channels} channels | {form} | {' | '.join(cells)} |")
+            if rows:
+                lines.append(f"| {channels} channels | {form} | {' | '.join(cells)} |")
     loops = [
         row
         for core in CORES
