@@ -154,6 +154,19 @@ def test_the_command_compares(stored: tuple[Path, Path], tmp_path: Path) -> None
     assert "18,000" in page.read_text()
 
 
+def test_benchmarks_without_a_common_setting(tmp_path: Path) -> None:
+    files = [tmp_path / f"{engine}.json" for engine in ("bnnkit", "lce")]
+    for file in files:
+        content = _content(tmp_path / file.stem, "raspberry-pi-5", _measurement(file.stem, 3.0))
+        file.write_text(json.dumps(content))
+    page = tmp_path / "both.html"
+    result = run("bench", "--compare", *files, "--report", page)
+    assert result.exit_code == 0, result.output
+    assert "only in lce.json: lce/batch:1/threads:1" in result.stdout
+    assert "Raspberry Pi 5" in _read_page(page.read_text())
+    assert "leave out --json" in fail("bench", "--compare", *files, "--json", tmp_path / "c.json")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -116,6 +116,23 @@ def test_counters_are_read(tmp_path: Path) -> None:
     assert found.events == {"cpu1 package_throttle_count": 4, "oc2_event_cnt": 9}
 
 
+def test_sensors_of_one_name_are_all_kept(tmp_path: Path) -> None:
+    for number, (name, milli) in enumerate(
+        (("acpitz", 70_000), ("soc", 60_000), ("acpitz", 27_800))
+    ):
+        zone = tmp_path / f"sys/class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text(name)
+        (zone / "temp").write_text(str(milli))
+    found = read_conditions(tmp_path)
+    assert found.celsius == {
+        "acpitz (thermal_zone0)": 70.0,
+        "soc": 60.0,
+        "acpitz (thermal_zone2)": 27.8,
+    }
+    assert found.hottest == 70.0
+
+
 def test_a_core_by_its_register(tmp_path: Path) -> None:
     register = tmp_path / "sys/devices/system/cpu/cpu0/regs/identification/midr_el1"
     register.parent.mkdir(parents=True)

@@ -218,6 +218,13 @@ def test_a_state_of_another_optimizer_is_refused(name: str, tmp_path: Path) -> N
         save_state(path, 1, network, [optimizer], {})
 
 
+def test_a_state_that_belongs_to_no_parameter_is_refused(name: str, tmp_path: Path) -> None:
+    network, optimizer = _stepped(name, 1)
+    optimizer.state["whole"]["k"] = 1  # type: ignore[index]
+    with pytest.raises(ConfigError, match=r"Lion, whose state has 'whole'; keep its numbers in"):
+        save_state(tmp_path / "state.safetensors", 1, network, [optimizer], {})
+
+
 @pytest.mark.slow
 def test_an_interrupted_run_continues_to_the_same_bits(name: str, tmp_path: Path) -> None:
     keys = (f"optimizer={name}:Lion", f"schedule={name}:half", "lr=0.01")

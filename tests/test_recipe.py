@@ -10,10 +10,16 @@ from typing import Any
 import pytest
 import torch
 from command_line import fail, run
+from test_streamed import Mapped, Ordered
 
+from bnnkit import data
 from bnnkit.data import trust_code
+from bnnkit.data.own_streams import from_torch_datasets
 from bnnkit.models import twin_with_changes
-from bnnkit.training import load_checkpoint, load_config
+from bnnkit.training import load_checkpoint, load_config, make_recipe
+from bnnkit.training.config import DataConfig
+from bnnkit.training.model_config import ModelConfig
+from bnnkit.training.run import _check
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MODULE = """
@@ -130,6 +136,21 @@ def test_what_is_refused(module: str) -> None:
     assert "binary.yaml exists; remove it" in refused(f"{module}:make")
     assert [file.name for file in Path("r").iterdir()] == ["binary.yaml"]
     assert Path("r", "binary.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_data_that_are_read_while_they_are_used(is_stream: bool, tmp_path: Path) -> None:
+    digits = data.load("digits")
+    kind = Ordered if is_stream else Mapped
+    parts = {part: kind(digits.x_train[:40], digits.y_train[:40]) for part in ("train", "test")}
+    dataset = from_torch_datasets("m:load", {**parts, "classes": digits.classes}, workers=0)
+    model = ModelConfig.model_validate({"name": "vgg-small-real", "width": 4})
+    made = make_recipe(model, DataConfig(name="m:load"), dataset, tmp_path / "r")
+    first, second = map(load_config, made.files)
+    for config in (first, second):
+        assert config.validation == (0 if is_stream else 0.1)
+        _check(config, dataset)
+    assert not first.store_logits
 
 
 @pytest.mark.slow

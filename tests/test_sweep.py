@@ -17,6 +17,7 @@ from bnnkit.errors import ConfigError
 from bnnkit.sweeps.grid import Variant, load_grid
 from bnnkit.sweeps.run import Run, Status
 from bnnkit.sweeps.summary import Spread, summarise
+from bnnkit.sweeps.tables import write_tables
 from bnnkit.training import train
 from bnnkit.training.config import Config
 from bnnkit.training.history import read_history
@@ -146,6 +147,23 @@ def test_nothing_is_chosen_too_early_or_of_diverged_runs() -> None:
     (setting,) = summarise([*runs[:1], _run({"lr": 1, "seed": 2}, "diverged")]).settings
     assert (setting.finished, setting.diverged) == (1, 1)
     assert setting.scores["validation_accuracy"] == Spread(0.5, None)
+
+
+def test_scores_without_a_number_choose_nothing_and_are_null_in_files(tmp_path: Path) -> None:
+    runs = [
+        _run({"seed": seed, "lr": lr}, validation_mae=score)
+        for lr, scores in ((1, (float("nan"), 0.1)), (2, (0.5, 0.7)), (3, (float("inf"), 0.2)))
+        for seed, score in enumerate(scores)
+    ]
+    found = summarise(runs)
+    assert (found.criterion, found.best) == ("validation_mae", 1)
+    assert found.settings[0].scores["validation_mae"].std is None
+    assert summarise(runs[:2] + runs[4:]).best is None
+    write_tables(tmp_path, runs)
+    content = json.loads((tmp_path / "sweep.json").read_text())
+    assert content["settings"][0]["scores"]["validation_mae"] == {"mean": None, "std": None}
+    scores = [run["scores"]["validation_mae"] for run in content["runs"]]
+    assert scores == [None, 0.1, 0.5, 0.7, None, 0.2]
 
 
 @pytest.mark.slow

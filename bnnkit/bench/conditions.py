@@ -101,10 +101,12 @@ def _clocks(root: Path) -> Iterator[tuple[int, int]]:
 
 
 def _temperatures(root: Path) -> Iterator[tuple[str, float]]:
-    for zone in sorted((root / _THERMAL).glob("thermal_zone*")):
+    zones = sorted((root / _THERMAL).glob("thermal_zone*"))
+    names = [read_text(zone / "type") or zone.name for zone in zones]
+    for zone, name in zip(zones, names, strict=True):
         milli = read_number(zone / "temp")
         if milli is not None and milli // 1000 in _CELSIUS and milli != 0:
-            yield read_text(zone / "type") or zone.name, milli / 1000
+            yield name if names.count(name) == 1 else f"{name} ({zone.name})", milli / 1000
 
 
 def _flags(root: Path) -> int | None:

@@ -148,7 +148,7 @@ def _rows(content: Content, medians: dict[str, float]) -> Iterator[tuple[str, ..
 
 def _bars(rows: Sequence[tuple[str, float]], colours: int = 0) -> str:
     """Draw horizontal bars from zero; the first, or each first of two, stands out."""
-    longest = max(us for _, us in rows)
+    longest = max((us for _, us in rows), default=0.0)
     room = _WIDTH - _LABELS - _VALUES
     lines = []
     for index, (name, us) in enumerate(rows):

@@ -129,6 +129,8 @@ def command(
     as requested while the rounds differ by more than 5 %.
     """
     if compare is not None:
+        if json_file is not None:
+            raise click.UsageError("--compare measures nothing: leave out --json")
         _compare(compare, model, report)
         return
     if model is None:

@@ -12,7 +12,7 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.calibration_record import CalibrationRecord, CalibrationSource
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.report import Report
-from bnnkit.data import AnyDataset, Dataset, StreamedDataset
+from bnnkit.data import AnyDataset, StreamedDataset
 from bnnkit.data.examples import ArrayExamples
 from bnnkit.data.streamed import StreamedExamples
 from bnnkit.deployment.calibrate import TEST_IMAGES, Advance, Calibration, calibrate
@@ -300,11 +300,17 @@ def _check_targets(task: Task, n_outputs: int, data: AnyDataset) -> None:
                 f"the network has {n_outputs} outputs, {data.name} has {len(data.classes)} "
                 f"{data.targets}"
             )
-    elif isinstance(data, Dataset) and data.y_test.max() >= n_outputs:
+    elif isinstance(data, StreamedDataset):
+        if len(data.classes) > n_outputs:
+            raise UsageError(
+                f"the network has {n_outputs} classes, {data.name} has {len(data.classes)}"
+            )
+    elif max(data.y_train.max(), data.y_test.max()) >= n_outputs:
         hint = "; subtract 1 from labels that count from 1" if data.counts_from_one else ""
         raise UsageError(
             f"the network has {n_outputs} classes: expected labels from 0 to {n_outputs - 1}"
-            f" in {data.name}, got {data.y_test.min()} to {data.y_test.max()}{hint}"
+            f" in {data.name}, got {min(data.y_train.min(), data.y_test.min())} to"
+            f" {max(data.y_train.max(), data.y_test.max())}{hint}"
         )
 
 

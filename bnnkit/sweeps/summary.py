@@ -6,6 +6,7 @@ examples; the test data are reported and choose nothing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from statistics import fmean, stdev
 from typing import Any, Final
 
@@ -28,7 +29,10 @@ _BEFORE: Final = "_before_recalibration"
 
 @dataclass(frozen=True)
 class Spread:
-    """The mean and the sample standard deviation of a score; the latter is None for one run."""
+    """The mean and the sample standard deviation of a score.
+
+    The standard deviation is None for one run, and for scores that are infinite or NaN.
+    """
 
     mean: float
     std: float | None
@@ -62,7 +66,7 @@ class Summary:
         criterion: The score that chooses; None if nothing is chosen: there is only one setting,
             there are no validation examples, or runs are missing.
         best: The index of the setting with the best mean of that score, among those of which no
-            run diverged; None if nothing is chosen.
+            run diverged and no score is infinite or NaN; None if nothing is chosen.
     """
 
     settings: tuple[Setting, ...]
@@ -78,11 +82,14 @@ def summarise(runs: Sequence[Run]) -> Summary:
     settings = tuple(_setting(group) for group in groups.values())
     whole = [s for s in settings if not s.diverged]
     criterion = next((c for c in CRITERIA if all(c in s.scores for s in whole)), None)
-    is_open = len(settings) > 1 and whole and not any(s.missing for s in settings)
-    if not is_open or criterion is None:
+    is_open = len(settings) > 1 and not any(s.missing for s in settings)
+    if criterion is None or not is_open:
+        return Summary(settings=settings, criterion=None, best=None)
+    able = [s for s in whole if isfinite(s.scores[criterion].mean)]
+    if not able:
         return Summary(settings=settings, criterion=None, best=None)
     sign = 1 if "accuracy" in criterion else -1
-    best = max(whole, key=lambda setting: sign * setting.scores[criterion].mean)
+    best = max(able, key=lambda setting: sign * setting.scores[criterion].mean)
     return Summary(settings=settings, criterion=criterion, best=settings.index(best))
 
 
@@ -112,4 +119,5 @@ def _setting(runs: Sequence[Run]) -> Setting:
 
 
 def _spread(values: Sequence[float]) -> Spread:
-    return Spread(fmean(values), stdev(values) if len(values) > 1 else None)
+    has_deviation = len(values) > 1 and all(map(isfinite, values))
+    return Spread(fmean(values), stdev(values) if has_deviation else None)

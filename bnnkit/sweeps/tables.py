@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,17 @@ def write_tables(out: Path, runs: Sequence[Run]) -> None:
         FileError: A file cannot be written.
     """
     summary = summarise(runs)
-    text = json.dumps(as_json(runs, summary), indent=2, ensure_ascii=False)
+    text = json.dumps(as_json(runs, summary), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(out / "sweep.json", text + "\n")
     write_text(out / "sweep.csv", _csv([_setting_row(setting) for setting in summary.settings]))
     write_text(out / "runs.csv", _csv([_run_row(run) for run in runs]))
 
 
 def as_json(runs: Sequence[Run], summary: Summary) -> dict[str, Any]:
-    """Return the results as values for JSON; accuracies are fractions."""
+    """Return the results as values for JSON; accuracies are fractions.
+
+    Numbers that are infinite or NaN, which JSON lacks, are None.
+    """
     return {
         "criterion": summary.criterion,
         "settings": [
@@ -44,7 +48,7 @@ def as_json(runs: Sequence[Run], summary: Summary) -> dict[str, Any]:
                 "diverged": setting.diverged,
                 "missing": setting.missing,
                 "scores": {
-                    key: {"mean": spread.mean, "std": spread.std}
+                    key: {"mean": _finite(spread.mean), "std": spread.std}
                     for key, spread in setting.scores.items()
                 },
             }
@@ -56,11 +60,15 @@ def as_json(runs: Sequence[Run], summary: Summary) -> dict[str, Any]:
                 "values": dict(run.variant.values),
                 "status": run.status,
                 "epoch": run.record.get("epoch"),
-                "scores": scores_of(run.record),
+                "scores": {key: _finite(v) for key, v in scores_of(run.record).items()},
             }
             for run in runs
         ],
     }
+
+
+def _finite(number: float) -> float | None:
+    return number if isfinite(number) else None
 
 
 def _setting_row(setting: Setting) -> dict[str, Any]:

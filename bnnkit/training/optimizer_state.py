@@ -36,11 +36,18 @@ def numbers_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
     """Return the numbers that an optimizer keeps of its parameters, as KEY.NAME.
 
     Raises:
-        ConfigError: It keeps values that are neither tensors nor numbers.
+        ConfigError: It keeps values that are neither tensors nor numbers, or that belong to no
+            parameter.
     """
     names = names_in_order(model, optimizer)
     found: dict[str, Any] = {}
     for index, entry in optimizer.state_dict()["state"].items():
+        if type(index) is not int:
+            raise ConfigError(
+                "expected an optimizer whose state belongs to parameters or groups, got "
+                f"{type(optimizer).__name__}, whose state has {brief(index)}; keep its numbers in "
+                "param_groups"
+            )
         for key, value in entry.items():
             if isinstance(value, Tensor):
                 continue

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from bnnkit import models
-from bnnkit.data import AnyDataset
+from bnnkit.data import AnyDataset, StreamedDataset
 from bnnkit.data.own_code import is_own
 from bnnkit.errors import ConfigError, FileError
 from bnnkit.files.atomic import write_bytes
@@ -96,12 +96,18 @@ def _texts(
         "augment": _augment(dataset),
         "speed": _SPEED_GPU if torch.cuda.is_available() else _SPEED_CPU,
         "recalibrate": min(_MOST_BATCHES, max(1, n_examples // batch_size)),
+        "validation": _validation(dataset),
     }
+    store_logits = "" if isinstance(dataset, StreamedDataset) else _STORE_LOGITS
     run = {FLOAT: folder / "float", TWIN: folder / "binary"}
     train = {name: _train(folder / name, out, model, data) for name, out in run.items()}
     return {
         FLOAT: _FLOAT.format(
-            command=train[FLOAT], model=_flow(plain), epochs=max(1, epochs // 2), **shared
+            command=train[FLOAT],
+            model=_flow(plain),
+            epochs=max(1, epochs // 2),
+            store_logits=store_logits,
+            **shared,
         ),
         TWIN: _TWIN.format(
             command=train[TWIN],
@@ -114,6 +120,13 @@ def _texts(
             **shared,
         ),
     }
+
+
+def _validation(dataset: AnyDataset) -> str:
+    streamed = dataset if isinstance(dataset, StreamedDataset) else None
+    if streamed and streamed.train.is_stream and streamed.validation is None:
+        return "0               # no examples of a stream can be held out"
+    return "0.1             # held out, to choose by; 0 trains the final network on everything"
 
 
 def _augment(dataset: AnyDataset) -> str:
@@ -166,6 +179,9 @@ def _scalar(value: str) -> str:
     return _flow([value])[1:-1]
 
 
+_STORE_LOGITS: Final = """\
+store_logits: true          # of all training images and their shifts, for stage 2
+"""
 _SPEED_GPU: Final = """precision: bf16-mixed
 compile: true"""
 _SPEED_CPU: Final = """# On a GPU:
@@ -179,7 +195,7 @@ data: {data}
 model: {model}
 epochs: {epochs}
 batch_size: {batch_size}
-validation: 0.1             # held out, to choose by; 0 trains the final network on everything
+validation: {validation}
 optimizer: sgd              # with Nesterov momentum 0.9
 lr: 0.1
 weight_decay: 5.0e-4
@@ -189,8 +205,7 @@ augment: {augment}
 recalibrate: {recalibrate}
 eval_every: 10
 save_every: 10
-store_logits: true          # of all training images and their shifts, for stage 2
-{speed}
+{store_logits}{speed}
 """
 
 _TWIN: Final = """\
@@ -213,7 +228,7 @@ distillation:                   # no labels at all
   temperature: 4                # 4 to 16 are as good, 2 is worse
 epochs: {epochs}
 batch_size: {batch_size}
-validation: 0.1                 # as in stage 1
+validation: {validation}
 latent:                         # SGD with decay, so that signs go on flipping; Adam freezes them
   optimizer: sgd
   lr: 0.1

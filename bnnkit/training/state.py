@@ -52,12 +52,13 @@ def save_state(
     tensors |= {f"{_AVERAGE}{name}": tensor for name, tensor in (averages or {}).items()}
     about: dict[str, Any] = {"epoch": epoch, "precision": precision}
     for optimizer in optimizers:
-        kept = _optimizer_tensors(model, optimizer)
-        tensors |= kept
         if not is_known(optimizer):
             about.setdefault(NUMBERS, {}).update(numbers_of(model, optimizer))
             about.setdefault(GROUPS, []).append(group_numbers(optimizer))
+            tensors |= _optimizer_tensors(model, optimizer)
             continue
+        kept = _optimizer_tensors(model, optimizer)
+        tensors |= kept
         if left_out := _expected_of(model, optimizer).keys() - kept.keys():
             about[_LEFT_OUT] = sorted([*about.get(_LEFT_OUT, ()), *left_out])
     safetensors_file.write(path, tensors, about)
