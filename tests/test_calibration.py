@@ -1,6 +1,7 @@
 """Batch-norm statistics re-estimated at export, and the report of the change."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,11 @@ def test_export_stores_draws_and_tells_their_size(digits_run: Path, tmp_path: Pa
         (("--calibrate", "nowhere"), "unknown data set 'nowhere'"),
         (("--calibrate", "other.npz"), "expected data of uint8 (1, 8, 8) to calibrate"),
         (("--calibrate", "from_one.npz"), "got 1 to 10; subtract 1 from labels that count from 1"),
+        (("--calibrate", "more.npz"), "expected labels from 0 to 9 in more, got 0 to 11"),
+        (
+            ("--calibrate", "more:load", "--trust-code", "more"),
+            "the network has 10 classes, more:load has 12",
+        ),
     ],
 )
 def test_bad_options_end_in_one_line(
@@ -217,7 +223,15 @@ def test_bad_options_end_in_one_line(
     monkeypatch.chdir(tmp_path)
     np.savez("other.npz", x=np.zeros((20, 1, 4, 4), np.uint8), y=np.arange(20) % 2)
     np.savez("from_one.npz", x=np.zeros((200, 8, 8), np.uint8), y=np.arange(200) % 10 + 1)
+    x, y = np.zeros((20, 1, 8, 8), np.uint8), np.arange(20) % 12
+    np.savez("more.npz", x_train=x, y_train=y, x_test=x, y_test=y % 10)
+    Path("more.py").write_text(
+        "import numpy as np\n\n\ndef load():\n    one = [(np.zeros((1, 8, 8), np.uint8), 0)]\n"
+        "    return {'train': one, 'test': one, 'classes': 'abcdefghijkl'}\n"
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path])
     code, output = export(digits_run, "-o", "model.onnx", *options)
+    sys.modules.pop("more", None)
     assert code == 2
     assert message in output
     assert len(output.strip().splitlines()) == 1
