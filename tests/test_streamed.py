@@ -50,6 +50,14 @@ class Ordered(IterableDataset[Any]):
         yield from zip(self.x, self.y, strict=True)
 
 
+class Shuffled(Ordered):
+    """Examples in an order that is drawn before the first one is read."""
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        order = torch.randperm(len(self.x))
+        return iter([(self.x[k], self.y[k]) for k in order.tolist()])
+
+
 class Drawn(Mapped):
     """Inputs that are drawn when they are read."""
 
@@ -135,9 +143,22 @@ def test_random_numbers_depend_on_seed_epoch_and_position_only() -> None:
     assert len(np.unique(first)) == first.size
 
 
+def test_an_order_that_the_data_set_draws_depends_on_seed_and_epoch_only() -> None:
+    train = opened(Shuffled, n=40).train
+
+    def read(seed: int, epoch: int) -> Any:
+        torch.rand(3)  # the state of the caller's generator is another one each time
+        return joined(train.in_order(20, seed=seed, epoch=epoch, buffer=0, most=2))[1]
+
+    first = read(1, 2)
+    np.testing.assert_array_equal(first, read(1, 2))
+    assert not np.array_equal(first, read(1, 3))
+    assert not np.array_equal(first, read(2, 2))
+
+
 @pytest.mark.slow
 def test_workers_read_the_same() -> None:
-    for kind in (Drawn, Ordered):
+    for kind in (Drawn, Ordered, Shuffled):
         alone, helped = opened(kind, n=40), opened(kind, n=40, workers=2)
         for want, found in zip(alone.train.batches(16), helped.train.batches(16), strict=True):
             np.testing.assert_array_equal(want[0], found[0])

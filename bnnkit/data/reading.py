@@ -239,6 +239,7 @@ class _Stream(IterableDataset[Loaded]):
 
     def _examples(self) -> Iterator[Any]:
         """Yield examples, each read with random numbers of its own."""
+        _seed_generators(*self._seed, len(self._reader))  # `__iter__` may draw the order
         examples, position = iter(self._reader.dataset), 0
         end = object()
         while True:
