@@ -125,14 +125,14 @@ def test_the_choice_is_made_on_validation_data_alone() -> None:
     assert best["validation_accuracy"].std == pytest.approx(stdev([0.7, 0.8, 0.6]))
 
 
-def test_ensembles_and_losses_choose_where_they_are_known() -> None:
+def test_ensembles_and_errors_choose_where_they_are_known() -> None:
     scores: dict[str, Any] = {"validation_accuracy": 0.9, "validation_loss": 1.0}
     one = _run({"lr": 1}, **scores, validation_accuracy_samples=0.5)
     two = _run({"lr": 2}, **scores, validation_accuracy_samples=0.6)
     assert summarise([one, two]).criterion == "validation_accuracy_samples"
     assert summarise([one, two]).best == 1
-    losses = [_run({"lr": lr}, validation_loss=loss) for lr, loss in ((1, 0.5), (2, 0.4))]
-    assert (summarise(losses).criterion, summarise(losses).best) == ("validation_loss", 1)
+    errors = [_run({"lr": lr}, validation_mae=error) for lr, error in ((1, 0.5), (2, 0.4))]
+    assert (summarise(errors).criterion, summarise(errors).best) == ("validation_mae", 1)
 
 
 def test_nothing_is_chosen_too_early_or_of_diverged_runs() -> None:

@@ -153,4 +153,8 @@ def test_a_higher_accuracy_and_a_lower_error_is_better() -> None:
     assert not is_better("accuracy", 0.4, [0.4])
     assert is_better("mae", 0.05, [0.1, 0.4])
     assert not is_better("mae", 0.2, [0.1, 0.4])
+    nan = float("nan")
+    assert is_better("mae", 0.3, [nan, 0.4])
+    assert not is_better("mae", 0.5, [nan, 0.4])
+    assert not is_better("mae", nan, [nan, 0.4])
     assert isinstance(task_of("cross-entropy"), Classification)

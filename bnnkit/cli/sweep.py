@@ -37,8 +37,9 @@ def command(
     Repeat the command to continue: finished runs are not trained again, and values can be added.
     Processes that are given the same command share its runs, for example one on each GPU.
 
-    Results are averaged over the seeds. The best setting is the one with the highest accuracy on
-    the validation examples; the test data are evaluated once in each run and choose nothing.
+    Results are averaged over the seeds. The best setting is the one with the highest accuracy, or
+    lowest mean absolute error, on the validation examples; the test data are evaluated once in
+    each run and choose nothing.
     """
     from bnnkit.sweeps.grid import load_grid
     from bnnkit.sweeps.summary import summarise

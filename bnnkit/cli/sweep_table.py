@@ -33,9 +33,9 @@ def print_sweep(summary: "Summary", out: Path) -> None:
 
 
 def _shown(summary: "Summary") -> dict[str, str]:
-    """Return the scores to show, and their headings: accuracies or errors, else losses."""
+    """Return the scores to show, and their headings: accuracies or errors."""
     present = {key for setting in summary.settings for key in setting.scores}
-    for quantity in ("accuracy", "mae", "loss"):
+    for quantity in ("accuracy", "mae"):
         headings = {
             f"{part}_{quantity}{suffix}": f"{part} {quantity}{words}"
             for part in _PARTS

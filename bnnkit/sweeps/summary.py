@@ -19,8 +19,6 @@ CRITERIA: Final = (
     "validation_accuracy",
     "validation_mae_samples",
     "validation_mae",
-    "validation_loss_samples",
-    "validation_loss",
 )
 """The scores that choose the best setting: the first that all finished runs have."""
 _PARTS: Final = ("validation_", "test_")

@@ -32,7 +32,8 @@ class RunFolder:
         state: The state from which a stopped run continues, and a finished one that is given more
             epochs; about three times as large as the network with adam, twice with sgd. Without it
             a finished run cannot be extended.
-        best: The network of the epoch with the highest accuracy on the validation examples.
+        best: The network of the epoch with the highest accuracy, or lowest mean absolute error, on
+            the validation examples.
         checkpoint: The trained network; written last.
     """
 

@@ -5,7 +5,7 @@ the accuracy, of classes or of labels, or the mean absolute error of real values
 """
 
 from collections.abc import Callable, Sequence
-from math import log
+from math import isnan, log
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -163,8 +163,13 @@ def check_loss(loss: LossName, targets: TargetKind, dataset: str) -> None:
 
 
 def is_better(metric: Metric, value: float, others: Sequence[float]) -> bool:
-    """Return whether an accuracy is above, or an error below, all others, one or more."""
-    return value > max(others) if metric == "accuracy" else value < min(others)
+    """Return whether an accuracy is above, or an error below, all others, one or more.
+
+    Any number is better than an error that is NaN.
+    """
+    if metric == "accuracy":
+        return value > max(others)
+    return all(value < other or isnan(other) for other in others) and not isnan(value)
 
 
 def batch_totals(loss: Tensor, outputs: Tensor, y: Tensor) -> Tensor:
