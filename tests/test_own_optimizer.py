@@ -22,6 +22,7 @@ from bnnkit.training.schedule import make_schedule
 from bnnkit.training.state import load_state, save_state
 
 MODULE = '''
+import numpy as np
 import torch
 from torch.optim import SGD, LBFGS
 
@@ -71,6 +72,10 @@ def wrong(params):
 
 def half(progress):
     return 0.5 if progress < 0.5 else 0.25
+
+
+def with_numpy(progress):
+    return np.float32(1 - progress / 2)
 
 
 def negative(progress):
@@ -223,6 +228,10 @@ def test_a_state_that_belongs_to_no_parameter_is_refused(name: str, tmp_path: Pa
     optimizer.state["whole"]["k"] = 1  # type: ignore[index]
     with pytest.raises(ConfigError, match=r"Lion, whose state has 'whole'; keep its numbers in"):
         save_state(tmp_path / "state.safetensors", 1, network, [optimizer], {})
+    network, optimizer = _stepped(name, 1)
+    optimizer.param_groups[0]["d"] = torch.ones(())
+    with pytest.raises(ConfigError, match="Lion with the tensor d; keep it in the state of a"):
+        save_state(tmp_path / "state.safetensors", 1, network, [optimizer], {})
 
 
 @pytest.mark.slow
@@ -262,3 +271,5 @@ def test_its_checkpoint_is_used_without_trust(name: str, tmp_path: Path) -> None
 def test_a_schedule_is_called_with_the_share_that_is_done(name: str) -> None:
     schedule = make_schedule(f"{name}:half")
     assert [schedule(t) for t in (0.0, 0.49, 0.5)] == [0.5, 0.5, 0.25]
+    numpys = make_schedule(f"{name}:with_numpy")
+    assert [numpys(t) for t in (0.0, 0.5)] == [1.0, 0.75]

@@ -62,7 +62,17 @@ def numbers_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
 
 
 def group_numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """Return the numbers of each group of parameters, which an optimizer may change in a step."""
+    """Return the numbers of each group of parameters, which an optimizer may change in a step.
+
+    Raises:
+        ConfigError: A group has a tensor, which would not be saved.
+    """
+    for key, value in (item for group in optimizer.param_groups for item in group.items()):
+        if isinstance(value, Tensor) and key not in _SET_BY_THE_RUN:
+            raise ConfigError(
+                f"expected an optimizer with numbers in its groups, got {type(optimizer).__name__}"
+                f" with the tensor {key}; keep it in the state of a parameter"
+            )
     return [
         {
             key: value

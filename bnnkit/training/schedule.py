@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 
 import numpy as np
 
@@ -58,7 +59,8 @@ def _own(name: str) -> Schedule:
     def schedule(progress: float) -> float:
         with named(name):
             factor = function(progress)
-        if type(factor) not in (int, float) or not 0 <= factor < math.inf:
+        is_number = isinstance(factor, Real) and not isinstance(factor, bool)
+        if not is_number or not 0 <= factor < math.inf:
             raise ConfigError(
                 f"expected {name} to return a factor of the learning rate, a number from 0, got "
                 f"{brief(factor)} at {progress:.3g}"

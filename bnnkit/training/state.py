@@ -46,7 +46,7 @@ def save_state(
 
     Raises:
         FileError: The file cannot be written.
-        ConfigError: As for `numbers_of`.
+        ConfigError: As for `numbers_of` and `group_numbers`.
     """
     tensors = {f"{_MODEL}{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"{_AVERAGE}{name}": tensor for name, tensor in (averages or {}).items()}
