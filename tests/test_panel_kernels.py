@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from artifacts import ArtifactBuilder
+from fuzz_c import of_values
 
 from bnnkit.artifact.format.bits import pack_weight
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import ArtifactError
+from bnnkit.runtime import Model
 from bnnkit.runtime.kernels import panel
 from bnnkit.runtime.kernels.records import ConvolutionRecord, PanelRecord
+from bnnkit.runtime.lowering import lower
 from bnnkit.runtime.lowering.binary_layers import _kernel_weight
 from bnnkit.runtime.lowering.kernel_forms import KernelForms, forms_of_this_cpu
 from bnnkit.runtime.memory import weights
@@ -115,6 +118,21 @@ def test_signs_and_sums_in_panels() -> None:
         bound.run()
         for name, want in zip((signs, sums), Reference(model).run(x), strict=True):
             np.testing.assert_array_equal(plan.read(name, bound.memory), want)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", [0, 2])
+def test_a_noisy_row_wider_than_the_cache(pool: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One image of one row, of more pixels than the panels that the cache holds."""
+    a = ArtifactBuilder(2)
+    source = a.stochastic_sign("x", channels=256)
+    sums = a.binary_conv2d(source, 256, 9, (1, 3), pads=(0, 1, 0, 1), thresholds=False)
+    real = a.to_real(a.noisy_sum(sums, 9, 31, pool=pool))
+    model = of_values(a.artifact((256, max(pool, 1), 400), real))
+    x = a.rng.standard_normal((1, *model.graph.input_shape)).astype(np.float32)
+    want = Model(model).predict(x, samples=1, seed=1)
+    monkeypatch.setitem(vars(lower), "forms_of_this_cpu", in_panels)
+    np.testing.assert_array_equal(Model(model).predict(x, samples=1, seed=1), want)
 
 
 @pytest.mark.slow

@@ -134,7 +134,8 @@ class Convolution:
             record = pooled_record(record, self.cases, memory)
         if self.noise is not None:
             record = self._with_noise(memory, record, self.noise)
-        return panel_record(memory, record, pools=self.pools)
+        is_map = self.window.output != (1, 1)
+        return panel_record(memory, record, pools=self.pools, is_map=is_map)
 
     def _with_noise(
         self, memory: Memory, record: ConvolutionRecord, noise: StochasticThreshold

@@ -31,16 +31,25 @@ def pooled_record(record: ConvolutionRecord, cases: Array, memory: Memory) -> Co
     )
 
 
-def panel_record(memory: Memory, record: ConvolutionRecord, *, pools: bool) -> PanelRecord:
-    """Complete the record of a convolution, in which pooling is part of the stride already."""
+def panel_record(
+    memory: Memory, record: ConvolutionRecord, *, pools: bool, is_map: bool
+) -> PanelRecord:
+    """Complete the record of a convolution, in which pooling is part of the stride already.
+
+    Args:
+        memory: The addresses of arrays.
+        record: The convolution.
+        pools: Whether a panel is the window of one pixel.
+        is_map: Whether columns are those of a map, rather than the images of a batch.
+    """
     words = record.outer_count * record.middle_count * record.run
     steps = -(-words // 2)
     panel = HEADER + STEP * PIXELS * steps
     pixels = record.columns if record.noise else record.images * record.rows * record.columns
     wanted = pixels if pools else -(-pixels // PIXELS)
-    capacity = max(1, CACHE // panel)
-    is_batch = record.images * record.rows == 1  # its columns are drawn in any number of parts
-    capacity = wanted if record.noise and not is_batch else min(capacity, wanted)
+    # The noise of a row of a map is drawn at once, that of a batch in any number of parts.
+    is_whole = record.noise != 0 and is_map
+    capacity = wanted if is_whole else min(max(1, CACHE // panel), wanted)
     size = capacity * panel
     panels = aligned.zeros((memory.threads * size,), np.dtype(np.uint8))
     return PanelRecord(
