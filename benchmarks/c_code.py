@@ -32,11 +32,11 @@ CHUNK = 100
 COLUMNS = (
     "model",
     "inputs with other bits",
-    "constants, ideal bytes",
-    "compiled, bytes",
-    "workspace, bytes",
+    "ideal bytes",
+    "compiled",
+    "workspace",
     "of an ensemble",
-    "one pass, ms (times as fast)",
+    "one pass, ms (times the runtime's speed)",
     f"{SAMPLES} samples",
 )
 
@@ -147,11 +147,8 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=100, metavar="N")
     parser.add_argument("--compiler", default="gcc")
     arguments = parser.parse_args()
-    print(
-        "| model | other bits | ideal bytes | compiled bytes | workspace, one pass | ensemble |",
-        end="",
-    )
-    print(f" one pass, ms (times the runtime's speed) | {SAMPLES} samples |")
+    print("| " + " | ".join(COLUMNS) + " |")
+    print("|" + " --- |" * len(COLUMNS), flush=True)
     found = [measure(name, arguments.inputs, arguments.compiler) for name in arguments.models]
     return int(any(found))
 

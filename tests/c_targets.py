@@ -73,9 +73,12 @@ def _board(machine: str, cpu: str, *flags: str) -> Target:
 _A64 = "aarch64-linux-gnu-gcc"
 _A32 = "arm-linux-gnueabihf-gcc"
 SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+TRAPS = ("-fsanitize=undefined", "-fsanitize-trap=undefined")
+"""Clang checks more than gcc, such as offsets of null pointers; this needs no library of it."""
 TARGETS = (
     Target(name="gcc", compiler="gcc", flags=("-O2",)),
     Target(name="clang", compiler="clang", flags=("-O2",)),
+    Target(name="clang-traps", compiler="clang", flags=("-O1", *TRAPS)),
     Target(name="gcc-native", compiler="gcc", flags=("-O3", "-march=native")),
     Target(name="gcc-avx2", compiler="gcc", flags=("-O2", "-mavx2", "-mfma")),
     Target(name="gcc-ssse3", compiler="gcc", flags=("-O2", "-mssse3")),
@@ -95,6 +98,12 @@ TARGETS = (
         compiler="clang",
         flags=("-O2", "-static", "--target=aarch64-linux-gnu", "-mcpu=cortex-a76"),
         emulator=("qemu-aarch64", "-cpu", "cortex-a76"),
+    ),
+    Target(
+        name="gcc-default-dialect",
+        compiler=_A64,
+        flags=("-O3", "-static", "-std=gnu17", "-ffp-contract=fast"),
+        emulator=("qemu-aarch64", "-cpu", "cortex-a53"),
     ),
     Target(
         name="armv7-neon",

@@ -29,7 +29,7 @@ from command_line import fail, run
 from onnx import TensorProto
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.errors import UnsupportedError, UsageError
+from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.runtime import Model, open_artifact
 from bnnkit.runtime.c_code import export_c
 from bnnkit.runtime.c_code.buffers import Call, place
@@ -226,11 +226,24 @@ def test_what_c_lacks_is_named_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
 
 
-@pytest.mark.parametrize("name", ["", "2d", "a-b", "int", "bnn_base", "é"])
+@pytest.mark.parametrize("name", ["", "2d", "a-b", "int", "é"])
 def test_a_name_that_c_cannot_have(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="expected --name to be a name in C"):
         export_c(noisy_digits_like()[0], tmp_path / "c", name=name)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("name", ["test", "string", "bnn_base", "BNN_Base"])
+def test_a_name_that_something_else_has(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="expected --name to be a name that no header of C"):
+        export_c(noisy_digits_like()[0], tmp_path / "c", name=name)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "bnn_test.c").mkdir()
+    with pytest.raises(FileError, match=r"cannot write .*bnn_test.c: expected a file"):
+        export_c(noisy_digits_like()[0], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["bnn_test.c"]
 
 
 def test_the_command(model: Path, tmp_path: Path) -> None:
@@ -291,16 +304,20 @@ def test_every_operation_of_a_chain_is_there() -> None:
     assert {*OPERATIONS} == {*range(reals.MOVE)} - {reals.CAST}
 
 
+@needs_gcc
 def test_outputs_are_named_as_c_allows(tmp_path: Path) -> None:
     a = ArtifactBuilder()
-    outputs = [a.gemm("x", 4, 2) for _ in range(3)]
+    names = ("a/b", "a.b", "int", "input", "bnn_softmax", "uint8_t", "memcpy", "class")
+    outputs = [a.gemm("x", 4, 2) for _ in names]
     network = onnx.ModelProto()
     network.CopyFrom(a.artifact((4,), *outputs).model)
-    for output, name in zip(outputs, ("a/b", "a.b", "int"), strict=True):
+    for output, name in zip(outputs, names, strict=True):
         for node in network.graph.node:
             node.output[:] = [name if one == output else one for one in node.output]
         for value in network.graph.output:
             value.name = name if value.name == output else value.name
     export_c(Artifact(network), tmp_path)
     header = (tmp_path / "bnn.h").read_text()
-    assert "float *a_b, float *a_b_, float *out_int" in header
+    assert "float *a_b, float *a_b_, float *out_int, float *out_input" in header
+    compile_c(["gcc", *STRICT, "-fsyntax-only", tmp_path / "bnn.c"])
+    compile_c(["gcc", "-x", "c++", "-fsyntax-only", tmp_path / "bnn.h"])

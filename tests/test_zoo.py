@@ -78,7 +78,9 @@ def test_confidence_is_calibrated(model: ZooModel) -> None:
 def test_stored_comparisons_are_of_the_files() -> None:
     results = FOLDER.parent.parent / "benchmarks" / "results" / "zoo-equality.json"
     models = {model.name: model for model in zoo()}
-    for entry in json.loads(results.read_text()):
+    entries = json.loads(results.read_text())
+    assert entries
+    for entry in entries:
         model = models[entry["name"]]
         assert entry["sha256"] == model.sha256
         for one in entry["passes"]:

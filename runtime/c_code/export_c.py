@@ -90,5 +90,8 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"cannot write the folder {folder}: {error.strerror}") from error
+    for name in files:  # before the first is written
+        if (folder / name).exists() and not (folder / name).is_file():
+            raise FileError(f"cannot write {folder / name}: expected a file; remove what is there")
     for name, text in files.items():
         write_text(folder / name, text)

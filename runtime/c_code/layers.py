@@ -238,7 +238,7 @@ def _real_layer(step: Convolution, values: Values, constants: Constants) -> Call
 def _real_epilogue(step: Convolution, values: Values, constants: Constants) -> dict[str, object]:
     if values[step.target].kind != "real":
         raise UnsupportedError("signs or sums of a float layer")
-    return {"kind": "BNN_REALS_TO_REALS", **_scale(step.constants, step.channels, constants)}
+    return _scale(step.constants, step.channels, constants)
 
 
 def depthwise(step: Depthwise, values: Values, constants: Constants) -> list[Call]:

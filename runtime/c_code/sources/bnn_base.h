@@ -16,8 +16,11 @@
 #if FLT_EVAL_METHOD > 0 && FLT_EVAL_METHOD < 16
 #error "float must be computed in float: on 32-bit x86 compile with -msse2 -mfpmath=sse"
 #endif
+/* No product and sum become one operation, which GCC does unless told otherwise. */
 #if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF /* GCC has no such pragma: -std=c99 or -ffp-contract=off does it */
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
 #endif
 
 /* Define BNN_PORTABLE to leave out all intrinsics. */

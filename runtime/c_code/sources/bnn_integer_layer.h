@@ -96,11 +96,12 @@ static inline void bnn_multiply_pairs(const int16_t *x, int32_t pairs, const int
 /* Turn counts of differing signs into sums, for a pixel of the given border case. */
 static inline void bnn_sums_of_counts(const bnn_integer_layer *l, int32_t border_case, int32_t first, int32_t count, int32_t *counts) {
   int32_t row = l->rows_of_cases ? l->rows_of_cases[border_case] : 255;
-  const int16_t *bases = l->border_bases + row * l->channels + first;
   if (row == 255)
     for (int32_t c = 0; c < count; c++) counts[c] = l->base - 2 * counts[c];
-  else
+  else {
+    const int16_t *bases = l->border_bases + row * l->channels + first;
     for (int32_t c = 0; c < count; c++) counts[c] = bases[c] - 2 * counts[c];
+  }
 }
 
 /* Compute the sums of `count` channels from `first` on, (pixels, BNN_CHUNK). */

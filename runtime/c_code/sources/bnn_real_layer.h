@@ -4,18 +4,13 @@
 
 #include "bnn_window.h"
 
-/* What is stored of the sums. */
-enum { BNN_REALS_TO_REALS, BNN_REALS_TO_SIGNS };
-
 typedef struct {
   bnn_window window;
   int32_t channels;         /* output channels of the group */
   int32_t taps;             /* of a patch, in numbers */
   const void *weights;      /* float (taps, channels), or binary (bytes, channels), see below */
   int32_t y_pixel, y_first; /* of the output: bytes of a pixel, first byte of the group */
-  int32_t kind;             /* what is stored */
-  const float *thresholds;  /* BNN_REALS_TO_SIGNS: -1 where sum < threshold */
-  const float *scale, *bias;
+  const float *scale, *bias; /* sum * scale + bias is stored */
 } bnn_real_layer;
 
 /* sums = x w in the order of the taps, with one rounding for each tap. */
@@ -97,17 +92,10 @@ static inline void bnn_add_signed(const float *x, const bnn_real_layer *l, int32
 }
 
 static inline void bnn_store_reals(const bnn_real_layer *l, int32_t first, int32_t count, const float *sums, uint8_t *y) {
-  if (l->kind == BNN_REALS_TO_SIGNS) {
-    int32_t is_below[BNN_CHUNK];
-    for (int32_t c = 0; c < count; c++) is_below[c] = -(sums[c] < l->thresholds[first + c]);
-    for (int32_t c = count; c % 16; c++) is_below[c] = 0;
-    bnn_pack_negative(is_below, count, y + first / 8);
-  } else {
-    float *reals = (float *)(void *)y + first;
-    for (int32_t c = 0; c < count; c++) {
-      float product = sums[c] * l->scale[first + c];
-      reals[c] = product + l->bias[first + c];
-    }
+  float *reals = (float *)(void *)y + first;
+  for (int32_t c = 0; c < count; c++) {
+    float product = sums[c] * l->scale[first + c];
+    reals[c] = product + l->bias[first + c];
   }
 }
 

@@ -56,11 +56,12 @@ static inline void bnn_pool_reals(const bnn_window *w, int32_t channels, int32_t
       for (int32_t c = 0; c < channels; c++) y[c] = kind == BNN_LARGEST ? -bnn_float_of_bits(0x7f800000u) : -0.0f;
       for (int32_t k = 0; k < w->height * w->width; k++) {
         int32_t r = top + k / w->width * w->row_step, q = left + k % w->width * w->column_step;
-        const float *pixel = x + (r * w->columns + q) * channels;
+        const float *pixel;
         if (!bnn_is_inside(r, w->rows) || !bnn_is_inside(q, w->columns)) {
           for (int32_t c = 0; c < channels && kind == BNN_PADDED_SUM; c++) y[c] += 0.0f; /* -0 becomes 0 */
           continue;
         }
+        pixel = x + (r * w->columns + q) * channels;
         if (kind == BNN_LARGEST)
           for (int32_t c = 0; c < channels; c++) y[c] = y[c] > pixel[c] || y[c] != y[c] ? y[c] : pixel[c];
         else

@@ -53,9 +53,10 @@ static inline void bnn_pool_signs(const bnn_window *w, const uint8_t *x, uint8_t
       memset(y, 255, (size_t)w->pixel);
       for (int32_t k = 0; k < w->height * w->width; k++) {
         int32_t r = top + k / w->width * w->row_step, q = left + k % w->width * w->column_step;
-        const uint8_t *pixel = x + (r * w->columns + q) * w->pixel;
-        if (!bnn_is_inside(r, w->rows) || !bnn_is_inside(q, w->columns)) continue;
-        for (int32_t b = 0; b < w->pixel; b++) y[b] &= pixel[b];
+        if (bnn_is_inside(r, w->rows) && bnn_is_inside(q, w->columns)) {
+          const uint8_t *pixel = x + (r * w->columns + q) * w->pixel;
+          for (int32_t b = 0; b < w->pixel; b++) y[b] &= pixel[b];
+        }
       }
     }
 }
