@@ -16,8 +16,8 @@ def command(as_json: bool) -> None:
 
     zoo:NAME stands for a model file in every command, as in `bnnkit bench zoo:cifar10-vgg`, and in
     Python's bnnkit.runtime.load. Accuracies are those on the test images of the data set, in one
-    pass without noise and averaged over ten samples. ece is the expected calibration error, of ten
-    samples if the file has noise.
+    pass without noise and averaged over ten samples. ece is the expected calibration error on the
+    second half of the test images, of ten samples if the file has noise.
     """
     models = zoo()
     if as_json:

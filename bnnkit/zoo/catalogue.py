@@ -24,7 +24,8 @@ class ZooModel:
         data: The data set that it classifies, as in `--data`.
         accuracy: The share of the test images that are right in one pass without noise.
         accuracy_samples: The same for ten samples of the noise, seed 0; None without noise.
-        ece: The expected calibration error of one pass, a fraction.
+        ece: The expected calibration error of one pass, a fraction, on the second half of the
+            test images; temperatures were fitted on the first half.
         ece_samples: The same for the ten samples; None without noise.
         sha256: The hash of the file, hexadecimal.
         size: The size of the file, in bytes.
