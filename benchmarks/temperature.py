@@ -52,15 +52,18 @@ def _ece(logits: NDArray[Any], labels: NDArray[Any], temperature: float) -> floa
 
 
 def main() -> None:
-    """Measure all CIFAR-10 files that are named, or all."""
+    """Measure all files that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="files to measure; the others keep their values")
-    parser.add_argument("--data-dir", type=Path, required=True, help="has a folder cifar10")
+    parser.add_argument("--data-dir", type=Path, required=True, help="has a folder of each set")
     arguments = parser.parse_args()
-    dataset = data.load("cifar10", arguments.data_dir / "cifar10")
     stored = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
     by_name = {entry["name"]: entry for entry in stored}
-    for name in arguments.names or [model.name for model in zoo() if model.data == "cifar10"]:
+    for model in zoo():
+        name = model.name
+        if arguments.names and name not in arguments.names:
+            continue
+        dataset = data.load(model.data, arguments.data_dir / model.data)
         by_name[name] = measure(name, dataset.x_test, dataset.y_test)
         print(by_name[name], flush=True)
         RESULTS.write_text(json.dumps([by_name[n] for n in sorted(by_name)], indent=1) + "\n")

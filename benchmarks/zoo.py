@@ -2,7 +2,7 @@
 
 DIR has a folder for each data set, such as cifar10. Every model is evaluated by bnnkit's runtime:
 its accuracy on all test images, its calibration error on the second half of them, because the
-temperatures of the CIFAR-10 files were fitted on the first (temperature.py). Writes
+temperatures of the files were fitted on the first (temperature.py). Writes
 bnnkit/zoo/zoo.json and the table of docs/zoo.md. A new model needs an entry in MODELS and its file
 in bnnkit/zoo. Test images choose no file: it is the first seed of the recipe's longest runs.
 """
@@ -41,6 +41,14 @@ MODELS = {
     "cifar10-vgg": ("VGG", "cifar10", "cifar10-vgg-distilled.yaml", 600, 13),
     "cifar10-vgg-ensemble": ("VGG, noise 0.15", "cifar10", "cifar10-vgg-distilled.yaml", 362, 11),
     "cifar10-vgg-small": ("VGG-Small", "cifar10", "cifar10-vgg-small-distilled.yaml", 238, 11),
+    "mnist-convnet": ("ConvNet", "mnist", "mnist-convnet-shifted.yaml", 24, 1),
+    "mnist-ds-cnn": (
+        "DS-CNN, an image as 28 frames of 28 values",
+        "mnist",
+        "mnist-ds-cnn.yaml",
+        12,
+        1,
+    ),
 }
 LICENCE = "Apache-2.0"
 

@@ -17,6 +17,7 @@ from bnnkit.zoo.catalogue import FOLDER
 
 DOCS = Path(__file__).parent.parent / "docs" / "zoo.md"
 MOST_BYTES = 12e6
+MOST_ECE = {"cifar10": 0.02, "mnist": 0.025}
 
 
 @pytest.mark.parametrize("model", zoo(), ids=lambda model: model.name)
@@ -72,7 +73,7 @@ def test_the_command_lists_all() -> None:
 def test_confidence_is_calibrated(model: ZooModel) -> None:
     """The deployed answer: of ten samples, or of one pass without noise."""
     assert (model.ece_samples is None) == (model.accuracy_samples is None)
-    assert (model.ece if model.ece_samples is None else model.ece_samples) < 0.02
+    assert (model.ece if model.ece_samples is None else model.ece_samples) < MOST_ECE[model.data]
 
 
 def test_stored_comparisons_are_of_the_files() -> None:
