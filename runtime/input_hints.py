@@ -8,6 +8,7 @@ from bnnkit.runtime.memory.values import Array
 
 _LARGEST = 255
 """The largest value of a uint8 image."""
+_AXES_OF_AN_IMAGE = 3
 _CHANNELS = (1, 3, 4)
 """The numbers of channels by which an axis is recognised as that of the channels."""
 
@@ -23,7 +24,7 @@ def input_hint(inputs: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> s
     Returns:
         One or two hints, each with a leading semicolon; "" if no conversion is known.
     """
-    hints = (_shape_hint(inputs.shape, shape), _dtype_hint(inputs, dtype))
+    hints = (_shape_hint(inputs.shape, shape), _dtype_hint(inputs, dtype, len(shape)))
     return "".join(f"; {hint}" for hint in hints if hint)
 
 
@@ -42,12 +43,12 @@ def _shape_hint(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _dtype_hint(inputs: Array, dtype: np.dtype[Any]) -> str:
+def _dtype_hint(inputs: Array, dtype: np.dtype[Any], n_axes: int) -> str:
     if inputs.dtype == dtype or inputs.dtype.kind not in "fiub":
         return ""
     if dtype == np.uint8:
         return _pixel_hint(inputs)
-    if inputs.dtype == np.uint8:
+    if inputs.dtype == np.uint8 and n_axes == _AXES_OF_AN_IMAGE:
         return f"convert them as in training, such as inputs.astype({_name(dtype)}) / 255"
     return f"convert them: inputs.astype({_name(dtype)})"
 

@@ -241,9 +241,21 @@ def test_a_name_that_something_else_has(tmp_path: Path, name: str) -> None:
 
 def test_a_file_that_cannot_be_written_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "bnn_test.c").mkdir()
+    (tmp_path / "bnn_weights.h").touch()  # an earlier export
     with pytest.raises(FileError, match=r"cannot write .*bnn_test.c: expected a file"):
         export_c(noisy_digits_like()[0], tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["bnn_test.c"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bnn_test.c", "bnn_weights.h"]
+    assert (tmp_path / "bnn_weights.h").read_text() == ""
+
+
+def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
+    network = noisy_digits_like()[0]
+    export_c(network, tmp_path / "c")
+    export_c(network, tmp_path / "c")  # the same name replaces its files
+    before = {path: path.read_bytes() for path in (tmp_path / "c").iterdir()}
+    with pytest.raises(FileError, match="an earlier export named other; it holds other files"):
+        export_c(network, tmp_path / "c", name="other")
+    assert {path: path.read_bytes() for path in (tmp_path / "c").iterdir()} == before
 
 
 def test_the_command(model: Path, tmp_path: Path) -> None:

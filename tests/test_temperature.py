@@ -46,6 +46,13 @@ def test_a_network_without_errors_has_no_best_temperature() -> None:
         fit_temperature(logits, np.arange(4))
 
 
+def test_errors_of_single_samples_alone_give_no_temperature_of_0() -> None:
+    logits = np.tile(np.array([0.05, 0], np.float32), (2, 50, 1))
+    logits[0, 0] = [0, 0.001]  # the other sample and all other examples are right
+    with pytest.raises(UsageError, match="without an error, or nearly; give a number"):
+        fit_temperature(logits, np.zeros(50, np.int64))
+
+
 def test_only_the_last_layer_is_divided() -> None:
     hidden = nn.Linear(3, 5)
     network = nn.Sequential(hidden, nn.ReLU(), nn.Linear(5, 2))

@@ -30,6 +30,8 @@ SAMPLES: Final = 10
 """The number of samples of a stochastic network for whose mean the temperature is fitted."""
 _BATCH: Final = 250
 _MOST_STEPS: Final = 100
+_LEAST: Final = 0.05
+"""The least temperature that a fit may give; below it the examples only ask for less and less."""
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[Any]) -> float:
@@ -41,13 +43,14 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[Any]) -> float:
         labels: (N,), integers.
 
     Raises:
-        UsageError: If no T fits best, because every label has the largest logit.
+        UsageError: If no T fits best, because every label, or nearly, has the largest logit.
     """
+    refusal = UsageError(
+        "expected held-out examples with some errors to fit a temperature, got "
+        f"{len(labels)} without an error, or nearly; give a number"
+    )
     if (logits.argmax(2) == labels).all():
-        raise UsageError(
-            "expected held-out examples with some errors to fit a temperature, got "
-            f"{len(labels)} without an error; give a number"
-        )
+        raise refusal
     scores, classes = torch.from_numpy(logits).double(), torch.from_numpy(labels).long()
     log_t = torch.zeros((), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([log_t], max_iter=_MOST_STEPS, line_search_fn="strong_wolfe")
@@ -61,7 +64,10 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[Any]) -> float:
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return float(log_t.detach().exp())
+    temperature = float(log_t.detach().exp())
+    if not temperature >= _LEAST:  # or NaN
+        raise refusal
+    return temperature
 
 
 def held_out_logits(artifact: Artifact, images: NDArray[Any], seed: int) -> NDArray[np.float32]:

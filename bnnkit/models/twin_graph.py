@@ -1,7 +1,9 @@
 """The calls of a network, with their shapes, as a graph that can be changed."""
 
+import logging
 import operator
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, Final
 
@@ -151,17 +153,29 @@ class _Shapes(fx.Interpreter):
         return value
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from logging the traceback of an error that is reported in one line."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def _shapes(module: fx.GraphModule, example: Tensor) -> dict[fx.Node, tuple[int, ...]]:
     shapes = _Shapes(module)
     try:
         # Fake tensors take no memory and no time, whatever an untrusted checkpoint describes.
-        with evaluating(module), FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        with evaluating(module), _quiet(), FakeTensorMode(allow_non_fake_inputs=True) as fake:
             shapes.run(fake.from_tensor(example))
     except Exception as error:  # the user's code
         shape, dtype = tuple(example.shape), str(example.dtype).removeprefix("torch.")
         is_image = example.dtype == torch.uint8
         hint = "; bnnkit.nn.IntegerConv2d is a first layer for uint8 images" if is_image else ""
-        cause = str(error).split("\n")[0]
+        cause = next((line for line in str(error).splitlines() if line.strip()), "no message")
         raise UsageError(
             f"expected a network that accepts inputs of shape {shape} and dtype {dtype}, got"
             f" {type(error).__name__}: {cause}{hint}"

@@ -44,7 +44,8 @@ def export_c(
 
     Args:
         source: A network, or the path of its .onnx or .tflite file, or zoo:NAME.
-        folder: The folder to write; files in it that have other names stay.
+        folder: The folder to write: new, empty, or with an earlier export of the same name, whose
+            files are replaced.
         name: Prefix of the functions and files.
 
     Returns:
@@ -54,13 +55,14 @@ def export_c(
         UnsupportedError: If the exported C lacks a part of the network; the message names all.
         UsageError: If the name is not one in C.
         ArtifactError: If the file is damaged.
-        FileError: If the folder cannot be written.
+        FileError: If the folder cannot be written, or holds other files.
     """
     check_name(name, [Path(kernel).stem for kernel in source_text.KERNELS])
     artifact = source if isinstance(source, Artifact) else read(source)
     check_network(artifact)
     network = network_of(artifact)
     files = _files(network, name)
+    check_contents(Path(folder), name)
     _write(Path(folder), files)
     return CReport(
         name=name,
@@ -83,6 +85,19 @@ def _files(network: Network, name: str) -> dict[str, str]:
         f"{name}_test.c": test_text.test_source(network, name),
         **kernels,
     }
+
+
+def check_contents(folder: Path, name: str) -> None:
+    """Check that a folder is empty, absent, or holds an earlier export of the same name.
+
+    Raises:
+        FileError: If it holds other files, among which the new ones would be lost.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / f"{name}_weights.h").exists():
+        raise FileError(
+            f"cannot write into {folder}: expected a new or empty folder, or an earlier export"
+            f" named {name}; it holds other files"
+        )
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
