@@ -175,9 +175,9 @@ def command(
     With --to c the output is a folder of C99 source that needs no library and allocates nothing:
     one pass, and ensembles of samples if the network has noise, with the bits of bnnkit's runtime.
     """
+    check_not_read(output, source)
     target = _format_of(output, target)
     (check_folder if target == "c" else check_file)(output)
-    check_not_read(output, source)
     if name is not None and target != "c":
         raise UsageError("--name needs --to c; give both")
     if variant is not None and target != "tflite":
