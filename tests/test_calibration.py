@@ -93,6 +93,7 @@ def test_images_are_augmented_as_in_training() -> None:
     assert not torch.equal(statistics(model)["1"][0], statistics(plain)["1"][0])
 
 
+@pytest.mark.slow
 def test_the_report_tells_what_has_moved() -> None:
     few, model = digits(), network()
     with torch.no_grad():

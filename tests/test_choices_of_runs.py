@@ -27,6 +27,7 @@ def config(*overrides: str) -> Config:
     return parse_config(text, overrides)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_estimator_rule_and_options(tmp_path: Path) -> None:
     overrides = (
         *("model.estimator=gumbel-softmax", "model.estimator_options={temperature: 0.5}"),

@@ -66,6 +66,7 @@ def test_a_second_process_compiles_nothing(filled: tuple[Path, str]) -> None:
         *(pytest.param(d, marks=pytest.mark.exhaustive) for d in ("cut", "emptied", "removed")),
     ],
 )
+@pytest.mark.slow
 def test_damaged_files_are_made_again(filled: tuple[Path, str], damage: str) -> None:
     folder, result = filled
     paths = sorted(folder.rglob("*.kernel"))
@@ -145,6 +146,7 @@ def test_an_install_without_source_files(suffix: str, tmp_path: Path) -> None:
         assert (int(count), run.stderr) == (made, "")
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_not_needed(
     filled: tuple[Path, str], tmp_path: Path
 ) -> None:

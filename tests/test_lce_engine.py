@@ -149,7 +149,7 @@ def test_an_engine_that_gives_no_signs_is_not_equal(monkeypatch: pytest.MonkeyPa
 
 
 @needs_lce
-@pytest.mark.parametrize("variant", ["lce", "builtin"])
+@pytest.mark.parametrize("variant", ["lce", pytest.param("builtin", marks=pytest.mark.slow)])
 def test_a_file_is_verified_against_its_checkpoint(
     variant: str, digits_run: Path, tmp_path: Path
 ) -> None:

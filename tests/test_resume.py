@@ -152,7 +152,10 @@ def _train_until(config: Config, out: Path, step: int, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     "overrides",
-    [["save_every=2", "eval_every=3", "epochs=6"], ["precision=bf16-mixed", "epochs=5"]],
+    [
+        pytest.param(["save_every=2", "eval_every=3", "epochs=6"], marks=pytest.mark.slow),
+        ["precision=bf16-mixed", "epochs=5"],
+    ],
     ids=lambda overrides: overrides[0],
 )
 def test_stopped_twice(

@@ -155,6 +155,7 @@ def test_bench_of_samples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert [ratio["samples"] for ratio in content["ratios"]] == [[3, 3], [3, 0]]
 
 
+@pytest.mark.slow
 def test_verify_compares_samples(digits_run: Path, digits_model: Path) -> None:
     arguments = ("verify", digits_run, digits_model, "--images", 20)
     table = _succeed(*arguments)
