@@ -211,6 +211,7 @@ def test_pinned_processes_are_free_again() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin")
+@pytest.mark.slow
 def test_the_command_writes_page_and_json(digits_model: Path, tmp_path: Path) -> None:
     page, file, cpu = tmp_path / "a.html", tmp_path / "a.json", min(usable_cpus())
     result = run(

@@ -215,6 +215,7 @@ def test_state_dict_round_trip() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's
+@pytest.mark.slow
 def test_compiles_without_a_graph_break() -> None:
     model = binarize_(Network(), ["blocks.*"]).eval()
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")

@@ -166,6 +166,7 @@ def test_export_calibrates_and_says_so(digits_run: Path, tmp_path: Path) -> None
     assert float(about["accuracy"]) == (classes == test.y_test).mean()
 
 
+@pytest.mark.slow
 def test_export_prints_what_calibration_has_changed(digits_run: Path, tmp_path: Path) -> None:
     x, y = data.load("digits").x_test, data.load("digits").y_test
     np.savez(tmp_path / "few.npz", x=x[:60], y=np.arange(60) % 10)

@@ -51,6 +51,7 @@ def test_learned_scales_are_parameters_but_no_latent_weights() -> None:
 
 
 @pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.slow
 def test_a_file_folds_them_into_thresholds(scale: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = build(

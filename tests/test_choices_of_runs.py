@@ -57,6 +57,7 @@ def test_the_command_line_takes_them_in_one_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", ["bop", "standardised", "adaste", "proxquant"])
+@pytest.mark.slow
 def test_a_run_that_is_stopped_continues_to_the_same_network(tmp_path: Path, rule: str) -> None:
     wanted = config(f"model.weight_rule={rule}", "model.noise=none", "model.estimator=tanh")
     whole = tmp_path / "whole"
@@ -104,6 +105,7 @@ def test_what_a_run_refuses_before_it_begins(tmp_path: Path, override: str, mess
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's
 @pytest.mark.parametrize("rule", WEIGHT_RULES.names)
+@pytest.mark.slow
 def test_rules_compile_and_read_the_current_schedule(rule: str) -> None:
     import bnnkit.nn as bnn
 

@@ -201,6 +201,7 @@ def test_export_writes_the_model_and_reports(digits_run: Path, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_info_of_model_and_checkpoint_agree(digits_run: Path, digits_model: Path) -> None:
     found = json.loads(_succeed("info", digits_model, "--json"))
     assert found["metadata"]["dataset"] == "digits"
@@ -278,6 +279,7 @@ def test_bench_prints_and_writes_json(
     assert content["profile"]
 
 
+@pytest.mark.slow
 def test_train_continues_to_export(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("data: {name: mnist}\nmodel: {name: mlp, width: 16, depth: 1}\nepochs: 1\n")

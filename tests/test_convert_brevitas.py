@@ -76,6 +76,7 @@ def test_scores_are_those_of_qonnx(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.removesuffix(".onnx.gz"))
+@pytest.mark.slow
 def test_binary_weights_take_a_bit_each(path: Path) -> None:
     source = source_in(path)
     model, _ = from_onnx(source)

@@ -50,6 +50,7 @@ def test_the_curve_joins_fixed_numbers_in_the_order_of_their_cost(
     ("name", "start"), [("c.PNG", b"\x89PNG"), ("c.svg", b"<?xml"), ("c.pdf", b"%PDF")]
 )
 @pytest.mark.parametrize("points", [POINTS, POINTS[:1], POINTS[3:]])
+@pytest.mark.slow
 def test_the_format_is_that_of_the_name(
     tmp_path: Path, points: list[Evaluation], name: str, start: bytes
 ) -> None:

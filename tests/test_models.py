@@ -371,6 +371,7 @@ def test_images_that_the_resnet_cannot_halve() -> None:
         *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("vgg", "resnet18")),
     ],
 )
+@pytest.mark.slow
 def test_export_marks_every_sign_and_binary_layer(name: str) -> None:
     model = small(name, shape=(3, 16, 16), zero_point=(1, 2, 3))
     marks = exported_marks(model, images(2, 3, 16, 16))

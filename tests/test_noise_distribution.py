@@ -100,6 +100,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+@pytest.mark.slow
 def test_neighbours_are_independent(pair: Pair) -> None:
     """About 1e6 pairs: |correlation| above 4.5 / sqrt(n) with probability 7e-6.
 

@@ -98,6 +98,7 @@ def _bnnkit(*arguments: object) -> str:
 
 
 @pytest.mark.parametrize("name", ["convnet", pytest.param("resnet18", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_the_file_draws_the_scaled_noise_and_all_engines_agree(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
     deterministic_run(name, tmp_path)

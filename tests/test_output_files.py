@@ -31,6 +31,7 @@ def _outputs(digits_run: Path, model: Path, images: Path, out: Path) -> list[lis
 
 @pytest.mark.parametrize("which", range(4))
 @pytest.mark.parametrize("place", ["/sys", "missing"])
+@pytest.mark.slow
 def test_folder_that_cannot_be_written(
     place: str, which: int, digits_run: Path, digits_model: Path, model: Path, images: Path
 ) -> None:
@@ -87,6 +88,7 @@ TERMINATED = (signal.SIGTERM, 143, "bnnkit export: terminated\n")
         pytest.param(HALF_WRITTEN, *INTERRUPTED, marks=pytest.mark.exhaustive),
     ],
 )
+@pytest.mark.slow
 def test_a_stopped_export_leaves_the_old_file(
     point: str, number: int, code: int, said: str, digits_run: Path, out: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_pooled_layer_has_the_pixels_of_its_output() -> None:
     assert record.panel == panel.HEADER + 5 * 64
 
 
+@pytest.mark.slow
 def test_signs_and_sums_in_panels() -> None:
     """41 steps, an odd number of words, a last panel that is not whole, zeros as padding."""
     a = ArtifactBuilder(1)

@@ -120,6 +120,7 @@ def test_gradients_flow_under_autocast() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's
 @pytest.mark.parametrize("training", [True, False])
+@pytest.mark.slow
 def test_compiles_without_a_graph_break(training: bool) -> None:
     compiled = torch.compile(Sign().train(training), fullgraph=True, backend="aot_eager")
     a = torch.randn(8, requires_grad=True)

@@ -36,6 +36,7 @@ def test_a_reader_that_leaves_is_no_error(
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 0), (">&- 2>&-", 0), ("<&- >&-", 0)])
+@pytest.mark.slow
 def test_closed_streams_are_no_error(closed: str, code: int, digits_model: Path) -> None:
     line = f"{shlex.quote(sys.executable)} -m bnnkit info {shlex.quote(str(digits_model))}"
     done = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, text=True)

@@ -125,6 +125,7 @@ class Residual(nn.Module):
         return signs
 
 
+@pytest.mark.slow
 def test_a_skip_connection_draws_the_same_signs_in_every_executor() -> None:
     model = Residual()
     images = images_of(4, 1, 8, 8)
@@ -160,6 +161,7 @@ class Twice(nn.Module):
         return signs
 
 
+@pytest.mark.slow
 def test_signs_on_one_input_draw_numbers_of_their_own() -> None:
     model = Twice()
     images = images_of(5, 1, 7, 7)

@@ -116,6 +116,7 @@ def test_auto_fits_the_examples_that_the_run_held_out(digits_run: Path, tmp_path
     assert float(read(file).metadata["temperature"]) == want
 
 
+@pytest.mark.slow
 def test_samples_of_a_stochastic_file_are_fitted_together(digits_run: Path) -> None:
     from bnnkit.deployment.export_checkpoint import checkpoint_artifact
 
