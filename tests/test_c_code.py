@@ -173,9 +173,9 @@ def test_threads_share_a_network(tmp_path: Path) -> None:
 def test_two_networks_fit_into_one_program(tmp_path: Path) -> None:
     first, images = noisy_digits_like(0)
     second, _ = noisy_digits_like(1)
-    export_c(first, tmp_path, name="first")
-    export_c(second, tmp_path, name="second")
-    files = [tmp_path / "first.c", tmp_path / "second.c"]
+    export_c(first, tmp_path / "a", name="first")
+    export_c(second, tmp_path / "b", name="second")
+    files = [tmp_path / "a/first.c", tmp_path / "b/second.c"]
     compile_c(["gcc", *STRICT, "-shared", "-fPIC", "-o", tmp_path / "both.so", *files])
     library = ctypes.CDLL(str(tmp_path / "both.so"))
     for name, artifact in (("first", first), ("second", second)):

@@ -36,7 +36,10 @@ def sources() -> dict[str, Path]:
         for path in (ROOT / folder_of(package)).glob("*.py"):
             found[f"{package.replace('.', '/')}/{path.name}"] = path
     models = [FOLDER / "zoo.json", *FOLDER.glob("*.onnx")]
-    return found | {f"bnnkit/zoo/{path.name}": path for path in models}
+    found |= {f"bnnkit/zoo/{path.name}": path for path in models}
+    c_code = ROOT / "runtime" / "c_code"
+    texts = [*c_code.glob("sources/*.h"), *c_code.glob("templates/*.in")]
+    return found | {f"bnnkit/{path.relative_to(ROOT).as_posix()}": path for path in texts}
 
 
 def build(kind: str, source: Path, out: Path) -> Path:

@@ -91,9 +91,11 @@ def adds_pairs() -> bool:
     return has_512_bits() and "vpdpwssd" in _pairs_assembly()
 
 
+@cache
 def is_aarch64() -> bool:
     """Whether Numba compiles for AArch64, whose CPUs all have 32 vector registers of 128 bits."""
-    triple: str = cpu_target.target_context.codegen()._tm.triple  # there is no public accessor
+    with compile_lock:  # else a forked child may wait for LLVM's lock, held by a lost thread
+        triple: str = cpu_target.target_context.codegen()._tm.triple  # no public accessor
     return triple.startswith(("aarch64", "arm64"))
 
 
