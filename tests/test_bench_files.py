@@ -76,11 +76,11 @@ def test_json_holds_the_board_and_its_state(tmp_path: Path) -> None:
 def test_comparison_matches_settings(stored: tuple[Path, Path]) -> None:
     found = compare_benchmarks(*map(read_benchmark, stored))
     assert [(p.name, p.first_us, p.second_us) for p in found.pairs] == [
-        ("bnnkit/batch:1/threads:1", 900.0, 300.0),
-        ("onnxruntime/batch:1/threads:1", 18000.0, 6000.0),
+        ("bnnkit, batch 1, threads 1", 900.0, 300.0),
+        ("onnxruntime, batch 1, threads 1", 18000.0, 6000.0),
     ]
     assert [pair.speed_up for pair in found.pairs] == [3.0, 3.0]
-    assert found.only_second == ("bnnkit/batch:1/threads:4",)
+    assert found.only_second == ("bnnkit, batch 1, threads 4",)
     assert found.only_first == ()
     assert found.facts["governor"] == ("ondemand", "performance")
     assert found.facts["temperature at start and end"][0] == "83 °C and 83 °C"
@@ -149,7 +149,7 @@ def test_the_command_compares(stored: tuple[Path, Path], tmp_path: Path) -> None
     page = tmp_path / "both.html"
     result = run("bench", "--compare", *stored, "--report", page)
     assert result.exit_code == 0, result.output
-    assert "only in raspberry-pi-5.json: bnnkit/batch:1/threads:4" in result.stdout
+    assert "only in raspberry-pi-5.json: bnnkit, batch 1, threads 4" in result.stdout
     assert "raspberry-pi-3.json: the governor ondemand" in result.stdout
     assert "18,000" in page.read_text()
 
@@ -162,7 +162,7 @@ def test_benchmarks_without_a_common_setting(tmp_path: Path) -> None:
     page = tmp_path / "both.html"
     result = run("bench", "--compare", *files, "--report", page)
     assert result.exit_code == 0, result.output
-    assert "only in lce.json: lce/batch:1/threads:1" in result.stdout
+    assert "only in lce.json: lce, batch 1, threads 1" in result.stdout
     assert "Raspberry Pi 5" in _read_page(page.read_text())
     assert "leave out --json" in fail("bench", "--compare", *files, "--json", tmp_path / "c.json")
 

@@ -101,6 +101,12 @@ def compare_benchmarks(first: Content, second: Content) -> Comparison:
     )
 
 
+def setting_of(entry: Content) -> str:
+    """Return the engine, batch, threads and samples of an entry: "bnnkit, batch 1, threads 1"."""
+    _, _, setting = str(entry["run_name"]).partition("/")
+    return setting.replace("/", ", ").replace(":", " ")
+
+
 def board_text(context: Content) -> str:
     """Return the board and its clusters in words; the name of the CPU of older files."""
     board = context.get("board")
@@ -117,8 +123,7 @@ def _medians(content: Content) -> dict[str, tuple[float, float]]:
             us = float(entry["real_time"])
             if not us > 0:
                 raise ValueError(f"a positive latency: {us}")
-            _, _, setting = str(entry["run_name"]).partition("/")
-            found[setting] = us, float(entry.get("spread", 0.0))
+            found[setting_of(entry)] = us, float(entry.get("spread", 0.0))
     return found
 
 

@@ -7,14 +7,12 @@ import os
 import platform
 import socket
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import bnnkit
+from bnnkit.bench.system_files import ROOT, cpuinfo, read_number, read_text
 
-_CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq")
-_CPUINFO = Path("/proc/cpuinfo")
+_CPU = ROOT / "sys/devices/system/cpu/cpu0/cpufreq"
 _FEATURES = ("popcnt", "avx", "fma", "amx", "asimd", "neon", "sve", "i8mm")
 _PACKAGES = (
     "numpy",
@@ -32,9 +30,9 @@ def describe_machine() -> dict[str, Any]:
 
     Keys whose value the system does not report are left out.
     """
-    cpuinfo = dict(_read_cpuinfo())
-    features = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
-    governor = _read(_CPU / "scaling_governor")
+    first = next(cpuinfo())
+    features = (first.get("flags") or first.get("Features") or "").split()
+    governor = read_text(_CPU / "scaling_governor")
     known = {
         "date": datetime.datetime.now(datetime.timezone.utc)
         .astimezone()
@@ -42,10 +40,10 @@ def describe_machine() -> dict[str, Any]:
         "host_name": socket.gethostname(),
         "executable": sys.argv[0],
         "num_cpus": os.cpu_count(),
-        "mhz_per_cpu": _mhz(cpuinfo),
+        "mhz_per_cpu": _mhz(first),
         "cpu_scaling_enabled": None if governor is None else governor != "performance",
         "cpu_governor": governor,
-        "cpu_model": cpu_model(),
+        "cpu_model": _cpu_model(first),
         "cpu_features": [name for name in features if name.startswith(_FEATURES)],
         "load_avg": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
@@ -56,31 +54,17 @@ def describe_machine() -> dict[str, Any]:
     return {key: value for key, value in known.items() if value is not None}
 
 
-def cpu_model() -> str:
+def _cpu_model(first: dict[str, str]) -> str:
     """Return the name of the CPU, or of its architecture if the system does not report it."""
-    return dict(_read_cpuinfo()).get("model name") or platform.processor() or platform.machine()
+    return first.get("model name") or platform.processor() or platform.machine()
 
 
-def _mhz(cpuinfo: dict[str, str]) -> int | None:
+def _mhz(first: dict[str, str]) -> int | None:
     """Return the current clock if Linux reports it, else the highest clock."""
-    if "cpu MHz" in cpuinfo:
-        return round(float(cpuinfo["cpu MHz"]))
-    khz = _read(_CPU / "cpuinfo_max_freq")
-    return None if khz is None else int(khz) // 1000
-
-
-def _read_cpuinfo() -> Iterator[tuple[str, str]]:
-    """Read the entries of the first processor."""
-    for line in (_read(_CPUINFO) or "").split("\n\n")[0].splitlines():
-        key, _, value = line.partition(":")
-        yield key.strip(), value.strip()
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None
+    if "cpu MHz" in first:
+        return round(float(first["cpu MHz"]))
+    khz = read_number(_CPU / "cpuinfo_max_freq")
+    return None if khz is None else khz // 1000
 
 
 def _versions() -> dict[str, str]:

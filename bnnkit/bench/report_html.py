@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
-from bnnkit.bench.comparison import Comparison, Content, board_text, machine_facts
+from bnnkit.bench.comparison import (
+    Comparison,
+    Content,
+    board_text,
+    machine_facts,
+    setting_of,
+)
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6675; --paper: #ffffff;
@@ -118,15 +124,10 @@ def _warnings(lines: Iterable[str]) -> Iterator[str]:
         yield f'<p class="warn">{escape(line)}</p>'
 
 
-def _setting(entry: Content) -> str:
-    _, _, setting = str(entry["run_name"]).partition("/")
-    return setting.replace("/", ", ").replace(":", " ")
-
-
 def _aggregates(content: Content, name: str) -> Iterator[tuple[str, float]]:
     for entry in content["benchmarks"]:
         if entry.get("aggregate_name") == name:
-            yield _setting(entry), float(entry["real_time"])
+            yield setting_of(entry), float(entry["real_time"])
 
 
 def _rounds(content: Content) -> Iterator[tuple[str, list[float]]]:
@@ -134,13 +135,13 @@ def _rounds(content: Content) -> Iterator[tuple[str, list[float]]]:
     for entry in content["benchmarks"]:
         if entry.get("run_type") == "iteration":
             time = float(entry.get("median_time", entry["real_time"]))
-            found.setdefault(_setting(entry), []).append(time)
+            found.setdefault(setting_of(entry), []).append(time)
     yield from found.items()
 
 
 def _rows(content: Content, medians: dict[str, float]) -> Iterator[tuple[str, ...]]:
     others = {name: dict(_aggregates(content, name)) for name in ("p90", "p99", "min")}
-    spreads = {_setting(e): float(e.get("spread", 0)) for e in content["benchmarks"]}
+    spreads = {setting_of(e): float(e.get("spread", 0)) for e in content["benchmarks"]}
     for engine, us in medians.items():
         times = (us, *(others[name][engine] for name in others))
         yield engine, *(f"{time:,.1f}" for time in times), f"{spreads[engine]:.1%}"

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from bnnkit.bench.board import Board, Cluster, read_board
@@ -67,14 +67,11 @@ class Surroundings:
     def to_json(self) -> dict[str, Any]:
         """Return an object that JSON can hold."""
         return {
-            "board": {
-                "model": self.board.model,
-                "clusters": [_cluster(cluster) for cluster in self.board.clusters],
-            },
+            "board": asdict(self.board),
             "cpus": list(self.cpus),
             "cpus_busy_with_other_work": self.load.busy,
-            "start": _conditions(self.start),
-            "end": _conditions(self.end),
+            "start": asdict(self.start),
+            "end": asdict(self.end),
             "throttled": list(self.throttling),
             "warnings": list(self.warnings()),
         }
@@ -116,23 +113,3 @@ def pinned(cpus: Collection[int] | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, usable)
-
-
-def _cluster(cluster: Cluster) -> dict[str, Any]:
-    return {
-        "core": cluster.core,
-        "cpus": list(cluster.cpus),
-        "min_mhz": cluster.min_mhz,
-        "max_mhz": cluster.max_mhz,
-        "limit_mhz": cluster.limit_mhz,
-        "governor": cluster.governor,
-    }
-
-
-def _conditions(conditions: Conditions) -> dict[str, Any]:
-    return {
-        "mhz": {str(cpu): mhz for cpu, mhz in conditions.mhz.items()},
-        "celsius": conditions.celsius,
-        "throttled": list(conditions.throttled),
-        "raspberry_pi_flags": conditions.flags,
-    }
