@@ -63,10 +63,6 @@ class Board:
     model: str | None
     clusters: tuple[Cluster, ...]
 
-    def cluster_of(self, cpu: int) -> Cluster | None:
-        """Return the cluster of a CPU; None if there is no such CPU."""
-        return next((cluster for cluster in self.clusters if cpu in cluster.cpus), None)
-
     def __str__(self) -> str:
         cores = " + ".join(map(str, self.clusters))
         return f"{self.model}, {cores}" if self.model else cores

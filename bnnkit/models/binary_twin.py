@@ -40,6 +40,8 @@ from bnnkit.nn.sign_inputs import is_linear_map
 WEIGHTS: Final = ("binary", "real")
 ACTIVATIONS: Final = ("rprelu", "none")
 SKIPS: Final = ("each", "own")
+_MOST: Final = 4
+"""How many layers a message names."""
 
 
 class TwinOptions(TypedDict, total=False):
@@ -260,5 +262,3 @@ def _named(network: nn.Module, patterns: Iterable[str]) -> list[str]:
         found += matching
     return found
 
-
-_MOST: Final = 4

@@ -171,10 +171,6 @@ def _flow(values: Mapping[str, Any] | list[str]) -> str:
     return text.strip()
 
 
-def _lines(values: Mapping[str, Any]) -> list[str]:
-    return [f"{key}: {_flow([value])[1:-1]}" for key, value in values.items()]
-
-
 def _scalar(value: str) -> str:
     return _flow([value])[1:-1]
 
