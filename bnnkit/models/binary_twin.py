@@ -261,4 +261,3 @@ def _named(network: nn.Module, patterns: Iterable[str]) -> list[str]:
             )
         found += matching
     return found
-
