@@ -268,6 +268,8 @@ def test_the_command(model: Path, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
     assert "expected a folder" in fail("export", model, "--to", "c", "-o", file)
+    refused = fail("export", model, "--to", "c", "-o", tmp_path / "x.npy")
+    assert "expected -o to name a folder" in refused
     assert "no noise" in fail("export", model, "--to", "c", "-o", folder, "--mode", "samples")
 
 

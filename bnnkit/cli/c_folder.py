@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnkit.cli.console import print_table, write
+from bnnkit.cli.model_source import in_mode, read_model_file
 from bnnkit.cli.report_table import size
-from bnnkit.cli.tflite_file import check_for_model_file
 from bnnkit.errors import FileError, UsageError
+from bnnkit.files.kinds import SUFFIXES
 
 if TYPE_CHECKING:
     from bnnkit.artifact.artifact import Artifact
@@ -40,18 +41,8 @@ class CFolder:
             UsageError: If an option needs a checkpoint, or the file has no noise and the mode is
                 "samples".
         """
-        from bnnkit.runtime.open_file import read
-
-        check_for_model_file(path, calibrates=calibrates, draws=draws)
-        artifact = read(path)
-        if self.mode == "deterministic":
-            return artifact.deterministic
-        if self.mode == "samples" and not artifact.is_stochastic:
-            raise UsageError(
-                f"--mode samples: {path} has no noise; expected a checkpoint, or a file that was"
-                " exported with its noise"
-            )
-        return artifact
+        artifact = read_model_file(path, calibrates=calibrates, draws=draws)
+        return in_mode(artifact, self.mode, path)
 
     def write(self, artifact: "Artifact", path: Path) -> "CReport":
         """Write an artifact as C.
@@ -68,8 +59,15 @@ def check_folder(path: Path) -> None:
     """Check, before long work, that a folder can be written.
 
     Raises:
+        UsageError: If its suffix is that of a file in another format.
         FileError: If the path is something else, or the folder above it is missing.
     """
+    named = SUFFIXES.get(path.suffix.lower(), "c")
+    if named != "c":
+        raise UsageError(
+            f"--to c: expected -o to name a folder, got {path}, whose suffix names {named};"
+            " change --to or the name"
+        )
     if path.exists() and not path.is_dir():
         raise FileError(f"cannot write {path}: expected a folder, it is a file; choose another")
     if not path.parent.is_dir():
@@ -79,8 +77,7 @@ def check_folder(path: Path) -> None:
 def print_c_report(report: "CReport") -> None:
     """Print what the network needs on a device."""
     rows = [
-        ("flash: constants", size(report.constant_bytes)),
-        ("flash: code, by compiler and network", "5 to 30 KiB"),
+        ("flash: constants, without the code", size(report.constant_bytes)),
         ("RAM: workspace of one pass", size(report.pass_bytes)),
         ("RAM: workspace of an ensemble", size(report.workspace_bytes)),
     ]

@@ -13,8 +13,9 @@ from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.c_folder import CFolder, check_folder, print_c_report
 from bnnkit.cli.calibration_table import print_calibration, print_noise_choice
 from bnnkit.cli.console import print_json, progress, waiting, write
+from bnnkit.cli.model_source import is_model_file
 from bnnkit.cli.report_table import print_report
-from bnnkit.cli.tflite_file import TfliteFile, is_model_file
+from bnnkit.cli.tflite_file import TfliteFile
 from bnnkit.cli.tflite_table import print_tflite_report
 from bnnkit.data import AnyDataset, open_data
 from bnnkit.errors import UsageError
@@ -284,7 +285,8 @@ def _format_of(output: Path, target: str | None) -> str:
     """
     named = SUFFIXES.get(output.suffix.lower())
     chosen = target or (named if named in FORMATS else "onnx")
-    check_suffix(output, chosen, "change --to or the suffix")
+    if chosen != "c":  # `check_folder` says what is wrong with a folder
+        check_suffix(output, chosen, "change --to or the suffix")
     return chosen
 
 

@@ -1,39 +1,16 @@
-"""The files that `bnnkit export --to tflite` reads and writes."""
+"""The file that `bnnkit export --to tflite` writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bnnkit.cli import options
+from bnnkit.cli.model_source import in_mode, read_model_file
 from bnnkit.errors import UsageError
 
 if TYPE_CHECKING:
     from bnnkit.artifact.artifact import Artifact
     from bnnkit.artifact.format.constants import Mode
     from bnnkit.export.tflite import TfliteReport, Variant
-
-_SUFFIXES = (".onnx", ".tflite")
-
-
-def is_model_file(path: Path) -> bool:
-    """Return whether a CKPT_OR_MODEL is a model file (even if missing) and not a checkpoint."""
-    return path.suffix in _SUFFIXES or (path.is_file() and not options.is_checkpoint(path))
-
-
-def check_for_model_file(path: Path, *, calibrates: bool, draws: int) -> None:
-    """Check that no option is given that needs a checkpoint.
-
-    Args:
-        path: The model file.
-        calibrates: Whether --calibrate is given.
-        draws: The value of --sample-weights.
-
-    Raises:
-        UsageError: If one is.
-    """
-    given = {"--calibrate": calibrates, "--sample-weights": draws != 0}
-    if names := " and ".join(name for name, is_given in given.items() if is_given):
-        raise UsageError(f"{names}: expected a checkpoint, got the model file {path}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,23 +42,13 @@ class TfliteFile:
             UsageError: If an option needs a checkpoint, the file is TFLite already, or it has no
                 noise and the mode is "samples".
         """
-        from bnnkit.runtime.open_file import read
-
-        check_for_model_file(path, calibrates=calibrates, draws=draws)
-        artifact = read(path)
+        artifact = read_model_file(path, calibrates=calibrates, draws=draws)
         if artifact.tflite_source is not None:
             raise UsageError(
                 f"{path} is a TFLite file already; expected a checkpoint, or an .onnx file that"
                 " bnnkit wrote"
             )
-        if self.mode == "deterministic":
-            return artifact.deterministic
-        if not artifact.is_stochastic:
-            raise UsageError(
-                f"--mode samples: {path} has no noise; expected a checkpoint, or a file that was"
-                " exported with its noise"
-            )
-        return artifact
+        return in_mode(artifact, self.mode, path)
 
     def write(self, artifact: "Artifact", path: Path) -> "TfliteReport":
         """Write an artifact as a .tflite file.
