@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.format.sample import Sample, samples_between
-from bnnkit.artifact.output_kinds import OutputKind
+from bnnkit.artifact.output_kinds import OF_CLASSES, OF_LABELS, OutputKind
 from bnnkit.errors import UsageError
 from bnnkit.runtime.memory.values import Array, Integers
-from bnnkit.runtime.output_mean import OF_CLASSES, OF_LABELS, OutputMean
+from bnnkit.runtime.output_mean import OutputMean
 from bnnkit.runtime.stopping import is_safe, is_safe_for_labels
 
 SAMPLES_PER_CHECK = 2

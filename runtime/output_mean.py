@@ -2,21 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.output_kinds import OutputKind
+from bnnkit.artifact.output_kinds import OF_CLASSES, OF_LABELS, OutputKind
 from bnnkit.runtime.memory.values import Array, Integers
 from bnnkit.runtime.uncertainty import entropy, label_entropy, mutual_information
 
 Real = NDArray[np.float64]
-
-OF_CLASSES: Final = ("scores", "probabilities", "log-probabilities")
-"""The kinds that give probabilities of classes, which exclude each other."""
-OF_LABELS: Final = ("label-probabilities", "label-log-probabilities", "log-odds")
-"""The kinds that give probabilities of labels, each on its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

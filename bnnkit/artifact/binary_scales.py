@@ -13,7 +13,7 @@ Array = NDArray[np.float32]
 _LARGEST_DEVIATION: Final = 2.0**-16
 """Larger than the rounding of scales down to 2^-9; real-valued weights differ by far more."""
 _FEWEST_OF_LEVELS: Final = 8
-"""The fewest weights of an output channel of which two numbers are no chance."""
+"""With fewer weights in an output channel, that they have only two values may be chance."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,14 @@ OutputKind = Literal[
     "integers",
 ]
 OUTPUT_KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
+OF_CLASSES: Final[tuple[OutputKind, ...]] = ("scores", "probabilities", "log-probabilities")
+"""The kinds that give probabilities of classes, which exclude each other."""
+OF_LABELS: Final[tuple[OutputKind, ...]] = (
+    "label-probabilities",
+    "label-log-probabilities",
+    "log-odds",
+)
+"""The kinds that give probabilities of labels, each on its own."""
 AVERAGED: Final[Mapping[OutputKind, str]] = {
     "scores": "class scores: predict averages their softmax",
     "probabilities": "class probabilities: predict averages them",

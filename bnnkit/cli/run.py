@@ -7,6 +7,7 @@ import click
 import numpy as np
 
 from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
+from bnnkit.artifact.output_kinds import OF_CLASSES, OF_LABELS
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, check_not_read, check_output, read_array, write_arrays
 from bnnkit.cli.console import progress, write
@@ -16,7 +17,7 @@ from bnnkit.engines.engine import Engine
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.runtime.ensemble import Ensemble
 from bnnkit.runtime.open_file import read
-from bnnkit.runtime.output_mean import OF_CLASSES, OF_LABELS, OutputMean
+from bnnkit.runtime.output_mean import OutputMean
 
 BATCH = 256
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
+from bnnkit.artifact.output_kinds import OF_LABELS
 from bnnkit.errors import UsageError
 from bnnkit.evaluation import label_metrics, metrics, value_metrics
 from bnnkit.runtime.ensemble import Ensemble
-from bnnkit.runtime.output_mean import OF_LABELS
 
 Array = NDArray[Any]
 BATCH = 256

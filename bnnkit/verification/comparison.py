@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format.sample import Sample
-from bnnkit.artifact.output_kinds import OutputKind
+from bnnkit.artifact.output_kinds import OF_CLASSES, OutputKind
 from bnnkit.artifact.rounding import MARGIN, OUTPUT_TOLERANCE
 from bnnkit.errors import CheckpointError
 
 Array = NDArray[Any]
 
-_OF_CLASSES = ("scores", "probabilities", "log-probabilities")
 _LARGE = 10
 """Real values are compared in proportion to the largest one of their image above this number."""
 
@@ -245,7 +244,7 @@ class Tally:
         for index, (want, have) in enumerate(zip(expected, found, strict=True)):
             want, have = want[counted], have[counted]
             kind = self.output_kinds[index] if self.output_kinds else "scores"
-            if index == 0 and want.ndim == 2 and kind in _OF_CLASSES:
+            if index == 0 and want.ndim == 2 and kind in OF_CLASSES:
                 self._n_classes_differ += int((want.argmax(1) != have.argmax(1)).sum())
             distance = np.abs(want.astype(np.float64) - have.astype(np.float64))
             if kind == "values":

@@ -33,8 +33,7 @@ def warn_if_not_computed(artifact: Artifact) -> None:
 def warn_of_lost_bits(report: Report) -> None:
     """Warn of signs that are the same for every input, and of binary layers that are float.
 
-    The report names them too, but who does not read it would find a useless or a slow network
-    without a cause.
+    The report names them too; a warning reaches those who do not read it.
 
     Args:
         report: The report on the file.

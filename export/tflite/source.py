@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import Budget, onnx_budget
-from bnnkit.artifact.checks.standard_operator import check_attributes, opset_of
+from bnnkit.artifact.checks.standard_operator import check_attributes
 from bnnkit.artifact.fold_node import fold_node
+from bnnkit.artifact.format.graph import opset_of
 from bnnkit.artifact.format.tensors import is_external, tensors_of
 from bnnkit.artifact.operators import operator_of, operator_of_kind
 from bnnkit.artifact.operators.facts import fact_of

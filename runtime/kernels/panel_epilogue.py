@@ -14,11 +14,10 @@ from numba import types
 
 from bnnkit.runtime.kernels.epilogue import signs_to_reals, signs_to_sums
 from bnnkit.runtime.kernels.neon import SHORTS
+from bnnkit.runtime.kernels.panel import CHANNELS
 from bnnkit.runtime.kernels.records import PIXELS
 from bnnkit.runtime.kernels.vectors import I8, I32, I64, constant, load, store
 
-CHANNELS = 8
-"""Output channels of a block."""
 INTS = ir.VectorType(I32, CHANNELS)
 
 

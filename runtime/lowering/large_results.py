@@ -12,14 +12,13 @@ from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
 from bnnkit.artifact.checks.standard_operator import LIKE_THEIR_INPUT
+from bnnkit.artifact.checks.values import MOST_KNOWN
 from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.operators.facts import with_result
 from bnnkit.runtime.memory.values import Array
 
 _LARGE: Final = 1 << 16
 """Fewer numbers than this, of operands and result together, are computed faster than inferred."""
-_MOST_KNOWN: Final = 1024
-"""The largest operand that can say a shape."""
 _BOUNDED: Final = with_result("same", "rearranged", "exact", "approximate")
 """Operators whose result has at most as many numbers as the product of its operands' sizes."""
 
@@ -49,7 +48,7 @@ def large_result(node: Node, operands: Sequence[Array | None], opset: int) -> Ar
         known = {
             name: numpy_helper.from_array(np.asarray(x), name)
             for name, x in given.items()
-            if x.size <= _MOST_KNOWN
+            if x.size <= MOST_KNOWN
         }
         found = infer_node_outputs(schema, proto, types, known)["result"].tensor_type
     except (
@@ -60,7 +59,7 @@ def large_result(node: Node, operands: Sequence[Array | None], opset: int) -> Ar
     if not found.HasField("shape") or not all(d.HasField("dim_value") for d in found.shape.dim):
         return None
     shape = tuple(axis.dim_value for axis in found.shape.dim)
-    numbers = sum(x.size for x in given.values()) + int(np.prod(shape, dtype=object))
+    numbers = sum(x.size for x in given.values()) + prod(shape)
     if numbers < _LARGE:
         return None
     return zeros(shape, helper.tensor_dtype_to_np_dtype(found.elem_type))

@@ -13,7 +13,7 @@ from bnnkit.artifact.format.graph import Graph, Node
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime.lowering.kernel_forms import KernelForms, forms_of_this_cpu
+from bnnkit.runtime.lowering.kernel_forms import KernelForms
 from bnnkit.runtime.memory.quantiles import Quantiles
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Array, Kind, Value
@@ -50,7 +50,7 @@ class PlanBuilder:
 
     graph: Graph
     weight_draw: int = 0
-    forms: KernelForms = field(default_factory=forms_of_this_cpu)
+    forms: KernelForms
     kernel_weights: SharedWeights = field(default_factory=SharedWeights)
     constants: dict[str, Array] = field(init=False)
     values: dict[str, Value] = field(default_factory=dict)

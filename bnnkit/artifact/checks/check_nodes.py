@@ -14,11 +14,7 @@ import onnx
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import Budget
 from bnnkit.artifact.checks.own_operator import check_own_operator
-from bnnkit.artifact.checks.standard_operator import (
-    SEVERAL_OUTPUTS,
-    check_standard_operator,
-    opset_of,
-)
+from bnnkit.artifact.checks.standard_operator import SEVERAL_OUTPUTS, check_standard_operator
 from bnnkit.artifact.checks.values import Values, check_stated, stated_types
 from bnnkit.artifact.checks.work import charge
 from bnnkit.artifact.format.graph import Graph, Node
@@ -47,7 +43,6 @@ def check_nodes(
             number, type or shape, thresholds out of range, or another type than the file states.
     """
     values, stated = Values(artifact), stated_types(artifact.model)
-    opset = opset_of(artifact.model)
     budget.spend_values(prod(artifact.graph.input_shape))
     protos = (node for node in artifact.model.graph.node if node.op_type != "Constant")
     for proto, node in zip(protos, artifact.graph.nodes, strict=True):
@@ -57,7 +52,7 @@ def check_nodes(
             )
         with _naming(node):
             _check_unused(node, artifact.graph)
-            _check(proto, node, values, opset)
+            _check(proto, node, values, artifact.graph.opset)
             charge(budget, proto, values)
             values.follow(node)
             for name in node.outputs[:1]:

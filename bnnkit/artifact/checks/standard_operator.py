@@ -13,7 +13,6 @@ from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
 from bnnkit.artifact.checks.values import MOST_KNOWN, Values
-from bnnkit.artifact.format.constants import OPSET
 from bnnkit.artifact.operators.attribute_rule import attributes_of
 from bnnkit.artifact.operators.facts import FACTS, POOLS
 from bnnkit.artifact.operators.operand import ValueType, shape_text
@@ -65,12 +64,6 @@ def check_attributes(node: onnx.NodeProto, opset: int) -> None:
         UnsupportedError: If bnnkit does not compute a value of an attribute.
     """
     _check_attributes(node, _schema(node.op_type, opset))
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    """Return the version of a model's standard operators."""
-    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
-    return versions[0] if versions else OPSET
 
 
 @dataclass(frozen=True)

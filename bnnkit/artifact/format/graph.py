@@ -116,11 +116,14 @@ def graph_of(model: onnx.ModelProto) -> Graph:
         outputs=tuple(value.name for value in model.graph.output),
         nodes=tuple(nodes),
         constants=MappingProxyType(constants),
-        opset=next((o.version for o in model.opset_import if o.domain in _STANDARD), OPSET),
+        opset=opset_of(model),
     )
 
 
-_STANDARD: Final = ("", "ai.onnx")
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of a model's standard operators."""
+    versions = (o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    return next(versions, OPSET)
 
 
 def _node(proto: onnx.NodeProto, index: int) -> Node:

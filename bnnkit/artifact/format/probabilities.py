@@ -2,8 +2,8 @@
 
 NumPy's exponential depends on the instruction set that NumPy selects for the CPU. The functions
 here give the same bits on every CPU: each step is one operation, rounded once, in a stated order.
-They are the slow form; the runtime computes the same bits with kernels
-(runtime/kernels/softmax.py).
+They are the definition. The runtime's kernels (runtime/kernels/softmax.py) and the exported C
+(runtime/c_code/sources/bnn_outputs.h) compute the same bits.
 """
 
 from typing import Any, Final
