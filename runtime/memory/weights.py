@@ -91,7 +91,9 @@ def lanes(weight: NDArray[Any]) -> NDArray[Any]:
 
 
 def panel_blocks(weight: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Arrange weights in the order in which kernels/panel.py reads them: input bits lie across lanes.
+    """Arrange weights in the order in which kernels/panel.py reads them.
+
+    Input bits lie across the lanes.
 
     Args:
         weight: (O, words), packed signs in the order of kernel rows, kernel columns and channels.
