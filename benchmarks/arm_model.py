@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 import torch
+from markdown_block import write_block
 from networks import SEED, vgg
 from numpy.typing import NDArray
 from torch import nn
@@ -32,11 +33,11 @@ from torch import nn
 from bnnkit import nn as binary
 from bnnkit import runtime
 from bnnkit.export import export_onnx
+from bnnkit.files.atomic import write_text
 
 HERE = Path(__file__).parent
 STORED = HERE / "results" / "arm_model.json"
 README = HERE / "README.md"
-START, END = "<!-- arm model -->", "<!-- end of arm model -->"
 CHANNELS = (64, 128, 256, 512)
 COLUMNS = 4
 """Output pixels of the layer: one panel."""
@@ -254,8 +255,8 @@ def measure() -> dict[str, Any]:
     return {"layers": layers, "lce": LCE_LOOPS, "instructions of the CIFAR network": counts}
 
 
-def table(results: dict[str, Any]) -> list[str]:
-    """Return the lines of the table in README.md."""
+def markdown(results: dict[str, Any]) -> str:
+    """Return the table of the layers, and a sentence about the CIFAR network."""
     names = [core.name.removeprefix("cortex-").upper() for core in CORES]
     lines = [
         f"| 3x3 layer | kernel | {' | '.join(names)} |",
@@ -287,22 +288,21 @@ def table(results: dict[str, Any]) -> list[str]:
     for name, rates in results["lce"].items():
         lines.append(f"| 256 channels | {name} | {' | '.join(f'{r:.1f}' for r in rates)} |")
     bounds = [f"{bound(core):.1f}" for core in CORES]
-    return [*lines, f"| | bound | {' | '.join(bounds)} |"]
-
-
-def write(results: dict[str, Any]) -> None:
-    """Write the results and the table."""
-    STORED.write_text(json.dumps(results, indent=1) + "\n")
+    lines.append(f"| | bound | {' | '.join(bounds)} |")
     now, before = results["instructions of the CIFAR network"].values()
     count = (
         f"One image of the CIFAR network takes {now / 1e6:.1f} million instructions on an A72,"
         f" {now / before:.2f} of the {before / 1e6:.1f} million of the kernels before."
     )
-    text = README.read_text()
-    first, _, rest = text.partition(START)
-    _, _, last = rest.partition(END)
-    README.write_text("\n".join([first + START, "", *table(results), "", count, "", END + last]))
+    return "\n".join([*lines, "", count])
+
+
+def main() -> None:
+    """Model all layers, and write the results and the table."""
+    results = measure()
+    write_text(STORED, json.dumps(results, indent=1) + "\n")
+    write_block(README, "arm model", markdown(results))
 
 
 if __name__ == "__main__":
-    write(measure())
+    main()

@@ -14,7 +14,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from bnnkit.files.atomic import write_text
+from markdown_block import write_block
+
 from bnnkit.plots import new_figure, save
 
 HERE = Path(__file__).parent
@@ -174,7 +175,7 @@ def draw_curves(runs: list[Run], path: Path) -> None:
 
 
 def blocks(runs: list[Run], scales: list[Run]) -> dict[str, str]:
-    """Return the text between each pair of marks of the page."""
+    """Return the text of each block of the page."""
     return {
         "count": "\n".join(count(runs)),
         "summary": "\n".join(summary_table(runs)),
@@ -192,12 +193,8 @@ def stored() -> tuple[list[Run], list[Run]]:
 def main() -> None:
     """Write the tables and the figure."""
     runs, scales = stored()
-    page = PAGE.read_text()
     for name, text in blocks(runs, scales).items():
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        before, rest = page.split(begin)
-        page = f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}"
-    write_text(PAGE, page)
+        write_block(PAGE, name, text)
     draw_curves(runs, CURVES)
 
 

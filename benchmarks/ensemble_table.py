@@ -1,27 +1,21 @@
 """Writes the tables of ensembles in README.md from the results."""
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from markdown_block import write_block
 from table import machine
 
-from bnnkit.files.atomic import write_text
-
-BEGIN, END = "<!-- ensembles -->", "<!-- end of ensembles -->"
 TITLES = {"cifar10": "CIFAR-10, the paper's network", "mnist": "MNIST, small convnet"}
 
 
 def write_ensemble_table(results: dict[str, Any], readme: Path) -> None:
-    """Write the results between the two marks of a file."""
+    """Write the results into their block of a file."""
     parts: list[Iterable[str]] = [_evaluations(results.get("evaluations", {}))]
     if "price" in results:
         parts = [[machine(results["price"]["context"])], _price(results["price"]), *parts]
-    content = "\n\n".join("\n".join(part) for part in parts)
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    text = pattern.sub(lambda _: f"{BEGIN}\n\n{content}\n\n{END}", readme.read_text())
-    write_text(readme, text)
+    write_block(readme, "ensembles", "\n\n".join("\n".join(part) for part in parts))
 
 
 def _price(price: dict[str, Any]) -> Iterator[str]:

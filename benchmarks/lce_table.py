@@ -1,25 +1,18 @@
 """Writes the table of LCE's files in README.md from the results of all measured CPUs."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from markdown_block import write_block
 from table import machine
-
-from bnnkit.files.atomic import write_text
-
-BEGIN, END = "<!-- lce -->", "<!-- end of lce -->"
 
 
 def write_lce_table(results: Path, readme: Path) -> None:
-    """Write the results of a folder between the two marks of a file."""
+    """Write the results of a folder into their block of a file."""
     measured = [json.loads(path.read_text()) for path in sorted(results.glob("lce-*.json"))]
-    content = "\n\n".join("\n".join(_lines(one)) for one in measured)
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    text = pattern.sub(lambda _: f"{BEGIN}\n\n{content}\n\n{END}", readme.read_text())
-    write_text(readme, text)
+    write_block(readme, "lce", "\n\n".join("\n".join(_lines(one)) for one in measured))
 
 
 def _lines(measured: dict[str, Any]) -> Iterator[str]:

@@ -1,22 +1,17 @@
 """Writes the tables of README.md from the results."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bnnkit.files.atomic import write_text
+from markdown_block import write_block
 
-BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 TITLES = {"vgg": "CIFAR network, 32x32", "bi-real-18": "Bi-Real ResNet-18, 224x224"}
 
 
 def write_table(results: dict[str, Any], readme: Path) -> None:
-    """Write the results between the two marks of a file."""
-    text = readme.read_text()
-    content = f"{BEGIN}\n\n{markdown(results)}\n\n{END}"
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    write_text(readme, pattern.sub(lambda _: content, text))
+    """Write the results into their block of a file."""
+    write_block(readme, "results", markdown(results))
 
 
 def markdown(results: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markdown_block import write_block
 from numpy.typing import NDArray
 
 from bnnkit import data
@@ -24,8 +25,8 @@ from bnnkit.runtime import Model, load
 from bnnkit.zoo import ZooModel
 
 FOLDER = Path(__file__).parent.parent / "bnnkit" / "zoo"
-TABLE = Path(__file__).parent.parent / "docs" / "zoo.md"
-BEGIN, END = "<!-- zoo -->", "<!-- /zoo -->"
+CATALOGUE = FOLDER / "zoo.json"
+PAGE = Path(__file__).parent.parent / "docs" / "zoo.md"
 SAMPLES = 10
 BATCH = 500
 # name: (network, data set, recipe, epochs, seed)
@@ -99,7 +100,8 @@ def probabilities(
     return np.concatenate(parts)
 
 
-def _write_table(entries: list[dict[str, Any]]) -> None:
+def markdown(entries: list[dict[str, Any]]) -> str:
+    """Return the table of the catalogue."""
     lines = [
         "| Name | Network | One pass | Ten samples | Calibration error | MB |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
@@ -116,9 +118,7 @@ def _write_table(entries: list[dict[str, Any]]) -> None:
             f"{entry['size'] / 1e6:.2f}",
         )
         lines.append(f"| {' | '.join(parts)} |")
-    before, rest = TABLE.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    write_text(TABLE, "\n".join([before + BEGIN, "", *lines, "", END + after]))
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -128,14 +128,14 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    catalogue = FOLDER / "zoo.json"
-    stored = json.loads(catalogue.read_text()) if catalogue.is_file() else []
+    stored = json.loads(CATALOGUE.read_text()) if CATALOGUE.is_file() else []
     by_name = {entry["name"]: entry for entry in stored if entry["name"] in MODELS}
     for name in arguments.names or MODELS:
         by_name[name] = asdict(measure(name, arguments.data_dir, arguments.threads))
         print(by_name[name])
-    _write_table([by_name[name] for name in sorted(by_name)])
-    write_text(catalogue, json.dumps([by_name[name] for name in sorted(by_name)], indent=1) + "\n")
+    entries = [by_name[name] for name in sorted(by_name)]
+    write_text(CATALOGUE, json.dumps(entries, indent=1) + "\n")
+    write_block(PAGE, "zoo", markdown(entries))
 
 
 if __name__ == "__main__":

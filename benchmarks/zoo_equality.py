@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markdown_block import write_block
 from numpy.typing import NDArray
 
 from bnnkit import data
@@ -27,8 +28,7 @@ from bnnkit.runtime.open_file import read
 from bnnkit.zoo import ZooModel, zoo
 
 RESULTS = Path(__file__).parent / "results" / "zoo-equality.json"
-TABLE = Path(__file__).parent.parent / "docs" / "zoo.md"
-BEGIN, END = "<!-- equality -->", "<!-- /equality -->"
+PAGE = Path(__file__).parent.parent / "docs" / "zoo.md"
 ENGINES = ("bnnkit", "onnxruntime")
 SAMPLES = 10
 BATCH = 250
@@ -79,7 +79,8 @@ def _probabilities(
         yield np.load(path)
 
 
-def _write_table(entries: list[dict[str, Any]]) -> None:
+def markdown(entries: list[dict[str, Any]]) -> str:
+    """Return the table of all comparisons."""
     lines = [
         "| Name | Samples | bnnkit | ONNX Runtime | Equal classes | Calibration error |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -94,9 +95,7 @@ def _write_table(entries: list[dict[str, Any]]) -> None:
                 f"{found['ece']['bnnkit']:.4f}",
             )
             lines.append(f"| {' | '.join(parts)} |")
-    before, rest = TABLE.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    write_text(TABLE, "\n".join([before + BEGIN, "", *lines, "", END + after]))
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -118,7 +117,7 @@ def main() -> None:
         print(by_name[model.name], flush=True)
         entries = [by_name[name] for name in sorted(by_name)]
         write_text(RESULTS, json.dumps(entries, indent=1) + "\n")
-        _write_table(entries)
+        write_block(PAGE, "equality", markdown(entries))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 from ensembles import Averaged
+from markdown_block import write_block
 from zoo import probabilities
-from zoo_latency_figure import draw, write_table
+from zoo_latency_figure import draw, markdown
 
 from bnnkit import data
 from bnnkit.artifact.artifact import Artifact
@@ -130,7 +131,7 @@ def main() -> None:
         results = {"context": context, "networks": networks}
         write_text(RESULTS, json.dumps(results, indent=1) + "\n")
     draw(results, RESULTS.with_suffix(".png"))
-    write_table(results, HERE.parent / "docs" / "zoo.md")
+    write_block(HERE.parent / "docs" / "zoo.md", "latency", markdown(results))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from bnnkit.files.atomic import write_text
 from bnnkit.plots import new_figure, save
 
-BEGIN, END = "<!-- latency -->", "<!-- /latency -->"
 FLOAT32 = "onnxruntime-fp32"
 COLOURS = ("#2563eb", "#e8590c", "#16a34a", "#9333ea", "#0891b2", "#b45309", "#be185d", "#475569")
 TITLES = {"cifar10": "CIFAR-10", "mnist": "MNIST"}
@@ -55,8 +53,8 @@ def _draw_network(panel: Any, name: str, about: dict[str, Any], colour: str) -> 
             )
 
 
-def write_table(results: dict[str, Any], path: Path) -> None:
-    """Write the table of medians and ratios between its marks in a document."""
+def markdown(results: dict[str, Any]) -> str:
+    """Return a line about the machine, and the table of medians and ratios."""
     lines = [
         "| Network | What runs | CPU time, ms | 10th to 90th percentile | Wall time, ms |"
         " Float32 pass / this | 10th to 90th percentile |",
@@ -75,15 +73,13 @@ def write_table(results: dict[str, Any], path: Path) -> None:
                 "" if found is None else f"{found['cpu_p10']:.2f} to {found['cpu_p90']:.2f}",
             )
             lines.append(f"| {' | '.join(cells)} |")
-    before, rest = path.read_text().split(BEGIN)
     context = results["context"]
     machine = (
         f"{context['cpu_model']}, {context['num_cpus']} CPUs, {context['date'][:10]}; load average"
         f" {context['load_avg'][0]:.1f} before and {context['load_avg_after'][0]:.1f} after;"
         f" onnxruntime {context['versions']['onnxruntime']}."
     )
-    after = rest.split(END)[1]
-    write_text(path, "\n".join([before + BEGIN, "", machine, "", *lines, "", END + after]))
+    return "\n".join([machine, "", *lines])
 
 
 def _words(engine: str) -> str:

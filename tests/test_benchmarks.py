@@ -23,11 +23,17 @@ def _script(name: str) -> ModuleType:
     return module
 
 
+markdown_block = _script("markdown_block")  # the others import these two
+networks = _script("networks")
+arm_model = _script("arm_model")
 check = _script("check")
 cifar10_report = _script("cifar10_report")
 scaling = _script("scaling")
 table = _script("table")
 training = _script("training")
+zoo = _script("zoo")
+zoo_equality = _script("zoo_equality")
+zoo_latency_figure = _script("zoo_latency_figure")
 
 
 def _results() -> dict[str, Any]:
@@ -120,21 +126,45 @@ def test_stored_results_pass_against_themselves() -> None:
 
 def test_table_stands_between_the_marks(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    begin, end = markdown_block.marks("results")
+    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     for _ in range(2):  # again gives the same
         table.write_table(_results(), readme)
         text = readme.read_text()
-        assert text.startswith(f"before\n{table.BEGIN}\n")
-        assert text.endswith(f"{table.END}\nafter\n")
+        assert text.startswith(f"before\n{begin}\n")
+        assert text.endswith(f"{end}\nafter\n")
         assert "old" not in text
         assert text.count("| CIFAR network, 32x32 | bnnkit | lce | 10.00 | 9.00 to 21.00 |") == 1
         assert "| CIFAR network, 32x32 | bnnkit | 0.321 | 0.321 | 0.321 |" in text
         assert "| CIFAR network, 32x32 | 1 | 2000 to 2000 | 90% | 90% |" in text
 
 
-def test_readme_has_the_table_of_the_stored_results() -> None:
-    stored = json.loads(check.STORED.read_text())
-    assert table.markdown(stored) in (FOLDER / "README.md").read_text()
+@pytest.mark.parametrize(
+    "text", ["", "<!-- a -->", "<!-- end of a --><!-- a -->", 2 * "<!-- a --><!-- end of a -->"]
+)
+def test_a_page_without_the_marks_is_refused(tmp_path: Path, text: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(ValueError, match="expected <!-- a -->, then <!-- end of a -->, once in"):
+        markdown_block.write_block(page, "a", "new")
+    assert page.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("script", "stored", "page", "name"),
+    [
+        (table, check.STORED, FOLDER / "README.md", "results"),
+        (arm_model, arm_model.STORED, arm_model.README, "arm model"),
+        (zoo, zoo.CATALOGUE, zoo.PAGE, "zoo"),
+        (zoo_equality, zoo_equality.RESULTS, zoo_equality.PAGE, "equality"),
+        (zoo_latency_figure, FOLDER / "results" / "zoo-latency.json", zoo.PAGE, "latency"),
+    ],
+)
+def test_pages_have_the_tables_of_the_stored_results(
+    script: ModuleType, stored: Path, page: Path, name: str
+) -> None:
+    content = script.markdown(json.loads(stored.read_text()))
+    assert markdown_block.block(name, content) in page.read_text()
 
 
 def test_scaling_runs_and_ratios() -> None:
@@ -157,7 +187,7 @@ def test_scaling_runs_and_ratios() -> None:
 def test_the_page_of_cifar10_is_made_of_the_stored_runs() -> None:
     page = cifar10_report.PAGE.read_text()
     for name, text in cifar10_report.blocks(*cifar10_report.stored()).items():
-        assert f"<!-- {name} -->\n\n{text}\n\n<!-- /{name} -->" in page
+        assert markdown_block.block(name, text) in page
 
 
 def test_stored_curves_are_thin_and_whole() -> None:
