@@ -318,6 +318,21 @@ def test_every_operation_of_a_chain_is_there() -> None:
     assert {*OPERATIONS} == {*range(reals.MOVE)} - {reals.CAST}
 
 
+def test_arguments_are_named_after_what_they_hold(tmp_path: Path) -> None:
+    a = ArtifactBuilder()
+    export_c(a.artifact((4,), a.gemm("x", 4, 1)), tmp_path / "regression")
+    header = (tmp_path / "regression/bnn.h").read_text()
+    assert "void bnn_run(const float *inputs, float *values);" in header
+    assert "void bnn_predict(const float *inputs, float *values, uint32_t samples" in header
+    assert "channel" not in (tmp_path / "regression/README.md").read_text()
+    a = ArtifactBuilder()
+    classifier = a.artifact((3, 2, 2), a.gemm(a.add("Flatten", "x"), 12, 5))
+    export_c(classifier, tmp_path / "classes")
+    header = (tmp_path / "classes/bnn.h").read_text()
+    assert "void bnn_run(const float *image, float *scores);" in header
+    assert "void bnn_predict(const float *image, float *probabilities, uint32_t s" in header
+
+
 @needs_gcc
 def test_outputs_are_named_as_c_allows(tmp_path: Path) -> None:
     a = ArtifactBuilder()

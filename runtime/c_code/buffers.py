@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from bnnkit.runtime.memory.values import Value
 
@@ -52,10 +53,7 @@ def bytes_of(value: Value) -> int:
     if value.kind == "signs":
         channels, height, width = value.map
         return height * width * -(-channels // 8)
-    size = 1
-    for length in value.shape:
-        size *= length
-    return size * (4 if value.kind == "sums" else value.dtype.itemsize)
+    return prod(value.shape) * (4 if value.kind == "sums" else value.dtype.itemsize)
 
 
 def place(

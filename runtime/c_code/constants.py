@@ -73,6 +73,11 @@ def _literal(number: Any, kind: str) -> str:
         return float_literal(number)
     if kind in ("u8", "u4"):
         return f"{hex(number)}u" + ("ll" if kind == "u8" else "")
+    return int_literal(number)
+
+
+def int_literal(number: int) -> str:
+    """Return an int32 in C, where -2147483648 is no int."""
     return "(-2147483647 - 1)" if number == -(2**31) else str(number)
 
 

@@ -80,8 +80,8 @@ def argument_names(outputs: Sequence[Named], only: str) -> list[str]:
 
 
 _OURS: Final = _words(
-    "at image infinity input memcpy memory memmove memset nan null number pass sample samples seed"
-    " workspace"
+    "at image infinity input inputs memcpy memory memmove memset nan null number pass sample"
+    " samples seed workspace"
 )
 """Names that the exported functions use, or that sizes have in the header."""
 

@@ -1,6 +1,5 @@
 """Convolutions and dense layers as calls of the exported C: windows, weights and epilogues."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -8,7 +7,8 @@ from numpy.typing import NDArray
 
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.c_code.buffers import Call
-from bnnkit.runtime.c_code.constants import Constants
+from bnnkit.runtime.c_code.calls import Values
+from bnnkit.runtime.c_code.constants import Constants, int_literal
 from bnnkit.runtime.memory.values import Array, Value
 from bnnkit.runtime.memory.weights import padded_channels
 from bnnkit.runtime.steps.convolution import Convolution, EpilogueConstants
@@ -16,7 +16,6 @@ from bnnkit.runtime.steps.depthwise import Depthwise
 from bnnkit.runtime.steps.stochastic import StochasticThreshold
 from bnnkit.runtime.steps.window import KernelWindow
 
-Values = Mapping[str, Value]
 PIXELS: Final = 4
 """Patches that a layer copies at once, BNN_PIXELS of the C code."""
 BLOCK: Final = 4
@@ -137,8 +136,8 @@ def _integer_epilogue(
         return {
             "kind": "BNN_TO_REALS",
             **_scale(given, step.channels, constants),
-            "least": _int32(least),
-            "most": _int32(most),
+            "least": int_literal(least),
+            "most": int_literal(most),
         }
     return {"kind": "BNN_TO_SUMS"}
 
@@ -147,10 +146,6 @@ def _scale(given: EpilogueConstants, channels: int, constants: Constants) -> dic
     assert given.scale is not None  # real outputs have one
     scale, bias = given.scale[:, :channels]
     return {"scale": constants.array(scale), "bias": constants.array(bias)}
-
-
-def _int32(number: int) -> str:
-    return "(-2147483647 - 1)" if number == -(2**31) else str(number)
 
 
 def _bases(step: Convolution, constants: Constants) -> dict[str, object]:

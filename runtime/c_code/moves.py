@@ -1,5 +1,7 @@
 """Operators that only move elements: a copy in an order that is found by running them."""
 
+from math import prod
+
 import numpy as np
 
 from bnnkit.errors import UnsupportedError
@@ -32,7 +34,7 @@ def move(
         UnsupportedError: If it does more than move elements.
     """
     value = values[source]
-    count = int(np.prod(value.shape, dtype=np.int64))
+    count = prod(value.shape)
     examples[step.sources.index(source)] = np.arange(1, count + 1).reshape(1, *value.shape)
     order = step.function(step.attributes, *examples)[0]
     if not np.issubdtype(order.dtype, np.integer) or (order < 1).any():
@@ -67,7 +69,7 @@ def _move_signs(
         operands={"x": source, "codes": codes, "y": step.target},
         reads=(source,),
         writes=(step.target,),
-        temporaries={codes: int(np.prod(values[source].shape))},
+        temporaries={codes: prod(values[source].shape)},
     )
 
 
@@ -83,7 +85,7 @@ def _is_transposed(value: Value, order: Array) -> bool:
 def _places(value: Value) -> Array:
     """Return where each element, in ONNX's order, is stored."""
     if len(value.shape) != 3:
-        return np.arange(int(np.prod(value.shape, dtype=np.int64)))
+        return np.arange(prod(value.shape))
     channels, height, width = value.shape
     stored = np.arange(channels * height * width).reshape(height, width, channels)
     return stored.transpose(2, 0, 1).reshape(-1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Output:
     @property
     def count(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.value.shape, dtype=np.int64))
+        return prod(self.value.shape)
 
     @property
     def c_type(self) -> str:

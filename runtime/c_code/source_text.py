@@ -1,6 +1,7 @@
 """The text of the exported C: the header, the constants, and the passes."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import prod
 
 import numpy as np
 
@@ -38,24 +39,52 @@ def input_type(network: Network) -> str:
     return "uint8_t" if network.artifact.graph.input_dtype == np.uint8 else "float"
 
 
+def has_images(network: Network) -> bool:
+    """Return whether an input is an image (C, H, W)."""
+    return len(network.artifact.graph.input_shape) == 3
+
+
+def input_name(network: Network) -> str:
+    """Return C's name of the input."""
+    return "image" if has_images(network) else "inputs"
+
+
+def run_names(outputs: Sequence[Output]) -> list[str]:
+    """Return C's names of the file's own outputs."""
+    return argument_names(outputs, outputs[0].kind.replace("-", "_"))
+
+
+def predict_names(outputs: Sequence[Output]) -> list[str]:
+    """Return C's names of what is averaged over samples."""
+    return argument_names(outputs, _averaged(outputs[0]))
+
+
+def _averaged(output: Output) -> str:
+    """Return what is averaged of an output, in a word."""
+    return "values" if output.kind == "values" else "probabilities"
+
+
 def header(network: Network, name: str) -> str:
     """Return the public header."""
     run, predict = _parameters(network)
+    averaged = dict.fromkeys(map(_averaged, network.deterministic.outputs))
     return filled(
         "network.h",
         name=name,
         NAME=name.upper(),
         defines="\n".join(_defines(network, name.upper())),
-        image=_image(network),
+        parameter=_input_parameter(network),
+        input="image" if has_images(network) else "input",
         run=run,
         predict=predict,
+        averaged=" and ".join(averaged),
     )
 
 
 def _defines(network: Network, prefix: str) -> Iterator[str]:
     """Define the sizes of the network."""
     outputs, shape = network.deterministic.outputs, network.artifact.graph.input_shape
-    yield f"#define {prefix}_INPUT_SIZE {int(np.prod(shape))} /* {_shape(shape)} */"
+    yield f"#define {prefix}_INPUT_SIZE {prod(shape)} /* {_shape(shape)} */"
     for one, output in zip(argument_names(outputs, "OUTPUT"), outputs, strict=True):
         comment = f"{output.kind}, {_shape(output.value.shape)}"
         yield f"#define {prefix}_{one.upper()}_SIZE {output.count} /* {comment} */"
@@ -90,9 +119,8 @@ def _shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "1"
 
 
-def _image(network: Network) -> str:
-    """Return the input parameter."""
-    return f"const {input_type(network)} *image"
+def _input_parameter(network: Network) -> str:
+    return f"const {input_type(network)} *{input_name(network)}"
 
 
 def _parameters(network: Network) -> tuple[str, str]:
@@ -100,31 +128,34 @@ def _parameters(network: Network) -> tuple[str, str]:
     outputs = network.deterministic.outputs
     run = [
         f"{output.c_type} *{name}"
-        for output, name in zip(outputs, argument_names(outputs, "scores"), strict=True)
+        for output, name in zip(outputs, run_names(outputs), strict=True)
     ]
-    predict = [f"float *{name}" for name in argument_names(outputs, "probabilities")]
+    predict = [f"float *{name}" for name in predict_names(outputs)]
     return ", ".join(run), ", ".join(predict)
 
 
 def _passes(network: Network) -> Iterable[str]:
-    head = f"{_image(network)}, uint8_t *memory"
+    head, source = f"{_input_parameter(network)}, uint8_t *memory", input_name(network)
     none = "  const bnn_sample *const sample = 0;\n"
     one = network.deterministic
-    yield f"\nstatic void pass({head}) {{\n{none}{_statements(one, one.calls)}}}\n"
+    yield f"\nstatic void pass({head}) {{\n{none}{_statements(one, one.calls, source)}}}\n"
     for draw, one in enumerate(network.samples):
-        yield f"\nstatic void shared_{draw}({head}) {{\n{none}{_statements(one, one.shared)}}}\n"
-        sampled = f"{head}, const bnn_sample *sample"
-        yield f"\nstatic void sampled_{draw}({sampled}) {{\n{_statements(one, one.sampled)}}}\n"
+        shared = f"{none}{_statements(one, one.shared, source)}"
+        yield f"\nstatic void shared_{draw}({head}) {{\n{shared}}}\n"
+        sampled = _statements(one, one.sampled, source)
+        parameters = f"{head}, const bnn_sample *sample"
+        yield f"\nstatic void sampled_{draw}({parameters}) {{\n{sampled}}}\n"
 
 
-def _statements(one: Pass, calls: Iterable[Call]) -> str:
-    lines = [f"  {_statement(one, call)}\n" for call in calls]
-    return "".join([*lines, "  (void)image, (void)memory, (void)sample;\n"])
+def _statements(one: Pass, calls: Iterable[Call], source: str) -> str:
+    """Return the body of a function whose input has the name `source`."""
+    lines = [f"  {_statement(one, call, source)}\n" for call in calls]
+    return "".join([*lines, f"  (void){source}, (void)memory, (void)sample;\n"])
 
 
-def _statement(one: Pass, call: Call) -> str:
+def _statement(one: Pass, call: Call, source: str) -> str:
     places = {
-        name: f"AT({one.offsets[value]})" if value in one.offsets else "image"
+        name: f"AT({one.offsets[value]})" if value in one.offsets else source
         for name, value in call.operands.items()
     }
     return call.code.format(**places)
@@ -133,17 +164,17 @@ def _statement(one: Pass, call: Call) -> str:
 def _functions(network: Network, name: str) -> str:
     """Return the public functions."""
     one, (run, predict) = network.deterministic, _parameters(network)
-    scores = argument_names(one.outputs, "scores")
-    means = argument_names(one.outputs, "probabilities")
-    copies = [_copy(one, output, to) for output, to in zip(one.outputs, scores, strict=True)]
+    results, means = run_names(one.outputs), predict_names(one.outputs)
+    copies = [_copy(one, output, to) for output, to in zip(one.outputs, results, strict=True)]
     return filled(
         "functions.c",
         name=name,
         NAME=name.upper(),
-        image=_image(network),
+        parameter=_input_parameter(network),
+        input=input_name(network),
         run=run,
         predict=predict,
-        scores=", ".join(scores),
+        results=", ".join(results),
         means=", ".join(means),
         copies=lines(copies, 2),
         quantities=lines(_quantities(one, means), 2),
@@ -185,6 +216,7 @@ def _quantities(one: Pass, names: Sequence[str]) -> list[str]:
 def _samples(network: Network, names: Sequence[str]) -> str:
     """Return the statements that average over samples and return."""
     counts = [output.count for output in network.deterministic.outputs]
+    source = input_name(network)
     starts = network.pass_bytes + 8 * np.cumsum([0, *counts])
     each = [
         (f"(double *)AT({start})", count, name)
@@ -195,7 +227,7 @@ def _samples(network: Network, names: Sequence[str]) -> str:
         "samples.c",
         start=starts[0],
         nbytes=starts[-1] - starts[0],
-        shared="    shared_0(image, memory);\n" if len(network.samples) == 1 else "",
+        shared=f"    shared_0({source}, memory);\n" if len(network.samples) == 1 else "",
         draws=lines(list(_draws(network, names)), 6),
         adds=lines([f"bnn_add_to_totals({to}, {n}, {total});" for total, n, to in each], 6),
         means=lines(means, 4),
@@ -204,12 +236,12 @@ def _samples(network: Network, names: Sequence[str]) -> str:
 
 def _draws(network: Network, names: Sequence[str]) -> Iterator[str]:
     """Yield the statements of one sample, which depend on the draw of the weights it uses."""
-    count = len(network.samples)
+    count, source = len(network.samples), input_name(network)
     for draw, one in enumerate(network.samples):
         if count > 1:
             yield f"{'else ' * (draw > 0)}if (sample.sample % {count} == {draw}) {{"
-            yield f"shared_{draw}(image, memory);"
-        yield f"sampled_{draw}(image, memory, &sample);"
+            yield f"shared_{draw}({source}, memory);"
+        yield f"sampled_{draw}({source}, memory, &sample);"
         yield from _quantities(one, names)
         if count > 1:
             yield "}"

@@ -152,23 +152,24 @@ class Translation:
 
     @calls.register
     def _(self, step: CopySigns) -> list[Call]:
-        return [self._clear(step), self._place(step, step.top, step.left, 0)]
+        return [self._clear(step), self._place(step, 0)]
 
     @calls.register
     def _(self, step: PlaceReals) -> list[Call]:
         first = 4 * step.first_channel
-        return [self._clear(step), self._place(step, step.top, step.left, first)]
+        return [self._clear(step), self._place(step, first)]
 
     def _clear(self, step: CopySigns | PlaceReals) -> Call:
         """Set what the copy leaves to zero; `network.py` drops all but the first of a value."""
         code = f"memset({{y}}, 0, {bytes_of(self.values[step.target])});"
         return Call(code=code, operands={"y": step.target}, reads=(), writes=(step.target,))
 
-    def _place(self, step: CopySigns | PlaceReals, top: int, left: int, first: int) -> Call:
+    def _place(self, step: CopySigns | PlaceReals, first: int) -> Call:
+        """Copy a map to its place; `first` is the first byte that it takes in a pixel."""
         source, target = self.values[step.source], self.values[step.target]
         _, rows, columns = source.map
         pixels = [bytes_of(value) // (value.map[1] * value.map[2]) for value in (source, target)]
-        place = f"{target.map[2]}, {pixels[1]}, {top}, {left}, {first}"
+        place = f"{target.map[2]}, {pixels[1]}, {step.top}, {step.left}, {first}"
         return self._unary(
             step, f"bnn_place({{x}}, {rows}, {columns}, {pixels[0]}, {{y}}, {place});"
         )

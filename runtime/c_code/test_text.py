@@ -1,6 +1,7 @@
 """The exported C's own test: inputs and the bits of the outputs that bnnkit's runtime computes."""
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_source(network: Network, name: str) -> str:
         tolerance=_tolerance(network),
         images=len(images),
         type=kind,
-        size=int(np.prod(network.artifact.graph.input_shape)),
+        size=prod(network.artifact.graph.input_shape),
         buffers=lines([line for one, output in pairs for line in _buffers(one, output)], 4),
         own=", ".join(f"own_{one}" for one in names),
         means=", ".join(f"mean_{one}" for one in names),

@@ -5,7 +5,7 @@
 #include "bnn_window.h"
 
 /* Operations of a chain; the operand is one number per channel, or a map. */
-enum { BNN_CAST, BNN_ADD, BNN_MULTIPLY, BNN_DIVIDE, BNN_MAXIMUM, BNN_MINIMUM, BNN_SLOPE, BNN_ADD_MAP, BNN_SUBTRACT_MAP, BNN_MULTIPLY_MAP, BNN_ROUND };
+enum { BNN_ADD, BNN_MULTIPLY, BNN_DIVIDE, BNN_MAXIMUM, BNN_MINIMUM, BNN_SLOPE, BNN_ADD_MAP, BNN_SUBTRACT_MAP, BNN_MULTIPLY_MAP, BNN_ROUND };
 
 static inline float bnn_round(float x) {
   uint32_t bits = bnn_bits_of_float(x), sign = bits & 0x80000000u;
