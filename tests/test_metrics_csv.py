@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 
 from bnnkit.errors import ConfigError
+from bnnkit.files.csv_table import write_csv
 from bnnkit.training import train
 from bnnkit.training.config import differences, parse_config
+from bnnkit.training.flat import flat
 from bnnkit.training.history import read_history
-from bnnkit.training.metrics_csv import write_metrics_csv
 
 
 def test_a_table_has_a_row_per_record_and_a_column_per_key(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_a_table_has_a_row_per_record_and_a_column_per_key(tmp_path: Path) -> No
         {"epoch": 1, "train_loss": 0.1 + 0.2, "flip_rates": {"a.0": 0.5, "b": 1e-06}},
         {"epoch": 1, "final": True, "noise": 'x, "y"'},
     ]
-    write_metrics_csv(path, records)
+    write_csv(path, [flat(record) for record in records])
     assert path.read_text() == (
         "epoch,train_loss,flip_rates.a.0,flip_rates.b,final,noise\n"
         "1,0.30000000000000004,0.5,1e-06,,\n"

@@ -13,6 +13,7 @@ import pytest
 from command_line import fail, run
 from short_runs import interrupted_at
 
+from bnnkit.cli.sweep_table import print_sweep
 from bnnkit.errors import ConfigError
 from bnnkit.sweeps.grid import Variant, load_grid
 from bnnkit.sweeps.run import Run, Status
@@ -133,6 +134,13 @@ def test_ensembles_and_errors_choose_where_they_are_known() -> None:
     assert summarise([one, two]).best == 1
     errors = [_run({"lr": lr}, validation_mae=error) for lr, error in ((1, 0.5), (2, 0.4))]
     assert (summarise(errors).criterion, summarise(errors).best) == ("validation_mae", 1)
+
+
+def test_the_choice_is_told_in_the_words_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [_run({"lr": lr}, validation_accuracy_samples=lr / 10) for lr in (1, 2)]
+    print_sweep(summarise(runs), Path("out"))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "best by the mean of validation accuracy, samples: lr=2"
 
 
 def test_nothing_is_chosen_too_early_or_of_diverged_runs() -> None:

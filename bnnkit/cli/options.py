@@ -1,5 +1,6 @@
 """Options and arguments that several commands share, with the same meaning in each."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -95,6 +96,11 @@ def data_dir(command: Decorated) -> Decorated:
         metavar="DIR",
         help="The folder with the standard files of the data set.  [default: data/NAME].",
     )(command)
+
+
+def with_data_dir(overrides: Sequence[str], folder: Path | None) -> tuple[str, ...]:
+    """Return the overrides of a configuration, with the value of --data-dir as its data.dir."""
+    return (*overrides, *([] if folder is None else [f"data.dir={json.dumps(str(folder))}"]))
 
 
 def trust_code(command: Decorated) -> Decorated:

@@ -1,6 +1,5 @@
 """`bnnkit sweep`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -48,9 +47,8 @@ def command(
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; expected a folder for the sweep")
-    if data_dir is not None:
-        overrides = (*overrides, f"data.dir={json.dumps(str(data_dir))}")
-    runs = run_sweep(load_grid(config, overrides), out, console=console(stderr=as_json))
+    variants = load_grid(config, options.with_data_dir(overrides, data_dir))
+    runs = run_sweep(variants, out, console=console(stderr=as_json))
     if not is_first_process():
         return
     if as_json:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from bnnkit.sweeps.summary import Setting, Spread, Summary
 
 _PARTS = ("validation", "test")
-_SUFFIXES = {"": "", "_samples": ", samples"}
+_SUFFIXES = ("", "_samples")
 
 
 def print_sweep(summary: "Summary", out: Path) -> None:
@@ -36,15 +36,16 @@ def _shown(summary: "Summary") -> dict[str, str]:
     """Return the scores to show, and their headings: accuracies or errors."""
     present = {key for setting in summary.settings for key in setting.scores}
     for quantity in ("accuracy", "mae"):
-        headings = {
-            f"{part}_{quantity}{suffix}": f"{part} {quantity}{words}"
-            for part in _PARTS
-            for suffix, words in _SUFFIXES.items()
-        }
-        found = {key: heading for key, heading in headings.items() if key in present}
+        keys = [f"{part}_{quantity}{suffix}" for part in _PARTS for suffix in _SUFFIXES]
+        found = {key: _heading(key) for key in keys if key in present}
         if found:
             return found
     return {}
+
+
+def _heading(key: str) -> str:
+    """Return the words for a score, such as "validation accuracy, samples"."""
+    return key.replace("_samples", ", samples").replace("_", " ")
 
 
 def _value(setting: "Setting", key: str) -> str:
@@ -74,9 +75,9 @@ def _words(key: str, spread: "Spread | None") -> str:
 def _choice(summary: "Summary") -> str:
     from bnnkit.sweeps.grid import words
 
-    if summary.best is not None:
+    if summary.best is not None and summary.criterion is not None:
         best = words(summary.settings[summary.best].values)
-        return f"best by the mean of {summary.criterion}: {best}"
+        return f"best by the mean of {_heading(summary.criterion)}: {best}"
     missing = sum(setting.missing for setting in summary.settings)
     if missing:
         runs = "1 run is" if missing == 1 else f"{missing} runs are"

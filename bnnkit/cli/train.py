@@ -1,6 +1,5 @@
 """`bnnkit train`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -35,9 +34,7 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, data_dir: Path 
     """
     from bnnkit.training import load_config, train
 
-    if data_dir is not None:
-        overrides = (*overrides, f"data.dir={json.dumps(str(data_dir))}")
-    loaded = load_config(config, overrides)
+    loaded = load_config(config, options.with_data_dir(overrides, data_dir))
     try:
         train(loaded, out, console=console())
     except ConfigError as error:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bnnkit import data
 from bnnkit.data import AnyDataset
 from bnnkit.errors import ConfigError, OtherProcessError
 from bnnkit.sweeps.grid import Variant, words
@@ -14,9 +13,9 @@ from bnnkit.sweeps.run import Run, read_run
 from bnnkit.sweeps.tables import write_tables
 from bnnkit.training import train
 from bnnkit.training.checkpoint import build_model
-from bnnkit.training.config import Config
 from bnnkit.training.loop import DivergedError
 from bnnkit.training.progress import print_line
+from bnnkit.training.run import open_dataset
 from bnnkit.training.run_folder import RunFolder
 from bnnkit.training.run_lock import FolderInUseError
 
@@ -75,18 +74,11 @@ def _check(variants: Sequence[Variant], out: Path) -> None:
         RunFolder(out / variant.name).stage(config)
         key = config.data.model_dump_json()
         if key not in datasets:
-            datasets[key] = _data(config)
+            datasets[key] = open_dataset(config.data)
         network = f"{key} {config.model.model_dump_json()}"
         if network not in built:
             build_model(config.model, datasets[key])
             built.add(network)
-
-
-def _data(config: Config) -> AnyDataset:
-    folder = config.data.dir
-    return data.open_data(
-        config.data.name, None if folder is None else Path(folder), workers=config.data.workers
-    )
 
 
 def is_one_of_several() -> bool:

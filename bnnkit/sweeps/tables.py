@@ -1,7 +1,5 @@
 """The results of a sweep as files: sweep.json, sweep.csv and runs.csv."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from math import isfinite
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bnnkit.files.atomic import write_text
+from bnnkit.files.csv_table import write_csv
 from bnnkit.sweeps.grid import value_words
 from bnnkit.sweeps.run import Run
 from bnnkit.sweeps.summary import Setting, Summary, scores_of, summarise
@@ -29,8 +28,8 @@ def write_tables(out: Path, runs: Sequence[Run]) -> None:
     summary = summarise(runs)
     text = json.dumps(as_json(runs, summary), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(out / "sweep.json", text + "\n")
-    write_text(out / "sweep.csv", _csv([_setting_row(setting) for setting in summary.settings]))
-    write_text(out / "runs.csv", _csv([_run_row(run) for run in runs]))
+    write_csv(out / "sweep.csv", [_setting_row(setting) for setting in summary.settings])
+    write_csv(out / "runs.csv", [_run_row(run) for run in runs])
 
 
 def as_json(runs: Sequence[Run], summary: Summary) -> dict[str, Any]:
@@ -83,13 +82,3 @@ def _run_row(run: Run) -> dict[str, Any]:
     values = {key: value_words(value) for key, value in run.variant.values.items()}
     about = {"folder": run.variant.name, "status": run.status, "epoch": run.record.get("epoch")}
     return values | about | scores_of(run.record)
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Write rows with all columns that any of them has; numbers with all their digits."""
-    text = io.StringIO()
-    columns = dict.fromkeys(key for row in rows for key in row)
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()

@@ -6,6 +6,7 @@ from torch import nn
 
 from bnnkit.data import Dataset
 from bnnkit.errors import MissingExtraError
+from bnnkit.files.csv_table import write_csv
 from bnnkit.nn import BinaryWeight
 from bnnkit.nn.choices import choices
 from bnnkit.nn.sign import has_noisy_signs
@@ -14,8 +15,8 @@ from bnnkit.training.checkpoint import describe, restore_noise_scale, save_check
 from bnnkit.training.curves import draw_curves
 from bnnkit.training.deployed import recalibrate_run
 from bnnkit.training.device_speed import DeviceSpeed
+from bnnkit.training.flat import flat
 from bnnkit.training.history import Record
-from bnnkit.training.metrics_csv import write_metrics_csv
 from bnnkit.training.processes import agreed
 from bnnkit.training.progress import accuracies, print_line, recalibration_line
 from bnnkit.training.run_parts import RunParts
@@ -76,7 +77,7 @@ def _report_recalibration(run: RunParts, record: Record) -> None:
 def _write(run: RunParts, record: Record) -> None:
     run.history.append(record)
     if "csv" in run.config.log:
-        write_metrics_csv(run.folder.metrics_csv, run.history.records)
+        write_csv(run.folder.metrics_csv, [flat(record) for record in run.history.records])
     if "tensorboard" in run.config.log:
         write_tensorboard(run.folder.tensorboard, run.history.records)
     _draw(run, record)

@@ -297,10 +297,7 @@ class Loop:
         if self.fabric.world_size > 1:
             for buffer in self.network.buffers():
                 if buffer.is_floating_point():
-                    buffer.copy_(self._over_all(buffer, "mean"))
-
-    def _over_all(self, tensor: Tensor, operation: str) -> Tensor:
-        return cast(Tensor, self.fabric.all_reduce(tensor, reduce_op=operation))
+                    buffer.copy_(cast(Tensor, self.fabric.all_reduce(buffer, reduce_op="mean")))
 
     def _save(self, epoch: int, record: Record) -> None:
         """Write the record, then the state: a continued run drops records after its state."""

@@ -98,48 +98,36 @@ class Distillation:
         """Return the mean loss of a batch."""
         t = self.temperature
         view = batch.view if len(self.targets) > 1 else torch.zeros_like(batch.view)
-        teachers = functional.log_softmax(self.targets[view, batch.index].float() / t, dim=1)
-        if batch.share is not None:
-            own = batch.share[:, None]
-            teachers = torch.logaddexp(own.log() + teachers, (-own).log1p() + teachers.roll(1, 0))
-        network = functional.log_softmax(logits.float() / t, dim=1)
-        divergence = functional.kl_div(network, teachers, reduction="batchmean", log_target=True)
+        teachers = self.targets[view, batch.index].float() / t
+        divergence = self._divergence(teachers, logits.float() / t, batch.share)
         loss = self.weight * t**2 * divergence
         if self.weight < 1:
             loss = loss + (1 - self.weight) * self.labels(logits, batch)
         return loss
 
+    def _divergence(self, teachers: Tensor, network: Tensor, share: Tensor | None) -> Tensor:
+        """Return the mean divergence of logits / T, (B, K), of inputs mixed by `share`, (B,)."""
+        teachers = functional.log_softmax(teachers, dim=1)
+        if share is not None:
+            own = share[:, None]
+            teachers = torch.logaddexp(own.log() + teachers, (-own).log1p() + teachers.roll(1, 0))
+        network = functional.log_softmax(network, dim=1)
+        return functional.kl_div(network, teachers, reduction="batchmean", log_target=True)
 
-class LabelDistillation:
-    """As `Distillation`, with the mean divergence of each label, sigmoid(logits / T), alone.
 
-    Args:
-        targets: As for `Distillation`.
-        temperature: T.
-        weight: Share of the teachers.
-        labels: The loss of the labels.
-    """
+class LabelDistillation(Distillation):
+    """As `Distillation`, with the mean divergence of each label, sigmoid(logits / T), alone."""
 
-    def __init__(self, targets: Tensor, temperature: float, weight: float, labels: Loss) -> None:
-        self.targets, self.temperature, self.weight = targets, temperature, weight
-        self.labels = labels
-
-    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch."""
-        t = self.temperature
-        view = batch.view if len(self.targets) > 1 else torch.zeros_like(batch.view)
-        teachers = (self.targets[view, batch.index].float() / t).sigmoid()
-        if batch.share is not None:
-            own = batch.share[:, None]
+    def _divergence(self, teachers: Tensor, network: Tensor, share: Tensor | None) -> Tensor:
+        teachers = teachers.sigmoid()
+        if share is not None:
+            own = share[:, None]
             teachers = own * teachers + (1 - own) * teachers.roll(1, 0)
-        cross = functional.binary_cross_entropy_with_logits(logits.float() / t, teachers)
+        cross = functional.binary_cross_entropy_with_logits(network, teachers)
         # Without the teachers' entropy, which has no gradient, the loss of a student that equals
         # its teachers would not be 0.
-        entropy = torch.special.entr(teachers) + torch.special.entr(1 - teachers)
-        loss: Tensor = self.weight * t**2 * (cross - entropy.mean())
-        if self.weight < 1:
-            loss = loss + (1 - self.weight) * self.labels(logits, batch)
-        return loss
+        entropy: Tensor = torch.special.entr(teachers) + torch.special.entr(1 - teachers)
+        return cross - entropy.mean()
 
 
 class StreamedTeachers:

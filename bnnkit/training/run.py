@@ -13,7 +13,7 @@ from bnnkit import data
 from bnnkit.data import AnyDataset, Dataset, StreamedDataset
 from bnnkit.errors import ConfigError
 from bnnkit.training.checkpoint import read_metadata
-from bnnkit.training.config import Config
+from bnnkit.training.config import Config, DataConfig
 from bnnkit.training.history import Record, read_history
 from bnnkit.training.launch import Fabric, make_fabric, quiet_libraries
 from bnnkit.training.loop import Loop
@@ -95,6 +95,16 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
     )
 
 
+def open_dataset(config: DataConfig) -> AnyDataset:
+    """Load or open the data set of a configuration.
+
+    Raises:
+        UsageError, ConfigError, FileError: As `bnnkit.data.open_data`.
+    """
+    folder = None if config.dir is None else Path(config.dir)
+    return data.open_data(config.name, folder, workers=config.workers)
+
+
 def _train(config: Config, folder: RunFolder, console: Console) -> Record:
     fabric = make_fabric(config)
     fabric.launch()
@@ -118,11 +128,7 @@ def _loop(
     config: Config, fabric: Fabric, folder: RunFolder, console: Console, locks: ExitStack
 ) -> Loop:
     """Load the data and make the loop; the first process locks the folder."""
-    dataset = data.open_data(
-        config.data.name,
-        None if config.data.dir is None else Path(config.data.dir),
-        workers=config.data.workers,
-    )
+    dataset = open_dataset(config.data)
     _check(config, dataset)
     if fabric.is_global_zero:
         locks.enter_context(run_lock(folder.path))

@@ -51,7 +51,7 @@ class _Moments:
 
     def __init__(self, mean: Tensor, scale: Tensor) -> None:
         self._mean, self._scale = mean, scale
-        self._axes = (0, *[1 + k for k in range(1, mean.ndim)])
+        self._axes = (0, *range(2, mean.ndim + 1))
         self._n = 0
         self._center: NDArray[np.float64] | None = None
         self._sums = self._squares = np.zeros(mean.shape)
