@@ -18,7 +18,8 @@ from bnnkit.artifact.format.sample import Sample
 from bnnkit.cli.group import bnnkit_command
 from bnnkit.data import Dataset
 from bnnkit.deployment import calibrate as calibration
-from bnnkit.deployment.calibrate import SAMPLES, calibrate, images_to_see
+from bnnkit.deployment.calibrate import calibrate, images_to_see
+from bnnkit.deployment.samples import SAMPLES
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.nn.sampling import sampling
 from bnnkit.runtime import Model

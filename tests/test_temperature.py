@@ -17,6 +17,8 @@ from bnnkit.cli.group import bnnkit_command
 from bnnkit.deployment.temperature import divide_logits, fit_temperature, held_out_logits
 from bnnkit.errors import UsageError
 from bnnkit.runtime.open_file import read
+from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
+from bnnkit.training.config import parse_config
 from bnnkit.training.validation import hold_out
 
 
@@ -124,6 +126,35 @@ def test_samples_of_a_stochastic_file_are_fitted_together(digits_run: Path) -> N
     logits = held_out_logits(checkpoint_artifact(digits_run), x, 4)
     assert logits.shape == (10, 3, 10)
     assert not np.array_equal(logits[0], logits[1])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("loss: multi-label", "for scores of classes, but the output holds log-odds"),
+        ("loss: mse", "for scores of classes, but the output holds values"),
+        ("validation: 0", "held out none of its training examples: a temperature is fitted"),
+    ],
+)
+def test_auto_is_refused_before_the_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, message: str
+) -> None:
+    monkeypatch.setattr("bnnkit.deployment.export_checkpoint.calibrate", None)
+    x, rng = np.zeros((50, 4), np.float32), np.random.default_rng(0)
+    targets = {
+        "loss: multi-label": rng.integers(0, 2, (50, 3)),
+        "loss: mse": rng.random((50, 3)),
+        "validation: 0": np.arange(50) % 3,
+    }
+    np.savez(tmp_path / "x.npz", x=x, y=targets[config])
+    dataset = data.load(str(tmp_path / "x.npz"))
+    parsed = parse_config(f"model: {{name: mlp, width: 8}}\n{config}")
+    run = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(run, build_model(parsed.model, dataset), parsed, describe(dataset, 0.5))
+    options = ("--calibrate", tmp_path / "x.npz", "--temperature", "auto")
+    code, output = _export(run, "-o", tmp_path / "model.onnx", *options)
+    assert (code, message in output) == (2, True), output
+    assert not (tmp_path / "model.onnx").exists()
 
 
 @pytest.mark.parametrize(

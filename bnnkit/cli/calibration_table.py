@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from bnnkit.cli.console import print_table, write
+from bnnkit.deployment.samples import SAMPLES
 
 if TYPE_CHECKING:
     from bnnkit.deployment.calibrate import Accuracy, Calibration
@@ -45,4 +46,8 @@ def print_noise_choice(choice: "NoiseScaleChoice") -> None:
 
 def _words(accuracy: "Accuracy", form: str) -> str:
     text = f"deterministic {accuracy.deterministic:{form}}"
-    return text if accuracy.samples is None else f"{text}, 10 samples {accuracy.samples:{form}}"
+    return (
+        text
+        if accuracy.samples is None
+        else f"{text}, {SAMPLES} samples {accuracy.samples:{form}}"
+    )

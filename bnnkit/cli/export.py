@@ -1,7 +1,7 @@
 """`bnnkit export`."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,21 +11,20 @@ from bnnkit.artifact.format.sample import MOST_SAMPLES
 from bnnkit.cli import options
 from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.c_folder import CFolder, check_folder, print_c_report
-from bnnkit.cli.calibration_table import print_calibration, print_noise_choice
-from bnnkit.cli.console import print_json, progress, waiting, write
+from bnnkit.cli.console import print_json, waiting, write
+from bnnkit.cli.export_fits import Fitted, fit, print_fitted
 from bnnkit.cli.model_source import is_model_file
 from bnnkit.cli.report_table import print_report
 from bnnkit.cli.tflite_file import TfliteFile
 from bnnkit.cli.tflite_table import print_tflite_report
-from bnnkit.data import AnyDataset, open_data
+from bnnkit.data import open_data
+from bnnkit.deployment.samples import SAMPLES
 from bnnkit.errors import UsageError
 from bnnkit.files.kinds import SUFFIXES, check_suffix
 
 if TYPE_CHECKING:
     from bnnkit.artifact.format.constants import Mode
-    from bnnkit.deployment.calibrate import Calibration
-    from bnnkit.deployment.choose_noise_scale import By, NoiseScaleChoice
-    from bnnkit.deployment.export_checkpoint import CheckpointExport
+    from bnnkit.deployment.choose_noise_scale import By
     from bnnkit.export.tflite import Variant
 
 FORMATS = ("onnx", "tflite", "c")
@@ -92,7 +91,7 @@ FORMATS = ("onnx", "tflite", "c")
 @click.option(
     "--choose-samples",
     type=click.IntRange(min=1, max=MOST_SAMPLES),
-    default=10,
+    default=SAMPLES,
     show_default=True,
     metavar="M",
     help="For --noise-scale auto: the number of samples of the ensemble.",
@@ -179,21 +178,29 @@ def command(
     check_not_read(output, source)
     target = _format_of(output, target)
     (check_folder if target == "c" else check_file)(output)
-    if name is not None and target != "c":
-        raise UsageError("--name needs --to c; give both")
-    if variant is not None and target != "tflite":
-        raise UsageError("--variant needs --to tflite; give both")
-    if uniform_input and (target, mode) != ("tflite", "samples"):
-        raise UsageError("--uniform-input needs --to tflite --mode samples; give all three")
-    noise_scale = scales[0] if isinstance(scales, tuple) and len(scales) == 1 else None
-    is_chosen = scales is not None and noise_scale is None
-    if data is None and is_chosen:
-        raise UsageError("several noise scales, or auto, need --calibrate DATA; give both")
-    options.note_no_effect(is_chosen, "without --noise-scale auto", "choose_by", "choose_samples")
-    if data is None and temperature == options.AUTO:
-        raise UsageError("--temperature auto needs --calibrate DATA; give both")
-    if data is None and data_dir is not None:
-        raise UsageError("--data-dir needs --calibrate DATA; give both")
+    chooses = scales == options.AUTO or (scales is not None and len(scales) > 1)
+    _check_needs(
+        (name is None or target == "c", "--name needs --to c; give both"),
+        (variant is None or target == "tflite", "--variant needs --to tflite; give both"),
+        (
+            not uniform_input or (target, mode) == ("tflite", "samples"),
+            "--uniform-input needs --to tflite --mode samples; give all three",
+        ),
+        (
+            not chooses or data is not None,
+            "several noise scales, or auto, need --calibrate DATA; give both",
+        ),
+        (
+            temperature != options.AUTO or data is not None,
+            "--temperature auto needs --calibrate DATA; give both",
+        ),
+        (data_dir is None or data is not None, "--data-dir needs --calibrate DATA; give both"),
+        (
+            scales is None or target != "tflite" or mode == "samples",
+            "--noise-scale needs --mode samples; give both, or neither",
+        ),
+    )
+    options.note_no_effect(chooses, "without --noise-scale auto", "choose_by", "choose_samples")
     draws_own = (target, mode, uniform_input) == ("tflite", "samples", False)
     options.note_no_effect(
         weight_draws > 0 or data is not None or draws_own,
@@ -206,21 +213,12 @@ def command(
         other = CFolder(mode=mode, name="bnn" if name is None else name)
     if target == "tflite":
         mode = mode or "deterministic"
-        if mode != "samples" and scales is not None:
-            raise UsageError("--noise-scale needs --mode samples; give both, or neither")
         other = TfliteFile(
             mode=mode, variant=variant or "lce", uniform_input=uniform_input, seed=seed
         )
-    calibration = choice = None
+    fitted = Fitted()
     if is_model_file(source):
-        for option, value in (("noise-scale", scales), ("temperature", temperature)):
-            if value is not None:
-                raise UsageError(f"--{option} is for a checkpoint, got the model file {source}")
-        if other is None:
-            raise UsageError(
-                f"expected a checkpoint, got the model file {source}; --to tflite and --to c take"
-                " either"
-            )
+        other = _of_model_file(source, other, {"noise-scale": scales, "temperature": temperature})
         with waiting("exporting"):
             model = other.artifact(source, calibrates=data is not None, draws=weight_draws)
             report: Any = other.write(model, output)
@@ -233,41 +231,57 @@ def command(
                 mode=mode,
                 weight_draws=weight_draws,
                 seed=seed,
-                noise_scale=noise_scale,
+                noise_scale=scales[0] if isinstance(scales, tuple) and not chooses else None,
                 temperature=temperature if isinstance(temperature, float) else None,
             )
         if data is not None:
-            dataset = open_data(data, data_dir)
-            if is_chosen:
-                tried = None if scales == options.AUTO else scales
-                choice = _choose(export, dataset, tried, choose_by, choose_samples)
-            calibration = _calibrate(export, dataset)
-            if temperature == options.AUTO:
-                with waiting("fitting the temperature"):
-                    temperature = export.fit_temperature(dataset)
+            fitted = fit(
+                export,
+                open_data(data, data_dir),
+                scales if chooses else None,
+                by=choose_by,
+                samples=choose_samples,
+                fits_temperature=temperature == options.AUTO,
+            )
         with waiting("exporting"):
             if other is None:
                 report = export.write(output)
             else:
                 report = other.write(export.artifact(), output)
+    if isinstance(temperature, float):
+        fitted = replace(fitted, temperature=temperature)
     if as_json:
-        changes: dict[str, Any] = {}
-        if choice is not None:
-            changes["noise_choice"] = asdict(choice)
-        if calibration is not None:
-            changes["calibration"] = asdict(calibration)
-        if temperature is not None:
-            changes["temperature"] = temperature
-        print_json({"file": str(output), **asdict(report), **changes})
+        print_json({"file": str(output), **asdict(report), **fitted.as_json()})
         return
-    if choice is not None:
-        print_noise_choice(choice)
-    if calibration is not None:
-        print_calibration(calibration)
-    if temperature is not None:
-        write(f"logits divided by the temperature {temperature:g}")
+    print_fitted(fitted)
     _REPORTS[target](report)
     write(f"wrote {output}")
+
+
+def _check_needs(*needs: tuple[bool, str]) -> None:
+    """Raise a UsageError with the message of the first need that is not met."""
+    for is_met, message in needs:
+        if not is_met:
+            raise UsageError(message)
+
+
+def _of_model_file(
+    source: Path, other: TfliteFile | CFolder | None, of_checkpoints: dict[str, Any]
+) -> TfliteFile | CFolder:
+    """Return what to write from a model file.
+
+    Raises:
+        UsageError: An option is given that is for checkpoints, or the format is ONNX again.
+    """
+    for option, value in of_checkpoints.items():
+        if value is not None:
+            raise UsageError(f"--{option} is for a checkpoint, got the model file {source}")
+    if other is None:
+        raise UsageError(
+            f"expected a checkpoint, got the model file {source}; --to tflite and --to c take"
+            " either"
+        )
+    return other
 
 
 _REPORTS: dict[str, Callable[[Any], None]] = {
@@ -288,24 +302,3 @@ def _format_of(output: Path, target: str | None) -> str:
     if chosen != "c":  # `check_folder` says what is wrong with a folder
         check_suffix(output, chosen, "change --to or the suffix")
     return chosen
-
-
-def _choose(
-    export: "CheckpointExport",
-    dataset: AnyDataset,
-    scales: tuple[float, ...] | None,
-    by: "By",
-    samples: int,
-) -> "NoiseScaleChoice":
-    from bnnkit.deployment.choose_noise_scale import SCALES
-
-    scales = scales or SCALES
-    with progress("choosing the noise scale", len(scales)) as advance:
-        return export.choose_noise_scale(dataset, scales, by=by, samples=samples, advance=advance)
-
-
-def _calibrate(export: "CheckpointExport", dataset: AnyDataset) -> "Calibration":
-    from bnnkit.deployment.calibrate import images_to_see
-
-    with progress("calibrating", images_to_see(dataset)) as advance:
-        return export.calibrate(dataset, advance=advance)

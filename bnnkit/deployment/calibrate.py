@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bnnkit.artifact.calibration_record import NormStatistics
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.data import AnyDataset
+from bnnkit.deployment.samples import SAMPLES
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.calibrated import BATCH, DRAWN_BATCH, IMAGES
 from bnnkit.export.from_torch.export_onnx import from_torch
@@ -29,8 +30,6 @@ Advance = Callable[[int], object]
 TEST_IMAGES: Final = 10_000
 """The largest number of test images used."""
 _CLASSIFICATION: Final = Classification()
-SAMPLES: Final = 10
-"""The number of samples of the ensemble whose accuracy is reported."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from bnnkit.data import AnyDataset
 from bnnkit.data.examples import ArrayExamples
 from bnnkit.data.streamed import StreamedExamples
 from bnnkit.deployment.calibrate import reestimate
+from bnnkit.deployment.samples import SAMPLES
 from bnnkit.errors import UsageError
 from bnnkit.export.from_torch.calibrated import BATCH, IMAGES
 from bnnkit.export.from_torch.export_onnx import from_torch
@@ -26,8 +27,6 @@ from bnnkit.training.config_values import Augment
 SCALES: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0)
 """The scales that are tried by default. A network trained with noise was trained at scale 1; the
 best ones of networks trained without noise are near 0.15."""
-SAMPLES: Final = 10
-"""The default number of samples."""
 By = Literal["accuracy", "nll"]
 
 

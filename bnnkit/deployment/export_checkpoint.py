@@ -16,14 +16,15 @@ from bnnkit.data import AnyDataset, StreamedDataset
 from bnnkit.data.examples import ArrayExamples
 from bnnkit.data.streamed import StreamedExamples
 from bnnkit.deployment.calibrate import TEST_IMAGES, Advance, Calibration, calibrate
-from bnnkit.deployment.choose_noise_scale import (
-    SAMPLES,
-    SCALES,
-    By,
-    NoiseScaleChoice,
-    choose_noise_scale,
+from bnnkit.deployment.choose_noise_scale import SCALES, By, NoiseScaleChoice, choose_noise_scale
+from bnnkit.deployment.samples import SAMPLES
+from bnnkit.deployment.temperature import (
+    check_scores,
+    divide_logits,
+    fit_temperature,
+    held_out_logits,
+    last_linear,
 )
-from bnnkit.deployment.temperature import divide_logits, fit_temperature, held_out_logits
 from bnnkit.errors import UsageError
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.export_onnx import export_onnx, from_torch
@@ -33,6 +34,7 @@ from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoi
 from bnnkit.training.task import Task
 from bnnkit.training.validation import has_validation, hold_out
 
+_Examples = ArrayExamples | StreamedExamples
 _SHARE_OF_OTHERS: Final = 0.1
 """The share of a data set that is held out if the network was trained on another one."""
 
@@ -150,6 +152,21 @@ class CheckpointExport:
         self._metadata = replace(self._metadata, accuracy=accuracy, calibration=record.to_json())
         return calibration
 
+    def check_temperature(self, data: AnyDataset) -> None:
+        """Check, before long work, that a temperature can be fitted.
+
+        Args:
+            data: As in `fit_temperature`.
+
+        Raises:
+            UsageError: If the network does not accept the data, gives no scores of classes, or
+                does not end in a linear layer; or if the run held no examples out.
+        """
+        self._check_data(data)
+        check_scores(self._task.outputs)
+        last_linear(self._network, _example(self._checkpoint_metadata))
+        self._held_out_for_temperature(data)
+
     def fit_temperature(self, data: AnyDataset) -> float:
         """Divide the logits by the temperature that fits the examples that the run held out.
 
@@ -163,10 +180,7 @@ class CheckpointExport:
             UsageError: If the run held no examples out; or as `fit_temperature`,
                 `held_out_logits` and `divide_logits` of `bnnkit.deployment.temperature`.
         """
-        held_out = _held_out(data, self._validation)
-        if held_out is None:
-            raise _nothing_held_out("temperature", "fitted")
-        images, labels = held_out
+        images, labels = _arrays(self._held_out_for_temperature(data))
         logits = held_out_logits(self.artifact(), images, self._seed)
         temperature = round(fit_temperature(logits, labels), 2)
         self._divide(temperature)
@@ -190,9 +204,13 @@ class CheckpointExport:
             self._network, _example(self._checkpoint_metadata), output, **self._options()
         )
 
-    def _split(
-        self, data: AnyDataset
-    ) -> tuple[ArrayExamples | StreamedExamples, tuple[NDArray[Any], NDArray[Any]]]:
+    def _held_out_for_temperature(self, data: AnyDataset) -> _Examples:
+        held_out = _held_out(data, self._validation)
+        if held_out is None:
+            raise _nothing_held_out("temperature", "fitted")
+        return held_out
+
+    def _split(self, data: AnyDataset) -> tuple[_Examples, tuple[NDArray[Any], NDArray[Any]]]:
         """Return training examples for statistics, and images held out to choose on."""
         self._check_data(data)
         if self._task.targets != "classes" or self._mode == "deterministic":
@@ -207,8 +225,8 @@ class CheckpointExport:
         if held_out is None:
             raise _nothing_held_out("noise scale", "chosen")
         if has_validation(data):
-            return data.train, held_out
-        return data.train.part(hold_out(len(data.train), share)[0]), held_out
+            return data.train, _arrays(held_out)
+        return data.train.part(hold_out(len(data.train), share)[0]), _arrays(held_out)
 
     def _check_data(self, data: AnyDataset) -> None:
         about = self._checkpoint_metadata
@@ -275,17 +293,21 @@ def _nothing_held_out(what: str, how: str) -> UsageError:
     )
 
 
-def _held_out(data: AnyDataset, share: float) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Return inputs and targets that a run held out, of streamed ones at most `TEST_IMAGES`."""
+def _held_out(data: AnyDataset, share: float) -> _Examples | None:
+    """Return the examples that a run held out; None if it held none out."""
     if isinstance(data, StreamedDataset) and data.validation is not None:
-        return data.validation.some(TEST_IMAGES, 0)
+        return data.validation
     _, positions = hold_out(len(data.train), share)
     if len(positions) == 0 or (isinstance(data, StreamedDataset) and data.train.is_stream):
         return None
-    held_out = data.train.part(positions)
-    if isinstance(held_out, ArrayExamples):
-        return held_out.x, held_out.y
-    return held_out.some(TEST_IMAGES, 0)
+    return data.train.part(positions)
+
+
+def _arrays(examples: _Examples) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return inputs and targets, of streamed examples at most `TEST_IMAGES`."""
+    if isinstance(examples, ArrayExamples):
+        return examples.x, examples.y
+    return examples.some(TEST_IMAGES, 0)
 
 
 def _check_targets(task: Task, n_outputs: int, data: AnyDataset) -> None:

@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.sample import Sample
+from bnnkit.deployment.samples import SAMPLES
 from bnnkit.errors import UsageError
 from bnnkit.nn.base import arguments
 from bnnkit.nn.evaluating import evaluating
@@ -26,8 +27,6 @@ from bnnkit.runtime import Model
 
 KEY: Final = "temperature"
 """The key in the metadata, without the prefix."""
-SAMPLES: Final = 10
-"""The number of samples of a stochastic network for whose mean the temperature is fitted."""
 _BATCH: Final = 250
 _MOST_STEPS: Final = 100
 _LEAST: Final = 0.05
@@ -76,11 +75,7 @@ def held_out_logits(artifact: Artifact, images: NDArray[Any], seed: int) -> NDAr
     Raises:
         UsageError: If the output of the network is not scores of classes.
     """
-    if artifact.output_kinds != ("scores",):
-        kinds = ", ".join(artifact.output_kinds)
-        raise UsageError(
-            f"a temperature is for scores of classes, but the output holds {kinds}: leave it out"
-        )
+    check_scores(*artifact.output_kinds)
     model = Model(artifact)
     indices = range(SAMPLES) if artifact.is_stochastic else [None]
     passes = [
@@ -88,6 +83,22 @@ def held_out_logits(artifact: Artifact, images: NDArray[Any], seed: int) -> NDAr
         for start in range(0, len(images), _BATCH)
     ]
     return np.concatenate([np.stack(batch) for batch in passes], axis=1)
+
+
+def check_scores(*outputs: str) -> None:
+    """Check that a network has one output, which holds scores of classes.
+
+    Args:
+        outputs: What each output holds, as in `bnnkit.artifact.output_kinds`.
+
+    Raises:
+        UsageError: If it has others.
+    """
+    if outputs != ("scores",):
+        raise UsageError(
+            "a temperature is for scores of classes, but the output holds "
+            f"{', '.join(outputs)}: leave it out"
+        )
 
 
 def _scores(
@@ -114,7 +125,7 @@ def divide_logits(network: nn.Module, example: Tensor, temperature: float) -> No
     """
     if arguments.real("a temperature", temperature) <= 0:
         raise UsageError(f"expected a temperature above 0, got {temperature!r}")
-    layer = _last_linear(network, example)
+    layer = last_linear(network, example)
     with torch.no_grad():
         layer.weight.div_(temperature)
         if layer.bias is not None:
@@ -149,7 +160,7 @@ def with_temperature_of(
     return copy
 
 
-def _last_linear(network: nn.Module, example: Tensor) -> nn.Linear:
+def last_linear(network: nn.Module, example: Tensor) -> nn.Linear:
     """Return the linear layer whose output is the network's.
 
     Raises:
