@@ -1,4 +1,4 @@
-"""What is said on a system that bnnkit does not support."""
+"""The error on a system that bnnkit does not support."""
 
 import platform
 import sys

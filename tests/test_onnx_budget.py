@@ -243,7 +243,7 @@ def test_large_values_are_not_computed_when_a_file_is_loaded() -> None:
 
 
 def test_large_results_have_the_type_of_a_run() -> None:
-    """The same numbers as without batches, by which the shapes were inferred."""
+    """ONNX infers their types, and the run computes them."""
     a = ArtifactBuilder(1)
     value = a.add("Tile", a.add("Cast", "x", to=TensorProto.DOUBLE), a.constant([1, 1, 1, 4]))
     value = a.add("GlobalMaxPool", a.add("Neg", value))

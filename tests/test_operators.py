@@ -165,7 +165,7 @@ def test_operators_agree(kind: str, attributes: dict[str, Any], constants: list[
 def test_inferred_types_are_those_of_runs(
     kind: str, attributes: dict[str, Any], constants: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ONNX infers the types of large results; here of all."""
+    """ONNX infers the types of large results; here of results of every size."""
     monkeypatch.setattr(large_results, "_LARGE", 0)
     test_operators_agree(kind, attributes, constants)
 

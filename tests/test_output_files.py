@@ -82,7 +82,7 @@ TERMINATED = (signal.SIGTERM, 143, "bnnkit export: terminated\n")
 @pytest.mark.parametrize(
     ("point", "number", "code", "said"),
     [
-        pytest.param(EXPORTING, *TERMINATED, marks=pytest.mark.slow),
+        (EXPORTING, *TERMINATED),
         pytest.param(EXPORTING, *INTERRUPTED, marks=pytest.mark.exhaustive),
         pytest.param(HALF_WRITTEN, *TERMINATED, marks=pytest.mark.exhaustive),
         pytest.param(HALF_WRITTEN, *INTERRUPTED, marks=pytest.mark.exhaustive),
