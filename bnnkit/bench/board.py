@@ -1,7 +1,7 @@
 """The board that a benchmark runs on: its name, the cores of its clusters, their clocks."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -77,7 +77,7 @@ def read_board(root: Path = ROOT) -> Board:
     blocks = list(cpuinfo(root))
     cores = dict(_cores(root, blocks))
     alike = sorted((_cluster(root, cpu, core) for cpu, core in cores.items()), key=_kind)
-    clusters = [_merged(list(group)) for _, group in groupby(alike, key=_kind)]
+    clusters = [_merged(group) for _, group in groupby(alike, key=_kind)]
     return Board(
         model=_model(root, blocks), clusters=tuple(sorted(clusters, key=lambda c: c.cpus))
     )
@@ -143,16 +143,10 @@ def _kind(cluster: Cluster) -> tuple[str, ...]:
     return cluster.core, *map(str, numbers)
 
 
-def _merged(alike: list[Cluster]) -> Cluster:
-    first = alike[0]
-    return Cluster(
-        core=first.core,
-        cpus=tuple(sorted(cpu for cluster in alike for cpu in cluster.cpus)),
-        min_mhz=first.min_mhz,
-        max_mhz=first.max_mhz,
-        limit_mhz=first.limit_mhz,
-        governor=first.governor,
-    )
+def _merged(alike: Iterable[Cluster]) -> Cluster:
+    first, *others = alike
+    cpus = sorted(cpu for cluster in (first, *others) for cpu in cluster.cpus)
+    return replace(first, cpus=tuple(cpus))
 
 
 def _mhz(path: Path) -> int | None:
