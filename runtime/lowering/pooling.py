@@ -3,7 +3,7 @@
 import numpy as np
 
 from bnnkit.artifact.format.graph import Node
-from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
+from bnnkit.artifact.standard.pooling import Attributes, explicit_pads, pool_output
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import FLOAT, Value
@@ -77,13 +77,23 @@ def _windows_touch_the_map(node: Node) -> bool:
 
 
 def _window(builder: PlanBuilder, node: Node) -> KernelWindow:
-    a = node.attributes
+    _, height, width = builder.values[node.inputs[0]].map
+    return pool_window(node.attributes, height, width)
+
+
+def pool_window(a: Attributes, height: int, width: int) -> KernelWindow:
+    """Return the window of a MaxPool or AveragePool.
+
+    Args:
+        a: The attributes of the operator.
+        height: H of its input.
+        width: W of its input.
+    """
     size = tuple(a["kernel_shape"])
     stride = tuple(a.get("strides", (1, 1)))
     dilation = tuple(a.get("dilations", (1, 1)))
     top, left, bottom, right = explicit_pads(a)
     ceil = bool(a.get("ceil_mode", 0))
-    _, height, width = builder.values[node.inputs[0]].map
     return KernelWindow(
         size=(size[0], size[1]),
         stride=(stride[0], stride[1]),

@@ -142,10 +142,25 @@ def _max_pool(a: Attributes, x: Array) -> Array:
 def _average_pool(a: Attributes, x: Array) -> Array:
     axes = _axes(a, x.shape[2:])
     pixels = _taps(_padded(x, axes, 0), axes, 0)
+    return sum(pixels[1:], start=pixels[0]) / pixels_of_windows(a, x.shape[2:], x.dtype)
+
+
+def pixels_of_windows(a: Attributes, sizes: Sequence[int], dtype: np.dtype[Any]) -> Array:
+    """Count the pixels of each window: the divisors of an AveragePool.
+
+    Args:
+        a: The attributes of the AveragePool.
+        sizes: The sizes of a map, (H, W) or of any number of axes.
+        dtype: The type of the counts.
+
+    Returns:
+        (1, 1, OH, OW), or as many axes as the map has.
+    """
+    axes = _axes(a, sizes)
     counts_padding = bool(a.get("count_include_pad", 0))
-    inside = _padded(np.ones((1, 1, *x.shape[2:]), x.dtype), axes, int(counts_padding))
+    inside = _padded(np.ones((1, 1, *sizes), dtype), axes, int(counts_padding))
     counted = _taps(inside, axes, 0)  # pixels beyond the padding never count
-    return sum(pixels[1:], start=pixels[0]) / sum(counted[1:], start=counted[0])
+    return sum(counted[1:], start=counted[0])
 
 
 POOLING: dict[str, Callable[..., Array]] = {
