@@ -1,26 +1,17 @@
 """Data sets of the user's own as torch data sets, which are read while they are used."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from torch.utils.data import DataLoader, default_collate
 
-from bnnkit.data.reading import Reader, form_of
+from bnnkit.data.reading import Reader, default_workers, form_of
 from bnnkit.data.streamed import StreamedDataset, StreamedExamples
 from bnnkit.errors import ConfigError, brief
 
 _PARTS: Final = ("train", "test", "validation")
 _KEYS: Final = (*_PARTS, "classes")
-_MOST_WORKERS: Final = 8
-
-
-def default_workers() -> int:
-    """Return the number of processes that read examples, if none is given: one for each CPU."""
-    is_known = hasattr(os, "sched_getaffinity")
-    cpus = len(os.sched_getaffinity(0)) if is_known else os.cpu_count() or 1
-    return min(cpus, _MOST_WORKERS)
 
 
 def from_torch_datasets(

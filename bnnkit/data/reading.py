@@ -1,31 +1,31 @@
 """Reading the examples of a torch data set in worker processes, by torch's DataLoader.
 
-Each request of a batch goes to a worker, which reads its examples, stacks and checks them. An
-error in a worker comes back as text, because an exception would arrive with the traceback of
-another process in its message.
+Each request of a batch goes to a worker, which reads its examples, stacks and checks them.
 """
 
-import random
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset
 
 from bnnkit.data.dataset import as_inputs, check_inputs
+from bnnkit.data.global_generators import kept_generators, seed_generators
 from bnnkit.data.targets import TargetKind, as_targets, check_targets, kind_of
-from bnnkit.errors import BnnkitError, ConfigError, FileError, UsageError, brief
+from bnnkit.data.worker_errors import Failure, failures
+from bnnkit.errors import ConfigError, FileError, UsageError, brief
 
 Array = NDArray[Any]
 Batch = tuple[Array, Array]
 Collate = Callable[[list[Any]], Any]
 Seed = tuple[int, ...]
+_MOST_WORKERS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class Reader:
                 ) from error
             if found is None:
                 return
-            if isinstance(found, _Failure):
+            if isinstance(found, Failure):
                 raise found.kind(found.text)
             yield found[0].numpy(), found[1].numpy()
 
@@ -175,15 +175,7 @@ class Reader:
         check_targets(targets, "targets", len(inputs), form.n_outputs)
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """An error in a worker."""
-
-    kind: type[BnnkitError]
-    text: str
-
-
-Loaded = tuple[Tensor, Tensor] | _Failure
+Loaded = tuple[Tensor, Tensor] | Failure
 
 
 @dataclass(frozen=True)
@@ -198,12 +190,12 @@ class _AtPositions:
 
     def __getitem__(self, positions: list[int]) -> Loaded:
         place = f"{self.reader.name}, examples {_span(positions)}"
-        with _failures(place) as failed, _kept_generators():
+        with failures(place) as failed, kept_generators():
             return _as_tensors(self.reader.batch([self._example(at) for at in positions]))
         return failed[0]
 
     def _example(self, position: int) -> Any:
-        _seed_generators(*self.seed, position)
+        seed_generators(*self.seed, position)
         return self.reader.dataset[position]
 
 
@@ -222,12 +214,12 @@ class _Stream(IterableDataset[Loaded]):
             last = min(first + self._size, self._stop)
             found = self._batch(examples, first, last)
             yield found
-            if isinstance(found, _Failure):
+            if isinstance(found, Failure):
                 return
 
     def _batch(self, examples: Iterator[Any], first: int, last: int) -> Loaded:
         place = f"{self._reader.name}, examples {first} to {last - 1}"
-        with _failures(place) as failed, _kept_generators():
+        with failures(place) as failed, kept_generators():
             read = list(islice(examples, last - first))
             if len(read) < last - first:
                 raise ConfigError(
@@ -239,11 +231,11 @@ class _Stream(IterableDataset[Loaded]):
 
     def _examples(self) -> Iterator[Any]:
         """Yield examples, each read with random numbers of its own."""
-        _seed_generators(*self._seed, len(self._reader))  # `__iter__` may draw the order
+        seed_generators(*self._seed, len(self._reader))  # `__iter__` may draw the order
         examples, position = iter(self._reader.dataset), 0
         end = object()
         while True:
-            _seed_generators(*self._seed, position)
+            seed_generators(*self._seed, position)
             example = next(examples, end)
             if example is end:
                 return
@@ -265,6 +257,13 @@ class _Stream(IterableDataset[Loaded]):
             held[place] = example
         for place in generator.permutation(len(held)):
             yield held[place]
+
+
+def default_workers() -> int:
+    """Return the number of processes that read examples, if none is given: one for each CPU."""
+    is_known = hasattr(os, "sched_getaffinity")
+    cpus = len(os.sched_getaffinity(0)) if is_known else os.cpu_count() or 1
+    return min(cpus, _MOST_WORKERS)
 
 
 def form_of(reader: Reader, classes: Sequence[str] | None) -> tuple[Form, tuple[str, ...]]:
@@ -331,54 +330,3 @@ def _pair(value: Any, what: str) -> tuple[Any, Any]:
 
 def _span(positions: Sequence[int]) -> str:
     return str(positions[0]) if len(positions) == 1 else f"{min(positions)} to {max(positions)}"
-
-
-@contextmanager
-def _failures(place: str) -> Iterator[list[_Failure]]:
-    """Turn exceptions into errors that name the place, and in a worker into a `_Failure`."""
-    failed: list[_Failure] = []
-    try:
-        yield failed
-    except Exception as error:
-        found = _failure(place, error)
-        if get_worker_info() is None:
-            raise found.kind(found.text) from error
-        failed.append(found)
-
-
-def _failure(place: str, error: Exception) -> _Failure:
-    if isinstance(error, FileError | ConfigError):
-        return _Failure(type(error), str(error))
-    if isinstance(error, BnnkitError):
-        return _Failure(ConfigError, f"{place}: {error}")
-    return _Failure(
-        ConfigError,
-        f"{place}: {type(error).__name__}: {error}; data.workers=0 and BNNKIT_DEBUG=1 show the "
-        "traceback",
-    )
-
-
-@contextmanager
-def _kept_generators() -> Iterator[None]:
-    """Let the global generators of the CPU go on, after the block, from where they were.
-
-    In a worker nothing else draws from them.
-    """
-    if get_worker_info() is not None:
-        yield
-        return
-    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])  # noqa: NPY002
-        torch.set_rng_state(kept[2])
-
-
-def _seed_generators(*path: int) -> None:
-    """Seed the global generators of the CPU, from which data sets of others draw."""
-    words = np.random.SeedSequence(path).generate_state(2, np.uint32)
-    random.seed(int(words[0]))
-    np.random.seed(int(words[0]))  # noqa: NPY002
-    torch.default_generator.manual_seed(int(words[0]) << 32 | int(words[1]))

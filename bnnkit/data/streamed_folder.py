@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.data.image_files import ImageForm, read_images
-from bnnkit.data.own_streams import default_workers
-from bnnkit.data.reading import Form, Reader
+from bnnkit.data.reading import Form, Reader, default_workers
 from bnnkit.data.streamed import StreamedDataset, StreamedExamples
 
 
