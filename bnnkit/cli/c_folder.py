@@ -78,8 +78,8 @@ def print_c_report(report: "CReport") -> None:
     """Print what the network needs on a device."""
     rows = [
         ("flash: constants, without the code", size(report.constant_bytes)),
-        ("RAM: workspace of one pass", size(report.pass_bytes)),
-        ("RAM: workspace of an ensemble", size(report.workspace_bytes)),
+        ("RAM: workspace of a call", size(report.workspace_bytes)),
+        ("of which a pass without noise uses", size(report.pass_bytes)),
     ]
     print_table("memory", ("what", "bytes"), rows, left=("what",))
     write(f"functions: {report.name}_run and {report.name}_predict, declared in {report.name}.h")

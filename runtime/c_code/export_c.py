@@ -26,8 +26,8 @@ class CReport:
         name: The prefix of the functions.
         files: Names of the files.
         constant_bytes: Bytes of weights and other constants.
-        workspace_bytes: Bytes of memory of one call.
-        pass_bytes: Bytes of memory of the pass without noise.
+        workspace_bytes: Bytes of memory that a call has.
+        pass_bytes: Those of them that the pass without noise uses.
     """
 
     name: str
