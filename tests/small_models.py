@@ -1,0 +1,33 @@
+"""The networks of `bnnkit.models`, small ones for tests."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnnkit.models import build
+
+SMALL: dict[str, dict[str, Any]] = {
+    "mlp": {"width": 16},
+    "convnet": {"width": 4},
+    "ds-cnn": {"width": 4, "blocks": 2},
+    "vgg": {"width": 4},
+    "vgg-small": {"width": 4},
+    "resnet18": {"width": 4},
+}
+REAL = {
+    "resnet18-real": {"width": 4},
+    "vgg16-real": {"width": 4},
+    "vgg-small-real": {"width": 4},
+}
+"""The options of those with real-valued activations."""
+
+
+def small(
+    name: str, *, shape: tuple[int, ...] = (3, 16, 24), zero_point: tuple[int, ...] | None = None
+) -> nn.Module:
+    return build(name, input_shape=shape, n_classes=7, zero_point=zero_point, **SMALL[name])
+
+
+def images(*shape: int) -> Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8)
