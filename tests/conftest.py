@@ -72,7 +72,8 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from bnnkit import data
-    from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
+    from bnnkit.training.build_model import build_model
+    from bnnkit.training.checkpoint import describe, save_checkpoint
     from bnnkit.training.config import parse_config
 
     dataset = data.load("digits")

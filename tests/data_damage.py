@@ -20,13 +20,8 @@ from numpy.typing import NDArray
 from bnnkit.cli.array_files import read_array
 from bnnkit.data import load
 from bnnkit.data.digits import load_digits
-from bnnkit.training.checkpoint import (
-    build_model,
-    describe,
-    load_checkpoint,
-    read_metadata,
-    save_checkpoint,
-)
+from bnnkit.training.build_model import build_model
+from bnnkit.training.checkpoint import describe, load_checkpoint, read_metadata, save_checkpoint
 from bnnkit.training.config import Config, dump_config, load_config
 from bnnkit.training.history import History, read_history
 from bnnkit.training.state import load_state, save_state

@@ -12,9 +12,9 @@ from torch import nn
 import bnnkit
 from bnnkit.errors import CheckpointError, FileError
 from bnnkit.training import safetensors_file
+from bnnkit.training.build_model import build_model
 from bnnkit.training.checkpoint import (
     CheckpointMetadata,
-    build_model,
     checkpoint_sha256,
     load_checkpoint,
     read_metadata,

@@ -20,7 +20,8 @@ from bnnkit.nn.recalibrate import recalibrate
 from bnnkit.nn.sampling import sampling
 from bnnkit.nn.sign import set_noise_scale
 from bnnkit.runtime.open_file import read
-from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
+from bnnkit.training.build_model import build_model
+from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.config import parse_config
 from bnnkit.training.validation import hold_out
 

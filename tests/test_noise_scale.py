@@ -15,7 +15,8 @@ from bnnkit.cli.group import bnnkit_command
 from bnnkit.errors import UsageError
 from bnnkit.nn import Sign, get_noise
 from bnnkit.nn.sign import has_noisy_signs, set_noise_scale
-from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
+from bnnkit.training.build_model import build_model
+from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.config import parse_config
 
 

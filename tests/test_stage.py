@@ -13,7 +13,8 @@ from bnnkit import data
 from bnnkit.errors import CheckpointError, ConfigError
 from bnnkit.nn.latent_weights import latent_weights
 from bnnkit.training import load_checkpoint, train
-from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
+from bnnkit.training.build_model import build_model
+from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.config import Config, parse_config
 from bnnkit.training.stage import freeze, start_from
 

@@ -13,7 +13,7 @@ from bnnkit.data.npz import from_arrays
 from bnnkit.data.own_streams import from_torch_datasets
 from bnnkit.errors import ConfigError
 from bnnkit.models import Standardized
-from bnnkit.training.checkpoint import build_model
+from bnnkit.training.build_model import build_model
 from bnnkit.training.config import parse_config
 from bnnkit.training.standardize import fill_in
 

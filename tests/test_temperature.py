@@ -17,7 +17,8 @@ from bnnkit.cli.group import bnnkit_command
 from bnnkit.deployment.temperature import divide_logits, fit_temperature, held_out_logits
 from bnnkit.errors import UsageError
 from bnnkit.runtime.open_file import read
-from bnnkit.training.checkpoint import build_model, describe, save_checkpoint
+from bnnkit.training.build_model import build_model
+from bnnkit.training.checkpoint import describe, save_checkpoint
 from bnnkit.training.config import parse_config
 from bnnkit.training.validation import hold_out
 

@@ -12,7 +12,7 @@ from bnnkit.sweeps.grid import Variant, words
 from bnnkit.sweeps.run import Run, read_run
 from bnnkit.sweeps.tables import write_tables
 from bnnkit.training import train
-from bnnkit.training.checkpoint import build_model
+from bnnkit.training.build_model import build_model
 from bnnkit.training.loop import DivergedError
 from bnnkit.training.progress import print_line
 from bnnkit.training.run import open_dataset

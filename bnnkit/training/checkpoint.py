@@ -1,29 +1,25 @@
 """Checkpoints: a trained network's tensors, configuration and metadata in one file."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import bnnkit
-from bnnkit import models
 from bnnkit.border import border
 from bnnkit.data import AnyDataset
 from bnnkit.data.own_code import is_own
 from bnnkit.errors import CheckpointError, ConfigError, FileError, UsageError, brief
 from bnnkit.files.regular_file import open_file
 from bnnkit.nn.choices import choices
-from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.sign import scale_training_noise, training_noise_scale
 from bnnkit.training import safetensors_file
+from bnnkit.training.build_model import build_model
 from bnnkit.training.config import Config, dump_config, parse_config
-from bnnkit.training.model_config import BinarizeConfig, ModelConfig
-from bnnkit.training.own_model import build_own
 from bnnkit.training.size_limit import (
     GRACE_BYTES,
     OWN_GRACE_BYTES,
@@ -97,95 +93,6 @@ def describe(
         zero_point=dataset.zero_point,
         part=part,
     )
-
-
-def build_model(config: ModelConfig, inputs: CheckpointMetadata | AnyDataset) -> nn.Module:
-    """Build the network of a configuration, with fresh weights, for inputs as described.
-
-    Raises:
-        ConfigError: The network or an option is unknown, or it does not accept such inputs.
-    """
-    with _building(config, inputs):
-        network = _build_plain(config, inputs)
-        if config.binarize is not None:
-            network = models.binary_twin(network, _example(inputs), **_options(config.binarize))
-        return _standardized(network, config, inputs)
-
-
-def changes_of_twin(
-    config: ModelConfig, inputs: CheckpointMetadata | AnyDataset
-) -> models.Changes:
-    """Say how the binary twin of a network differs from it; arguments as for `build_model`.
-
-    Raises:
-        ConfigError: As for `build_model`, or the network has not an output for each class.
-    """
-    with _building(config, inputs):
-        network, options = _build_plain(config, inputs), config.binarize or BinarizeConfig()
-        twin, changes = models.twin_with_changes(network, _example(inputs), **_options(options))
-        with evaluating(twin):
-            found, expected = tuple(twin(_example(inputs)).shape), (1, len(inputs.classes))
-        if found != expected:
-            raise UsageError(
-                f"expected an output for each class, {expected} for one input, got {found};"
-                " a function of your own gets their number if it has a parameter n_classes"
-            )
-        return changes
-
-
-def _standardized(
-    network: nn.Module, config: ModelConfig, inputs: CheckpointMetadata | AnyDataset
-) -> nn.Module:
-    if not (config.standardize_inputs or config.standardize_targets):
-        return network
-    if config.standardize_inputs and inputs.zero_point is not None:
-        raise ConfigError(
-            "standardize_inputs is for real inputs; the first layer subtracts the mean of uint8 "
-            "images by itself: leave it out"
-        )
-    return models.Standardized(
-        network,
-        inputs.input_shape,
-        len(inputs.classes),
-        of_inputs=config.standardize_inputs,
-        of_outputs=config.standardize_targets,
-    )
-
-
-@contextmanager
-def _building(config: ModelConfig, inputs: CheckpointMetadata | AnyDataset) -> Iterator[None]:
-    """Say which network and inputs an error is about."""
-    axes = {3: "(C, H, W)", 2: "(C, T)"}.get(len(inputs.input_shape), "(F,)")
-    place = f"model {config.name} for inputs {axes} = {inputs.input_shape}"
-    reserved = {"input_shape", "n_classes", "zero_point"} & config.options.keys()
-    if reserved:
-        raise ConfigError(f"{place}: {min(reserved)} comes from the data and cannot be set")
-    with border(ConfigError, place):
-        try:
-            yield
-        except UsageError as error:
-            raise ConfigError(f"{place}: {error}") from error
-
-
-def _build_plain(config: ModelConfig, inputs: CheckpointMetadata | AnyDataset) -> nn.Module:
-    build = build_own if is_own(config.name) else models.build
-    return build(
-        config.name,
-        input_shape=inputs.input_shape,
-        n_classes=len(inputs.classes),
-        zero_point=inputs.zero_point,
-        **config.options,
-    )
-
-
-def _example(inputs: CheckpointMetadata | AnyDataset) -> Tensor:
-    """Return one input of zeros."""
-    return torch.zeros(1, *inputs.input_shape, dtype=getattr(torch, inputs.input_dtype))
-
-
-def _options(config: BinarizeConfig) -> models.TwinOptions:
-    options: models.TwinOptions = config.model_dump()  # type: ignore[assignment]
-    return options
 
 
 def save_checkpoint(

@@ -14,7 +14,7 @@ from bnnkit.data import AnyDataset, StreamedDataset
 from bnnkit.data.own_code import is_own
 from bnnkit.errors import ConfigError, FileError
 from bnnkit.files.atomic import write_bytes
-from bnnkit.training.checkpoint import changes_of_twin
+from bnnkit.training.build_model import changes_of_twin
 from bnnkit.training.config import DataConfig, parse_config
 from bnnkit.training.model_config import BinarizeConfig, ModelConfig
 

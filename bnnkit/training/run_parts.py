@@ -16,7 +16,7 @@ from bnnkit.data.streamed import StreamedExamples
 from bnnkit.errors import ConfigError, UsageError
 from bnnkit.nn.sign import has_noisy_signs, scale_training_noise
 from bnnkit.training.batches import Batches
-from bnnkit.training.checkpoint import build_model
+from bnnkit.training.build_model import build_model
 from bnnkit.training.config import Config
 from bnnkit.training.ema import Ema
 from bnnkit.training.history import History
