@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bnnkit.bench.conditions import clock_range
 from bnnkit.errors import UsageError
 
 Content = dict[str, Any]
@@ -156,8 +157,7 @@ def _clocks(context: Content) -> Iterator[str]:
     for time in ("start", "end"):
         mhz = [int(value) for value in context.get(time, {}).get("mhz", {}).values()]
         if mhz:
-            low, high = min(mhz), max(mhz)
-            yield f"{low} MHz" if low == high else f"{low} to {high} MHz"
+            yield clock_range(mhz)
 
 
 def _temperatures(context: Content) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What changes on a board while a benchmark runs: clocks, temperature, and throttling."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -85,6 +85,12 @@ def throttling(start: Conditions, end: Conditions) -> tuple[str, ...]:
     ]
     found = [*start.throttled, *end.throttled, *_words(new, _SINCE_START), *counted]
     return tuple(dict.fromkeys(found))
+
+
+def clock_range(mhz: Collection[int]) -> str:
+    """Return the clocks of one or more CPUs in words: "2400 MHz" or "1500 to 2400 MHz"."""
+    low, high = min(mhz), max(mhz)
+    return f"{low} MHz" if low == high else f"{low} to {high} MHz"
 
 
 def _clocks(root: Path) -> Iterator[tuple[int, int]]:

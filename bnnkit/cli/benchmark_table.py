@@ -1,6 +1,6 @@
 """A benchmark as tables."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from bnnkit.bench.benchmark import (
     rounds_together,
 )
 from bnnkit.bench.comparison import Comparison
-from bnnkit.bench.conditions import Conditions
+from bnnkit.bench.conditions import Conditions, clock_range
 from bnnkit.bench.step_times import StepTime
 from bnnkit.bench.surroundings import Surroundings
 from bnnkit.cli.console import print_table, write
@@ -59,15 +59,10 @@ def print_benchmark(measured: Benchmark, surroundings: Surroundings) -> None:
 def _states(start: Conditions, end: Conditions) -> Iterator[str]:
     """Say how clock and temperature changed."""
     if start.mhz and end.mhz:
-        before, after = _range(start.mhz.values()), _range(end.mhz.values())
+        before, after = clock_range(start.mhz.values()), clock_range(end.mhz.values())
         yield f"clock: {before} at the start, {after} at the end"
     if start.hottest is not None and end.hottest is not None:
         yield f"temperature: {start.hottest:.0f} C at the start, {end.hottest:.0f} C at the end"
-
-
-def _range(mhz: Collection[int]) -> str:
-    low, high = min(mhz), max(mhz)
-    return f"{low} MHz" if low == high else f"{low} to {high} MHz"
 
 
 def _unsteady(measured: Benchmark) -> Iterator[str]:
