@@ -1,17 +1,15 @@
 """Files that cannot be written: said in one line, and what was there before stays."""
 
 import os
-import resource
 import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from command_line import error_line, fail
+from full_disk import file_size_limit
 from stopped_export import EXPORTING, HALF_WRITTEN, stopped_export
 
 from bnnkit.cli.group import bnnkit_command
@@ -46,27 +44,16 @@ def test_folder_that_cannot_be_written(
     assert f"cannot write {folder / name}: " in error_line(result.stderr, given[0])
 
 
-@contextmanager
-def _file_size_limit(size_bytes: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("which", range(2))
 def test_full_disk_leaves_the_old_file(
     which: int, digits_run: Path, digits_model: Path, images: Path, out: Path
 ) -> None:
-    """A limit on the size of files acts as a full disk: the write fails in the middle."""
     many = np.zeros((2000, 1, 8, 8), np.uint8)
     np.save(images, many)
     old = out.with_name({0: "m.onnx", 1: "out.npy"}[which])
     old.write_text("old")
     arguments = [str(a) for a in _outputs(digits_run, digits_model, images, old)[which]]
-    with _file_size_limit(2000):
+    with file_size_limit(2000):
         result = CliRunner().invoke(bnnkit_command, arguments)
     assert result.exit_code == 2, result.stderr
     assert "cannot write" in error_line(result.stderr, arguments[0])

@@ -6,7 +6,7 @@ from typing import Final
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.errors import FileError
-from bnnkit.files.atomic import write_text
+from bnnkit.files.folder import write_folder
 from bnnkit.runtime.c_code import readme_text, source_text, test_text
 from bnnkit.runtime.c_code.identifiers import check_name
 from bnnkit.runtime.c_code.network import Network, network_of
@@ -45,7 +45,7 @@ def export_c(
     Args:
         source: A network, or the path of its .onnx or .tflite file, or zoo:NAME.
         folder: The folder to write: new, empty, or with an earlier export of the same name, whose
-            files are replaced.
+            files are replaced, while others in it stay. It is written whole or not at all.
         name: Prefix of the functions and files.
 
     Returns:
@@ -63,7 +63,7 @@ def export_c(
     network = network_of(artifact)
     files = _files(network, name)
     check_contents(Path(folder), name)
-    _write(Path(folder), files)
+    write_folder(Path(folder), files)
     return CReport(
         name=name,
         files=tuple(files),
@@ -93,20 +93,13 @@ def check_contents(folder: Path, name: str) -> None:
     Raises:
         FileError: If it holds other files, among which the new ones would be lost.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / f"{name}_weights.h").exists():
+    try:
+        is_other = folder.is_dir() and any(folder.iterdir())
+        is_other = is_other and not (folder / f"{name}_weights.h").exists()
+    except (OSError, ValueError) as error:  # not readable, or a null character
+        raise FileError(f"cannot read {folder}: {error}") from error
+    if is_other:
         raise FileError(
             f"cannot write into {folder}: expected a new or empty folder, or an earlier export"
             f" named {name}; it holds other files"
         )
-
-
-def _write(folder: Path, files: dict[str, str]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot write the folder {folder}: {error.strerror}") from error
-    for name in files:  # before the first is written
-        if (folder / name).exists() and not (folder / name).is_file():
-            raise FileError(f"cannot write {folder / name}: expected a file; remove what is there")
-    for name, text in files.items():
-        write_text(folder / name, text)
