@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from bnnkit.runtime.c_code.buffers import Call, bytes_of
-from bnnkit.runtime.memory.values import Value
+from bnnkit.runtime.c_code.constants import Constants, float_literal
+from bnnkit.runtime.memory.values import Array, Value
 
 Values = Mapping[str, Value]
 
@@ -36,21 +39,37 @@ def copy(values: Values, source: str, target: str) -> Call:
     return unary(code, source, target, in_place=True)
 
 
-def apply(
-    operation: str, values: Values, source: str, target: str, operand: str, stride: int = 0
-) -> str:
-    """Return the statement that applies an operation of bnn_reals.h to a map.
+def apply_map(operation: str, values: Values, target: str, stride: int) -> str:
+    """Return the statement that applies an operation of bnn_reals.h to the maps {x} and {map}.
 
     Args:
         operation: Its name in C.
         values: Kind and shape of each value.
-        source: The map that it reads.
         target: The map that it writes.
-        operand: One number per channel, or another map, in C.
         stride: Numbers between the operands of neighbouring pixels.
     """
-    size = size_of(values, target)
-    return f"bnn_apply({operation}, {source}, {size}, {operand}, {stride}, {{y}});"
+    return f"bnn_apply({operation}, {{x}}, {size_of(values, target)}, {{map}}, {stride}, {{y}});"
+
+
+def apply_numbers(
+    operation: str, values: Values, target: str, numbers: Array, constants: Constants
+) -> str:
+    """Return the statement that applies an operation of bnn_reals.h to {x}, with constants.
+
+    Args:
+        operation: Its name in C.
+        values: Kind and shape of each value.
+        target: The map that it writes.
+        numbers: float32 (C,). They are stored unless all are the same.
+        constants: Receives them.
+    """
+    bits = numbers.view(np.uint32)
+    if (bits == bits[0]).all():
+        number = float_literal(numbers[0])
+        count = pixels_of(values, target) * len(numbers)
+        return f"bnn_apply_number({operation}, {{x}}, {count}, {number}, {{y}});"
+    name = constants.array(numbers)
+    return f"bnn_apply({operation}, {{x}}, {size_of(values, target)}, {name}, 0, {{y}});"
 
 
 def pixels_of(values: Values, name: str) -> int:

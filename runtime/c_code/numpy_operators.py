@@ -10,7 +10,7 @@ from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.c_code.average_pool import average_pool
 from bnnkit.runtime.c_code.buffers import Call, bytes_of
-from bnnkit.runtime.c_code.calls import Values, apply, copy, size_of, unary
+from bnnkit.runtime.c_code.calls import Values, apply_numbers, copy, size_of, unary
 from bnnkit.runtime.c_code.constants import Constants
 from bnnkit.runtime.c_code.moves import move
 from bnnkit.runtime.lowering.constants import per_channel
@@ -145,7 +145,7 @@ def _with_number(
         or not is_first
     ):
         raise UnsupportedError(kind)
-    name = constants.array(-numbers if kind == "Sub" else numbers)
+    operand = -numbers if kind == "Sub" else numbers
     first = as_reals(values, source, step.target)
-    code = apply(WITH_NUMBER[kind], values, "{x}", step.target, name)
+    code = apply_numbers(WITH_NUMBER[kind], values, step.target, operand, constants)
     return [first, unary(code, step.target, step.target)]

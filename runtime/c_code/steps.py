@@ -9,7 +9,15 @@ import numpy as np
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.c_code import layers
 from bnnkit.runtime.c_code.buffers import Call, bytes_of
-from bnnkit.runtime.c_code.calls import Values, apply, copy, pixels_of, size_of, unary
+from bnnkit.runtime.c_code.calls import (
+    Values,
+    apply_map,
+    apply_numbers,
+    copy,
+    pixels_of,
+    size_of,
+    unary,
+)
 from bnnkit.runtime.c_code.constants import Constants
 from bnnkit.runtime.c_code.numpy_operators import as_reals, numpy_operator
 from bnnkit.runtime.kernels import reals
@@ -98,17 +106,16 @@ class Translation:
         pixels, channels = pixels_of(self.values, step.target), self.values[step.target].map[0]
         if code == reals.CAST:
             return as_reals(self.values, source, step.target)
-        operands, reads, stride = {}, [source], 0
+        operands, reads, name = {}, [source], OPERATIONS[code]
         if isinstance(operand, str):
-            name, operands["map"] = "{map}", operand
+            operands["map"] = operand
             reads.append(operand)
             stride = channels if pixels_of(self.values, operand) == pixels else 0
-        elif code == reals.ROUND:
-            name = "{x}"
+            text = apply_map(name, self.values, step.target, stride)
         else:
-            numbers = np.broadcast_to(operand.astype(np.float32), channels)
-            name = self.constants.array(numbers)
-        text = apply(OPERATIONS[code], self.values, "{x}", step.target, name, stride)
+            one = np.float32(0) if code == reals.ROUND else operand.astype(np.float32)
+            numbers = np.ascontiguousarray(np.broadcast_to(one, channels))
+            text = apply_numbers(name, self.values, step.target, numbers, self.constants)
         return Call(
             code=text,
             operands={"x": source, "y": step.target, **operands},

@@ -131,7 +131,7 @@ static inline void bnn_store_sums(const bnn_integer_layer *l, const bnn_sample *
   switch (l->kind) {
 #if defined(BNN_USES_SIGNS)
   case BNN_TO_SIGNS:
-    for (int32_t c = 0; c < count; c++) sums[c] -= l->thresholds[first + c];
+    for (int32_t c = 0; c < count; c++) sums[c] = -(sums[c] < l->thresholds[first + c]);
     for (int32_t c = count; c % 16; c++) sums[c] = 0;
     bnn_pack_negative(sums, count, y + first / 8);
     break;

@@ -35,6 +35,13 @@ static inline void bnn_apply(int32_t operation, const float *x, int32_t pixels, 
   for (int32_t p = 0; p < pixels; p++) bnn_operate(operation, x + p * channels, operand + p * step, channels, y + p * channels);
 }
 
+/* Apply one operation to all elements, with one number. */
+static inline void bnn_apply_number(int32_t operation, const float *x, int32_t count, float number, float *y) {
+  float operand[BNN_CHUNK];
+  for (int32_t c = 0; c < BNN_CHUNK; c++) operand[c] = number;
+  for (int32_t k = 0; k < count; k += BNN_CHUNK) bnn_operate(operation, x + k, operand, bnn_least(BNN_CHUNK, count - k), y + k);
+}
+
 static inline void bnn_cast_sums(const void *x, int32_t count, void *y) {
   for (int32_t k = 0; k < count; k++) {
     int32_t sum;
