@@ -119,12 +119,14 @@ def test_names_are_those_of_the_modules() -> None:
     assert [sign.name for sign in found.signs[-2:]] == ["linear_features.2", "linear_features.5"]
 
 
-def test_two_bit_activations_stay_standard_operators() -> None:
+def test_two_bit_activations_become_bit_planes() -> None:
+    """Four layers; the narrow range has three levels, so two planes for each."""
     model, _ = from_onnx(source_in(SMALL / "tfc_1w2a.script.onnx.gz"))
     operators = [node.op_type for node in model.model.graph.node]
-    assert operators.count("Round") == 4
-    assert operators.count("BinaryWeight") == 4
-    assert "Sign" not in operators
+    assert operators.count("BinaryLinear") == 8
+    assert not {"Round", "BinaryWeight", "MatMul"} & set(operators)
+    images, want = golden(SMALL / "tfc_1w2a.script.onnx.gz")
+    np.testing.assert_array_equal(Model(model).run(images), want)
 
 
 def test_any_batch_runs() -> None:

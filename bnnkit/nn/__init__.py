@@ -17,6 +17,7 @@ from bnnkit.nn.estimators import Estimator, get_estimator, register_estimator
 from bnnkit.nn.integer_layers import IntegerConv2d, IntegerLinear
 from bnnkit.nn.latent_weights import after_step, attach_rules, latent_parameters, set_progress
 from bnnkit.nn.psa_chains import connect_psa
+from bnnkit.nn.quantize import Quantize
 from bnnkit.nn.sampling import sampling
 from bnnkit.nn.sign import Sign, set_noise_scale
 from bnnkit.nn.weight_rules import WeightRule, get_weight_rule, register_weight_rule
@@ -31,6 +32,7 @@ __all__ = [
     "IntegerLinear",
     "Logistic",
     "Noise",
+    "Quantize",
     "Scaled",
     "Sign",
     "Triangular",

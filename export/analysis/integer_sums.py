@@ -39,14 +39,19 @@ def thresholds_of(sign: ir.Node, chain: list[Step], layer: ir.Node) -> Threshold
 
 
 def thresholds_on_side(
-    sign: ir.Node, chain: list[Step], layer: ir.Node, side: NDArray[np.int8]
+    sign: ir.Node, chain: list[Step], bound: NDArray[np.int64], side: NDArray[np.int8]
 ) -> NDArray[np.int32]:
     """As `thresholds_of`, for the sums side * c, in which sign(f) must not decrease.
+
+    Args:
+        sign: The sign.
+        chain: The steps of f.
+        bound: K, the largest |c| of each channel, (O,).
+        side: int8 (O,), +1 or -1.
 
     Returns:
         int32 (O,), in [-K, K + 1]: the sign is +1 where side * c >= threshold.
     """
-    bound = largest_sums(layer)
     signs = _signs_of_sums(sign, chain, bound)
     return find_thresholds(lambda sums: signs(side * sums), bound).threshold
 

@@ -23,6 +23,7 @@ from bnnkit.export.from_onnx.differences import Differences
 from bnnkit.export.from_onnx.fold_constants import fold_constants
 from bnnkit.export.from_onnx.free_batch_axis import free_batch
 from bnnkit.export.from_onnx.inline_branches import inline_branches
+from bnnkit.export.from_onnx.mark_levels import mark_levels
 from bnnkit.export.from_onnx.mark_signs import mark_signs
 from bnnkit.export.from_onnx.mark_weights import mark_weights
 from bnnkit.export.from_onnx.mask_signs import mask_signs
@@ -120,6 +121,7 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
     """
     model = _plain(source)
     run_pass(model, split_batch_norms)
+    rounded_levels = run_pass(model, mark_levels)
     signs = run_pass(model, mark_signs)
     run_pass(model, conv1d_to_conv2d)
     weights = run_pass(model, mark_weights)
@@ -127,7 +129,8 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
     run_pass(model, move_scales)
     run_pass(model, mask_signs)
     run_pass(model, _check_binary)
-    is_rounded = any(part.deviation > 0 for part in (*signs.rounded, *weights.rounded))
+    rounded_signs = (*rounded_levels, *signs.rounded)
+    is_rounded = any(part.deviation > 0 for part in (*rounded_signs, *weights.rounded))
     run_passes(model, *layer_passes())
     remapped = run_pass(model, remapped_signs, signs.remapped)
     undecided = run_pass(model, rounding_ties, is_rounded=is_rounded)
@@ -136,7 +139,7 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
         remapped=remapped,
         constant_zeros=signs.constant_zeros,
         ties=undecided,
-        rounded_signs=signs.rounded,
+        rounded_signs=rounded_signs,
         rounded_weights=weights.rounded,
         weights_with_zeros=weights.with_zeros,
     )
@@ -185,7 +188,7 @@ def _without_computed_shapes(
 
 
 def _check_binary(graph: ir.Graph) -> None:
-    if any(True for _ in nodes(graph, "Sign", "BinaryWeight", domain=DOMAIN)):
+    if any(True for _ in nodes(graph, "Sign", "Quantize", "BinaryWeight", domain=DOMAIN)):
         return
     message = (
         "expected a binarized network, got one without signs and without weights that are +-1 up"

@@ -71,9 +71,12 @@ def is_mask(node: ir.Node) -> bool:
 
 
 def is_of_signs(value: ir.Value) -> bool:
-    """Whether a value is signs, possibly scaled, shifted, masked, padded, pooled or reshaped."""
+    """Whether a value is signs, possibly scaled, shifted, masked, padded, pooled or reshaped.
+
+    Activations of a few bits count as signs, of which they are sums.
+    """
     node = value.producer()
-    while node is not None and (node.domain, node.op_type) != (DOMAIN, "Sign"):
+    while node is not None and not _is_activation(node):
         is_product = is_scale(node) or is_mask(node) or is_shift(node)
         if node.domain != "" or not (
             is_product or node.op_type in ("Pad", *MOVES_SIGNS_IN_ANY_FORM)
@@ -81,6 +84,10 @@ def is_of_signs(value: ir.Value) -> bool:
             return False
         node = operand(node, 0).producer()
     return node is not None
+
+
+def _is_activation(node: ir.Node) -> bool:
+    return node.domain == DOMAIN and node.op_type in ("Sign", "Quantize")
 
 
 def binary_weight(node: ir.Node) -> ir.Node | None:

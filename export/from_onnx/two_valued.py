@@ -48,7 +48,8 @@ _SEES_ZERO: Final = ("Abs", "Cast", "Equal", "Relu", "Where", "Pow", *COMPARISON
 _SAMPLED: Final = 8.0
 """The largest x for which the lost rounding is measured; activations are normalised."""
 _N_SAMPLES: Final = 2000
-_LARGEST_DEVIATION: Final = 1e-5
+LARGEST_DEVIATION: Final = 1e-5
+"""The largest relative difference by rounding from the numbers of a value."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | Non
         position: The position of each node in the graph.
     """
     best: TwoValued | None = None
-    for x in _sources(value, position):
+    for x in sources(value, position):
         if x.dtype == ir.DataType.BOOL:
             found = _of_comparison(value, x)
         elif x.dtype == ir.DataType.FLOAT and x.shape == value.shape:
@@ -95,13 +96,13 @@ def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | Non
             except UnknownFunctionError:
                 continue
             found = _of_line(value, x, line)
-            if _is_zero_too_often(line) and (found is None or found.is_sign):
+            if is_zero_too_often(line) and (found is None or found.is_sign):
                 return None
         else:
             continue
         if found is not None and (best is None or _is_better(found, best)):
             best = found
-        if best is not None and not best.is_remapped and _is_plain(best.condition.x):
+        if best is not None and not best.is_remapped and is_plain(best.condition.x):
             break
     if best is None:
         return None
@@ -113,15 +114,15 @@ def _is_better(found: TwoValued, best: TwoValued) -> bool:
     """Whether a result for a value farther up is better than the best so far."""
     if found.is_remapped:
         return False
-    return best.is_remapped or not _is_plain(best.condition.x)
+    return best.is_remapped or not is_plain(best.condition.x)
 
 
-def _is_plain(x: ir.Value) -> bool:
+def is_plain(x: ir.Value) -> bool:
     """Whether a value is computed in a way that the other passes can handle."""
     return not is_elementwise(x.producer()) or step(x) is not None
 
 
-def _sources(value: ir.Value, position: dict[ir.Node, int]) -> Iterator[ir.Value]:
+def sources(value: ir.Value, position: dict[ir.Node, int]) -> Iterator[ir.Value]:
     """The single values that, with constants, determine a value, from the nearest on.
 
     Only those count after which an operator decides, such as a comparison.
@@ -185,11 +186,11 @@ def _of_line(value: ir.Value, x: ir.Value, line: list[Piece]) -> TwoValued | Non
         return found
     if not is_sign:
         return None
-    deviation = max(_deviation(value, x, piece) / abs(float(last)) for piece in line)
-    return replace(found, deviation=deviation) if deviation <= _LARGEST_DEVIATION else None
+    largest = max(deviation(value, x, piece) / abs(float(last)) for piece in line)
+    return replace(found, deviation=largest) if largest <= LARGEST_DEVIATION else None
 
 
-def _deviation(value: ir.Value, x: ir.Value, piece: Piece) -> float:
+def deviation(value: ir.Value, x: ir.Value, piece: Piece) -> float:
     """Rule 4: the largest absolute difference of a value from its number."""
     points = sample(piece.low, piece.high, _SAMPLED, _N_SAMPLES)
     assert isinstance(piece.content, Constant)
@@ -197,7 +198,7 @@ def _deviation(value: ir.Value, x: ir.Value, piece: Piece) -> float:
     return float(np.abs(error).max(initial=0))
 
 
-def _is_zero_too_often(line: list[Piece]) -> bool:
+def is_zero_too_often(line: list[Piece]) -> bool:
     """Whether a value is 0 on an interval of x, so that it takes three values."""
     for piece in line:
         if isinstance(piece.content, Constant) and piece.content.content == 0:

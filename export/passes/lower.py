@@ -10,12 +10,14 @@ from bnnkit.export.passes.clean_up import clean_up, remove_dead
 from bnnkit.export.passes.commute_sign import commute_sign
 from bnnkit.export.passes.compare_pooled_sums import compare_pooled_sums
 from bnnkit.export.passes.compare_with_noise import compare_with_noise
+from bnnkit.export.passes.fold_levels import fold_levels
 from bnnkit.export.passes.fold_thresholds import fold_thresholds
 from bnnkit.export.passes.gather_pixels import gather_pixels
 from bnnkit.export.passes.graph_pass import graph_pass, run_passes
 from bnnkit.export.passes.lower_batch_norms import lower_batch_norms
 from bnnkit.export.passes.lower_binary_layers import lower_binary_layers
 from bnnkit.export.passes.lower_integer_layers import lower_integer_layers
+from bnnkit.export.passes.lower_quantize import lower_quantize
 from bnnkit.export.passes.lower_signs import lower_signs
 from bnnkit.export.passes.name_values import name_values
 from bnnkit.export.passes.noise_model import NoiseModel
@@ -44,6 +46,7 @@ def layer_passes(noise_model: NoiseModel | None = None) -> list[PassBase]:
     return [
         graph_pass(gather_pixels),
         graph_pass(lower_signs, stochastic=noise_model is not None),
+        graph_pass(lower_quantize, noise_model=noise_model),
         graph_pass(commute_sign),
         graph_pass(push_dequantize),
         graph_pass(lower_integer_layers),
@@ -62,6 +65,7 @@ def threshold_passes(noise_model: NoiseModel | None = None) -> list[PassBase]:
         ]
         weight_draws = [graph_pass(store_weight_draws)]
     return [
+        graph_pass(fold_levels),
         graph_pass(fold_thresholds),
         graph_pass(compare_pooled_sums),
         *sampling,

@@ -120,9 +120,8 @@ def _signs(mark: ir.Node) -> NDArray[np.int8]:
 
 
 def _lower_convolution(graph: ir.Graph, node: ir.Node, weights: _PackedWeights) -> None:
-    signs, mark = dequantized(node.inputs[0]), mark_behind(node.inputs[1], "BinaryWeight")
-    pads_are_written = node.attributes.get_string("auto_pad", "NOTSET") == "NOTSET"
-    if signs is None or mark is None or rank(signs) != 4 or not pads_are_written:
+    signs, mark = dequantized(node.inputs[0]), weight_mark(node)
+    if signs is None or mark is None or rank(signs) != 4:
         return
     packed, weight_shape = weights.of(mark, node)
     attributes = {
@@ -141,6 +140,14 @@ def _lower_linear(graph: ir.Graph, node: ir.Node, weights: _PackedWeights) -> No
         return
     packed, weight_shape = weights.of(mark, node)
     _replace_by_sum(graph, node, "BinaryLinear", [signs, packed], {"weight_shape": weight_shape})
+
+
+def weight_mark(node: ir.Node) -> ir.Node | None:
+    """The mark of the binary weights of a standard operator; None if it has none."""
+    if node.op_type == "Conv":
+        pads_are_written = node.attributes.get_string("auto_pad", "NOTSET") == "NOTSET"
+        return mark_behind(node.inputs[1], "BinaryWeight") if pads_are_written else None
+    return _transposed_mark(node) if node.op_type in ("Gemm", "MatMul") else None
 
 
 def _transposed_mark(node: ir.Node) -> ir.Node | None:

@@ -75,8 +75,11 @@ def _name_constants(graph: ir.Graph, values: _Names) -> None:
     for value in constants:
         if value not in numbered and not value.is_graph_input():
             values.take(value.name or "")
-    for value in numbered:  # rule 5
-        value.name = values.free((value.name or "").partition("#")[0])
+    names = [values.free((value.name or "").partition("#")[0]) for value in numbered]  # rule 5
+    for index, value in enumerate(numbered):  # a name is free once all its holders have another
+        value.name = f"#{index}"
+    for value, name in zip(numbered, names, strict=True):
+        value.name = name
 
 
 def _node_name(node: ir.Node) -> str:

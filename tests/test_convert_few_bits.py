@@ -1,0 +1,107 @@
+"""Activations of two to four bits in files of others become bit planes of binary layers."""
+
+import re
+
+import numpy as np
+import pytest
+from onnx_graphs import network, operators, run
+
+from bnnkit.artifact.reference import Reference
+from bnnkit.export.from_onnx.convert import from_onnx
+from bnnkit.runtime import Model
+
+RNG = np.random.default_rng(4)
+CONSTANTS = {
+    "w": RNG.choice([-1.0, 1.0], (4, 6, 3, 3)).astype(np.float32),
+    "ternary": RNG.choice([-1.0, 0.0, 1.0], (4, 6, 3, 3)).astype(np.float32),
+    "levels": RNG.choice([0.25, 0.75], (4, 6, 3, 3)).astype(np.float32),
+    "u": RNG.choice([-1.0, 1.0], (6 * 5 * 5, 4)).astype(np.float32),
+    "q": RNG.choice([-1, 1], (4, 6, 3, 3)).astype(np.int8),
+    "sides": np.array([0, 0, 1, 2, 0, 0, 0, 1]),
+    "bias": RNG.integers(-9, 9, 4).astype(np.float32),
+    "two_bits": np.float32(2),
+    "three_bits": np.float32(3),
+    "quarter": np.float32(0.25),
+    "three": np.float32(3),
+    "nothing": np.uint8(0),
+    "no": np.int8(0),
+}
+QUANT = "qonnx.custom_op.general.Quant"
+UNSIGNED = f"a = {QUANT}<signed = 0, narrow = 0>(x, half, zero, two_bits)"
+DOREFA = "c = Clip(x, zero, one) m = Mul(c, three) r = Round(m) a = Div(r, three)"
+UINT8 = "m = Mul(x, two) c = Clip(m, zero, three) i = QuantizeLinear(c, one, nothing)"
+CASES = {
+    "unsigned": f"{UNSIGNED} y = Conv<pads = [1, 1, 1, 1]>(a, w)",
+    "signed": f"a = {QUANT}<signed = 1, narrow = 0>(x, half, zero, two_bits) "
+    "y = Conv<pads = [1, 1, 1, 1]>(a, w, bias)",
+    "narrow": f"a = {QUANT}<signed = 1, narrow = 1>(x, quarter, zero, two_bits) "
+    "y = Conv<pads = [1, 1, 1, 1]>(a, w)",
+    "narrow, three bits": f"a = {QUANT}<signed = 1, narrow = 1>(x, half, zero, three_bits) "
+    "y = Conv<strides = [2, 2]>(a, w)",
+    "integers": f"{UINT8} s = ConvInteger<pads = [0, 1, 1, 0]>(i, q, nothing, no) "
+    "y = Cast<to = 1>(s)",
+    "quantized": f"{UINT8} d = DequantizeLinear(i, half, nothing) "
+    "y = Conv<pads = [1, 1, 1, 1]>(d, w)",
+    "ternary weights": f"{UNSIGNED} y = Conv<pads = [1, 1, 1, 1]>(a, ternary)",
+    "weights of two numbers": f"{UNSIGNED} y = Conv<pads = [1, 1, 1, 1]>(a, levels)",
+    "descending": f"n = Neg(x) b = {QUANT}<signed = 0, narrow = 0>(n, half, zero, two_bits) "
+    "a = Sub(two, b) y = Conv(a, w)",
+    "padded": f"{UNSIGNED} p = Pad(a, sides) y = Conv<pads = [1, 0, 0, 0]>(p, w)",
+    "pooled": f"{UNSIGNED} p = MaxPool<kernel_shape = [2, 2]>(a) y = Conv(p, w)",
+    "flat": f"{UNSIGNED} f = Flatten(a) y = MatMul(f, u)",
+    "then a sign": f"{UNSIGNED} c = Conv<pads = [1, 1, 1, 1]>(a, w) b = Add(c, minus_half) "
+    "g = GreaterOrEqual(b, zero) y = Where(g, one, minus)",
+    "then levels": f"{UNSIGNED} c = Conv<pads = [1, 1, 1, 1]>(a, w) "
+    "m = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(c) n = Neg(m) "
+    f"b = {QUANT}<signed = 0, narrow = 0>(n, two, zero, three_bits) s = Mul(b, half) "
+    "v = Transpose<perm = [0, 2, 3, 1]>(s) e = MatMul(v, k) y = Transpose<perm = [0, 3, 1, 2]>(e)",
+}
+
+
+def in_standard_operators(body: str) -> str:
+    """Each `Quant` as the operators that define it."""
+
+    def defined(found: re.Match[str]) -> str:
+        y, signed, narrow, x, scale, bits = found.groups()
+        half = (2 if bits == "two_bits" else 3) - int(signed)
+        low, high = -(2**half) * int(signed) + int(narrow), 2**half - 1
+        limits = (
+            f"{y}_{end} = Constant<value = float {{{n}}}>()"
+            for end, n in (("l", low), ("h", high))
+        )
+        return (
+            f"{' '.join(limits)} {y}_d = Div({x}, {scale}) {y}_c = Clip({y}_d, {y}_l, {y}_h) "
+            f"{y}_r = Round({y}_c) {y} = Mul({y}_r, {scale})"
+        )
+
+    return re.sub(
+        rf"(\w+) = {QUANT}<signed = (\d), narrow = (\d)>\((\w+), (\w+), zero, (\w+)\)",
+        defined,
+        body,
+    )
+
+
+QUICK = ("unsigned", "signed", "narrow", "integers", "then a sign")
+FORMS = [p if p in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in CASES]
+
+
+@pytest.mark.parametrize("case", FORMS)
+def test_layers_of_few_bits_are_packed(case: str) -> None:
+    """The steps are powers of two, so every engine gives the bits of the source."""
+    body = CASES[case]
+    y = "float[N, 4] y" if "u)" in body else "float[N, 4, H, W] y"
+    constants = CONSTANTS | {"k": RNG.choice([-1.0, 1.0], (4, 4)).astype(np.float32)}
+    source = network(body, "float[N, 6, 5, 5] x", y, constants)
+    artifact, differences = from_onnx(source)
+    assert differences.remapped == ()
+    found = operators(artifact.model)
+    assert not {"Conv", "ConvInteger", "Round", "Clip"} & set(found)
+    assert "BinaryConv2d" in found or "BinaryLinear" in found
+    x = np.random.default_rng(1).normal(size=(3, 6, 5, 5)).astype(np.float32)
+    x[0, :, 0] = np.arange(-4, 26)[:30].reshape(6, 5) / 8  # on the thresholds
+    standard = network(in_standard_operators(body), "float[N, 6, 5, 5] x", y, constants)
+    want = run(standard, x)
+    np.testing.assert_array_equal(run(artifact.model, x), want)
+    np.testing.assert_array_equal(Model(artifact).run(x), want)
+    (reference,) = Reference(artifact).run(x)
+    np.testing.assert_array_equal(reference, want)
