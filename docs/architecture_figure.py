@@ -41,6 +41,7 @@ COLUMNS = {
     "nn": 2.1,
     "tflite": 5.3,
     "data": -0.7,
+    "images": -0.7,
     "files": 0.9,
     "zoo": 6.7,
     "artifact": 3.7,

@@ -1,4 +1,4 @@
-"""Run a binarized network with xor and popcount: `load(path)`, then `run` and `predict`.
+"""Run a binarized network by popcount: `load(path)`, then `run`, `predict` and `classify`.
 
 `open_artifact(path)` returns the file itself as an `Artifact`, such as `bnnkit.export.to_tflite`
 takes.
@@ -11,12 +11,23 @@ if __name__ != "bnnkit.runtime":
     raise ImportError("import this package as bnnkit.runtime, not as runtime")
 
 from bnnkit.artifact.ensemble_config import EnsembleConfig
+from bnnkit.images.preprocessing import Preprocessing
+from bnnkit.runtime.classification import Classification, ClassProbability
 from bnnkit.runtime.ensemble import Ensemble
 from bnnkit.runtime.model import Model, load
 from bnnkit.runtime.open_file import read as open_artifact
 from bnnkit.runtime.renamed_keywords import renamed_keywords
 
-__all__ = ["Ensemble", "EnsembleConfig", "Model", "load", "open_artifact"]
+__all__ = [
+    "ClassProbability",
+    "Classification",
+    "Ensemble",
+    "EnsembleConfig",
+    "Model",
+    "Preprocessing",
+    "load",
+    "open_artifact",
+]
 
 
 def __getattr__(name: str) -> Callable[..., EnsembleConfig]:

@@ -1,4 +1,4 @@
-"""A loaded network: `load`, `Model.run`, `Model.predict`, `Model.ensemble`."""
+"""A loaded network: `load`, `Model.run`, `Model.predict`, `Model.classify`, `Model.ensemble`."""
 
 import warnings
 from collections.abc import Iterator
@@ -19,8 +19,11 @@ from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.packable import packing_hint
 from bnnkit.border import border
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError, UsageError
+from bnnkit.images.preprocessing import Preprocessing
+from bnnkit.runtime.classification import Classification, classifications
 from bnnkit.runtime.ensemble import Ensemble, average
 from bnnkit.runtime.executable import Executable
+from bnnkit.runtime.image_inputs import NetworkInput, inputs_of
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.lowering.check_network import check_network
 from bnnkit.runtime.memory.buffer_pool import BufferPool
@@ -34,6 +37,8 @@ from bnnkit.runtime.sampler import SampleBatch, Sampler
 from bnnkit.runtime.threads import check_threads
 
 _RUNNING = border(ArtifactError, "running the model")
+_IMAGES_AT_ONCE = 64
+"""The images of `classify` that are in memory as inputs at the same time."""
 
 
 def load(path: Path | str) -> "Model":
@@ -90,6 +95,7 @@ class Model:
         self._plan = Plan(artifact.deterministic.graph, shared=shared)
         self.graph: Graph = self._plan.graph
         self._pool: BufferPool[Executable] = BufferPool()
+        self._channels_last = artifact.tflite_source is not None
         self._content = artifact.tflite_source or artifact.onnx_source or artifact.to_bytes()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -215,6 +221,58 @@ class Model:
         """
         with _RUNNING:
             return self._ensemble(images, config, threads, image_offset)
+
+    def classify(
+        self,
+        images: object,
+        *,
+        top: int = 5,
+        samples: Samples = 0,
+        seed: int = 0,
+        threads: int = 1,
+        preprocessing: Preprocessing | None = None,
+    ) -> list[Classification]:
+        """Name the most probable classes of images, such as PNG and JPEG files.
+
+        Files and images in memory are turned as their EXIF says, resized, cut to the centre and
+        normalised as the file's metadata say; docs/artifact.md (Images) has the rule for files
+        that say nothing. The probabilities are those of `predict`.
+
+        Args:
+            images: The path of an image or of a folder of images, the content of a file as bytes,
+                an open binary file, an image of Pillow, or pixels, uint8 (H, W) or (H, W, 3) RGB;
+                or a sequence of such; or an array (N, *input_shape) as `predict` takes.
+            top: The largest number of classes for an image.
+            samples: As in `predict`; so are seed and threads.
+            seed: The seed of the noise.
+            threads: Number of threads.
+            preprocessing: How images are resized and normalised; None for what the file says.
+
+        Returns:
+            The most probable classes of each image, in the order of the images; those of a folder
+            in the order of their names.
+
+        Raises:
+            MissingExtraError: If Pillow is not installed.
+            FileError: If an image cannot be read.
+            UsageError: If the network takes no images or gives no class probabilities; or as
+                `predict`.
+        """
+        config = EnsembleConfig(samples=samples, seed=seed)
+        network = NetworkInput(
+            shape=self.input_shape,
+            dtype=self.input_dtype,
+            metadata=self.metadata,
+            channels_last=self._channels_last,
+        )
+        inputs = inputs_of(images, network, preprocessing)
+        found: list[Classification] = []
+        for chunk in _chunks(len(inputs), _IMAGES_AT_ONCE):
+            ensemble = self.ensemble(
+                inputs[chunk], config, threads=threads, image_offset=chunk.start
+            )
+            found += classifications(ensemble, inputs.names[chunk], self.metadata, top)
+        return found
 
     def trace(
         self, images: Array, *, threads: int = 1, sample: Sample | None = None

@@ -47,7 +47,7 @@ def _few() -> Dataset:
     test = {"x_test": whole.x_test[:1], "y_test": whole.y_test[:1]}
     return Dataset(
         name="few", x_train=whole.x_train[:60], y_train=whole.y_train[:60], **test,
-        classes=whole.classes,
+        classes=whole.classes, preprocessing=None,
     )  # fmt: skip
 
 

@@ -56,7 +56,8 @@ def test_dump_and_parse_are_inverse() -> None:
         ("learning_rate: 1", r"unknown key learning_rate; valid keys: data, model, seed, .*lr"),
         (
             "data: {path: x}",
-            r"unknown key data.path; valid keys: name, dir, workers, shuffle_buffer$",
+            r"unknown key data.path; valid keys: name, dir, workers, shuffle_buffer, "
+            r"preprocessing$",
         ),
         ("epochs: 0", r"epochs: expected a value greater than or equal to 1, got 0$"),
         ("epochs: 1.5", r"epochs: expected an integer, got 1.5$"),

@@ -20,8 +20,8 @@ from command_line import fail
 from bnnkit.cli.array_files import read_array
 from bnnkit.data import DATASETS, Dataset, load
 from bnnkit.data.plain_pickle import read_plain_pickle
-from bnnkit.data.unpacked import most_unpacked
 from bnnkit.errors import BnnkitError, CheckpointError, ConfigError, FileError
+from bnnkit.files.unpacked import most_unpacked
 from bnnkit.runtime import load as load_model
 from bnnkit.training import load_checkpoint, load_config
 from bnnkit.training.config import Config, parse_config
@@ -58,7 +58,7 @@ def _header(text: str) -> bytes:
 def test_an_archive_that_unpacks_to_much_more(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bnnkit.data.unpacked._GRACE_BYTES", 1 << 20)
+    monkeypatch.setattr("bnnkit.files.unpacked._GRACE_BYTES", 1 << 20)
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         for other in {"x.npy", "y.npy"} - {name}:
             archive.writestr(other, _npy(np.zeros((2, 1, 4, 4), np.uint8)))
@@ -99,7 +99,7 @@ def test_gzip_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
 
 
 def test_gzip_over_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bnnkit.data.unpacked._GRACE_BYTES", 1000)
+    monkeypatch.setattr("bnnkit.files.unpacked._GRACE_BYTES", 1000)
     header = bytes([0, 0, 8, 3]) + struct.pack(">III", 2000, 28, 28)
     path = tmp_path / "train-images-idx3-ubyte.gz"
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):

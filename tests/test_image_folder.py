@@ -117,7 +117,7 @@ def test_a_damaged_image_is_named(tmp_path: Path, kept: int) -> None:
 def test_an_image_that_unpacks_to_much_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bnnkit.data.unpacked._GRACE_BYTES", 1000)
+    monkeypatch.setattr("bnnkit.files.unpacked._GRACE_BYTES", 1000)
     _folder(tmp_path, 5, 7)
     data.load("folder", tmp_path)
     for name in FILES:

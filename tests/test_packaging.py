@@ -43,7 +43,7 @@ ROOMS: dict[str, Room] = {
     "cli": Room(
         "the command line, one file a command",
         {"verification", "bench", "deployment", "evaluation", "engines", "runtime", "export"}
-        | {"artifact", "tflite", "data", "sweeps", "training", "zoo", "files"},
+        | {"artifact", "tflite", "data", "sweeps", "training", "zoo", "images", "files"},
         {"click", "rich", "numpy", "torch"},
     ),
     "verification": Room(
@@ -53,7 +53,7 @@ ROOMS: dict[str, Room] = {
     ),
     "deployment": Room(
         "from a checkpoint to the calibrated artifact",
-        {"training", "runtime", "export", "artifact", "nn", "data"},
+        {"training", "runtime", "export", "artifact", "nn", "data", "images"},
         FILE_FORMATS | {"torch"},
     ),
     "bench": Room(
@@ -83,31 +83,32 @@ ROOMS: dict[str, Room] = {
     ),
     "training": Room(
         "configuration, loop, checkpoints",
-        {"files", "models", "nn", "data", "artifact"},
+        {"files", "images", "models", "nn", "data", "artifact"},
         {"numpy", "torch", "lightning_fabric", "lightning.fabric", "safetensors", "pydantic"}
         | {"yaml", "rich", "matplotlib", "filelock"},
     ),
     "runtime": Room(
         "from the artifact to kernels, on boards without torch",
-        {"files", "artifact", "tflite", "zoo"},
+        {"files", "images", "artifact", "tflite", "zoo"},
         FILE_FORMATS | {"numba", "llvmlite", "google.protobuf"},
     ),
     "export": Room(
         "from torch and from files of others to the artifact and to TFLite",
-        {"files", "nn", "artifact", "tflite"},
+        {"files", "images", "nn", "artifact", "tflite"},
         FILE_FORMATS | {"torch", "onnx_ir", "onnxruntime"},
     ),
     "models": Room("networks", {"nn"}, {"torch"}),
     "nn": Room("layers, noises and estimators", {"artifact"}, {"torch"}),
     "data": Room(
         "data sets, in memory or read while they are used",
-        {"files"},
+        {"files", "images"},
         # Torch reads data sets that are not in memory; others load without it, as tested below.
         {"numpy", "sklearn", "PIL", "torch"},
     ),
     "tflite": Room("the .tflite format alone", {"artifact"}, {"numpy", "flatbuffers"}),
     "zoo": Room("trained networks that come with the package"),
     "artifact": Room("the file that everything else reads", set(), FILE_FORMATS),
+    "images": Room("image files as inputs of a network", {"files"}, {"numpy", "PIL"}),
     "files": Room("opening files, what a file is, and writing it whole or not at all"),
 }
 """The rooms from the top floor down: a room may import those below it that it names, never one

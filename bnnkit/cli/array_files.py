@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from bnnkit.border import border
 from bnnkit.data.npy import read_npy
 from bnnkit.errors import FileError, UsageError
 from bnnkit.files.atomic import replacing
-from bnnkit.files.kinds import but_it_is, kind_of_path
+from bnnkit.files.kinds import START_BYTES, but_it_is, kind_of
 from bnnkit.files.regular_file import irregular, open_file
 
 Array = NDArray[Any]
@@ -34,16 +34,32 @@ def read_array(path: Path) -> Array:
     Raises:
         FileError: If the file is missing, truncated, not .npy, or contains Python objects.
     """
-    with open_file(path) as file, border(FileError, path):
-        if file.read(len(_ZIP_START)) == _ZIP_START:
-            raise FileError(f"{path} is an archive of arrays: expected a .npy file with one array")
+    with open_file(path) as file:
+        return read_array_from(file, os.fstat(file.fileno()).st_size, path)
+
+
+def read_array_from(file: IO[bytes], size: int, name: object) -> Array:
+    """Read the array in an open .npy file.
+
+    Args:
+        file: The file, at its beginning.
+        size: Its size in bytes.
+        name: Its path, for messages.
+
+    Raises:
+        FileError: As `read_array`.
+    """
+    with border(FileError, name):
+        start = file.read(START_BYTES)
+        if start.startswith(_ZIP_START):
+            raise FileError(f"{name} is an archive of arrays: expected a .npy file with one array")
         file.seek(0)
         try:
-            return read_npy(file, os.fstat(file.fileno()).st_size)
+            return read_npy(file, size)
         except (ValueError, EOFError) as error:
-            kind = but_it_is(kind_of_path(path))
+            kind = but_it_is(kind_of(start))
             raise FileError(
-                f"{path} cannot be read as a .npy file: {_reason(error)}{kind}"
+                f"{name} cannot be read as a .npy file: {_reason(error)}{kind}"
             ) from error
 
 
@@ -55,7 +71,10 @@ def check_output(path: Path, names: tuple[str, ...]) -> None:
         FileError: As `check_file`.
     """
     if path.suffix not in (".npy", ".npz"):
-        raise UsageError(f"expected an output file OUT.npy or OUT.npz, got {path}")
+        raise UsageError(
+            f"expected an output file OUT.npy or OUT.npz for arrays, OUT.csv or OUT.json for "
+            f"classes, got {path}"
+        )
     if path.suffix == ".npy" and len(names) > 1:
         raise UsageError(
             f"the model has {len(names)} outputs ({', '.join(names)}): expected an output file"

@@ -61,11 +61,14 @@ def show_warnings_in_a_line() -> None:
 
 
 def print_json(content: Any) -> None:
-    """Print an object as JSON; NaN and infinities, which JSON lacks, become null."""
+    """Print an object as JSON, as `json_text`."""
+    click.echo(json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """Return an object as JSON; NaN and infinities, which JSON lacks, become null."""
     text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
-    click.echo(
-        "\n".join(line if line.isprintable() else _ascii(line) for line in text.split("\n"))
-    )
+    return "\n".join(line if line.isprintable() else _ascii(line) for line in text.split("\n"))
 
 
 def _ascii(line: str) -> str:

@@ -1,38 +1,49 @@
 """`bnnkit run`."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
-import numpy as np
 
+from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
-from bnnkit.artifact.output_kinds import OF_CLASSES, OF_LABELS
 from bnnkit.cli import options
-from bnnkit.cli.array_files import Array, check_not_read, check_output, read_array, write_arrays
-from bnnkit.cli.console import progress, write
+from bnnkit.cli.array_files import Array, check_file, check_not_read, check_output, write_arrays
+from bnnkit.cli.classification_table import SUFFIXES, print_classes, write_classes
+from bnnkit.cli.console import write
 from bnnkit.cli.packing_note import write_packing_note
+from bnnkit.cli.preprocessing_options import chosen_preprocessing, preprocessing_options
+from bnnkit.cli.run_batches import Inputs, arrays_of, ensemble_of, outputs_of
+from bnnkit.cli.run_inputs import run_inputs
 from bnnkit.engines import ENGINES, open_read
 from bnnkit.engines.engine import Engine
 from bnnkit.errors import UnsupportedError, UsageError
-from bnnkit.runtime.ensemble import Ensemble
+from bnnkit.runtime.classification import classifications
+from bnnkit.runtime.image_inputs import ArrayInputs
 from bnnkit.runtime.open_file import read
-from bnnkit.runtime.output_mean import OutputMean
-
-BATCH = 256
 
 
 @click.command("run")
 @click.argument("model", type=options.MODEL)
-@click.argument("inputs", type=options.PATH, metavar="INPUT.npy")
+@click.argument("inputs", type=options.PATH, nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "-o",
     "--output",
     type=options.PATH,
-    required=True,
-    metavar="OUT.npy",
-    help="The file for the model's outputs; a .npz file holds each output by its name.",
+    metavar="OUT",
+    help="The file for the results: OUT.npy for the model's output, OUT.npz for all outputs by "
+    "their names, OUT.csv or OUT.json for the most probable classes.  [default: print these].",
 )
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="K",
+    help="The number of classes for each image, where classes are written or printed.",
+)
+@options.as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of tables.")
 @click.option(
     "--engine",
     type=click.Choice(list(ENGINES)),
@@ -53,10 +64,14 @@ BATCH = 256
 @options.seed
 @options.antithetic
 @options.adaptive
+@preprocessing_options
 def command(
     model: Path,
-    inputs: Path,
-    output: Path,
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    top: int,
+    as_json: bool,
+    as_csv: bool,
     engine: str,
     threads: int,
     samples: Samples | None,
@@ -64,17 +79,21 @@ def command(
     antithetic: bool,
     error_rate: float,
     max_samples: int,
+    **preprocessing: Any,
 ) -> None:
-    """Run a model on the inputs of a .npy file.
+    """Run a model on images or on a .npy file.
 
-    MODEL is a model file, .onnx or .tflite. INPUT.npy holds an array (N, ...) in the model's own
-    layout and dtype, such as uint8 images (N, C, H, W), or (N, H, W, C) for a .tflite file; N is
-    free.
+    MODEL is a model file, .onnx or .tflite, or zoo:NAME. INPUT is one or more images, PNG or JPEG,
+    or folders of them, which are resized and normalised as the file says; or INPUT.npy, an array
+    (N, ...) in the model's own layout and dtype, such as uint8 images (N, C, H, W), or
+    (N, H, W, C) for a .tflite file; or - for one of these from standard input.
 
-    Writes the model's outputs, such as scores (N, K); with --samples, class probabilities. A .npz
-    file then also holds, for each image, the entropy, the part of it that is due to the sampling
-    (mutual_information), both in nats, and the number of samples used. Of an output of real values
-    it holds their mean and spread; `bnnkit info` says what the outputs hold.
+    Prints the most probable classes of each image, of an array with --json or --csv, or writes
+    them to OUT.csv or OUT.json. To OUT.npy it writes the model's outputs, such as scores (N, K);
+    with --samples, class probabilities. A .npz file then also holds, for each image, the entropy,
+    the part of it that is due to the sampling (mutual_information), both in nats, and the number
+    of samples used. Of an output of real values it holds their mean and spread; `bnnkit info` says
+    what the outputs hold.
     """
     config = EnsembleConfig(
         samples=samples or 0,
@@ -87,28 +106,81 @@ def command(
     options.note_no_effect(
         samples == options.AUTO, "without --samples auto", "error_rate", "max_samples"
     )
-    check_not_read(output, model, inputs)
+    style = "json" if as_json else "csv" if as_csv else "table"
+    _check_style(as_json, as_csv, output)
+    if output is not None:
+        check_not_read(output, model, *inputs)
     artifact = read(model)
+    opened = _open(engine, model, artifact, threads)
+    if output is not None:
+        _check_output(output, opened.outputs)
+    write_packing_note(artifact, model)
+    images = run_inputs(inputs, artifact, chosen_preprocessing(artifact.metadata, preprocessing))
+    if isinstance(images, ArrayInputs):
+        options.note_no_effect(False, "on a .npy file", *preprocessing)
+        _check_array(opened, images.array, artifact, inputs[0])
+        if output is None and style == "table":
+            raise UsageError(
+                "Missing option '-o': for arrays, expected -o OUT.npy for the outputs, or --json "
+                "or --csv to print the classes"
+            )
+    if output is not None and output.suffix not in SUFFIXES:
+        options.note_no_effect(False, f"on {output}", "top")
+        _write_arrays(output, opened, images, samples, config)
+        return
+    ensemble = ensemble_of(opened, images, config)
+    found = classifications(ensemble, images.names, artifact.metadata, top)
+    if output is None:
+        print_classes(found, style)
+    else:
+        write_classes(output, found)
+        write(f"wrote {output}: the classes of {len(found)} images")
+
+
+def _check_style(as_json: bool, as_csv: bool, output: Path | None) -> None:
+    given = " and ".join(["--json"] * as_json + ["--csv"] * as_csv)
+    if as_json and as_csv:
+        raise UsageError("expected --json or --csv, got both")
+    if given and output is not None:
+        raise UsageError(
+            f"{given} prints the classes, -o {output} writes a file: leave out one of them"
+        )
+
+
+def _open(engine: str, model: Path, artifact: Artifact, threads: int) -> Engine:
     try:
-        opened = open_read(engine, model, artifact, threads=threads)
+        return open_read(engine, model, artifact, threads=threads)
     except UnsupportedError as error_of_plan:
         if engine != "bnnkit":
             raise
         # ONNX Runtime may support operators that bnnkit's runtime lacks.
         raise UnsupportedError(f"{error_of_plan} (try --engine onnxruntime)") from error_of_plan
-    check_output(output, opened.outputs)
-    write_packing_note(artifact, model)
-    images = read_array(inputs)
-    try:
-        opened.check(images)
-    except UsageError as error_of_images:
-        is_named = artifact.tflite_source is None or "channels last" in str(error_of_images)
-        hint = "" if is_named else "; a .tflite file takes channels last, (N, H, W, C)"
-        raise UsageError(f"{inputs}: {error_of_images}{hint}") from error_of_images
-    if samples is None:
-        arrays = _outputs(opened, images)
+
+
+def _check_output(output: Path, names: tuple[str, ...]) -> None:
+    if output.suffix in SUFFIXES:
+        check_file(output)
     else:
-        arrays = _ensemble(opened, images, config)
+        check_output(output, names)
+
+
+def _check_array(engine: Engine, array: Array, artifact: Artifact, path: Path) -> None:
+    try:
+        engine.check(array)
+    except UsageError as error:
+        is_named = artifact.tflite_source is None or "channels last" in str(error)
+        hint = "" if is_named else "; a .tflite file takes channels last, (N, H, W, C)"
+        raise UsageError(f"{path}: {error}{hint}") from error
+
+
+def _write_arrays(
+    output: Path, engine: Engine, images: Inputs, samples: Samples | None, config: EnsembleConfig
+) -> None:
+    """Write the outputs, with --samples their means."""
+    if samples is None:
+        arrays = outputs_of(engine, images)
+    else:
+        arrays = arrays_of(engine, ensemble_of(engine, images, config))
         if samples == options.AUTO:
             write(f"samples per image: {arrays['samples'].mean():.2f} on average")
         if output.suffix == ".npy":
@@ -116,53 +188,3 @@ def command(
     write_arrays(output, arrays)
     shapes = ", ".join(f"{name} {a.dtype} {a.shape}" for name, a in arrays.items())
     write(f"wrote {output}: {shapes}")
-
-
-def _outputs(engine: Engine, images: Array) -> dict[str, Array]:
-    """Compute the outputs of the file, by name."""
-    parts = []
-    with progress("running", len(images)) as advance:
-        for start in range(0, len(images), BATCH):
-            batch = images[start : start + BATCH]
-            parts.append(engine.run(batch))
-            _check_rows(engine.outputs, parts[-1], len(batch))
-            advance(len(batch))
-    pieces = zip(*parts, strict=True)
-    return {name: np.concatenate(p) for name, p in zip(engine.outputs, pieces, strict=True)}
-
-
-def _check_rows(names: Sequence[str], outputs: Sequence[Array], images: int) -> None:
-    """Check that every output has a row for each image, so that batches can be concatenated.
-
-    Raises:
-        UnsupportedError: If an output has another number of rows.
-    """
-    for name, output in zip(names, outputs, strict=True):
-        if output.shape[:1] != (images,):
-            raise UnsupportedError(
-                f"expected an output with a row for each of {images} images, {name!r} has the"
-                f" shape {output.shape}: it mixes the images, or does not depend on them"
-            )
-
-
-def _ensemble(engine: Engine, images: Array, config: EnsembleConfig) -> dict[str, Array]:
-    """Compute the means of the ensemble and their uncertainty, by name."""
-    parts = []
-    with progress("running", len(images)) as advance:
-        for start in range(0, len(images), BATCH):
-            batch = images[start : start + BATCH]
-            parts.append(engine.ensemble(batch, config, image_offset=start))
-            advance(len(batch))
-    found = Ensemble.joined(parts)
-    arrays = [_named(output) for output in found.outputs]
-    if len(arrays) > 1:
-        named = zip(engine.outputs, arrays, strict=True)
-        arrays = [{f"{name}.{key}": a for key, a in part.items()} for name, part in named]
-    return {name: a for part in arrays for name, a in part.items()} | {"samples": found.samples}
-
-
-def _named(output: OutputMean) -> dict[str, Array]:
-    """The arrays of one output; the mean is called probabilities if it holds such."""
-    holds_probabilities = output.kind in (*OF_CLASSES, *OF_LABELS)
-    names = {"mean": "probabilities"} if holds_probabilities else {}
-    return {names.get(name, name): array for name, array in output.arrays.items()}

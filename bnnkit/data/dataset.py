@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bnnkit.data.examples import ArrayExamples
 from bnnkit.data.targets import TargetKind, check_targets, kind_of
 from bnnkit.errors import UsageError
+from bnnkit.images.preprocessing import Preprocessing
 
 TEST_FRACTION = 0.2
 
@@ -31,6 +32,8 @@ class Dataset:
         x_test: As `x_train`.
         y_test: As `y_train`.
         classes: The names of the classes, labels or values, K.
+        preprocessing: How an image file becomes one of the inputs, which exported files then
+            store; None for the rule of docs/artifact.md (Images).
 
     Raises:
         UsageError: If an array has another dtype or shape, contains NaN or infinity, or a target
@@ -43,6 +46,7 @@ class Dataset:
     x_test: NDArray[Any]
     y_test: NDArray[Any]
     classes: tuple[str, ...]
+    preprocessing: Preprocessing | None = None
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):

@@ -1,8 +1,5 @@
 """Image files of one size, read by Pillow: PNG and JPEG."""
 
-import struct
-import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,19 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.border import border
-from bnnkit.data.unpacked import most_unpacked
-from bnnkit.errors import FileError, MissingExtraError
+from bnnkit.errors import FileError
 from bnnkit.files.regular_file import open_file
+from bnnkit.files.unpacked import most_unpacked
+from bnnkit.images.opened import opened_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-_FORMATS = ("PNG", "JPEG")
 _GRAY, _COLOUR = ("1", "L"), ("RGB", "P")
-_DAMAGE = (OSError, EOFError, SyntaxError, ValueError, zlib.error, struct.error)
-"""What Pillow raises for damaged files."""
 
 
 @dataclass(frozen=True)
@@ -113,17 +106,6 @@ def _check_bytes(paths: Sequence[Path], unpacked: int) -> None:
 @contextmanager
 def _opened(path: Path) -> "Iterator[Image]":
     """Open an image; its pixels are read on demand, in the block."""
-    try:
-        from PIL import Image
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("the data set folder (images read by Pillow)", "images") from error
-    with open_file(path) as file, border(FileError, path), warnings.catch_warnings():
-        # `_check_bytes` has a limit of its own.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            with Image.open(file, formats=_FORMATS) as image:
-                yield image
-        except (*_DAMAGE, Image.DecompressionBombError) as error:
-            raise FileError(
-                f"{path} is damaged or no image, expected PNG or JPEG ({error}); mend or remove it"
-            ) from error
+    needed_by = "the data set folder (images read by Pillow)"
+    with open_file(path) as file, opened_image(file, path, needed_by=needed_by) as image:
+        yield image

@@ -9,9 +9,10 @@ import numpy as np
 
 from bnnkit.border import border
 from bnnkit.data.dataset import Dataset
-from bnnkit.data.image_files import SUFFIXES, ImageForm, form_of_images, read_images
+from bnnkit.data.image_files import ImageForm, form_of_images, read_images
 from bnnkit.data.streamed import StreamedDataset
 from bnnkit.errors import FileError, MissingExtraError, UsageError
+from bnnkit.images.opened import SUFFIXES
 
 MOST_BYTES: Final = 2 << 30
 """The largest size of images that `open_image_folder` holds in memory."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from bnnkit.border import border
 from bnnkit.data.dataset import Dataset
 from bnnkit.data.folder import find_folder
-from bnnkit.data.unpacked import most_unpacked
 from bnnkit.errors import FileError, UsageError
 from bnnkit.files.regular_file import open_file
+from bnnkit.files.unpacked import most_unpacked
 
 _FILES = {
     "x_train": "train-images-idx3-ubyte",
@@ -47,7 +47,8 @@ def load_mnist(data_dir: Path | None = None) -> Dataset:
         key: _read_idx(folder, _FILES[key], 1).astype(np.int64) for key in ("y_train", "y_test")
     }
     try:
-        return Dataset(name="mnist", classes=tuple("0123456789"), **images, **labels)
+        names = tuple("0123456789")
+        return Dataset(name="mnist", classes=names, preprocessing=None, **images, **labels)
     except UsageError as error:
         raise FileError(f"{folder}: {error}") from error
 

@@ -13,10 +13,10 @@ from bnnkit.border import border
 from bnnkit.data.dataset import Dataset, as_inputs, split
 from bnnkit.data.npy import read_npy
 from bnnkit.data.targets import as_targets
-from bnnkit.data.unpacked import most_unpacked
 from bnnkit.errors import FileError, UsageError
 from bnnkit.files.kinds import but_it_is, kind_of_path
 from bnnkit.files.regular_file import open_file
+from bnnkit.files.unpacked import most_unpacked
 
 _WHOLE = ("x", "y")
 _LARGEST = 99_999  # a network has an output for every class
@@ -58,6 +58,7 @@ def from_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> Dataset:
         x_train=as_inputs(found["x_train"]),
         x_test=as_inputs(found["x_test"]),
         classes=_classes(found, targets["y_train"]),
+        preprocessing=None,
         **targets,
     )
 

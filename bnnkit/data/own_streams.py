@@ -53,6 +53,7 @@ def from_torch_datasets(
         input_shape=form.shape,
         input_dtype=form.dtype,
         targets=form.targets,
+        preprocessing=None,
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bnnkit.data.targets import TargetKind
 from bnnkit.errors import ConfigError
+from bnnkit.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from bnnkit.data.reading import Reader
@@ -120,6 +121,7 @@ class StreamedDataset:
         input_shape: The shape of one input: (C, H, W), (C, T) or (F,).
         input_dtype: "uint8" or "float32".
         targets: "classes", "labels" or "values".
+        preprocessing: As in `Dataset`.
     """
 
     name: str
@@ -130,6 +132,7 @@ class StreamedDataset:
     input_shape: tuple[int, ...]
     input_dtype: str
     targets: TargetKind
+    preprocessing: Preprocessing | None = None
 
     @cached_property
     def zero_point(self) -> tuple[int, ...] | None:

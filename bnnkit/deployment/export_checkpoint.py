@@ -28,9 +28,16 @@ from bnnkit.deployment.temperature import (
 from bnnkit.errors import UsageError
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.export_onnx import export_onnx, from_torch
+from bnnkit.images.preprocessing import (
+    KEY,
+    Preprocessing,
+    preprocessing_from,
+    stored_preprocessing,
+)
 from bnnkit.nn.norm_statistics import statistics_of
 from bnnkit.nn.sign import has_noisy_signs, set_noise_scale
 from bnnkit.training import CheckpointMetadata, checkpoint_sha256, load_checkpoint
+from bnnkit.training.checkpoint import Checkpoint
 from bnnkit.training.task import Task
 from bnnkit.training.validation import has_validation, hold_out
 
@@ -72,7 +79,7 @@ class CheckpointExport:
         self._task = opened.task
         if noise_scale is not None:
             set_noise_scale(self._network, noise_scale)
-        self._metadata = _metadata(checkpoint, self._checkpoint_metadata, opened.task)
+        self._metadata = _metadata(checkpoint, opened)
         self._mode, self._weight_draws, self._seed = mode, weight_draws, seed
         if temperature is not None:
             if self._task.outputs == "values":
@@ -336,7 +343,8 @@ def _check_targets(task: Task, n_outputs: int, data: AnyDataset) -> None:
         )
 
 
-def _metadata(checkpoint: Path, about: CheckpointMetadata, task: Task) -> Metadata:
+def _metadata(checkpoint: Path, opened: Checkpoint) -> Metadata:
+    about, task = opened.metadata, opened.task
     return Metadata(
         classes=about.classes,
         dataset=about.dataset,
@@ -344,4 +352,14 @@ def _metadata(checkpoint: Path, about: CheckpointMetadata, task: Task) -> Metada
         checkpoint=checkpoint_sha256(checkpoint),
         # Scores of classes are recognised by the last layers, which may hold probabilities too.
         outputs=() if task.outputs == "scores" else task.outputs,
+        preprocessing=_preprocessing(opened),
     )
+
+
+def _preprocessing(opened: Checkpoint) -> Preprocessing | None:
+    """What the configuration says of images, else the data set."""
+    said = opened.config.data.preprocessing
+    if said is not None:
+        return preprocessing_from(said)
+    stored = opened.metadata.preprocessing
+    return None if stored is None else stored_preprocessing({KEY: stored})

@@ -23,6 +23,7 @@ SUFFIXES: Final = {
 }
 """The suffixes that name a format of a file."""
 ONNX: Final = "an ONNX file"
+IMAGE: Final = "an image file"
 _RUN_FILES = ("config.yaml", "checkpoint.safetensors")
 _TEXT_BYTES = 256
 _ONNX_FIELDS = b"\x12\x1a\x22\x2a\x32\x3a\x42"
@@ -162,7 +163,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
         _begins(b"\x89HDF\r\n"),
         "an HDF5 file, such as Keras writes; its tools convert it to .tflite or ONNX",
     ),
-    (_begins(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM"), "an image file"),
+    (_begins(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM"), IMAGE),
     (_begins(b"\x1f\x8b"), "a gzip archive; unpack it"),
     (_begins(b"version https://git-lfs"), "a pointer of Git LFS; fetch the file: git lfs pull"),
     (_is_html, "an HTML page, perhaps of a failed download"),

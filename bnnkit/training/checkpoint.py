@@ -47,6 +47,8 @@ class CheckpointMetadata:
         input_shape: (C, H, W), (C, T) or (F,).
         input_dtype: "uint8" or "float32".
         zero_point: The zero point of each channel of uint8 images; None for real inputs.
+        preprocessing: How an image file becomes an input, as JSON (`bnnkit.images.preprocessing`);
+            None if neither the data set nor the configuration says it.
         version: The version of bnnkit that wrote the file.
     """
 
@@ -57,6 +59,7 @@ class CheckpointMetadata:
     input_dtype: str
     zero_point: tuple[int, ...] | None
     mae: float | None = None
+    preprocessing: str | None = None
     part: str = "test"
     version: str = bnnkit.__version__
 
@@ -91,6 +94,7 @@ def describe(
         input_shape=dataset.input_shape,
         input_dtype=dataset.input_dtype,
         zero_point=dataset.zero_point,
+        preprocessing=dataset.preprocessing.to_json() if dataset.preprocessing else None,
         part=part,
     )
 
@@ -209,6 +213,10 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
 def _parse(path: Path, about: dict[str, Any]) -> tuple[Config, CheckpointMetadata]:
     try:
         zero_point = about["zero_point"]
@@ -220,6 +228,7 @@ def _parse(path: Path, about: dict[str, Any]) -> tuple[Config, CheckpointMetadat
             input_shape=tuple(int(size) for size in about["input_shape"]),
             input_dtype=str(about["input_dtype"]),
             zero_point=None if zero_point is None else tuple(int(z) for z in zero_point),
+            preprocessing=_text(about.get("preprocessing")),
             part=str(about.get("part", "test")),
             version=str(about["version"]),
         )

@@ -1,17 +1,19 @@
 """The configuration of a training run: its keys, and reading and writing it as YAML."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bnnkit.artifact.format.sample import MOST_SAMPLES
 from bnnkit.errors import ConfigError, FileError, brief
 from bnnkit.files.kinds import but_it_is, kind_of_path
 from bnnkit.files.regular_file import read_bytes
+from bnnkit.images.preprocessing import preprocessing_from
 from bnnkit.training.config_values import (
     Augment,
     Count,
@@ -34,6 +36,12 @@ class _Section(pydantic.BaseModel):
     model_config = SECTION
 
 
+def _preprocessing(values: dict[str, Any]) -> dict[str, Any]:
+    """Check the values; return them in the form of JSON."""
+    checked: dict[str, Any] = json.loads(preprocessing_from(values).to_json())
+    return checked
+
+
 class DataConfig(_Section):
     """The data set.
 
@@ -45,12 +53,17 @@ class DataConfig(_Section):
             at most 8, and 0 reads in the process of training. It does not change the results.
         shuffle_buffer: For an iterable data set of torch: the number of examples among which the
             next one is drawn at random; 0 keeps the order of the data set.
+        preprocessing: How an image file becomes an input like those of the data set, such as
+            {resize: 256, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}; the keys are
+            those of `bnnkit.runtime.Preprocessing`. It does not change the training; exported
+            files store it, for `bnnkit run MODEL photo.png`. None takes that of the data set.
     """
 
     name: str = "digits"
     dir: str | None = None
     workers: Annotated[int, Field(ge=0)] | None = None
     shuffle_buffer: Annotated[int, Field(ge=0)] = 1000
+    preprocessing: Annotated[dict[str, Any], AfterValidator(_preprocessing)] | None = None
 
 
 class LatentConfig(_Section):

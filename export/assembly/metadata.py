@@ -15,6 +15,8 @@ from bnnkit.artifact.output_kinds import OUTPUT_KINDS, OutputKind
 from bnnkit.errors import UsageError
 from bnnkit.export.ir.graph import array
 from bnnkit.export.passes.lower_signs import sign_record
+from bnnkit.images.preprocessing import KEY as PREPROCESSING_KEY
+from bnnkit.images.preprocessing import Preprocessing
 from bnnkit.nn.base import arguments
 
 FORMAT: Final = 1
@@ -37,6 +39,8 @@ class Metadata:
         outputs: What each output of the network holds, where its last layer does not show it:
             "scores" of classes, "log-odds" (one logit for two classes), real "values", ...
             (docs/artifact.md, Outputs). One word is enough for one output.
+        preprocessing: How an image file becomes the input of the network, where that is more than
+            what docs/artifact.md (Images) states for files without it.
 
     Raises:
         UsageError: If a value has another type or is unknown.
@@ -50,6 +54,7 @@ class Metadata:
     noise_choice: str | None = None
     temperature: float | None = None
     outputs: OutputKind | Sequence[OutputKind] = ()
+    preprocessing: Preprocessing | None = None
 
     def __post_init__(self) -> None:
         arguments.strings("classes", self.classes)
@@ -61,6 +66,8 @@ class Metadata:
             raise UsageError(f"expected an accuracy from 0 to 1, got {self.accuracy!r}")
         if self.temperature is not None:
             arguments.real("temperature", self.temperature)
+        if not isinstance(self.preprocessing, Preprocessing | None):
+            raise UsageError(f"expected a Preprocessing, got {self.preprocessing!r}")
         if not isinstance(self.outputs, str):
             arguments.strings("outputs", self.outputs)
         for kind in self.output_kinds:
@@ -103,6 +110,7 @@ def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str,
         "noise_choice": metadata.noise_choice,
         "temperature": metadata.temperature,
         OUTPUTS_KEY: json.dumps(outputs) if outputs else None,
+        PREPROCESSING_KEY: metadata.preprocessing and metadata.preprocessing.to_json(),
     }
     entries |= {
         f"bnnkit.{key}": str(value) for key, value in optional.items() if value is not None

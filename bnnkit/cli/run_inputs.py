@@ -1,0 +1,82 @@
+"""What `bnnkit run` reads: an array, images, folders of images, or standard input."""
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.cli.array_files import Array, read_array, read_array_from
+from bnnkit.errors import FileError, UsageError
+from bnnkit.files.kinds import IMAGE, START_BYTES, kind_of, kind_of_path
+from bnnkit.images.opened import SUFFIXES
+from bnnkit.images.preprocessing import Preprocessing
+from bnnkit.runtime.image_inputs import ArrayInputs, ImageInputs, NetworkInput, inputs_of
+
+STANDARD_INPUT: Final = Path("-")
+_MOST_BYTES: Final = 1 << 30
+"""The largest input that is read from standard input."""
+
+
+class _Content(io.BytesIO):
+    """The content of standard input."""
+
+    name = "standard input"
+
+
+def run_inputs(
+    paths: Sequence[Path], artifact: Artifact, preprocessing: Preprocessing | None
+) -> ImageInputs | ArrayInputs:
+    """Read or open the inputs of a run.
+
+    Args:
+        paths: A .npy file; or images and folders of images; "-" is standard input.
+        artifact: The network.
+        preprocessing: As in `NetworkInput.reader`.
+
+    Raises:
+        FileError: If a file cannot be read, or a folder holds no images.
+        UsageError: If the network takes no images, or a .npy file is one of several inputs.
+    """
+    if paths.count(STANDARD_INPUT) > 1:
+        raise UsageError("expected - for standard input once")
+    content = _standard_input() if STANDARD_INPUT in paths else b""
+    kinds = [_kind(path, content) for path in paths]
+    if IMAGE in kinds:
+        network = NetworkInput(
+            shape=artifact.graph.input_shape,
+            dtype=artifact.graph.input_dtype,
+            metadata=artifact.metadata,
+            channels_last=artifact.tflite_source is not None,
+        )
+        images = [_Content(content) if path == STANDARD_INPUT else path for path in paths]
+        return inputs_of(images, network, preprocessing)
+    if len(paths) > 1:
+        raise UsageError(
+            f"expected one .npy file, or images and folders of images, got {len(paths)} files "
+            f"without an image among them, such as {paths[0]}"
+        )
+    return ArrayInputs(_array(paths[0], content))
+
+
+def _kind(path: Path, content: bytes) -> str:
+    if path == STANDARD_INPUT:
+        return kind_of(content[:START_BYTES])
+    kind = kind_of_path(path)
+    is_named_so = path.suffix.lower() in SUFFIXES and not kind.startswith("a .npy")
+    is_folder = path.is_dir() and path.suffix != ".npy"
+    return IMAGE if is_folder or is_named_so else kind
+
+
+def _array(path: Path, content: bytes) -> Array:
+    if path != STANDARD_INPUT:
+        return read_array(path)
+    return read_array_from(io.BytesIO(content), len(content), "standard input")
+
+
+def _standard_input() -> bytes:
+    content = sys.stdin.buffer.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise FileError(f"standard input has more than {_MOST_BYTES:,} bytes, which is the limit")
+    return content
