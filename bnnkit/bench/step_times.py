@@ -19,6 +19,7 @@ from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.kernels.ceiling import Ceiling
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.plan import Plan
+from bnnkit.runtime.steps.bit_sliced import BitSlicedConvolution
 from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.step import Step
 from bnnkit.runtime.threads import Program
@@ -121,7 +122,7 @@ def _binary_weights(graph: Graph) -> dict[str, tuple[int, ...]]:
 
 def _macs(step: Step, shapes: dict[str, tuple[int, ...]]) -> int:
     """Count multiplications of signs for one image; a step is one group of a convolution."""
-    if not isinstance(step, Convolution) or step.name not in shapes:
+    if not isinstance(step, Convolution | BitSlicedConvolution) or step.name not in shapes:
         return 0
     return step.channels * prod(shapes[step.name][1:]) * prod(step.window.output)
 

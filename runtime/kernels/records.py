@@ -222,6 +222,64 @@ class DepthwiseRecord(NamedTuple):
     left: int
 
 
+class BitSlicedRecord(NamedTuple):
+    """A binary convolution of small groups with bit-sliced counters (bit_sliced.py)."""
+
+    x: int
+    """Address of the first tap of the first pixel."""
+    x_image: int
+    """Bytes between the first taps of neighbouring images."""
+    x_row: int
+    """Bytes between the first taps of neighbouring output rows."""
+    x_pixel: int
+    """Bytes between the first taps of neighbouring output columns."""
+    taps: int
+    """Number of taps."""
+    offsets: int
+    """Address of int64 (taps,), the bytes from the first tap to each."""
+    words: int
+    """Number of words of a pixel."""
+    w: int
+    """Address of the weights, words continued periodically: memory/bit_sliced.py."""
+    w_tap: int
+    """Bytes between the weights of neighbouring taps; also between planes of limits."""
+    phase: int
+    """Words of a vector modulo words of a pixel."""
+    table: int
+    """Address of the limits of the counts, (cases, planes, words), or of bases, (cases,
+    channels)."""
+    table_row: int
+    """Bytes between cases."""
+    scale: int
+    """Address of float32 scale and bias, (2, channels), for real outputs."""
+    scale_row: int
+    """Bytes between scale and bias."""
+    least: int
+    """Lower bound to which sums are clipped before scaling; most is the upper one."""
+    most: int
+    cases: int
+    """Address of int64 (rows, columns), the border case of each output pixel."""
+    y: int
+    """Address of the Map of the output."""
+    channels: int
+    """Number of output channels rounded up to 16, the room that buffers of sums and reals have."""
+    scratch: int
+    """Address of SCRATCH bytes for each thread."""
+
+
+class SpreadRecord(NamedTuple):
+    """Signs of groups spread to the bits of their outputs (bit_sliced.py)."""
+
+    x: int
+    """Address of a Map; y, with `inputs` rows for each row of x, likewise."""
+    y: int
+    groups: int
+    inputs: int
+    """Number of input channels of a group."""
+    outputs: int
+    """Number of output channels of a group, at most 64."""
+
+
 class NibblesRecord(NamedTuple):
     """Unpacking of signs to nibbles, one per byte (lookup.py)."""
 

@@ -6,6 +6,7 @@ Vectors have 512 bits; LLVM splits them where registers are narrower.
 from llvmlite import ir
 from numba.core import cgutils
 
+I1 = ir.IntType(1)
 I8 = ir.IntType(8)
 I16 = ir.IntType(16)
 I32 = ir.IntType(32)

@@ -7,6 +7,7 @@ import numpy as np
 from bnnkit.artifact.format.bits import n_words, pack_signs, unpack_weight
 from bnnkit.artifact.format.graph import Node
 from bnnkit.runtime.kernels import lookup, panel
+from bnnkit.runtime.lowering.bit_sliced import GroupedLayer, add_bit_sliced, is_bit_sliced
 from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue, threshold_epilogue
 from bnnkit.runtime.lowering.kernel_forms import KernelForms
 from bnnkit.runtime.lowering.layer import (
@@ -77,6 +78,18 @@ def _add(
     size = (height, width)
     window, pads = window_of(node, builder.values[source], size, ones)
     sums, cases = _base_sums(builder.values[source], packed, window, pads, ones)
+    grouped = GroupedLayer(
+        source=source,
+        groups=groups,
+        packed=packed,
+        window=window,
+        pads=pads,
+        sums=sums,
+        cases=cases,
+    )
+    if is_bit_sliced(builder, grouped):
+        add_bit_sliced(builder, node, grouped, epilogue)
+        return
     if groups > 1 and inputs % 64:
         source = _align_groups(builder, node, source, groups)
     builder.values[source].margin.widen(*pads)

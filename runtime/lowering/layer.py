@@ -126,7 +126,7 @@ def add_layer(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue
     else:
         sums = Epilogue(name=f"{epilogue.name}/sums", kind="sums")
         _add_groups(builder, node, layer, sums)
-        _add_signs(builder, node, sums.name, epilogue)
+        add_signs(builder, node, sums.name, epilogue)
 
 
 def _add_groups(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue) -> None:
@@ -156,7 +156,7 @@ def _add_groups(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilog
         builder.add(step, value)
 
 
-def _add_signs(builder: PlanBuilder, node: Node, sums: str, epilogue: Epilogue) -> None:
+def add_signs(builder: PlanBuilder, node: Node, sums: str, epilogue: Epilogue) -> None:
     """Append the signs of sums, by noise or by thresholds."""
     value = Value(kind="signs", shape=builder.values[sums].shape)
     if epilogue.noise is not None:

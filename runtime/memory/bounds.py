@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.format.bits import n_words
 from bnnkit.errors import ArtifactError
-from bnnkit.runtime.kernels import panel, reals
+from bnnkit.runtime.kernels import bit_sliced, panel, reals
 from bnnkit.runtime.kernels.records import (
     PIXELS,
     AlignRecord,
+    BitSlicedRecord,
     CentreRecord,
     ChainRecord,
     ConvolutionRecord,
@@ -29,8 +30,10 @@ from bnnkit.runtime.kernels.records import (
     PanelRecord,
     PoolRecord,
     SamplingRecord,
+    SpreadRecord,
 )
 from bnnkit.runtime.memory.aligned import LINE
+from bnnkit.runtime.memory.bit_sliced import planes_for
 from bnnkit.runtime.memory.weights import LANES, wide
 
 Array = NDArray[Any]
@@ -204,6 +207,32 @@ def _depthwise(memory: Addresses, record: DepthwiseRecord) -> None:
     _check_numbers(memory, r.bias, size)
 
 
+def _bit_sliced(memory: Addresses, record: BitSlicedRecord) -> None:
+    r, x, y = record, memory.array_at(record.x), memory.map_at(record.y)
+    m = y.map
+    _check_numbers(memory, r.offsets, 8 * r.taps)
+    last = int(memory.array_at(r.offsets).max())
+    steps = ((m.images, r.x_image), (m.rows, r.x_row), (m.columns, r.x_pixel))
+    check_reach(x, r.x, steps, last + 8 * _rounded(r.words, bit_sliced.VECTOR_WORDS))
+    is_signs = y.buffer.dtype == np.uint64
+    check_map(y, 8 * r.words if is_signs else 4 * r.channels)
+    _check_numbers(memory, r.w, r.taps * r.w_tap)
+    _check_numbers(memory, r.cases, 8 * m.rows * m.columns)
+    cases = int(memory.array_at(r.cases).max()) + 1
+    size = planes_for(r.taps) * r.w_tap if is_signs else 4 * r.channels
+    check_reach(memory.array_at(r.table), r.table, ((cases, r.table_row),), size)
+    if r.scale:
+        check_reach(memory.array_at(r.scale), r.scale, ((2, r.scale_row),), 4 * r.channels)
+    _check_numbers(memory, r.scratch, bit_sliced.SCRATCH)
+
+
+def _spread(memory: Addresses, record: SpreadRecord) -> None:
+    x, y = memory.map_at(record.x), memory.map_at(record.y)
+    _check_same_pixels(x, PlacedMap(y.map._replace(rows=y.map.rows // record.inputs), y.buffer))
+    check_map(x, pixel_bytes(x))
+    check_map(y, pixel_bytes(y))
+
+
 def _nibbles(memory: Addresses, record: NibblesRecord) -> None:
     _check_numbers(memory, record.x, 8 * record.words)
     _check_numbers(memory, record.y, 16 * record.words)
@@ -320,6 +349,7 @@ def _check_constants(memory: Addresses, r: ConvolutionRecord, w: Array, *, is_si
 
 CHECKS: dict[type[NamedTuple], Callable[[Addresses, Any], None]] = {
     AlignRecord: _align,
+    BitSlicedRecord: _bit_sliced,
     CentreRecord: _centre,
     ChainRecord: _chain,
     ConvolutionRecord: _convolution,
@@ -331,5 +361,6 @@ CHECKS: dict[type[NamedTuple], Callable[[Addresses, Any], None]] = {
     PanelRecord: _panels,
     PoolRecord: _pool,
     SamplingRecord: _sampling,
+    SpreadRecord: _spread,
 }
 """The check of each kind of record."""
