@@ -8,6 +8,8 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
+from bnnkit.runtime.kernels.lookup import LANES
+from bnnkit.runtime.lowering.kernel_forms import forms_of_this_cpu
 from bnnkit.runtime.plan import Plan
 
 SIZE = (7, 9)
@@ -112,7 +114,17 @@ def test_padding_with_ones() -> None:
 
 @pytest.mark.parametrize(
     ("groups", "inputs", "outputs"),
-    [(40, 1, 2), (5, 1, 3), (3, 1, 64), (12, 2, 3), (9, 8, 8), (7, 9, 11), (6, 16, 40), (2, 3, 1)],
+    [
+        (40, 1, 2),
+        (5, 1, 3),
+        (9, 1, 7),
+        (3, 1, 64),
+        (12, 2, 3),
+        (33, 4, 4),
+        (43, 3, 3),
+        (7, 4, 31),
+        (2, 3, 1),
+    ],
 )
 def test_several_inputs_and_outputs_of_a_group(groups: int, inputs: int, outputs: int) -> None:
     a = ArtifactBuilder(groups)
@@ -127,6 +139,31 @@ def test_several_inputs_and_outputs_of_a_group(groups: int, inputs: int, outputs
     model = a.artifact((groups * inputs, *SIZE), *outs)
     assert kinds(model).count("BitSlicedConvolution") == 8
     assert_equal(model, images(a, groups * inputs))
+
+
+@pytest.mark.parametrize(
+    ("groups", "inputs", "outputs"),
+    [(9, 8, 8), (3, 70, 64), (2, 20, 128), (5, 16, 40), (4, 33, 12)],
+)
+def test_larger_groups(groups: int, inputs: int, outputs: int) -> None:
+    """One step computes all groups where each has whole vectors of channels."""
+    a = ArtifactBuilder(groups)
+    outs = outputs_of_all_kinds(a, a.sign("x"), groups, inputs, outputs, pads=(1, 1, 1, 1))
+    model = a.artifact((groups * inputs, *SIZE), *outs)
+    lanes = {"popcount": 8, "lookup": LANES, "panel": 1000}[forms_of_this_cpu().binary]
+    each = 4 if outputs % lanes == 0 else 4 * groups
+    assert kinds(model).count("Convolution") == each
+    assert_equal(model, images(a, groups * inputs))
+
+
+@pytest.mark.parametrize("outputs", [16, 48, 20])
+def test_groups_of_reals(outputs: int) -> None:
+    a = ArtifactBuilder(outputs)
+    weight = a.constant(a.rng.integers(-9, 10, (3 * outputs, 5, 3, 3)).astype(np.float32))
+    bias = a.constant(a.rng.integers(-9, 10, 3 * outputs).astype(np.float32))
+    model = a.artifact((15, *SIZE), a.add("Conv", "x", weight, bias, group=3, pads=[1] * 4))
+    assert kinds(model).count("Convolution") == (1 if outputs % 16 == 0 else 3)
+    assert_equal(model, a.rng.integers(-9, 10, (3, 15, *SIZE)).astype(np.float32))
 
 
 @pytest.mark.parametrize(("kernel", "is_sliced"), [((15, 16), True), ((16, 16), False)])

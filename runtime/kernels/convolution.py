@@ -30,20 +30,24 @@ def _convolve(w, y, at, thread, threads):
     """Compute a thread's share of a layer with weights of w's dtype and outputs of y's."""
     c = read(ConvolutionRecord, at)
     rows = c.images * c.rows
-    wide_blocks = c.vectors // wide(w)
-    blocks = wide_blocks + c.vectors % wide(w)
+    wide_blocks = c.group_vectors // wide(w)
+    group_blocks = wide_blocks + c.group_vectors % wide(w)
+    blocks = c.vectors // c.group_vectors * group_blocks
     # Partition the channels where there are few rows (a dense layer, a small map).
     by_rows = rows >= 2 * threads
     first_row, last_row = partition(rows, thread, threads) if by_rows else (0, rows)
     first_block, last_block = (0, blocks) if by_rows else partition(blocks, thread, threads)
-    for block in range(first_block, last_block):
+    for index in range(first_block, last_block):
+        group, block = index // group_blocks, index % group_blocks
         is_wide = block < wide_blocks
         vector = block * wide(w) if is_wide else wide_blocks * (wide(w) - 1) + block
-        y_block = c.y + vector * c.y_vector
+        vector += group * c.group_vectors
+        x_group, y_block = c.x + group * c.x_group, c.y + vector * c.y_vector
         for row in range(first_row, last_row):
             image, line = row // c.rows, row % c.rows
+            x_at = x_group + image * c.x_image + line * c.x_row
             y_at = y_block + image * c.y_image + line * c.y_row
-            _convolve_row(w, y, c, is_wide, vector, image, line, y_at, c.y_pixel)
+            _convolve_row(w, y, c, is_wide, vector, x_at, line, y_at, c.y_pixel)
 
 
 @njit(error_model="numpy")
@@ -66,8 +70,10 @@ def _convolve_and_pool(w, y, at, thread, threads):
         for row in range(first, last):
             image, line = row // pooled_rows, row % pooled_rows
             for half in range(2):
+                half_line = 2 * line + half
+                x_at = c.x + image * c.x_image + half_line * c.x_row
                 y_at = scratch + half * c.columns * step
-                _convolve_row(w, y, c, is_wide, vector, image, 2 * line + half, y_at, step)
+                _convolve_row(w, y, c, is_wide, vector, x_at, half_line, y_at, step)
             y_at = y_block + image * c.y_image + line * c.y_row
             for column in range(pooled_columns):
                 top = scratch + 2 * column * step
@@ -117,19 +123,18 @@ def _convolve_and_sample(w, window, at, thread, threads):
 @njit(error_model="numpy")
 def _convolve_vectors(w, c, first, vectors, image, line, y_at, y_pixel):
     """Compute the int32 sums of one row of pixels for `vectors` vectors of channels."""
-    vector = first
+    vector, x_at = first, c.x + image * c.x_image + line * c.x_row
     while vector < first + vectors:
         is_wide = vector < c.vectors // wide(w) * wide(w)
-        _convolve_row(w, SUMS, c, is_wide, vector, image, line, y_at, y_pixel)
+        _convolve_row(w, SUMS, c, is_wide, vector, x_at, line, y_at, y_pixel)
         step = wide(w) if is_wide else 1
         vector += step
         y_at += step * c.y_vector
 
 
 @njit(error_model="numpy")
-def _convolve_row(w, y, c, is_wide, vector, image, line, y_at, y_pixel):
+def _convolve_row(w, y, c, is_wide, vector, x_at, line, y_at, y_pixel):
     """Compute one row of output pixels for one block of channels."""
-    x_at = c.x + image * c.x_image + line * c.x_row
     w_at = c.w + vector * c.w_vector
     case_at = c.cases + line * c.columns * 8
     if c.columns >= PIXELS:

@@ -52,6 +52,8 @@ class ConvolutionRecord(NamedTuple):
     """Bytes between the first taps of neighbouring output rows."""
     x_pixel: int
     """Bytes between the first taps of neighbouring output columns."""
+    x_group: int
+    """Bytes between the first taps of neighbouring groups."""
     outer_count: int
     """Number of rows of the convolution kernel."""
     outer_step: int
@@ -91,6 +93,8 @@ class ConvolutionRecord(NamedTuple):
     """Bytes of one vector of output channels."""
     vectors: int
     """Number of vectors of output channels."""
+    group_vectors: int
+    """Number of those of a group."""
     channels: int
     """Number of output channels rounded up to 16, the room that buffers of sums and reals have."""
     lookup: int
@@ -278,6 +282,10 @@ class SpreadRecord(NamedTuple):
     """Number of input channels of a group."""
     outputs: int
     """Number of output channels of a group, at most 64."""
+    starts: int
+    """Address of uint64 (words of x,), packed bits that are set at the first input of a group."""
+    table: int
+    """Address of uint64 (256,), the spread bits of eight groups of one input; 0 for others."""
 
 
 class NibblesRecord(NamedTuple):

@@ -141,24 +141,30 @@ def max_pool(at, thread, threads):
                 put(WORDS, y_at + column * y.pixel + word * 8, common)
 
 
+@njit(error_model="numpy")
+def bits_from(x_at, bit, words):
+    """Return the 64 bits of a pixel, of so many words, from a bit on; zeros behind its end."""
+    word, shift = bit >> 6, np.uint64(bit & 63)
+    bits = get(WORDS, x_at + word * 8) >> shift
+    if shift and word + 1 < words:
+        bits |= get(WORDS, x_at + word * 8 + 8) << (np.uint64(64) - shift)
+    return bits
+
+
 def align_groups(at, thread, threads):
     """Copy packed signs so that each group starts at a word; `at` is an AlignRecord."""
     a = read(AlignRecord, at)
     x, y = read(Map, a.x), read(Map, a.y)
-    channels = x.depth // a.groups
-    group_words = (channels + 63) // 64
+    channels, words = x.depth // a.groups, (x.depth + 63) // 64
     first, last = partition_rows(x, thread, threads)
     for row in range(first, last):
         for column in range(x.columns):
             x_at = row_at(x, row) + column * x.pixel
             y_at = row_at(y, row) + column * y.pixel
-            for word in range(a.groups * group_words):
-                start = word // group_words * channels + word % group_words * 64
-                count = min(64, channels - word % group_words * 64)
-                bits = np.uint64(0)
-                for k in range(count):
-                    channel = start + k
-                    byte = get(BYTES, x_at + channel // 8)
-                    bit = np.uint64(byte >> (channel % 8)) & np.uint64(1)
-                    bits |= bit << np.uint64(k)
-                put(WORDS, y_at + word * 8, bits)
+            for group in range(a.groups):
+                for start in range(0, channels, 64):
+                    bits = bits_from(x_at, group * channels + start, words)
+                    if channels - start < 64:
+                        bits &= (np.uint64(1) << np.uint64(channels - start)) - np.uint64(1)
+                    put(WORDS, y_at, bits)
+                    y_at += 8

@@ -18,7 +18,7 @@ from bnnkit.runtime.steps.bit_sliced import BitSlicedConvolution, SpreadGroups
 from bnnkit.runtime.steps.convolution import EpilogueConstants
 from bnnkit.runtime.steps.window import KernelWindow
 
-MOST_INPUTS = 16
+MOST_INPUTS = 4
 """Inputs of a group up to which bit-sliced counters are faster than the popcount of a word."""
 MOST_OUTPUTS = 64
 """Outputs of a group to which `spread_groups` can write an input."""
@@ -65,7 +65,7 @@ class GroupedLayer:
 def is_bit_sliced(builder: PlanBuilder, layer: GroupedLayer) -> bool:
     """Whether bit-sliced counters compute a layer."""
     return (
-        builder.forms.binary != "bytes"
+        builder.forms.joins_groups
         and layer.groups > 1
         and layer.inputs <= MOST_INPUTS
         and layer.outputs <= MOST_OUTPUTS

@@ -22,6 +22,7 @@ class KernelForms:
         arrange: From weights (O, taps) to the layout of the kernels.
         shares_sums: Whether integer sums that do not depend on the noise are stored once for all
             samples, rather than computed again for each.
+        joins_groups: Whether one step may compute all groups of a convolution.
     """
 
     binary: Literal["popcount", "lookup", "panel", "bytes"]
@@ -29,6 +30,7 @@ class KernelForms:
     integer: Literal["pairs", "shorts", "floats"]
     arrange: Callable[[Array], Array]
     shares_sums: bool
+    joins_groups: bool
 
 
 def forms_of_this_cpu() -> KernelForms:
@@ -39,6 +41,7 @@ def forms_of_this_cpu() -> KernelForms:
         integer="pairs" if adds_pairs() else "floats",
         arrange=weights.lanes,
         shares_sums=True,
+        joins_groups=True,
     )
 
 
@@ -47,6 +50,11 @@ def _rows(weight: Array) -> Array:
 
 
 FORMS_OF_C: Final = KernelForms(
-    binary="bytes", signed="octets", integer="shorts", arrange=_rows, shares_sums=False
+    binary="bytes",
+    signed="octets",
+    integer="shorts",
+    arrange=_rows,
+    shares_sums=False,
+    joins_groups=False,
 )
 """The forms of exported C, the same on every CPU. Its weights stay (O, taps)."""

@@ -11,7 +11,9 @@ from bnnkit.artifact.standard.pooling import explicit_pads, pool_output
 from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.lowering.epilogue import Epilogue
 from bnnkit.runtime.lowering.plan_builder import Pads, PlanBuilder
+from bnnkit.runtime.memory import aligned
 from bnnkit.runtime.memory.values import Array, Kind, Value
+from bnnkit.runtime.memory.weights import LANES
 from bnnkit.runtime.steps.convolution import Convolution, EpilogueConstants
 from bnnkit.runtime.steps.signs import PackSigns
 from bnnkit.runtime.steps.stochastic import SampleSigns
@@ -117,11 +119,11 @@ def check_outputs_of(node: Node, channels: int, groups: int, epilogue: Epilogue)
 
 
 def add_layer(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue) -> None:
-    """Append the steps of a layer: one per group, and the signs if the groups cannot pack them."""
+    """Append the steps of a layer, and those of its signs if its groups cannot pack them."""
     channels = len(layer.weight) // layer.groups
     # The signs of a group are written in whole vectors that start at a byte.
-    can_pack = layer.groups == 1 or (channels % 64 == 0 and epilogue.noise is None)
-    if epilogue.kind != "signs" or can_pack:
+    can_pack = layer.groups == 1 or channels % 64 == 0 or _joins_groups(builder, layer)
+    if epilogue.kind != "signs" or (can_pack and (layer.groups == 1 or epilogue.noise is None)):
         _add_groups(builder, node, layer, epilogue)
     else:
         sums = Epilogue(name=f"{epilogue.name}/sums", kind="sums")
@@ -129,31 +131,58 @@ def add_layer(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue
         add_signs(builder, node, sums.name, epilogue)
 
 
+def _joins_groups(builder: PlanBuilder, layer: Layer) -> bool:
+    """Whether one step computes all groups, as each has whole vectors of output channels."""
+    lanes, dtype = LANES.get(layer.weight.dtype, 0), layer.weight.dtype
+    is_in_vectors = builder.forms.joins_groups and dtype != np.int64  # panels
+    return is_in_vectors and len(layer.weight) // layer.groups % lanes == 0
+
+
 def _add_groups(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue) -> None:
-    """Append one convolution per group, all of which write to one value."""
+    """Append one convolution for all groups, or one per group that writes to the same value."""
     channels = len(layer.weight) // layer.groups
+    parts = [slice(i * channels, (i + 1) * channels) for i in range(layer.groups)]
+    arranged = [builder.forms.arrange(layer.weight[part]) for part in parts]
+    if _joins_groups(builder, layer):
+        weight = aligned.copy(np.concatenate(arranged)) if layer.groups > 1 else arranged[0]
+        _add_part(builder, node, layer, epilogue, slice(0, len(layer.weight)), weight)
+    else:
+        for part, weight in zip(parts, arranged, strict=True):
+            _add_part(builder, node, layer, epilogue, part, weight)
+
+
+def _add_part(
+    builder: PlanBuilder,
+    node: Node,
+    layer: Layer,
+    epilogue: Epilogue,
+    part: slice,
+    weight: Array,
+) -> None:
+    """Append the convolution of some groups, with weights in the layout of the kernel."""
     rows, columns = layer.window.output
     size = (rows // 2, columns // 2) if epilogue.pools else (rows, columns)
     shape = (len(layer.weight), *size) if layer.is_map else (len(layer.weight),)
     value = Value(kind=epilogue.kind, shape=shape, spare=16 if layer.groups > 1 else 0)
-    for group in range(layer.groups):
-        part = slice(group * channels, (group + 1) * channels)
-        step = Convolution(
-            name=node.name,
-            source=layer.source,
-            target=epilogue.name,
-            window=layer.window,
-            weights=builder.kernel_weights.shared(builder.forms.arrange(layer.weight[part])),
-            channels=channels,
-            elements=layer.elements,
-            first_element=group * layer.group_elements,
-            first_channel=part.start,
-            constants=layer.constants("sums" if epilogue.noise else epilogue.kind, part),
-            cases=layer.cases,
-            pools=epilogue.pools,
-            noise=epilogue.noise,
-        )
-        builder.add(step, value)
+    of_a_group = len(layer.weight) // layer.groups
+    step = Convolution(
+        name=node.name,
+        source=layer.source,
+        target=epilogue.name,
+        window=layer.window,
+        weights=builder.kernel_weights.shared(weight),
+        channels=part.stop - part.start,
+        elements=layer.elements,
+        first_element=part.start // of_a_group * layer.group_elements,
+        first_channel=part.start,
+        constants=layer.constants("sums" if epilogue.noise else epilogue.kind, part),
+        cases=layer.cases,
+        pools=epilogue.pools,
+        noise=epilogue.noise,
+        groups=(part.stop - part.start) // of_a_group,
+        group_elements=layer.group_elements,
+    )
+    builder.add(step, value)
 
 
 def add_signs(builder: PlanBuilder, node: Node, sums: str, epilogue: Epilogue) -> None:

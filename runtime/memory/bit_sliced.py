@@ -17,6 +17,22 @@ def planes_for(taps: int) -> int:
     return PLANES[NINE if taps == NINE else MANY]
 
 
+def byte_table(outputs: int) -> Words:
+    """Tabulate what eight groups with one input spread to their outputs.
+
+    Args:
+        outputs: Outputs of a group, at most 8.
+
+    Returns:
+        (256,), by the byte of the inputs.
+    """
+    ones = (1 << outputs) - 1
+    spread = [
+        sum(ones << outputs * bit for bit in range(8) if byte >> bit & 1) for byte in range(256)
+    ]
+    return np.array(spread, np.uint64)
+
+
 def continued(words: Words) -> Words:
     """Continue the last axis periodically, so that a vector can start at any of its words.
 

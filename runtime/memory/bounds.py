@@ -231,6 +231,9 @@ def _spread(memory: Addresses, record: SpreadRecord) -> None:
     _check_same_pixels(x, PlacedMap(y.map._replace(rows=y.map.rows // record.inputs), y.buffer))
     check_map(x, pixel_bytes(x))
     check_map(y, pixel_bytes(y))
+    _check_numbers(memory, record.starts, pixel_bytes(x))
+    if record.table:
+        _check_numbers(memory, record.table, 8 * 256)
 
 
 def _nibbles(memory: Addresses, record: NibblesRecord) -> None:
@@ -273,6 +276,7 @@ def _sampling(memory: Addresses, record: SamplingRecord) -> None:
 def _convolution(memory: Addresses, record: ConvolutionRecord) -> None:
     r, x, y = record, memory.array_at(record.x), memory.array_at(record.y)
     steps = (
+        (r.vectors // r.group_vectors, r.x_group),
         (r.images, r.x_image),
         (r.rows, r.x_row),
         (r.columns, r.x_pixel),

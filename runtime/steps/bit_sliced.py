@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.artifact.format.bits import n_words
+from bnnkit.artifact.format.bits import n_words, pack_signs
 from bnnkit.runtime.kernels import bit_sliced as kernels
 from bnnkit.runtime.kernels.program import Kernel
 from bnnkit.runtime.kernels.records import BitSlicedRecord, SpreadRecord
 from bnnkit.runtime.memory import aligned
+from bnnkit.runtime.memory.bit_sliced import byte_table
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array
 from bnnkit.runtime.memory.weights import padded_channels
@@ -17,6 +18,7 @@ from bnnkit.runtime.steps.convolution import EpilogueConstants
 from bnnkit.runtime.steps.step import KernelCall, kernel_call
 from bnnkit.runtime.steps.window import KernelWindow
 
+BYTE_BITS = 8
 KERNELS: dict[str, Kernel] = {
     "signs": kernels.bit_slices_to_signs,
     "sums": kernels.bit_slices_to_sums,
@@ -107,11 +109,19 @@ class SpreadGroups:
     outputs: int
 
     def bind(self, memory: Memory) -> KernelCall:
+        starts = np.ones((self.groups, self.inputs), np.int8)
+        starts[:, 0] = -1
         record = SpreadRecord(
             memory.map(self.source),
             memory.map(self.target),
             self.groups,
             self.inputs,
             self.outputs,
+            memory.address(pack_signs(starts.reshape(-1))),
+            memory.address(byte_table(self.outputs)) if self._has_table else 0,
         )
         return kernel_call(kernels.spread_groups, memory, record)
+
+    @property
+    def _has_table(self) -> bool:
+        return self.inputs == 1 and self.outputs <= BYTE_BITS

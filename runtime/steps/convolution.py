@@ -81,19 +81,21 @@ class EpilogueConstants:
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """One group of a convolution. The kind of the target selects signs, sums or reals as output.
+    """A convolution, or one group of it. The kind of the target selects the kind of output.
 
     Attributes:
         window: Geometry of the kernel.
         weights: In the layout of `weights.lanes`.
-        channels: Number of output channels of the group.
-        elements: Number of words, nibbles or channels that the group reads from a pixel.
+        channels: Number of output channels.
+        elements: Number of words, nibbles or channels that a group reads from a pixel.
         first_element: Index of the first of them in the pixel.
-        first_channel: First output channel of the group.
+        first_channel: First output channel.
         constants: Constants of the epilogue.
         cases: int64 (OH, OW), the table row of each output pixel.
         pools: Whether 2x2 max-pooling follows: of the signs, or of the sums of stochastic signs.
         noise: Thresholds and noise of stochastic signs.
+        groups: Number of groups, each of whole vectors of channels.
+        group_elements: Elements of a pixel from the start of one group to the next.
     """
 
     name: str
@@ -109,6 +111,8 @@ class Convolution:
     cases: NDArray[np.int64]
     pools: bool = False
     noise: StochasticThreshold | None = None
+    groups: int = 1
+    group_elements: int = 0
 
     def bind(self, memory: Memory) -> KernelCall:
         kernel = KERNELS[self.weights.dtype, self._output(memory)]
@@ -185,6 +189,7 @@ class Convolution:
             y_pixel=y.strides[2],
             y_vector=lanes // 8 if bits else lanes * y.itemsize,
             vectors=vectors,
+            group_vectors=vectors // self.groups,
             channels=padded_channels(self.channels, 16),
             lookup=memory.address(TABLE),
             scratch=0,
@@ -217,6 +222,7 @@ class Convolution:
             "x_image": x.strides[0],
             "x_row": down * x.strides[1],
             "x_pixel": right * x.strides[2],
+            "x_group": self.group_elements * x.itemsize,
             "outer_count": height,
             "outer_step": self.window.dilation[0] * x.strides[1],
             "middle_count": 1 if is_run else width,
