@@ -9,6 +9,7 @@ from bnnkit.artifact.format.bits import n_words, pack_signs
 from bnnkit.runtime.kernels import bit_sliced as kernels
 from bnnkit.runtime.kernels.program import Kernel
 from bnnkit.runtime.kernels.records import BitSlicedRecord, SpreadRecord
+from bnnkit.runtime.kernels.spread_groups import spread_groups
 from bnnkit.runtime.memory import aligned
 from bnnkit.runtime.memory.bit_sliced import byte_table
 from bnnkit.runtime.memory.memory import Memory
@@ -120,7 +121,7 @@ class SpreadGroups:
             memory.address(pack_signs(starts.reshape(-1))),
             memory.address(byte_table(self.outputs)) if self._has_table else 0,
         )
-        return kernel_call(kernels.spread_groups, memory, record)
+        return kernel_call(spread_groups, memory, record)
 
     @property
     def _has_table(self) -> bool:
