@@ -28,6 +28,7 @@ PIXELS = RNG.integers(0, 256, X.shape).astype(np.uint8)
 PAIR = np.array([1, 2], np.float32)
 FOUR = np.array([0.5, 1, 2, -1], np.float32)
 ENDS = np.array([0, 0, 1, 2, 0, 0, 2, 1])
+PLACES = RNG.integers(0, 4, X.shape)
 NONE = np.zeros(0, np.float32)
 SCALES = np.array([1, 1, 0.5, 2], np.float32)
 ROI = np.array([0, 0, 0.1, 0.2, 1, 1, 0.7, 0.8], np.float32)
@@ -61,9 +62,14 @@ EXAMPLES: dict[str, list[Example]] = {
         Example(inputs=[X], attributes={**_WINDOW, "pads": [1, 1, 1, 0], "strides": [2, 2]}),
     ],
     "BatchNormalization": [Example(inputs=[X, FOUR, FOUR, FOUR, np.abs(FOUR)])],
+    "BitShift": [
+        Example(inputs=[PIXELS, np.array(2, np.uint8)], attributes={"direction": "LEFT"})
+    ],
     "Cast": [Example(inputs=[X], attributes={"to": TensorProto.INT32})],
     "Celu": [Example(inputs=[X])],
+    "Col2Im": [Example(inputs=[reals(2, 12, 20), np.array([6, 5]), np.array([2, 2])], since=18)],
     "Concat": [Example(inputs=[X, X], attributes={"axis": 1})],
+    "ConstantOfShape": [Example(inputs=[np.array([2, 3])])],
     "Conv": [
         Example(inputs=[X, reals(6, 4, 3, 2), reals(6)]),
         Example(inputs=[X, reals(8, 1, 3, 2)], attributes={"pads": [1, 1, 0, 0]}),
@@ -72,23 +78,58 @@ EXAMPLES: dict[str, list[Example]] = {
         Example(inputs=[X, reals(4, 3, 3, 2), reals(3)], attributes={"strides": [2, 2]}),
         Example(inputs=[X, reals(4, 3, 3, 2)], attributes={"group": 2}),
     ],
+    "CumSum": [Example(inputs=[X, np.array(1)], since=14)],
     "DepthToSpace": [Example(inputs=[reals(2, 8, 3, 2)], attributes={"blocksize": 2})],
     "DequantizeLinear": [
         Example(inputs=[PIXELS[..., :4, :4], FOUR, np.arange(4, dtype=np.uint8)]),
         Example(inputs=[PIXELS, reals(2, 2, 6, 5)], since=21, attributes={"block_size": 2}),
     ],
     "Dropout": [Example(inputs=[X])],
+    "Einsum": [Example(inputs=[X, reals(5, 3)], attributes={"equation": "nchw,wk->nck"})],
     "Elu": [Example(inputs=[X])],
+    "EyeLike": [Example(inputs=[X[0, 0]])],
     "Flatten": [Example(inputs=[X])],
+    "GRU": [
+        Example(
+            inputs=[reals(5, 2, 3), reals(1, 12, 3), reals(1, 12, 4), reals(1, 24)],
+            attributes={"hidden_size": 4},
+        ),
+        Example(
+            inputs=[reals(5, 2, 3), reals(2, 12, 3), reals(2, 12, 4), reals(2, 24)],
+            attributes={"direction": "bidirectional", "hidden_size": 4},
+        ),
+    ],
     "Gather": [Example(inputs=[X, np.array([1, 0])], attributes={"axis": 1})],
+    "GatherElements": [Example(inputs=[X, PLACES], attributes={"axis": 1})],
+    "GatherND": [
+        Example(inputs=[X, PLACES[:, 0, :2, :1]], attributes={"batch_dims": 1}),
+        Example(inputs=[X, np.zeros((2, 4, 1), np.int64)], attributes={"batch_dims": 2}),
+    ],
     "Gelu": [Example(inputs=[X], since=20)],
     "Gemm": [Example(inputs=[reals(3, 3), reals(3, 3), reals(3)])],
+    "GridSample": [
+        Example(inputs=[X, reals(IMAGES, 3, 4, 2)], since=20),
+        Example(
+            inputs=[X, reals(IMAGES, 3, 4, 2)], attributes={"padding_mode": "border"}, since=20
+        ),
+    ],
     "GroupNormalization": [
         Example(inputs=[X, PAIR, PAIR], attributes={"num_groups": 2}, since=18, until=20),
         Example(inputs=[X, FOUR, FOUR], attributes={"num_groups": 2}, since=21),
     ],
     "HardSigmoid": [Example(inputs=[X])],
     "InstanceNormalization": [Example(inputs=[X, FOUR, FOUR])],
+    "IsInf": [Example(inputs=[X], until=0)],  # the runtime takes finite inputs
+    "LSTM": [
+        Example(
+            inputs=[reals(5, 2, 3), reals(1, 16, 3), reals(1, 16, 4), reals(1, 32)],
+            attributes={"hidden_size": 4},
+        ),
+        Example(
+            inputs=[reals(5, 2, 3), reals(2, 16, 3), reals(2, 16, 4), reals(2, 32)],
+            attributes={"direction": "bidirectional", "hidden_size": 4},
+        ),
+    ],
     "LayerNormalization": [Example(inputs=[X, reals(5)], since=17)],
     "LeakyRelu": [Example(inputs=[X])],
     "LogSoftmax": [Example(inputs=[X])],
@@ -98,7 +139,21 @@ EXAMPLES: dict[str, list[Example]] = {
         Example(inputs=[X], attributes={**_WINDOW, "pads": [1, 1, 1, 0], "strides": [2, 2]}),
     ],
     "Mod": [Example(inputs=[PIXELS.astype(np.int32) - 99, np.array(7, np.int32)])],
+    "OneHot": [
+        Example(inputs=[PIXELS[..., 0] % 4, np.array(4), PAIR]),
+    ],
     "Pad": [Example(inputs=[X, ENDS])],
+    "RNN": [
+        Example(
+            inputs=[reals(5, 2, 3), reals(1, 4, 3), reals(1, 4, 4), reals(1, 8)],
+            attributes={"hidden_size": 4},
+        ),
+        Example(
+            inputs=[reals(5, 2, 3), reals(2, 4, 3), reals(2, 4, 4), reals(2, 8)],
+            attributes={"direction": "bidirectional", "hidden_size": 4},
+        ),
+    ],
+    "Range": [Example(inputs=[np.array(0), np.array(5), np.array(1)], until=0)],  # of shapes alone
     "ReduceL1": [_REDUCES],
     "ReduceL2": [_REDUCES],
     "ReduceLogSum": [Example(inputs=[np.abs(X)], since=18)],
@@ -124,6 +179,8 @@ EXAMPLES: dict[str, list[Example]] = {
         ),
         Example(inputs=[X, NONE, NONE, np.array([2, 4, 12, 7])], since=18),
     ],
+    "ScatterElements": [Example(inputs=[X, PLACES, X], attributes={"axis": 1})],
+    "ScatterND": [Example(inputs=[X, np.array([[1], [0]]), X])],
     "Selu": [Example(inputs=[X])],
     "Shape": [Example(inputs=[X], since=15)],
     "Softmax": [Example(inputs=[X])],
@@ -133,7 +190,9 @@ EXAMPLES: dict[str, list[Example]] = {
         Example(inputs=[X], attributes={"axis": 1, "num_outputs": 2}, since=18),
     ],
     "ThresholdedRelu": [Example(inputs=[X])],
+    "TopK": [Example(inputs=[TIES, np.array([3])])],
     "Transpose": [Example(inputs=[X], attributes={"perm": [0, 2, 3, 1]})],
+    "Trilu": [Example(inputs=[X], since=14)],
 }
 for _name in ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax"):
     EXAMPLES[_name] = [*EXAMPLES[_name], Example(inputs=EXAMPLES[_name][0].inputs, until=17)]
@@ -192,6 +251,30 @@ VALUES: dict[str, list[Any]] = {
     "training_mode": [1],
     "transA": [1],
     "transB": [1],
+    "activation_alpha": [[0.5]],
+    "activation_beta": [[0.5]],
+    "activations": [],  # these depend on the operator: test_operators_of_places.py
+    "align_corners": [1],
+    "batch_dims": [0, 2],
+    "clip": [],  # refused: engines differ
+    "detect_negative": [0],
+    "detect_positive": [0],
+    "direction": ["RIGHT", "reverse", "bidirectional"],
+    "dtype": [TensorProto.INT32],
+    "equation": ["nchw,wk->nhk", "nchw,wk", "...w,wk->...k"],
+    "exclusive": [1],
+    "hidden_size": [4],
+    "input_forget": [1],
+    "k": [1, -1],
+    "largest": [0],
+    "layout": [1],
+    "linear_before_reset": [1],
+    "padding_mode": ["border", "reflection"],
+    "reduction": ["add", "mul", "max", "min"],
+    "reverse": [1],
+    "sorted": [],  # without it, any order is right
+    "upper": [0],
+    "value": [numpy_helper.from_array(np.full(1, 7, np.int32))],
 }  # fmt: skip
 """Other values than the default, by attribute."""
 
@@ -250,7 +333,8 @@ def _model(kind: str, example: Example, other: dict[str, Any], opset: int) -> on
     attributes = {**example.attributes, **other}
     x, *constants = example.inputs
     names = [f"c{i}" if constant is not NONE else "" for i, constant in enumerate(constants)]
-    outputs = [f"y{i}" for i in range(attributes.get("num_outputs", 2))] if kind == "Split" else []
+    count = attributes.get("num_outputs", 2)
+    outputs = [f"y{i}" for i in range(count)] if kind in ("Split", "TopK") else []
     node = helper.make_node(kind, ["x", *names], outputs or ["y"], name=kind, **attributes)
     element = helper.np_dtype_to_tensor_dtype(x.dtype)
     graph = helper.make_graph(

@@ -17,6 +17,7 @@ Array = NDArray[Any]
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((2, 4, 6, 6)).astype(np.float32)
 Y = RNG.standard_normal((4, 1, 1)).astype(np.float32)
+WHOLE = RNG.integers(-99, 99, X.shape)
 TRUTHS = X > 0, Y > 0
 POOL: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
 INPUTS: dict[str, list[Array]] = {
@@ -36,6 +37,17 @@ INPUTS: dict[str, list[Array]] = {
     "Tile": [X, np.array([1, 2, 1, 1])],
     "Expand": [Y, np.array([4, 2, 3])],
     "Gather": [X, np.array([1, 0])],
+    **{f"Bitwise{name}": [WHOLE, WHOLE[1] * 3] for name in ("And", "Or", "Xor")},
+    "BitwiseNot": [WHOLE],
+    "BitShift": [np.abs(WHOLE).astype(np.uint32), np.array(2, np.uint32)],
+    "IsInf": [np.where(X > 1, np.inf, X).astype(np.float32)],
+    "IsNaN": [np.where(X > 1, np.nan, X).astype(np.float32)],
+    "GatherElements": [X, np.abs(WHOLE) % 2],
+    "GatherND": [X, np.array([[0, 3], [1, 2]])],
+    "OneHot": [WHOLE % 7 - 3, np.array(4), np.array([0.5, 2], np.float32)],
+    "ConstantOfShape": [np.array([2, 3])],
+    "Range": [np.array(2), np.array(9), np.array(3)],
+    "EyeLike": [X[0, 0]],
     "DequantizeLinear": [
         np.arange(9, dtype=np.uint8),
         np.array(0.3, np.float32),
@@ -50,6 +62,8 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     "SpaceToDepth": {"blocksize": 2},
     "Transpose": {"perm": [0, 2, 3, 1]},
     "LeakyRelu": {"alpha": 0.3},
+    "BitShift": {"direction": "LEFT"},
+    "EyeLike": {"k": 1},
 }
 EXACT = sorted(
     with_result("same", "rearranged", "copied", "chosen", "exact", "counted")
@@ -65,7 +79,8 @@ def test_exact_operators_are_the_same_bits_in_numpy_and_in_the_reference(kind: s
     names = [f"x{index}" for index in range(len(inputs))]
     node = helper.make_node(kind, names, ["y"], **attributes)
     (expected,) = fold_node(node, dict(zip(names, inputs, strict=True)), no_limits())
-    found = STANDARD_OPERATORS[kind](attributes, *inputs)
+    words = {k: v.encode() if isinstance(v, str) else v for k, v in attributes.items()}
+    found = STANDARD_OPERATORS[kind](words, *inputs)
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found, expected)
 

@@ -17,7 +17,7 @@ from tflite_runs import assert_equal_by_xnnpack, needs_lce
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.checks.computed import ELSEWHERE
 from bnnkit.artifact.reference import Reference
-from bnnkit.artifact.standard import STANDARD_OPERATORS
+from bnnkit.artifact.standard import SEVERAL_OUTPUTS, STANDARD_OPERATORS
 from bnnkit.errors import BnnkitError
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.export.tflite.lower import LOWERINGS as TO_TFLITE
@@ -26,7 +26,7 @@ from bnnkit.runtime import Model
 Array = NDArray[Any]
 Run = Callable[[Array], Any]
 
-ACCEPTED = sorted(STANDARD_OPERATORS.keys() | ELSEWHERE)
+ACCEPTED = sorted(STANDARD_OPERATORS.keys() | SEVERAL_OUTPUTS.keys() | ELSEWHERE)
 """Operators that the runtime accepts. The reference and conversion accept all of ONNX's."""
 KINDS = pytest.mark.parametrize("kind", sorted(EXAMPLES))
 WITHOUT_EFFECT = {
@@ -36,6 +36,15 @@ WITHOUT_EFFECT = {
     ("Cast", "saturate"): "for float8",
     ("Conv", "kernel_shape"): "must be that of the weights",
     ("ConvTranspose", "kernel_shape"): "must be that of the weights",
+    **{
+        (kind, name): why
+        for kind in ("LSTM", "GRU", "RNN")
+        for name, why in (
+            ("hidden_size", "must be that of the weights"),
+            ("activation_alpha", "of other activations"),
+            ("activation_beta", "of other activations"),
+        )
+    },
     ("Dropout", "seed"): "for training",
     ("LayerNormalization", "stash_type"): "ONNX Runtime computes in float32 all the same",
     ("MaxPool", "storage_order"): "of the places of the maxima",

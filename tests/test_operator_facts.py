@@ -10,6 +10,7 @@ from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.facts import FACTS, MONOTONE, MOVES_SIGNS, with_result
 from bnnkit.artifact.operators.functions import function
 from bnnkit.artifact.rounding import signs_that_engines_may_round
+from bnnkit.artifact.standard import SEVERAL_OUTPUTS
 from bnnkit.artifact.standard import STANDARD_OPERATORS as STANDARD
 from bnnkit.artifact.standard.elementwise import ELEMENTWISE
 from bnnkit.export.analysis import monotone
@@ -27,12 +28,14 @@ IN_BODIES_ALONE = {"Philox"}
 
 
 def test_every_standard_operator_of_the_runtime_has_a_fact() -> None:
-    assert (STANDARD.keys() | KERNELS) <= FACTS.keys(), "add a line to operators/facts.py"
+    assert (STANDARD.keys() | SEVERAL_OUTPUTS.keys() | KERNELS) <= FACTS.keys(), (
+        "add a line to operators/facts.py"
+    )
 
 
 def test_elementwise_operators_are_those_that_treat_each_element_alone() -> None:
     """`standard` runs them in any memory layout."""
-    alone = with_result("same", "exact", "approximate") | {"Sum"}
+    alone = with_result("same", "exact", "approximate") | {"Sum", "Mean"}
     elsewhere = {"BatchNormalization", "DequantizeLinear"}  # of one channel, with its constants
     assert (alone & STANDARD.keys()) - elsewhere == ELEMENTWISE.keys()
 

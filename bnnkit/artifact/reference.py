@@ -23,8 +23,10 @@ from bnnkit.artifact.operators.facts import with_result
 from bnnkit.artifact.operators.operator import Operator
 from bnnkit.artifact.reference_convolution import Conv, ConvTranspose
 from bnnkit.artifact.reference_float64 import FLOAT64_OPERATORS
+from bnnkit.artifact.reference_grid_sample import GridSample
 from bnnkit.artifact.reference_pad import Pad
 from bnnkit.artifact.reference_pooling import AveragePool, MaxPool
+from bnnkit.artifact.reference_recurrent import RECURRENT_OPERATORS, check_recurrent
 from bnnkit.artifact.reference_slice import Slice
 from bnnkit.errors import UnsupportedError, UsageError
 
@@ -55,10 +57,12 @@ _NEW_OPERATORS: Final[tuple[type[OpRun], ...]] = (
     AveragePool,
     Conv,
     ConvTranspose,
+    GridSample,
     MaxPool,
     Pad,
     Slice,
     *FLOAT64_OPERATORS,
+    *RECURRENT_OPERATORS,
 )
 
 _REFUSED: Final = {
@@ -149,6 +153,7 @@ def _evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
                 f"node {node.name!r} ({node.op_type}): {_REFUSED[node.op_type]}, so the reference"
                 " cannot execute it"
             )
+        check_recurrent(node)
     try:
         return ReferenceEvaluator(model, new_ops=operators)
     except RuntimeError as error:

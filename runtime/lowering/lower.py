@@ -19,7 +19,11 @@ from bnnkit.runtime.lowering.elementwise import lower_elementwise
 from bnnkit.runtime.lowering.float_layers import lower_integer_layer, lower_real_layer
 from bnnkit.runtime.lowering.kernel_forms import KernelForms, forms_of_this_cpu
 from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_draw, repeat_inputs
-from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy, shape_of_every_batch
+from bnnkit.runtime.lowering.numpy_operator import (
+    lower_several_outputs,
+    lower_to_numpy,
+    shape_of_every_batch,
+)
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.pooling import lower_pooling
 from bnnkit.runtime.lowering.sequences import lower_sequence_layer
@@ -42,6 +46,7 @@ LOWERINGS: dict[str, Callable[[PlanBuilder, Node], None]] = {
 
 PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     lower_split,
+    lower_several_outputs,
     signs.lower_sign_move,
     lower_channels_last,
     lower_pooling,

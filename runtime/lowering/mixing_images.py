@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from bnnkit.artifact.format.graph import Node
+from bnnkit.artifact.operators.subscripts import axes_of_term, subscripts
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import Array
@@ -23,6 +24,9 @@ _DEFAULT_AXIS: Final = {
     "LpNormalization": -1,
     "LayerNormalization": -1,
     "Gather": 0,
+    "GatherElements": 0,
+    "ScatterElements": 0,
+    "TopK": -1,
 }
 """Operators that combine or choose along an axis and keep the batch's size, with their default."""
 _SIZES: Final = {
@@ -95,6 +99,49 @@ def _slices_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool
     return False
 
 
+def _sums_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
+    """Whether a CumSum adds up the images."""
+    x, axis = examples[:2]
+    return x is None or axis is None or int(axis.reshape(())) % max(1, x.ndim) == 0
+
+
+def _multiplies_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
+    """Whether an Einsum has the images anywhere but as the first axis of all that is computed."""
+    terms, result = subscripts(node.attributes, len(examples))
+    ranks = [0 if x is None else x.ndim for x in examples]
+    letters = [len(term.replace("...", "")) for term in (*terms, result)]
+    others = max(rank - count for rank, count in zip(ranks, letters, strict=False))
+    first = axes_of_term(result, letters[-1] + others * ("..." in result))[:1]
+    computed = [
+        axes_of_term(term, rank)[:1]
+        for name, term, rank in zip(node.inputs, terms, ranks, strict=True)
+        if name in builder.values
+    ]
+    return first == [] or any(images != first for images in computed)
+
+
+def _takes_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
+    """Whether a GatherND or ScatterND chooses among the images."""
+    return node.inputs[0] in builder.values and not node.attributes.get("batch_dims", 0)
+
+
+def _has_images_as_rows(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
+    """Whether the images are the rows of the matrix whose diagonals an operator tells apart."""
+    return examples[0] is None or examples[0].ndim < 3
+
+
+def _steps_over_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
+    """Whether a recurrent layer takes the images for its steps."""
+    return not node.attributes.get("layout", 0)
+
+
 _MIXES: Final[dict[str, Callable[[PlanBuilder, Node, Examples], bool]]] = {
+    "CumSum": _sums_images,
+    "Einsum": _multiplies_images,
+    "EyeLike": _has_images_as_rows,
+    "GatherND": _takes_images,
+    "ScatterND": _takes_images,
     "Slice": _slices_images,
+    "Trilu": _has_images_as_rows,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _steps_over_images),
 }

@@ -1,13 +1,16 @@
 """Lowering of operators to NumPy, for those without a kernel."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.operators.facts import MOVES_SIGNS
-from bnnkit.artifact.standard import STANDARD_OPERATORS, arguments
+from bnnkit.artifact.standard import SEVERAL_OUTPUTS, STANDARD_OPERATORS, arguments
+from bnnkit.artifact.standard.elementwise import Attributes
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.lowering.large_results import large_result, zeros
 from bnnkit.runtime.lowering.mixing_images import (
@@ -26,10 +29,51 @@ the file may have the length of one of them."""
 DTYPES: dict[str, np.dtype[Any]] = {"signs": np.dtype(np.uint8), "sums": np.dtype(np.int32)}
 
 
+def lower_several_outputs(builder: PlanBuilder, node: Node) -> bool:
+    """Lower an operator with several outputs: one step for each output that something reads.
+
+    Most networks read one of them; where they read more, the operator is computed again.
+
+    Returns:
+        Whether the node is one.
+    """
+    outputs = node.outputs
+    if node.kind not in SEVERAL_OUTPUTS or (node.kind == "MaxPool" and not any(outputs[1:])):
+        return False
+    if not any(name in builder.values for name in node.inputs):
+        inputs = arguments([builder.constants.get(name) for name in node.inputs])
+        found = SEVERAL_OUTPUTS[node.kind](node.attributes, *inputs)
+        builder.constants.update(zip(outputs, found, strict=False))
+        return True
+    for place, name in enumerate(outputs):
+        if name and (builder.graph.readers(name) or name in builder.graph.outputs):
+            one = replace(node, outputs=(*("" for _ in outputs[:place]), name))
+            lower_to_numpy(builder, one)
+    return True
+
+
+def function_of(node: Node) -> Callable[..., Array]:
+    """Return the function in NumPy that computes the only named output of a node."""
+    place = len(node.outputs) - 1
+    if node.kind in SEVERAL_OUTPUTS and (place or node.kind not in STANDARD_OPERATORS):
+        return partial(_output, SEVERAL_OUTPUTS[node.kind], place)
+    return softmax_operator if node.kind == "Softmax" else STANDARD_OPERATORS[node.kind]
+
+
+def _output(
+    function: Callable[..., tuple[Array, ...]], place: int, attributes: Attributes, *xs: Array
+) -> Array:
+    return function(attributes, *xs)[place]
+
+
 def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
     """Append an operator computed by NumPy.
 
     Its shape is inferred by running it on zeros; by ONNX, where that would take much memory.
+
+    Args:
+        builder: The plan under construction.
+        node: The node; its last output is computed, those before it have no name.
 
     Raises:
         UnsupportedError: If it fails, mixes the images of a batch, or its result does not have
@@ -42,9 +86,9 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
     if kind == "shape" and results[0].shape != results[1].shape:
         kind = "real"  # its length depends on the batch: it has one row for each image
     if kind == "shape":
-        builder.shapes[node.outputs[0]] = dict(zip(BATCHES, results, strict=True))
+        builder.shapes[node.outputs[-1]] = dict(zip(BATCHES, results, strict=True))
         if not np.array_equal(results[0], results[1]):
-            builder.batch_sizes.add(node.outputs[0])
+            builder.batch_sizes.add(node.outputs[-1])
     else:
         check_use_of_sizes(builder, node)
         check_images_apart(builder, node, [inputs_of(builder, sources, n) for n in BATCHES])
@@ -52,8 +96,8 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
     step = NumpyOperator(
         name=node.name,
         sources=sources,
-        target=node.outputs[0],
-        function=softmax_operator if node.kind == "Softmax" else STANDARD_OPERATORS[node.kind],
+        target=node.outputs[-1],
+        function=function_of(node),
         attributes=node.attributes,
     )
     shape = results[0].shape if kind == "shape" else results[0].shape[1:]
@@ -105,7 +149,7 @@ def _run_on_zeros(
         return large
     try:
         with np.errstate(all="ignore"):  # zeros are not the user's input
-            result: Array = STANDARD_OPERATORS[node.kind](node.attributes, *examples)
+            result: Array = function_of(node)(node.attributes, *examples)
     except (ValueError, IndexError, TypeError, KeyError) as error:
         raise UnsupportedError(
             f"node {node.name!r} ({node.kind}) cannot be run on a batch of {batch}: {error}"

@@ -14,7 +14,7 @@ import onnx
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import Budget
 from bnnkit.artifact.checks.own_operator import check_own_operator
-from bnnkit.artifact.checks.standard_operator import SEVERAL_OUTPUTS, check_standard_operator
+from bnnkit.artifact.checks.standard_operator import ALL_OUTPUTS, check_standard_operator
 from bnnkit.artifact.checks.values import Values, check_stated, stated_types
 from bnnkit.artifact.checks.work import charge
 from bnnkit.artifact.format.graph import Graph, Node
@@ -73,7 +73,7 @@ def _check(proto: onnx.NodeProto, node: Node, values: Values, opset: int) -> Non
 
 def _check_unused(node: Node, graph: Graph) -> None:
     """Check that nothing needs an optional output, such as the places of a MaxPool's maxima."""
-    for name in node.outputs[1:] if node.kind not in SEVERAL_OUTPUTS else ():
+    for name in node.outputs[1:] if node.kind not in ALL_OUTPUTS else ():
         if name and (graph.readers(name) or name in graph.outputs):
             raise UnsupportedError(
                 f"bnnkit computes its first output alone, but {name!r} is used too: export the"

@@ -5,12 +5,13 @@ from typing import Final
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.philox import PHILOX
-from bnnkit.artifact.standard import STANDARD_OPERATORS
+from bnnkit.artifact.standard import SEVERAL_OUTPUTS, STANDARD_OPERATORS
 
 ELSEWHERE: Final = frozenset({"Conv", "Split"})
 """Standard operators that NumPy does not compute: one has kernels, one becomes slices."""
 COMPUTED: Final = (
     frozenset(STANDARD_OPERATORS)
+    | frozenset(SEVERAL_OUTPUTS)
     | ELSEWHERE
     | {f"{DOMAIN}.{name}" for name in OPERATORS if name != PHILOX.name}
 )

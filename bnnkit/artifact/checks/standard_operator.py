@@ -16,11 +16,12 @@ from bnnkit.artifact.checks.values import MOST_KNOWN, Values
 from bnnkit.artifact.operators.attribute_rule import attributes_of
 from bnnkit.artifact.operators.facts import FACTS, POOLS
 from bnnkit.artifact.operators.operand import ValueType, shape_text
+from bnnkit.artifact.standard import SEVERAL_OUTPUTS
 from bnnkit.errors import ArtifactError, UnsupportedError
 
 Array = NDArray[Any]
 
-SEVERAL_OUTPUTS: Final = frozenset({"Split"})
+ALL_OUTPUTS: Final = frozenset({"Split", *SEVERAL_OUTPUTS})
 """Operators of which bnnkit computes more than the first output."""
 LIKE_THEIR_INPUT: Final = frozenset({"GroupNormalization"})
 """Operators whose output has the type of their input, which ONNX does not infer."""
@@ -119,7 +120,8 @@ def _check_counts(node: onnx.NodeProto, schema: onnx.defs.OpSchema) -> None:
             f"expected at least {schema.min_input} inputs, and at most"
             f" {schema.max_input}, got {len(node.input)}"
         )
-    if not all(node.input[: schema.min_input]) or not all(node.output[:1]):
+    are_given = all(node.input[: schema.min_input]) and all(node.output[: schema.min_output])
+    if not are_given or not any(node.output):
         raise ArtifactError("an input or output that it must have is missing")
     if not schema.min_output <= len(node.output) <= schema.max_output:
         raise ArtifactError(
@@ -179,7 +181,7 @@ def _check_pool(node: onnx.NodeProto, values: Values) -> None:
 def _inferred(node: onnx.NodeProto, schema: _Schema, values: Values) -> list[ValueType]:
     """Return the types of the outputs that bnnkit computes, by ONNX's shape inference.
 
-    These are all outputs of a Split, and the first of every other operator.
+    These are all outputs of `ALL_OUTPUTS`, and the first of every other operator.
     """
     given = {name: values.type_of(name) for name in node.input if name}
     types = {name: _proto(found) for name, found in given.items()}
@@ -195,7 +197,7 @@ def _inferred(node: onnx.NodeProto, schema: _Schema, values: Values) -> list[Val
         raise ArtifactError(f"it is not valid: {reason}") from error
     if node.op_type in LIKE_THEIR_INPUT:
         return [values.type_of(node.input[0])]
-    names = node.output if node.op_type in SEVERAL_OUTPUTS else node.output[:1]
+    names = node.output if node.op_type in ALL_OUTPUTS else node.output[:1]
     return [_checked(found.get(name), schema) for name in names if name]
 
 

@@ -88,18 +88,19 @@ class Values:
         Raises:
             ArtifactError: If it cannot be computed.
         """
-        if self.types[node.outputs[0]].size > MOST_KNOWN:
+        target = next(filter(None, node.outputs))
+        if self.types[target].size > MOST_KNOWN:
             return
         function = STANDARD_OPERATORS.get(node.kind)
         if node.kind == "Shape":
             sizes = np.array(self.types[node.inputs[0]].shape, np.int64)
             part = slice(node.attributes.get("start", 0), node.attributes.get("end"))
-            self.known[node.outputs[0]] = sizes[part]
+            self.known[target] = sizes[part]
         elif function is not None and all(self._is_small(name) for name in node.inputs if name):
             operands = arguments([self.known.get(name) for name in node.inputs])
             try:
                 with np.errstate(all="ignore"):
-                    self.known[node.outputs[0]] = np.asarray(function(node.attributes, *operands))
+                    self.known[target] = np.asarray(function(node.attributes, *operands))
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                 raise ArtifactError(f"cannot be computed of constants: {error}") from error
 

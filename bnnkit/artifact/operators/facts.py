@@ -21,7 +21,14 @@ from bnnkit.artifact.operators.attribute_rule import (
     only,
     words,
 )
-from bnnkit.artifact.operators.macs import Macs, layer_macs, product_macs, transposed_macs
+from bnnkit.artifact.operators.macs import (
+    Macs,
+    einsum_macs,
+    layer_macs,
+    product_macs,
+    recurrent_macs,
+    transposed_macs,
+)
 
 Result = Literal[
     "same", "rearranged", "copied", "chosen", "exact", "counted", "approximate", "summed", "random"
@@ -48,7 +55,7 @@ _WINDOW: Final = {
 _CONVOLUTION: Final = {**_WINDOW, "group": GROUP}
 _POOL: Final = {**_WINDOW, "ceil_mode": FLAG, "count_include_pad": FLAG}
 _RESIZE: Final = {
-    "antialias": only(0),
+    "antialias": FLAG,
     "keep_aspect_ratio_policy": words("stretch"),
     "mode": words("nearest", "linear", "cubic"),
     "nearest_mode": words("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
@@ -58,6 +65,21 @@ _RESIZE: Final = {
 }
 CAST_TO: Final = frozenset(np_dtype_to_tensor_dtype(np.dtype(name)) for name in "?bBhHiIqQefd")
 """The types of NumPy itself; float8, bfloat16 and int4 are of another package."""
+_REDUCTION: Final = words("none", "add", "mul", "max", "min")
+_GRID_SAMPLE: Final = {
+    "align_corners": FLAG,
+    "mode": words("linear", "nearest", "cubic", "bilinear", "bicubic"),
+    "padding_mode": words("zeros", "border", "reflection"),
+}
+_COLUMNS: Final = {"dilations": SIZES, "pads": PADS, "strides": SIZES}
+_RECURRENT: Final = {
+    "clip": only(0.0),
+    "direction": words("forward", "reverse", "bidirectional"),
+    "hidden_size": GROUP,
+    "input_forget": FLAG,
+    "layout": FLAG,
+    "linear_before_reset": FLAG,
+}
 _PAD: Final = {"mode": words("constant", "reflect", "edge", "wrap")}
 _SAME_BITS: Final = frozenset({"same", "rearranged", "copied", "chosen", "exact", "counted"})
 
@@ -94,21 +116,33 @@ class Fact:
 
 FACTS: Final[dict[str, Fact]] = {
     "Abs": Fact("exact"),
+    "Acos": Fact("approximate"),
+    "Acosh": Fact("approximate"),
     "Add": Fact("exact", curve="affine", broadcasts=True, commutes=True),
     "And": Fact("exact", broadcasts=True, commutes=True),
     "ArgMax": Fact("counted"),
     "ArgMin": Fact("counted"),
+    "Asin": Fact("approximate"),
+    "Asinh": Fact("approximate"),
     "Atan": Fact("approximate"),
+    "Atanh": Fact("approximate"),
     "AveragePool": Fact("summed", pools=True, attributes=_POOL),
     "BatchNormalization": Fact(
         "approximate", curve="affine", attributes={"training_mode": only(0)}
     ),
     "Bernoulli": Fact("random"),
+    "BitShift": Fact("exact", broadcasts=True, attributes={"direction": words("LEFT", "RIGHT")}),
+    "BitwiseAnd": Fact("exact", broadcasts=True, commutes=True),
+    "BitwiseNot": Fact("exact"),
+    "BitwiseOr": Fact("exact", broadcasts=True, commutes=True),
+    "BitwiseXor": Fact("exact", broadcasts=True, commutes=True),
     "Cast": Fact("exact", curve="affine", jumps=True, attributes={"to": only(*sorted(CAST_TO))}),
     "Ceil": Fact("exact", jumps=True),
     "Celu": Fact("approximate"),
     "Clip": Fact("exact", curve="bent"),
+    "Col2Im": Fact("summed", attributes=_COLUMNS),
     "Concat": Fact("copied", moves_signs=True),
+    "ConstantOfShape": Fact("counted"),
     "Conv": Fact("summed", macs=layer_macs, attributes=_CONVOLUTION),
     "ConvTranspose": Fact(
         "summed",
@@ -116,29 +150,42 @@ FACTS: Final[dict[str, Fact]] = {
         attributes={**_CONVOLUTION, "output_shape": only([])},
     ),
     "Cos": Fact("approximate"),
+    "Cosh": Fact("approximate"),
+    "CumSum": Fact("summed", attributes={"exclusive": FLAG, "reverse": FLAG}),
     "DepthToSpace": Fact("copied", attributes={"mode": words("DCR", "CRD")}),
     "DequantizeLinear": Fact("exact", attributes={"output_dtype": only(0)}),
     "Div": Fact("exact", curve="affine", broadcasts=True),
     "Dropout": Fact("same"),
+    "Einsum": Fact("summed", macs=einsum_macs),
     "Elu": Fact("approximate"),
     "Equal": Fact("exact", broadcasts=True, commutes=True, jumps=True),
     "Erf": Fact("approximate"),
     "Exp": Fact("approximate"),
     "Expand": Fact("copied"),
+    "EyeLike": Fact("counted"),
     "Flatten": Fact("rearranged", moves_signs=True),
     "Floor": Fact("exact", jumps=True),
+    "GRU": Fact("summed", macs=recurrent_macs, attributes=_RECURRENT),
     "Gather": Fact("copied"),
+    "GatherElements": Fact("copied"),
+    "GatherND": Fact("copied"),
     "Gelu": Fact("approximate", attributes={"approximate": words("none", "tanh")}),
     "Gemm": Fact("summed", macs=product_macs),
     "GlobalAveragePool": Fact("summed"),
     "GlobalMaxPool": Fact("chosen"),
     "Greater": Fact("exact", broadcasts=True, jumps=True),
     "GreaterOrEqual": Fact("exact", broadcasts=True, jumps=True),
+    "GridSample": Fact("summed", attributes=_GRID_SAMPLE),
     "GroupNormalization": Fact("summed", attributes={"stash_type": only(1)}),
     "HardSigmoid": Fact("approximate"),
     "HardSwish": Fact("approximate"),
     "Identity": Fact("same", moves_signs=True, curve="affine"),
     "InstanceNormalization": Fact("summed"),
+    "IsInf": Fact(
+        "exact", jumps=True, attributes={"detect_negative": FLAG, "detect_positive": FLAG}
+    ),
+    "IsNaN": Fact("exact", jumps=True),
+    "LSTM": Fact("summed", macs=recurrent_macs, attributes=_RECURRENT),
     "LayerNormalization": Fact("summed", attributes={"stash_type": only(1)}),
     "LeakyRelu": Fact("exact"),
     "Less": Fact("exact", broadcasts=True, jumps=True),
@@ -149,6 +196,7 @@ FACTS: Final[dict[str, Fact]] = {
     "MatMul": Fact("summed", macs=product_macs),
     "Max": Fact("exact", broadcasts=True, commutes=True),
     "MaxPool": Fact("chosen", moves_signs=True, pools=True, attributes=_POOL),
+    "Mean": Fact("summed", broadcasts=True, commutes=True),
     "Min": Fact("exact", broadcasts=True, commutes=True),
     "Mish": Fact("approximate"),
     "Mod": Fact("exact", broadcasts=True, jumps=True),
@@ -156,14 +204,17 @@ FACTS: Final[dict[str, Fact]] = {
     "Multinomial": Fact("random"),
     "Neg": Fact("exact", curve="affine"),
     "Not": Fact("exact"),
+    "OneHot": Fact("copied"),
     "Or": Fact("exact", broadcasts=True, commutes=True),
     "PRelu": Fact("exact", broadcasts=True),
     "Pad": Fact("copied", moves_signs=True, attributes=_PAD),
     "Pow": Fact("approximate", broadcasts=True),
+    "RNN": Fact("summed", macs=recurrent_macs, attributes=_RECURRENT),
     "RandomNormal": Fact("random"),
     "RandomNormalLike": Fact("random"),
     "RandomUniform": Fact("random"),
     "RandomUniformLike": Fact("random"),
+    "Range": Fact("counted"),
     "Reciprocal": Fact("exact"),
     "ReduceL1": Fact("summed"),
     "ReduceL2": Fact("summed"),
@@ -179,11 +230,15 @@ FACTS: Final[dict[str, Fact]] = {
     "Reshape": Fact("rearranged", moves_signs=True),
     "Resize": Fact("summed", attributes=_RESIZE),
     "Round": Fact("exact", jumps=True),
+    "ScatterElements": Fact("summed", attributes={"reduction": _REDUCTION}),
+    "ScatterND": Fact("summed", attributes={"reduction": _REDUCTION}),
     "Selu": Fact("approximate"),
     "Shape": Fact("counted"),
     "Sigmoid": Fact("approximate"),
     "Sign": Fact("exact", jumps=True),
     "Sin": Fact("approximate"),
+    "Sinh": Fact("approximate"),
+    "Size": Fact("counted"),
     "Slice": Fact("copied", moves_signs=True),
     "Softmax": Fact("summed"),
     "Softplus": Fact("approximate"),
@@ -194,10 +249,13 @@ FACTS: Final[dict[str, Fact]] = {
     "Squeeze": Fact("rearranged", moves_signs=True),
     "Sub": Fact("exact", curve="affine", broadcasts=True),
     "Sum": Fact("summed", broadcasts=True, commutes=True),
+    "Tan": Fact("approximate"),
     "Tanh": Fact("approximate"),
     "ThresholdedRelu": Fact("exact", jumps=True),
     "Tile": Fact("copied"),
+    "TopK": Fact("chosen", attributes={"largest": FLAG, "sorted": FLAG}),
     "Transpose": Fact("rearranged", moves_signs=True),
+    "Trilu": Fact("copied", attributes={"upper": FLAG}),
     "Unsqueeze": Fact("rearranged", moves_signs=True),
     "Where": Fact("exact", broadcasts=True, jumps=True),
     "Xor": Fact("exact", broadcasts=True, commutes=True),

@@ -7,6 +7,7 @@ from typing import Protocol
 import onnx
 
 from bnnkit.artifact.format.graph_view import attribute
+from bnnkit.artifact.operators.subscripts import axes_of_term, subscripts
 
 
 class Shapes(Protocol):
@@ -49,3 +50,22 @@ def product_macs(graph: Shapes, node: onnx.NodeProto) -> int:
     """Count the length of the summed axis for each output."""
     axis = -2 if attribute(node, "transA", 0) else -1
     return prod(graph.shape(node.output[0])) * graph.shape(node.input[0])[axis]
+
+
+def einsum_macs(graph: Shapes, node: onnx.NodeProto) -> int:
+    """Multiply the sizes of all letters of an equation; 0 of one operand, which is only summed."""
+    if len(node.input) < 2:
+        return 0
+    terms, _ = subscripts({"equation": attribute(node, "equation")}, len(node.input))
+    sizes: dict[str, int] = {}
+    for name, term in zip(node.input, terms, strict=True):
+        shape = graph.shape(name)
+        for letter, size in zip(axes_of_term(term, len(shape)), shape, strict=True):
+            sizes[letter] = max(size, sizes.get(letter, 1))
+    return prod(sizes.values())
+
+
+def recurrent_macs(graph: Shapes, node: onnx.NodeProto) -> int:
+    """Count both matrices of all gates and directions, for each step."""
+    steps = graph.shape(node.input[0])[1 if attribute(node, "layout", 0) else 0]
+    return steps * sum(prod(graph.shape(name)) for name in node.input[1:3])

@@ -13,19 +13,45 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from bnnkit.artifact.standard.columns import COLUMNS
+from bnnkit.artifact.standard.einsum import EINSUM
 from bnnkit.artifact.standard.elementwise import ELEMENTWISE
+from bnnkit.artifact.standard.filling import FILLING
+from bnnkit.artifact.standard.grid_sampling import GRID_SAMPLING
+from bnnkit.artifact.standard.indexing import INDEXING
 from bnnkit.artifact.standard.mixing import MIXING
 from bnnkit.artifact.standard.normalization import NORMALIZATION
-from bnnkit.artifact.standard.pooling import POOLING
+from bnnkit.artifact.standard.pooling import POOLING, POOLING_WITH_PLACES
+from bnnkit.artifact.standard.recurrent import RECURRENT
 from bnnkit.artifact.standard.reductions import REDUCTIONS
 from bnnkit.artifact.standard.resizing import RESIZING
 from bnnkit.artifact.standard.shaping import SHAPING
+from bnnkit.artifact.standard.sorting import SORTING
 from bnnkit.artifact.standard.transposed import TRANSPOSED
 
 STANDARD_OPERATORS: dict[str, Callable[..., NDArray[Any]]] = (
-    ELEMENTWISE | MIXING | NORMALIZATION | POOLING | REDUCTIONS | RESIZING | SHAPING | TRANSPOSED
+    COLUMNS
+    | EINSUM
+    | ELEMENTWISE
+    | FILLING
+    | GRID_SAMPLING
+    | INDEXING
+    | MIXING
+    | NORMALIZATION
+    | POOLING
+    | REDUCTIONS
+    | RESIZING
+    | SHAPING
+    | TRANSPOSED
 )
 """The functions by operator type."""
+SEVERAL_OUTPUTS: dict[str, Callable[..., tuple[NDArray[Any], ...]]] = (
+    POOLING_WITH_PLACES | RECURRENT | SORTING
+)
+"""The functions of operators with several outputs, by operator type; each gives all of them.
+
+`MaxPool` is in both tables: the places of its maxima are rarely read.
+"""
 
 
 def arguments(arrays: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:

@@ -57,6 +57,19 @@ def _cast(a: Attributes, x: Array) -> Array:
     return x.astype(onnx.helper.tensor_dtype_to_np_dtype(a["to"]))
 
 
+def _mean(a: Attributes, x: Array, *xs: Array) -> Array:
+    return np.asarray(sum(xs, start=x) / x.dtype.type(1 + len(xs)))
+
+
+def _is_infinite(a: Attributes, x: Array) -> Array:
+    plus, minus = a.get("detect_positive", 1), a.get("detect_negative", 1)
+    return np.asarray((np.isposinf(x) & bool(plus)) | (np.isneginf(x) & bool(minus)))
+
+
+def _bit_shift(a: Attributes, x: Array, y: Array) -> Array:
+    return np.left_shift(x, y) if a["direction"] == b"LEFT" else np.right_shift(x, y)
+
+
 def _dropout(
     a: Attributes, x: Array, ratio: Array | None = None, training: Array | None = None
 ) -> Array:
@@ -76,10 +89,19 @@ ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "Max": lambda a, *xs: np.maximum.reduce(np.broadcast_arrays(*xs)),
     "Min": lambda a, *xs: np.minimum.reduce(np.broadcast_arrays(*xs)),
     "Sum": lambda a, x, *xs: sum(xs, start=x),
+    "Mean": _mean,
     "Neg": lambda a, x: np.negative(x),
     "Abs": lambda a, x: np.abs(x),
     "Reciprocal": lambda a, x: np.reciprocal(x),
+    "Tan": lambda a, x: np.tan(x),
+    "Asin": lambda a, x: np.arcsin(x),
+    "Acos": lambda a, x: np.arccos(x),
     "Atan": lambda a, x: np.arctan(x),
+    "Sinh": lambda a, x: np.sinh(x),
+    "Cosh": lambda a, x: np.cosh(x),
+    "Asinh": lambda a, x: np.arcsinh(x),
+    "Acosh": lambda a, x: np.arccosh(x),
+    "Atanh": lambda a, x: np.arctanh(x),
     "Ceil": lambda a, x: np.ceil(x),
     "Floor": lambda a, x: np.floor(x),
     "Round": lambda a, x: np.rint(x),  # ties to even
@@ -99,6 +121,13 @@ ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "Or": lambda a, x, y: np.logical_or(x, y),
     "Xor": lambda a, x, y: np.logical_xor(x, y),
     "Not": lambda a, x: np.logical_not(x),
+    "IsNaN": lambda a, x: np.isnan(x),
+    "IsInf": _is_infinite,
+    "BitwiseAnd": lambda a, x, y: np.bitwise_and(x, y),
+    "BitwiseOr": lambda a, x, y: np.bitwise_or(x, y),
+    "BitwiseXor": lambda a, x, y: np.bitwise_xor(x, y),
+    "BitwiseNot": lambda a, x: np.bitwise_not(x),
+    "BitShift": _bit_shift,
     "Where": lambda a, condition, x, y: np.where(condition, x, y),
     "Identity": lambda a, x: x,
     "Dropout": _dropout,

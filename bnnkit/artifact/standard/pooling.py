@@ -139,6 +139,23 @@ def _max_pool(a: Attributes, x: Array) -> Array:
     return reduce(np.maximum, _taps(_padded(x, axes, low), axes, low))
 
 
+def _max_pool_with_places(a: Attributes, x: Array) -> tuple[Array, Array]:
+    """Return the maxima and their places, counted through all of x in its order."""
+    low = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    axes = _axes(a, x.shape[2:])
+    if a.get("storage_order", 0):
+        raise UnsupportedError("MaxPool with the attribute storage_order is not supported")
+    places = np.arange(x.size).reshape(x.shape)
+    taps = np.stack(_taps(_padded(x, axes, low), axes, low))
+    # Of places outside of x none is chosen: -1 is smaller than all others.
+    taps_of_places = np.stack(_taps(_padded(places, axes, -1), axes, -1))
+    best = np.where(taps_of_places < 0, -np.inf, taps).argmax(0)[None]
+    return (
+        np.take_along_axis(taps, best, 0)[0],
+        np.take_along_axis(taps_of_places, best, 0)[0].astype(np.int64),
+    )
+
+
 def _average_pool(a: Attributes, x: Array) -> Array:
     axes = _axes(a, x.shape[2:])
     pixels = _taps(_padded(x, axes, 0), axes, 0)
@@ -170,3 +187,7 @@ POOLING: dict[str, Callable[..., Array]] = {
     "AveragePool": _average_pool,
 }
 """The functions by operator type."""
+POOLING_WITH_PLACES: dict[str, Callable[..., tuple[Array, ...]]] = {
+    "MaxPool": _max_pool_with_places
+}
+"""The functions that give the places of what they choose too."""

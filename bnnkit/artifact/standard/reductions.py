@@ -1,4 +1,4 @@
-"""Reductions along axes, and places of the largest and smallest elements."""
+"""Reductions and running sums along axes, and places of the largest and smallest elements."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ Axes = tuple[int, ...]
 
 def axes_of(a: Attributes, axes: Array | None) -> Axes | None:
     """Return the axes of a node: an attribute in old versions of an operator, now an input."""
-    found = a.get("axes") if axes is None else axes.tolist()
+    found = a.get("axes") if axes is None else axes.reshape(-1).tolist()
     return None if found is None else tuple(int(axis) for axis in found)
 
 
@@ -117,6 +117,16 @@ def _arg(function: Callable[..., Any]) -> Callable[..., Array]:
     return arg
 
 
+def _cumulative_sum(a: Attributes, x: Array, axis: Array) -> Array:
+    along = int(axis.reshape(()))
+    x = np.flip(x, along) if a.get("reverse", 0) else x
+    total: Array = np.cumsum(x, along, dtype=x.dtype)
+    if a.get("exclusive", 0):  # without the element itself
+        total = np.roll(total, 1, along)
+        np.moveaxis(total, along, 0)[:1] = 0
+    return np.flip(total, along) if a.get("reverse", 0) else total
+
+
 REDUCTIONS: dict[str, Callable[..., Array]] = {
     "ReduceMean": _reduction(mean_of),
     "ReduceSum": _reduction(sum_of),
@@ -128,6 +138,7 @@ REDUCTIONS: dict[str, Callable[..., Array]] = {
     "ReduceSumSquare": _reduction(_wide_sum_of(np.square, _same)),
     "ReduceLogSum": _reduction(_wide_sum_of(_same, np.log)),
     "ReduceLogSumExp": _reduction(_log_sum_exp),
+    "CumSum": _cumulative_sum,
     "ArgMax": _arg(np.argmax),
     "ArgMin": _arg(np.argmin),
 }

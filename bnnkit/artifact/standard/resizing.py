@@ -42,8 +42,6 @@ def _resize(
     sizes: Array | None = None,
 ) -> Array:
     axes = [axis % x.ndim for axis in a.get("axes", range(x.ndim))]
-    if a.get("antialias", 0):
-        raise UnsupportedError("Resize with the attribute antialias is not supported")
     _choice(a, "keep_aspect_ratio_policy", "stretch", ["stretch"])
     for position, axis in enumerate(axes):
         old = x.shape[axis]
@@ -83,6 +81,8 @@ def _taps(a: Attributes, old: int, new: int, scale: float, length: float) -> Tap
         rounding = ROUNDINGS[_choice(a, "nearest_mode", "round_prefer_floor", ROUNDINGS)]
         nearest = rounding(places)[:, None].astype(np.int64)
         return np.clip(nearest, 0, old - 1), np.ones((new, 1))
+    if a.get("antialias", 0):
+        return _wide_taps(a, mode, places, old, min(1.0, scale))
     first = np.floor(places)
     part = (places - first)[:, None]
     if mode == "linear":
@@ -96,11 +96,35 @@ def _taps(a: Attributes, old: int, new: int, scale: float, length: float) -> Tap
     return np.clip(found, 0, old - 1), weights
 
 
+def _wide_taps(a: Attributes, mode: str, places: Array, old: int, scale: float) -> Taps:
+    """Return taps that cover all pixels of the old axis that a pixel of a smaller one stands for.
+
+    The weights add up to 1.
+    """
+    reach = int(np.ceil((1 if mode == "linear" else 2) / scale)) + 1
+    found = np.floor(places)[:, None].astype(np.int64) + np.arange(-reach, reach + 1)
+    distance = np.abs(found - places[:, None]) * scale
+    if mode == "linear":
+        weights = np.maximum(1 - distance, 0)
+    else:
+        near, far = cubic_pieces(distance, a.get("cubic_coeff_a", -0.75))
+        weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+    if a.get("exclude_outside", 0):
+        weights = np.where((found >= 0) & (found < old), weights, 0)
+    return np.clip(found, 0, old - 1), weights / weights.sum(axis=1, keepdims=True)
+
+
+def cubic_pieces(distance: Array, a: float) -> tuple[Array, Array]:
+    """Return the weights of a pixel at a distance of at most 1, and at one of 1 to 2."""
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return near, far
+
+
 def _cubic(part: Array, a: float) -> Array:
     """Return the weights of four neighbours, (new, 4), for a place after the second of them."""
-    near, far = np.abs(part - [0, 1]), np.abs(part - [-1, 2])
-    inner = ((a + 2) * near - (a + 3)) * near**2 + 1
-    outer = ((a * far - 5 * a) * far + 8 * a) * far - 4 * a
+    inner, _ = cubic_pieces(np.abs(part - [0, 1]), a)
+    _, outer = cubic_pieces(np.abs(part - [-1, 2]), a)
     return np.stack([outer[:, 0], inner[:, 0], inner[:, 1], outer[:, 1]], axis=1)
 
 
