@@ -45,7 +45,8 @@ def test_a_packed_network_is_not_warned_of(tmp_path: Path) -> None:
 def test_operators_that_the_runtime_lacks_are_warned_of(tmp_path: Path) -> None:
     class Spectrum(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.fft.rfft(x).abs()
+            spectrum: torch.Tensor = torch.fft.rfft(x).abs()
+            return spectrum
 
     torch.manual_seed(0)
     with pytest.warns(UserWarning, match="bnnkit's runtime cannot run this file: .*DFT"):
