@@ -225,7 +225,7 @@ def test_compiles_without_a_graph_break() -> None:
 @pytest.mark.parametrize(
     ("layers", "options", "message"),
     [
-        (["stm"], {}, "a Conv2d or Linear layer, got 'stm', which picks nothing"),
+        (["stm"], {}, "a convolution or Linear layer, got 'stm', which picks nothing"),
         (["*.norm"], {}, r"got '\*.norm', which picks nothing"),
         (["blocks"], {}, "'blocks' is a Sequential; name the layers in it"),
         (["blocks.0.norm"], {}, "'blocks.0.norm' is a BatchNorm2d; leave it out"),

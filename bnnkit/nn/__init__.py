@@ -11,7 +11,7 @@ from bnnkit.nn.base.noise import (
     register_noise,
 )
 from bnnkit.nn.binarize import binarize_
-from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
+from bnnkit.nn.binary_layers import BinaryConv1d, BinaryConv2d, BinaryConv3d, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.estimators import Estimator, get_estimator, register_estimator
 from bnnkit.nn.integer_layers import IntegerConv2d, IntegerLinear
@@ -23,7 +23,9 @@ from bnnkit.nn.sign import Sign, set_noise_scale
 from bnnkit.nn.weight_rules import WeightRule, get_weight_rule, register_weight_rule
 
 __all__ = [
+    "BinaryConv1d",
     "BinaryConv2d",
+    "BinaryConv3d",
     "BinaryLinear",
     "BinaryWeight",
     "Deterministic",

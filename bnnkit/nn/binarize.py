@@ -14,7 +14,7 @@ from bnnkit.errors import UsageError
 from bnnkit.nn import conv_bn_relu
 from bnnkit.nn.base import arguments
 from bnnkit.nn.base.noise import Noise, get_noise
-from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
+from bnnkit.nn.binary_layers import BinaryConvolution, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.estimators import Estimator, get_estimator
 from bnnkit.nn.sign import Sign
@@ -55,7 +55,8 @@ def binarize_(
 
     Args:
         model: Any module; it is changed.
-        layers: Names or patterns of layers that are `torch.nn.Conv2d` or `torch.nn.Linear`.
+        layers: Names or patterns of layers that are `torch.nn.Conv1d`, `Conv2d`, `Conv3d` or
+            `Linear`.
         preset: In place of `layers` and `signs`, for networks of convolution, batch norm and ReLU
             (VGG, ResNet, MobileNet): "conv-bn-relu". The first and the last layer, shortcuts,
             depthwise convolutions and layers without a batch norm stay real-valued. All others
@@ -96,7 +97,7 @@ def binarize_(
     else:
         plan = _planned(model, preset, layers, signs)
         patterns, removed = list(plan.layers), plan.removed
-    chosen = _choose(model, patterns, is_linear_map, "a Conv2d or Linear layer")
+    chosen = _choose(model, patterns, is_linear_map, "a convolution or Linear layer")
     activations = [] if signs is None else arguments.strings("signs", signs)
     replaced = _choose(model, activations, _is_activation, "an activation")
     for name, layer in chosen.items():
@@ -233,7 +234,9 @@ def _check_layer(name: str, layer: nn.Module, *, needs_sign: bool) -> None:
         raise UsageError(f"expected a real-valued layer, but {name!r} ({kind}) is binary already")
     if not is_linear_map(layer):
         hint = "name the layers in it" if _has_modules(layer) else "leave it out"
-        raise UsageError(f"expected a Conv2d or Linear layer, but {name!r} is a {kind}; {hint}")
+        raise UsageError(
+            f"expected a Conv1d, Conv2d, Conv3d or Linear layer, but {name!r} is a {kind}; {hint}"
+        )
     if _is_of_attention(layer):
         raise UsageError(
             f"expected a layer that is called, but MultiheadAttention reads the weight of {name!r}"
@@ -280,7 +283,7 @@ def _check_activation(name: str, module: nn.Module) -> None:
 
 
 def _is_binary(layer: nn.Module) -> bool:
-    if isinstance(layer, BinaryConv2d | BinaryLinear):
+    if isinstance(layer, BinaryConvolution | BinaryLinear):
         return True
     return is_linear_map(layer) and any(isinstance(m, BinaryWeight) for m in layer.modules())
 

@@ -1,7 +1,7 @@
 """Linear maps with binary weights, for inputs in {-1, +1}."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from bnnkit.nn.base import arguments
 from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.channel_scale import channel_scale, scaled
-from bnnkit.nn.conv_geometry import ConvGeometry, IntOrPair
+from bnnkit.nn.conv_geometry import ConvGeometry, IntOrSizes
 from bnnkit.nn.weight_rules import WeightRule
 
 _PADDING_VALUES = {"ones": 1.0, "zeros": 0.0}
@@ -20,10 +20,10 @@ _PADDING_VALUES = {"ones": 1.0, "zeros": 0.0}
 class BinaryLinear(nn.Module):
     """y = x w^T (+ bias), with binary weights w drawn from the latent ones by `BinaryWeight`.
 
-    Input x: (N, ..., I), values in {-1, +1}; the layer does not take signs itself. Output:
-    (N, ..., O). Without a bias it holds integers, exact in float32. Under bfloat16 autocast an
-    integer above 256 is rounded (above 2048 under float16), which is noise in training; evaluate
-    in float32.
+    Input x: (N, ..., I), such as tokens (N, T, I), values in {-1, +1}; the layer does not take
+    signs itself. Output: (N, ..., O). Without a bias it holds integers, exact in float32. Under
+    bfloat16 autocast an integer above 256 is rounded (above 2048 under float16), which is noise in
+    training; evaluate in float32.
 
     Args:
         in_features: I.
@@ -77,7 +77,75 @@ class BinaryLinear(nn.Module):
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
 
 
-class BinaryConv2d(nn.Module):
+class BinaryConvolution(nn.Module):
+    """What `BinaryConv1d`, `BinaryConv2d` and `BinaryConv3d` share; their docstrings tell more."""
+
+    _n_axes: ClassVar[int]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrSizes,
+        stride: IntOrSizes = 1,
+        padding: IntOrSizes = 0,
+        dilation: IntOrSizes = 1,
+        groups: int = 1,
+        bias: bool = False,
+        padding_value: str = "ones",
+        noise: str | Noise | None = None,
+        weight_rule: str | WeightRule = "mirror-descent",
+        weight_rule_options: Mapping[str, Any] | None = None,
+        scale: str = "none",
+    ) -> None:
+        super().__init__()
+        arguments.choice("a padding value", padding_value, _PADDING_VALUES)
+        arguments.flag("bias", bias)
+        self.geometry = ConvGeometry.of(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, self._n_axes
+        )
+        self.padding_value = padding_value
+        self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
+        self.latent = nn.Parameter(self.binary_weight.initial(self.geometry.weight_shape))
+        self.bias = nn.Parameter(torch.zeros(self.geometry.out_channels)) if bias else None
+        self.scale = channel_scale(scale, self.latent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the sums of products with the binary weights."""
+        weight, padding = self.binary_weight(self.latent), _PADDING_VALUES[self.padding_value]
+        if self.scale is None:
+            return self.geometry.convolve(x, weight, self.bias, padding_value=padding)
+        sums = self.geometry.convolve(x, weight, padding_value=padding)
+        return scaled(sums, self.scale(self.latent), self.bias, 1)
+
+    def extra_repr(self) -> str:
+        """Return the arguments for print(model)."""
+        return (
+            f"{self.geometry}, bias={self.bias is not None}, padding_value={self.padding_value!r}"
+        )
+
+
+class BinaryConv1d(BinaryConvolution):
+    """1D convolution with binary weights drawn from the latent ones by `BinaryWeight`.
+
+    Input: (N, I, L), values in {-1, +1}; the layer does not take signs itself. Output: (N, O, L'),
+    with L' as in `torch.nn.Conv1d`. Sums are exact, as in `BinaryConv2d`. A file has it as a
+    convolution of maps of height 1.
+
+    Args:
+        As `BinaryConv2d`; sizes are one int each.
+
+    Attributes:
+        latent: The latent weights eta, float32 (O, I/G, K).
+
+    Raises:
+        UsageError: As `BinaryConv2d`.
+    """
+
+    _n_axes = 1
+
+
+class BinaryConv2d(BinaryConvolution):
     """2D convolution with binary weights drawn from the latent ones by `BinaryWeight`.
 
     Input: (N, I, H, W), values in {-1, +1}; the layer does not take signs itself. Output:
@@ -112,44 +180,24 @@ class BinaryConv2d(nn.Module):
             option is unknown; or noise and rule cannot be combined.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: IntOrPair,
-        stride: IntOrPair = 1,
-        padding: IntOrPair = 0,
-        dilation: IntOrPair = 1,
-        groups: int = 1,
-        bias: bool = False,
-        padding_value: str = "ones",
-        noise: str | Noise | None = None,
-        weight_rule: str | WeightRule = "mirror-descent",
-        weight_rule_options: Mapping[str, Any] | None = None,
-        scale: str = "none",
-    ) -> None:
-        super().__init__()
-        arguments.choice("a padding value", padding_value, _PADDING_VALUES)
-        arguments.flag("bias", bias)
-        self.geometry = ConvGeometry.of(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups
-        )
-        self.padding_value = padding_value
-        self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
-        self.latent = nn.Parameter(self.binary_weight.initial(self.geometry.weight_shape))
-        self.bias = nn.Parameter(torch.zeros(self.geometry.out_channels)) if bias else None
-        self.scale = channel_scale(scale, self.latent)
+    _n_axes = 2
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the sums of products with the binary weights."""
-        weight, padding = self.binary_weight(self.latent), _PADDING_VALUES[self.padding_value]
-        if self.scale is None:
-            return self.geometry.convolve(x, weight, self.bias, padding_value=padding)
-        sums = self.geometry.convolve(x, weight, padding_value=padding)
-        return scaled(sums, self.scale(self.latent), self.bias, 1)
 
-    def extra_repr(self) -> str:
-        """Return the arguments for print(model)."""
-        return (
-            f"{self.geometry}, bias={self.bias is not None}, padding_value={self.padding_value!r}"
-        )
+class BinaryConv3d(BinaryConvolution):
+    """3D convolution with binary weights drawn from the latent ones by `BinaryWeight`.
+
+    Input: (N, I, D, H, W), values in {-1, +1}; the layer does not take signs itself. Output:
+    (N, O, D', H', W'), as in `torch.nn.Conv3d`. Sums are exact, as in `BinaryConv2d`. A file
+    stores its weights as bits and computes it in float, since no packed operator has this form.
+
+    Args:
+        As `BinaryConv2d`; sizes are one int, or three for depth, height and width.
+
+    Attributes:
+        latent: The latent weights eta, float32 (O, I/G, KD, KH, KW).
+
+    Raises:
+        UsageError: As `BinaryConv2d`.
+    """
+
+    _n_axes = 3

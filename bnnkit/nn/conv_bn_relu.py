@@ -25,9 +25,9 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnnkit.errors import UsageError
-from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
+from bnnkit.nn.binary_layers import BinaryConvolution, BinaryLinear
 from bnnkit.nn.integer_layers import IntegerConv2d, IntegerLinear
-from bnnkit.nn.sign_inputs import ACTIVATIONS, Flow, called, keeps_side
+from bnnkit.nn.sign_inputs import ACTIVATIONS, CONVOLUTIONS, Flow, called, keeps_side
 from bnnkit.nn.tracing import traced
 
 ADDS: Final = ("add", "iadd", "add_")
@@ -39,7 +39,14 @@ _ACTIVATION_CALLS: Final = {
     *("leaky_relu", "sigmoid", "tanh", "mish", "softplus", "selu", "celu", "prelu"),
 }
 
-_MAPS: Final = (nn.Conv2d, nn.Linear, BinaryConv2d, BinaryLinear, IntegerConv2d, IntegerLinear)
+_MAPS: Final = (
+    *CONVOLUTIONS,
+    nn.Linear,
+    BinaryConvolution,
+    BinaryLinear,
+    IntegerConv2d,
+    IntegerLinear,
+)
 LAST: Final = "the last layer"
 _CHOSEN: Final = "as you chose"
 
@@ -127,7 +134,7 @@ class ConvBnRelu:
             "the first layer": not self._maps_among(self._before[node]),
             LAST: not any(node in self._before[other] for other in self.maps),
             "a layer for uint8 images": isinstance(layer, IntegerConv2d | IntegerLinear),
-            "depthwise": isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels,
+            "depthwise": isinstance(layer, CONVOLUTIONS) and 1 < layer.groups == layer.in_channels,
             "the layer of a shortcut": node in self._shortcuts,
             "its input is a product, such as a gate's": any(map(_is_product, self._inputs(node))),
             "no batch norm before the next layer": not self._is_normalised(node),
@@ -276,7 +283,7 @@ def _is_product(node: fx.Node) -> bool:
 
 def _n_inputs(layer: nn.Module | None) -> int:
     """The number of inputs of each output of a layer."""
-    if isinstance(layer, nn.Conv2d | nn.Linear):
+    if isinstance(layer, (*CONVOLUTIONS, nn.Linear)):
         return layer.weight[0].numel()
     return sys.maxsize
 

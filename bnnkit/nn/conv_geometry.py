@@ -1,7 +1,8 @@
-"""The sizes of a two-dimensional convolution."""
+"""The sizes of a convolution of one, two or three dimensions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from torch import Tensor
 from torch.nn import functional
@@ -9,13 +10,20 @@ from torch.nn import functional
 from bnnkit.errors import UsageError
 from bnnkit.nn.base import arguments
 
-Pair = tuple[int, int]
-IntOrPair = int | Sequence[int]
+Sizes = tuple[int, ...]
+"""One number for each axis of a map, such as (vertical, horizontal)."""
+IntOrSizes = int | Sequence[int]
+_CONVOLVE: Final = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+"""Torch's functions by the number of axes."""
+_COUNTS: Final = {1: "one int", 2: "one or two ints", 3: "one or three ints"}
 
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """Channels, kernel, stride, padding, dilation and groups; pairs are (vertical, horizontal).
+    """Channels, kernel, stride, padding, dilation and groups.
+
+    Sizes have a number for each axis of a map: (length,), (vertical, horizontal), or (depth,
+    vertical, horizontal).
 
     Raises:
         UsageError: If the sizes are inconsistent.
@@ -23,10 +31,10 @@ class ConvGeometry:
 
     in_channels: int
     out_channels: int
-    kernel_size: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
+    kernel_size: Sizes
+    stride: Sizes
+    padding: Sizes
+    dilation: Sizes
     groups: int
 
     @classmethod
@@ -34,20 +42,21 @@ class ConvGeometry:
         cls,
         in_channels: int,
         out_channels: int,
-        kernel_size: IntOrPair,
-        stride: IntOrPair,
-        padding: IntOrPair,
-        dilation: IntOrPair,
+        kernel_size: IntOrSizes,
+        stride: IntOrSizes,
+        padding: IntOrSizes,
+        dilation: IntOrSizes,
         groups: int,
+        n_axes: int = 2,
     ) -> "ConvGeometry":
-        """Create a geometry; an int stands for both values of a pair."""
+        """Create a geometry of maps with `n_axes` axes; an int stands for all of them."""
         return cls(
             arguments.integer("in_channels", in_channels),
             arguments.integer("out_channels", out_channels),
-            _pair("kernel_size", kernel_size, 1),
-            _pair("stride", stride, 1),
-            _pair("padding", padding, 0),
-            _pair("dilation", dilation, 1),
+            _sizes("kernel_size", kernel_size, 1, n_axes),
+            _sizes("stride", stride, 1, n_axes),
+            _sizes("padding", padding, 0, n_axes),
+            _sizes("dilation", dilation, 1, n_axes),
             arguments.integer("groups", groups),
         )
 
@@ -61,13 +70,13 @@ class ConvGeometry:
                 )
 
     @property
-    def weight_shape(self) -> tuple[int, int, int, int]:
-        """(O, I/G, KH, KW)."""
+    def weight_shape(self) -> Sizes:
+        """(O, I/G, KH, KW), with the kernel's axes."""
         return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
 
-    def output_shape(self, x: Tensor) -> tuple[int, int, int, int]:
+    def output_shape(self, x: Tensor) -> Sizes:
         """Return (N, O, H', W') for an input of shape (N, I, H, W)."""
-        height, width = (
+        sizes = (
             (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
             for size, kernel, stride, padding, dilation in zip(
                 x.shape[2:],
@@ -78,7 +87,7 @@ class ConvGeometry:
                 strict=True,
             )
         )
-        return x.shape[0], self.out_channels, height, width
+        return x.shape[0], self.out_channels, *sizes
 
     def convolve(
         self, x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding_value: float = 0.0
@@ -86,19 +95,19 @@ class ConvGeometry:
         """Convolve x (N, I, H, W) with weight (O, I/G, KH, KW), and add the bias (O,)."""
         padding = self.padding
         if padding_value and any(padding):
-            vertical, horizontal = padding
-            x = functional.pad(
-                x, (horizontal, horizontal, vertical, vertical), value=padding_value
-            )
-            padding = (0, 0)
-        return functional.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
+            # Torch takes the pads of the last axis first.
+            pads = [pixels for size in reversed(padding) for pixels in (size, size)]
+            x = functional.pad(x, pads, value=padding_value)
+            padding = (0,) * len(padding)
+        convolve = _CONVOLVE[len(self.kernel_size)]
+        y: Tensor = convolve(x, weight, bias, self.stride, padding, self.dilation, self.groups)
+        return y
 
     def __str__(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        defaults = {"stride": 1, "padding": 0, "dilation": 1}
         for name, default in (
-            ("stride", (1, 1)),
-            ("padding", (0, 0)),
-            ("dilation", (1, 1)),
+            *((name, (number,) * len(self.kernel_size)) for name, number in defaults.items()),
             ("groups", 1),
         ):
             if getattr(self, name) != default:
@@ -106,13 +115,14 @@ class ConvGeometry:
         return text
 
 
-def _pair(name: str, value: IntOrPair, lowest: int) -> Pair:
+def _sizes(name: str, value: IntOrSizes, lowest: int, n_axes: int) -> Sizes:
     several = isinstance(value, Iterable) and not arguments.is_scalar(value)
-    pair = tuple(value) if several else (value, value)  # type: ignore[arg-type]
+    given = tuple(value) if several else (value,) * n_axes  # type: ignore[arg-type]
     try:
-        first, second = (arguments.integer(name, number, at_least=lowest) for number in pair)
-    except ValueError as error:  # not two, or one is no integer
-        raise UsageError(
-            f"expected {name} to be one or two ints of at least {lowest}, got {value!r}"
-        ) from error
-    return first, second
+        if len(given) == n_axes:
+            return tuple(arguments.integer(name, number, at_least=lowest) for number in given)
+    except UsageError:
+        pass  # the error below names all forms
+    raise UsageError(
+        f"expected {name} to be {_COUNTS[n_axes]} of at least {lowest}, got {value!r}"
+    )

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from bnnkit.artifact.format.sample import is_integer
 from bnnkit.errors import UsageError
 from bnnkit.nn.base import arguments
-from bnnkit.nn.conv_geometry import ConvGeometry, IntOrPair
+from bnnkit.nn.conv_geometry import ConvGeometry, IntOrSizes
 from bnnkit.nn.integer_grid import grid_exponent, power_of_two, round_to_grid
 
 
@@ -138,10 +138,10 @@ class IntegerConv2d(_IntegerLayer):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: IntOrPair,
-        stride: IntOrPair = 1,
-        padding: IntOrPair = 0,
-        dilation: IntOrPair = 1,
+        kernel_size: IntOrSizes,
+        stride: IntOrSizes = 1,
+        padding: IntOrSizes = 0,
+        dilation: IntOrSizes = 1,
         groups: int = 1,
         *,
         zero_point: int | Sequence[int],

@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from bnnkit.errors import UsageError
 from bnnkit.nn.base import arguments
-from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
+from bnnkit.nn.binary_layers import BinaryConvolution, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.weight_rules import ScheduledRule
 
@@ -19,11 +19,11 @@ from bnnkit.nn.weight_rules import ScheduledRule
 def latent_weights(model: nn.Module) -> Iterator[tuple[BinaryWeight, nn.Parameter]]:
     """Every binary weight of a model with its latent weights, each once.
 
-    They are those of `BinaryConv2d` and `BinaryLinear`, and those that `BinaryWeight`
+    They are those of bnnkit's binary layers, and those that `BinaryWeight`
     parametrizes, as `binarize_` does.
     """
     for module in model.modules():
-        if isinstance(module, BinaryConv2d | BinaryLinear):
+        if isinstance(module, BinaryConvolution | BinaryLinear):
             yield module.binary_weight, module.latent
         elif isinstance(module, ParametrizationList) and isinstance(module[0], BinaryWeight):
             original = module.original

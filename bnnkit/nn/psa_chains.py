@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnnkit.errors import UsageError
-from bnnkit.nn.binary_layers import BinaryConv2d, BinaryLinear
+from bnnkit.nn.binary_layers import BinaryConvolution, BinaryLinear
 from bnnkit.nn.estimators.psa import Inflow, Psa
 from bnnkit.nn.sign import Sign
 
@@ -31,7 +31,9 @@ def connect_psa(model: nn.Module) -> None:
         if isinstance(sign, Sign) and isinstance(sign.estimator, Psa):
             layer, norm = _before(model, name)
             sign.estimator = Psa.connected(
-                _Chain(layer, norm) if isinstance(layer, BinaryLinear | BinaryConv2d) else _Start()
+                _Chain(layer, norm)
+                if isinstance(layer, BinaryLinear | BinaryConvolution)
+                else _Start()
             )
 
 
@@ -46,7 +48,7 @@ def _before(model: nn.Module, name: str) -> tuple[nn.Module, _BatchNorm | None]:
     norm = last if isinstance(last, _BatchNorm) else None
     before = before[:-1] if norm else before
     layer = before[-1] if before else None
-    if isinstance(layer, BinaryLinear | BinaryConv2d):
+    if isinstance(layer, BinaryLinear | BinaryConvolution):
         return layer, norm
     has_signs_before = any(isinstance(m, Sign) for part in before for m in part.modules())
     if layer is None or has_signs_before or not any(True for _ in layer.parameters()):
@@ -71,7 +73,7 @@ class _Start:
 class _Chain:
     """Records a binary layer and its batch norm, and stops the gradient through them."""
 
-    def __init__(self, layer: BinaryLinear | BinaryConv2d, norm: _BatchNorm | None) -> None:
+    def __init__(self, layer: BinaryLinear | BinaryConvolution, norm: _BatchNorm | None) -> None:
         self._layer, self._norm = layer, norm
         self._x: Tensor | None = None
         self._w: Tensor | None = None
@@ -94,7 +96,7 @@ class _Chain:
         return Inflow(x, w, self._slope(sums), self._linear)
 
     def _linear(self, x: Tensor, w: Tensor) -> Tensor:
-        if isinstance(self._layer, BinaryConv2d):
+        if isinstance(self._layer, BinaryConvolution):
             return self._layer.geometry.convolve(x, w)
         return functional.linear(x, w)
 

@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from bnnkit.nn.tracing import traced
 
+CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 ACTIVATIONS: Final = (
     nn.CELU,
     nn.ELU,
@@ -166,7 +167,7 @@ class Flow:
         A layer that is not alone does, if it is no convolution of many channels.
         """
         layer = self._modules[name]
-        if isinstance(layer, nn.Conv2d) and layer.in_channels > _MOST_IMAGE_CHANNELS:
+        if isinstance(layer, CONVOLUTIONS) and layer.in_channels > _MOST_IMAGE_CHANNELS:
             return False
         return sum(map(is_linear_map, {self.module(node) for node in self.calls})) > 1
 
@@ -219,7 +220,7 @@ class Flow:
 
 def is_linear_map(module: nn.Module | None) -> bool:
     """Whether a module is a layer that can become binary."""
-    return isinstance(module, nn.Conv2d | nn.Linear)
+    return isinstance(module, (*CONVOLUTIONS, nn.Linear))
 
 
 def _overshoots(options: Mapping[str, object], *arguments: object) -> bool:

@@ -1,6 +1,7 @@
 """The candidates that `verify` compares with the reference: torch, the engines, and LCE."""
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.rounding import signs_that_torch_may_round
+from bnnkit.artifact.sign_axes import as_stored, channels_last_signs
 from bnnkit.engines import open_engine
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.engines.lce import Kernel, LarqComputeEngine
@@ -95,13 +97,23 @@ class Candidates:
         if artifact.is_stochastic:
             thresholds = noisy_thresholds(network, torch.from_numpy(self._example))
         trace = TorchTrace(network, signs_that_torch_may_round(artifact), thresholds)
-        ranks = _ranks(artifact)
+        ranks, channels_last = _ranks(artifact), channels_last_signs(artifact)
+
+        def stored(found: BatchResult) -> BatchResult:
+            def one(name: str, x: Array) -> Array:
+                return as_stored(x, ranks.get(name, x.ndim), channels_last=name in channels_last)
+
+            return replace(
+                found,
+                signs={name: one(name, x) for name, x in found.signs.items()},
+                real={name: one(name, x) for name, x in found.real.items()},
+            )
 
         def run(images: Array, sample: Sample | None) -> BatchResult | None:
             if sample is not None and artifact.has_weight_draws:
                 return None
             if artifact.tflite_source is None:
-                return trace(images, sample)
+                return stored(trace(images, sample))
             found = trace(as_network_takes(images), sample)
             # A .tflite file names the signs of packed tensors only.
             signs = {name: x for name, x in found.signs.items() if name in ranks}

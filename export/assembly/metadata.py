@@ -12,9 +12,11 @@ from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.operators import layer_kind
 from bnnkit.artifact.output_kinds import KEY as OUTPUTS_KEY
 from bnnkit.artifact.output_kinds import OUTPUT_KINDS, OutputKind
+from bnnkit.artifact.sign_axes import KEY as CHANNELS
+from bnnkit.artifact.sign_axes import LAST
 from bnnkit.errors import UsageError
 from bnnkit.export.ir.graph import array
-from bnnkit.export.passes.lower_signs import sign_record
+from bnnkit.export.passes.lower_signs import SignRecord, sign_record
 from bnnkit.images.preprocessing import KEY as PREPROCESSING_KEY
 from bnnkit.images.preprocessing import Preprocessing
 from bnnkit.nn.base import arguments
@@ -120,7 +122,12 @@ def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str,
 
 def _signs(graph: ir.Graph) -> list[dict[str, str]]:
     records = [sign_record(value) for node in graph for value in node.outputs]
-    return [{"name": r.name, "noise": r.noise} for r in records if r is not None and r.is_output]
+    return [_sign(record) for record in records if record is not None and record.is_output]
+
+
+def _sign(record: SignRecord) -> dict[str, str]:
+    channels = {CHANNELS: LAST} if record.has_channels_last else {}
+    return {"name": record.name, "noise": record.noise, **channels}
 
 
 def _input(graph: ir.Graph) -> dict[str, object]:

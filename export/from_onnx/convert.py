@@ -18,7 +18,6 @@ from bnnkit.errors import FileError, UnsupportedError
 from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_onnx.batch_constants import BatchConstants, check_batch_constants
-from bnnkit.export.from_onnx.conv1d_to_conv2d import conv1d_to_conv2d
 from bnnkit.export.from_onnx.differences import Differences
 from bnnkit.export.from_onnx.fold_constants import fold_constants
 from bnnkit.export.from_onnx.free_batch_axis import free_batch
@@ -52,6 +51,7 @@ from bnnkit.export.from_onnx.value_sizes import check_value_sizes, numbers_of
 from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.gather_pixels import gather_pixels
 from bnnkit.export.passes.graph_pass import graph_pass, model_pass, run_pass, run_passes
+from bnnkit.export.passes.layers_as_maps import layers_as_maps
 from bnnkit.export.passes.lower import check_operators, layer_passes, threshold_passes
 from bnnkit.files.atomic import write_bytes
 from bnnkit.files.kinds import check_suffix
@@ -123,7 +123,7 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
     run_pass(model, split_batch_norms)
     rounded_levels = run_pass(model, mark_levels)
     signs = run_pass(model, mark_signs)
-    run_pass(model, conv1d_to_conv2d)
+    run_pass(model, layers_as_maps)
     weights = run_pass(model, mark_weights)
     run_pass(model, move_shifts)
     run_pass(model, move_scales)

@@ -9,7 +9,7 @@ does (artifact/rounding.py).
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.rounding import MARGIN, OUTPUT_TOLERANCE, signs_that_torch_may_round
+from bnnkit.artifact.sign_axes import as_stored, channels_last_signs
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.sign import Sign
@@ -171,7 +172,7 @@ def _name_difference(artifact: Artifact, model: nn.Module, inputs: Tensor) -> No
     Raises:
         UnsupportedError: As `compare_with_torch`.
     """
-    trace = _Trace(model, inputs)
+    trace = _Trace(model, inputs, channels_last_signs(artifact))
     try:
         values = Reference(artifact).run_all(inputs.numpy())
     except Exception as error:  # its errors have no common class
@@ -212,13 +213,16 @@ class _Trace:
     Args:
         model: The model.
         inputs: (N, ...).
+        channels_last: The names of signs that the artifact stores as maps of channels last.
 
     Attributes:
         outputs: The outputs of the model.
         signs: The outputs of its `Sign` modules, by the names that they have in an artifact.
     """
 
-    def __init__(self, model: nn.Module, inputs: Tensor) -> None:
+    def __init__(
+        self, model: nn.Module, inputs: Tensor, channels_last: Collection[str] = ()
+    ) -> None:
         self.signs: dict[str, Array] = {}
         self._before_signs: dict[str, Array] = {}
         self._by_path: dict[str, list[Array]] = {}
@@ -231,8 +235,9 @@ class _Trace:
             if isinstance(module, Sign):
                 calls[path] += 1
                 name = path if calls[path] == 1 else f"{path}#{calls[path]}"
-                self.signs[name] = y.numpy()
-                self._before_signs[name] = x[0].numpy()
+                is_last = name in channels_last
+                self.signs[name] = as_stored(y.numpy(), y.dim(), channels_last=is_last)
+                self._before_signs[name] = as_stored(x[0].numpy(), y.dim(), channels_last=is_last)
             self._by_path.setdefault(path, []).append(y.numpy().copy())
 
         with _watching(self._modules, keep):

@@ -46,7 +46,7 @@ def warn_of_lost_bits(report: Report) -> None:
     if layers:
         _warn(
             f"{_listed(layers)}: binary layers that the file computes in float; bit-packed are"
-            " BinaryLinear for inputs (N, F) and BinaryConv2d for (N, C, H, W)"
+            " BinaryLinear for inputs (N, ..., F), BinaryConv1d and BinaryConv2d"
         )
 
 

@@ -8,7 +8,9 @@
 3. The pool also stays if its result, or a value between it and the sign, has another use.
 4. `Flatten`, `Reshape`, `Squeeze`, `Unsqueeze` and `Transpose` move likewise if f is the same on
    all channels, as they may change which axis the channels are. f may decrease.
-5. The last signs keep the name `x` of the module. Signs before a pool are named `x/unpooled`,
+5. What makes a map of a value for a layer stays (`layers_as_maps.py`), unless nothing but changes
+   of shape and such chains stand behind a layer with binary weights.
+6. The last signs keep the name `x` of the module. Signs before a pool are named `x/unpooled`,
    signs before a change of shape `x/unshaped`.
 """
 
@@ -19,7 +21,8 @@ import onnx_ir as ir
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.facts import RESHAPES
 from bnnkit.export.analysis.monotone import Step, step
-from bnnkit.export.ir.graph import new_node, nodes, only_consumer, operand
+from bnnkit.export.ir.graph import mark_behind, new_node, nodes, only_consumer, operand
+from bnnkit.export.passes.layers_as_maps import VIEW
 from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
 
 
@@ -47,11 +50,30 @@ def _movable_before(sign: ir.Node) -> tuple[ir.Node, list[Step]] | None:
 
 
 def _can_move(node: ir.Node, chain: list[Step]) -> bool:
+    if VIEW in node.meta and not _is_behind_layer(node):  # rule 5
+        return False
     if node.domain == "" and node.op_type == "MaxPool":
         nondecreasing = all((link.direction > 0).all() for link in chain)  # rule 2
         return nondecreasing and len(node.outputs) == 1
     same_on_all_channels = all(link.direction.size == 1 for link in chain)  # rule 4
     return node.domain == "" and node.op_type in RESHAPES and same_on_all_channels
+
+
+def _is_behind_layer(node: ir.Node) -> bool:
+    """Whether changes of shape and monotone steps alone stand behind a binary layer."""
+    value = operand(node, 0)
+    while (before := value.producer()) is not None and only_consumer(value) is not None:
+        link = step(value)
+        if link is not None:
+            value = link.input
+        elif before.domain == "" and before.op_type in (*RESHAPES, "MaxPool"):
+            value = operand(before, 0)
+        else:
+            return (
+                len(before.inputs) > 1
+                and mark_behind(before.inputs[1], "BinaryWeight") is not None
+            )
+    return False
 
 
 def _move(graph: ir.Graph, node: ir.Node, chain: list[Step], sign: ir.Node) -> None:
@@ -76,7 +98,7 @@ def _move(graph: ir.Graph, node: ir.Node, chain: list[Step], sign: ir.Node) -> N
 
 def _rename(signs: ir.Value, moved: ir.Node) -> None:
     record = sign_record(signs)
-    if record is not None:  # rule 5
+    if record is not None:  # rule 6
         suffix = "unpooled" if moved.op_type == "MaxPool" else "unshaped"
         set_sign_record(moved.outputs[0], record)
         set_sign_record(signs, changed(record, name=f"{record.name}/{suffix}", is_output=False))

@@ -14,6 +14,7 @@ from bnnkit.export.passes.fold_levels import fold_levels
 from bnnkit.export.passes.fold_thresholds import fold_thresholds
 from bnnkit.export.passes.gather_pixels import gather_pixels
 from bnnkit.export.passes.graph_pass import graph_pass, run_passes
+from bnnkit.export.passes.layers_as_maps import layers_as_maps
 from bnnkit.export.passes.lower_batch_norms import lower_batch_norms
 from bnnkit.export.passes.lower_binary_layers import lower_binary_layers
 from bnnkit.export.passes.lower_integer_layers import lower_integer_layers
@@ -47,6 +48,7 @@ def layer_passes(noise_model: NoiseModel | None = None) -> list[PassBase]:
         graph_pass(gather_pixels),
         graph_pass(lower_signs, stochastic=noise_model is not None),
         graph_pass(lower_quantize, noise_model=noise_model),
+        graph_pass(layers_as_maps),
         graph_pass(commute_sign),
         graph_pass(push_dequantize),
         graph_pass(lower_integer_layers),

@@ -54,7 +54,7 @@ def lower_binary_layers(graph: ir.Graph, noise_model: NoiseModel | None = None) 
 
     Raises:
         UnsupportedError: Latent weights are not constant, hold NaN, or belong neither to a linear
-            map nor to a two-dimensional convolution; or an output is a sum of 2^23 products or
+            map nor to a convolution; or an output is a sum of 2^23 products or
             more.
     """
     weights = _PackedWeights(graph, noise_model or NoiseModel())
@@ -95,7 +95,7 @@ class _PackedWeights:
 
 
 def _channels_last(signs: NDArray[np.int8]) -> NDArray[np.int8]:
-    return signs.transpose(0, 2, 3, 1) if signs.ndim == 4 else signs
+    return np.moveaxis(signs, 1, -1)
 
 
 def _signs(mark: ir.Node) -> NDArray[np.int8]:
@@ -106,9 +106,9 @@ def _signs(mark: ir.Node) -> NDArray[np.int8]:
             f"expected numbers as latent weights of {label(mark)}, got NaN; the training "
             "has diverged"
         )
-    if content.ndim not in (2, 4):
+    if content.ndim not in (2, 3, 4, 5):
         raise UnsupportedError(
-            f"expected weights of a linear map or a two-dimensional convolution in {label(mark)}, "
+            f"expected weights of a linear map or a convolution in {label(mark)}, "
             f"got shape {content.shape}"
         )
     if content[0].size > MAX_FAN_IN:

@@ -40,11 +40,14 @@ class SignRecord:
         noise: The name of the noise in training.
         is_output: Whether the value is the module's output; False if a pool or a change of shape
             follows that came before the sign in the model.
+        has_channels_last: Whether the module's output is (N, ..., C), and the value its map
+            (N, C, H, W), as `map_views.CHANNELS_LAST` says.
     """
 
     name: str
     noise: str
     is_output: bool = True
+    has_channels_last: bool = False
 
 
 def sign_record(value: ir.Value) -> SignRecord | None:

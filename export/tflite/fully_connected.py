@@ -10,6 +10,7 @@ from bnnkit.export.tflite import layout
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import TfliteValue
+from bnnkit.tflite.options import FullyConnectedOptions
 from bnnkit.tflite.schema import Builtin
 
 
@@ -27,6 +28,15 @@ def fully_connected(
     inputs = [builder.constant(numbers.astype(np.float32)) for numbers in (weight, bias)]
     shape = (builder.batch, len(weight))
     return builder.emit(Builtin.FULLY_CONNECTED, [tensor, *inputs], shape)
+
+
+def on_last_axis(builder: TfliteBuilder, tensor: int, weight: NDArray[Any]) -> int:
+    """Emit FULLY_CONNECTED without bias for each vector of (N, ..., I)."""
+    zeros = np.zeros(len(weight), np.float32)
+    inputs = [builder.constant(numbers.astype(np.float32)) for numbers in (weight, zeros)]
+    shape = (*builder.shape(tensor)[:-1], len(weight))
+    options = FullyConnectedOptions(keep_num_dims=True)
+    return builder.emit(Builtin.FULLY_CONNECTED, [tensor, *inputs], shape, options=options)
 
 
 def in_order_of(x: TfliteValue, weight: NDArray[Any]) -> NDArray[Any]:
@@ -51,8 +61,14 @@ def gemm(builder: TfliteBuilder, node: Node) -> None:
 
 
 def mat_mul(builder: TfliteBuilder, node: Node) -> None:
-    """Lower MatMul of vectors with a constant matrix (I, O)."""
-    rows = builder.constant_of(node, 1).T
+    """Lower MatMul of vectors (N, ..., I) with a constant matrix (I, O)."""
+    x, rows = builder.value(node), builder.constant_of(node, 1).T
+    if len(x.shape) > 1 and rows.ndim == 2 and x.kind == "real":
+        tensor = on_last_axis(builder, layout.as_onnx(builder, x), rows)
+        shape = (*x.shape[:-1], len(rows))
+        result = layout.real(x, tensor, shape=shape, map=None, may_be_minus_zero=True)
+        builder.give(node.output, result)
+        return
     _dense(builder, node, rows, np.zeros(len(rows), np.float32))
 
 

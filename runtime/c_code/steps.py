@@ -28,6 +28,7 @@ from bnnkit.runtime.steps.real import (
     Centre,
     Chain,
     CopyReal,
+    CopyTokens,
     FromChannelsLast,
     NumpyOperator,
     PlaceReals,
@@ -186,7 +187,7 @@ class Translation:
         return [as_reals(self.values, step.source, step.target)]
 
     @calls.register
-    def _(self, step: FromChannelsLast) -> list[Call]:
+    def _(self, step: FromChannelsLast | CopyTokens) -> list[Call]:
         return [copy(self.values, step.source, step.target)]
 
     @calls.register

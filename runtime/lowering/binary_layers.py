@@ -205,6 +205,6 @@ def _base_sums(
 def lower_binary_weight(builder: PlanBuilder, node: Node) -> None:
     """Lower a BinaryWeight to a constant, in the layout of ONNX's Conv and Gemm."""
     weight = unpack_weight(builder.constant(node, 0), tuple(node.attributes["weight_shape"]))
-    weight = weight.transpose(0, 3, 1, 2) if weight.ndim == 4 else weight
+    weight = np.moveaxis(weight, -1, 1)
     builder.binary_weights[node.outputs[0]] = weight
     builder.constants[node.outputs[0]] = weight.astype(np.float32)

@@ -1,13 +1,15 @@
 """Lowering of convolutions of sequences (N, C, L) as convolutions of maps of height 1."""
 
 from dataclasses import replace
-from typing import Any
+
+import numpy as np
 
 from bnnkit.artifact.format.graph import Node
-from bnnkit.artifact.standard.elementwise import Attributes
+from bnnkit.artifact.standard import STANDARD_OPERATORS
+from bnnkit.artifact.standard.sequences import of_height_one
 from bnnkit.runtime.lowering.float_layers import lower_real_layer
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
-from bnnkit.runtime.memory.values import Array, Value
+from bnnkit.runtime.memory.values import Value
 from bnnkit.runtime.steps.real import NumpyOperator
 
 
@@ -24,43 +26,30 @@ def lower_sequence_layer(builder: PlanBuilder, node: Node) -> bool:
     source, target = f"{node.name}/map", f"{node.name}/sums"
     lifted_weight = f"{node.name}/weight"
     builder.constants[lifted_weight] = weight[:, :, None]
-    _reshape(builder, node, _with_height, (x, source))
+    channels, length = builder.values[x].shape
+    _change_height(builder, node, "Unsqueeze", (x, source), (channels, 1, length))
     lifted = replace(
         node,
         inputs=(source, lifted_weight, *node.inputs[2:]),
         outputs=(target,),
-        attributes=_of_maps(node.attributes),
+        attributes=of_height_one(node.attributes),
     )
     lower_real_layer(builder, lifted)
-    _reshape(builder, node, _without_height, (target, node.outputs[0]))
+    channels, _, length = builder.values[target].shape
+    _change_height(builder, node, "Squeeze", (target, node.outputs[0]), (channels, length))
     return True
 
 
-def _reshape(builder: PlanBuilder, node: Node, function: Any, names: tuple[str, str]) -> None:
+def _change_height(
+    builder: PlanBuilder, node: Node, kind: str, names: tuple[str, str], shape: tuple[int, ...]
+) -> None:
+    """Append the step that adds or removes the height."""
     source, target = names
-    channels, *sizes = builder.values[source].shape
-    shape = (channels, 1, *sizes) if function is _with_height else (channels, *sizes[1:])
     step = NumpyOperator(
-        name=node.name, sources=(source,), target=target, function=function, attributes={}
+        name=node.name,
+        sources=(source, np.array([2])),
+        target=target,
+        function=STANDARD_OPERATORS[kind],
+        attributes={},
     )
     builder.add(step, Value(kind="real", shape=shape))
-
-
-def _with_height(attributes: Attributes, x: Array) -> Array:
-    return x[:, :, None]
-
-
-def _without_height(attributes: Attributes, x: Array) -> Array:
-    return x[:, :, 0]
-
-
-def _of_maps(attributes: Attributes) -> dict[str, Any]:
-    """Return the attributes of the convolution of maps."""
-    lifted = dict(attributes)
-    for name in ("kernel_shape", "strides", "dilations"):
-        if name in lifted:
-            lifted[name] = (1, *lifted[name])
-    if "pads" in lifted:
-        before, after = lifted["pads"]
-        lifted["pads"] = (0, before, 0, after)
-    return lifted

@@ -155,6 +155,35 @@ class FromChannelsLast:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CopyTokens:
+    """A copy of real numbers (N, T, C) to a map of one row (N, C, 1, T), or the other way.
+
+    Attributes:
+        source: Name of a value of shape (T, C), or (C, 1, T); both have channels last in memory.
+        target: Name of a value of the other shape.
+    """
+
+    name: str
+    source: str
+    target: str
+
+    def bind(self, memory: Memory) -> KernelCall:
+        record = MoveRecord(self._tokens(memory, self.source), self._tokens(memory, self.target))
+        return kernel_call(kernels.copy_reals, memory, record)
+
+    def _tokens(self, memory: Memory, name: str) -> int:
+        """Describe a value as a map with a token in each row, which threads share out."""
+        stored = memory.stored(name)
+        tokens = stored[:, 0] if stored.ndim == 4 else stored
+        images, count, depth = tokens.shape
+        image, row, _ = tokens.strides
+        return memory.map_in(
+            memory.buffers[name],
+            Map(int(tokens.ctypes.data), image, row, 0, images, count, 1, depth),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PoolReals:
     """Max-pooling or sum-pooling of a float32 map."""
 

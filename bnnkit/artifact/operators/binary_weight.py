@@ -10,14 +10,14 @@ from bnnkit.artifact.operators.packed_weight import SHAPE, UNPACK, check_size
 
 def _reference(weight: Array, weight_shape: list[int]) -> tuple[Array]:
     signs = unpack_weight(weight, tuple(weight_shape)).astype(np.float32)
-    return (signs.transpose(0, 3, 1, 2) if signs.ndim == 4 else signs,)
+    return (np.moveaxis(signs, -1, 1),)
 
 
 BINARY_WEIGHT = Operator(
     name="BinaryWeight",
     inputs={"weight": Operand(BYTES, ("B",), is_constant=True)},
     attributes={"weight_shape": SHAPE},
-    outputs={"y": Operand(REALS, ("O J KH KW", "O J"))},
+    outputs={"y": Operand(REALS, ("O J KD KH KW", "O J KH KW", "O J KW", "O J"))},
     sizes=check_size,
     # The last axis moves to the second place, for any number of axes: (O, KH * KW, I) -> (O, I, KH
     # * KW).

@@ -17,8 +17,12 @@ CONV_SHAPE: Final = AttributeRule(kind="INTS", least=1, axes=("O KH KW J",))
 """The attribute `weight_shape` of a convolution; J is I/G."""
 LINEAR_SHAPE: Final = AttributeRule(kind="INTS", least=1, axes=("O J",))
 """That of a dense layer."""
-SHAPE: Final = AttributeRule(kind="INTS", least=1, axes=(*CONV_SHAPE.axes, *LINEAR_SHAPE.axes))
-"""That of either."""
+SHAPE: Final = AttributeRule(
+    kind="INTS",
+    least=1,
+    axes=(*CONV_SHAPE.axes, *LINEAR_SHAPE.axes, "O KW J", "O KD KH KW J"),
+)
+"""That of either, and of convolutions of one and three dimensions."""
 MOST_TAPS: Final = 2**23 - 1
 """The largest number of weights of an output channel, and so K of a binary layer."""
 
