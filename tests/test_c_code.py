@@ -5,10 +5,12 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,8 +36,12 @@ from bnnkit.runtime import Model, open_artifact
 from bnnkit.runtime.c_code import export_c
 from bnnkit.runtime.c_code.buffers import Call, place
 from bnnkit.runtime.c_code.constants import Constants, float_literal
+from bnnkit.runtime.c_code.layers import window_fields
+from bnnkit.runtime.c_code.network import network_of
 from bnnkit.runtime.c_code.steps import OPERATIONS
 from bnnkit.runtime.kernels import reals
+from bnnkit.runtime.memory.values import Value
+from bnnkit.runtime.steps.window import KernelWindow
 
 needs_gcc = pytest.mark.skipif(compiler("gcc") is None, reason="gcc is not installed")
 
@@ -149,6 +155,56 @@ def test_a_network_of_the_zoo(tmp_path: Path) -> None:
 
 @needs_gcc
 @pytest.mark.slow
+@pytest.mark.parametrize("flags", [("-O0",), ("-O3", "-march=native"), ("-O3", "-DBNN_PORTABLE")])
+def test_a_call_needs_no_more_stack_than_the_header_says(
+    flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    report = export_c("zoo:cifar10-vgg-ensemble", tmp_path)
+    source, places = tmp_path / "bnn.c", tmp_path / "bnn.o"
+    compile_c(["gcc", *STRICT, *flags, "-fstack-usage", "-c", source, "-o", places])
+    rows = [line.split("\t") for line in (tmp_path / "bnn.su").read_text().splitlines()]
+    frames = {row[0].rpartition(":")[2]: int(row[1]) for row in rows}
+    with_workspace = [frames.pop(name) for name in ("bnn_run", "bnn_predict")]
+    assert sum(frames.values()) < report.stack_bytes  # no function calls itself
+    assert max(with_workspace) < report.workspace_bytes + 256
+    assert f"_STACK_BYTES {report.stack_bytes} " in (tmp_path / "bnn.h").read_text()
+
+
+def _mean_of_halves(height: int, width: int) -> Artifact:
+    """A network that needs a value as large as its input, and one number."""
+    a = ArtifactBuilder()
+    halves = a.add("Mul", "x", a.constant(np.float32(0.5)))
+    return a.artifact((1, height, width), a.add("GlobalAveragePool", halves))
+
+
+def test_values_and_workspaces_beyond_int32_are_refused() -> None:
+    largest = network_of(_mean_of_halves(16, 2**25 - 1))
+    assert largest.workspace_bytes == 2**31 - 48
+    with pytest.raises(UnsupportedError, match=r"lacks a workspace of more than 2,147,483,647 b"):
+        network_of(_mean_of_halves(233, 2304167))  # 2**31 - 4 bytes
+    with pytest.raises(UnsupportedError, match=r"lacks values of more than 2,147,483,647 bytes"):
+        network_of(_mean_of_halves(16, 2**25))
+
+
+def test_windows_beyond_int32_are_refused() -> None:
+    source = Value(kind="real", shape=(1, 4, 4))
+    window = KernelWindow(
+        size=(2, 2), stride=(1, 1), dilation=(1, 1), padding=(0, 0), output=(2, 2)
+    )
+    far = 2**31 - 2
+    assert window_fields(source, replace(window, dilation=(far, 1)), 4)["row_step"] == far
+    beyond: Sequence[dict[str, Any]] = (
+        {"dilation": (1, far + 1)},
+        {"padding": (2**31, 0)},
+        {"stride": (2**31, 1)},
+    )
+    for wide in beyond:
+        with pytest.raises(UnsupportedError, match=r"a window that reaches 2\^31 pixels or more"):
+            window_fields(source, replace(window, **wide), 4)
+
+
+@needs_gcc
+@pytest.mark.slow
 def test_threads_share_a_network(tmp_path: Path) -> None:
     artifact, images = noisy_digits_like()
     network = CNetwork(artifact, tmp_path, "-O1")
@@ -198,6 +254,9 @@ def test_the_folder_builds_with_cmake_and_its_readme_is_true(tmp_path: Path) -> 
     done = subprocess.run(build, shell=True, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "100% tests passed" in done.stdout
+    # On Windows the import library of a shared library has its name.
+    built = {path.name for path in (tmp_path / "build").glob("libdigits*")}
+    assert built == {"libdigits.so", "libdigits_static.a"}
     (python,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     code = f"{python}\nassert abs(sum(probabilities) - 1) < 1e-5"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
@@ -233,7 +292,7 @@ def test_a_name_that_c_cannot_have(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "c").exists()
 
 
-@pytest.mark.parametrize("name", ["test", "string", "bnn_base", "BNN_Base"])
+@pytest.mark.parametrize("name", ["test", "string", "bnn_base", "BNN_Base", "aux", "COM1"])
 def test_a_name_that_something_else_has(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="expected --name to be a name that no header of C"):
         export_c(noisy_digits_like()[0], tmp_path / "c", name=name)

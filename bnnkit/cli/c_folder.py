@@ -80,6 +80,7 @@ def print_c_report(report: "CReport") -> None:
         ("flash: constants, without the code", size(report.constant_bytes)),
         ("RAM: workspace of a call", size(report.workspace_bytes)),
         ("of which a pass without noise uses", size(report.pass_bytes)),
+        ("RAM: stack of a call besides, at most", size(report.stack_bytes)),
     ]
     print_table("memory", ("what", "bytes"), rows, left=("what",))
     write(f"functions: {report.name}_run and {report.name}_predict, declared in {report.name}.h")

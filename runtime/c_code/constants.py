@@ -7,6 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.errors import UnsupportedError
+
 TYPES: Final = {
     "u1": "uint8_t",
     "i2": "int16_t",
@@ -16,6 +18,8 @@ TYPES: Final = {
     "f4": "float",
 }
 """C's name of each element type."""
+MOST_BYTES: Final = 2**31 - 1
+"""Bytes of an array, or of memory, up to which the exported C's int32 counts."""
 _LINE: Final = 96
 
 
@@ -37,8 +41,13 @@ class Constants:
 
         Args:
             numbers: Any shape, not empty, of one of the types in TYPES.
+
+        Raises:
+            UnsupportedError: If it is larger than MOST_BYTES.
         """
         flat = np.ascontiguousarray(numbers).reshape(-1)
+        if flat.nbytes > MOST_BYTES:
+            raise UnsupportedError(f"constants of more than {MOST_BYTES:,} bytes")
         kind = flat.dtype.str[1:]
         key = kind, flat.tobytes()
         if key not in self._names:

@@ -28,6 +28,7 @@ class CReport:
         constant_bytes: Bytes of weights and other constants.
         workspace_bytes: Bytes of memory that a call has.
         pass_bytes: Those of them that the pass without noise uses.
+        stack_bytes: Bytes of stack that a call needs besides, at most.
     """
 
     name: str
@@ -35,6 +36,7 @@ class CReport:
     constant_bytes: int
     workspace_bytes: int
     pass_bytes: int
+    stack_bytes: int
 
 
 def export_c(
@@ -70,6 +72,7 @@ def export_c(
         constant_bytes=network.constants.nbytes,
         workspace_bytes=network.workspace_bytes,
         pass_bytes=network.deterministic.nbytes,
+        stack_bytes=source_text.STACK_BYTES,
     )
 
 

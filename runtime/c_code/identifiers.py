@@ -34,6 +34,10 @@ _TARGETS: Final = _words(
     " rebuild_cache run_tests test zero_check"
 )
 """Names that CMake keeps for itself."""
+_DEVICES: Final = _words("aux con nul prn") | {
+    f"{kind}{n}" for kind in ("com", "lpt") for n in range(10)
+}
+"""Names that files cannot have on Windows."""
 
 
 class Named(Protocol):
@@ -49,8 +53,8 @@ def check_name(name: str, taken: Sequence[str]) -> None:
     """Check the prefix of an exported network.
 
     Raises:
-        UsageError: If it is not a name in C, or a header of C or of the kernels, or a target of
-            CMake, has it.
+        UsageError: If it is not a name in C, or a header of C or of the kernels, a target of CMake
+            or a device of Windows has it.
     """
     is_name = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None
     if not is_name or name in KEYWORDS:
@@ -58,10 +62,10 @@ def check_name(name: str, taken: Sequence[str]) -> None:
             f"expected --name to be a name in C, such as digits, got {name!r}; choose another"
         )
     # Some file systems do not tell capital letters apart.
-    if name.lower() in {*taken, *_HEADERS, *_TARGETS}:
+    if name.lower() in {*taken, *_HEADERS, *_TARGETS, *_DEVICES}:
         raise UsageError(
-            f"expected --name to be a name that no header of C, file of the kernels or target of"
-            f" CMake has, got {name!r}; choose another"
+            f"expected --name to be a name that no header of C, file of the kernels, target of"
+            f" CMake or device of Windows has, got {name!r}; choose another"
         )
 
 

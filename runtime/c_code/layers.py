@@ -40,8 +40,13 @@ def window_fields(
         first: First byte that is read of a pixel.
         run: Bytes that are read of a pixel.
         tap: Bytes that they take in a patch.
+
+    Raises:
+        UnsupportedError: If positions under the window are beyond int32.
     """
     _, rows, columns = source.map
+    if _farthest(window) >= 2**31:
+        raise UnsupportedError("a window that reaches 2^31 pixels or more")
     names = "height", "width", "down", "right", "row_step", "column_step", "top", "left"
     return {
         "rows": rows,
@@ -54,6 +59,13 @@ def window_fields(
         "out_rows": window.output[0],
         "out_columns": window.output[1],
     }
+
+
+def _farthest(window: KernelWindow) -> int:
+    """Return the largest distance in pixels that a window's fields or positions have."""
+    axes = zip(window.size, window.stride, window.dilation, window.output, strict=True)
+    lasts = [(count - 1) * step + (size - 1) * gap for size, step, gap, count in axes]
+    return max(*lasts, *window.stride, *window.dilation, *window.padding)
 
 
 def noise_record(constants: Constants, noise: StochasticThreshold) -> str:

@@ -10,7 +10,7 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.output_kinds import OutputKind
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.c_code.buffers import Call, bytes_of, place
-from bnnkit.runtime.c_code.constants import Constants
+from bnnkit.runtime.c_code.constants import MOST_BYTES, Constants
 from bnnkit.runtime.c_code.pooled_sums import with_pooled_sums
 from bnnkit.runtime.c_code.steps import Translation
 from bnnkit.runtime.lowering.kernel_forms import FORMS_OF_C
@@ -157,7 +157,18 @@ def _pass_of(
     sizes = {name: bytes_of(value) for name, value in values.items() if value.kind != "image"}
     kept = {output.stored for output in outputs} | _shared_reads(ordered)
     offsets, nbytes = place(ordered, sizes, kept)
+    missing += _too_large(values, nbytes)
     return Pass(calls=ordered, offsets=offsets, nbytes=nbytes, outputs=outputs)
+
+
+def _too_large(values: Mapping[str, Value], nbytes: int) -> Iterator[str]:
+    """Name what the exported C, which counts bytes in int32, cannot index."""
+    for name, value in values.items():
+        if value.kind != "shape" and bytes_of(value) > MOST_BYTES:
+            yield f"values of more than {MOST_BYTES:,} bytes, such as {name!r}"
+            return
+    if nbytes > MOST_BYTES:
+        yield f"a workspace of more than {MOST_BYTES:,} bytes"
 
 
 def _outputs(

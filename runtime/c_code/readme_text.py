@@ -4,7 +4,13 @@ from math import prod
 
 from bnnkit.runtime.c_code.identifiers import argument_names
 from bnnkit.runtime.c_code.network import Network
-from bnnkit.runtime.c_code.source_text import has_images, input_name, input_type, predict_names
+from bnnkit.runtime.c_code.source_text import (
+    STACK_BYTES,
+    has_images,
+    input_name,
+    input_type,
+    predict_names,
+)
 from bnnkit.runtime.c_code.templates import filled
 
 _SAMPLES = 10
@@ -27,6 +33,7 @@ def readme(network: Network, name: str) -> str:
         outputs=", ".join(f"{output.name} ({output.kind}, {output.count})" for output in outputs),
         constant_bytes=f"{network.constants.nbytes:,}",
         workspace_bytes=f"{network.workspace_bytes:,}",
+        stack_bytes=f"{STACK_BYTES:,}",
         type=kind,
         arrays="\n".join(f"float {one}[{name.upper()}_{count}_SIZE];" for one, count, _ in pairs),
         means=", ".join(means),

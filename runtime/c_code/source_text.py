@@ -23,6 +23,8 @@ KERNELS = (
 )
 """The headers with the kernels, in the folder `sources`; each may include those before it."""
 _INCLUDED = KERNELS[4:]
+STACK_BYTES = 8192
+"""More than any call needs besides its workspace: no buffer of a kernel depends on the network."""
 _USES = ("SIGNS", "REALS", "NOISY_SIGNS")
 _NO_SAMPLES = "  (void)samples, (void)seed, (void)number;"
 _QUANTITIES = {
@@ -89,6 +91,7 @@ def _defines(network: Network, prefix: str) -> Iterator[str]:
         comment = f"{output.kind}, {_shape(output.value.shape)}"
         yield f"#define {prefix}_{one.upper()}_SIZE {output.count} /* {comment} */"
     yield f"#define {prefix}_WORKSPACE_BYTES {network.workspace_bytes} /* memory of one call */"
+    yield f"#define {prefix}_STACK_BYTES {STACK_BYTES} /* stack of one call besides, at most */"
 
 
 def weights(network: Network) -> str:

@@ -36,10 +36,14 @@ static inline void bnn_copy_patch(const bnn_window *w, const uint8_t *x, int32_t
   int32_t bytes = w->width * w->tap, y = row * w->down - w->top, left = column * w->right - w->left;
   int is_whole = w->column_step == 1 && w->tap == w->pixel && left >= 0 && left + w->width <= w->columns;
   for (int32_t k = 0; k < w->height; k++, y += w->row_step, patch += bytes) {
-    int32_t line = y * w->columns * w->pixel;
-    if (!bnn_is_inside(y, w->rows)) memset(patch, 0, (size_t)bytes);
-    else if (is_whole) memcpy(patch, x + line + left * w->pixel, (size_t)bytes);
-    else bnn_copy_taps(w, x + line, left, patch);
+    const uint8_t *line;
+    if (!bnn_is_inside(y, w->rows)) {
+      memset(patch, 0, (size_t)bytes);
+      continue;
+    }
+    line = x + y * w->columns * w->pixel;
+    if (is_whole) memcpy(patch, line + left * w->pixel, (size_t)bytes);
+    else bnn_copy_taps(w, line, left, patch);
   }
 }
 
