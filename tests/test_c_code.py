@@ -114,6 +114,29 @@ def test_real_layers_chains_and_moves(tmp_path: Path) -> None:
     np.testing.assert_allclose(got_sigmoid, sigmoid, rtol=1e-6, atol=1e-7)
 
 
+def _small_groups() -> tuple[Artifact, Array]:
+    """Binary convolutions of groups with few channels, to signs and sums, and with noise."""
+    a = ArtifactBuilder(6)
+    depthwise = a.binary_conv2d(a.sign("x"), 70, 70, 3, pads=(1, 1, 1, 1), groups=70)
+    pooled = a.add("MaxPool", depthwise, kernel_shape=[2, 2], strides=[2, 2])
+    more = a.binary_conv2d(pooled, 70, 140, 3, pads=(0, 1, 1, 0), groups=35, dilation=2)
+    noisy = a.noisy_sum(a.binary_conv2d(more, 140, 35, (1, 2), groups=35, thresholds=False), 35, 3)
+    sums = a.binary_conv2d(noisy, 35, 105, 2, groups=35, pads=(1, 0, 0, 1), thresholds=False)
+    real = a.add("GlobalAveragePool", a.add("Cast", sums, to=TensorProto.FLOAT))
+    images = a.rng.standard_normal((3, 70, 13, 12)).astype(np.float32)
+    return a.artifact((70, 13, 12), a.gemm(a.add("Flatten", real), 105, 5)), images
+
+
+@needs_gcc
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [("-O2", "-march=native"), ("-O1", "-DBNN_PORTABLE")])
+def test_small_groups(flags: tuple[str, ...], tmp_path: Path) -> None:
+    artifact, images = _small_groups()
+    network = CNetwork(artifact, tmp_path, *flags)
+    assert (tmp_path / "bnn_weights.h").read_text().count("BNN_SLICED") >= 4
+    check_bits(artifact, network, images, [0, 2])
+
+
 @needs_gcc
 @pytest.mark.slow
 def test_binary_weights_with_real_activations_are_added_four_at_once(tmp_path: Path) -> None:
@@ -159,7 +182,7 @@ def test_a_network_of_the_zoo(tmp_path: Path) -> None:
 def test_a_call_needs_no_more_stack_than_the_header_says(
     flags: tuple[str, ...], tmp_path: Path
 ) -> None:
-    report = export_c("zoo:cifar10-vgg-ensemble", tmp_path)
+    report = export_c(noisy_digits_like()[0], tmp_path)
     source, places = tmp_path / "bnn.c", tmp_path / "bnn.o"
     compile_c(["gcc", *STRICT, *flags, "-fstack-usage", "-c", source, "-o", places])
     rows = [line.split("\t") for line in (tmp_path / "bnn.su").read_text().splitlines()]

@@ -101,26 +101,42 @@ def _integer_layer(step: Convolution, values: Values, constants: Constants) -> C
     taps = step.weights.shape[1] * size
     steps = -(-taps // STEP) if is_binary else -(-taps // 4)
     weights = _blocks(step.weights, steps) if is_binary else _pairs(step.weights, steps)
+    patch = steps * (STEP if is_binary else 4)
     fields: dict[str, object] = {
         "window": window_fields(source, step.window, pixel, first=first, run=run, tap=run),
         "channels": step.channels,
+        "product": "BNN_COUNTED" if is_binary else "BNN_PAIRS",
         "steps": steps,
+        "patch": patch,
         "weights": constants.array(weights),
-        "is_binary": int(is_binary),
-        **_bases(step, constants),
-        "shift": step.constants.shift,
+        **base_fields(step.constants, step.cases, constants),
         **_output(step, values),
         "pools": int(step.pools),
         **_integer_epilogue(step, values, constants),
     }
-    record = constants.record("bnn_integer_layer", fields)
+    return integer_call(fields, step.source, step.target, constants, step.noise is not None)
+
+
+def integer_call(
+    fields: dict[str, object], source: str, target: str, constants: Constants, is_sampled: bool
+) -> Call:
+    """Return the call of a layer of integer sums.
+
+    Args:
+        fields: The fields of its bnn_integer_layer.
+        source: The value that it reads.
+        target: The value that it writes.
+        constants: Receives the record.
+        is_sampled: Whether it draws noise.
+    """
+    record, patches = constants.record("bnn_integer_layer", fields), f"{target}/patches"
     return Call(
         code=f"bnn_run_integer_layer(&{record}, {{x}}, {{y}}, {{patches}}, sample);",
-        operands={"x": step.source, "y": step.target, "patches": f"{step.target}/patches"},
-        reads=(step.source,),
-        writes=(step.target,),
-        temporaries={f"{step.target}/patches": PIXELS * steps * (STEP if is_binary else 4)},
-        is_sampled=step.noise is not None,
+        operands={"x": source, "y": target, "patches": patches},
+        reads=(source,),
+        writes=(target,),
+        temporaries={patches: PIXELS * int(str(fields["patch"]))},
+        is_sampled=is_sampled,
     )
 
 
@@ -137,9 +153,22 @@ def _integer_epilogue(
     step: Convolution, values: Values, constants: Constants
 ) -> dict[str, object]:
     """Return the fields that say what is stored of the sums."""
-    kind, given = values[step.target].kind, step.constants
     if step.noise is not None:
         return {"kind": "BNN_TO_NOISY_SIGNS", "noise": noise_record(constants, step.noise)}
+    return stored_fields(values[step.target].kind, step.constants, step.channels, constants)
+
+
+def stored_fields(
+    kind: str, given: EpilogueConstants, channels: int, constants: Constants
+) -> dict[str, object]:
+    """Return the fields of a bnn_integer_layer that say what is stored, without noise.
+
+    Args:
+        kind: The kind of the output.
+        given: Its constants.
+        channels: Number of output channels.
+        constants: Receives the arrays.
+    """
     if kind == "signs" and given.thresholds is not None:
         thresholds = constants.array(given.thresholds.astype(np.int32))
         return {"kind": "BNN_TO_SIGNS", "thresholds": thresholds}
@@ -147,7 +176,7 @@ def _integer_epilogue(
         least, most = given.limits
         return {
             "kind": "BNN_TO_REALS",
-            **_scale(given, step.channels, constants),
+            **_scale(given, channels, constants),
             "least": int_literal(least),
             "most": int_literal(most),
         }
@@ -160,19 +189,27 @@ def _scale(given: EpilogueConstants, channels: int, constants: Constants) -> dic
     return {"scale": constants.array(scale), "bias": constants.array(bias)}
 
 
-def _bases(step: Convolution, constants: Constants) -> dict[str, object]:
+def base_fields(given: EpilogueConstants, cases: Array, constants: Constants) -> dict[str, object]:
     """Return the sums of a binary layer where no sign differs: one number, or one per channel.
 
     On zero padding the kernel counts +1, so the base of a border case differs by channel.
+
+    Args:
+        given: Constants of the epilogue.
+        cases: (OH, OW), the border case of each output pixel.
+        constants: Receives the arrays.
+
+    Raises:
+        UnsupportedError: If they do not fit the fields.
     """
-    sums = step.constants.sums
+    sums = given.sums
     if sums is None:
-        return {"base": 0}
+        return {"base": 0, "shift": given.shift}
     is_constant = (sums == sums[:, :1]).all(axis=1)
     base = int(sums[is_constant, 0].max()) if is_constant.any() else 0
     is_base = is_constant & (sums[:, 0] == base)
     if is_base.all():
-        return {"base": base}
+        return {"base": base, "shift": given.shift}
     rows = sums[~is_base]
     if len(sums) >= _CONSTANT_ROW or np.abs(rows).max() > np.iinfo(np.int16).max:
         raise UnsupportedError(
@@ -183,9 +220,10 @@ def _bases(step: Convolution, constants: Constants) -> dict[str, object]:
     return {
         "base": base,
         "border_bases": constants.array(rows.astype(np.int16)),
-        "row_cases": constants.array(_from_zero(step.cases[:, 0])),
-        "column_cases": constants.array(_from_zero(step.cases[0])),
+        "row_cases": constants.array(_from_zero(cases[:, 0])),
+        "column_cases": constants.array(_from_zero(cases[0])),
         "rows_of_cases": constants.array(rows_of_cases.astype(np.uint8)),
+        "shift": given.shift,
     }
 
 

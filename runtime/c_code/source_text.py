@@ -1,5 +1,6 @@
 """The text of the exported C: the header, the constants, and the passes."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
@@ -14,6 +15,7 @@ KERNELS = (
     "bnn_base.h",
     "bnn_window.h",
     "bnn_count.h",
+    "bnn_bit_slices.h",
     "bnn_noise.h",
     "bnn_integer_layer.h",
     "bnn_real_layer.h",
@@ -22,10 +24,16 @@ KERNELS = (
     "bnn_outputs.h",
 )
 """The headers with the kernels, in the folder `sources`; each may include those before it."""
-_INCLUDED = KERNELS[4:]
+_INCLUDED = KERNELS[5:]
 STACK_BYTES = 8192
 """More than any call needs besides its workspace: no buffer of a kernel depends on the network."""
-_USES = ("SIGNS", "REALS", "NOISY_SIGNS")
+_USES = {
+    "BNN_TO_SIGNS": "BNN_USES_SIGNS",
+    "BNN_TO_REALS": "BNN_USES_REALS",
+    "BNN_TO_NOISY_SIGNS": "BNN_USES_NOISY_SIGNS",
+    "BNN_SLICED": "BNN_USES_SLICES",
+}
+"""Macros without which parts of bnn_integer_layer.h are left out, by what needs them."""
 _NO_SAMPLES = "  (void)samples, (void)seed, (void)number;"
 _QUANTITIES = {
     "scores": "bnn_softmax",
@@ -105,7 +113,11 @@ def weights(network: Network) -> str:
 def source(network: Network, name: str) -> str:
     """Return the source file."""
     declared = "\n".join(network.constants.declarations)
-    uses = [f"#define BNN_USES_{use}\n" for use in _USES if f"BNN_TO_{use}" in declared]
+    uses = [
+        f"#define {macro}\n"
+        for field, macro in _USES.items()
+        if re.search(rf"= {field}\b", declared)
+    ]
     includes = [f'#include "{one}"\n' for one in (f"{name}.h", *_INCLUDED, f"{name}_weights.h")]
     parts = [
         "/* The passes of the network, and the functions that call them. */\n",

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime.c_code import layers
+from bnnkit.runtime.c_code import bit_slices, layers
 from bnnkit.runtime.c_code.buffers import Call, bytes_of
 from bnnkit.runtime.c_code.calls import (
     Values,
@@ -22,6 +22,7 @@ from bnnkit.runtime.c_code.constants import Constants
 from bnnkit.runtime.c_code.numpy_operators import as_reals, numpy_operator
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.memory.values import Array
+from bnnkit.runtime.steps.bit_sliced import BitSlicedConvolution, SpreadGroups
 from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.depthwise import Depthwise
 from bnnkit.runtime.steps.real import (
@@ -83,6 +84,14 @@ class Translation:
     @calls.register
     def _(self, step: Depthwise) -> list[Call]:
         return layers.depthwise(step, self.values, self.constants)
+
+    @calls.register
+    def _(self, step: BitSlicedConvolution) -> list[Call]:
+        return [bit_slices.bit_sliced(step, self.values, self.constants)]
+
+    @calls.register
+    def _(self, step: SpreadGroups) -> list[Call]:
+        return [bit_slices.spread_groups(step, self.values)]
 
     @calls.register
     def _(self, step: Centre) -> list[Call]:

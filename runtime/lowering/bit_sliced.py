@@ -65,7 +65,7 @@ class GroupedLayer:
 def is_bit_sliced(builder: PlanBuilder, layer: GroupedLayer) -> bool:
     """Whether bit-sliced counters compute a layer."""
     return (
-        builder.forms.joins_groups
+        builder.forms.slices_groups
         and layer.groups > 1
         and layer.inputs <= MOST_INPUTS
         and layer.outputs <= MOST_OUTPUTS

@@ -23,6 +23,7 @@ class KernelForms:
         shares_sums: Whether integer sums that do not depend on the noise are stored once for all
             samples, rather than computed again for each.
         joins_groups: Whether one step may compute all groups of a convolution.
+        slices_groups: Whether bit-sliced counters compute convolutions of small groups.
     """
 
     binary: Literal["popcount", "lookup", "panel", "bytes"]
@@ -31,6 +32,7 @@ class KernelForms:
     arrange: Callable[[Array], Array]
     shares_sums: bool
     joins_groups: bool
+    slices_groups: bool
 
 
 def forms_of_this_cpu() -> KernelForms:
@@ -42,6 +44,7 @@ def forms_of_this_cpu() -> KernelForms:
         arrange=weights.lanes,
         shares_sums=True,
         joins_groups=True,
+        slices_groups=True,
     )
 
 
@@ -56,5 +59,6 @@ FORMS_OF_C: Final = KernelForms(
     arrange=_rows,
     shares_sums=False,
     joins_groups=False,
+    slices_groups=True,
 )
 """The forms of exported C, the same on every CPU. Its weights stay (O, taps)."""

@@ -2,9 +2,16 @@
 #ifndef BNN_INTEGER_LAYER_H
 #define BNN_INTEGER_LAYER_H
 
+#if defined(BNN_USES_SLICES)
+#include "bnn_bit_slices.h"
+#endif
 #include "bnn_count.h"
 #include "bnn_noise.h"
 #include "bnn_window.h"
+
+/* How inputs and weights are multiplied: as counts of differing signs, along the input channels or
+   along the output channels, or as pairs of int16. */
+enum { BNN_COUNTED, BNN_SLICED, BNN_PAIRS };
 
 /* What is stored of the sums. */
 enum { BNN_TO_SIGNS, BNN_TO_SUMS, BNN_TO_REALS, BNN_TO_NOISY_SIGNS };
@@ -12,9 +19,10 @@ enum { BNN_TO_SIGNS, BNN_TO_SUMS, BNN_TO_REALS, BNN_TO_NOISY_SIGNS };
 typedef struct {
   bnn_window window;
   int32_t channels;              /* output channels of the group */
-  int32_t steps;                 /* binary: of 16 bytes; int16: pairs of taps */
-  const void *weights;           /* uint64: as in bnn_count.h; int16: (pairs, channels rounded up to 16, 2) */
-  int32_t is_binary;
+  int32_t product;               /* how inputs and weights are multiplied */
+  int32_t steps;                 /* of 16 bytes; sliced: taps; pairs of taps */
+  int32_t patch;                 /* bytes of a patch */
+  const void *weights;           /* as in bnn_count.h, bnn_bit_slices.h; (pairs, channels rounded up to 16, 2) */
   int32_t base;                  /* the sum of a binary layer where no sign differs, inside the map */
   const int16_t *border_bases;   /* the same for each border case, (cases, channels) */
   const uint8_t *row_cases, *column_cases, *rows_of_cases; /* case = row + column; its row or 255 for `base` */
@@ -106,15 +114,19 @@ static inline void bnn_sums_of_counts(const bnn_integer_layer *l, int32_t border
 
 /* Compute the sums of `count` channels from `first` on, (pixels, BNN_CHUNK). */
 static inline void bnn_compute_sums(const bnn_integer_layer *l, const void *patches, const int32_t *cases, int32_t pixels, int32_t first, int32_t count, int32_t *sums) {
-  if (l->is_binary) {
-    const uint64_t *w = (const uint64_t *)l->weights + 2 * first * l->steps;
-    bnn_count((const uint64_t *)patches, l->steps, w, (count + 3) / 4, pixels, sums);
-    for (int32_t p = 0; p < pixels; p++) bnn_sums_of_counts(l, cases[p], first, count, sums + p * BNN_CHUNK);
-  } else {
+  if (l->product == BNN_PAIRS) {
     const int16_t *w = (const int16_t *)l->weights + 2 * first;
     for (int32_t p = 0; p < pixels; p++)
       bnn_multiply_pairs((const int16_t *)patches + 2 * p * l->steps, l->steps, w, (l->channels + 15) / 16 * 16, count, sums + p * BNN_CHUNK);
+    return;
   }
+#if defined(BNN_USES_SLICES)
+  if (l->product == BNN_SLICED)
+    bnn_count_slices((const uint8_t *)patches, l->patch, (const uint8_t *)l->weights, l->steps, first, count, pixels, sums);
+  else
+#endif
+    bnn_count((const uint64_t *)patches, l->steps, (const uint64_t *)l->weights + 2 * first * l->steps, (count + 3) / 4, pixels, sums);
+  for (int32_t p = 0; p < pixels; p++) bnn_sums_of_counts(l, cases[p], first, count, sums + p * BNN_CHUNK);
 }
 
 /* The largest of four pixels' sums. */
@@ -166,11 +178,11 @@ static inline void bnn_store_sums(const bnn_integer_layer *l, const bnn_sample *
 /* Copy the patches of one tile: neighbours in a row, or the four pixels of a pooling window. */
 static inline void bnn_copy_tile(const bnn_integer_layer *l, const void *x, int32_t row, int32_t column, int32_t pixels, uint8_t *patches, int32_t *cases) {
   const bnn_window *w = &l->window;
-  int32_t size = l->steps * (l->is_binary ? 16 : 4), bytes = w->height * w->width * w->tap;
-  for (int32_t p = 0; p < pixels; p++, patches += size) {
+  int32_t bytes = w->height * w->width * w->tap;
+  for (int32_t p = 0; p < pixels; p++, patches += l->patch) {
     int32_t r = l->pools ? 2 * row + p / 2 : row, c = l->pools ? 2 * column + p % 2 : column + p;
     bnn_copy_patch(w, (const uint8_t *)x, r, c, patches);
-    memset(patches + bytes, 0, (size_t)(size - bytes));
+    memset(patches + bytes, 0, (size_t)(l->patch - bytes));
     cases[p] = l->rows_of_cases ? l->row_cases[r] + l->column_cases[c] : 0;
   }
 }

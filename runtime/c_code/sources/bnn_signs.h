@@ -61,6 +61,17 @@ static inline void bnn_pool_signs(const bnn_window *w, const uint8_t *x, uint8_t
     }
 }
 
+/* Repeat input k of each group for the outputs of the group: pixels of (inputs, outputs of all groups). */
+static inline void bnn_spread_groups(const uint8_t *x, int32_t pixels, int32_t groups, int32_t inputs, int32_t outputs, uint8_t *y) {
+  int32_t bytes = (groups * outputs + 7) / 8;
+  memset(y, 0, (size_t)(pixels * inputs * bytes));
+  for (int32_t p = 0; p < pixels; p++, x += (groups * inputs + 7) / 8)
+    for (int32_t k = 0; k < inputs; k++, y += bytes)
+      for (int32_t g = 0; g < groups; g++)
+        if (bnn_is_negative(x, g * inputs + k))
+          for (int32_t o = g * outputs; o < (g + 1) * outputs; o++) y[o / 8] = (uint8_t)(y[o / 8] | 1 << o % 8);
+}
+
 /* Copy signs so that each group starts at a multiple of 64 channels. */
 static inline void bnn_align_groups(const uint8_t *x, int32_t pixels, int32_t channels, int32_t groups, uint8_t *y) {
   int32_t per_group = channels / groups, bytes = (per_group + 63) / 64 * 8;
