@@ -42,7 +42,9 @@ SIZES = {"mobilenet-v2, 224x224": (224, 2), "mobilenet-v2, 32x32": (32, 1)}
 """Side of the image and stride of the first layer."""
 
 
-def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+def conv(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
     """Build a real convolution with batch norm."""
     layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(outputs))
@@ -81,9 +83,7 @@ def network(stride: int, *, is_binary: bool) -> nn.Module:
     for expansion, outputs, repetitions, first in INVERTED_RESIDUALS:
         for i in range(repetitions):
             step = first if i == 0 else 1
-            blocks.append(
-                InvertedResidual(inputs, outputs, step, expansion, is_binary=is_binary)
-            )
+            blocks.append(InvertedResidual(inputs, outputs, step, expansion, is_binary=is_binary))
             inputs = outputs
     last = (binary_conv if is_binary else conv)(inputs, 1280, 1)
     head = [nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000)]
@@ -113,9 +113,7 @@ def measure(size: int, stride: int, seconds: float) -> dict[str, Any]:
     names = "original in onnxruntime-fp32", "binary in bnnkit", "binary in onnxruntime-fp32"
     found = interleave([(engine, 1) for engine in engines], images, seconds)
     return {
-        "median_us": {
-            name: round(m.median_us, 1) for name, m in zip(names, found, strict=True)
-        },
+        "median_us": {name: round(m.median_us, 1) for name, m in zip(names, found, strict=True)},
         "original_over": {
             name: asdict(ratio(found[0], m)) for name, m in zip(names[1:], found[1:], strict=True)
         },
@@ -136,7 +134,9 @@ def main() -> None:
         networks[name] = found = measure(size, stride, options.seconds)
         print(name, found["median_us"], found["original_over"], flush=True)
     context["load_avg_after"] = list(os.getloadavg())
-    write_text(options.out, json.dumps({"context": context, "networks": networks}, indent=1) + "\n")
+    write_text(
+        options.out, json.dumps({"context": context, "networks": networks}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ PAIRS = np.zeros(1, np.int32)
 FLOATS = np.zeros(1, np.float32)
 SUMS = np.zeros(1, np.int32)
 SIGNS = np.zeros(1, np.uint8)
+ADDED = np.zeros(1, np.float64)
 """Arrays whose dtype selects the element type of weights and outputs.
 
-Only the dtype matters. A byte of OCTETS holds eight weights.
+Only the dtype matters. A byte of OCTETS holds eight weights. ADDED stands for float32 to which
+another map is added, and their signs.
 """
 
 
@@ -47,7 +49,10 @@ def _convolve(w, y, at, thread, threads):
             image, line = row // c.rows, row % c.rows
             x_at = x_group + image * c.x_image + line * c.x_row
             y_at = y_block + image * c.y_image + line * c.y_row
-            _convolve_row(w, y, c, is_wide, vector, x_at, line, y_at, c.y_pixel)
+            at_channels = vector * c.y_vector
+            added = c.added + image * c.added_image + line * c.added_row + at_channels
+            signs = c.signs + image * c.signs_image + line * c.signs_row + at_channels // 32
+            _convolve_row(w, y, c, is_wide, vector, x_at, line, y_at, c.y_pixel, added, signs)
 
 
 @njit(error_model="numpy")
@@ -73,7 +78,7 @@ def _convolve_and_pool(w, y, at, thread, threads):
                 half_line = 2 * line + half
                 x_at = c.x + image * c.x_image + half_line * c.x_row
                 y_at = scratch + half * c.columns * step
-                _convolve_row(w, y, c, is_wide, vector, x_at, half_line, y_at, step)
+                _convolve_row(w, y, c, is_wide, vector, x_at, half_line, y_at, step, 0, 0)
             y_at = y_block + image * c.y_image + line * c.y_row
             for column in range(pooled_columns):
                 top = scratch + 2 * column * step
@@ -126,41 +131,35 @@ def _convolve_vectors(w, c, first, vectors, image, line, y_at, y_pixel):
     vector, x_at = first, c.x + image * c.x_image + line * c.x_row
     while vector < first + vectors:
         is_wide = vector < c.vectors // wide(w) * wide(w)
-        _convolve_row(w, SUMS, c, is_wide, vector, x_at, line, y_at, y_pixel)
+        _convolve_row(w, SUMS, c, is_wide, vector, x_at, line, y_at, y_pixel, 0, 0)
         step = wide(w) if is_wide else 1
         vector += step
         y_at += step * c.y_vector
 
 
 @njit(error_model="numpy")
-def _convolve_row(w, y, c, is_wide, vector, x_at, line, y_at, y_pixel):
-    """Compute one row of output pixels for one block of channels."""
-    w_at = c.w + vector * c.w_vector
-    case_at = c.cases + line * c.columns * 8
-    if c.columns >= PIXELS:
-        for start in range(0, c.columns, PIXELS):
-            # The last tile is shifted left until it fits: some pixels are computed twice.
-            column = min(start, c.columns - PIXELS)
-            pixel, out, case = (
-                x_at + column * c.x_pixel,
-                y_at + column * y_pixel,
-                case_at + column * 8,
-            )
+def _convolve_row(w, y, c, is_wide, vector, x_row, line, y_row, y_pixel, added_row, signs_row):
+    """Compute one row of output pixels for one block of channels.
+
+    The last tile is shifted left until it fits: some pixels are computed twice.
+    """
+    w_at, cases = c.w + vector * c.w_vector, c.cases + line * c.columns * 8
+    step = PIXELS if c.columns >= PIXELS else 1
+    for start in range(0, c.columns, step):
+        column = min(start, c.columns - step)
+        x_at, y_at, case = x_row + column * c.x_pixel, y_row + column * y_pixel, cases + column * 8
+        added, signs = added_row + column * c.added_pixel, signs_row + column * c.signs_pixel
+        if step == PIXELS:
             if is_wide:
-                tile(PIXELS, wide(w), w, y, c, pixel, w_at, vector, case, out, y_pixel)
+                tile(
+                    PIXELS, wide(w), w, y, c, x_at, w_at, vector, case, y_at, y_pixel, added, signs
+                )
             else:
-                tile(PIXELS, 1, w, y, c, pixel, w_at, vector, case, out, y_pixel)
-    else:
-        for column in range(c.columns):
-            pixel, out, case = (
-                x_at + column * c.x_pixel,
-                y_at + column * y_pixel,
-                case_at + column * 8,
-            )
-            if is_wide:
-                tile(1, wide(w), w, y, c, pixel, w_at, vector, case, out, y_pixel)
-            else:
-                tile(1, 1, w, y, c, pixel, w_at, vector, case, out, y_pixel)
+                tile(PIXELS, 1, w, y, c, x_at, w_at, vector, case, y_at, y_pixel, added, signs)
+        elif is_wide:
+            tile(1, wide(w), w, y, c, x_at, w_at, vector, case, y_at, y_pixel, added, signs)
+        else:
+            tile(1, 1, w, y, c, x_at, w_at, vector, case, y_at, y_pixel, added, signs)
 
 
 def words_to_signs(at, thread, threads):
@@ -193,6 +192,11 @@ def words_to_reals(at, thread, threads):
     _convolve(WORDS, FLOATS, at, thread, threads)
 
 
+def words_to_added_reals(at, thread, threads):
+    """From packed signs to float32, sum * scale + bias + another map, and packed signs of it."""
+    _convolve(WORDS, ADDED, at, thread, threads)
+
+
 def lookup_to_signs(at, thread, threads):
     """`words_to_signs` by table lookup."""
     _convolve(NIBBLES, SIGNS, at, thread, threads)
@@ -221,6 +225,11 @@ def lookup_to_sums(at, thread, threads):
 def lookup_to_reals(at, thread, threads):
     """`words_to_reals` by table lookup."""
     _convolve(NIBBLES, FLOATS, at, thread, threads)
+
+
+def lookup_to_added_reals(at, thread, threads):
+    """`words_to_added_reals` by table lookup."""
+    _convolve(NIBBLES, ADDED, at, thread, threads)
 
 
 def octets_to_reals(at, thread, threads):

@@ -10,6 +10,9 @@ accumulator):
     reals -> sums     acc, exact while it is below 2^24
     reals -> reals    acc * scale + bias, rounded after each
 
+Reals of signs may be completed by a skip connection: the sum with another map, rounded, and its
+signs, so that neither passes through memory again.
+
 where base = K - (sum of the weights on zero padding). Because the sum is base - 2 acc,
 sum < t  <=>  acc > limit = floor((base - t) / 2). For real outputs, base also includes an integer
 added later, and clip limits the result to [least, most].
@@ -98,6 +101,7 @@ FROM_SIGNS = {
     types.uint8: _signs_to_signs,
     types.int32: signs_to_sums,
     types.float32: signs_to_reals,
+    types.float64: signs_to_reals,
 }
 EPILOGUES = {
     types.uint64: FROM_SIGNS,
@@ -114,10 +118,13 @@ EPILOGUES = {
         types.float32: _reals_to_reals,
     },
 }
-"""Epilogue by the type of the weights, then by the type of the output."""
+"""Epilogue by the type of the weights, then by the type of the output.
+
+float64 stands for float32 to which another map is added, and their signs.
+"""
 
 
-def write_epilogue(builder, w, y, accumulators, at, vector, case_at, y_at, y_pixel):
+def write_epilogue(builder, w, y, accumulators, at, vector, case_at, output, added_at, signs_at):
     """Apply the epilogue to accumulators[pixel][vector] and store the results.
 
     Args:
@@ -128,9 +135,11 @@ def write_epilogue(builder, w, y, accumulators, at, vector, case_at, y_at, y_pix
         at: Fields of the ConvolutionRecord.
         vector: Index of the first vector of channels.
         case_at: Address of the int64 table row of each pixel.
-        y_at: Address of the first pixel's output.
-        y_pixel: Bytes between the outputs of neighbouring pixels.
+        output: Address of the first pixel's output, and bytes between neighbouring pixels.
+        added_at: Address of the first pixel of the map that is added.
+        signs_at: Address of the signs of the first pixel, if they are wanted.
     """
+    y_at, y_pixel = output
     lanes = LANES[w]
     channel = builder.mul(vector, constant(lanes))
     # Limits on 64-bit counts have 64 bits, all other constants 32.
@@ -147,8 +156,27 @@ def write_epilogue(builder, w, y, accumulators, at, vector, case_at, y_at, y_pix
             factor = builder.add(scale, constant(v * lanes * 4))
             shift = builder.add(factor, at["scale_row"])
             value = EPILOGUES[w][y](builder, at, accumulator, constants, factor, shift)
+            if y == types.float64:
+                added = _pixel(builder, added_at, p, at["added_pixel"], v * y_vector)
+                value = builder.fadd(value, load(builder, added, value.type, 4))
+                signs = _pixel(builder, signs_at, p, at["signs_pixel"], v * lanes // 8)
+                _write_signs(builder, value, signs, at)
             first = builder.add(channel, constant(v * lanes))
             _write(builder, value, builder.add(pixel, constant(v * y_vector)), first, at)
+
+
+def _pixel(builder, address, pixel, step, offset):
+    """Return the address of a number in a pixel."""
+    first = builder.add(address, builder.mul(constant(pixel), step))
+    return builder.add(first, constant(offset))
+
+
+def _write_signs(builder, value, address, at):
+    """Store the packed signs of a vector where they are wanted; that of NaN is -1."""
+    with builder.if_then(builder.icmp_signed("!=", at["signs"], constant(0))):
+        zeros = ir.Constant(value.type, None)
+        bits = builder.fcmp_unordered("<", value, zeros)
+        store(builder, builder.bitcast(bits, ir.IntType(value.type.count)), address, 1)
 
 
 def _write(builder, value, address, channel, at):

@@ -105,6 +105,18 @@ class ConvolutionRecord(NamedTuple):
     """Bytes of scratch per thread."""
     noise: int
     """Address of a NoisyThresholdRecord for stochastic signs, or 0."""
+    added: int
+    """Address of the first pixel of a map that is added to the reals, or 0."""
+    added_image: int
+    """Bytes between its images; rows and pixels likewise."""
+    added_row: int
+    added_pixel: int
+    signs: int
+    """Address of the first pixel of the packed signs of the results, or 0."""
+    signs_image: int
+    """Bytes between their images; rows and pixels likewise."""
+    signs_row: int
+    signs_pixel: int
 
 
 class PanelRecord(NamedTuple):

@@ -114,7 +114,22 @@ def _accumulators(builder, kind, pixels, vectors, at, x_at, w_at):
 
 
 @intrinsic(prefer_literal=True)
-def tile(typing_context, pixels, vectors, w, y, c, x_at, w_at, vector, case_at, y_at, y_pixel):
+def tile(
+    typing_context,
+    pixels,
+    vectors,
+    w,
+    y,
+    c,
+    x_at,
+    w_at,
+    vector,
+    case_at,
+    y_at,
+    y_pixel,
+    added_at,
+    signs_at,
+):
     """Compute one tile and write it.
 
     Args:
@@ -130,15 +145,17 @@ def tile(typing_context, pixels, vectors, w, y, c, x_at, w_at, vector, case_at, 
         case_at: Address of P int64, the table row of each pixel.
         y_at: Address of the first pixel's output.
         y_pixel: Bytes between the outputs of the pixels.
+        added_at: Address of the first pixel of the map that is added.
+        signs_at: Address of the signs of the first pixel, if they are wanted.
     """
     p_count, v_count = pixels.literal_value, vectors.literal_value
-    signature = types.void(pixels, vectors, w, y, c, *[types.int64] * 6)
+    signature = types.void(pixels, vectors, w, y, c, *[types.int64] * 8)
     p_part = min(
         p_count, MAX_ACCUMULATORS[w.dtype] // v_count
     )  # pixels that do not fit are done in parts
 
     def generate(context, builder, _signature, arguments):
-        record, x_at, w_at, vector, case_at, y_at, y_pixel = arguments[4:]
+        record, x_at, w_at, vector, case_at, y_at, y_pixel, added_at, signs_at = arguments[4:]
         at = {
             name: builder.extract_value(record, i)
             for i, name in enumerate(ConvolutionRecord._fields)
@@ -148,8 +165,19 @@ def tile(typing_context, pixels, vectors, w, y, c, x_at, w_at, vector, case_at, 
             accumulators = _accumulators(builder, w.dtype, p_part, v_count, at, x_part, w_at)
             y_part = builder.add(y_at, builder.mul(pixel, y_pixel))
             case_part = builder.add(case_at, builder.mul(pixel, constant(8)))
+            added = builder.add(added_at, builder.mul(pixel, at["added_pixel"]))
+            signs = builder.add(signs_at, builder.mul(pixel, at["signs_pixel"]))
             write_epilogue(
-                builder, w.dtype, y.dtype, accumulators, at, vector, case_part, y_part, y_pixel
+                builder,
+                w.dtype,
+                y.dtype,
+                accumulators,
+                at,
+                vector,
+                case_part,
+                (y_part, y_pixel),
+                added,
+                signs,
             )
         return context.get_dummy_value()
 

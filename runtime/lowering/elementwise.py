@@ -10,6 +10,8 @@ from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import FLOAT, Array, Value
+from bnnkit.runtime.memory.weights import LANES
+from bnnkit.runtime.steps.convolution import KERNELS, Convolution
 from bnnkit.runtime.steps.real import Chain, Operation
 
 WITH_NUMBER = {"Add": reals.ADD, "Mul": reals.MULTIPLY, "Div": reals.DIVIDE, "PRelu": reals.SLOPE}
@@ -133,6 +135,8 @@ def _extend(
     """
     position = builder.position(source)
     step = builder.steps[position] if position >= 0 else None
+    if isinstance(step, Convolution):
+        return _complete(builder, node, step, operations)
     if not isinstance(step, Chain) or step.signs or builder.graph.sole_reader(source) != node:
         return False
     later = [name for _, name in operations if isinstance(name, str)]
@@ -143,3 +147,41 @@ def _extend(
     )
     del builder.values[source]
     return True
+
+
+def _complete(
+    builder: PlanBuilder, node: Node, step: Convolution, operations: tuple[Operation, ...]
+) -> bool:
+    """Let a binary convolution add a skip connection, if nothing else reads its own reals.
+
+    Returns:
+        Whether it does.
+    """
+    source, ((code, operand), *more) = step.target, operations
+    if code != reals.ADD_MAP or not isinstance(operand, str) or more:
+        return False
+    value, position = builder.values[source], builder.position(source)
+    if (
+        step.added is not None
+        or not _can_complete(builder, step, value)
+        or builder.values[operand].shape != value.shape
+        or builder.position(operand) >= position
+        or builder.graph.sole_reader(source) != node
+    ):
+        return False
+    builder.steps[position] = replace(step, target=node.outputs[0], added=operand)
+    del builder.values[source]
+    return True
+
+
+def _can_complete(builder: PlanBuilder, step: Convolution, value: Value) -> bool:
+    """Whether a kernel adds a map to the reals of a convolution, and packs their signs."""
+    dtype = step.weights.dtype
+    return (
+        (dtype, "added real") in KERNELS
+        and builder.forms.joins_groups
+        and value.kind == "real"
+        and step.window.output != (1, 1)
+        and step.channels == value.map[0]
+        and step.channels % max(16, LANES[dtype]) == 0
+    )

@@ -11,15 +11,21 @@ from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.runtime.lowering.numpy_operator import BATCHES, example, input_of
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import FLOAT, Array, Value
+from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.real import Chain, CopyReal, NumpyOperator
 from bnnkit.runtime.steps.signs import PackSigns, UnpackSigns
 
 
 def lower_sign(builder: PlanBuilder, node: Node) -> None:
-    """Lower a Sign, +1 where x >= 0. A chain that computes x can compute its signs too."""
+    """Lower a Sign, +1 where x >= 0.
+
+    A chain, or a convolution that adds a skip connection, can compute the signs of its result too.
+    """
     position = builder.position(node.inputs[0])
     step = builder.steps[position] if position >= 0 else None
-    if isinstance(step, Chain) and step.signs is None:
+    if (
+        isinstance(step, Chain) or (isinstance(step, Convolution) and step.added is not None)
+    ) and step.signs is None:
         builder.steps[position] = replace(step, signs=node.outputs[0])
         shape = builder.values[node.inputs[0]].shape
         builder.values[node.outputs[0]] = Value(kind="signs", shape=shape)

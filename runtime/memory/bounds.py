@@ -294,6 +294,14 @@ def _convolution(memory: Addresses, record: ConvolutionRecord) -> None:
     results = ((r.images, r.y_image), (r.rows // pools, r.y_row), (r.columns // pools, r.y_pixel))
     check_reach(y, r.y, results, written)
     _check_constants(memory, r, w, is_signs=is_signs)
+    pixels = (r.images, r.rows, r.columns)
+    for address, strides, size in (
+        (r.added, (r.added_image, r.added_row, r.added_pixel), written),
+        (r.signs, (r.signs_image, r.signs_row, r.signs_pixel), -(-r.channels // _BYTE)),
+    ):
+        if address:
+            maps = tuple(zip(pixels, strides, strict=True))
+            check_reach(memory.array_at(address), address, maps, size)
 
 
 def _panels(memory: Addresses, record: PanelRecord) -> None:

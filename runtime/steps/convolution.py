@@ -31,6 +31,8 @@ KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (WORDS, "sampled pooled signs"): kernels.words_to_sampled_pooled_signs,
     (WORDS, "sums"): kernels.words_to_sums,
     (WORDS, "real"): kernels.words_to_reals,
+    (WORDS, "added real"): kernels.words_to_added_reals,
+    (NIBBLES, "added real"): kernels.lookup_to_added_reals,
     (NIBBLES, "signs"): kernels.lookup_to_signs,
     (NIBBLES, "pooled signs"): kernels.lookup_to_pooled_signs,
     (NIBBLES, "sampled signs"): kernels.lookup_to_sampled_signs,
@@ -96,6 +98,8 @@ class Convolution:
         noise: Thresholds and noise of stochastic signs.
         groups: Number of groups, each of whole vectors of channels.
         group_elements: Elements of a pixel from the start of one group to the next.
+        added: Name of a map of reals that is added to those of the convolution, or None.
+        signs: Name of the value that receives the signs of the result, or None.
     """
 
     name: str
@@ -113,6 +117,8 @@ class Convolution:
     noise: StochasticThreshold | None = None
     groups: int = 1
     group_elements: int = 0
+    added: str | None = None
+    signs: str | None = None
 
     def bind(self, memory: Memory) -> KernelCall:
         kernel = KERNELS[self.weights.dtype, self._output(memory)]
@@ -130,6 +136,8 @@ class Convolution:
         """Return the kind of output that selects the kernel."""
         if self.noise is not None:
             return "sampled pooled signs" if self.pools else "sampled signs"
+        if self.added is not None:
+            return "added real"
         return "pooled signs" if self.pools else memory.values[self.target].kind
 
     def _panels(self, memory: Memory, record: ConvolutionRecord) -> PanelRecord:
@@ -195,8 +203,25 @@ class Convolution:
             scratch=0,
             scratch_thread=0,
             noise=0,
+            **self._place(memory, "added", self.added),
+            **self._place(memory, "signs", self.signs),
         )
         return record if rows * columns > 1 else self._batch_as_columns(memory, record)
+
+    def _place(self, memory: Memory, field: str, name: str | None) -> dict[str, int]:
+        """Return the fields of the record that locate the pixels of a map."""
+        if name is None:
+            address, image, row, pixel = 0, 0, 0, 0
+        else:
+            stored = memory.stored(name)
+            address = memory.place(memory.buffers[name], stored)
+            image, row, pixel, _ = stored.strides
+        return {
+            field: address,
+            f"{field}_image": image,
+            f"{field}_row": row,
+            f"{field}_pixel": pixel,
+        }
 
     def _batch_as_columns(self, memory: Memory, record: ConvolutionRecord) -> ConvolutionRecord:
         """Lay out a batch of single pixels as columns, so that a tile spans several images."""
