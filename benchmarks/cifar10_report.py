@@ -47,6 +47,13 @@ GROUPS = {  # name of the runs: (network, what is binary, recipe, best published
         "VGG16", "weights", "cifar10-vgg16-weights.yaml", 93.25,
         "40 samples, [VISPA](https://github.com/snownus/bnn_vi)",
     ),
+    "adaste-vgg16": (
+        "VGG16, AdaSTE", "weights", "cifar10-adaste-vgg16.yaml", 92.4, "AdaSTE, 700 epochs",
+    ),
+    "adaste-resnet18": (
+        "ResNet-18, AdaSTE", "weights", "cifar10-adaste-resnet18.yaml", 94.1,
+        "AdaSTE, 700 epochs",
+    ),
     "paper-logistic": (
         "VGG, the paper's method, logistic", "weights and activations", "cifar10-vgg.yaml", 89.6,
         "the paper, 10 samples 90.6",
@@ -142,8 +149,8 @@ def count(runs: list[Run]) -> Iterable[str]:
     new = [run for run in runs if run["revision"] != EARLIER]
     hours = sum(run["epochs"] * run["seconds_per_epoch"] for run in runs) / 3600
     yield (
-        f"{len(runs)} runs, {hours:.1f} hours of one H100: {len(new)} of the version that is"
-        f" described here, and {len(runs) - len(new)} of an earlier one, whose batch norms were"
+        f"{len(runs)} runs, {hours:.1f} hours of training on one H100 or H200:"
+        f" {len(new)} of the version that is described here, and {len(runs) - len(new)} of an earlier one, whose batch norms were"
         " re-estimated on unchanged images."
     )
 

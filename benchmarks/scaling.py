@@ -110,7 +110,9 @@ def result(run: Started) -> dict[str, Any]:
 
 def describe(arguments: argparse.Namespace, devices: int) -> dict[str, Any]:
     """Describe the machine and the measurement."""
-    about = describe_machine() | {"torch": torch.__version__, "devices": devices}
+    machine = describe_machine()
+    del machine["host_name"], machine["executable"]  # don't publish the machine's name
+    about = machine | {"torch": torch.__version__, "devices": devices}
     if arguments.device == "cuda":
         about |= {
             "gpu": torch.cuda.get_device_name(),

@@ -36,13 +36,13 @@ class RuleConfig(Config):
         training: Keys of the training that its source sets otherwise; "model.weight_noise" and the
             like, with dots.
         published: For a network, the test accuracy in its source in percent.
-        on: For a network, further keys of the training there.
+        networks: For a network, further keys of the training there.
         why: A remark.
     """
 
     rule: str
     training: dict[str, Any] = Field(default={})
-    on: dict[str, dict[str, Any]] = Field(default={})
+    networks: dict[str, dict[str, Any]] = Field(default={})
     published: dict[str, float] = Field(default={})
     why: str = ""
 
@@ -108,7 +108,7 @@ def training_of(config: TableConfig, name: str, device: str) -> TrainingConfig:
     model: dict[str, Any] = {**config.networks[network], "weight_rule": rule.rule}
     placement = {} if device == "cuda" else config.on_cpu
     keys = {"model": model, "seed": int(seed), "device": device, **placement, **rule.training}
-    keys |= rule.on.get(network, {})
+    keys |= rule.networks.get(network, {})
     overrides = [f"{k}={yaml.safe_dump(v, default_flow_style=True)}" for k, v in keys.items()]
     return parse_config(yaml.safe_dump(config.training), overrides, source=name)
 

@@ -43,7 +43,9 @@ def result_of(name: str, out: Path, *overrides: str) -> Record:
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_configurations_are_valid(path: Path) -> None:
-    experiment = EXPERIMENTS[path.stem.removesuffix("-small").removesuffix("-cpu")]
+    experiment = EXPERIMENTS[
+        path.stem.removesuffix("-small").removesuffix("-cpu").removesuffix("-rates")
+    ]
     assert experiment.jobs(load_config(experiment.config, path))
 
 
@@ -67,7 +69,7 @@ def test_runs_of_the_table_have_valid_configurations(tmp_path: Path) -> None:
         get_weight_rule(options["weight_rule"], options.get("weight_rule_options"))
     assert training.model.options["padding_value"] == "zeros"
     assert training.latent is not None
-    assert (training.latent.lr, training.precision) == (1e-4, "bf16-mixed")  # of bop
+    assert (training.latent.lr, training.precision) == (1e-3, "bf16-mixed")  # of bop
     assert weight_rules.training_of(config, names[0], "cpu").precision == "32-true"
 
 
@@ -286,3 +288,19 @@ def test_stored_results_can_be_drawn_again(path: Path, tmp_path: Path) -> None:
     assert result["finished"]
     assert experiment.config.model_validate(result["config"])
     experiment.draw(result, tmp_path / "again.png")
+
+
+def test_the_table_has_the_optimizers_that_were_best_on_held_out_images() -> None:
+    config = load_config(weight_rules.TableConfig, CONFIGS / "weight-rules.yaml")
+    rates = load_config(weight_rules.TableConfig, CONFIGS / "weight-rules-rates.yaml")
+    jobs = json.loads((RESULTS / "weight-rules-rates.json").read_text())["jobs"]
+    for label, rule in config.rules.items():
+        if label.endswith("-sgd"):  # the optimizer of the authors
+            continue
+        for network, keys in rule.networks.items():
+            tried = {
+                name: jobs[f"{network}.{name}.100"]["validation_accuracy"]
+                for name in (f"{label}-{letter}" for letter in "abc")
+            }
+            best = max(tried, key=tried.__getitem__)
+            assert keys == {"latent": rates.rules[best].training["latent"]}, (label, network)
