@@ -150,8 +150,8 @@ def count(runs: list[Run]) -> Iterable[str]:
     hours = sum(run["epochs"] * run["seconds_per_epoch"] for run in runs) / 3600
     yield (
         f"{len(runs)} runs, {hours:.1f} hours of training on one H100 or H200:"
-        f" {len(new)} of the version that is described here, and {len(runs) - len(new)} of an earlier one, whose batch norms were"
-        " re-estimated on unchanged images."
+        f" {len(new)} of the version that is described here, and {len(runs) - len(new)} of an"
+        " earlier one, whose batch norms were re-estimated on unchanged images."
     )
 
 
