@@ -52,7 +52,7 @@ def _convolve(w, y, at, thread, threads):
             at_channels = vector * c.y_vector
             added = c.added + image * c.added_image + line * c.added_row + at_channels
             signs = c.signs + image * c.signs_image + line * c.signs_row + at_channels // 32
-            _convolve_row(w, y, c, is_wide, vector, x_at, line, y_at, c.y_pixel, added, signs)
+            convolve_row(w, y, c, is_wide, vector, x_at, line, y_at, c.y_pixel, added, signs)
 
 
 @njit(error_model="numpy")
@@ -78,7 +78,7 @@ def _convolve_and_pool(w, y, at, thread, threads):
                 half_line = 2 * line + half
                 x_at = c.x + image * c.x_image + half_line * c.x_row
                 y_at = scratch + half * c.columns * step
-                _convolve_row(w, y, c, is_wide, vector, x_at, half_line, y_at, step, 0, 0)
+                convolve_row(w, y, c, is_wide, vector, x_at, half_line, y_at, step, 0, 0)
             y_at = y_block + image * c.y_image + line * c.y_row
             for column in range(pooled_columns):
                 top = scratch + 2 * column * step
@@ -131,14 +131,14 @@ def _convolve_vectors(w, c, first, vectors, image, line, y_at, y_pixel):
     vector, x_at = first, c.x + image * c.x_image + line * c.x_row
     while vector < first + vectors:
         is_wide = vector < c.vectors // wide(w) * wide(w)
-        _convolve_row(w, SUMS, c, is_wide, vector, x_at, line, y_at, y_pixel, 0, 0)
+        convolve_row(w, SUMS, c, is_wide, vector, x_at, line, y_at, y_pixel, 0, 0)
         step = wide(w) if is_wide else 1
         vector += step
         y_at += step * c.y_vector
 
 
 @njit(error_model="numpy")
-def _convolve_row(w, y, c, is_wide, vector, x_row, line, y_row, y_pixel, added_row, signs_row):
+def convolve_row(w, y, c, is_wide, vector, x_row, line, y_row, y_pixel, added_row, signs_row):
     """Compute one row of output pixels for one block of channels.
 
     The last tile is shifted left until it fits: some pixels are computed twice.

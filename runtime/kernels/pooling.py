@@ -70,23 +70,40 @@ def _inside(start, taps, step, size):
 def _pool(operation, at, thread, threads):
     p = read(PoolRecord, at)
     x, y = read(Map, p.x), read(Map, p.y)
-    x_row, x_column = p.row_step * x.row, p.column_step * x.pixel
     first, last = partition_rows(y, thread, threads)
     for row in range(first, last):
-        top = row % y.rows * p.down - p.top
-        above, below = _inside(top, p.height, p.row_step, x.rows)
-        line = x.data + row // y.rows * x.image + (top + above * p.row_step) * x.row
-        for column in range(y.columns):
-            left = column * p.right - p.left
-            before, behind = _inside(left, p.width, p.column_step, x.columns)
-            x_at = line + (left + before * p.column_step) * x.pixel
-            y_at = row_at(y, row) + column * y.pixel
-            if above < below and before < behind:
-                for vector in range(0, y.depth * 4, VECTOR):
-                    _combine(
-                        operation, x_at + vector, below - above, x_row, behind - before, x_column,
-                        y_at + vector,
-                    )  # fmt: skip
+        image, size = x.data + row // y.rows * x.image, (x.rows, x.columns)
+        pool_row(operation, p, size, image, x.row, x.pixel, row % y.rows, y, row_at(y, row))
+
+
+@njit(error_model="numpy")
+def pool_row(operation, p, size, image, x_row, x_pixel, line, y, y_at):
+    """Pool one row of windows.
+
+    Args:
+        operation: MAXIMUM or SUM.
+        p: The windows: a record with the fields of a PoolRecord.
+        size: Rows and columns of the image.
+        image: Address of the image.
+        x_row: Bytes between its rows.
+        x_pixel: Bytes between its pixels.
+        line: Index of the row of windows in the image.
+        y: Map of the result.
+        y_at: Address of the row in the result.
+    """
+    top = line * p.down - p.top
+    above, below = _inside(top, p.height, p.row_step, size[0])
+    x_line = image + (top + above * p.row_step) * x_row
+    for column in range(y.columns):
+        left = column * p.right - p.left
+        before, behind = _inside(left, p.width, p.column_step, size[1])
+        x_at = x_line + (left + before * p.column_step) * x_pixel
+        if above < below and before < behind:
+            for vector in range(0, y.depth * 4, VECTOR):
+                _combine(
+                    operation, x_at + vector, below - above, p.row_step * x_row, behind - before,
+                    p.column_step * x_pixel, y_at + column * y.pixel + vector,
+                )  # fmt: skip
 
 
 def pool_maxima(at, thread, threads):

@@ -217,6 +217,30 @@ class PoolRecord(NamedTuple):
     left: int
 
 
+class PooledRealsRecord(NamedTuple):
+    """A convolution whose reals are max-pooled in bands of rows (pooled_reals.py)."""
+
+    convolution: int
+    """Address of a ConvolutionRecord that writes to scratch, and has as many rows."""
+    scratch_thread: int
+    """Bytes of scratch per thread."""
+    y: int
+    """Address of the Map of the result."""
+    rows: int
+    """Number of rows of the convolution's output."""
+    band: int
+    """Rows of the result that are computed at once."""
+    height: int
+    """Height of the window; this and the rest as in PoolRecord, with a dilation of 1."""
+    width: int
+    down: int
+    right: int
+    row_step: int
+    column_step: int
+    top: int
+    left: int
+
+
 class DepthwiseRecord(NamedTuple):
     """A depthwise convolution over a map and its margin."""
 

@@ -7,6 +7,9 @@ from bnnkit.artifact.standard.pooling import Attributes, explicit_pads, pool_out
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import FLOAT, Value
+from bnnkit.runtime.steps.convolution import Convolution
+from bnnkit.runtime.steps.pooled_reals import KERNELS as POOLED_KERNELS
+from bnnkit.runtime.steps.pooled_reals import PooledReals
 from bnnkit.runtime.steps.real import Chain, PlaceReals, PoolReals
 from bnnkit.runtime.steps.signs import PoolSigns
 from bnnkit.runtime.steps.window import KernelWindow
@@ -120,8 +123,25 @@ def _max_pool_of_signs(builder: PlanBuilder, node: Node) -> None:
     builder.add(step, Value(kind="signs", shape=(channels, *window.output)))
 
 
+LARGE = 1 << 18
+"""Bytes of a map from which on it does not stay in the second-level cache, beside other data."""
+
+
 def _max_pool(builder: PlanBuilder, node: Node) -> None:
-    window = _window(builder, node)
+    window, position = _window(builder, node), builder.position(node.inputs[0])
+    layer = builder.steps[position] if position >= 0 else None
+    if isinstance(layer, Convolution) and _pools_bands(builder, node, layer, window):
+        shape = (layer.channels, *window.output)
+        builder.steps[position] = PooledReals(
+            name=layer.name,
+            source=layer.source,
+            target=node.outputs[0],
+            convolution=layer,
+            pool=window,
+        )
+        del builder.values[layer.target]
+        builder.values[node.outputs[0]] = Value(kind="real", shape=shape)
+        return
     step = PoolReals(
         name=node.name,
         source=node.inputs[0],
@@ -131,6 +151,26 @@ def _max_pool(builder: PlanBuilder, node: Node) -> None:
     )
     channels = builder.values[node.inputs[0]].map[0]
     builder.add(step, Value(kind="real", shape=(channels, *window.output)))
+
+
+def _pools_bands(
+    builder: PlanBuilder, node: Node, layer: Convolution, window: KernelWindow
+) -> bool:
+    """Whether a layer of reals and the pooling, its only reader, are computed in bands of rows."""
+    value = builder.values[layer.target]
+    channels, rows, columns = value.map
+    return (
+        layer.weights.dtype in POOLED_KERNELS
+        and builder.forms.joins_groups
+        and value.kind == "real"
+        and layer.groups == 1
+        and layer.channels == channels
+        and layer.noise is None
+        and not layer.pools
+        and window.dilation == (1, 1)
+        and 4 * channels * rows * columns > LARGE
+        and builder.graph.sole_reader(layer.target) == node
+    )
 
 
 def _average(builder: PlanBuilder, node: Node, window: KernelWindow, *, is_vector: bool) -> None:

@@ -28,6 +28,7 @@ from bnnkit.runtime.kernels.records import (
     NoisyThresholdRecord,
     PackRecord,
     PanelRecord,
+    PooledRealsRecord,
     PoolRecord,
     SamplingRecord,
     SpreadRecord,
@@ -304,6 +305,24 @@ def _convolution(memory: Addresses, record: ConvolutionRecord) -> None:
             check_reach(memory.array_at(address), address, maps, size)
 
 
+def _pooled_reals(memory: Addresses, record: PooledRealsRecord) -> None:
+    """Check the rows that bands read beyond the ConvolutionRecord, and the scratch of a band."""
+    r, c, y = record, memory.record_at(record.convolution), memory.map_at(record.y)
+    x = memory.array_at(c.x)
+    steps = (
+        (y.map.images, c.x_image),
+        (r.rows, c.x_row),
+        (c.columns, c.x_pixel),
+        (c.outer_count, c.outer_step),
+        (c.middle_count, c.middle_step),
+    )
+    check_reach(x, c.x, steps, _rounded(c.run * x.itemsize, 4))
+    _check_numbers(memory, c.cases, 8 * r.rows * c.columns)
+    lines = min(r.rows, (r.band - 1) * r.down + r.height)
+    _check_numbers(memory, c.y, (lines - 1) * c.y_row + c.columns * c.y_pixel)
+    check_map(y, 4 * c.channels)
+
+
 def _panels(memory: Addresses, record: PanelRecord) -> None:
     """Check what a kernel of panels reads beyond its ConvolutionRecord, and its panels."""
     r, c = record, memory.record_at(record.convolution)
@@ -371,6 +390,7 @@ CHECKS: dict[type[NamedTuple], Callable[[Addresses, Any], None]] = {
     NoisyThresholdRecord: _noise,
     PackRecord: _pack,
     PanelRecord: _panels,
+    PooledRealsRecord: _pooled_reals,
     PoolRecord: _pool,
     SamplingRecord: _sampling,
     SpreadRecord: _spread,

@@ -122,7 +122,7 @@ class Convolution:
 
     def bind(self, memory: Memory) -> KernelCall:
         kernel = KERNELS[self.weights.dtype, self._output(memory)]
-        record = self._record(memory)
+        record = self.record(memory)
         if self.weights.dtype == PANELS:
             return kernel_call(kernel, memory, self._panels(memory, record))
         if self.noise is not None:
@@ -169,7 +169,8 @@ class Convolution:
         scratch = np.zeros(memory.threads * size, np.uint8)
         return record._replace(scratch=memory.address(scratch), scratch_thread=size)
 
-    def _record(self, memory: Memory) -> ConvolutionRecord:
+    def record(self, memory: Memory) -> ConvolutionRecord:
+        """Return the arguments of the kernel, without noise and scratch."""
         x, y = memory.stored(self.source), memory.stored(self.target)
         lanes = LANES[self.weights.dtype]
         vectors = -(-self.channels // lanes)
