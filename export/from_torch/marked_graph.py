@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from bnnkit.artifact.format.constants import DOMAIN, OPSET
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.ir.graph import nodes
+from bnnkit.export.from_torch.translations import TRANSLATIONS
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.latent_weights import deployed_latents
 from bnnkit.nn.sampling import numbering
@@ -87,6 +88,7 @@ def _translated(model: nn.Module, example: Tensor) -> ir.Model:
             verbose=False,
             opset_version=OPSET,
             dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+            custom_translation_table=TRANSLATIONS,
         )
     except torch.onnx.OnnxExporterError as error:
         raise UnsupportedError(f"torch cannot export this model: {_reason(error)}") from error
