@@ -224,7 +224,8 @@ class Network(nn.Module):
 
     def _results(self, x: Tensor) -> list[Any]:
         y = self.norm(self.layer(self.sign(x)))
-        return [run(y, *mine) for run, mine in zip(self.runs, self.layers, strict=True)]
+        layers: Any = self.layers
+        return [run(y, *mine) for run, mine in zip(self.runs, layers, strict=True)]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Apply every snippet."""

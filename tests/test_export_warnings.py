@@ -9,6 +9,7 @@ from torch import nn
 import bnnkit.nn as bnn
 from bnnkit.artifact.checks.computed import COMPUTED, ELSEWHERE
 from bnnkit.artifact.standard import SEVERAL_OUTPUTS, STANDARD_OPERATORS
+from bnnkit.errors import UnsupportedError
 from bnnkit.export import export_onnx
 from bnnkit.runtime.lowering.lower import LOWERINGS
 
@@ -42,15 +43,30 @@ def test_a_packed_network_is_not_warned_of(tmp_path: Path) -> None:
     assert report.macs["binary"] > 0
 
 
-def test_operators_that_the_runtime_lacks_are_warned_of(tmp_path: Path) -> None:
-    class Spectrum(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            spectrum: torch.Tensor = torch.fft.rfft(x).abs()
-            return spectrum
+class Spectra(nn.Module):
+    """Two operators that the runtime lacks, and a batch that is not first."""
 
-    torch.manual_seed(0)
-    with pytest.warns(UserWarning, match="bnnkit's runtime cannot run this file: .*DFT"):
-        export_onnx(Spectrum().eval(), torch.randn(2, 5, 8), tmp_path / "model.onnx")
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        places = torch.nonzero(x[0, 0] > 0)[:, 0]
+        return (
+            torch.fft.rfft(x).abs(),
+            x * places.sum(),
+            x.transpose(0, 1).softmax(1).transpose(0, 1),
+        )
+
+
+def test_what_the_runtime_lacks_is_refused_with_all_reasons(tmp_path: Path) -> None:
+    path, x = tmp_path / "model.onnx", torch.randn(2, 3, 8)
+    with pytest.raises(UnsupportedError, match=r"NonZero.*DFT.*batch.*runtime=False"):
+        export_onnx(Spectra().eval(), x, path)
+    assert not path.exists()
+
+
+def test_it_is_written_for_other_engines_on_demand(tmp_path: Path) -> None:
+    path, x = tmp_path / "model.onnx", torch.randn(2, 3, 8)
+    with pytest.warns(UserWarning, match="bnnkit's runtime cannot run this network: .*DFT"):
+        export_onnx(Spectra().eval(), x, path, runtime=False)
+    assert path.exists()
 
 
 def test_the_runtime_computes_what_the_check_says() -> None:

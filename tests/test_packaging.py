@@ -95,7 +95,7 @@ ROOMS: dict[str, Room] = {
     "export": Room(
         "from torch and from files of others to the artifact and to TFLite",
         {"files", "images", "nn", "artifact", "tflite"},
-        FILE_FORMATS | {"torch", "onnx_ir", "onnxruntime"},
+        FILE_FORMATS | {"torch", "onnx_ir", "onnxscript", "onnxruntime"},
     ),
     "models": Room("networks", {"nn"}, {"torch"}),
     "nn": Room("layers, noises and estimators", {"artifact"}, {"torch"}),

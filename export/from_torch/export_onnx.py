@@ -16,7 +16,7 @@ from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.calibrated import calibrated
 from bnnkit.export.from_torch.compare_with_torch import compare_with_torch
-from bnnkit.export.from_torch.export_warnings import warn_if_not_computed, warn_of_lost_bits
+from bnnkit.export.from_torch.export_warnings import check_computed, warn_of_lost_bits
 from bnnkit.export.from_torch.marked_graph import marked_graph
 from bnnkit.export.from_torch.plain_arguments import plain_inputs, plain_model
 from bnnkit.export.ir.graph import nodes
@@ -38,6 +38,7 @@ def export_onnx(
     seed: int = 0,
     calibrate: Tensor | NDArray[Any] | None = None,
     compare: bool = True,
+    runtime: bool = True,
 ) -> Report:
     """Write the evaluation of a model as an artifact (docs/artifact.md).
 
@@ -64,11 +65,12 @@ def export_onnx(
             learned the statistics of drawn weights, while the file has the most probable ones.
         compare: Compare the file with torch before it is written, on the first input of the
             example and on a random one, without noise. False writes it unchecked.
+        runtime: Refuse a network that bnnkit's runtime cannot run. False writes it for other
+            engines, with a warning.
 
     Returns:
         A report: what is binary in the file, what is not and why, and the sizes. Warnings name
-        operators that bnnkit's runtime lacks, signs that are the same for every input, and binary
-        layers that the file computes in float.
+        signs that are the same for every input, and binary layers that the file computes in float.
 
     Raises:
         UsageError: The model or the example is not on the CPU, the example has another type, mode
@@ -76,7 +78,8 @@ def export_onnx(
             form than the example, a number is out of range, or the suffix of the file names
             another format.
         UnsupportedError: A part of the model cannot be exported, or the file would not compute
-            what torch computes; the message names the part.
+            what torch computes; the message names the part. Or bnnkit's runtime cannot run it; the
+            message names all reasons.
         FileError: The file cannot be written.
     """
     check_suffix(path, "onnx")
@@ -87,12 +90,12 @@ def export_onnx(
         check_seed(seed)
         model, metadata = calibrated(model, calibrate, example, metadata, **options)
     artifact = from_torch(model, example, metadata=metadata, **options)
+    check_computed(artifact, only_warn=not runtime)
     if compare:
         compare_with_torch(artifact, model, example)
     content = artifact.to_bytes()
     write_bytes(Path(path), content)
     found = report(artifact, len(content))
-    warn_if_not_computed(artifact)
     warn_of_lost_bits(found)
     return found
 

@@ -1,33 +1,45 @@
-"""Warnings about a written file: what the runtime lacks, useless signs, binary layers in float."""
+"""What an export says of a file: what the runtime lacks, useless signs, binary layers in float."""
 
 import warnings
 from math import prod
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import onnx_budget
-from bnnkit.artifact.checks.check_nodes import check_nodes
+from bnnkit.artifact.checks.check_nodes import all_faults
 from bnnkit.artifact.checks.computed import COMPUTED
 from bnnkit.artifact.layer_report import NO_FORM
 from bnnkit.artifact.report import Report
-from bnnkit.errors import BnnkitError
+from bnnkit.errors import UnsupportedError
 
 _SHOWN = 5
+_MOST_FAULTS = 20
+"""The most reasons that a message names."""
 
 
-def warn_if_not_computed(artifact: Artifact) -> None:
-    """Warn if bnnkit's runtime lacks a part of a network, before it comes to a board.
+def check_computed(artifact: Artifact, *, only_warn: bool) -> None:
+    """Check that bnnkit's runtime computes a network, before it comes to a board.
 
     Args:
         artifact: The network in the file.
+        only_warn: Warn instead of refusing it.
+
+    Raises:
+        UnsupportedError: It does not; the message names all reasons.
     """
-    try:
-        budget = onnx_budget(artifact.model, prod(artifact.graph.input_shape))
-        check_nodes(artifact, COMPUTED, budget)
-    except BnnkitError as error:
-        _warn(
-            f"bnnkit's runtime cannot run this file: {error}; other engines, such as ONNX"
-            " Runtime, may"
+    budget = onnx_budget(artifact.model, prod(artifact.graph.input_shape))
+    faults = all_faults(artifact, COMPUTED, budget)
+    if not faults:
+        return
+    reasons = "; ".join(faults[:_MOST_FAULTS])
+    more = len(faults) - _MOST_FAULTS
+    reasons += f"; and {more} more" if more > 0 else ""
+    message = f"bnnkit's runtime cannot run this network: {reasons}"
+    if not only_warn:
+        raise UnsupportedError(
+            f"{message}; build it without these, or write it for other engines, such as ONNX"
+            " Runtime, with runtime=False"
         )
+    _warn(f"{message}; other engines, such as ONNX Runtime, may")
 
 
 def warn_of_lost_bits(report: Report) -> None:

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from bnnkit.artifact.format.constants import DOMAIN, OPSET
 from bnnkit.errors import UnsupportedError, UsageError
-from bnnkit.export.ir.graph import nodes
 from bnnkit.export.from_torch.translations import TRANSLATIONS
+from bnnkit.export.ir.graph import nodes
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.latent_weights import deployed_latents
 from bnnkit.nn.sampling import numbering

@@ -1,4 +1,4 @@
-"""Translations of torch's operators that its exporter lacks, or writes in a form that moves images.
+"""Translations of torch's operators that its exporter lacks, or translates less well.
 
 Each takes the arguments of a torch operator; a value's shape has integers and the symbol of the
 batch. The results keep the batch as first axis, which every engine and TFLite can follow.
@@ -11,13 +11,14 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 import torch
-from onnxscript import opset21 as op
+from onnxscript import opset21
 from onnxscript.function_libs.torch_lib.ops import core
 
 Value = Any
 """A value of the graph under construction: an onnxscript tensor with `shape` and `dtype`."""
 
 aten = torch.ops.aten
+op: Any = opset21  # whose stubs want tensors for the lists of numbers that it takes
 
 
 def _constant(numbers: Any, dtype: Any = np.int64) -> Value:
@@ -157,7 +158,7 @@ def cumulative_maximum(x: Value, dim: int) -> tuple[Value, Value]:
 
 
 def cumulative_minimum(x: Value, dim: int) -> tuple[Value, Value]:
-    """The smallest elements along an axis, up to each, and their places; the last of equal ones."""
+    """As `cumulative_maximum`, of the smallest elements."""
     return _extremes(x, dim, op.LessOrEqual)
 
 

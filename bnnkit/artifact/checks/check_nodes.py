@@ -5,7 +5,7 @@ one file each, and what `facts.py` adds to ONNX's own schemas. ONNX's shape infe
 types of standard operators. Types that the file states must agree with them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from math import prod
 
@@ -19,7 +19,7 @@ from bnnkit.artifact.checks.values import Values, check_stated, stated_types
 from bnnkit.artifact.checks.work import charge
 from bnnkit.artifact.format.graph import Graph, Node
 from bnnkit.artifact.operators import operator_of
-from bnnkit.artifact.operators.operand import ValueType
+from bnnkit.artifact.operators.operand import FREE_BATCH, ValueType, shape_text
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 
 
@@ -42,25 +42,79 @@ def check_nodes(
         ArtifactError: If a node has unknown attributes or impossible ones, operands of the wrong
             number, type or shape, thresholds out of range, or another type than the file states.
     """
-    values, stated = Values(artifact), stated_types(artifact.model)
+    values = Values(artifact)
     budget.spend_values(prod(artifact.graph.input_shape))
-    protos = (node for node in artifact.model.graph.node if node.op_type != "Constant")
-    for proto, node in zip(protos, artifact.graph.nodes, strict=True):
-        if node.kind not in computed:
-            raise UnsupportedError(
-                f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
-            )
-        with _naming(node):
-            _check_unused(node, artifact.graph)
-            _check(proto, node, values, artifact.graph.opset)
-            charge(budget, proto, values)
-            values.follow(node)
-            for name in node.outputs[:1]:
-                if name in stated:
-                    check_stated(name, values.types[name], stated[name], values.batch)
+    for _, _, check in _checks(artifact, computed, budget, values):
+        check()
     for name in artifact.graph.outputs:
         values.type_of(name)
     return values.types
+
+
+def all_faults(artifact: Artifact, computed: Collection[str], budget: Budget) -> list[str]:
+    """Return every reason for which a network cannot be computed, in the order of its nodes.
+
+    A node behind one that cannot be computed is passed over. Arguments as in `check_nodes`.
+    """
+    values, found = Values(artifact), list[str]()
+    for node, is_computed, check in _checks(artifact, computed, budget, values):
+        is_behind = any(name and name not in values.types for name in node.inputs)
+        if is_behind and is_computed:
+            continue
+        try:
+            check()
+            _check_batch(node, values)
+        except BnnkitError as error:
+            found.append(str(error))
+            for name in node.outputs:
+                values.types.pop(name, None)
+    return found
+
+
+def _checks(
+    artifact: Artifact, computed: Collection[str], budget: Budget, values: Values
+) -> Iterator[tuple[Node, bool, Callable[[], None]]]:
+    """Yield each node, whether the caller computes its kind, and its check."""
+    stated = stated_types(artifact.model)
+    protos = (node for node in artifact.model.graph.node if node.op_type != "Constant")
+    for proto, node in zip(protos, artifact.graph.nodes, strict=True):
+        is_computed = node.kind in computed
+
+        def check(
+            proto: onnx.NodeProto = proto, node: Node = node, is_computed: bool = is_computed
+        ) -> None:
+            if not is_computed:
+                raise UnsupportedError(
+                    f"node {node.name!r} is a {node.kind}, an operator that bnnkit's runtime lacks"
+                )
+            with _naming(node):
+                _check_unused(node, artifact.graph)
+                _check(proto, node, values, artifact.graph.opset)
+                charge(budget, proto, values)
+                values.follow(node)
+                for name in node.outputs[:1]:
+                    if name in stated:
+                        check_stated(name, values.types[name], stated[name], values.batch)
+
+        yield node, is_computed, check
+
+
+def _check_batch(node: Node, values: Values) -> None:
+    """Check that of all axes of what depends on the images, the first alone is the batch.
+
+    Raises:
+        UnsupportedError: If another axis is, or depends on it.
+    """
+    if values.batch != FREE_BATCH or not values.depends_on_images(node):
+        return
+    for name in filter(None, node.outputs):
+        shape = values.types[name].shape if name in values.types else (FREE_BATCH,)
+        others = [size for size in shape[1:] if size and size % FREE_BATCH == 0]
+        if shape[:1] != (FREE_BATCH,) or others:
+            raise UnsupportedError(
+                f"node {node.name!r} ({node.kind}): expected a result whose first axis alone is"
+                f" the batch, got {shape_text(shape)}"
+            )
 
 
 def _check(proto: onnx.NodeProto, node: Node, values: Values, opset: int) -> None:

@@ -43,6 +43,7 @@ class Values:
         self.constants = set(graph.constants)
         self.drawn: set[str] = set()
         self.largest_sums: dict[str, NDArray[np.int64]] = {}
+        self._of_images = {graph.input}
         self.types = {name: _type_of(array) for name, array in graph.constants.items()}
         element = helper.np_dtype_to_tensor_dtype(graph.input_dtype)
         self.types[graph.input] = ValueType(element, (self.batch, *graph.input_shape))
@@ -103,6 +104,13 @@ class Values:
                     self.known[target] = np.asarray(function(node.attributes, *operands))
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                 raise ArtifactError(f"cannot be computed of constants: {error}") from error
+
+    def depends_on_images(self, node: Node) -> bool:
+        """Return whether a node computes with the numbers of the images, not with shapes alone."""
+        depends = node.kind != "Shape" and not self._of_images.isdisjoint(node.inputs)
+        if depends:
+            self._of_images.update(node.outputs)
+        return depends
 
     def _is_small(self, name: str) -> bool:
         return name in self.known and self.known[name].size <= MOST_KNOWN
