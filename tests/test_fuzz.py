@@ -16,4 +16,4 @@ def test_random_stochastic_networks_are_equal(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of ONNX's reference
 def test_random_operators_are_those_of_onnxruntime() -> None:
-    assert fuzz_operators.main(600, seed=0) == 0
+    assert fuzz_operators.main(1000, seed=0) == 0

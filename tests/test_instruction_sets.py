@@ -21,15 +21,11 @@ FAMILIES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_kernels_of_a_cpu_family(family: str, tmp_path: Path) -> None:
+def test_the_kernels_of_a_cpu_family(family: str) -> None:
     features = binding.get_host_cpu_features()
     if not features.get(FAMILIES[family]):
         pytest.skip(f"this CPU cannot run code for {family}: it has no {FAMILIES[family]}")
-    environment = os.environ | {
-        "NUMBA_CPU_NAME": family,
-        "NUMBA_CPU_FEATURES": "",
-        "BNNKIT_CACHE_DIR": str(tmp_path),
-    }
+    environment = os.environ | {"NUMBA_CPU_NAME": family, "NUMBA_CPU_FEATURES": ""}
     chosen = ["test_convolution.py", "test_nan.py", "test_operators.py"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "", *chosen],
@@ -44,7 +40,7 @@ def test_the_kernels_of_a_cpu_family(family: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_families_use_different_kernels(tmp_path: Path) -> None:
+def test_families_use_different_kernels() -> None:
     """The override is obeyed: the same CPU takes popcount or lookups, in 64 or 32 channels."""
     code = "from bnnkit.runtime.kernels import cpu; print(cpu.binary_form(), cpu.has_512_bits())"
     seen = {}

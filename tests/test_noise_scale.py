@@ -103,15 +103,16 @@ def _bnnkit(*arguments: object) -> str:
 def test_the_file_draws_the_scaled_noise_and_all_engines_agree(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
     deterministic_run(name, tmp_path)
-    file = tmp_path / "model.onnx"
-    _bnnkit("export", tmp_path, "-o", file, "--noise-scale", "0.15", "--calibrate", "digits")
+    file, few, digits = tmp_path / "model.onnx", tmp_path / "few.npz", data.load("digits")
+    np.savez(few, x=digits.x_train[:100], y=digits.y_train[:100])
+    _bnnkit("export", tmp_path, "-o", file, "--noise-scale", "0.15", "--calibrate", few)
     tables = {t.name: t for t in onnx.load(file).graph.initializer if t.name.startswith("noise.")}
     (table,) = tables.values()
     assert table.name == "noise.logistic*0.15"
     want = 0.15 * get_noise("logistic").quantile((torch.arange(4096).double() + 0.5) / 4096)
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(table), want.float().numpy())
     images = tmp_path / "images.npy"
-    np.save(images, data.load("digits").x_test[:6])
+    np.save(images, digits.x_test[:6])
     found = json.loads(_bnnkit("verify", tmp_path, file, "--data", images, "--json"))
     assert found["is_equal"]
     of_torch = next(one for one in found["comparisons"] if one["engine"] == "torch")
