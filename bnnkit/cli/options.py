@@ -251,7 +251,7 @@ def is_given(parameter: str) -> bool:
 def note_no_effect(has_effect: bool, where: str, *parameters: str) -> None:
     """Print a note on options that stand on the command line and have no effect.
 
-    They are no error, because scripts pass the same options for every file.
+    They are not errors, because scripts pass the same options for every file.
 
     Args:
         has_effect: Whether the options have an effect.

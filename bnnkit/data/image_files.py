@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,13 @@ class ImageForm:
     def n_bytes(self) -> int:
         """The size of an image in memory."""
         return self.channels * self.height * self.width
+
+
+class LabelledFiles(NamedTuple):
+    """Image files, and the label of each."""
+
+    paths: Sequence[Path]
+    labels: Sequence[int]
 
 
 def form_of_images(paths: Sequence[Path]) -> ImageForm:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bnnkit.border import border
 from bnnkit.data.dataset import Dataset
-from bnnkit.data.image_files import ImageForm, form_of_images, read_images
+from bnnkit.data.image_files import ImageForm, LabelledFiles, form_of_images, read_images
 from bnnkit.data.streamed import StreamedDataset
 from bnnkit.errors import FileError, MissingExtraError, UsageError
 from bnnkit.images.opened import SUFFIXES
@@ -35,7 +35,7 @@ def load_image_folder(data_dir: Path | None = None) -> Dataset:
             lacks; or an image cannot be used, as in `read_images`.
     """
     files = _files(data_dir)
-    return _loaded(files, form_of_images([*files.train, *files.test]))
+    return _loaded(files, form_of_images(files.paths))
 
 
 def open_image_folder(
@@ -53,9 +53,8 @@ def open_image_folder(
             it is read.
     """
     files = _files(data_dir)
-    form = form_of_images([*files.train, *files.test])
-    n_images = len(files.train) + len(files.test)
-    if n_images * form.n_bytes <= MOST_BYTES:
+    form = form_of_images(files.paths)
+    if len(files.paths) * form.n_bytes <= MOST_BYTES:
         return _loaded(files, form)
     try:
         from bnnkit.data.streamed_folder import streamed_folder
@@ -63,8 +62,7 @@ def open_image_folder(
         if error.name != "torch":
             raise
         raise MissingExtraError("a folder of images larger than memory", "train") from error
-    parts = {part: (getattr(files, part), getattr(files, f"labels_{part}")) for part in _PARTS}
-    return streamed_folder(parts, files.classes, form, workers=workers)
+    return streamed_folder(files.train, files.test, files.classes, form, workers=workers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,37 +71,32 @@ class _Files:
 
     root: Path
     classes: tuple[str, ...]
-    train: list[Path]
-    labels_train: list[int]
-    test: list[Path]
-    labels_test: list[int]
+    train: LabelledFiles
+    test: LabelledFiles
+
+    @property
+    def paths(self) -> list[Path]:
+        """All images, those for training first."""
+        return [*self.train.paths, *self.test.paths]
 
 
 def _files(data_dir: Path | None) -> _Files:
     root = Path("data", "folder") if data_dir is None else Path(data_dir)
     classes = _classes(root)
-    train, labels_train = _labelled(root / "train", classes)
-    test, labels_test = _labelled(root / "test", classes)
-    return _Files(
-        root=root,
-        classes=classes,
-        train=train,
-        labels_train=labels_train,
-        test=test,
-        labels_test=labels_test,
-    )
+    train, test = (_labelled(root / part, classes) for part in _PARTS)
+    return _Files(root=root, classes=classes, train=train, test=test)
 
 
 def _loaded(files: _Files, form: ImageForm) -> Dataset:
-    images = read_images([*files.train, *files.test], form)
-    n_train = len(files.train)
+    images = read_images(files.paths, form)
+    n_train = len(files.train.paths)
     try:
         return Dataset(
             name="folder",
             x_train=images[:n_train],
-            y_train=np.array(files.labels_train, np.int64),
+            y_train=np.array(files.train.labels, np.int64),
             x_test=images[n_train:],
-            y_test=np.array(files.labels_test, np.int64),
+            y_test=np.array(files.test.labels, np.int64),
             classes=files.classes,
         )
     except UsageError as error:
@@ -134,12 +127,12 @@ def _classes(root: Path) -> tuple[str, ...]:
     return tuple(train)
 
 
-def _labelled(part: Path, classes: Sequence[str]) -> tuple[list[Path], list[int]]:
+def _labelled(part: Path, classes: Sequence[str]) -> LabelledFiles:
     """Return the images in train or test, and their labels."""
     images = [(path, k) for k, name in enumerate(classes) for path in _images_in(part / name)]
     if not images:
         raise FileError(f"{part}: expected images in {part}/CLASS, got none")
-    return [path for path, _ in images], [label for _, label in images]
+    return LabelledFiles([path for path, _ in images], [label for _, label in images])
 
 
 def _folders_in(folder: Path) -> list[str]:

@@ -31,8 +31,8 @@ def from_torch_datasets(
             most 8.
 
     Raises:
-        ConfigError: If a part is missing or is no such data set, an example cannot be read, or has
-            another form than those of an .npz file.
+        ConfigError: If a part is missing or is not such a data set; or an example cannot be read,
+            or has another form than those of an .npz file.
     """
     unknown = [key for key in parts if key not in _KEYS]
     if unknown or not {"train", "test"} <= set(parts):

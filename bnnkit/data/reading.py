@@ -153,7 +153,7 @@ class Reader:
         """Make a batch of examples, and check it.
 
         Raises:
-            UsageError: If the examples are no pairs, or have another form.
+            UsageError: If the examples are not pairs, or have another form.
         """
         collated = _stacked(examples) if self.collate is None else self.collate(examples)
         raw_inputs, raw_targets = _pair(collated, "a batch (inputs, targets)")

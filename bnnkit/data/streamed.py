@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnkit.data.examples import ArrayExamples
 from bnnkit.data.targets import TargetKind
 from bnnkit.errors import ConfigError
 from bnnkit.images.preprocessing import Preprocessing
@@ -106,6 +107,9 @@ class StreamedExamples:
         """Return the examples at these positions, int64 (M,)."""
         inside = positions if self.indices is None else self.indices[positions]
         return StreamedExamples(self.reader, inside, self.workers)
+
+
+AnyExamples = ArrayExamples | StreamedExamples
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,13 +1,13 @@
 """A folder of images that is too large for memory: workers decode its files when they are used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.data.image_files import ImageForm, read_images
+from bnnkit.data.image_files import ImageForm, LabelledFiles, read_images
 from bnnkit.data.reading import Form, Reader, default_workers
 from bnnkit.data.streamed import StreamedDataset, StreamedExamples
 
@@ -35,7 +35,8 @@ class ImageFiles:
 
 
 def streamed_folder(
-    parts: Mapping[str, tuple[Sequence[Path], Sequence[int]]],
+    train: LabelledFiles,
+    test: LabelledFiles,
     classes: tuple[str, ...],
     form: ImageForm,
     *,
@@ -44,7 +45,8 @@ def streamed_folder(
     """Make a data set of files.
 
     Args:
-        parts: The files and labels of "train" and "test".
+        train: The images for training.
+        test: The images for testing.
         classes: The names of the classes.
         form: What the images have in common.
         workers: Processes that decode; None takes one for each CPU, at most 8.
@@ -52,17 +54,15 @@ def streamed_folder(
     shape = (form.channels, form.height, form.width)
     of_examples = Form(shape=shape, dtype="uint8", targets="classes", n_outputs=len(classes))
     count = default_workers() if workers is None else workers
-    train, test = (
-        StreamedExamples(
-            Reader(ImageFiles(*parts[part], form), f"folder, {part}", form=of_examples),
-            workers=count,
+    examples = {
+        part: StreamedExamples(
+            Reader(ImageFiles(*files, form), f"folder, {part}", form=of_examples), workers=count
         )
-        for part in ("train", "test")
-    )
+        for part, files in (("train", train), ("test", test))
+    }
     return StreamedDataset(
         name="folder",
-        train=train,
-        test=test,
+        **examples,
         classes=classes,
         input_shape=shape,
         input_dtype="uint8",

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bnnkit.data import AnyDataset
-from bnnkit.data.examples import ArrayExamples
-from bnnkit.data.streamed import StreamedExamples
+from bnnkit.data.streamed import AnyExamples
 from bnnkit.deployment.calibrate import reestimate
 from bnnkit.deployment.samples import SAMPLES
 from bnnkit.errors import UsageError
@@ -65,7 +64,7 @@ class NoiseScaleChoice:
 def choose_noise_scale(
     network: nn.Module,
     data: AnyDataset,
-    trained: ArrayExamples | StreamedExamples,
+    trained: AnyExamples,
     held_out: tuple[NDArray[Any], NDArray[Any]],
     *,
     scales: Sequence[float] = SCALES,

@@ -14,7 +14,7 @@ from bnnkit.artifact.format.constants import Mode
 from bnnkit.artifact.report import Report
 from bnnkit.data import AnyDataset, StreamedDataset
 from bnnkit.data.examples import ArrayExamples
-from bnnkit.data.streamed import StreamedExamples
+from bnnkit.data.streamed import AnyExamples
 from bnnkit.deployment.calibrate import TEST_IMAGES, Advance, Calibration, calibrate
 from bnnkit.deployment.choose_noise_scale import SCALES, By, NoiseScaleChoice, choose_noise_scale
 from bnnkit.deployment.samples import SAMPLES
@@ -41,7 +41,6 @@ from bnnkit.training.checkpoint import Checkpoint
 from bnnkit.training.task import Task
 from bnnkit.training.validation import has_validation, hold_out
 
-_Examples = ArrayExamples | StreamedExamples
 _SHARE_OF_OTHERS: Final = 0.1
 """The share of a data set that is held out if the network was trained on another one."""
 
@@ -211,13 +210,13 @@ class CheckpointExport:
             self._network, _example(self._checkpoint_metadata), output, **self._options()
         )
 
-    def _held_out_for_temperature(self, data: AnyDataset) -> _Examples:
+    def _held_out_for_temperature(self, data: AnyDataset) -> AnyExamples:
         held_out = _held_out(data, self._validation)
         if held_out is None:
             raise _nothing_held_out("temperature", "fitted")
         return held_out
 
-    def _split(self, data: AnyDataset) -> tuple[_Examples, tuple[NDArray[Any], NDArray[Any]]]:
+    def _split(self, data: AnyDataset) -> tuple[AnyExamples, tuple[NDArray[Any], NDArray[Any]]]:
         """Return training examples for statistics, and images held out to choose on."""
         self._check_data(data)
         if self._task.targets != "classes" or self._mode == "deterministic":
@@ -300,7 +299,7 @@ def _nothing_held_out(what: str, how: str) -> UsageError:
     )
 
 
-def _held_out(data: AnyDataset, share: float) -> _Examples | None:
+def _held_out(data: AnyDataset, share: float) -> AnyExamples | None:
     """Return the examples that a run held out; None if it held none out."""
     if isinstance(data, StreamedDataset) and data.validation is not None:
         return data.validation
@@ -310,7 +309,7 @@ def _held_out(data: AnyDataset, share: float) -> _Examples | None:
     return data.train.part(positions)
 
 
-def _arrays(examples: _Examples) -> tuple[NDArray[Any], NDArray[Any]]:
+def _arrays(examples: AnyExamples) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return inputs and targets, of streamed examples at most `TEST_IMAGES`."""
     if isinstance(examples, ArrayExamples):
         return examples.x, examples.y

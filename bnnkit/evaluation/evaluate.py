@@ -177,7 +177,7 @@ def evaluate_values(
     """Evaluate an ensemble on real values, (N, K); other arguments as for `evaluate`.
 
     Raises:
-        UsageError: As for `evaluate`; if the outputs are no real values.
+        UsageError: As for `evaluate`; if the outputs are not real values.
     """
     found, values, cost = _ensemble(network, examples, config, advance)
     first = found.outputs[0]

@@ -86,7 +86,7 @@ class Changes:
         real: Layers that stay real-valued, and why.
         removed: Activations that are removed, at one or more of their calls.
         replaced: Activations that become RPReLU, at one or more of their calls.
-        skips: Binary layers with a skip that the network has not.
+        skips: Binary layers with a skip that the network lacks.
     """
 
     binary: tuple[str, ...]
@@ -101,7 +101,7 @@ def binary_twin(
 ) -> nn.Module:
     """Make the binary twin of a network of convolution, batch norm and ReLU.
 
-    Its parameters have the names of the network's. What the network has not is in its submodule
+    Its parameters have the names of the network's. What the network lacks is in its submodule
     `added`, so that `start_from` in a configuration accepts a checkpoint of the network.
 
     Args:

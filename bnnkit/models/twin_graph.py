@@ -19,7 +19,7 @@ from bnnkit.nn.sign_inputs import Flow
 from bnnkit.nn.tracing import traced
 
 ADDED: Final = "added"
-"""The module that holds what a twin has and its network has not."""
+"""The module that holds what a twin has and its network lacks."""
 
 
 def is_added(name: str) -> bool:
@@ -65,7 +65,7 @@ class TwinGraph:
         self.layers = ConvBnRelu(self.flow, real, min_inputs)
 
     def shape(self, node: fx.Node) -> tuple[int, ...]:
-        """The shape of the value of a call; () if it is no tensor."""
+        """The shape of the value of a call; () if it is not a tensor."""
         return self._shapes.get(node, ())
 
     def is_norm(self, node: object) -> bool:

@@ -79,8 +79,8 @@ def binarize_(
 
     Raises:
         UsageError: If a name or pattern matches nothing; a named module is a container, of another
-            type, or binary already; its weight is no parameter of its own (pruned, normalised by
-            weight_norm or another parametrization, shared, or not initialised yet); a noise, an
+            type, or binary already; its weight is not a parameter of its own (pruned, normalised
+            by weight_norm or another parametrization, shared, or not initialised yet); a noise, an
             estimator, a rule or an option is unknown; or they cannot be combined. The model is
             unchanged then.
     """

@@ -164,7 +164,7 @@ class Flow:
     def may_be_first(self, name: str) -> bool:
         """Whether a layer looks like the first of a network, not of a block of one.
 
-        A layer that is not alone does, if it is no convolution of many channels.
+        A layer that is not alone does, if it is not a convolution of many channels.
         """
         layer = self._modules[name]
         if isinstance(layer, CONVOLUTIONS) and layer.in_channels > _MOST_IMAGE_CHANNELS:

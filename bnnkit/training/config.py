@@ -88,7 +88,7 @@ class DistillationConfig(_Section):
     """Training on the outputs of other networks.
 
     The loss is weight * T^2 * KL(teachers || network), both softened by the temperature T, and
-    (1 - weight) * cross-entropy with the labels.
+    (1 - weight) * the loss of the labels.
 
     Attributes:
         teachers: Run folders or checkpoints; the network learns from the mean of their logits.

@@ -14,7 +14,7 @@ class Ema:
     After t steps the weights of step i have the share (1 - d) d^(t - i) / (1 - d^t), so the
     initial weights have none. Latent weights are averaged as the others are; the sign of their
     average is a vote of the last steps, in which a weight that goes back and forth around zero
-    has the sign of its mean. Statistics of batch norms are no weights: they do not fit the
+    has the sign of its mean. Statistics of batch norms are not weights: they do not fit the
     averaged network and must be re-estimated.
 
     Attributes:

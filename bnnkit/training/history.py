@@ -57,7 +57,7 @@ def read_history(path: Path) -> list[Record]:
         The records; none if the file is missing.
 
     Raises:
-        FileError: The file cannot be read, or a line before the last is no record.
+        FileError: The file cannot be read, or a line before the last is not a record.
     """
     if not path.exists():
         return []

@@ -12,7 +12,7 @@ from torch import nn
 from bnnkit.artifact.format.constants import Mode
 from bnnkit.data import AnyDataset, Dataset
 from bnnkit.data.examples import ArrayExamples
-from bnnkit.data.streamed import StreamedExamples
+from bnnkit.data.streamed import AnyExamples
 from bnnkit.errors import ConfigError, UsageError
 from bnnkit.nn.sign import has_noisy_signs, scale_training_noise
 from bnnkit.training.batches import Batches
@@ -106,9 +106,7 @@ def make_parts(
     )
 
 
-def _split(
-    config: Config, dataset: AnyDataset, fabric: Fabric
-) -> tuple[Batches, ArrayExamples | StreamedExamples]:
+def _split(config: Config, dataset: AnyDataset, fabric: Fabric) -> tuple[Batches, AnyExamples]:
     """Return the batches to train on, and the examples for validation."""
     place: dict[str, Any] = {"rank": fabric.global_rank, "processes": fabric.world_size}
     if isinstance(dataset, Dataset):

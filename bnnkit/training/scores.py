@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnnkit.data.examples import ArrayExamples
-from bnnkit.data.streamed import StreamedExamples
+from bnnkit.data.streamed import AnyExamples
 from bnnkit.nn.sign import has_noisy_signs
 from bnnkit.training.evaluate import EVALUATION_BATCH, score_batches
 from bnnkit.training.history import Record
@@ -37,7 +37,7 @@ class Scores:
         self,
         network: nn.Module,
         part: str,
-        examples: ArrayExamples | StreamedExamples,
+        examples: AnyExamples,
         samples: int,
         fabric: Fabric,
         task: Task,

@@ -66,7 +66,7 @@ class Registry(Generic[T]):
         """Create the member with a name and options; a member is returned unchanged.
 
         Raises:
-            UsageError: If the name or an option is unknown, the options are no mapping, or a
+            UsageError: If the name or an option is unknown, the options are not a mapping, or a
                 member is given with options.
         """
         options = arguments.options(f"the options of {self._kind}", options)
