@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 from typing_extensions import Unpack
 
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
+from bnnkit.models.classifier import Classifier
 from bnnkit.models.first_layer import first_conv, image_shape
-from bnnkit.models.last_layer import LastLinear
 
 
-class ConvNet(nn.Module):
+class ConvNet(Classifier):
     """W C5 stride 2 - 2W C3 - MP2 - 4W FC - FC, each but the last with batch norm and `Sign`.
 
     The first and the last layer are not binary.
@@ -35,12 +35,11 @@ class ConvNet(nn.Module):
         width: int = 32,
         **options: Unpack[BinaryOptions],
     ) -> None:
-        super().__init__()
         binary = BinaryParts(**options)
         channels, *size = image_shape(input_shape)
         # The first layer halves the size and rounds up, the pool halves it and rounds down.
         height, map_width = ((n + 1) // 2 // 2 for n in size)
-        self.features = nn.Sequential(
+        features = (
             first_conv(channels, width, 5, stride=2, zero_point=zero_point),
             nn.BatchNorm2d(width),
             binary.sign(),
@@ -53,9 +52,4 @@ class ConvNet(nn.Module):
             nn.BatchNorm1d(4 * width),
             binary.sign(),
         )
-        self.classifier = LastLinear(4 * width, n_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
+        super().__init__(features, 4 * width, n_classes)

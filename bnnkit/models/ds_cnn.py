@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
+from bnnkit.models.classifier import Classifier
 from bnnkit.models.first_layer import first_conv, image_shape
-from bnnkit.models.last_layer import LastLinear
 
 
 class SeparableResidual(nn.Module):
@@ -37,7 +37,7 @@ class SeparableResidual(nn.Module):
         return y
 
 
-class DsCnn(nn.Module):
+class DsCnn(Classifier):
     """W C5 stride 2 - MP2 - blocks x (depthwise C3 - C1) - average pool - FC, for few weights.
 
     The network of "Hello Edge" for spectrograms (time x frequency), with a residual around each
@@ -69,10 +69,9 @@ class DsCnn(nn.Module):
         blocks: int = 4,
         **options: Unpack[BinaryOptions],
     ) -> None:
-        super().__init__()
         binary = BinaryParts(**options)
         channels, _, _ = image_shape(input_shape)
-        self.features = nn.Sequential(
+        features = (
             first_conv(channels, width, 5, stride=2, zero_point=zero_point),
             nn.BatchNorm2d(width),
             nn.MaxPool2d(2),
@@ -80,9 +79,4 @@ class DsCnn(nn.Module):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
-        self.classifier = LastLinear(width, n_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
+        super().__init__(features, width, n_classes)

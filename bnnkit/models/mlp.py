@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 from typing_extensions import Unpack
 
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
+from bnnkit.models.classifier import Classifier
 from bnnkit.models.first_layer import first_linear
-from bnnkit.models.last_layer import LastLinear
 
 
-class Mlp(nn.Module):
+class Mlp(Classifier):
     """D hidden layers of width W, each with batch norm and `Sign`, and a real-valued last layer.
 
     The first hidden layer is not binary.
@@ -37,7 +37,6 @@ class Mlp(nn.Module):
         depth: int = 2,
         **options: Unpack[BinaryOptions],
     ) -> None:
-        super().__init__()
         binary = BinaryParts(**options)
         features: list[nn.Module] = [
             nn.Flatten(),
@@ -51,10 +50,4 @@ class Mlp(nn.Module):
                 nn.BatchNorm1d(width),
                 binary.sign(),
             ]
-        self.features = nn.Sequential(*features)
-        self.classifier = LastLinear(width, n_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
+        super().__init__(features, width, n_classes)

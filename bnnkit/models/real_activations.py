@@ -7,8 +7,8 @@ from typing_extensions import Unpack
 
 from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
+from bnnkit.models.classifier import Classifier
 from bnnkit.models.first_layer import ToAutocast, first_conv, image_shape
-from bnnkit.models.last_layer import LastLinear
 from bnnkit.models.vgg import vgg_features
 
 WEIGHTS = ("real", "binary")
@@ -53,7 +53,7 @@ class BasicBlock(nn.Module):
         return y
 
 
-class RealResNet18(nn.Module):
+class RealResNet18(Classifier):
     """ResNet-18 for small images: 3x3 stem, 8 basic blocks, average pool, FC; ReLU activations.
 
     The stem and the last layer are never binary.
@@ -88,7 +88,6 @@ class RealResNet18(nn.Module):
         weights: str = "real",
         **options: Unpack[BinaryOptions],
     ) -> None:
-        super().__init__()
         conv = _conv(weights, options)
         channels, _, _ = image_shape(input_shape, multiple_of=8)
         blocks = []
@@ -100,7 +99,7 @@ class RealResNet18(nn.Module):
                 BasicBlock(out_channels, out_channels, 1, conv),
             ]
             in_channels = out_channels
-        self.features = nn.Sequential(
+        features = (
             first_conv(channels, width, 3, zero_point=zero_point),
             nn.BatchNorm2d(width),
             nn.ReLU(),
@@ -109,15 +108,10 @@ class RealResNet18(nn.Module):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
-        self.classifier = LastLinear(in_channels, n_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
+        super().__init__(features, in_channels, n_classes)
 
 
-class RealVgg16(nn.Module):
+class RealVgg16(Classifier):
     """VGG16 for small images: 13 3x3 convolutions with batch norm and ReLU, 4 max pools, FC.
 
     2 x W, 2 x 2W, 3 x 4W, 3 x 8W, 3 x 8W channels, with a max pool between the groups and an
@@ -152,24 +146,15 @@ class RealVgg16(nn.Module):
         weights: str = "real",
         **options: Unpack[BinaryOptions],
     ) -> None:
-        super().__init__()
-        conv = _conv(weights, options)
         channels, _, _ = image_shape(input_shape, multiple_of=16)
         first = first_conv(channels, width, 3, zero_point=zero_point)
-        self.features = nn.Sequential(
-            *_vgg_layers(first, width, conv, [(2, 1), (2, 2), (3, 4), (3, 8), (3, 8)]),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-        )
-        self.classifier = LastLinear(8 * width, n_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
+        groups = [(2, 1), (2, 2), (3, 4), (3, 8), (3, 8)]
+        layers = _vgg_layers(first, width, _conv(weights, options), groups)
+        features = (*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        super().__init__(features, 8 * width, n_classes)
 
 
-class RealVggSmall(nn.Module):
+class RealVggSmall(Classifier):
     """(2 x W C3)-MP2-(2 x 2W C3)-MP2-(2 x 4W C3)-MP2-FC: `VggSmall` with ReLU activations.
 
     Each convolution is followed by batch norm and ReLU. The first and the last layer are never
@@ -200,21 +185,12 @@ class RealVggSmall(nn.Module):
         weights: str = "real",
         **options: Unpack[BinaryOptions],
     ) -> None:
-        super().__init__()
-        conv = _conv(weights, options)
         channels, _, _ = image_shape(input_shape, multiple_of=8)
         first = first_conv(channels, width, 3, zero_point=zero_point)
-        self.features = nn.Sequential(
-            *_vgg_layers(first, width, conv, [(2, 1), (2, 2), (2, 4)]),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-        )
-        self.classifier = LastLinear(vgg_features(input_shape, width), n_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
+        groups = [(2, 1), (2, 2), (2, 4)]
+        layers = _vgg_layers(first, width, _conv(weights, options), groups)
+        features = (*layers, nn.MaxPool2d(2), nn.Flatten())
+        super().__init__(features, vgg_features(input_shape, width), n_classes)
 
 
 def _vgg_layers(

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 from typing_extensions import Unpack
 
 from bnnkit.errors import UsageError
 from bnnkit.models.binary_parts import BinaryOptions, BinaryParts
+from bnnkit.models.classifier import Classifier
 from bnnkit.models.first_layer import first_conv, image_shape
-from bnnkit.models.last_layer import LastLinear
 
 ORDERS = ("norm-pool", "pool-norm")
 
 
-class Vgg(nn.Module):
+class Vgg(Classifier):
     """(2 x W C3)-MP2-(2 x 2W C3)-MP2-(2 x 4W C3)-MP2-(2 x 8W FC)-FC; the paper's with W = 128.
 
     Each layer except the last is followed by batch norm, (max pool,) and `Sign`. The first and the
@@ -49,7 +49,6 @@ class Vgg(nn.Module):
         order: str = "norm-pool",
         **options: Unpack[BinaryOptions],
     ) -> None:
-        super().__init__()
         binary = BinaryParts(**options)
 
         def dense(in_features: int, out_features: int) -> Iterator[nn.Module]:
@@ -57,19 +56,14 @@ class Vgg(nn.Module):
             yield nn.BatchNorm1d(out_features)
             yield binary.sign()
 
-        self.features = nn.Sequential(
+        features = (
             *vgg_convolutions(input_shape, zero_point, width, order, binary),
             binary.sign(),
             nn.Flatten(),
             *dense(vgg_features(input_shape, width), 8 * width),
             *dense(8 * width, 8 * width),
         )
-        self.classifier = LastLinear(8 * width, n_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the logits."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
+        super().__init__(features, 8 * width, n_classes)
 
 
 def vgg_convolutions(
