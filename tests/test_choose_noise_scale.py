@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from command_line import fail, run
+from test_streamed import Mapped, opened
 from torch import nn
 
 import bnnkit.nn as bnn
 from bnnkit import data
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.data import Dataset
+from bnnkit.deployment import export_checkpoint
 from bnnkit.deployment.choose_noise_scale import best_of, choose_noise_scale
 from bnnkit.errors import UsageError
 from bnnkit.nn.recalibrate import recalibrate
@@ -94,6 +96,17 @@ def test_wrong_scales(scales: tuple[float, ...]) -> None:
     held_out = (few.x_train[:5], few.y_train[:5])
     with pytest.raises(UsageError, match="noise scale"):
         choose_noise_scale(_network(), few, few.train, held_out, scales=scales)
+
+
+def test_streamed_images_to_choose_on_are_bounded_by_their_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    examples = opened(Mapped).train
+    monkeypatch.setattr(export_checkpoint, "MOST_HELD_BYTES", 20 * 64 + 63)
+    images, labels = export_checkpoint._arrays(examples)
+    assert (images.shape, labels.shape) == ((20, 1, 8, 8), (20,))
+    monkeypatch.setattr(export_checkpoint, "MOST_HELD_BYTES", 1)
+    assert len(export_checkpoint._arrays(examples)[0]) == 1
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from artifacts import ArtifactBuilder, digits_like
 from click.testing import CliRunner, Result
 from onnx import TensorProto
 
+from bnnkit.artifact.checks.computed import COMPUTED
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.bench import benchmark as benchmark_module
 from bnnkit.cli.console import print_json
@@ -242,6 +243,15 @@ def test_verify_takes_inputs_from_files(
     )
 
 
+def test_verify_of_inputs_that_are_not_images_calls_them_examples(tmp_path: Path) -> None:
+    a = ArtifactBuilder(0)
+    out = a.gemm("x", 12, 2)
+    onnx.save(a.artifact((12,), out, sizes={out: (2,)}).model, tmp_path / "values.onnx")
+    said = _succeed("verify", tmp_path / "values.onnx", "--images", 3)
+    assert "on 3 examples, random inputs" in said
+    assert "image" not in said
+
+
 def test_verify_says_what_differs_and_exits_with_1(digits_run: Path, digits_model: Path) -> None:
     model = onnx.load(digits_model)
     threshold = next(t for t in model.graph.initializer if t.name.endswith("threshold"))
@@ -277,6 +287,22 @@ def test_bench_prints_and_writes_json(
     assert {e["threads"] for e in content["benchmarks"]} == {1, 2}
     assert content["context"]["model"] == "small.onnx"
     assert content["profile"]
+
+
+def test_a_file_with_an_operator_that_the_runtime_lacks(tmp_path: Path) -> None:
+    a = ArtifactBuilder(0)
+    lacking = a.add("Einsum", a.gemm("x", 12, 4), equation="ij->ij")
+    assert "Einsum" not in COMPUTED
+    path = tmp_path / "einsum.onnx"
+    onnx.save(a.artifact((12,), lacking, sizes={lacking: (4,)}).model, path)
+    assert json.loads(_succeed("info", path, "--json"))["lacking"] == {"Einsum": 1}
+    line = "operators that bnnkit's runtime lacks, with the number of nodes: Einsum (1)"
+    assert line in _succeed("info", path)
+    result = _run("bench", path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is a Einsum, an operator that bnnkit's runtime lacks; --engines" in result.stderr
+    others = ("bench", path, "--engines", "onnxruntime", "--seconds", "0.01")
+    assert "onnxruntime" in _run(*others).stdout
 
 
 @pytest.mark.slow

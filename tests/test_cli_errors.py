@@ -94,6 +94,45 @@ def test_without_torch(digits_run: Path, digits_model: Path, arguments: list[str
     )
 
 
+WITHOUT_TORCH = {
+    "train missing.yaml --out run": "cannot read the configuration missing.yaml",
+    "train run.yaml epochs=0 --out run": "epochs: expected a value greater than or equal to 1",
+    "train run.yaml data.name=nist --out run": "unknown data set 'nist'",
+    "train run.yaml data.name=no.npz --out run": "cannot read no.npz",
+    "recipe own:make --data nist -o new": "unknown data set 'nist'",
+    "recipe own:make name=1 --data digits -o new": "expected arguments of the network, got name",
+    "recipe own:make --data digits -o old": "float.yaml exists; remove it",
+    "recipe own:make --data digits -o run.yaml": "expected a folder, got a file",
+    "eval missing --data digits": "cannot read missing",
+    "eval old": "old/checkpoint.safetensors: no such checkpoint",
+    "eval run.yaml --data nist": "unknown data set 'nist'",
+}
+"""Commands, and what they say before torch is imported, which takes seconds."""
+
+
+def test_errors_that_need_no_torch_come_before_it(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("{data: {name: digits}, model: {name: mlp}}")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "float.yaml").touch()
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from bnnkit.cli.group import bnnkit_command\n"
+        "for line in sys.argv[1:]:\n"
+        "    result = CliRunner().invoke(bnnkit_command, line.split())\n"
+        "    assert result.exit_code == 2, result.output\n"
+        "    print(result.stderr, end='')\n"
+        "assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, *WITHOUT_TORCH]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    for line, words in zip(said, WITHOUT_TORCH.values(), strict=True):
+        assert words in line
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_model_that_mixes_images_is_not_run(tmp_path: Path) -> None:
     a = ArtifactBuilder(0)
     out = a.add("ReduceMean", "x", a.constant(np.array([0])), keepdims=1)

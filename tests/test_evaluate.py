@@ -13,7 +13,7 @@ from bnnkit.evaluation.metrics import accuracy, nll
 from bnnkit.nn import BinaryLinear, Sign, sampling
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.training import evaluate, recalibrate
-from bnnkit.training.evaluate import score_batches
+from bnnkit.training.evaluation import score_batches
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 from short_runs import interrupted_at
 
 from bnnkit.errors import CheckpointError, ConfigError
-from bnnkit.training import load_checkpoint, train
+from bnnkit.training import load_checkpoint, safetensors_file, train
 from bnnkit.training.config import Config, parse_config
 from bnnkit.training.history import read_history
 
@@ -48,6 +49,33 @@ def test_a_constant_schedule_is_exact(tmp_path: Path, keep: str) -> None:
         assert both[0] == both[1], name
     assert _numbers(tmp_path / "straight") == _numbers(tmp_path / "extended")
     assert "nothing to do" in _train(tmp_path / "extended", *options, "epochs=4")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lr", ["0.01", "0.5"])  # with 0.5 the last of 3 epochs is not the best
+def test_evaluations_are_those_of_a_whole_run(tmp_path: Path, lr: str) -> None:
+    """Epoch 3 is evaluated because it is the last; in a run of 5 epochs it is not."""
+    every = ["eval_every=2", "eval_samples_every=2"]
+    options = ["schedule=constant", "keep=best", f"lr={lr}", *every]
+    _train(tmp_path / "straight", *options, "epochs=5")
+    _train(tmp_path / "extended", *options, "epochs=3")
+    _train(tmp_path / "extended", *options, "epochs=5")
+    straight, extended = (
+        read_history(tmp_path / run / "metrics.jsonl") for run in ("straight", "extended")
+    )
+    for record in (*straight, *extended):
+        for key in ("seconds", "images_per_second"):
+            record.pop(key, None)
+    assert straight == extended
+    assert [r["epoch"] for r in extended if "validation_loss" in r] == [2, 4, 5, 5]
+    for name in FILES:
+        both = [(tmp_path / run / name).read_bytes() for run in ("straight", "extended")]
+        assert both[0] == both[1], name
+    best, same = (  # their configurations differ: one was written in a run of 3 epochs
+        safetensors_file.read(tmp_path / run / "best.safetensors")[0]
+        for run in ("straight", "extended")
+    )
+    assert all(torch.equal(best[name], same[name]) for name in best)
 
 
 def test_other_schedules_say_how_they_go_on(tmp_path: Path) -> None:

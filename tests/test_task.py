@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bnnkit.errors import ConfigError
 from bnnkit.training.batches import Batch
-from bnnkit.training.evaluate import evaluate, score_batches
+from bnnkit.training.evaluation import evaluate, score_batches
 from bnnkit.training.losses import LabelDistillation, TargetLoss
 from bnnkit.training.task import (
     Classification,

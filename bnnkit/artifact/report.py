@@ -3,6 +3,7 @@
 It needs only numpy and onnx, not torch.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ import onnx
 import onnx.shape_inference
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.checks.computed import COMPUTED
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.format.graph_view import GraphView
 from bnnkit.artifact.layer_report import KINDS, Kind, LayerReport, layer_reports
@@ -39,6 +41,8 @@ class Report:
             of one.
         weight_draws: The number of stored draws of each noisy weight, M; 0 if there are none.
         draw_bytes: The size of the draws, a part of the binary layers' `stored_bytes`.
+        lacking: The operators that bnnkit's runtime does not compute, such as "Einsum", with the
+            number of their nodes.
     """
 
     layers: tuple[LayerReport, ...]
@@ -50,6 +54,7 @@ class Report:
     ideal_bytes: int
     weight_draws: int
     draw_bytes: int
+    lacking: dict[str, int]
 
     @property
     def is_near_ideal_size(self) -> bool:
@@ -83,6 +88,7 @@ def report(artifact: Artifact, file_size: int) -> Report:
         ideal_bytes=other + sum(layer.ideal_bytes for layer in layers),
         weight_draws=max((n_draws for n_draws, _ in draws.values()), default=0),
         draw_bytes=sum(size for _, size in draws.values()),
+        lacking=dict(Counter(n.kind for n in artifact.graph.nodes if n.kind not in COMPUTED)),
     )
 
 

@@ -1,6 +1,7 @@
 """`bnnkit bench`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import click
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
-from bnnkit.bench.baselines import BENCHMARKED
+from bnnkit.bench.baselines import BENCHMARKED, open_benchmarked
 from bnnkit.bench.benchmark import benchmark, random_images
 from bnnkit.bench.comparison import compare_benchmarks, read_benchmark
 from bnnkit.bench.report_html import html_comparison, html_page
@@ -20,6 +21,7 @@ from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.benchmark_table import print_benchmark, print_comparison, print_step_times
 from bnnkit.cli.console import waiting, write
 from bnnkit.cli.packing_note import write_packing_note
+from bnnkit.errors import UnsupportedError
 from bnnkit.files.atomic import write_text
 from bnnkit.files.kinds import check_suffix
 from bnnkit.runtime.open_file import read
@@ -143,7 +145,9 @@ def command(
     artifact = read(model)
     write_packing_note(artifact, model)
     is_tflite = artifact.tflite_source is not None
-    engines = engines or (DEFAULT_ENGINES_TFLITE if is_tflite else DEFAULT_ENGINES)
+    if engines is None:
+        engines = DEFAULT_ENGINES_TFLITE if is_tflite else DEFAULT_ENGINES
+        _check_runtime(artifact, model, engines[1:])
     with pinned(cpus), waiting("measuring"):
         measured, surroundings = surrounded(
             lambda: benchmark(
@@ -161,6 +165,16 @@ def command(
         print_step_times(steps, threads[0], batches[0], measured)
     content = to_json(measured, model=model.name, profile=steps, surroundings=surroundings)
     _write(content, json_file, report)
+
+
+def _check_runtime(artifact: Artifact, model: Path, others: Sequence[str]) -> None:
+    """Check that bnnkit's runtime, with which the others are compared, can run the model."""
+    try:
+        open_benchmarked("bnnkit", artifact)
+    except UnsupportedError as error:
+        raise UnsupportedError(
+            f"{model}: {error}; --engines {','.join(others)} measures without it"
+        ) from error
 
 
 def _profile(artifact: Artifact, threads: int, batch: int) -> list[StepTime]:

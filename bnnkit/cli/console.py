@@ -3,10 +3,11 @@
 import json
 import os
 import textwrap
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from math import isfinite
+from contextlib import contextmanager
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -179,21 +180,46 @@ def _is_width_asked_for() -> bool:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar in a terminal; yields the function that advances it."""
+def progress(
+    label: str, total: int, *, seconds_a_line: float = inf
+) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar in a terminal; yields the function that advances it.
+
+    Args:
+        label: What is done.
+        total: The number of steps.
+        seconds_a_line: If standard error is not a terminal, a line is printed so often.
+    """
+    errors = console(stderr=True)
+    if not errors.is_terminal:
+        yield _lines(label, total, seconds_a_line)
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
-    errors = console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task(label, total=total)
 
         def show(text: str) -> None:
             bar.update(task, description=text)
 
-        with _compilations(show, label) if errors.is_terminal else nullcontext():
+        with _compilations(show, label):
             yield lambda done: bar.advance(task, done)
+
+
+def _lines(label: str, total: int, seconds_a_line: float) -> Callable[[int], None]:
+    """Return a function that counts what is done, and prints it now and then."""
+    done, last = 0, time.monotonic()
+
+    def advance(number: int) -> None:
+        nonlocal done, last
+        done += number
+        if time.monotonic() - last >= seconds_a_line:
+            last = time.monotonic()
+            click.echo(f"{label}: {done:,} of {total:,}", err=True)
+
+    return advance
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from bnnkit.evaluation.evaluate import (
     evaluate_values,
 )
 from bnnkit.evaluation.reliability import draw_reliability
+from bnnkit.files.regular_file import open_file
 from bnnkit.plots import picture_format
 from bnnkit.runtime.open_file import read
 from bnnkit.tflite.channels_last import as_model_takes
@@ -118,7 +119,8 @@ def command(
         picture_format(plot)
         check_not_read(plot, path)
         check_file(plot)
-    metrics.check_installed()
+    _check_files(path, name, data_dir)
+    metrics.check_installed()  # imports torch, which takes seconds
     opened = _opened(path, threads)
     dataset = data.open_data(name, data_dir) if name else _load(opened.trained_on, data_dir, path)
     examples = _Examples(dataset.test, opened, name or dataset.name)
@@ -147,6 +149,18 @@ def command(
         write(f"batch norms: {opened.calibration}")
     if plot is not None:
         write(f"wrote {plot}")
+
+
+def _check_files(path: Path, name: str | None, data_dir: Path | None) -> None:
+    """Check at once that the files are there."""
+    if options.is_checkpoint(path):
+        from bnnkit.training.checkpoint_file import checkpoint_path
+
+        checkpoint_path(path)
+    else:
+        open_file(path).close()
+    if name is not None:
+        data.check_name(name, data_dir)
 
 
 @dataclass(frozen=True)

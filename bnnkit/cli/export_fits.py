@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from bnnkit.deployment.choose_noise_scale import By, NoiseScaleChoice
     from bnnkit.deployment.export_checkpoint import CheckpointExport
 
+A_LINE_S = 30.0
+"""The seconds between two lines of progress that go to a file."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
@@ -91,12 +94,13 @@ def _choose(
     from bnnkit.deployment.choose_noise_scale import SCALES
 
     tried = SCALES if scales == options.AUTO else scales
-    with progress("choosing the noise scale", len(tried)) as advance:
+    with progress("choosing the noise scale", len(tried), seconds_a_line=A_LINE_S) as advance:
         return export.choose_noise_scale(dataset, tried, by=by, samples=samples, advance=advance)
 
 
 def _calibrate(export: "CheckpointExport", dataset: AnyDataset) -> "Calibration":
     from bnnkit.deployment.calibrate import images_to_see
 
-    with progress("calibrating", images_to_see(dataset)) as advance:
+    total = images_to_see(dataset)
+    with progress("calibrating", total, seconds_a_line=A_LINE_S) as advance:
         return export.calibrate(dataset, advance=advance)

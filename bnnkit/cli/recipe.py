@@ -8,7 +8,7 @@ import click
 
 from bnnkit.cli import options
 from bnnkit.cli.console import print_json, print_table, waiting, write
-from bnnkit.data import open_data
+from bnnkit.data import check_name, open_data
 from bnnkit.errors import printable
 
 if TYPE_CHECKING:
@@ -64,14 +64,19 @@ def command(
     float network's outputs. The configurations say what each key is for. The command prints which
     layers become binary and why others stay real-valued, and the commands to run.
     """
-    from bnnkit.training import make_recipe
     from bnnkit.training.config import DataConfig
     from bnnkit.training.model_config import parse_model
+    from bnnkit.training.recipe_files import check_recipe_folder
 
+    network = parse_model(model, arguments)
+    check_recipe_folder(output)
+    check_name(data, data_dir)
     with waiting("tracing the network"):
+        from bnnkit.training import make_recipe  # imports torch, which takes seconds
+
         folder = None if data_dir is None else str(data_dir)
         recipe = make_recipe(
-            parse_model(model, arguments),
+            network,
             DataConfig(name=data, dir=folder),
             open_data(data, data_dir),
             output,

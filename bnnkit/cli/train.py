@@ -6,6 +6,7 @@ import click
 
 from bnnkit.cli import options
 from bnnkit.cli.console import console
+from bnnkit.data import check_name
 from bnnkit.errors import ConfigError
 
 
@@ -32,9 +33,15 @@ def command(config: Path, overrides: tuple[str, ...], out: Path, data_dir: Path 
     to 60, with the learning rates of a run of 60 epochs. With schedule=constant the result is that
     of such a run; with the others it differs, because epochs 1 to 30 had other rates.
     """
-    from bnnkit.training import load_config, train
+    from bnnkit.training.checkpoint_file import CHECKPOINT
+    from bnnkit.training.config import load_config
 
     loaded = load_config(config, options.with_data_dir(overrides, data_dir))
+    if not (out / CHECKPOINT).is_file():  # a finished run needs no data
+        folder = None if loaded.data.dir is None else Path(loaded.data.dir)
+        check_name(loaded.data.name, folder)
+    from bnnkit.training import train  # imports torch, which takes seconds
+
     try:
         train(loaded, out, console=console())
     except ConfigError as error:

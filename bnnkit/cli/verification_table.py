@@ -13,10 +13,16 @@ WHY_COUNTS_DIFFER = (
 )
 
 
-def print_verification(verification: Verification, inputs: str) -> None:
-    """Print a row for each engine, engines that were left out, and the first differences."""
+def print_verification(verification: Verification, inputs: str, *, noun: str = "image") -> None:
+    """Print a row for each engine, engines that were left out, and the first differences.
+
+    Args:
+        verification: What was found.
+        inputs: Where the inputs are from.
+        noun: What one of them is, "image" or "example".
+    """
     print_table(
-        f"compared with the reference on {verification.n_images:,} images, {inputs}"
+        f"compared with the reference on {verification.n_images:,} {noun}s, {inputs}"
         f"{_passes(verification)}",
         ("engine", "tensors of signs", "signs", "different", "other class", "outputs within", ""),
         [_row(comparison) for comparison in verification.comparisons],
@@ -29,7 +35,7 @@ def print_verification(verification: Verification, inputs: str) -> None:
     for name, reason in verification.left_out.items():
         write(f"left out: {name}: {reason}")
     for comparison in verification.comparisons:
-        for line in _lines(comparison):
+        for line in _lines(comparison, noun):
             write(line)
     for names, engines in _not_in_memory(verification).items():
         write(f"not in memory of {engines}, and not compared there: {', '.join(names)}")
@@ -63,13 +69,13 @@ def _verdict(comparison: Comparison) -> str:
     return "equal" if comparison.n_tensors else "outputs equal"
 
 
-def _lines(comparison: Comparison) -> Iterator[str]:
-    """Yield lines on differences, missing signs and excused images of an engine."""
+def _lines(comparison: Comparison, noun: str) -> Iterator[str]:
+    """Yield lines on differences, missing signs and excused inputs of an engine."""
     if comparison.differences:
         first = comparison.differences[0]
         yield (
             f"{comparison.engine}: the first tensor that differs is {first.name},"
-            f" {first.n_bits:,} signs in {first.n_images:,} images; first in image {first.image}"
+            f" {first.n_bits:,} signs in {first.n_images:,} {noun}s; first in {noun} {first.image}"
             f"{_pass(first.sample)}, at {first.index}, where the reference has {first.expected:+d}"
         )
     if comparison.uncovered:
@@ -78,7 +84,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         yield f"{comparison.engine}: the model lacks the signs {', '.join(comparison.missing)}"
     if comparison.excused_images:
         yield (
-            f"{comparison.engine}: not counted above: in {comparison.excused_images:,} images a"
+            f"{comparison.engine}: not counted above: in {comparison.excused_images:,} {noun}s a"
             f" real number near zero (within {comparison.largest_margin:.1e} of the root mean"
             f" square) is rounded to the other side; {comparison.excused_bits:,} signs differ"
         )

@@ -1,5 +1,6 @@
 """`bnnkit verify`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -127,9 +128,14 @@ def command(
         content = {"is_equal": verification.is_equal, "data": name, **asdict(verification)}
         print_json(content)
     else:
-        print_verification(verification, name)
+        print_verification(verification, name, noun=_noun(artifact.graph.input_shape))
     if not verification.is_equal:
         click.get_current_context().exit(CHECK_FAILED)
+
+
+def _noun(shape: Sequence[int]) -> str:
+    """Return what an input of this shape is called."""
+    return "image" if len(shape) == 3 else "example"
 
 
 def _inputs(

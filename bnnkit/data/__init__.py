@@ -18,12 +18,14 @@ from bnnkit.data.own_code import is_own, trust_code
 from bnnkit.data.own_dataset import load_own
 from bnnkit.data.streamed import StreamedDataset
 from bnnkit.errors import ConfigError, FileError, UsageError
+from bnnkit.files.regular_file import open_file
 
 __all__ = [
     "DATASETS",
     "AnyDataset",
     "Dataset",
     "StreamedDataset",
+    "check_name",
     "load",
     "open_data",
     "trust_code",
@@ -38,6 +40,22 @@ DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "cifar100": load_cifar100,
     "folder": load_image_folder,
 }
+
+
+def check_name(name: str, data_dir: Path | None = None) -> None:
+    """Check what `load` would refuse at once: an unknown name, or a file that is not there.
+
+    Raises:
+        UsageError: If the name is unknown.
+        FileError: If it is the path of an .npz file that cannot be opened.
+    """
+    if name.endswith(".npz") and name not in DATASETS:
+        open_file(Path(data_dir or ".", name)).close()
+    elif name not in DATASETS and not is_own(name):
+        raise UsageError(
+            f"unknown data set {name!r}; expected {', '.join(DATASETS)}, the path of an .npz "
+            "file, or your own as module:function"
+        )
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
@@ -63,12 +81,8 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     if name in DATASETS:
         with border(FileError, data_dir or name):
             return DATASETS[name](data_dir)
-    if name.endswith(".npz"):
-        return load_npz(Path(data_dir or ".", name))
-    raise UsageError(
-        f"unknown data set {name!r}; expected {', '.join(DATASETS)}, the path of an .npz file, or "
-        "your own as module:function"
-    )
+    check_name(name, data_dir)
+    return load_npz(Path(data_dir or ".", name))
 
 
 def open_data(

@@ -53,12 +53,16 @@ class StreamedExamples:
         """Whether the examples can only be read in their order."""
         return self.reader.is_stream
 
-    def at_once(self, size: int) -> int:
-        """Return the number of examples in a batch: `size`, or as many as have `BATCH_BYTES`."""
+    @property
+    def example_bytes(self) -> int:
+        """The bytes of one input in memory."""
         form = self.reader.form
         assert form is not None  # it was found out before
-        n_bytes = prod(form.shape) * np.dtype(form.dtype).itemsize
-        return min(size, max(1, BATCH_BYTES // n_bytes))
+        return max(1, prod(form.shape) * np.dtype(form.dtype).itemsize)
+
+    def at_once(self, size: int) -> int:
+        """Return the number of examples in a batch: `size`, or as many as have `BATCH_BYTES`."""
+        return min(size, max(1, BATCH_BYTES // self.example_bytes))
 
     def batches(self, size: int, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
         """Yield the examples from `start` to `stop` in order, as many at a time as `at_once`."""

@@ -41,6 +41,8 @@ from bnnkit.training.checkpoint import Checkpoint
 from bnnkit.training.task import Task
 from bnnkit.training.validation import has_validation, hold_out
 
+MOST_HELD_BYTES: Final = 1 << 30
+"""The largest size in memory of streamed examples to choose by; at most `TEST_IMAGES` of them."""
 _SHARE_OF_OTHERS: Final = 0.1
 """The share of a data set that is held out if the network was trained on another one."""
 
@@ -310,10 +312,11 @@ def _held_out(data: AnyDataset, share: float) -> AnyExamples | None:
 
 
 def _arrays(examples: AnyExamples) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return inputs and targets, of streamed examples at most `TEST_IMAGES`."""
+    """Return inputs and targets, of streamed examples as many as `MOST_HELD_BYTES` allow."""
     if isinstance(examples, ArrayExamples):
         return examples.x, examples.y
-    return examples.some(TEST_IMAGES, 0)
+    most = max(1, MOST_HELD_BYTES // examples.example_bytes)
+    return examples.some(min(TEST_IMAGES, most), 0)
 
 
 def _check_targets(task: Task, n_outputs: int, data: AnyDataset) -> None:

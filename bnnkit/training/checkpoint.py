@@ -19,6 +19,7 @@ from bnnkit.nn.choices import choices
 from bnnkit.nn.sign import scale_training_noise, training_noise_scale
 from bnnkit.training import safetensors_file
 from bnnkit.training.build_model import build_model
+from bnnkit.training.checkpoint_file import checkpoint_path
 from bnnkit.training.config import Config, dump_config, parse_config
 from bnnkit.training.size_limit import (
     GRACE_BYTES,
@@ -28,7 +29,6 @@ from bnnkit.training.size_limit import (
 )
 from bnnkit.training.task import Metric, Task, task_of
 
-CHECKPOINT = "checkpoint.safetensors"
 NOISE_SCALE = "noise_scale"
 """The key of the scale of the noise, which only runs with noise_scale set."""
 
@@ -187,26 +187,6 @@ def checkpoint_sha256(path: Path) -> str:
             return digest.hexdigest()
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def checkpoint_path(path: Path) -> Path:
-    """Return the checkpoint's file, given a run's folder or the file itself.
-
-    Raises:
-        CheckpointError: The file is missing, or the run is not finished.
-    """
-    path = Path(path)
-    file = path / CHECKPOINT if path.is_dir() else path
-    if file.is_file():
-        return file
-    if (file.parent / "config.yaml").is_file():
-        raise CheckpointError(
-            f"the run in {file.parent} is not finished: repeat the command that started it; "
-            f"it writes {file.name} at the end"
-        )
-    raise CheckpointError(
-        f"{file}: no such checkpoint; expected a run's folder or its {CHECKPOINT}"
-    )
 
 
 def _number(value: Any) -> float | None:

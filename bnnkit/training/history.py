@@ -1,6 +1,7 @@
 """metrics.jsonl: one JSON object per line, one line per epoch, and one for the end."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,19 @@ class History:
         kept = [record for record in read_history(self.path) if record["epoch"] <= epoch]
         self.records = [record for record in kept if not record.get("final")]
         write_text(self.path, "".join(_line(record) for record in self.records))
+
+    def forget(self, epoch: int, is_dropped: Callable[[str], bool]) -> None:
+        """Drop entries of an epoch on disk, by their names; call `restart_after` next.
+
+        Raises:
+            FileError: The file cannot be read or written.
+        """
+        records = read_history(self.path)
+        for record in records:
+            if record["epoch"] == epoch:
+                for key in filter(is_dropped, list(record)):
+                    del record[key]
+        write_text(self.path, "".join(_line(record) for record in records))
 
     def append(self, record: Record) -> None:
         """Add a record and write it to disk at once.

@@ -22,7 +22,7 @@ from bnnkit.training.flip_rates import FlipRates
 from bnnkit.training.gradient_average import GradientAverage
 from bnnkit.training.history import Record
 from bnnkit.training.losses import make_loss
-from bnnkit.training.more_epochs import more_epochs_line
+from bnnkit.training.more_epochs import forget_last_evaluation, more_epochs_line
 from bnnkit.training.optimizers import Optimizers
 from bnnkit.training.processes import agreed, broadcast_network
 from bnnkit.training.progress import Progress, print_line
@@ -193,6 +193,7 @@ class Loop:
                     f"{self.folder.path}"
                 )
             if self.fabric.is_global_zero:
+                forget_last_evaluation(self.config, self.folder, self.parts.history)
                 self.folder.prepare(self.config)
                 self.parts.history.restart_after(self.done)
         if self.fabric.world_size > 1:
@@ -282,7 +283,7 @@ class Loop:
             record |= self.parts.validation.ensemble()
         with agreed(self.fabric):
             if self.fabric.is_global_zero:
-                self._save_best(record)
+                self._save_best(epoch, record)
         return record
 
     def _is_evaluated(self, epoch: int) -> bool:
@@ -321,12 +322,14 @@ class Loop:
     def _averages(self) -> dict[str, Tensor]:
         return self.parts.ema.sums if self.parts.ema else {}
 
-    def _save_best(self, record: Record) -> None:
+    def _save_best(self, epoch: int, record: Record) -> None:
         metric = self.parts.task.metric
         key = f"validation_{metric}"
         if key not in record:
             return
         before = [one[key] for one in self.parts.history.records if key in one]
         if not before or is_better(metric, record[key], before):
+            if epoch % self.config.eval_every:
+                self.folder.set_best_aside()
             metadata = describe(self.parts.dataset, record[key], "validation", metric=metric)
             save_checkpoint(self.folder.best, self.network, self.config, metadata)

@@ -12,6 +12,8 @@ from torch import nn
 from bnnkit.nn.latent_weights import latent_weights
 from bnnkit.nn.weight_rules import ScheduledRule
 from bnnkit.training.config import Config
+from bnnkit.training.history import History
+from bnnkit.training.run_folder import RunFolder
 from bnnkit.training.schedule import make_schedule
 
 
@@ -35,6 +37,37 @@ def more_epochs_line(config: Config, network: nn.Module, *, before: int, done: i
         f"{start}; from here on, {' and '.join(reasons)} are those of {run}{rate}. "
         f"Epochs 1 to {done} had others, so the result is not that of {run}"
     )
+
+
+def forget_last_evaluation(config: Config, folder: RunFolder, history: History) -> None:
+    """Undo the evaluation of a last epoch that is not the last one any more.
+
+    The last epoch of a run is always evaluated. A run that has more epochs from the start
+    evaluates it only if it is a multiple of eval_every or eval_samples_every; then `keep: best`
+    and `patience` see it.
+
+    Args:
+        config: The configuration, with the new number of epochs.
+        folder: The run's folder, still with the configuration of the former number.
+        history: The run's records.
+
+    Raises:
+        FileError: A file cannot be read or written.
+    """
+    before = folder.epochs_before()
+    if before is None or before >= config.epochs:
+        return
+    has_scores = before % config.eval_every == 0
+    has_ensemble = before % config.eval_samples_every == 0
+
+    def is_dropped(key: str) -> bool:
+        if key.startswith("validation_") and key.endswith("_samples"):
+            return not has_ensemble
+        return not has_scores and key.startswith(("validation_", "flip_rates", "saturated"))
+
+    history.forget(before, is_dropped)
+    if not has_scores:
+        folder.restore_best()
 
 
 def _what_depends_on_the_epochs(config: Config, network: nn.Module) -> list[str]:

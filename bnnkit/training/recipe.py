@@ -17,8 +17,8 @@ from bnnkit.files.atomic import write_bytes
 from bnnkit.training.build_model import changes_of_twin
 from bnnkit.training.config import DataConfig, parse_config
 from bnnkit.training.model_config import BinarizeConfig, ModelConfig
+from bnnkit.training.recipe_files import FLOAT, TWIN, check_recipe_folder
 
-FLOAT, TWIN = "float.yaml", "binary.yaml"
 _MOST_BATCHES: Final = 390
 _BINARIZE: Final = {
     "estimator": "deterministic-st",
@@ -69,8 +69,7 @@ def make_recipe(
     texts = _texts(model, data, dataset, folder, epochs)
     for name, text in texts.items():
         parse_config(text, source=name)
-        if (folder / name).exists():
-            raise FileError(f"{folder / name} exists; remove it, or choose another folder")
+    check_recipe_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

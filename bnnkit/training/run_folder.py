@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bnnkit.errors import ConfigError, FileError
 from bnnkit.files.atomic import write_text
-from bnnkit.training.checkpoint import CHECKPOINT, read_metadata
+from bnnkit.training.checkpoint import read_metadata
+from bnnkit.training.checkpoint_file import CHECKPOINT
 from bnnkit.training.config import Config, differences, dump_config, load_config
 
 
@@ -34,6 +35,8 @@ class RunFolder:
             a finished run cannot be extended.
         best: The network of the epoch with the highest accuracy, or lowest mean absolute error, on
             the validation examples.
+        former_best: The one before, if `best` is of a last epoch that is not a multiple of
+            eval_every. A run with more epochs does not evaluate that epoch, and goes on with this.
         checkpoint: The trained network; written last.
     """
 
@@ -46,6 +49,7 @@ class RunFolder:
         self.curves = self.path / "curves.png"
         self.state = self.path / "state.safetensors"
         self.best = self.path / "best.safetensors"
+        self.former_best = self.path / "former_best.safetensors"
         self.checkpoint = self.path / CHECKPOINT
 
     def stage(self, config: Config) -> Stage:
@@ -80,6 +84,16 @@ class RunFolder:
     def epochs_before(self) -> int | None:
         """Return the number of epochs that the run in the folder was given; None if it is new."""
         return load_config(self.config).epochs if self.config.is_file() else None
+
+    def set_best_aside(self) -> None:
+        """Keep the best network as `former_best`, if there is one and it is not kept yet."""
+        if self.best.exists() and not self.former_best.exists():
+            self.best.rename(self.former_best)
+
+    def restore_best(self) -> None:
+        """Take `former_best` as the best network again."""
+        if self.former_best.exists():
+            self.former_best.replace(self.best)
 
     def prepare(self, config: Config) -> None:
         """Write the configuration into the folder, which must exist.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bnnkit.data.examples import ArrayExamples
 from bnnkit.data.streamed import AnyExamples
 from bnnkit.nn.sign import has_noisy_signs
-from bnnkit.training.evaluate import EVALUATION_BATCH, score_batches
+from bnnkit.training.evaluation import EVALUATION_BATCH, score_batches
 from bnnkit.training.history import Record
 from bnnkit.training.launch import Fabric
 from bnnkit.training.task import Task

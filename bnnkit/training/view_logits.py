@@ -14,12 +14,8 @@ from bnnkit.errors import CheckpointError, ConfigError, FileError
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.training import safetensors_file
 from bnnkit.training.augment import N_VIEWS, UNCHANGED, Views
-from bnnkit.training.checkpoint import (
-    CheckpointMetadata,
-    checkpoint_path,
-    checkpoint_sha256,
-    load_checkpoint,
-)
+from bnnkit.training.checkpoint import CheckpointMetadata, checkpoint_sha256, load_checkpoint
+from bnnkit.training.checkpoint_file import checkpoint_path
 from bnnkit.training.config import Config
 from bnnkit.training.task import task_of
 
