@@ -88,8 +88,17 @@ def report(artifact: Artifact, file_size: int) -> Report:
         ideal_bytes=other + sum(layer.ideal_bytes for layer in layers),
         weight_draws=max((n_draws for n_draws, _ in draws.values()), default=0),
         draw_bytes=sum(size for _, size in draws.values()),
-        lacking=dict(Counter(n.kind for n in artifact.graph.nodes if n.kind not in COMPUTED)),
+        lacking=_lacking(graph),
     )
+
+
+def _lacking(graph: GraphView) -> dict[str, int]:
+    """Count the nodes that bnnkit's runtime does not compute, by operator."""
+    kinds = (
+        node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+        for node in graph.nodes
+    )
+    return dict(Counter(kind for kind in kinds if kind not in COMPUTED and kind != "Constant"))
 
 
 def _draws(graph: GraphView) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -13,6 +13,15 @@ from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.c_folder import CFolder, check_folder, print_c_report
 from bnnkit.cli.console import print_json, waiting, write
 from bnnkit.cli.export_fits import Fitted, fit, print_fitted
+from bnnkit.cli.export_options import (
+    FORMATS,
+    Scales,
+    check_needs_of_data,
+    check_needs_of_format,
+    format_of,
+    note_no_effect,
+    to_choose_from,
+)
 from bnnkit.cli.model_source import is_model_file
 from bnnkit.cli.report_table import print_report
 from bnnkit.cli.tflite_file import TfliteFile
@@ -20,14 +29,11 @@ from bnnkit.cli.tflite_table import print_tflite_report
 from bnnkit.data import open_data
 from bnnkit.deployment.samples import SAMPLES
 from bnnkit.errors import UsageError
-from bnnkit.files.kinds import SUFFIXES, check_suffix
 
 if TYPE_CHECKING:
     from bnnkit.artifact.format.constants import Mode
     from bnnkit.deployment.choose_noise_scale import By
     from bnnkit.export.tflite import Variant
-
-FORMATS = ("onnx", "tflite", "c")
 
 
 @click.command("export")
@@ -142,7 +148,7 @@ def command(
     name: str | None,
     output: Path,
     mode: "Mode | None",
-    scales: "tuple[float, ...] | Literal['auto'] | None",
+    scales: Scales | None,
     choose_by: "By",
     choose_samples: int,
     temperature: float | Literal["auto"] | None,
@@ -176,46 +182,16 @@ def command(
     one pass, and ensembles of samples if the network has noise, with the bits of bnnkit's runtime.
     """
     check_not_read(output, source)
-    target = _format_of(output, target)
+    target = format_of(output, target)
     (check_folder if target == "c" else check_file)(output)
-    chooses = scales == options.AUTO or (scales is not None and len(scales) > 1)
-    _check_needs(
-        (name is None or target == "c", "--name needs --to c; give both"),
-        (variant is None or target == "tflite", "--variant needs --to tflite; give both"),
-        (
-            not uniform_input or (target, mode) == ("tflite", "samples"),
-            "--uniform-input needs --to tflite --mode samples; give all three",
-        ),
-        (
-            not chooses or data is not None,
-            "several noise scales, or auto, need --calibrate DATA; give both",
-        ),
-        (
-            temperature != options.AUTO or data is not None,
-            "--temperature auto needs --calibrate DATA; give both",
-        ),
-        (data_dir is None or data is not None, "--data-dir needs --calibrate DATA; give both"),
-        (
-            scales is None or target != "tflite" or mode == "samples",
-            "--noise-scale needs --mode samples; give both, or neither",
-        ),
-    )
-    options.note_no_effect(chooses, "without --noise-scale auto", "choose_by", "choose_samples")
+    tried = to_choose_from(scales)
+    check_needs_of_format(target, mode, name, variant, uniform_input, scales)
+    check_needs_of_data(data, data_dir, tried, temperature)
     draws_own = (target, mode, uniform_input) == ("tflite", "samples", False)
-    options.note_no_effect(
-        weight_draws > 0 or data is not None or draws_own,
-        "without --sample-weights, --calibrate, or a file that draws random numbers (--to tflite "
-        "--mode samples without --uniform-input)",
-        "seed",
-    )
-    other: TfliteFile | CFolder | None = None
-    if target == "c":
-        other = CFolder(mode=mode, name="bnn" if name is None else name)
+    note_no_effect(tried is not None, weight_draws > 0 or data is not None or draws_own)
     if target == "tflite":
         mode = mode or "deterministic"
-        other = TfliteFile(
-            mode=mode, variant=variant or "lce", uniform_input=uniform_input, seed=seed
-        )
+    other = _other_format(target, mode, name, variant, uniform_input, seed)
     fitted = Fitted()
     if is_model_file(source):
         other = _of_model_file(source, other, {"noise-scale": scales, "temperature": temperature})
@@ -231,14 +207,14 @@ def command(
                 mode=mode,
                 weight_draws=weight_draws,
                 seed=seed,
-                noise_scale=scales[0] if isinstance(scales, tuple) and not chooses else None,
+                noise_scale=scales[0] if isinstance(scales, tuple) and tried is None else None,
                 temperature=temperature if isinstance(temperature, float) else None,
             )
         if data is not None:
             fitted = fit(
                 export,
                 open_data(data, data_dir),
-                scales if chooses else None,
+                tried,
                 by=choose_by,
                 samples=choose_samples,
                 fits_temperature=temperature == options.AUTO,
@@ -258,11 +234,22 @@ def command(
     write(f"wrote {output}")
 
 
-def _check_needs(*needs: tuple[bool, str]) -> None:
-    """Raise a UsageError with the message of the first need that is not met."""
-    for is_met, message in needs:
-        if not is_met:
-            raise UsageError(message)
+def _other_format(
+    target: str,
+    mode: "Mode | None",
+    name: str | None,
+    variant: "Variant | None",
+    uniform_input: bool,
+    seed: int,
+) -> TfliteFile | CFolder | None:
+    """Return what to write, with its options; None for an ONNX file."""
+    if target == "c":
+        return CFolder(mode=mode, name="bnn" if name is None else name)
+    if target == "tflite" and mode is not None:
+        return TfliteFile(
+            mode=mode, variant=variant or "lce", uniform_input=uniform_input, seed=seed
+        )
+    return None
 
 
 def _of_model_file(
@@ -289,16 +276,3 @@ _REPORTS: dict[str, Callable[[Any], None]] = {
     "tflite": print_tflite_report,
     "c": print_c_report,
 }
-
-
-def _format_of(output: Path, target: str | None) -> str:
-    """The format to write: the one asked for, else the one that the suffix names.
-
-    Raises:
-        UsageError: They contradict each other.
-    """
-    named = SUFFIXES.get(output.suffix.lower())
-    chosen = target or (named if named in FORMATS else "onnx")
-    if chosen != "c":  # `check_folder` says what is wrong with a folder
-        check_suffix(output, chosen, "change --to or the suffix")
-    return chosen

@@ -54,15 +54,15 @@ def streamed_folder(
     shape = (form.channels, form.height, form.width)
     of_examples = Form(shape=shape, dtype="uint8", targets="classes", n_outputs=len(classes))
     count = default_workers() if workers is None else workers
-    examples = {
-        part: StreamedExamples(
-            Reader(ImageFiles(*files, form), f"folder, {part}", form=of_examples), workers=count
-        )
-        for part, files in (("train", train), ("test", test))
-    }
+
+    def examples(part: str, files: LabelledFiles) -> StreamedExamples:
+        reader = Reader(ImageFiles(*files, form), f"folder, {part}", form=of_examples)
+        return StreamedExamples(reader, workers=count)
+
     return StreamedDataset(
         name="folder",
-        **examples,
+        train=examples("train", train),
+        test=examples("test", test),
         classes=classes,
         input_shape=shape,
         input_dtype="uint8",
