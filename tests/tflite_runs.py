@@ -39,16 +39,24 @@ def assert_equal_in_lce(model: Artifact, images: NDArray[Any]) -> None:
 
 
 def _assert_equal_in_lce(model: Artifact, images: NDArray[Any], expected: BatchResult) -> None:
-    from bnnkit.engines.lce import KERNELS, LarqComputeEngine
+    from bnnkit.engines.lce import FASTEST, KERNELS, Interpreter, LarqComputeEngine
 
-    for kernel in KERNELS:
-        engine = LarqComputeEngine(model, kernel=kernel)
-        traced = engine.trace(images)
-        assert traced.keys() == expected.signs.keys()
-        for name, found in traced.items():
-            assert_equal(found, expected.signs[name], f"{name}, {kernel}")
-        for found, right in zip(engine.run(images), expected.outputs, strict=True):
-            assert_equal(found, right, kernel)
+    engine = LarqComputeEngine(model)
+    traced = engine.trace(images)
+    assert traced.keys() == expected.signs.keys()
+    for name, sign in traced.items():
+        assert_equal(sign, expected.signs[name], name)
+    for output, right in zip(engine.run(images), expected.outputs, strict=True):
+        assert_equal(output, right, FASTEST)
+    # The other kernels run the engine's two files: with all signs as outputs, and without.
+    for signs in (expected.signs, {}):
+        tflite = to_tflite(model.deterministic, batch=len(images), traced=tuple(signs))
+        values = [*tflite.outputs.values(), *tflite.traced.values()]
+        all_right = [*expected.outputs, *(signs[name] for name in tflite.traced)]
+        for kernel in set(KERNELS) - {FASTEST}:
+            results = Interpreter(tflite.content, kernel=kernel).run([to_nhwc(images)])
+            for value, result, right in zip(values, results, all_right, strict=True):
+                assert_equal(as_onnx(value, result), right, f"{value}, {kernel}")
     _assert_equal_by_xnnpack(model, images, "lce", expected)
 
 

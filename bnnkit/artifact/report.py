@@ -3,7 +3,6 @@
 It needs only numpy and onnx, not torch.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +11,6 @@ import onnx
 import onnx.shape_inference
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.checks.computed import COMPUTED
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.format.graph_view import GraphView
 from bnnkit.artifact.layer_report import KINDS, Kind, LayerReport, layer_reports
@@ -41,8 +39,6 @@ class Report:
             of one.
         weight_draws: The number of stored draws of each noisy weight, M; 0 if there are none.
         draw_bytes: The size of the draws, a part of the binary layers' `stored_bytes`.
-        lacking: The operators that bnnkit's runtime does not compute, such as "Einsum", with the
-            number of their nodes.
     """
 
     layers: tuple[LayerReport, ...]
@@ -54,7 +50,6 @@ class Report:
     ideal_bytes: int
     weight_draws: int
     draw_bytes: int
-    lacking: dict[str, int]
 
     @property
     def is_near_ideal_size(self) -> bool:
@@ -88,17 +83,7 @@ def report(artifact: Artifact, file_size: int) -> Report:
         ideal_bytes=other + sum(layer.ideal_bytes for layer in layers),
         weight_draws=max((n_draws for n_draws, _ in draws.values()), default=0),
         draw_bytes=sum(size for _, size in draws.values()),
-        lacking=_lacking(graph),
     )
-
-
-def _lacking(graph: GraphView) -> dict[str, int]:
-    """Count the nodes that bnnkit's runtime does not compute, by operator."""
-    kinds = (
-        node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
-        for node in graph.nodes
-    )
-    return dict(Counter(kind for kind in kinds if kind not in COMPUTED and kind != "Constant"))
 
 
 def _draws(graph: GraphView) -> Iterator[tuple[str, tuple[int, int]]]:

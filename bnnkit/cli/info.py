@@ -9,6 +9,7 @@ import click
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.calibration_record import KEY, read_calibration
+from bnnkit.artifact.checks.computed import lacking
 from bnnkit.artifact.output_kinds import AVERAGED
 from bnnkit.artifact.output_kinds import KEY as OUTPUTS
 from bnnkit.artifact.report import report
@@ -52,7 +53,8 @@ def command(path: Path, as_json: bool) -> None:
     if as_json:
         of_training = {"training": trained} if trained else {}
         held = dict(zip(artifact.graph.outputs, artifact.output_kinds, strict=True))
-        about_file = {"file": str(path), "metadata": about, "outputs": held}
+        lacks = {"lacking": lacking(artifact.graph)}
+        about_file = {"file": str(path), "metadata": about, "outputs": held, **lacks}
         print_json({**about_file, **of_training, **asdict(found)})
         return
     lines = [
@@ -67,6 +69,9 @@ def command(path: Path, as_json: bool) -> None:
     for key, value in trained.items():
         write(f"{key.replace('_', ' ') + ':':<12} {value}")
     print_report(found)
+    if counts := lacking(artifact.graph):
+        names = ", ".join(f"{name} ({count})" for name, count in counts.items())
+        write(f"operators that bnnkit's runtime lacks, with the number of nodes: {names}")
 
 
 def _metadata(artifact: Artifact) -> dict[str, Any]:

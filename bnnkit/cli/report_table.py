@@ -58,9 +58,6 @@ def summary(report: Report) -> list[str]:
         f"multiply-accumulates for one input: {', '.join(parts) or 'none'}{missing}",
         f"file: {size(report.file_bytes)}; {_parts_of_the_file(report)}",
     ]
-    if report.lacking:
-        names = ", ".join(f"{name} ({count})" for name, count in report.lacking.items())
-        lines.append(f"operators that bnnkit's runtime lacks, with the number of nodes: {names}")
     if report.weight_draws:
         bytes_of_draws = size(report.draw_bytes)
         lines.append(f"draws of each noisy weight: {report.weight_draws}; {bytes_of_draws}")

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -61,7 +62,7 @@ class Interpreter:
             self._wrapped = load_wrapper(path).LiteInterpreter(content, *options)
         except RuntimeError as error:
             raise UnsupportedError(f"LCE cannot open the model: {error}") from error
-        self.version = importlib.metadata.version(DISTRIBUTION)
+        self.version = _version()
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Compute all outputs for inputs of exactly the file's shapes and types.
@@ -73,6 +74,12 @@ class Interpreter:
             return list(self._wrapped.predict([np.ascontiguousarray(x) for x in inputs]))
         except RuntimeError as error:
             raise UnsupportedError(f"LCE cannot run the model: {error}") from error
+
+
+@cache
+def _version() -> str:
+    """Return the installed version, for which Python reads the package's files."""
+    return importlib.metadata.version(DISTRIBUTION)
 
 
 class LarqComputeEngine(Engine):
