@@ -34,6 +34,7 @@ def write_pages(out: Path) -> None:
 def made_pages() -> dict[str, str]:
     """Return the pages that are made from the code, by path."""
     return {
+        "index.md": (HERE / "home.md").read_text(encoding="utf-8"),
         "reference/commands.md": commands_page(),
         "reference/configuration.md": configuration_page(),
         **api_pages(),

@@ -25,6 +25,8 @@ class Formula(InlineProcessor):
 
     def handleMatch(self, m: Any, data: str) -> tuple[Any, int, int]:  # noqa: N802
         formula = convert(unescape(m.group(1)), display=self.display)
+        if self.display == "block":
+            formula = f'<span class="formula" tabindex="0">{formula}</span>'
         return self.md.htmlStash.store(formula), *m.span(0)
 
 

@@ -28,7 +28,12 @@ class Pages:
     def add_docs(self) -> None:
         """Copy everything in docs/ except the program that builds the site."""
         for path in sorted(DOCS.rglob("*")):
-            if path.is_file() and path.suffix in (".md", ".png", ".svg", ".css"):
+            is_of_site = path.parent == DOCS / "site" and path.suffix == ".md"
+            if (
+                path.is_file()
+                and not is_of_site
+                and path.suffix in (".md", ".png", ".svg", ".css", ".js")
+            ):
                 self.add(path)
 
     def add_text(self, name: str, text: str) -> None:
