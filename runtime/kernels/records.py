@@ -104,7 +104,7 @@ class ConvolutionRecord(NamedTuple):
     scratch_thread: int
     """Bytes of scratch per thread."""
     noise: int
-    """Address of a NoisyThresholdRecord for stochastic signs, or 0."""
+    """Address of a NoisyThresholdRecord for stochastic signs, a LevelRecord for levels, or 0."""
     added: int
     """Address of the first pixel of a map that is added to the reals, or 0."""
     added_image: int
@@ -139,6 +139,44 @@ class PanelRecord(NamedTuple):
     """Bytes of a panel."""
     capacity: int
     """Number of panels of a thread: at least a row of a map where noise is drawn."""
+
+
+class PlaneRecord(NamedTuple):
+    """A convolution or a dense layer over bit planes (planes.py)."""
+
+    convolution: int
+    """Address of a ConvolutionRecord, whose x is that of the first plane."""
+    planes: int
+    """Address of int64 (planes, 2): bytes from the first plane, and the shift of its counts."""
+    count: int
+    """Number of planes."""
+
+
+class LevelRecord(NamedTuple):
+    """Thresholds of activations with few bits, and where their bit planes are (levels.py)."""
+
+    levels: int
+    """Number of thresholds: 1, 2, 3, 7 or 15."""
+    thresholds: int
+    """Address of thresholds (levels, channels padded to 64), int32 or float32 as the numbers."""
+    row: int
+    """Bytes between the thresholds of neighbouring levels."""
+    channels: int
+    """Number of channels."""
+    flips: int
+    """Address of int32 (channels padded to 64): -1 where a maximum of sums is negated, else 0."""
+    planes: int
+    """Address of int64 (planes,), the bytes from the first plane to each."""
+
+
+class PackLevelsRecord(NamedTuple):
+    """Bit planes of a map of float32 or int32 sums."""
+
+    x: int
+    """Address of a Map; y, the first plane, likewise."""
+    y: int
+    levels: int
+    """Address of a LevelRecord."""
 
 
 class NoisyThresholdRecord(NamedTuple):

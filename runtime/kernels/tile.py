@@ -160,7 +160,7 @@ def tile(
             name: builder.extract_value(record, i)
             for i, name in enumerate(ConvolutionRecord._fields)
         }
-        with _steps(builder, p_count, p_part) as pixel:
+        with steps(builder, p_count, p_part) as pixel:
             x_part = builder.add(x_at, builder.mul(pixel, at["x_pixel"]))
             accumulators = _accumulators(builder, w.dtype, p_part, v_count, at, x_part, w_at)
             y_part = builder.add(y_at, builder.mul(pixel, y_pixel))
@@ -185,7 +185,7 @@ def tile(
 
 
 @contextmanager
-def _steps(builder, count, step):
+def steps(builder, count, step):
     """Build a loop over 0, step, 2 step, ... below count."""
     bounds = constant(0), constant(count), constant(step)
     with cgutils.for_range_slice(builder, *bounds, intp=I64) as (index, _):

@@ -77,7 +77,7 @@ def _add(
     check_outputs_of(node, channels, groups, epilogue)
     size = (height, width)
     window, pads = window_of(node, builder.values[source], size, ones)
-    sums, cases = _base_sums(builder.values[source], packed, window, pads, ones)
+    sums, cases = base_sums(builder.values[source], packed, window, pads, ones)
     grouped = GroupedLayer(
         source=source,
         groups=groups,
@@ -176,7 +176,7 @@ def _align_groups(builder: PlanBuilder, node: Node, source: str, groups: int) ->
     return step.target
 
 
-def _base_sums(
+def base_sums(
     source: Value, packed: PackedWeight, window: KernelWindow, pads: Pads, ones: Pads
 ) -> tuple[Array, Array]:
     """Compute the sum of each channel if no sign differs from its weight, for each border case.

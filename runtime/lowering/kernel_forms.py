@@ -24,6 +24,8 @@ class KernelForms:
             samples, rather than computed again for each.
         joins_groups: Whether one step may compute all groups of a convolution.
         slices_groups: Whether bit-sliced counters compute convolutions of small groups.
+        has_levels: Whether there are kernels of activations with few bits; if not, they are
+            computed by the operators that the file has for them.
     """
 
     binary: Literal["popcount", "lookup", "panel", "bytes"]
@@ -33,6 +35,7 @@ class KernelForms:
     shares_sums: bool
     joins_groups: bool
     slices_groups: bool
+    has_levels: bool
 
 
 def forms_of_this_cpu() -> KernelForms:
@@ -45,6 +48,7 @@ def forms_of_this_cpu() -> KernelForms:
         shares_sums=True,
         joins_groups=True,
         slices_groups=True,
+        has_levels=True,
     )
 
 
@@ -60,5 +64,6 @@ FORMS_OF_C: Final = KernelForms(
     shares_sums=False,
     joins_groups=False,
     slices_groups=True,
+    has_levels=False,
 )
 """The forms of exported C, the same on every CPU. Its weights stay (O, taps)."""

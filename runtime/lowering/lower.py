@@ -25,6 +25,8 @@ from bnnkit.runtime.lowering.numpy_operator import (
     shape_of_every_batch,
 )
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.lowering.plane_patterns import LEVELS, PLANE_SUM, fuse_planes
+from bnnkit.runtime.lowering.planes import lower_levels, lower_plane_sum
 from bnnkit.runtime.lowering.pooling import lower_pooling
 from bnnkit.runtime.lowering.sequences import lower_sequence_layer
 from bnnkit.runtime.lowering.split import lower_split
@@ -43,6 +45,12 @@ LOWERINGS: dict[str, Callable[[PlanBuilder, Node], None]] = {
     "bnnkit.StochasticSign": lower_stochastic_sign,
     "bnnkit.WeightDraw": lower_weight_draw,
 }
+
+FUSED_LOWERINGS: dict[str, Callable[[PlanBuilder, Node], bool]] = {
+    LEVELS: lower_levels,
+    PLANE_SUM: lower_plane_sum,
+}
+"""Lowerings of groups of nodes; each returns whether its kernels support the form of the group."""
 
 PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     lower_split,
@@ -78,10 +86,13 @@ def lower(
         UnsupportedError: If an operator or an option is unknown; the message names the node.
         ArtifactError: If the file is inconsistent; the message names the node.
     """
+    forms = forms or forms_of_this_cpu()
+    if forms.has_levels:
+        graph = fuse_planes(graph, multiplies=forms.binary == "popcount")
     builder = PlanBuilder(
         graph=graph,
         weight_draw=weight_draw,
-        forms=forms or forms_of_this_cpu(),
+        forms=forms,
         kernel_weights=shared or SharedWeights(),
     )
     builder.values[graph.input] = Value(
@@ -158,6 +169,11 @@ def _lower_node(builder: PlanBuilder, node: Node) -> None:
         return
     if node.kind in LOWERINGS:
         LOWERINGS[node.kind](builder, node)
+    elif node.kind in FUSED_LOWERINGS:
+        if not FUSED_LOWERINGS[node.kind](builder, node):
+            for part in node.attributes["nodes"]:
+                if part.name not in builder.done:
+                    _lower_node(builder, part)
     elif (
         not any(name in builder.values for name in node.inputs) and node.kind in STANDARD_OPERATORS
     ):

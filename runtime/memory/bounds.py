@@ -22,12 +22,15 @@ from bnnkit.runtime.kernels.records import (
     ChainRecord,
     ConvolutionRecord,
     DepthwiseRecord,
+    LevelRecord,
     Map,
     MoveRecord,
     NibblesRecord,
     NoisyThresholdRecord,
+    PackLevelsRecord,
     PackRecord,
     PanelRecord,
+    PlaneRecord,
     PooledRealsRecord,
     PoolRecord,
     SamplingRecord,
@@ -345,6 +348,34 @@ def _panels(memory: Addresses, record: PanelRecord) -> None:
     _check_numbers(memory, r.panels, (r.capacity - 1) * r.panel + size)
 
 
+def _planes(memory: Addresses, record: PlaneRecord) -> None:
+    """Check that all planes are read as the first one is."""
+    c = memory.record_at(record.convolution)
+    steps = (
+        (c.images, c.x_image),
+        (c.rows, c.x_row),
+        (c.columns, c.x_pixel),
+        (c.outer_count, c.outer_step),
+        (c.middle_count, c.middle_step),
+    )
+    for offset, _ in memory.array_at(record.planes).tolist()[: record.count]:
+        check_reach(memory.array_at(c.x + offset), c.x + offset, steps, c.run * 8)
+
+
+def _levels(memory: Addresses, record: LevelRecord) -> None:
+    size = 4 * 64 * n_words(record.channels)
+    steps = ((record.levels, record.row),)
+    check_reach(memory.array_at(record.thresholds), record.thresholds, steps, size)
+    _check_numbers(memory, record.flips, size)
+
+
+def _pack_levels(memory: Addresses, record: PackLevelsRecord) -> None:
+    x, y = memory.map_at(record.x), memory.map_at(record.y)
+    _check_same_pixels(x, y)
+    check_map(x, pixel_bytes(x, 16))
+    check_map(y, pixel_bytes(y))
+
+
 def _weight_bytes(w: Array, run: int) -> int:
     """Return the bytes of the weights of one vector of channels, for a run of inputs."""
     if w.dtype == np.uint8:
@@ -385,11 +416,14 @@ CHECKS: dict[type[NamedTuple], Callable[[Addresses, Any], None]] = {
     ChainRecord: _chain,
     ConvolutionRecord: _convolution,
     DepthwiseRecord: _depthwise,
+    LevelRecord: _levels,
     MoveRecord: _move,
     NibblesRecord: _nibbles,
     NoisyThresholdRecord: _noise,
+    PackLevelsRecord: _pack_levels,
     PackRecord: _pack,
     PanelRecord: _panels,
+    PlaneRecord: _planes,
     PooledRealsRecord: _pooled_reals,
     PoolRecord: _pool,
     SamplingRecord: _sampling,

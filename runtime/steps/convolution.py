@@ -129,7 +129,7 @@ class Convolution:
             record = self._with_noise(memory, record, self.noise)
         elif self.pools:
             size = 2 * record.columns * wide(self.weights.dtype) * record.y_vector
-            record = self._with_scratch(memory, record, size)
+            record = self.with_scratch(memory, record, size)
         return kernel_call(kernel, memory, record)
 
     def _output(self, memory: Memory) -> str:
@@ -160,11 +160,12 @@ class Convolution:
         is_map = self.window.output != (1, 1)
         columns = self.window.output[1] // (2 if self.pools else 1) if is_map else 0
         record = record._replace(y_vector=lanes * 4, noise=noise.bind(memory, columns))
-        return self._with_scratch(memory, record, size)
+        return self.with_scratch(memory, record, size)
 
-    def _with_scratch(
+    def with_scratch(
         self, memory: Memory, record: ConvolutionRecord, size: int
     ) -> ConvolutionRecord:
+        """Add `size` bytes of scratch for each thread to a record."""
         size = -(-size // CACHE_LINE) * CACHE_LINE  # threads must not share a cache line
         scratch = np.zeros(memory.threads * size, np.uint8)
         return record._replace(scratch=memory.address(scratch), scratch_thread=size)
@@ -182,7 +183,7 @@ class Convolution:
             images=len(x),
             rows=rows,
             columns=columns,
-            **self._input(memory),
+            **self.input_fields(memory),
             w=memory.address(self.weights),
             w_vector=self.weights.nbytes // vectors,
             table=memory.address(table),
@@ -234,7 +235,7 @@ class Convolution:
             cases=memory.address(np.zeros(record.images, np.int64)),
         )
 
-    def _input(self, memory: Memory) -> dict[str, int]:
+    def input_fields(self, memory: Memory) -> dict[str, int]:
         """Return the fields of the record that locate the taps."""
         x, margin = as_map(memory.buffers[self.source]), memory.values[self.source].margin
         (height, width), (down, right) = self.window.size, self.window.stride

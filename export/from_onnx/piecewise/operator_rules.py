@@ -19,7 +19,7 @@ from bnnkit.export.from_onnx.piecewise.piece import (
 )
 from bnnkit.export.from_onnx.piecewise.polynomial import Polynomial, exactly, unknown
 
-_MAX_STEPS: Final = 8
+_MAX_STEPS: Final = 16
 """The largest number of steps of a rounding that become pieces of their own."""
 
 
