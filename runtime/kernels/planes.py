@@ -126,8 +126,9 @@ def _tile(
             )
             y_part = builder.add(y_at, builder.mul(pixel, y_pixel))
             case_part = builder.add(case_at, builder.mul(pixel, constant(8)))
+            output, none = (y_part, y_pixel), constant(0)
             write_epilogue(
-                builder, types.uint64, y.dtype, counts, at, vector, case_part, y_part, y_pixel
+                builder, types.uint64, y.dtype, counts, at, vector, case_part, output, none, none
             )
         return context.get_dummy_value()
 
