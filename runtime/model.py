@@ -27,6 +27,7 @@ from bnnkit.runtime.image_inputs import NetworkInput, inputs_of
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.lowering.check_network import check_network
 from bnnkit.runtime.memory.buffer_pool import BufferPool
+from bnnkit.runtime.memory.free_memory import give_back_free_memory
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Array
 from bnnkit.runtime.open_file import parse, read
@@ -63,6 +64,8 @@ def load(path: Path | str) -> "Model":
             raise ArtifactError(f"{path}: {error}") from error
     if hint is not None:
         warnings.warn(hint, stacklevel=2)
+    del artifact
+    give_back_free_memory()
     return model
 
 
