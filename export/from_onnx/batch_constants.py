@@ -26,7 +26,7 @@ from bnnkit.export.from_onnx.node_names import named
 from bnnkit.export.ir.graph import array, rank
 
 Array = NDArray[Any]
-_OTHER_SIZE: Final = 13
+OTHER_SIZE: Final = 13
 """The second batch size: small, as whole constants are computed for it."""
 
 
@@ -38,19 +38,23 @@ class BatchConstants:
         size: The batch size for which constants are folded.
         is_free: Whether the batch of the file is free; a fixed one is like any other number.
         others: By name, what each constant that depends on the batch size would be for another.
+        shapes: By name, the shapes of values for the other size, where they were inferred.
     """
 
     size: int
     is_free: bool
     others: dict[str, Array] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def other_shape(self, value: ir.Value) -> tuple[int, ...]:
         """The shape of a value for the other batch size; that is the first axis of activations."""
         sizes = tuple(int(str(size)) for size in value.shape or ())
         if array(value) is not None:
             return self.others[str(value.name)].shape if value.name in self.others else sizes
+        if value.name in self.shapes:
+            return self.shapes[str(value.name)]
         is_batch = self.is_free and sizes[:1] == (self.size,)
-        return (_OTHER_SIZE, *sizes[1:]) if is_batch else sizes
+        return (OTHER_SIZE, *sizes[1:]) if is_batch else sizes
 
     def both(self, constant: ir.Value) -> tuple[Array, Array] | None:
         """The content of a constant for both batch sizes; None if the value is no constant."""
@@ -58,6 +62,17 @@ class BatchConstants:
         if content is None:
             return None
         return content, self.others.get(str(constant.name), content)
+
+    def axis_of_batch(self, y: ir.Value, reshape: ir.Node) -> int | None:
+        """The axis of a `Reshape`'s result whose size depends on the batch, if it is known."""
+        sizes = self.both(reshape.inputs[1]) if reshape.inputs[1] is not None else None
+        if sizes is None or not self.is_free or y.shape is None:
+            return None
+        size, other = sizes
+        differs = np.flatnonzero(size != other) if size.shape == other.shape else np.array([])
+        if not differs.size and -1 in size and 0 not in size:  # the axis that takes what is left
+            differs = np.flatnonzero(size == -1)
+        return int(differs[0]) if differs.size == 1 else None
 
     def record(self, constant: ir.Value, content: Array, other: Array) -> None:
         """Record what a constant would be for the other batch size."""
@@ -113,7 +128,7 @@ def _is_known_use(node: ir.Node, index: int, content: Array, other: Array, size:
     takes_rows = node.op_type in BROADCASTS or (
         node.op_type == "Concat" and node.attributes["axis"].as_int() % content.ndim != 0
     )
-    has_row_each = content.shape[:1] == (size,) and other.shape[:1] == (_OTHER_SIZE,)
+    has_row_each = content.shape[:1] == (size,) and other.shape[:1] == (OTHER_SIZE,)
     return takes_rows and is_aligned and has_row_each and are_rows(content, other)  # rule 2
 
 
@@ -122,7 +137,7 @@ _SIZES: Final[Mapping[str, int]] = {"Reshape": 1, "Expand": 1, "Resize": 3}
 
 
 def _differs_first(content: Array, other: Array, size: int) -> bool:
-    first = (content[:1].tolist(), other[:1].tolist()) == ([size], [_OTHER_SIZE])
+    first = (content[:1].tolist(), other[:1].tolist()) == ([size], [OTHER_SIZE])
     return first and np.array_equal(content[1:], other[1:])
 
 
@@ -131,7 +146,7 @@ def _ends_with_batch(node: ir.Node, content: Array, other: Array, size: int) -> 
     if axes is None or content.shape != other.shape:
         return False
     differs = content != other
-    is_batch = (axes == 0) & (content == size) & (other == _OTHER_SIZE)
+    is_batch = (axes == 0) & (content == size) & (other == OTHER_SIZE)
     return bool((is_batch | ~differs).all())
 
 

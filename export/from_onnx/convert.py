@@ -17,6 +17,7 @@ from bnnkit.border import border
 from bnnkit.errors import FileError, UnsupportedError
 from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
+from bnnkit.export.from_onnx.auto_pad import explicit_pads
 from bnnkit.export.from_onnx.batch_constants import BatchConstants, check_batch_constants
 from bnnkit.export.from_onnx.differences import Differences
 from bnnkit.export.from_onnx.fold_constants import fold_constants
@@ -35,6 +36,7 @@ from bnnkit.export.from_onnx.move_scales import move_scales
 from bnnkit.export.from_onnx.move_shifts import move_shifts
 from bnnkit.export.from_onnx.narrow_constants import narrow_constants
 from bnnkit.export.from_onnx.node_names import named
+from bnnkit.export.from_onnx.other_shapes import record_other_shapes
 from bnnkit.export.from_onnx.prevent_fusion import prevent_fusion
 from bnnkit.export.from_onnx.qonnx_quantizers import lower_quantizers
 from bnnkit.export.from_onnx.quantized_layers import lower_quantized_layers
@@ -49,6 +51,7 @@ from bnnkit.export.from_onnx.sign_of_zero import remapped_signs
 from bnnkit.export.from_onnx.split_batch_norms import check_inference, split_batch_norms
 from bnnkit.export.from_onnx.value_sizes import check_value_sizes, numbers_of
 from bnnkit.export.ir.graph import nodes
+from bnnkit.export.passes.batch_first import batch_first
 from bnnkit.export.passes.gather_pixels import gather_pixels
 from bnnkit.export.passes.graph_pass import graph_pass, model_pass, run_pass, run_passes
 from bnnkit.export.passes.layers_as_maps import layers_as_maps
@@ -120,6 +123,7 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
         UnsupportedError: As `convert_onnx`.
     """
     model = _plain(source)
+    run_pass(model, explicit_pads)
     run_pass(model, split_batch_norms)
     rounded_levels = run_pass(model, mark_levels)
     signs = run_pass(model, mark_signs)
@@ -176,12 +180,14 @@ def _without_computed_shapes(
         model = run_passes(model, shapes)
         before = len(model.graph)
         run_pass(model, check_value_sizes, batch.size, budget)
+        record_other_shapes(model, batch)
         has_shapes = run_pass(model, fold_constants, batch, budget)
         has_branches = run_pass(model, inline_branches, batch)
         # A folded constant can be what decides the next shape, such as the pads of a `Pad`.
         is_done = not has_branches and not (has_shapes and len(model.graph) < before)
     model = run_passes(model, shapes)  # the last constants may be sizes
     run_pass(model, lower_constant_assignments, batch)
+    run_pass(model, batch_first, batch.size, batch.axis_of_batch)
     run_pass(model, gather_pixels)
     run_pass(model, check_batch_constants, batch)
     return run_passes(model, shapes)

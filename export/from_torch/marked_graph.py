@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bnnkit.artifact.format.constants import DOMAIN, OPSET
 from bnnkit.errors import UnsupportedError, UsageError
+from bnnkit.export.from_torch.complete_shapes import complete_shapes
 from bnnkit.export.from_torch.translations import TRANSLATIONS
 from bnnkit.export.ir.graph import nodes
 from bnnkit.nn.evaluating import evaluating
@@ -49,6 +50,7 @@ def marked_graph(model: nn.Module, example: Tensor) -> ir.Model:
         marked = _translated(model, pair)
         _copy_latents(marked.graph)
     _check_batch_axis(marked.graph)
+    complete_shapes(marked, BATCH)
     return marked
 
 

@@ -6,6 +6,7 @@ from onnx_ir.passes import PassBase
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.ir.graph import label
+from bnnkit.export.passes.batch_first import batch_first
 from bnnkit.export.passes.clean_up import clean_up, remove_dead
 from bnnkit.export.passes.commute_sign import commute_sign
 from bnnkit.export.passes.compare_pooled_sums import compare_pooled_sums
@@ -38,7 +39,8 @@ def lower(model: Model, noise_model: NoiseModel | None = None) -> None:
         UnsupportedError: A part of the graph has no counterpart in an artifact; the message names
             its module and operator.
     """
-    run_passes(model, *layer_passes(noise_model), *threshold_passes(noise_model))
+    first = graph_pass(batch_first, stochastic=noise_model is not None)
+    run_passes(model, first, *layer_passes(noise_model), *threshold_passes(noise_model))
     check_operators(model.graph)
 
 

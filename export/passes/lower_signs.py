@@ -5,6 +5,7 @@
 2. In a stochastic artifact a mark with a noise becomes `bnnkit.StochasticSign(a)` instead. Its
    attribute `layer` is its number in the forward pass; `compare_with_noise` adds its other inputs.
 3. The value of the signs is named after the module; the second call of a module gives `path#2`.
+   Signs with other axes than those of the module are named `path/rows`.
 """
 
 from collections import Counter
@@ -29,6 +30,8 @@ from bnnkit.export.ir.graph import (
 )
 
 _KEY: Final = "bnnkit.signs"
+ROWS: Final = "bnnkit.rows"
+"""The key of marks whose signs have other axes than those of their module (`batch_first.py`)."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +109,12 @@ def lower_signs(graph: ir.Graph, *, stochastic: bool = False) -> None:
                 " deterministic"
             )
         sign = _sign(mark, x, stochastic and is_noisy(mark))
-        path = module_path(mark) or "sign"
+        path, is_output = module_path(mark) or "sign", not mark.meta.get(ROWS)
+        path = path if is_output else f"{path}/rows"
         calls[path] += 1  # rule 3
         name = path if calls[path] == 1 else f"{path}#{calls[path]}"
-        set_sign_record(sign.outputs[0], SignRecord(name, mark.attributes["noise"].as_string()))
+        noise = mark.attributes["noise"].as_string()
+        set_sign_record(sign.outputs[0], SignRecord(name, noise, is_output))
         replace(graph, mark, [sign, dequantize(graph, sign.outputs[0], mark)])  # rule 1
 
 
