@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from exporter_cache import ask_torch
 from onnx_graphs import network, operators, run
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +13,7 @@ from torch.nn import functional
 import bnnkit.nn as bnn
 from bnnkit.engines.ort import OnnxRuntime
 from bnnkit.errors import UnsupportedError
+from bnnkit.export import convert_onnx
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.export.passes.batch_place import FRONT, Place, place_in
@@ -215,14 +217,9 @@ def test_files_of_the_older_exporter(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module, x = Sizes().eval(), torch.randn(3, 10, 12)
     axes = {"x": {0: "n"}}
-    torch.onnx.export(
-        module,
-        (x,),
-        f=str(tmp_path / "a.onnx"),
-        dynamo=False,
-        input_names=["x"],
-        dynamic_axes=axes,
-    )
+    path = tmp_path / "a.onnx"
+    ask_torch(module, (x,), path, dynamo=False, input_names=["x"], dynamic_axes=axes)
+    convert_onnx(path, tmp_path / "b.onnx")
     with torch.no_grad():
         want = module(x).numpy()
     np.testing.assert_allclose(load(tmp_path / "b.onnx").run(x.numpy()), want, rtol=0, atol=1e-5)
