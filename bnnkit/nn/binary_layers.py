@@ -130,10 +130,7 @@ class BinaryConv1d(BinaryConvolution):
 
     Input: (N, I, L), values in {-1, +1}; the layer does not take signs itself. Output: (N, O, L'),
     with L' as in `torch.nn.Conv1d`. Sums are exact, as in `BinaryConv2d`. A file has it as a
-    convolution of maps of height 1.
-
-    Args:
-        As `BinaryConv2d`; sizes are one int each.
+    convolution of maps of height 1. The arguments are those of `BinaryConv2d`; sizes are one int.
 
     Attributes:
         latent: The latent weights eta, float32 (O, I/G, K).
@@ -189,9 +186,8 @@ class BinaryConv3d(BinaryConvolution):
     Input: (N, I, D, H, W), values in {-1, +1}; the layer does not take signs itself. Output:
     (N, O, D', H', W'), as in `torch.nn.Conv3d`. Sums are exact, as in `BinaryConv2d`. A file
     stores its weights as bits and computes it in float, since no packed operator has this form.
-
-    Args:
-        As `BinaryConv2d`; sizes are one int, or three for depth, height and width.
+    The arguments are those of `BinaryConv2d`; sizes are one int, or three for depth, height and
+    width.
 
     Attributes:
         latent: The latent weights eta, float32 (O, I/G, KD, KH, KW).
