@@ -4,6 +4,7 @@ $...$ is a formula in a line, and a paragraph $$...$$ one of its own. Dollars in
 are. An extension of Python-Markdown.
 """
 
+import re
 from html import unescape
 from typing import Any
 
@@ -15,6 +16,10 @@ from markdown.inlinepatterns import InlineProcessor
 IN_A_LINE = r"(?<![\\$\w])\$(?!\s)([^$\n]+?)(?<![\s\\])\$(?![\d$])"
 OF_ITS_OWN = r"(?s)(?<![\\$])\$\$\s*([^$]+?)\s*\$\$"
 
+PRIME = re.compile(r"<msup><mi>(.)</mi><mi>&#x02032;</mi></msup>")
+PLAIN_PRIME = r'<mrow><mi>\1</mi><mo lspace="0" rspace="0">&#x02032;</mo></mrow>'
+"""A prime is drawn raised already; as an exponent it would be raised twice."""
+
 
 class Formula(InlineProcessor):
     """Turns TeX into MathML."""
@@ -24,7 +29,7 @@ class Formula(InlineProcessor):
         self.display = display
 
     def handleMatch(self, m: Any, data: str) -> tuple[Any, int, int]:  # noqa: N802
-        formula = convert(unescape(m.group(1)), display=self.display)
+        formula = PRIME.sub(PLAIN_PRIME, convert(unescape(m.group(1)), display=self.display))
         if self.display == "block":
             formula = f'<span class="formula" tabindex="0">{formula}</span>'
         return self.md.htmlStash.store(formula), *m.span(0)
