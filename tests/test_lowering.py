@@ -15,6 +15,7 @@ from bnnkit.artifact.format.bits import pack_weight
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 from bnnkit.runtime import Model, load
+from bnnkit.runtime.plan import Plan
 
 
 def assert_equal(model: Artifact, x: Array) -> None:
@@ -359,3 +360,19 @@ def test_a_window_that_is_larger_than_its_input(kind: str) -> None:
     inside = a.add("Mul", "x", a.constant(np.float32(1)))
     out = a.add(kind, inside, kernel_shape=[3, 3], strides=[3, 3], dilations=[1, 2])
     refused(a.artifact((2, 7, 4), out), f"{kind}.*larger than its input")
+
+
+@pytest.mark.parametrize("shape", [None, (0, -1), (-1, 20)])
+def test_a_map_of_one_pixel_is_flattened_by_a_kernel(shape: tuple[int, int] | None) -> None:
+    a = ArtifactBuilder(6)
+    pooled = a.add("MaxPool", a.add("Relu", "x"), kernel_shape=(3, 4))
+    if shape is None:
+        flat = a.add("Flatten", pooled)
+    else:
+        flat = a.add("Reshape", pooled, a.constant(np.array(shape, np.int64)))
+    weight = a.constant(a.rng.integers(-9, 10, (20, 7)).astype(np.float32))
+    model = a.artifact((20, 3, 4), a.add("MatMul", flat, weight), flat)
+    assert "PlaceReals" in [type(step).__name__ for step in Plan(model.graph).steps]
+    x = a.rng.integers(-9, 10, (3, 20, 3, 4)).astype(np.float32)
+    for got, want in zip(Model(model).run(x), Reference(model).run(x), strict=True):
+        np.testing.assert_array_equal(got, want)

@@ -179,7 +179,7 @@ def _can_complete(builder: PlanBuilder, step: Convolution, value: Value) -> bool
     dtype = step.weights.dtype
     return (
         (dtype, "added real") in KERNELS
-        and builder.forms.joins_groups
+        and builder.forms.fuses
         and value.kind == "real"
         and step.window.output != (1, 1)
         and step.channels == value.map[0]

@@ -22,7 +22,8 @@ class KernelForms:
         arrange: From weights (O, taps) to the layout of the kernels.
         shares_sums: Whether integer sums that do not depend on the noise are stored once for all
             samples, rather than computed again for each.
-        joins_groups: Whether one step may compute all groups of a convolution.
+        fuses: Whether steps may be used that exported C lacks: all groups of a convolution in one,
+            bit-sliced counters, skip connections and max-pooling within a layer.
         slices_groups: Whether bit-sliced counters compute convolutions of small groups.
         has_levels: Whether there are kernels of activations with few bits; if not, they are
             computed by the operators that the file has for them.
@@ -33,7 +34,7 @@ class KernelForms:
     integer: Literal["pairs", "shorts", "floats"]
     arrange: Callable[[Array], Array]
     shares_sums: bool
-    joins_groups: bool
+    fuses: bool
     slices_groups: bool
     has_levels: bool
 
@@ -46,7 +47,7 @@ def forms_of_this_cpu() -> KernelForms:
         integer="pairs" if adds_pairs() else "floats",
         arrange=weights.lanes,
         shares_sums=True,
-        joins_groups=True,
+        fuses=True,
         slices_groups=True,
         has_levels=True,
     )
@@ -62,7 +63,7 @@ FORMS_OF_C: Final = KernelForms(
     integer="shorts",
     arrange=_rows,
     shares_sums=False,
-    joins_groups=False,
+    fuses=False,
     slices_groups=True,
     has_levels=False,
 )

@@ -134,7 +134,7 @@ def add_layer(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue
 def _joins_groups(builder: PlanBuilder, layer: Layer) -> bool:
     """Whether one step computes all groups, as each has whole vectors of output channels."""
     lanes, dtype = LANES.get(layer.weight.dtype, 0), layer.weight.dtype
-    is_in_vectors = builder.forms.joins_groups and dtype != np.int64  # panels
+    is_in_vectors = builder.forms.fuses and dtype != np.int64  # panels
     return is_in_vectors and len(layer.weight) // layer.groups % lanes == 0
 
 

@@ -16,6 +16,7 @@ from bnnkit.runtime.lowering.binary_layers import (
 )
 from bnnkit.runtime.lowering.channels_last import lower_channels_last
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
+from bnnkit.runtime.lowering.flatten import lower_flatten
 from bnnkit.runtime.lowering.float_layers import lower_integer_layer, lower_real_layer
 from bnnkit.runtime.lowering.kernel_forms import KernelForms, forms_of_this_cpu
 from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_draw, repeat_inputs
@@ -58,6 +59,7 @@ PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     signs.lower_sign_move,
     lower_channels_last,
     lower_pooling,
+    lower_flatten,
     lower_sequence_layer,
     lower_real_layer,
     lower_elementwise,

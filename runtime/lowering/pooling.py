@@ -161,7 +161,7 @@ def _pools_bands(
     channels, rows, columns = value.map
     return (
         layer.weights.dtype in POOLED_KERNELS
-        and builder.forms.joins_groups
+        and builder.forms.fuses
         and value.kind == "real"
         and layer.groups == 1
         and layer.channels == channels

@@ -94,7 +94,7 @@ def lower_sign_move(builder: PlanBuilder, node: Node) -> bool:
         return False
     if node.kind == "Pad" and _pads_with_ones(builder, node):
         _defer_padding(builder, node)
-    elif node.kind in ("Flatten", "Reshape") and _flattens(builder, node):
+    elif node.kind in ("Flatten", "Reshape") and flattens(builder, node):
         _defer_flattening(builder, node)
     elif node.kind == "DequantizeLinear" and _dequantizes_signs(builder, node):
         _dequantize(builder, node)
@@ -124,7 +124,7 @@ def _defer_padding(builder: PlanBuilder, node: Node) -> None:
     builder.padded[target] = (source, (top, left, bottom, right))
 
 
-def _flattens(builder: PlanBuilder, node: Node) -> bool:
+def flattens(builder: PlanBuilder, node: Node) -> bool:
     """Whether a Flatten or Reshape of signs turns (N, C, H, W) into (N, C * H * W)."""
     if node.kind == "Flatten":
         return int(node.attributes.get("axis", 1)) == 1
