@@ -24,9 +24,14 @@ REAL = {
 
 
 def small(
-    name: str, *, shape: tuple[int, ...] = (3, 16, 24), zero_point: tuple[int, ...] | None = None
+    name: str,
+    *,
+    shape: tuple[int, ...] = (3, 16, 24),
+    zero_point: tuple[int, ...] | None = None,
+    **options: object,
 ) -> nn.Module:
-    return build(name, input_shape=shape, n_classes=7, zero_point=zero_point, **SMALL[name])
+    options = {**SMALL[name], **options}
+    return build(name, input_shape=shape, n_classes=7, zero_point=zero_point, **options)
 
 
 def images(*shape: int) -> Tensor:

@@ -28,6 +28,7 @@ networks = _script("networks")
 arm_model = _script("arm_model")
 check = _script("check")
 cifar10_report = _script("cifar10_report")
+few_bits = _script("few_bits")
 scaling = _script("scaling")
 table = _script("table")
 training = _script("training")
@@ -155,6 +156,7 @@ def test_a_page_without_the_marks_is_refused(tmp_path: Path, text: str) -> None:
     [
         (table, check.STORED, FOLDER / "README.md", "results"),
         (arm_model, arm_model.STORED, arm_model.README, "arm model"),
+        (few_bits, few_bits.RESULTS, few_bits.README, few_bits.BLOCK),
         (zoo, zoo.CATALOGUE, zoo.PAGE, "zoo"),
         (zoo_equality, zoo_equality.RESULTS, zoo_equality.PAGE, "equality"),
         (zoo_latency_figure, FOLDER / "results" / "zoo-latency.json", zoo.PAGE, "latency"),

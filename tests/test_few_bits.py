@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import bnnkit.nn as bnn
 from bnnkit.artifact.reference import Reference
+from bnnkit.cli.report_table import summary
 from bnnkit.export import export_onnx
 from bnnkit.runtime import load, open_artifact
 
@@ -58,6 +59,8 @@ def test_every_engine_computes_what_torch_computes(
     model(x)
     report = export_onnx(model.eval(), x[:1], tmp_path / "a.onnx")
     assert {layer.kind for layer in report.layers} == {"integer", "binary"}
+    assert report.planes == {bits: 4}
+    assert f"4 layers take activations of {bits} bit planes" in "\n".join(summary(report))
     with torch.no_grad():
         want = model(x).numpy()
     artifact = open_artifact(tmp_path / "a.onnx")

@@ -12,7 +12,15 @@ from bnnkit.data import load
 from bnnkit.errors import ConfigError, UsageError
 from bnnkit.models import MODELS, build
 from bnnkit.models.last_layer import LastLinear
-from bnnkit.nn import BinaryConv2d, BinaryLinear, IntegerConv2d, IntegerLinear, Logistic, Sign
+from bnnkit.nn import (
+    BinaryConv2d,
+    BinaryLinear,
+    IntegerConv2d,
+    IntegerLinear,
+    Logistic,
+    Quantize,
+    Sign,
+)
 from bnnkit.nn.base import noise as noises
 from bnnkit.nn.base.noise import register_noise
 
@@ -30,6 +38,34 @@ def test_integer_images(name: str) -> None:
     assert (scores.shape, scores.dtype) == ((5, 7), torch.float32)
     scores.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+@EVERY
+def test_activations_of_two_bits(name: str) -> None:
+    """They take the place of all signs, with the words for estimators and noises."""
+    model = small(name, activation_bits=2, activation_step="learned", estimator="st")
+    layers = [module for module in model.modules() if isinstance(module, Quantize)]
+    assert layers
+    assert not any(isinstance(module, Sign) for module in model.modules())
+    assert all((layer.bits, layer.estimator.name) == (2, "st") for layer in layers)
+    assert all(isinstance(layer.step, nn.Parameter) for layer in layers)
+    convolutions = [module for module in model.modules() if isinstance(module, BinaryConv2d)]
+    assert all(layer.padding_value == "zeros" for layer in convolutions)
+    model(torch.randn(3, 3, 16, 24)).sum().backward()
+    assert all(layer.step.grad is not None for layer in layers)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"activation_bits": 5}, "expected 2 to 4 bits"),
+        ({"activation_bits": 0}, "activation_bits to be an int of at least 1"),
+        ({"activation_step": "free"}, "expected activation_step out of fixed, learned"),
+    ],
+)
+def test_wrong_options_of_activations(option: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        small("convnet", **option)
 
 
 @EVERY

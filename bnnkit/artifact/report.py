@@ -11,6 +11,7 @@ import onnx
 import onnx.shape_inference
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.bit_planes import bit_planes
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.format.graph_view import GraphView
 from bnnkit.artifact.layer_report import KINDS, Kind, LayerReport, layer_reports
@@ -39,6 +40,8 @@ class Report:
             of one.
         weight_draws: The number of stored draws of each noisy weight, M; 0 if there are none.
         draw_bytes: The size of the draws, a part of the binary layers' `stored_bytes`.
+        planes: The number of layers that take activations of several bits, as so many layers over
+            bit planes, by the number of planes.
     """
 
     layers: tuple[LayerReport, ...]
@@ -50,6 +53,7 @@ class Report:
     ideal_bytes: int
     weight_draws: int
     draw_bytes: int
+    planes: dict[int, int]
 
     @property
     def is_near_ideal_size(self) -> bool:
@@ -83,6 +87,7 @@ def report(artifact: Artifact, file_size: int) -> Report:
         ideal_bytes=other + sum(layer.ideal_bytes for layer in layers),
         weight_draws=max((n_draws for n_draws, _ in draws.values()), default=0),
         draw_bytes=sum(size for _, size in draws.values()),
+        planes=bit_planes(graph),
     )
 
 

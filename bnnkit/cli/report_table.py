@@ -61,6 +61,12 @@ def summary(report: Report) -> list[str]:
     if report.weight_draws:
         bytes_of_draws = size(report.draw_bytes)
         lines.append(f"draws of each noisy weight: {report.weight_draws}; {bytes_of_draws}")
+    for bits, count in report.planes.items():
+        layers = "a layer takes" if count == 1 else f"{count} layers take"
+        lines.append(
+            f"{layers} activations of {bits} bit planes, each as costly as one of signs: with 5 "
+            "int8 would be as fast (docs/estimators.md, When few bits pay)"
+        )
     return lines
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from torch import nn
 from typing_extensions import Unpack
 
-from bnnkit.nn import BinaryConv2d, BinaryLinear, Estimator, Noise, Sign, WeightRule
+from bnnkit.nn import BinaryConv2d, BinaryLinear, Estimator, Noise, Quantize, Sign, WeightRule
+from bnnkit.nn.base import arguments
 
 
 class BinaryOptions(TypedDict, total=False):
@@ -19,7 +21,11 @@ class BinaryOptions(TypedDict, total=False):
         weight_rule: The rule of the weights, or its name; "mirror-descent" by default.
         weight_rule_options: The options of a rule given by name.
         weight_scale: The scale of each output channel: "none" (default), "learned", "mean-abs".
-        padding_value: The value with which convolutions pad: "ones" (default) or "zeros".
+        padding_value: The value with which convolutions pad: "ones" or "zeros"; by default zeros
+            behind activations of several bits, of which 1 is not the greatest level, else ones.
+        activation_bits: Bits of the activations: 1 (default) for signs; 2 to 4 for `Quantize`,
+            by default with the estimator "deterministic-st" and the noise "uniform".
+        activation_step: "fixed" (default), or "learned", of activations of several bits.
     """
 
     noise: str | Noise
@@ -30,6 +36,8 @@ class BinaryOptions(TypedDict, total=False):
     weight_rule_options: Mapping[str, Any]
     weight_scale: str
     padding_value: str
+    activation_bits: int
+    activation_step: str
 
 
 class BinaryParts:
@@ -37,17 +45,29 @@ class BinaryParts:
 
     Args:
         options: The options of the network.
+
+    Raises:
+        UsageError: If the number of bits is below 1, or the word for the step is unknown.
     """
 
     def __init__(self, **options: Unpack[BinaryOptions]) -> None:
         self._options = options
+        self._bits = arguments.integer("activation_bits", options.get("activation_bits", 1))
+        self._step = options.get("activation_step", "fixed")
+        arguments.choice("activation_step", self._step, ("fixed", "learned"))
 
-    def sign(self) -> Sign:
-        """Create a sign."""
-        return Sign(
-            self._options.get("noise", "logistic"),
-            self._options.get("estimator", "st"),
-            **self._options.get("estimator_options", {}),
+    def sign(self) -> nn.Module:
+        """Create a sign, or the layer of activations of several bits."""
+        options = self._options.get("estimator_options", {})
+        if self._bits == 1:
+            noise = self._options.get("noise", "logistic")
+            return Sign(noise, self._options.get("estimator", "st"), **options)
+        return Quantize(
+            self._bits,
+            learned=self._step == "learned",
+            noise=self._options.get("noise", "uniform"),
+            estimator=self._options.get("estimator", "deterministic-st"),
+            **options,
         )
 
     def conv(
@@ -67,7 +87,9 @@ class BinaryParts:
             stride=stride,
             padding=kernel_size // 2,
             groups=groups,
-            padding_value=self._options.get("padding_value", "ones"),
+            padding_value=self._options.get(
+                "padding_value", "ones" if self._bits == 1 else "zeros"
+            ),
             **self._weights(),
         )
 

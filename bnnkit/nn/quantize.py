@@ -153,6 +153,6 @@ def _checked_bits(bits: int) -> int:
     if arguments.integer("bits", bits) not in BITS:
         raise UsageError(
             f"expected 2 to 4 bits of Quantize, got {bits}; Sign has one bit, and with more than 4"
-            " int8 is faster"
+            " int8 is as fast"
         )
     return int(bits)
