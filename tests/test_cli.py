@@ -287,6 +287,8 @@ def test_bench_prints_and_writes_json(
     assert {e["threads"] for e in content["benchmarks"]} == {1, 2}
     assert content["context"]["model"] == "small.onnx"
     assert content["profile"]
+    assert content["float32_us"].keys() <= {step["name"] for step in content["profile"]}
+    assert re.search("binarizing does not pay in|every binary layer is faster", table)
 
 
 def test_a_file_with_an_operator_that_the_runtime_lacks(tmp_path: Path) -> None:

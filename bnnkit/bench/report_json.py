@@ -1,12 +1,12 @@
 """A benchmark in the JSON format of google-benchmark, so that its tools (compare.py) read it.
 
 Each round of an engine is a repetition. The aggregates are over single runs, because a percentile
-of round means says little. bnnkit adds the keys `ratios`, `left_out` and `profile`, `samples` in
-each entry, `median_time` in each round, `spread` in each aggregate, and the keys of
+of round means says little. bnnkit adds the keys `ratios`, `left_out`, `profile` and `float32_us`,
+`samples` in each entry, `median_time` in each round, `spread` in each aggregate, and the keys of
 `Surroundings.to_json` in the context.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,6 +33,7 @@ def to_json(
     *,
     model: str,
     profile: Sequence[StepTime] = (),
+    float32_us: Mapping[str, float] | None = None,
     surroundings: Surroundings | None = None,
 ) -> dict[str, Any]:
     """Convert a benchmark to an object that JSON can hold.
@@ -41,6 +42,7 @@ def to_json(
         measured: The benchmark.
         model: The name of the model file.
         profile: The times of the runtime's steps, if they were measured.
+        float32_us: The times of the float32 twins of binary layers, if they were measured.
         surroundings: The machine during the benchmark, if it was observed.
     """
     entries: list[dict[str, Any]] = []
@@ -56,6 +58,7 @@ def to_json(
         "ratios": list(_ratios(measured)),
         "left_out": measured.left_out,
         "profile": [asdict(step) for step in profile],
+        **({"float32_us": dict(float32_us)} if float32_us else {}),
     }
 
 

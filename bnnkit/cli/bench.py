@@ -12,6 +12,7 @@ from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.bench.baselines import BENCHMARKED, open_benchmarked
 from bnnkit.bench.benchmark import benchmark, random_images
 from bnnkit.bench.comparison import compare_benchmarks, read_benchmark
+from bnnkit.bench.float_twins import float_twins
 from bnnkit.bench.report_html import html_comparison, html_page
 from bnnkit.bench.report_json import to_json
 from bnnkit.bench.step_times import StepTime, step_times
@@ -21,7 +22,7 @@ from bnnkit.cli.array_files import check_file, check_not_read
 from bnnkit.cli.benchmark_table import print_benchmark, print_comparison, print_step_times
 from bnnkit.cli.console import waiting, write
 from bnnkit.cli.packing_note import write_packing_note
-from bnnkit.errors import UnsupportedError
+from bnnkit.errors import MissingExtraError, UnsupportedError
 from bnnkit.files.atomic import write_text
 from bnnkit.files.kinds import check_suffix
 from bnnkit.runtime.open_file import read
@@ -106,7 +107,7 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
 @click.option(
     "--profile",
     is_flag=True,
-    help="Show how long each layer takes in bnnkit's runtime; --json has each step.",
+    help="Show how long each layer takes in bnnkit's runtime, and as float32 in ONNX Runtime.",
 )
 def command(
     model: Path | None,
@@ -160,10 +161,13 @@ def command(
             )
         )
         steps = _profile(artifact, threads[0], batches[0]) if profile else []
+        twins = _float_twins(artifact, threads[0], batches[0]) if profile else {}
     print_benchmark(measured, surroundings)
     if profile:
-        print_step_times(steps, threads[0], batches[0], measured)
-    content = to_json(measured, model=model.name, profile=steps, surroundings=surroundings)
+        print_step_times(steps, threads[0], batches[0], measured, twins)
+    content = to_json(
+        measured, model=model.name, profile=steps, float32_us=twins, surroundings=surroundings
+    )
     _write(content, json_file, report)
 
 
@@ -179,6 +183,14 @@ def _check_runtime(artifact: Artifact, model: Path, others: Sequence[str]) -> No
 
 def _profile(artifact: Artifact, threads: int, batch: int) -> list[StepTime]:
     return step_times(artifact, random_images(artifact, batch), threads=threads)
+
+
+def _float_twins(artifact: Artifact, threads: int, batch: int) -> dict[str, float]:
+    """Time the float32 twins of the binary layers; none where ONNX Runtime is not installed."""
+    try:
+        return float_twins(artifact, threads=threads, batch=batch)
+    except MissingExtraError:
+        return {}
 
 
 def _check_outputs(model: Path, json_file: Path | None, report: Path | None) -> None:

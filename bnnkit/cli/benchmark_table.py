@@ -1,6 +1,6 @@
 """A benchmark as tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -110,7 +110,11 @@ def print_comparison(comparison: Comparison, files: Sequence[Path]) -> None:
 
 
 def print_step_times(
-    steps: Sequence[StepTime], threads: int, batch: int, measured: Benchmark
+    steps: Sequence[StepTime],
+    threads: int,
+    batch: int,
+    measured: Benchmark,
+    float32_us: Mapping[str, float] | None = None,
 ) -> None:
     """Print how long each layer takes in bnnkit's runtime.
 
@@ -119,13 +123,20 @@ def print_step_times(
         threads: The number of threads.
         batch: The number of images.
         measured: The benchmark, with which the sum is compared.
+        float32_us: The times of the float32 twins of binary layers, by name, if they were
+            measured.
     """
+    float32_us = float32_us or {}
+    layers = [list(group) for _, group in groupby(steps, key=lambda step: step.name)]
+    twin = ("float32 us",) if float32_us else ()
     print_table(
         f"layers in bnnkit's runtime; batch {batch}, threads {threads}",
-        ("layer", "steps", "median us", "share", "GMAC/s", "of the ceiling"),
-        [_layer_row(list(group)) for _, group in groupby(steps, key=lambda step: step.name)],
+        ("layer", "steps", "median us", "share", "GMAC/s", "of the ceiling", *twin),
+        [(*_layer_row(layer), *_twin(layer, float32_us)) for layer in layers],
         left=("layer", "steps"),
     )
+    if float32_us:
+        write(_where_it_pays(layers, float32_us))
     for line in _sums(steps, _run_us(measured, threads, batch)):
         write(line)
 
@@ -135,6 +146,22 @@ def _layer_row(steps: Sequence[StepTime]) -> tuple[str, ...]:
     kinds = [f"{n} x {kind}" if n > 1 else kind for kind, n in _counts(steps)]
     us, share = sum(step.median_us for step in steps), sum(step.share for step in steps)
     return steps[0].name, ", ".join(kinds), f"{us:,.1f}", f"{share:.1%}", *_speed(steps)
+
+
+def _twin(layer: Sequence[StepTime], float32_us: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the cell of the float32 twin; none where twins were not measured."""
+    us = float32_us.get(layer[0].name)
+    return () if not float32_us else ("" if us is None else f"{us:,.1f}",)
+
+
+def _where_it_pays(layers: Sequence[Sequence[StepTime]], float32_us: Mapping[str, float]) -> str:
+    """Name the binary layers that are slower than their float32 twins."""
+    times = {layer[0].name: sum(step.median_us for step in layer) for layer in layers}
+    slower = [name for name, us in float32_us.items() if times.get(name, 0.0) >= us]
+    twins = "float32 us is the same layer with float32 weights, alone in ONNX Runtime;"
+    if not slower:
+        return f"{twins} every binary layer is faster"
+    return f"{twins} binarizing does not pay in {', '.join(slower)}"
 
 
 def _counts(steps: Sequence[StepTime]) -> list[tuple[str, int]]:
