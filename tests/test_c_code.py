@@ -28,6 +28,7 @@ from c_networks import (
     in_tuple,
 )
 from command_line import fail, run
+from fuzz_c import of_values
 from onnx import TensorProto
 
 from bnnkit.artifact.artifact import Artifact
@@ -125,6 +126,44 @@ def _small_groups() -> tuple[Artifact, Array]:
     real = a.add("GlobalAveragePool", a.add("Cast", sums, to=TensorProto.FLOAT))
     images = a.rng.standard_normal((3, 70, 13, 12)).astype(np.float32)
     return a.artifact((70, 13, 12), a.gemm(a.add("Flatten", real), 105, 5)), images
+
+
+def _pads() -> tuple[Artifact, Array]:
+    """Padding with constants: of the image, of reals, of signs, of a vector; and negation."""
+    a = ArtifactBuilder(8)
+
+    def pad(source: str, pads: Sequence[int], *number: Any) -> str:
+        numbers = [a.constant(value) for value in number]
+        return a.add("Pad", source, a.constant(np.array(pads)), *numbers)
+
+    real = pad("x", (0, 1, 1, 0, 0, 0, 2, 3), np.float32(0.25))
+    minus = pad(a.sign(a.add("Neg", real)), (0, 0, 0, 2, 0, 0, 1, 0), np.uint8(0))
+    sums = a.binary_conv2d(minus, 4, 9, 3, thresholds=False)
+    wide = pad(a.add("Cast", sums, to=TensorProto.FLOAT), (0, 2, 0, 0, 0, 0, 0, 1))
+    dense = a.gemm(a.add("Flatten", wide), 11 * 6 * 9, 5)
+    images = a.rng.standard_normal((3, 3, 4, 5)).astype(np.float32)
+    return a.artifact((3, 4, 5), pad(dense, (0, 1, 0, 0), np.float32(-np.inf))), images
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_padding_with_a_constant(tmp_path: Path) -> None:
+    artifact, images = _pads()
+    check_bits(artifact, CNetwork(artifact, tmp_path, "-O1"), images, [0])
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_integer_layer_behind_a_flattened_image(tmp_path: Path) -> None:
+    a = ArtifactBuilder(9)
+    flat = a.add("Flatten", "x")
+    weight = a.constant(a.rng.integers(-2047, 2048, (9, 30)).astype(np.int16))
+    zero_point = a.constant(a.rng.integers(0, 256, 30).astype(np.uint8))
+    sums = a.add("bnnkit.IntegerLinear", flat, weight, zero_point)
+    scores = a.add("Cast", sums, to=TensorProto.FLOAT)
+    artifact = a.artifact((3, 2, 5), scores, dtype=TensorProto.UINT8)
+    images = a.rng.integers(0, 256, (3, 3, 2, 5), np.uint8)
+    check_bits(artifact, CNetwork(artifact, tmp_path, "-O1"), images, [0])
 
 
 @needs_gcc
@@ -306,6 +345,15 @@ def test_what_c_lacks_is_named_at_once(tmp_path: Path) -> None:
     ):
         export_c(artifact, tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_an_operator_of_arrays_and_a_value_is_named(tmp_path: Path) -> None:
+    """The value is searched among arrays, whose comparison gives arrays."""
+    a = ArtifactBuilder()
+    numbers = a.constant(np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4))
+    artifact = a.artifact((2, 3, 4), a.add("Sub", numbers, a.add("Identity", "x")))
+    with pytest.raises(UnsupportedError, match="lacks Sub"):
+        export_c(of_values(artifact), tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", ["", "2d", "a-b", "int", "é"])

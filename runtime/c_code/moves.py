@@ -35,7 +35,7 @@ def move(
     """
     value = values[source]
     count = prod(value.shape)
-    examples[step.sources.index(source)] = np.arange(1, count + 1).reshape(1, *value.shape)
+    examples[place_of(step, source)] = np.arange(1, count + 1).reshape(1, *value.shape)
     order = step.function(step.attributes, *examples)[0]
     if not np.issubdtype(order.dtype, np.integer) or (order < 1).any():
         raise UnsupportedError(f"{kind} that inserts numbers")
@@ -55,6 +55,11 @@ def move(
     table = constants.array(wanted.astype(np.uint32))
     code = f"bnn_gather({{x}}, {table}, {wanted.size}, {size}, {{y}});"
     return unary(code, source, step.target)
+
+
+def place_of(step: NumpyOperator, source: str) -> int:
+    """Return the index of a value among the inputs of an operator, some of which are arrays."""
+    return next(i for i, one in enumerate(step.sources) if isinstance(one, str) and one == source)
 
 
 def _move_signs(

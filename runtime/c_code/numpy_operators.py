@@ -12,7 +12,8 @@ from bnnkit.runtime.c_code.average_pool import average_pool
 from bnnkit.runtime.c_code.buffers import Call, bytes_of
 from bnnkit.runtime.c_code.calls import Values, apply_numbers, copy, size_of, unary
 from bnnkit.runtime.c_code.constants import Constants
-from bnnkit.runtime.c_code.moves import move
+from bnnkit.runtime.c_code.moves import move, place_of
+from bnnkit.runtime.c_code.pads import is_filled, pad
 from bnnkit.runtime.lowering.constants import per_channel
 from bnnkit.runtime.lowering.plan_builder import from_codes
 from bnnkit.runtime.memory.values import FLOAT, Array
@@ -61,6 +62,8 @@ def numpy_operator(
         return [unary(f"bnn_reals_of_codes({{x}}, {count}, {{y}});", source, step.target)]
     if kind in MOVES:
         examples = _examples(step, values, shapes)
+        if kind == "Pad" and is_filled(step, examples):
+            return [pad(step, source, examples, values, constants)]
         return [move(step, kind, source, examples, values, constants)]
     if kind == "Cast":
         return [as_reals(values, source, step.target)]
@@ -68,6 +71,8 @@ def numpy_operator(
         return average_pool(step.attributes, source, step.target, values, constants)
     if kind in FUNCTIONS:
         return [_function(step, kind, source, values)]
+    if kind == "Neg":
+        return _negated(step, source, values, constants)
     if kind in WITH_NUMBER:
         return _with_number(step, kind, source, values, constants)
     raise UnsupportedError(kind or "an operation of NumPy")
@@ -127,11 +132,19 @@ def _function(step: NumpyOperator, kind: str, source: str, values: Values) -> Ca
     return unary(code, source, step.target, in_place=True)
 
 
+def _negated(step: NumpyOperator, source: str, values: Values, constants: Constants) -> list[Call]:
+    """Return the product with -1, which only changes the sign."""
+    first = as_reals(values, source, step.target)
+    minus = np.full(values[step.target].map[0], -1, FLOAT)
+    code = apply_numbers("BNN_MULTIPLY", values, step.target, minus, constants)
+    return [first, unary(code, step.target, step.target)]
+
+
 def _with_number(
     step: NumpyOperator, kind: str, source: str, values: Values, constants: Constants
 ) -> list[Call]:
     """Return the operation of an image with one number per channel."""
-    value, index = values[step.target], step.sources.index(source)
+    value, index = values[step.target], place_of(step, source)
     operands = [one for one in step.sources if isinstance(one, np.ndarray)]
     rank = len(value.shape)
     numbers = None

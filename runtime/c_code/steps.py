@@ -95,11 +95,16 @@ class Translation:
 
     @calls.register
     def _(self, step: Centre) -> list[Call]:
-        if self.values[step.source].kind != "image" or self.values[step.source].dtype != np.uint8:
-            raise UnsupportedError("an integer layer whose input is not the uint8 image")
-        zero_point = self.constants.array(step.zero_point.astype(np.uint8))
-        size = self._size(step.source)
-        return [self._unary(step, f"bnn_centre({{x}}, {size}, {zero_point}, {{y}});")]
+        if self.values[step.source].dtype != np.uint8:
+            raise UnsupportedError("an integer layer whose input is not uint8")
+        channels, pixels = self.values[step.source].map[0], pixels_of(self.values, step.source)
+        is_image = self.values[step.source].kind == "image"  # (C, H, W); others are (H, W, C)
+        steps = f"1, {pixels}" if is_image else f"{channels}, 1"
+        zero_point = step.zero_point.astype(np.uint8)
+        is_same = (zero_point == zero_point[0]).all()
+        name = self.constants.array(zero_point[:1] if is_same else zero_point)
+        sizes = f"{pixels}, {channels}, {steps}, {name}, {int(not is_same)}"
+        return [self._unary(step, f"bnn_centre({{x}}, {sizes}, {{y}});")]
 
     @calls.register
     def _(self, step: Chain) -> list[Call]:

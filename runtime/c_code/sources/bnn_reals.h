@@ -82,6 +82,11 @@ static inline void bnn_divide_pixels(const float *x, int32_t pixels, int32_t cha
   for (int32_t k = 0; k < pixels * channels; k++) y[k] = x[k] / numbers[k / channels];
 }
 
+/* Set all elements to the one at `element`. */
+static inline void bnn_fill(void *y, int32_t count, int32_t size, const void *element) {
+  for (int32_t k = 0; k < count; k++) memcpy((uint8_t *)y + k * size, element, (size_t)size);
+}
+
 /* Copy a map to (row, column, channel) of a larger one; lengths in bytes. */
 static inline void bnn_place(const void *x, int32_t rows, int32_t columns, int32_t pixel, void *y, int32_t y_columns, int32_t y_pixel, int32_t top, int32_t left, int32_t first) {
   for (int32_t r = 0; r < rows; r++)
@@ -101,10 +106,10 @@ static inline void bnn_gather(const void *x, const uint32_t *order, int32_t coun
   for (int32_t k = 0; k < count; k++) memcpy((uint8_t *)y + k * size, (const uint8_t *)x + order[k] * (uint32_t)size, (size_t)size);
 }
 
-/* Pixels (channels, pixels) minus their zero point, (pixels, channels). */
-static inline void bnn_centre(const uint8_t *x, int32_t pixels, int32_t channels, const uint8_t *zero_point, int16_t *y) {
+/* Bytes minus their zero point, (pixels, channels); steps between neighbours, of zero points 1 or 0. */
+static inline void bnn_centre(const uint8_t *x, int32_t pixels, int32_t channels, int32_t pixel_step, int32_t channel_step, const uint8_t *zero_point, int32_t zero_point_step, int16_t *y) {
   for (int32_t c = 0; c < channels; c++)
-    for (int32_t p = 0; p < pixels; p++) y[p * channels + c] = (int16_t)(x[c * pixels + p] - zero_point[c]);
+    for (int32_t p = 0; p < pixels; p++) y[p * channels + c] = (int16_t)(x[c * channel_step + p * pixel_step] - zero_point[c * zero_point_step]);
 }
 
 /* An image (channels, pixels) as float, (pixels, channels). */

@@ -41,6 +41,12 @@ static inline void bnn_unpack_codes(const uint8_t *x, int32_t pixels, int32_t ch
     for (int32_t c = 0; c < channels; c++) y[c * pixels + p] = (uint8_t)(bnn_is_negative(x, c) ? 0 : 2);
 }
 
+/* The same in the order of the signs, (pixels, channels). */
+static inline void bnn_codes_of_signs(const uint8_t *x, int32_t pixels, int32_t channels, uint8_t *y) {
+  for (int32_t p = 0; p < pixels; p++, x += (channels + 7) / 8)
+    for (int32_t c = 0; c < channels; c++) y[p * channels + c] = (uint8_t)(bnn_is_negative(x, c) ? 0 : 2);
+}
+
 static inline void bnn_reals_of_codes(const uint8_t *x, int32_t count, float *y) {
   for (int32_t k = 0; k < count; k++) y[k] = (float)(x[k] - 1);
 }
