@@ -3,6 +3,7 @@
 It trains a small network on scikit-learn's digits, exports it, and reads what the file holds.
 """
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,25 @@ def _derivative(estimator: str, a: Tensor) -> Tensor:
     return a.grad
 
 
+def draw_kernels() -> None:
+    """The share of the ceiling that binary layers reach, from the stored profile."""
+    stored = FOLDER.parents[1] / "benchmarks" / "results" / "latency.json"
+    profile = json.loads(stored.read_text(encoding="utf-8"))["profile"]
+    titles = {"vgg": "VGG, 32 x 32", "bi-real-18": "Bi-Real ResNet-18, 224 x 224"}
+    figure = new_figure(9, 3.6, drawing="shares of the ceiling")
+    for axes, (network, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        layers = [layer for layer in profile[network] if layer["of_ceiling"] is not None]
+        names = [layer["name"].removesuffix(".conv") for layer in layers]
+        axes.barh(names, [100 * layer["of_ceiling"] for layer in layers], color=BLUE)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.tick_params(axis="y", labelsize=7)
+        axes.set_xlabel("share of the ceiling, %")
+        axes.set_title(title, fontsize=10)
+    save(figure, FOLDER / "kernels.png")
+
+
 if __name__ == "__main__":
+    draw_kernels()
     draw_thresholds()
     draw_straight_through()
