@@ -190,6 +190,7 @@ class ArtifactBuilder:
             "StochasticSign": TensorProto.UINT8,
             "BinaryConv2d": TensorProto.INT32,
             "BinaryLinear": TensorProto.INT32,
+            "BinaryMatMul": TensorProto.INT32,
             "IntegerConv2d": TensorProto.INT32,
             "BinaryWeight": TensorProto.FLOAT,
             "DequantizeLinear": TensorProto.FLOAT,

@@ -97,6 +97,15 @@ def convolutions_alone() -> Artifact:
     return a.artifact((8, 9, 7), *outputs)
 
 
+def products_of_signs() -> Artifact:
+    """Scores of queries and keys that are the same signs."""
+    a = ArtifactBuilder(5)
+    signs = a.sign("x")
+    keys = a.add("Transpose", signs, perm=[0, 1, 3, 2])
+    sums = a.add("bnnkit.BinaryMatMul", signs, keys)
+    return a.artifact((2, 5, 70), a.add("Cast", sums, to=TensorProto.FLOAT))
+
+
 def axes(a: ArtifactBuilder, *numbers: int) -> str:
     return a.constant(np.array(numbers, np.int64))
 
@@ -120,6 +129,7 @@ def examples() -> tuple[onnx.ModelProto, ...]:
         binary_weights(),
         drawn_weights(),
         convolutions_alone(),
+        products_of_signs(),
         *(random_network(seed)[0] for seed in (0, 3, 5)),
         *(random_noisy_network(seed)[0] for seed in (1, 2)),
     ]

@@ -49,6 +49,7 @@ EXAMPLES: dict[str, tuple[list[Array], dict[str, Any]]] = {
         CONVOLUTION,
     ),
     "BinaryLinear": ([signs(2, 37), packed(4, 37)], {"weight_shape": [4, 37]}),
+    "BinaryMatMul": ([signs(2, 3, 4, 37), signs(2, 3, 37, 5)], {}),
     "IntegerConv2d": (
         [numbers(2, 2, 5, 5), integer_weights(3, 2, 3, 3), np.full((2, 1, 1), 128, np.uint8)],
         WINDOW,

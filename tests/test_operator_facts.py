@@ -22,7 +22,7 @@ from bnnkit.verification.coverage import signs_in_memory
 
 KERNELS = {"Conv"}
 """Standard operators that the runtime has in kernels alone."""
-NOT_IN_TFLITE = {"BinaryWeight", "WeightDraw"}
+NOT_IN_TFLITE = {"BinaryMatMul", "BinaryWeight", "WeightDraw"}
 """The first is a constant there, the second is refused: a draw is not chosen by the file."""
 IN_BODIES_ALONE = {"Philox"}
 

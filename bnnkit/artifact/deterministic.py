@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from bnnkit.artifact.format.constants import DOMAIN
-from bnnkit.artifact.operators import gives_sums, is_sampled
+from bnnkit.artifact.operators import gives_sums_of_channels, is_sampled
 from bnnkit.errors import ArtifactError
 
 Array = NDArray[Any]
@@ -137,7 +137,7 @@ class Derandomizer:
         if cast is None or not _is(cast, "Cast", domain=""):
             return None
         layer = self._producers.get(cast.input[0])
-        return layer if layer is not None and gives_sums(layer) else None
+        return layer if layer is not None and gives_sums_of_channels(layer) else None
 
     def _threshold(
         self, sign: onnx.NodeProto, layer: onnx.NodeProto, value: str, target: str

@@ -5,7 +5,7 @@ import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 
-from bnnkit.artifact.operators import gives_sums, layer_kind
+from bnnkit.artifact.operators import gives_sums_of_channels, layer_kind
 from bnnkit.artifact.operators.integer_sums import largest_image_sums
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.analysis.find_thresholds import SignsOfSums, Thresholds, find_thresholds
@@ -14,9 +14,9 @@ from bnnkit.export.ir.graph import constant, label
 
 
 def sum_layer(value: ir.Value) -> ir.Node | None:
-    """The layer that gives a value; None if the value is not an integer sum."""
+    """The layer that gives a value; None if the value is not an integer sum with weights."""
     node = value.producer()
-    return node if node is not None and gives_sums(node) else None
+    return node if node is not None and gives_sums_of_channels(node) else None
 
 
 def largest_sums(layer: ir.Node) -> NDArray[np.int64]:

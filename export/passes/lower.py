@@ -18,6 +18,7 @@ from bnnkit.export.passes.graph_pass import graph_pass, run_passes
 from bnnkit.export.passes.layers_as_maps import layers_as_maps
 from bnnkit.export.passes.lower_batch_norms import lower_batch_norms
 from bnnkit.export.passes.lower_binary_layers import lower_binary_layers
+from bnnkit.export.passes.lower_binary_products import lower_binary_products
 from bnnkit.export.passes.lower_integer_layers import lower_integer_layers
 from bnnkit.export.passes.lower_quantize import lower_quantize
 from bnnkit.export.passes.lower_signs import lower_signs
@@ -53,6 +54,7 @@ def layer_passes(noise_model: NoiseModel | None = None) -> list[PassBase]:
         graph_pass(layers_as_maps),
         graph_pass(commute_sign),
         graph_pass(push_dequantize),
+        graph_pass(lower_binary_products),
         graph_pass(lower_integer_layers),
         graph_pass(lower_binary_layers, noise_model=noise_model),
     ]

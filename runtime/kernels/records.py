@@ -235,6 +235,28 @@ class MoveRecord(NamedTuple):
     y: int
 
 
+class ProductRecord(NamedTuple):
+    """Matrix products of packed signs (products.py)."""
+
+    x: int
+    """Address of uint64 (matrices * rows, words)."""
+    y: int
+    """Address of uint64 (matrices, words, 8 * blocks)."""
+    sums: int
+    """Address of int32 (matrices * rows, 8 * blocks)."""
+    matrices: int
+    rows: int
+    words: int
+    blocks: int
+    terms: int
+    """The number of products in a sum."""
+    x_row: int
+    """Bytes between the rows of x; the others likewise."""
+    y_word: int
+    y_matrix: int
+    sums_row: int
+
+
 class PoolRecord(NamedTuple):
     """Pooling windows over a map."""
 

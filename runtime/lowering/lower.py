@@ -29,6 +29,7 @@ from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.plane_patterns import LEVELS, PLANE_SUM, fuse_planes
 from bnnkit.runtime.lowering.planes import lower_levels, lower_plane_sum
 from bnnkit.runtime.lowering.pooling import lower_pooling
+from bnnkit.runtime.lowering.products import lower_binary_mat_mul
 from bnnkit.runtime.lowering.sequences import lower_sequence_layer
 from bnnkit.runtime.lowering.split import lower_split
 from bnnkit.runtime.memory.shared_weights import SharedWeights
@@ -40,6 +41,7 @@ LOWERINGS: dict[str, Callable[[PlanBuilder, Node], None]] = {
     "bnnkit.BinaryConv2d": lower_binary_conv2d,
     "bnnkit.BinaryConv2dThreshold": lower_binary_conv2d_threshold,
     "bnnkit.BinaryLinear": lower_binary_linear,
+    "bnnkit.BinaryMatMul": lower_binary_mat_mul,
     "bnnkit.IntegerConv2d": lower_integer_layer,
     "bnnkit.IntegerLinear": lower_integer_layer,
     "bnnkit.BinaryWeight": lower_binary_weight,

@@ -33,6 +33,7 @@ from bnnkit.runtime.kernels.records import (
     PlaneRecord,
     PooledRealsRecord,
     PoolRecord,
+    ProductRecord,
     SamplingRecord,
     SpreadRecord,
 )
@@ -192,6 +193,14 @@ def _pool(memory: Addresses, record: PoolRecord) -> None:
     size = pixel_bytes(x, 16)
     check_map(x, size)
     check_map(y, size)
+
+
+def _product(memory: Addresses, record: ProductRecord) -> None:
+    r, rows = record, record.matrices * record.rows
+    check_reach(memory.array_at(r.x), r.x, ((rows, r.x_row),), r.words * 8)
+    columns = ((r.matrices, r.y_matrix), (r.words, r.y_word))
+    check_reach(memory.array_at(r.y), r.y, columns, r.blocks * 64)
+    check_reach(memory.array_at(r.sums), r.sums, ((rows, r.sums_row),), r.blocks * 32)
 
 
 def _depthwise(memory: Addresses, record: DepthwiseRecord) -> None:
@@ -426,6 +435,7 @@ CHECKS: dict[type[NamedTuple], Callable[[Addresses, Any], None]] = {
     PlaneRecord: _planes,
     PooledRealsRecord: _pooled_reals,
     PoolRecord: _pool,
+    ProductRecord: _product,
     SamplingRecord: _sampling,
     SpreadRecord: _spread,
 }

@@ -21,6 +21,7 @@ from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.binary_conv2d import BINARY_CONV2D
 from bnnkit.artifact.operators.binary_conv2d_threshold import BINARY_CONV2D_THRESHOLD
 from bnnkit.artifact.operators.binary_linear import BINARY_LINEAR
+from bnnkit.artifact.operators.binary_mat_mul import BINARY_MAT_MUL
 from bnnkit.artifact.operators.binary_weight import BINARY_WEIGHT
 from bnnkit.artifact.operators.integer_conv2d import INTEGER_CONV2D
 from bnnkit.artifact.operators.integer_linear import INTEGER_LINEAR
@@ -39,6 +40,7 @@ OPERATORS: Final[dict[str, Operator]] = {
         BINARY_CONV2D,
         BINARY_CONV2D_THRESHOLD,
         BINARY_LINEAR,
+        BINARY_MAT_MUL,
         INTEGER_CONV2D,
         INTEGER_LINEAR,
         BINARY_WEIGHT,
@@ -83,6 +85,15 @@ def gives_sums(node: OnnxNode) -> bool:
     """Return whether a node is a layer of bnnkit that computes exact integer sums."""
     operator = operator_of(node)
     return operator is not None and operator.gives == "sums"
+
+
+def gives_sums_of_channels(node: OnnxNode) -> bool:
+    """Return whether a node gives exact sums that are bounded for each output channel.
+
+    So do layers with weights, whose sums can be compared with thresholds.
+    """
+    operator = operator_of(node)
+    return operator is not None and operator.largest_sums is not None
 
 
 def layer_kind(node: OnnxNode) -> LayerKind | None:

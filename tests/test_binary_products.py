@@ -1,0 +1,93 @@
+"""Matrix products of two computed operands of signs, as in attention."""
+
+import numpy as np
+import pytest
+import torch
+from onnx_graphs import network, operators, run
+from torch import Tensor, nn
+
+import bnnkit.nn as bnn
+from bnnkit.export.from_onnx.convert import from_onnx
+from bnnkit.export.from_torch.export_onnx import from_torch
+from bnnkit.runtime import Model
+from bnnkit.verification.verify import verify
+
+RNG = np.random.default_rng(0)
+SIGNS = (
+    "p = GreaterOrEqual(x, zero) s = Where(p, one, minus) z = Sub(half, x) "
+    "q = GreaterOrEqual(z, zero) r = Where(q, one, minus) "
+)
+
+
+@pytest.mark.parametrize("terms", [1, 63, 64, 65, 129])
+@pytest.mark.parametrize("outer", [(), (1,), (3,)], ids=str)
+def test_scores_of_queries_and_keys(outer: tuple[int, ...], terms: int) -> None:
+    """Sums of any length, with any number of columns, on one thread and on two."""
+    axes = ", ".join(map(str, (*outer, 11, terms)))
+    result = ", ".join(map(str, (*outer, 11, 11)))
+    perm = "0, 2, 1" if not outer else "0, 1, 3, 2"
+    body = f"{SIGNS} k = Transpose<perm = [{perm}]>(r) y = MatMul(s, k)"
+    source = network(body, f"float[N, {axes}] x", f"float[N, {result}] y")
+    artifact, _ = from_onnx(source)
+    assert "BinaryMatMul" in operators(artifact.model)
+    x = RNG.normal(size=(3, *outer, 11, terms)).astype(np.float32)
+    want = run(source, x)
+    np.testing.assert_array_equal(run(artifact.model, x), want)
+    for threads in (1, 2):
+        np.testing.assert_array_equal(Model(artifact).run(x, threads=threads), want)
+
+
+def test_signs_of_products_are_no_thresholds() -> None:
+    """A product has no weights, so no channel has a bound."""
+    body = (
+        f"{SIGNS} k = Transpose<perm = [0, 2, 1]>(r) m = MatMul(s, k) b = Add(m, half) "
+        "g = GreaterOrEqual(b, zero) h = Where(g, one, minus) y = MatMul(h, s)"
+    )
+    source = network(body, "float[N, 6, 65] x", "float[N, 6, 65] y")
+    artifact, _ = from_onnx(source)
+    found = operators(artifact.model)
+    assert (found.count("BinaryMatMul"), "Threshold" in found) == (2, False)
+    x = RNG.normal(size=(3, 6, 65)).astype(np.float32)
+    np.testing.assert_array_equal(Model(artifact).run(x), run(source, x))
+
+
+def test_an_operand_that_is_broadcast_stays_real() -> None:
+    body = f"{SIGNS} f = ReduceMean<axes = [1]>(r) g = GreaterOrEqual(f, zero) "
+    body += "h = Where(g, one, minus) k = Transpose<perm = [0, 1, 3, 2]>(h) y = MatMul(s, k)"
+    source = network(body, "float[N, 3, 6, 5] x", "float[N, 3, 6, 6] y")
+    artifact, _ = from_onnx(source)
+    assert "BinaryMatMul" not in operators(artifact.model)
+    x = RNG.normal(size=(2, 3, 6, 5)).astype(np.float32)
+    np.testing.assert_array_equal(Model(artifact).run(x), run(source, x))
+
+
+class Attention(nn.Module):
+    """Binary queries, keys and values, and attention of -1 and +1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = bnn.Sign(noise="none")
+        self.signs = nn.ModuleList(bnn.Sign(noise="none") for _ in range(4))
+        self.maps = nn.ModuleList(bnn.BinaryLinear(24, 24, noise="none") for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, length, channels = x.shape
+        x = self.first(x)
+        queries, keys, values = (
+            sign(layer(x)).view(n, length, 3, 8).transpose(1, 2)
+            for sign, layer in zip(self.signs[:3], self.maps, strict=True)
+        )
+        scores = self.signs[3](queries @ keys.transpose(-1, -2) - 1)
+        attended: Tensor = scores @ values
+        return attended.transpose(1, 2).reshape(n, length, channels)
+
+
+@pytest.mark.slow
+def test_attention_is_the_same_in_all_engines() -> None:
+    torch.manual_seed(0)
+    module, x = Attention().eval(), torch.randn(3, 10, 24)
+    artifact = from_torch(module, x)
+    found = operators(artifact.model)
+    assert (found.count("BinaryMatMul"), found.count("MatMul")) == (2, 0)
+    for comparison in verify(artifact, x.numpy(), network=module).comparisons:
+        assert comparison.is_equal, comparison
