@@ -93,19 +93,18 @@ def assigned(x: Tensor, place: Any, number: Any) -> Tensor:
 for _call in (
     "ConvTranspose2d(8, 5, 3, 2, 1, 1)", "ELU(0.7)", "GELU()", "GELU('tanh')", "Hardswish()",
     "Hardsigmoid()", "Softplus()", "PReLU(8)", "SiLU()", "ReLU6()", "LeakyReLU()", "Sigmoid()",
-    "Tanh()", "Softmax(1)", "LogSoftmax(1)", "AdaptiveAvgPool2d(1)", "AdaptiveAvgPool2d((3, 2))",
+    "Tanh()", "Mish()", "SELU()", "CELU(0.7)", "Softsign()", "LogSigmoid()", "RReLU()", "GLU(1)",
+    "GroupNorm(2, 8)", "LayerNorm(6)", "LayerNorm((8, 6, 6))", "InstanceNorm2d(8)", "RMSNorm(6)",
+    "Softmax(2)", "Softmax(3)", "LogSoftmax(-1)", "PixelShuffle(2)", "PixelUnshuffle(3)",
+    "ChannelShuffle(4)", "AdaptiveAvgPool2d((4, 5))", "AdaptiveMaxPool2d((4, 5))",
+    "LPPool2d(2, 3)", "Unfold(3, padding=1)", "Softmax(1)", "LogSoftmax(1)", "AdaptiveAvgPool2d(1)", "AdaptiveAvgPool2d((3, 2))",
     "AvgPool2d(3, 2, 1)", "MaxPool2d(3, 2, 1)", "MaxPool2d(3, 2, ceil_mode=True)",
     "Upsample(scale_factor=2)", "Upsample(scale_factor=2, mode='bilinear')", "BatchNorm2d(8)",
 ):  # fmt: skip
     module(_call, in_tflite=True)
 for _call in (
-    "Mish()", "SELU()", "CELU(0.7)", "Softsign()", "Hardshrink()", "LogSigmoid()", "RReLU()",
-    "GLU(1)", "GroupNorm(2, 8)", "LayerNorm(6)", "LayerNorm((8, 6, 6))", "InstanceNorm2d(8)",
-    "RMSNorm(6)", "LocalResponseNorm(3)", "Softmax(2)", "Softmax(3)", "LogSoftmax(-1)",
-    "PixelShuffle(2)", "PixelUnshuffle(3)", "ChannelShuffle(4)", "AdaptiveAvgPool2d((4, 5))",
-    "AdaptiveMaxPool2d((4, 5))", "AvgPool2d((3, 2), (1, 2), (1, 0), ceil_mode=True)",
-    "LPPool2d(2, 3)",
-    "Upsample(size=(9, 4), mode='bicubic')", "Unfold(3, padding=1)",
+    "Hardshrink()", "LocalResponseNorm(3)", "Upsample(size=(9, 4), mode='bicubic')",
+    "AvgPool2d((3, 2), (1, 2), (1, 0), ceil_mode=True)",
 ):  # fmt: skip
     module(_call)
 for _call in (
@@ -113,83 +112,94 @@ for _call in (
     "AvgPool1d(5, 1, 2, count_include_pad=False)", "GroupNorm(4, 8)", "Linear(12, 5)",
     "Upsample(scale_factor=2, mode='linear')",
 ):  # fmt: skip
-    module(_call, LINE)
-module("RMSNorm(12)", VECTOR)
+    module(_call, LINE, in_tflite=True)
+module("RMSNorm(12)", VECTOR, in_tflite=True)
 module("Softmax(-1)", VECTOR, in_tflite=True)
-module("LayerNorm(12)", VECTOR)
+module("LayerNorm(12)", VECTOR, in_tflite=True)
 
 of("antialias", lambda x: F.interpolate(x, size=(3, 4), mode="bicubic", antialias=True))
-of("nchw,oc->nohw", lambda x, w: torch.einsum("nchw,oc->nohw", x, w[0]), weight(5, 8))
-of("nct,ncs->nts", lambda x: torch.einsum("nct,ncs->nts", x, x * 0.5), form=LINE)
-of("bhqd,bhkd->bhqk", lambda x: torch.einsum("bhqd,bhkd->bhqk", x, x.flip(1)))
-of("nchw,nchw->nhw", lambda x: torch.einsum("nchw,nchw->nhw", x, x))
-of("matmul", lambda x: x @ x.transpose(-1, -2))
-of("matmul with a constant on the left", lambda x, w: w[0] @ x, weight(4, 6))
-of("bmm", lambda x: torch.bmm(x, x.transpose(1, 2)), form=LINE)
+of(
+    "nchw,oc->nohw",
+    lambda x, w: torch.einsum("nchw,oc->nohw", x, w[0]),
+    weight(5, 8),
+    in_tflite=True,
+)
+of("nct,ncs->nts", lambda x: torch.einsum("nct,ncs->nts", x, x * 0.5), form=LINE, in_tflite=True)
+of("bhqd,bhkd->bhqk", lambda x: torch.einsum("bhqd,bhkd->bhqk", x, x.flip(1)), in_tflite=True)
+of("nchw,nchw->nhw", lambda x: torch.einsum("nchw,nchw->nhw", x, x), in_tflite=True)
+of("matmul", lambda x: x @ x.transpose(-1, -2), in_tflite=True)
+of("matmul with a constant on the left", lambda x, w: w[0] @ x, weight(4, 6), in_tflite=True)
+of("bmm", lambda x: torch.bmm(x, x.transpose(1, 2)), form=LINE, in_tflite=True)
 of("split", lambda x: torch.cat(x.split([3, 4, 1], 1)[::-1], 1), in_tflite=True)
 of("chunk", lambda x: torch.cat(x.chunk(3, 1)[::-1], 1), in_tflite=True)
-of("unbind", lambda x: sum(i * y for i, y in enumerate(x.unbind(1), 1)))
-of("expand", lambda x: x[:, :, :1].expand(-1, -1, 4, -1))
-of("repeat", lambda x: x.repeat(1, 2, 1, 3))
-of("tile", lambda x: torch.tile(x, (1, 1, 2, 1)))
-of("repeat_interleave", lambda x: x.repeat_interleave(2, 1))
+of("unbind", lambda x: sum(i * y for i, y in enumerate(x.unbind(1), 1)), in_tflite=True)
+of("expand", lambda x: x[:, :, :1].expand(-1, -1, 4, -1), in_tflite=True)
+of("repeat", lambda x: x.repeat(1, 2, 1, 3), in_tflite=True)
+of("tile", lambda x: torch.tile(x, (1, 1, 2, 1)), in_tflite=True)
+of("repeat_interleave", lambda x: x.repeat_interleave(2, 1), in_tflite=True)
 of("topk", lambda x: x.topk(3, 1))
 of("sort", lambda x: x.sort(1, descending=True))
 of("argmax", lambda x: x.argmax(1))
 of("median", lambda x: x.median(-1)[0])
 of("amax", lambda x: x.amax((2, 3)), in_tflite=True)
-of("max", lambda x: x.max(1)[0])
-of("prod", lambda x: (x * 0.2).prod(2))
+of("max", lambda x: x.max(1)[0], in_tflite=True)
+of("prod", lambda x: (x * 0.2).prod(2), in_tflite=True)
 of("mean", lambda x: x.mean((2, 3)), in_tflite=True)
-of("var", lambda x: x.var(1))
-of("std", lambda x: x.std((2, 3), keepdim=True))
-of("norm", lambda x: x.norm(dim=1))
-of("normalize", lambda x: F.normalize(x, dim=1))
-of("cumsum", lambda x: x.cumsum(2))
-of("cumprod", lambda x: (x * 0.3).cumprod(1))
-of("cummax", lambda x: x.cummax(-1))
-of("logsumexp", lambda x: torch.logsumexp(x, (2, 3)))
-of("stack", lambda x: torch.stack([x, x * 2], -1).flatten(3))
-of("hstack", lambda x: torch.hstack([x, x]))
-of("flip", lambda x: x.flip(2, 3))
-of("roll", lambda x: x.roll((1, -2), (2, 3)))
+of("var", lambda x: x.var(1), in_tflite=True)
+of("std", lambda x: x.std((2, 3), keepdim=True), in_tflite=True)
+of("norm", lambda x: x.norm(dim=1), in_tflite=True)
+of("normalize", lambda x: F.normalize(x, dim=1), in_tflite=True)
+of("cumsum", lambda x: x.cumsum(2), in_tflite=True)
+of("cumprod", lambda x: (x * 0.3).cumprod(1), in_tflite=True)
+of("cummax", lambda x: x.cummax(-1), in_tflite=True)
+of("logsumexp", lambda x: torch.logsumexp(x, (2, 3)), in_tflite=True)
+of("stack", lambda x: torch.stack([x, x * 2], -1).flatten(3), in_tflite=True)
+of("hstack", lambda x: torch.hstack([x, x]), in_tflite=True)
+of("flip", lambda x: x.flip(2, 3), in_tflite=True)
+of("roll", lambda x: x.roll((1, -2), (2, 3)), in_tflite=True)
 of("gather", lambda x: x.gather(1, x.argmax(1, keepdim=True)))
-of("index_select", lambda x: x.index_select(1, torch.tensor([0, 7, 3, 3])))
-of("a list of places", lambda x: x[..., [1, 3, 5]])
+of("index_select", lambda x: x.index_select(1, torch.tensor([0, 7, 3, 3])), in_tflite=True)
+of("a list of places", lambda x: x[..., [1, 3, 5]], in_tflite=True)
 of("where", lambda x: torch.where(x > 0.5, x, x * 0.1 - 1), in_tflite=True)
-of("masked_fill", lambda x: x.masked_fill(x < 0, -7.0))
+of("masked_fill", lambda x: x.masked_fill(x < 0, -7.0), in_tflite=True)
 of("clamp", lambda x: x.clamp(-1, 2), in_tflite=True)
 for _mode in ("reflect", "replicate", "circular"):
     of(f"pad {_mode}", lambda x, m=_mode: F.pad(x, (1, 2, 0, 1), mode=m))
-of("pad of a line", lambda x: F.pad(x, (1, 2), mode="reflect"), form=LINE)
+of("pad of a line", lambda x: F.pad(x, (1, 2), mode="reflect"), form=LINE, in_tflite=True)
 of("one_hot", lambda x: F.one_hot(x.argmax(1), 8).float())
 of("embedding", lambda x, e: e(x.argmax(1)), lambda: nn.Embedding(8, 5))
 of("fold", lambda x: F.fold(F.unfold(x, 2, stride=2), (6, 6), 2, stride=2))
 of("scatter", lambda x: torch.zeros_like(x).scatter(1, x.argmax(1, keepdim=True), 1.0))
 of("assigned row", lambda x: assigned(x, (slice(None), slice(None), 0), x[:, :, 1]))
-of("tril", lambda x: x.tril())
+of("tril", lambda x: x.tril(), in_tflite=True)
 of("diagonal", lambda x: x.diagonal(dim1=2, dim2=3))
 of("grid_sample", lambda x: F.grid_sample(x, grid(x), align_corners=False))
 of("grid_sample cubic", lambda x: F.grid_sample(
     x, grid(x), mode="bicubic", padding_mode="reflection", align_corners=True))  # fmt: skip
 of("cdist", lambda x, w: torch.cdist(x, w[0]), weight(5, 12), form=LINE)
-of("attention", attended, form=LINE)
-of("causal attention", lambda x: attended(x, is_causal=True), form=LINE)
+of("attention", attended, form=LINE, in_tflite=True)
+of("causal attention", lambda x: attended(x, is_causal=True), form=LINE, in_tflite=True)
 of(
     "masked attention",
     lambda x: attended(x, attn_mask=torch.ones(12, 12).tril(3).bool()),
     form=LINE,
 )
-of("attention of three axes", lambda x: F.scaled_dot_product_attention(x, x, x), form=LINE)
+of(
+    "attention of three axes",
+    lambda x: F.scaled_dot_product_attention(x, x, x),
+    form=LINE,
+    in_tflite=True,
+)
 of(
     "attention by hand",
     lambda x: (heads(x) @ heads(x).mT / sqrt(4)).softmax(-1) @ heads(x),
     form=LINE,
+    in_tflite=True,
 )
 of("squeeze", lambda x, a, b: x * b(a(x.mean((2, 3))).relu()).sigmoid()[..., None, None],
    lambda: nn.Linear(8, 4), lambda: nn.Linear(4, 8), in_tflite=True)  # fmt: skip
 of("class token", lambda x, p: torch.cat([p[0].expand(x.shape[0], -1, -1), x.transpose(1, 2)], 1),
-   weight(1, 1, 8), form=LINE)  # fmt: skip
+   weight(1, 1, 8), form=LINE, in_tflite=True)  # fmt: skip
 
 
 class Network(nn.Module):

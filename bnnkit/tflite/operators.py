@@ -141,6 +141,7 @@ BUILTINS: Final[dict[Builtin, BuiltinOperator]] = {
     Builtin.HARD_SWISH: BuiltinOperator(91),
     Builtin.SELECT_V2: BuiltinOperator(98),
     Builtin.BROADCAST_TO: BuiltinOperator(104),
+    Builtin.BATCH_MATMUL: BuiltinOperator(101, options.BatchMatMulOptions),
     Builtin.RANDOM_UNIFORM: BuiltinOperator(114, options.RandomOptions),
     Builtin.GELU: BuiltinOperator(116, options.GeluOptions),
     Builtin.SIGN: BuiltinOperator(123),

@@ -238,6 +238,15 @@ class ResizeNearestNeighborOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchMatMulOptions(Options):
+    """BATCH_MATMUL."""
+
+    adj_x: bool = boolean(0)
+    adj_y: bool = boolean(1)
+    asymmetric_quantize_inputs: bool = boolean(2)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RandomOptions(Options):
     """RANDOM_UNIFORM; interpreters choose the seeds if both are 0."""
 

@@ -32,6 +32,11 @@ UNARY: Final = {
     "Neg": Builtin.NEG,
     "Abs": Builtin.ABS,
     "HardSwish": Builtin.HARD_SWISH,
+    "Floor": Builtin.FLOOR,
+    "Ceil": Builtin.CEIL,
+    "Round": Builtin.ROUND,
+    "Sin": Builtin.SIN,
+    "Cos": Builtin.COS,
 }
 
 
@@ -126,21 +131,39 @@ def batch_normalization(builder: TfliteBuilder, node: Node) -> None:
 
 
 def softmax(builder: TfliteBuilder, node: Node) -> None:
-    """Lower Softmax and LogSoftmax over the channels."""
+    """Lower Softmax and LogSoftmax; over the channels, they need no other layout."""
     x = builder.value(node)
     _check_real(node, x)
     n_axes = 1 + len(x.shape)
     channels_last = 1 if x.map is not None else n_axes - 1
     axis = node.attributes.get("axis", -1) % n_axes
+    if axis == 0:
+        raise UnsupportedError("expected other axes than the batch, got axis 0")
     if axis != channels_last:
-        raise UnsupportedError(f"expected the axis of the channels, {channels_last}, got {axis}")
+        builder.give(node.output, _softmax_along(builder, node, x, axis))
+        return
     tensor = layout.as_onnx(builder, x) if len(x.shape) == 1 else x.tensor
     pixels = None if len(x.shape) == 1 else x.map
+    result = _softmax_of(builder, node, tensor)
+    builder.give(node.output, layout.real(x, result, map=pixels))
+
+
+def _softmax_along(builder: TfliteBuilder, node: Node, x: TfliteValue, axis: int) -> TfliteValue:
+    """Softmax along another axis than the last, which becomes the last and comes back."""
+    tensor = layout.as_onnx(builder, x)
+    order = list(range(1 + len(x.shape)))
+    order[axis], order[-1] = order[-1], order[axis]
+    turned = arithmetic.transpose(builder, tensor, order)
+    result = arithmetic.transpose(builder, _softmax_of(builder, node, turned), order)
+    return layout.of_elements(builder, layout.real(x, result), result, x.shape)
+
+
+def _softmax_of(builder: TfliteBuilder, node: Node, tensor: int) -> int:
+    """Softmax or LogSoftmax along the last axis."""
     log = node.kind == "LogSoftmax"
     code = Builtin.LOG_SOFTMAX if log else Builtin.SOFTMAX
     options = None if log else SoftmaxOptions(beta=1.0)
-    result = builder.emit(code, [tensor], builder.shape(tensor), options=options)
-    builder.give(node.output, layout.real(x, result, map=pixels))
+    return builder.emit(code, [tensor], builder.shape(tensor), options=options)
 
 
 def _check_real(node: Node, x: TfliteValue) -> None:

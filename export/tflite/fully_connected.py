@@ -61,15 +61,54 @@ def gemm(builder: TfliteBuilder, node: Node) -> None:
 
 
 def mat_mul(builder: TfliteBuilder, node: Node) -> None:
-    """Lower MatMul of vectors (N, ..., I) with a constant matrix (I, O)."""
+    """Lower MatMul of vectors (N, ..., I) with a constant matrix (I, O), or of two values."""
+    if node.inputs[1] not in builder.source.constants:
+        builder.give(node.output, _batch_mat_mul(builder, node))
+        return
     x, rows = builder.value(node), builder.constant_of(node, 1).T
     if len(x.shape) > 1 and rows.ndim == 2 and x.kind == "real":
         tensor = on_last_axis(builder, layout.as_onnx(builder, x), rows)
         shape = (*x.shape[:-1], len(rows))
-        result = layout.real(x, tensor, shape=shape, map=None, may_be_minus_zero=True)
-        builder.give(node.output, result)
+        builder.give(node.output, _of_onnx(builder, x, tensor, shape))
         return
     _dense(builder, node, rows, np.zeros(len(rows), np.float32))
+
+
+def _batch_mat_mul(builder: TfliteBuilder, node: Node) -> TfliteValue:
+    """Emit BATCH_MATMUL of (N, ..., T, I) and (N, ..., I, S), or of a constant (T, I) and that."""
+    right = builder.value(node, 1)
+    constant = builder.source.constants.get(node.inputs[0])
+    if constant is not None:
+        shape = (builder.batch, *right.shape[:-2], *constant.shape[-2:])
+        left_shape = shape[1:]
+        tensor = builder.constant(np.broadcast_to(constant, shape).astype(np.float32))
+    else:
+        left = builder.value(node)
+        left_shape, tensor = left.shape, layout.as_onnx(builder, left)
+        if left.kind != "real":
+            raise UnsupportedError(f"expected real numbers, got {left.kind}")
+    if right.kind != "real" or len(left_shape) != len(right.shape) or len(left_shape) < 2:
+        raise UnsupportedError(
+            f"expected two matrices of real numbers with the same number of axes, got"
+            f" (N, *{left_shape}) and {right.kind} (N, *{right.shape})"
+        )
+    if left_shape[:-2] != right.shape[:-2]:
+        raise UnsupportedError(
+            f"expected as many matrices on both sides, got (N, *{left_shape}) and"
+            f" (N, *{right.shape})"
+        )
+    shape = (*left_shape[:-1], right.shape[-1])
+    inputs = [tensor, layout.as_onnx(builder, right)]
+    product = builder.emit(Builtin.BATCH_MATMUL, inputs, (builder.batch, *shape))
+    return _of_onnx(builder, right, product, shape)
+
+
+def _of_onnx(
+    builder: TfliteBuilder, like: TfliteValue, tensor: int, shape: tuple[int, ...]
+) -> TfliteValue:
+    """A value of real numbers for a tensor in ONNX's layout, (N, *shape)."""
+    result = layout.real(like, tensor, map=None, may_be_minus_zero=True)
+    return layout.of_elements(builder, result, tensor, shape)
 
 
 def _dense(builder: TfliteBuilder, node: Node, rows: NDArray[Any], bias: NDArray[Any]) -> None:

@@ -9,12 +9,15 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.export.tflite import (
     binary_layers,
     comparisons,
+    composed,
     elementwise,
     float_layers,
     fully_connected,
     functions,
     integer_layers,
     layout,
+    logic,
+    moves,
     padding,
     parts,
     pooling,
@@ -26,6 +29,7 @@ from bnnkit.export.tflite import (
     stochastic_sign,
     transposed_convolution,
 )
+from bnnkit.export.tflite.lines import over_lines
 from bnnkit.export.tflite.sign_form import SignForm
 from bnnkit.export.tflite.source import Node, Source
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
@@ -37,6 +41,21 @@ from bnnkit.tflite.schema import Builtin, TensorType
 Lowering = Callable[[TfliteBuilder, Node], None]
 """Emits the operators of a node, and notes its value."""
 
+
+def _composed(form: composed.Form) -> Lowering:
+    """The lowering of an operator that is composed of others."""
+
+    def lower_parts(builder: TfliteBuilder, node: Node) -> None:
+        name = form(composed.Parts(builder, node, _lower))
+        builder.give(node.output, builder.values[name])
+
+    return lower_parts
+
+
+def _lower(builder: TfliteBuilder, node: Node) -> None:
+    LOWERINGS[node.kind](builder, node)
+
+
 LOWERINGS: Final[dict[str, Lowering]] = {
     "bnnkit.BinaryConv2d": binary_layers.binary_conv2d,
     "bnnkit.BinaryConv2dThreshold": binary_layers.binary_conv2d,
@@ -47,16 +66,20 @@ LOWERINGS: Final[dict[str, Lowering]] = {
     "bnnkit.StochasticSign": stochastic_sign.stochastic_sign,
     "bnnkit.Threshold": signs.threshold,
     "DequantizeLinear": signs.dequantize_linear,
-    "AveragePool": pooling.average_pool,
+    "ArgMax": reductions.arg_max,
+    "ArgMin": reductions.arg_max,
+    "AveragePool": over_lines(pooling.average_pool),
     "BatchNormalization": elementwise.batch_normalization,
     "Cast": shaping.cast,
     "Clip": elementwise.clip,
     "Concat": parts.concat,
     "Conv": float_layers.conv,
-    "ConvTranspose": transposed_convolution.conv_transpose,
+    "ConvTranspose": over_lines(transposed_convolution.conv_transpose),
     "Dropout": shaping.identity,
     "Elu": functions.elu,
+    "DepthToSpace": moves.depth_to_space,
     "Flatten": shaping.flatten,
+    "Gather": moves.gather,
     "Gelu": functions.gelu,
     "Gemm": fully_connected.gemm,
     "GlobalAveragePool": reductions.reduce,
@@ -66,25 +89,33 @@ LOWERINGS: Final[dict[str, Lowering]] = {
     "LeakyRelu": elementwise.leaky_relu,
     "LogSoftmax": elementwise.softmax,
     "MatMul": fully_connected.mat_mul,
-    "MaxPool": pooling.max_pool,
+    "MaxPool": over_lines(pooling.max_pool),
     "PRelu": elementwise.p_relu,
-    "Pad": padding.pad,
+    "Pad": over_lines(padding.pad),
     "Pow": functions.power,
     "ReduceMax": reductions.reduce,
+    "ReduceMin": reductions.reduce,
+    "ReduceProd": reductions.reduce,
     "ReduceMean": reductions.reduce,
     "ReduceSum": reductions.reduce,
     "Reshape": shaping.reshape,
-    "Resize": resizing.resize,
+    "Resize": over_lines(resizing.resize),
     "Shape": shapes.shape,
     "Slice": parts.slice_,
+    "SpaceToDepth": moves.space_to_depth,
     "Softmax": elementwise.softmax,
     "Softplus": functions.softplus,
     "Split": parts.split,
     "Squeeze": shaping.squeeze,
+    "Tile": moves.tile,
     "Transpose": shaping.transpose,
     "Unsqueeze": shaping.unsqueeze,
     "Where": comparisons.where,
+    **{kind: _composed(form) for kind, form in composed.COMPOSED.items()},
     **dict.fromkeys(comparisons.COMPARISONS, comparisons.compare),
+    **dict.fromkeys(logic.LOGIC, logic.logic),
+    "Equal": logic.equal,
+    "Not": logic.negation,
     **dict.fromkeys(elementwise.BINARY, elementwise.binary),
     **dict.fromkeys(elementwise.UNARY, elementwise.unary),
 }
@@ -95,24 +126,40 @@ def lower(source: Source, batch: int, signs: SignForm, uniforms: Uniforms) -> Tf
     """Lower all nodes; the first tensor is the image.
 
     Raises:
-        UnsupportedError: A node cannot be lowered; the message names it.
+        UnsupportedError: Nodes cannot be lowered; the message names them all.
     """
     builder = TfliteBuilder(source, batch, signs, uniforms)
     builder.give(source.input, _image(builder))
+    faults: dict[str, None] = {}  # in their order, each once
+    behind: set[str] = set()
     for node in source.nodes:
         if node.output in builder.absorbed:
             continue
-        if shapes.is_constant(builder, node):
-            shapes.fold(builder, node)
-            continue
-        if node.kind not in LOWERINGS:
-            raise UnsupportedError(f"{node.name}: TFLite export lacks {node.kind}")
-        builder.begin(node.output)
         try:
-            LOWERINGS[node.kind](builder, node)
+            if not behind.isdisjoint(node.inputs) and node.kind in LOWERINGS:
+                behind.add(node.output)
+            else:
+                _lower_node(builder, node)
         except UnsupportedError as error:
-            raise UnsupportedError(f"{node.name} ({node.kind}): {error}") from error
+            faults[str(error)] = None
+            behind.add(node.output)
+    if faults:
+        reasons = "; ".join(faults)  # each says what was expected and what came
+        raise UnsupportedError(reasons)
     return builder
+
+
+def _lower_node(builder: TfliteBuilder, node: Node) -> None:
+    if shapes.is_constant(builder, node):
+        shapes.fold(builder, node)
+        return
+    if node.kind not in LOWERINGS:
+        raise UnsupportedError(f"{node.name}: TFLite export lacks {node.kind}")
+    builder.begin(node.output)
+    try:
+        LOWERINGS[node.kind](builder, node)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{node.name} ({node.kind}): {error}") from error
 
 
 def outputs(builder: TfliteBuilder) -> list[int]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int
 
     Args:
         builder: Gets the operators that convert layouts.
-        node: At least one of its inputs is computed; constants are float32.
+        node: At least one of its inputs is computed; constants are converted.
         kinds: The kind that each input must have.
 
     Raises:
@@ -31,10 +32,6 @@ def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int
             values[name] = builder.values[name]
             if values[name].kind != kind:
                 raise UnsupportedError(f"expected {_WORDS[kind]}, got {values[name].kind}")
-        elif kind != "real":
-            raise UnsupportedError(
-                f"expected {_WORDS[kind]} that are not constant, got a constant"
-            )
     if len({len(value.shape) for value in values.values()}) > 1:
         shapes = ", ".join(f"(N, *{value.shape})" for value in values.values())
         raise UnsupportedError(f"expected values with the same number of axes, got {shapes}")
@@ -45,13 +42,14 @@ def operands(builder: TfliteBuilder, node: Node, *kinds: Kind) -> tuple[list[int
         values[name].tensor
         if name in values
         else builder.constant(
-            layout.constant_beside(first, builder.source.constants[name]).astype(np.float32)
+            layout.constant_beside(first, builder.source.constants[name]).astype(_DTYPES[kind])
         )
-        for name in node.inputs
+        for name, kind in zip(node.inputs, kinds, strict=True)
     ]
     return tensors, first
 
 
+_DTYPES: dict[Kind, type[Any]] = {"real": np.float32, "bool": np.bool_}
 _WORDS: dict[Kind, str] = {"real": "real numbers", "bool": "bools"}
 
 

@@ -98,14 +98,14 @@ def _cropped(builder: TfliteBuilder, x: TfliteValue, pads: Pads) -> tuple[Tflite
 
 
 def _widths(builder: TfliteBuilder, node: Node) -> _Widths:
+    shape = builder.value(node).shape
     numbers = builder.constant_of(node, 1).tolist()
     mode = node.attributes.get("mode", b"constant").decode()
-    given = builder.constant_of(node, 3).tolist() if len(node.inputs) > 3 else range(4)
-    widths = dict.fromkeys(range(4), (0, 0))
     half = len(numbers) // 2
+    given = builder.constant_of(node, 3).tolist() if len(node.inputs) > 3 else range(half)
+    widths = dict.fromkeys(range(4), (0, 0))
     for i, axis in enumerate(given):
         widths[int(axis) % 4] = (int(numbers[i]), int(numbers[i + half]))
-    shape = builder.value(node).shape
     if len(shape) != 3 or any(widths[0]) or min(widths[1]) < 0:
         raise UnsupportedError(
             f"expected a map whose channels are not cropped, got pads {widths} on (N, *{shape})"

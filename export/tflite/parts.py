@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from bnnkit.errors import UnsupportedError
-from bnnkit.export.tflite import arithmetic, layout
+from bnnkit.export.tflite import arithmetic, layout, moves
 from bnnkit.export.tflite.source import Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 from bnnkit.export.tflite.values import Map, TfliteValue
@@ -14,7 +16,7 @@ _BATCH = "expected other axes than the batch, got axis 0"
 
 
 def slice_(builder: TfliteBuilder, node: Node) -> None:
-    """Lower Slice to STRIDED_SLICE."""
+    """Lower Slice to STRIDED_SLICE; with a negative step, to GATHER."""
     x = layout.materialized(builder, builder.value(node))
     starts, ends = (builder.constant_of(node, index).tolist() for index in (1, 2))
     axes: Sequence[Any] = range(len(starts))
@@ -23,15 +25,24 @@ def slice_(builder: TfliteBuilder, node: Node) -> None:
     steps = [1] * len(starts)
     if len(node.inputs) > 4:
         steps = builder.constant_of(node, 4).tolist()
-    if min(steps) < 1:
-        raise UnsupportedError(f"expected steps of at least 1, got {min(steps)}")
     ranges = {}
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         axis = axis % (1 + len(x.shape))
         if axis == 0:
             raise UnsupportedError(_BATCH)
-        ranges[axis] = range(x.shape[axis - 1])[start:end:step]
-    builder.give(node.output, _taken(builder, x, ranges))
+        ranges[axis] = range(x.shape[axis - 1])[_cut(start, end, step)]
+    if min(steps) > 0:
+        builder.give(node.output, _taken(builder, x, ranges))
+        return
+    for axis, places in ranges.items():
+        x = moves.taken(builder, x, axis, np.array(places, np.int64))
+    builder.give(node.output, x)
+
+
+def _cut(start: int, end: int, step: int) -> slice:
+    """A range of ONNX as a slice of Python: the end before the first element has no number."""
+    least = -(1 << 31)
+    return slice(start, None if step < 0 and end < least else end, step)
 
 
 def split(builder: TfliteBuilder, node: Node) -> None:
@@ -99,12 +110,28 @@ def _map(x: TfliteValue, shape: Sequence[int]) -> Map | None:
     return channels, height, width
 
 
+def _stored(builder: TfliteBuilder, name: str, like: TfliteValue) -> TfliteValue:
+    """A constant as a value beside a computed one; it is the same for all images."""
+    numbers = builder.source.constants[name]
+    if like.kind != "real" or numbers.dtype.kind != "f":
+        raise UnsupportedError(
+            f"expected real numbers beside {name!r}, got {like.kind} and {numbers.dtype}"
+        )
+    shape = (builder.batch, *numbers.shape[1:])
+    tensor = builder.constant(np.broadcast_to(numbers, shape).astype(np.float32))
+    return layout.of_elements(builder, replace(like, map=None), tensor, numbers.shape[1:])
+
+
 def concat(builder: TfliteBuilder, node: Node) -> None:
     """Lower Concat; signs stay packed along the channels if they fill their words."""
+    computed = [builder.values[name] for name in node.inputs if name in builder.values]
     values = [
-        layout.materialized(builder, builder.value(node, i)) for i in range(len(node.inputs))
+        layout.materialized(builder, builder.values[name])
+        if name in builder.values
+        else _stored(builder, name, computed[0])
+        for name in node.inputs
     ]
-    first = values[0]
+    first = computed[0]
     axis = node.attributes["axis"] % (1 + len(first.shape))
     if axis == 0:
         raise UnsupportedError(_BATCH)

@@ -149,9 +149,27 @@ def _computed(source: Source, proto: onnx.NodeProto) -> dict[str, Array]:
     """The outputs of a node with constant inputs, by name."""
     operator = operator_of(proto)
     if operator is None:
-        results = fold_node(proto, source.constants, source.budget)
+        results = _folded(source, proto)
     else:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
         inputs = (source.constants[name] for name in proto.input)
         results = list(operator.reference(*inputs, **attributes))
     return dict(zip(filter(None, proto.output), results, strict=True))
+
+
+def _folded(source: Source, proto: onnx.NodeProto) -> list[Array]:
+    """The outputs of a standard node with constant inputs.
+
+    Raises:
+        UnsupportedError: ONNX's reference cannot compute it.
+        ArtifactError: They are too large for the file.
+    """
+    try:
+        return fold_node(proto, source.constants, source.budget)
+    except BnnkitError:
+        raise
+    except Exception as error:  # the reference's errors have no common class
+        name = proto.name or proto.output[0]
+        raise UnsupportedError(
+            f"{name} ({proto.op_type}): expected constants that it is defined for, got {error}"
+        ) from error

@@ -28,6 +28,7 @@ Array = NDArray[Any]
 DTYPES: Final[dict[TensorType, np.dtype[Any]]] = {
     TensorType.FLOAT32: np.dtype(np.float32),
     TensorType.INT32: np.dtype(np.int32),
+    TensorType.INT64: np.dtype(np.int64),
     TensorType.UINT8: np.dtype(np.uint8),
     TensorType.INT8: np.dtype(np.int8),
     TensorType.BOOL: np.dtype(np.bool_),

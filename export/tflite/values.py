@@ -8,6 +8,7 @@
 | sum   | float32, which is exact for integers below 2^24                               |
 | real  | float32                                                                       |
 | bool  | BOOL                                                                          |
+| index | int64                                                                         |
 
 A map (C, H, W) is stored as (N, H, W, C). A vector (F,) is stored as (N, F), or as the map that it
 was before it was flattened; then its reader reorders its weights. Vectors of signs are stored as
@@ -20,7 +21,7 @@ from typing import Literal
 
 from bnnkit.tflite.window import NO_PADS, Pads
 
-Kind = Literal["image", "signs", "sum", "real", "bool"]
+Kind = Literal["image", "signs", "sum", "real", "bool", "index"]
 Map = tuple[int, int, int]
 
 LCE_WORD_BITS = 32

@@ -6,9 +6,9 @@ import onnx
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.from_tflite.elementwise import operand_of, operands_of
 from bnnkit.runtime.from_tflite.lce_operators import as_real, input_signs
-from bnnkit.runtime.from_tflite.numbers import give_real, real_constant
+from bnnkit.runtime.from_tflite.numbers import for_one_image, give_real, real_constant
 from bnnkit.runtime.from_tflite.onnx_builder import OnnxBuilder
-from bnnkit.runtime.from_tflite.values import OnnxValue
+from bnnkit.runtime.from_tflite.values import NHWC_TO_NCHW, OnnxValue
 from bnnkit.tflite.network import Operator
 from bnnkit.tflite.schema import Builtin, TensorType
 
@@ -67,6 +67,9 @@ def select(builder: OnnxBuilder, operator: Operator) -> None:
     A choice between two constant numbers becomes sign * (a - b) / 2 + (a + b) / 2 if that is
     exact. This keeps binary layers binary.
     """
+    if operator.inputs and builder.is_constant(operator.inputs[0]):
+        _choose_by_constant(builder, operator)
+        return
     value = input_signs(builder, operator)
     builder.refuse_packed(operator.inputs[0])
     numbers = _two_numbers(builder, operator)
@@ -111,3 +114,23 @@ def _choose(builder: OnnxBuilder, operator: Operator, value: OnnxValue) -> None:
     condition = builder.emit("Cast", [value.name], to=onnx.TensorProto.BOOL)
     name = builder.emit("Where", [condition, *operands])
     give_real(builder, operator, name, value.shape)
+
+
+def _choose_by_constant(builder: OnnxBuilder, operator: Operator) -> None:
+    """Choose one of two operands by constant bools."""
+    if len(operator.inputs) != 3 or min(operator.inputs) < 0:
+        raise UnsupportedError("expected bools and two operands to choose between")
+    shapes = [builder.tensor(place).shape for place in operator.inputs]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        raise UnsupportedError(f"the shapes {shapes} do not broadcast") from error
+    chosen = builder.constant_of(operator, 0)
+    if chosen.dtype != np.bool_:
+        raise UnsupportedError(f"expected bools to choose by, got {chosen.dtype}")
+    wide = for_one_image(chosen.reshape((1,) * (len(shape) - chosen.ndim) + chosen.shape))
+    if len(shape) == 4:
+        wide = wide.transpose(NHWC_TO_NCHW)
+    operands = [operand_of(builder, place, len(shape)) for place in operator.inputs[1:]]
+    name = builder.emit("Where", [builder.constant(wide, np.bool_), *operands])
+    give_real(builder, operator, name, shape)

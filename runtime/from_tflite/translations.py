@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from bnnkit.runtime.from_tflite import (
+    batch_mat_mul,
     bconv2d,
     blocks,
     booleans,
@@ -34,6 +35,7 @@ TRANSLATIONS: Final[dict[Builtin | str, Translation]] = {
     "LceBconv2d": bconv2d.bconv2d,
     Builtin.CONV_2D: convolution.conv_2d,
     Builtin.DEPTHWISE_CONV_2D: convolution.depthwise_conv_2d,
+    Builtin.BATCH_MATMUL: batch_mat_mul.batch_mat_mul,
     Builtin.FULLY_CONNECTED: fully_connected.fully_connected,
     Builtin.MAX_POOL_2D: pooling.pool_2d,
     Builtin.AVERAGE_POOL_2D: pooling.pool_2d,
