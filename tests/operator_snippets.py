@@ -97,7 +97,8 @@ for _call in (
     "GroupNorm(2, 8)", "LayerNorm(6)", "LayerNorm((8, 6, 6))", "InstanceNorm2d(8)", "RMSNorm(6)",
     "Softmax(2)", "Softmax(3)", "LogSoftmax(-1)", "PixelShuffle(2)", "PixelUnshuffle(3)",
     "ChannelShuffle(4)", "AdaptiveAvgPool2d((4, 5))", "AdaptiveMaxPool2d((4, 5))",
-    "LPPool2d(2, 3)", "Unfold(3, padding=1)", "Softmax(1)", "LogSoftmax(1)", "AdaptiveAvgPool2d(1)", "AdaptiveAvgPool2d((3, 2))",
+    "LPPool2d(2, 3)", "Unfold(3, padding=1)", "Softmax(1)", "LogSoftmax(1)",
+    "AdaptiveAvgPool2d(1)", "AdaptiveAvgPool2d((3, 2))",
     "AvgPool2d(3, 2, 1)", "MaxPool2d(3, 2, 1)", "MaxPool2d(3, 2, ceil_mode=True)",
     "Upsample(scale_factor=2)", "Upsample(scale_factor=2, mode='bilinear')", "BatchNorm2d(8)",
 ):  # fmt: skip
@@ -151,7 +152,7 @@ of("norm", lambda x: x.norm(dim=1), in_tflite=True)
 of("normalize", lambda x: F.normalize(x, dim=1), in_tflite=True)
 of("cumsum", lambda x: x.cumsum(2), in_tflite=True)
 of("cumprod", lambda x: (x * 0.3).cumprod(1), in_tflite=True)
-of("cummax", lambda x: x.cummax(-1), in_tflite=True)
+of("cummax", lambda x: x.cummax(-1))
 of("logsumexp", lambda x: torch.logsumexp(x, (2, 3)), in_tflite=True)
 of("stack", lambda x: torch.stack([x, x * 2], -1).flatten(3), in_tflite=True)
 of("hstack", lambda x: torch.hstack([x, x]), in_tflite=True)

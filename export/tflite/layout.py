@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.errors import UnsupportedError
@@ -30,17 +31,18 @@ def materialized(builder: TfliteBuilder, value: TfliteValue) -> TfliteValue:
 
 
 def as_map(builder: TfliteBuilder, value: TfliteValue) -> tuple[int, Map]:
-    """A map or a vector as (N, H, W, C): the tensor, and (C, H, W).
+    """A value as (N, H, W, C): the tensor, and (C, H, W).
 
-    Raises:
-        UnsupportedError: The value is neither.
+    A sequence (C, L) is a map (C, 1, L); values with other numbers of axes are one pixel.
     """
     if value.map is not None:
         return value.tensor, value.map
-    if len(value.shape) != 1:
-        raise UnsupportedError(f"expected a map or a vector, got the shape (N, *{value.shape})")
-    pixel = (value.shape[0], 1, 1)
-    return arithmetic.reshape(builder, value.tensor, (builder.batch, 1, 1, value.shape[0])), pixel
+    if len(value.shape) == 2:
+        channels, length = value.shape
+        line = (channels, 1, length)
+        return _to_nhwc(builder, value.tensor, line), line
+    pixel = (math.prod(value.shape), 1, 1)
+    return arithmetic.reshape(builder, value.tensor, (builder.batch, 1, 1, pixel[0])), pixel
 
 
 def as_onnx(builder: TfliteBuilder, value: TfliteValue) -> int:
@@ -140,6 +142,9 @@ def constant_beside(value: TfliteValue, numbers: NDArray[Any]) -> NDArray[Any]:
         )
     if value.map is None:
         return full
-    if len(value.shape) == 1:
-        full = full.reshape(1, *(value.map if full.size > 1 else (1, 1, 1)))
+    if len(value.shape) == 2:
+        full = full[:, :, None]
+    elif len(value.shape) != 3:
+        whole = np.broadcast_to(full, (1, *value.shape)) if full.size > 1 else full
+        full = whole.reshape(1, *(value.map if full.size > 1 else (1, 1, 1)))
     return full.transpose(0, 2, 3, 1)

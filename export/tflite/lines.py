@@ -21,7 +21,7 @@ def over_lines(lowering: Lowering) -> Lowering:
 
     def lower(builder: TfliteBuilder, node: Node) -> None:
         x = builder.values.get(node.inputs[0])
-        if x is None or len(x.shape) != 2 or x.kind == "signs":
+        if x is None or len(x.shape) != 2:
             lowering(builder, node)
             return
         channels, length = x.shape
