@@ -24,13 +24,13 @@ def test_signs_behind_a_relu_are_warned_of(tmp_path: Path) -> None:
     assert [sign.is_constant for sign in report.signs] == [True]
 
 
-def test_binary_layers_over_tokens_are_warned_of(tmp_path: Path) -> None:
+def test_binary_layers_over_volumes_are_warned_of(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Linear(8, 16), bnn.Sign(noise="none"), bnn.BinaryLinear(16, 4), nn.Flatten()
+        nn.Conv3d(2, 4, 1), bnn.Sign(noise="none"), bnn.BinaryConv3d(4, 4, 1), nn.Flatten()
     ).eval()
     with pytest.warns(UserWarning, match=r"^2: binary layers that the file computes in float; "):
-        report = export_onnx(network, torch.randn(3, 5, 8), tmp_path / "model.onnx")
+        report = export_onnx(network, torch.randn(3, 2, 2, 2, 2), tmp_path / "model.onnx")
     assert report.macs["binary"] == 0
 
 
