@@ -19,6 +19,9 @@ OF_ITS_OWN = r"(?s)(?<![\\$])\$\$\s*([^$]+?)\s*\$\$"
 PRIME = re.compile(r"<msup><mi>(.)</mi><mi>&#x02032;</mi></msup>")
 PLAIN_PRIME = r'<mrow><mi>\1</mi><mo lspace="0" rspace="0">&#x02032;</mo></mrow>'
 """A prime is drawn raised already; as an exponent it would be raised twice."""
+BAR = re.compile(r"<mo(?: stretchy=\"false\")?>&#x0007C;</mo>")
+TIGHT_BAR = '<mo stretchy="false" lspace="0" rspace="0">&#x0007C;</mo>'
+"""A bar encloses a number; as an operator it would stand between two, with spaces."""
 
 
 class Formula(InlineProcessor):
@@ -29,7 +32,8 @@ class Formula(InlineProcessor):
         self.display = display
 
     def handleMatch(self, m: Any, data: str) -> tuple[Any, int, int]:  # noqa: N802
-        formula = PRIME.sub(PLAIN_PRIME, convert(unescape(m.group(1)), display=self.display))
+        formula = convert(unescape(m.group(1)), display=self.display)
+        formula = BAR.sub(TIGHT_BAR, PRIME.sub(PLAIN_PRIME, formula))
         if self.display == "block":
             formula = f'<span class="formula" tabindex="0">{formula}</span>'
         return self.md.htmlStash.store(formula), *m.span(0)
