@@ -244,6 +244,14 @@ def test_labels_that_may_hold_together(tmp_path: Path) -> None:
         assert one.entropy is None
 
 
+def test_metadata_take_a_preprocessing_only() -> None:
+    pytest.importorskip("onnx_ir")
+    from bnnkit.export import Metadata
+
+    with pytest.raises(UsageError, match="expected a Preprocessing, got 'resize'"):
+        Metadata(preprocessing="resize")  # type: ignore[arg-type]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("by", ["config", "data set"])
 def test_exported_files_store_what_the_training_knew(

@@ -27,7 +27,12 @@ def plain_pixels(image: "Image", channels: int) -> "Image":
         plain = _on_white(image)
     else:
         plain = image
-    return _upright(plain.convert("L" if channels == 1 else "RGB"), _orientation(image))
+    return _upright(_in_mode(plain, "L" if channels == 1 else "RGB"), _orientation(image))
+
+
+def _in_mode(image: "Image", mode: str) -> "Image":
+    """Convert an image; one that has the mode is not copied, because it may be large."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _orientation(image: "Image") -> int:
@@ -60,6 +65,6 @@ def _on_white(image: "Image") -> "Image":
     from PIL import Image
 
     white = Image.new("RGB", image.size, "white")
-    coloured = image.convert("RGBA")
+    coloured = _in_mode(image, "RGBA")
     white.paste(coloured, mask=coloured)
     return white
