@@ -32,6 +32,7 @@ from bnnkit.runtime.lowering.pooling import lower_pooling
 from bnnkit.runtime.lowering.products import lower_binary_mat_mul
 from bnnkit.runtime.lowering.sequences import lower_sequence_layer
 from bnnkit.runtime.lowering.split import lower_split
+from bnnkit.runtime.lowering.volumes import lower_volume_layer
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Value
 
@@ -63,6 +64,7 @@ PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     lower_pooling,
     lower_flatten,
     lower_sequence_layer,
+    lower_volume_layer,
     lower_real_layer,
     lower_elementwise,
 )
