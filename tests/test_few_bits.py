@@ -9,10 +9,15 @@ from onnx_graphs import run
 from torch import Tensor, nn
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.reference import Reference
 from bnnkit.cli.report_table import summary
+from bnnkit.engines.ort import OnnxRuntime
 from bnnkit.export import export_onnx
-from bnnkit.runtime import load, open_artifact
+from bnnkit.export.from_torch.export_onnx import from_torch
+from bnnkit.runtime import Model, load, open_artifact
+from bnnkit.verification.coverage import signs_in_memory, signs_of_modules
+from bnnkit.verification.torch_trace import TorchTrace
 
 pytestmark = pytest.mark.slow
 
@@ -67,3 +72,46 @@ def test_every_engine_computes_what_torch_computes(
     np.testing.assert_array_equal(load(tmp_path / "a.onnx").run(x.numpy()), want)
     np.testing.assert_array_equal(run(artifact.model, x.numpy()), want)
     np.testing.assert_array_equal(Reference(artifact).run(x.numpy())[0], want)
+
+
+def test_verify_compares_levels_and_planes_with_torch() -> None:
+    """The first quantizer's levels are signed; the second, behind whose module a pool follows,
+    is one of the pooled map in the file, so torch has no signs of that name."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 6, 3), bnn.Quantize(2), bnn.BinaryConv2d(6, 8, 3), nn.BatchNorm2d(8)),
+        *(bnn.Quantize(2, signed=False), nn.MaxPool2d(2), bnn.BinaryConv2d(8, 5, 3)),
+        *(bnn.Quantize(2, signed=False), nn.Flatten(), bnn.BinaryLinear(5 * 3 * 3, 4)),
+    )
+    x = torch.randn(4, 3, 14, 14)
+    model(x)
+    artifact = from_torch(model.eval(), x)
+    trace = TorchTrace(model)
+    found = trace(x.numpy()).signs
+    names = signs_of_modules(artifact, trace.paths)
+    parts = ("level1", "level2", "level3", "plane0")
+    assert names == {f"{path}/{part}" for path in (1, 7) for part in parts}
+    stored = Reference(artifact).trace(x.numpy())
+    for name in names:
+        np.testing.assert_array_equal(found[name], stored[name])
+    in_memory = signs_in_memory(artifact)
+    assert in_memory <= Model(artifact).trace(x.numpy()).keys()
+    assert "1/plane0" in in_memory
+    assert "1/level1" not in in_memory
+
+
+def test_samples_of_a_network_with_noisy_signs_and_levels() -> None:
+    """The levels have no noise; they follow noisy signs, so they differ between samples."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(bnn.Sign(), bnn.BinaryLinear(40, 32), nn.BatchNorm1d(32)),
+        *(bnn.Quantize(2), bnn.BinaryLinear(32, 4)),
+    )
+    x = torch.randn(8, 40)
+    model(x)
+    artifact = from_torch(model.eval(), x)
+    assert artifact.is_stochastic
+    sample = Sample(index=3, seed=7)
+    (want,) = OnnxRuntime(artifact).run(x.numpy(), sample)
+    np.testing.assert_array_equal(Model(artifact).run_sample(x.numpy(), sample), want)
+    assert not np.array_equal(Model(artifact).run(x.numpy()), want)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bnnkit.errors import UsageError
 from bnnkit.nn.base import arguments
 from bnnkit.nn.base.noise import Noise, get_noise
-from bnnkit.nn.base.straight_through import straight_through
+from bnnkit.nn.base.straight_through import as_signs, straight_through
 from bnnkit.nn.estimators import Estimator, get_estimator
 
 BITS: Final = (2, 3, 4)
@@ -140,6 +140,28 @@ class Quantize(nn.Module):
             version=1,
         )
         return marked
+
+    def stored_signs(self, a: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the signs that a file stores of an input in evaluation, and their numbers.
+
+        Returns:
+            By name: +1 and -1 (docs/artifact.md, Activations with few bits), and the number that
+            the sign is of, for a plane the nearest to 0 of those of all levels.
+        """
+        u = a / self.step
+        # Files compare -u if the levels start at 0.
+        numbers = [u - t if self.signed else t - u for t in self.thresholds]
+        numbers = numbers if self.signed else numbers[::-1]
+        reached = [n >= 0 if self.signed else n > 0 for n in numbers]
+        found = {
+            f"level{index}": (as_signs(is_plus, a.dtype), number)
+            for index, (is_plus, number) in enumerate(zip(reached, numbers, strict=True), 1)
+        }
+        level = torch.stack(reached).sum(0)
+        nearest = torch.stack(numbers).abs().amin(0)
+        for bit in range(self.bits - 1):
+            found[f"plane{bit}"] = as_signs((level >> bit) & 1 > 0, a.dtype), nearest
+        return found
 
     def extra_repr(self) -> str:
         """Return the arguments for print(model)."""

@@ -123,7 +123,7 @@ class Candidates:
                 real={name: _of_rank(found.real[name], ranks[name]) for name in found.real},
             )
 
-        return self._tally("torch", signs_of_modules(artifact, trace.modules)), run
+        return self._tally("torch", signs_of_modules(artifact, trace.paths)), run
 
     def _lce(self) -> Candidate:
         """Compare the pass without noise, at the signs that the artifact has too."""

@@ -3,7 +3,8 @@
 ONNX Runtime holds every value. Torch has the signs that a `Sign` module outputs, but not signs
 that pooling or reshaping outputs, because the exporter moves such operators behind the sign. The
 runtime holds all signs that an operator of bnnkit or a max pool outputs, except those before a
-pool that it fuses with the convolution.
+pool that it fuses with the convolution, and those at the thresholds of activations with few bits,
+of which it stores the bit planes.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,8 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators import gives_signs
 from bnnkit.artifact.operators.facts import POOLS
 from bnnkit.runtime.lowering.fused_pool import is_fused_pool
+from bnnkit.runtime.lowering.kernel_forms import forms_of_this_cpu
+from bnnkit.runtime.lowering.lower import fused_graph
 
 
 def signs_of_modules(artifact: Artifact, paths: Iterable[str]) -> frozenset[str]:
@@ -19,7 +22,7 @@ def signs_of_modules(artifact: Artifact, paths: Iterable[str]) -> frozenset[str]
 
     Args:
         artifact: The artifact.
-        paths: The names of the modules, as in `named_modules`.
+        paths: The names of their first calls: the paths of the modules, as in `named_modules`.
     """
     modules = set(paths)
     return frozenset(name for name in artifact.signs if name.partition("#")[0] in modules)
@@ -34,10 +37,11 @@ def signs_in_memory(artifact: Artifact) -> frozenset[str]:
         if gives_signs(node) or node.op_type in POOLS
         for name in node.output
     }
+    graphs = (artifact.graph, artifact.deterministic.graph)
     fused = {
-        pool.inputs[0]
-        for graph in (artifact.graph, artifact.deterministic.graph)
-        for pool in graph.nodes
-        if is_fused_pool(graph, pool)
+        pool.inputs[0] for graph in graphs for pool in graph.nodes if is_fused_pool(graph, pool)
     }
+    for graph in graphs:
+        kept = fused_graph(graph, forms_of_this_cpu()).makers
+        fused.update(name for name in graph.makers if name not in kept)
     return frozenset(made.intersection(artifact.signs) - fused)

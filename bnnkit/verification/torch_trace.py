@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnnkit.artifact.format.sample import Sample
-from bnnkit.nn import IntegerConv2d, IntegerLinear, Sign
+from bnnkit.nn import IntegerConv2d, IntegerLinear, Quantize, Sign
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.layer_noise import draw
 from bnnkit.nn.noisy_threshold import NoisyThreshold
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 class TorchTrace:
-    """Runs a network and records the output of every `Sign` module.
+    """Runs a network and records the output of every `Sign` module, and the levels of `Quantize`.
 
     Args:
         network: The network, on the CPU.
@@ -34,6 +34,8 @@ class TorchTrace:
 
     Attributes:
         modules: The `Sign` modules by path, as in `named_modules`.
+        paths: The names of the signs that it records: the paths of `Sign` modules, and of the
+            signs at the thresholds of `Quantize` modules and of their bit planes.
     """
 
     def __init__(
@@ -47,7 +49,14 @@ class TorchTrace:
         self._in_float64 = _in_float64(network) if thresholds else None
         self._real = real
         self._thresholds = thresholds
+        # With samples, a level may differ between float32 and float64 at a tie.
+        self._quantizers = {} if thresholds else _quantizers(network)
         self.modules = _signs(network)
+        self.paths = frozenset(self.modules) | {
+            f"{path}/{name}"
+            for path, module in self._quantizers.items()
+            for name in module.stored_signs(torch.zeros(1))
+        }
 
     def __call__(self, images: Array, sample: Sample | None = None) -> BatchResult:
         """Run images (N, ...). The second call of a module in a pass is named `path#2`.
@@ -110,7 +119,22 @@ class TorchTrace:
                 result.real[name] = _distance(module, a)
             return x
 
+        def keep_levels(path: str, module: Quantize, a: Tensor) -> None:
+            calls[path] += 1
+            suffix = "" if calls[path] == 1 else f"#{calls[path]}"
+            for part, (x, number) in module.stored_signs(a).items():
+                name = f"{path}/{part}{suffix}"
+                result.plain[name] = x.float()
+                if name in self._real:
+                    result.real[name] = number
+
         handles = [
+            module.register_forward_hook(
+                lambda module, inputs, output, path=path: keep_levels(path, module, inputs[0])
+            )
+            for path, module in self._quantizers.items()
+        ]
+        handles += [
             module.register_forward_hook(
                 lambda module, inputs, output, path=path: keep(path, module, inputs[0], output)
             )
@@ -145,6 +169,11 @@ class _Pass:
 
 def _signs(network: nn.Module) -> dict[str, Sign]:
     return {path: module for path, module in network.named_modules() if isinstance(module, Sign)}
+
+
+def _quantizers(network: nn.Module) -> dict[str, Quantize]:
+    modules = network.named_modules()
+    return {path: module for path, module in modules if isinstance(module, Quantize)}
 
 
 def _distance(sign: Sign, a: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ from bnnkit.export.ir.graph import (
     operand,
     parameter_name,
     real_node,
+    set_module_path,
 )
 from bnnkit.export.ir.graph import replace as replace_node
 from bnnkit.export.passes.clean_up import remove_dead
@@ -139,6 +140,7 @@ def _behind_pools(graph: ir.Graph, mark: ir.Node) -> ir.Node:
         return mark
     x, y = operand(mark, 0), pool.outputs[0]
     moved = real_node("Quantize", [y, mark.inputs[1]], mark, y.shape, DOMAIN, mark.attributes)
+    set_module_path(moved, f"{module_path(mark)}/pooled".lstrip("/"))
     y.replace_all_uses_with(moved.outputs[0], replace_graph_outputs=True)
     moved.replace_input_with(0, y)
     pool.replace_input_with(0, x)

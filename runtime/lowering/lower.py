@@ -74,6 +74,13 @@ Each returns whether it lowered the node.
 """
 
 
+def fused_graph(graph: Graph, forms: KernelForms) -> Graph:
+    """Return the graph with groups of nodes in place of those that one kernel computes."""
+    if not forms.has_levels:
+        return graph
+    return fuse_planes(graph, multiplies=forms.binary == "popcount")
+
+
 def lower(
     graph: Graph,
     weight_draw: int = 0,
@@ -93,8 +100,7 @@ def lower(
         ArtifactError: If the file is inconsistent; the message names the node.
     """
     forms = forms or forms_of_this_cpu()
-    if forms.has_levels:
-        graph = fuse_planes(graph, multiplies=forms.binary == "popcount")
+    graph = fused_graph(graph, forms)
     builder = PlanBuilder(
         graph=graph,
         weight_draw=weight_draw,
