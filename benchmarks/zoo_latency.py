@@ -6,8 +6,8 @@ thread, interleaved in rounds. Times are CPU times, which other work on the mach
 little; on a quiet machine the wall times are the same. The float ResNet-18 that taught the
 networks is measured too; its accuracy is the mean of its runs in results/training.json. With
 --data-dir DIR, which has a folder for each data set, the accuracies of samples are measured; else
-they are kept. Writes results/zoo-latency.json and .png, and a table of docs/zoo.md; --draw draws
-the stored results.
+they are kept. With --only NAME, one network is measured, and the others keep their times. Writes
+results/zoo-latency.json and .png, and a table of docs/zoo.md; --draw draws the stored results.
 """
 
 import argparse
@@ -108,6 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0, help="time of each engine")
     parser.add_argument("--data-dir", type=Path, help="measures the accuracies of samples again")
+    parser.add_argument("--only", metavar="NAME", help="measures one network, keeps the others")
     parser.add_argument("--draw", action="store_true", help="only draw the stored results")
     options = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
@@ -115,8 +116,10 @@ def main() -> None:
         context = describe_machine()
         del context["host_name"], context["executable"]  # don't publish the machine's name
         old = results.get("networks", {})
-        networks = {TEACHER: teacher(options.seconds)}
+        networks = dict(old) if options.only else {TEACHER: teacher(options.seconds)}
         for model in zoo():
+            if options.only not in (None, model.name):
+                continue
             found = measure(read(model.path), options.seconds)
             stored = old.get(model.name, {})
             accuracy: dict[str, float] = {FLOAT32: model.accuracy, "bnnkit": model.accuracy}
@@ -125,9 +128,13 @@ def main() -> None:
             elif stored.get("sha256") == model.sha256:
                 accuracy = {**stored["accuracy"], **accuracy}
             about = {"data": model.data, "sha256": model.sha256, "accuracy": accuracy}
+            if options.only:
+                about["date"] = context["date"]
             networks[model.name] = {**about, **found}
             print(model.name, found["latency_us"], flush=True)
         context["load_avg_after"] = list(os.getloadavg())
+        if options.only:
+            context = results["context"]  # of the others
         results = {"context": context, "networks": networks}
         write_text(RESULTS, json.dumps(results, indent=1) + "\n")
     draw(results, RESULTS.with_suffix(".png"))
