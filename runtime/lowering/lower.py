@@ -30,6 +30,7 @@ from bnnkit.runtime.lowering.plane_patterns import LEVELS, PLANE_SUM, fuse_plane
 from bnnkit.runtime.lowering.planes import lower_levels, lower_plane_sum
 from bnnkit.runtime.lowering.pooling import lower_pooling
 from bnnkit.runtime.lowering.products import lower_binary_mat_mul
+from bnnkit.runtime.lowering.recurrent import lower_recurrent
 from bnnkit.runtime.lowering.sequences import lower_sequence_layer
 from bnnkit.runtime.lowering.split import lower_split
 from bnnkit.runtime.lowering.volumes import lower_volume_layer
@@ -58,6 +59,7 @@ FUSED_LOWERINGS: dict[str, Callable[[PlanBuilder, Node], bool]] = {
 
 PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     lower_split,
+    lower_recurrent,
     lower_several_outputs,
     signs.lower_sign_move,
     lower_channels_last,
@@ -187,7 +189,8 @@ def _lower_node(builder: PlanBuilder, node: Node) -> None:
                 if part.name not in builder.done:
                     _lower_node(builder, part)
     elif (
-        not any(name in builder.values for name in node.inputs) and node.kind in STANDARD_OPERATORS
+        not any(name in builder.values or name in builder.time_first for name in node.inputs)
+        and node.kind in STANDARD_OPERATORS
     ):
         inputs = arguments([builder.constants.get(name) for name in node.inputs])
         builder.constants[node.outputs[0]] = STANDARD_OPERATORS[node.kind](

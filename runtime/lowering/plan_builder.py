@@ -45,6 +45,8 @@ class PlanBuilder:
         quantiles: Tables of quantiles, by the name of the constant.
         batch_sizes: Names of shapes that depend on the number of images.
         shapes: Numbers of shapes for each batch size of `numpy_operator.BATCHES`, by name.
+        time_first: Values of recurrent layers whose batch is not first: name to what is stored,
+            with the batch first, and the axes of the value in that order.
         sums: Sums that were only cast to reals: name of the reals to name of the sums.
     """
 
@@ -64,6 +66,7 @@ class PlanBuilder:
     batch_sizes: set[str] = field(default_factory=set)
     shapes: dict[str, dict[int, Array]] = field(default_factory=dict)
     sums: dict[str, str] = field(default_factory=dict)
+    time_first: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.constants = dict(self.graph.constants)

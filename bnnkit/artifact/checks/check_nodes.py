@@ -19,6 +19,7 @@ from bnnkit.artifact.checks.values import Values, check_stated, stated_types
 from bnnkit.artifact.checks.work import charge
 from bnnkit.artifact.format.graph import Graph, Node
 from bnnkit.artifact.operators import operator_of
+from bnnkit.artifact.operators.facts import RECURRENT
 from bnnkit.artifact.operators.operand import FREE_BATCH, ValueType, shape_text
 from bnnkit.errors import ArtifactError, BnnkitError, UnsupportedError
 
@@ -63,7 +64,7 @@ def all_faults(artifact: Artifact, computed: Collection[str], budget: Budget) ->
             continue
         try:
             check()
-            _check_batch(node, values)
+            _check_batch(node, values, artifact.graph)
         except BnnkitError as error:
             found.append(str(error))
             for name in node.outputs:
@@ -99,14 +100,18 @@ def _checks(
         yield node, is_computed, check
 
 
-def _check_batch(node: Node, values: Values) -> None:
+def _check_batch(node: Node, values: Values, graph: Graph) -> None:
     """Check that of all axes of what depends on the images, the first alone is the batch.
 
     Raises:
         UnsupportedError: If another axis is, or depends on it.
     """
-    if values.batch != FREE_BATCH or not values.depends_on_images(node):
+    if not values.depends_on_images(node) or values.batch != FREE_BATCH:
         return
+    readers = graph.readers(node.outputs[0])
+    is_before_steps = node.kind == "Transpose" and readers
+    if node.kind in RECURRENT or (is_before_steps and all(r.kind in RECURRENT for r in readers)):
+        return  # these have the time or the direction first
     for name in filter(None, node.outputs):
         shape = values.types[name].shape if name in values.types else (FREE_BATCH,)
         others = [size for size in shape[1:] if size and size % FREE_BATCH == 0]

@@ -304,6 +304,8 @@ BENDS: Final = frozenset(name for name, fact in FACTS.items() if fact.curve == "
 """Those that are not affine: a threshold can absorb them, a noisy threshold cannot."""
 JUMPS: Final = frozenset(name for name, fact in FACTS.items() if fact.jumps)
 """Operators that can turn a real number into one of two."""
+RECURRENT: Final = frozenset({"GRU", "LSTM", "RNN"})
+"""Layers that compute step by step."""
 POOLS: Final = frozenset(name for name, fact in FACTS.items() if fact.pools)
 """Operators that reduce windows, without weights."""
 LAYERS: Final = frozenset(name for name, fact in FACTS.items() if fact.macs)
