@@ -203,6 +203,43 @@ of("class token", lambda x, p: torch.cat([p[0].expand(x.shape[0], -1, -1), x.tra
    weight(1, 1, 8), form=LINE, in_tflite=True)  # fmt: skip
 
 
+def recurrent(kind: str, **options: Any) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        layer: nn.Module = vars(nn)[kind](8, 5, batch_first=True, **options)
+        return layer
+
+    return make
+
+
+def cells(x: Tensor, cell: nn.Module) -> Tensor:
+    """Three steps of a cell, written out."""
+    state = x.new_zeros(x.shape[0], 5)
+    for t in range(3):
+        state = cell(x[..., t], state)
+    return state
+
+
+for _kind, _more in (
+    ("LSTM", {}), ("LSTM", {"bidirectional": True}), ("GRU", {"num_layers": 2}),
+    ("RNN", {"nonlinearity": "relu"}),
+):  # fmt: skip
+    of(
+        f"{_kind} {_more}",
+        lambda x, layer: layer(x.transpose(1, 2))[0],
+        recurrent(_kind, **_more),
+        form=LINE,
+    )
+of("last states", lambda x, layer: [y[-1] for y in layer(x.transpose(1, 2))[1]],
+   recurrent("LSTM"), form=LINE)  # fmt: skip
+of("time first", lambda x, layer: layer(x.permute(2, 0, 1))[0].transpose(0, 1),
+   lambda: nn.GRU(8, 5), form=LINE)  # fmt: skip
+of("cells", cells, lambda: nn.GRUCell(8, 5), form=LINE)
+of("multi-head attention", lambda x, a: a(*[x.transpose(1, 2)] * 3, need_weights=False)[0],
+   lambda: nn.MultiheadAttention(8, 2, batch_first=True), form=LINE)  # fmt: skip
+of("encoder layer", lambda x, layer: layer(x.transpose(1, 2)),
+   lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), form=LINE)  # fmt: skip
+
+
 class Network(nn.Module):
     """A binary layer, and snippets side by side on its output.
 

@@ -20,7 +20,7 @@ import numpy as np
 import onnx_ir as ir
 
 from bnnkit.artifact.format.constants import DOMAIN
-from bnnkit.artifact.operators.facts import BROADCASTS, POOLS, with_result
+from bnnkit.artifact.operators.facts import BROADCASTS, POOLS, RECURRENT, with_result
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.ir.graph import (
     add_constant,
@@ -106,6 +106,8 @@ class _Moved:
     def visit(self, node: ir.Node) -> None:
         """Find the place of a node's results, and compute those with another place than first."""
         places = [self._places[x] for x in node.inputs if x in self._places]
+        if node.op_type == "Expand" and not places:
+            self.fill(node)
         if not places or node.op_type in ("Shape", "Size"):
             return
         if all(place == FRONT for place in places) and node.op_type not in _MOVES:
@@ -458,6 +460,61 @@ class _Moved:
         inputs = [self._primed(x, node), indices]
         return [(self._new("Gather", inputs, node, sizes, {"axis": axis + 1}), after)]
 
+    def _recurrent(self, node: ir.Node) -> Sequence[Result] | None:
+        """LSTM, GRU and RNN, of which all values but the constants have the batch as axis 1.
+
+        They stay as they are, between transpositions from and to values with the batch first.
+        """
+        states = [x for x in node.inputs[5:7] if x is not None]
+        given = [operand(node, 0), *states]
+        is_plain = all(self._places.get(x) == Place(1) for x in given)
+        if not is_plain or node.attributes.get_int("layout", 0):
+            return None
+        turned: dict[ir.Value, ir.Value] = {}
+        for x in given:
+            before, _, behind = self._inner(x)
+            flat = self._reshaped(node, self._primed(x, node), (before, behind))
+            turned[x] = self._new("Transpose", [flat], node, (), {"perm": (1, 0, 2)}, x.dtype)
+            turned[x].shape = x.shape
+        layer = ir.node(
+            node.op_type,
+            [turned.get(x, x) if x is not None else None for x in node.inputs],
+            dict(node.attributes),
+            num_outputs=len(node.outputs),
+            name=self._names(node, node.op_type)[0],
+        )
+        layer.metadata_props.update(node.metadata_props)
+        self._graph.insert_before(node, layer)
+        results: list[Result] = []
+        for old, new in zip(node.outputs, layer.outputs, strict=True):
+            place = Place(rank(old) - 2)
+            new.name, new.shape, new.dtype = f"{old.name}/steps", old.shape, ir.DataType.FLOAT
+            order = (place.axis, *(i for i in range(rank(old)) if i != place.axis))
+            inner = self._sizes(old)
+            sizes = tuple(inner[i] for i in order[1:])
+            first = self._new("Transpose", [new], node, sizes, {"perm": order}, new.dtype)
+            results.append((self._reshaped(node, first, without_batch(inner, place)), place))
+        return results
+
+    def fill(self, node: ir.Node) -> None:
+        """A constant repeated for a batch that is not first, such as a state before all steps."""
+        y, content = node.outputs[0], array(node.inputs[0])
+        axis = axis_of_batch(y)
+        if content is None or content.size != 1 or axis in (None, 0):
+            return
+        if sizes_of(y, self._images) is None:
+            return
+        place = Place(axis)
+        sizes = without_batch(self._sizes(y), place)
+        count = self._new(
+            "Shape", [self._graph.inputs[0]], node, (), {"start": 0, "end": 1}, ir.DataType.INT64
+        )
+        others = self._constant(node, sizes)
+        shape = self._new("Concat", [count, others], node, (), {"axis": 0}, ir.DataType.INT64)
+        count.shape, shape.shape = ir.Shape([1]), ir.Shape([1 + len(sizes)])
+        self._places[y] = place
+        self._first[y] = self._new("Expand", [node.inputs[0], shape], node, sizes)
+
     # Rule 3.
 
     def _on_images(self, node: ir.Node) -> Sequence[Result] | None:
@@ -548,5 +605,6 @@ _RULES: Final[dict[str, Callable[[_Moved, ir.Node], Sequence[Result] | None]]] =
     "Split": _Moved._split,
     "Slice": _Moved._slice,
     "Gather": _Moved._gather,
+    **dict.fromkeys(RECURRENT, _Moved._recurrent),
     **dict.fromkeys(_IMAGES, _Moved._on_images),
 }
