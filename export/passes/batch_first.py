@@ -468,7 +468,8 @@ class _Moved:
         states = [x for x in node.inputs[5:7] if x is not None]
         given = [operand(node, 0), *states]
         is_plain = all(self._places.get(x) == Place(1) for x in given)
-        if not is_plain or node.attributes.get_int("layout", 0):
+        layout = node.attributes.get_int("layout", 0)
+        if not is_plain or layout == 1:
             return None
         turned: dict[ir.Value, ir.Value] = {}
         for x in given:
