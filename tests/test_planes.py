@@ -4,10 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx_graphs import network, run
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.reference import Reference
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.runtime import Model
 from bnnkit.runtime.lowering.kernel_forms import forms_of_this_cpu
@@ -107,6 +109,25 @@ def test_same_bits_as_the_operators_of_the_file(name: str) -> None:
         assert len(fused) == 2
         assert fused[0].levels is not None
         assert not any(isinstance(step, Convolution) for step in steps)
+
+
+@pytest.mark.parametrize("kind", ["an output", "read by another node"])
+def test_a_total_that_is_needed_is_stored(kind: str) -> None:
+    """The levels of the total are then a step of their own."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(artifact_of(3, (2, 2), (16, 24)).model)
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    last = [name for name in makers if "level1" in name][-1]
+    total = makers[makers[last].input[0]].input[0]  # what the last thresholds compare
+    if kind == "an output":
+        proto.graph.output.append(onnx.helper.make_tensor_value_info(total, 1, None))
+    else:
+        proto.graph.node.append(onnx.helper.make_node("Relu", [total], ["relu"]))
+        proto.graph.output.append(onnx.helper.make_tensor_value_info("relu", 1, None))
+    x = np.random.default_rng(0).normal(size=(2, 16, 9, 9)).astype(np.float32)
+    found = Model(Artifact(proto)).run(x)
+    for got, want in zip(found, Reference(Artifact(proto)).run(x), strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 def test_other_forms_of_kernels_add_the_sums_of_planes() -> None:

@@ -314,9 +314,7 @@ def _merged(graph: Graph, sums: list[_Sum], levels: list[_Levels]) -> list[Node]
     for found in sums:
         behind = _behind(graph, found.total)
         x, group = behind.name, by_x.get(behind.name)
-        if group is not None and {n.name for n in graph.readers(x)} <= {
-            n.name for n in group.nodes
-        }:
+        if group is not None and _is_read_by_alone(graph, x, group):
             taken.add(group.x)
             attributes = {
                 "before": behind.before,
@@ -330,6 +328,13 @@ def _merged(graph: Graph, sums: list[_Sum], levels: list[_Levels]) -> list[Node]
             nodes.append(_sum_node(found, (found.total,), (), {}))
     nodes += [_levels_node(group) for group in levels if group.x not in taken]
     return nodes
+
+
+def _is_read_by_alone(graph: Graph, x: str, group: _Levels) -> bool:
+    """Whether nothing but a group reads a value, which is then not stored."""
+    of_group = {node.name for node in group.nodes}
+    readers = {node.name for node in graph.readers(x)}
+    return x not in graph.outputs and readers <= of_group
 
 
 def _sum_node(
