@@ -7,6 +7,7 @@ from onnx_graphs import network, operators, run
 from torch import Tensor, nn
 
 import bnnkit.nn as bnn
+from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.runtime import Model
@@ -91,3 +92,12 @@ def test_attention_is_the_same_in_all_engines() -> None:
     assert (found.count("BinaryMatMul"), found.count("MatMul")) == (2, 0)
     for comparison in verify(artifact, x.numpy(), network=module).comparisons:
         assert comparison.is_equal, comparison
+
+
+def test_products_of_matrices_with_gaps() -> None:
+    """Such as the heads of an attention, which lie beside each other in a map."""
+    x, y = (RNG.normal(size=(2, 5, 7, 9, 3)).astype(np.float32) for _ in range(2))
+    left, right = (np.moveaxis(array, 1, -1)[..., 0, :, :] for array in (x, y))
+    want = left @ np.swapaxes(right, -1, -2)
+    got = STANDARD_OPERATORS["MatMul"]({}, left, np.swapaxes(right, -1, -2))
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)

@@ -116,7 +116,9 @@ def _binary_weights(graph: Graph) -> dict[str, tuple[int, ...]]:
     return {
         node.name: tuple(node.attributes["weight_shape"])
         for node, operator in layers
-        if operator is not None and operator.layer == "binary"
+        if operator is not None
+        and operator.layer == "binary"
+        and "weight_shape" in node.attributes
     }
 
 
