@@ -98,6 +98,16 @@ def test_groups(groups: int, inputs: int, outputs: int, padding: str) -> None:
     assert_equal_everywhere(a.artifact((inputs, 7, 7), *outs), reals(a, 2, inputs, 7, 7))
 
 
+@pytest.mark.parametrize("columns", [3, 6, 7, 11])
+def test_rows_that_leave_three_pixels_or_two(columns: int) -> None:
+    """Wide blocks of channels have a tile of three pixels, single vectors do not."""
+    a = ArtifactBuilder(columns)
+    outs = both_outputs(a, a.sign("x"), 65, 72, 3, pads=(1, 1, 1, 1), stride=1)
+    pooled = a.add("MaxPool", outs[0], kernel_shape=[2, 2], strides=[2, 2])
+    model = a.artifact((65, 4, columns), pooled, outs[1])
+    assert_equal_everywhere(model, reals(a, 2, 65, 4, columns))
+
+
 @pytest.mark.parametrize("features", CHANNELS)
 @pytest.mark.parametrize("batch", [1, 7])
 def test_dense(features: int, batch: int) -> None:

@@ -10,7 +10,7 @@ from numba import njit
 from bnnkit.runtime.kernels.maps import partition
 from bnnkit.runtime.kernels.records import PIXELS, ConvolutionRecord, NoisyThresholdRecord, read
 from bnnkit.runtime.kernels.sampling import sample_row
-from bnnkit.runtime.kernels.tile import maximum, tile, wide
+from bnnkit.runtime.kernels.tile import has_tile_of_three, maximum, tile, wide
 
 WORDS = np.zeros(1, np.uint64)
 NIBBLES = np.zeros(1, np.uint8)
@@ -141,7 +141,8 @@ def _convolve_vectors(w, c, first, vectors, image, line, y_at, y_pixel):
 def convolve_row(w, y, c, is_wide, vector, x_row, line, y_row, y_pixel, added_row, signs_row):
     """Compute one row of output pixels for one block of channels.
 
-    The last tile is shifted left until it fits: some pixels are computed twice.
+    Where three pixels are left, as of seven, popcounts have a tile of three. Else the last tile is
+    shifted left until it fits: some pixels are computed twice.
     """
     w_at, cases = c.w + vector * c.w_vector, c.cases + line * c.columns * 8
     step = PIXELS if c.columns >= PIXELS else 1
@@ -149,7 +150,12 @@ def convolve_row(w, y, c, is_wide, vector, x_row, line, y_row, y_pixel, added_ro
         column = min(start, c.columns - step)
         x_at, y_at, case = x_row + column * c.x_pixel, y_row + column * y_pixel, cases + column * 8
         added, signs = added_row + column * c.added_pixel, signs_row + column * c.signs_pixel
-        if step == PIXELS:
+        if has_tile_of_three(w) and is_wide and column == start - 1 and step == PIXELS:
+            x_at, y_at = x_row + start * c.x_pixel, y_row + start * y_pixel
+            added, signs = added_row + start * c.added_pixel, signs_row + start * c.signs_pixel
+            case = cases + start * 8
+            tile(3, wide(w), w, y, c, x_at, w_at, vector, case, y_at, y_pixel, added, signs)
+        elif step == PIXELS:
             if is_wide:
                 tile(
                     PIXELS, wide(w), w, y, c, x_at, w_at, vector, case, y_at, y_pixel, added, signs

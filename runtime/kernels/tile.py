@@ -68,6 +68,17 @@ def wide(typing_context, w):
     return count(w), lambda context, builder, signature, arguments: constant(count.literal_value)
 
 
+@intrinsic
+def has_tile_of_three(typing_context, w):
+    """Whether there is a tile of three pixels, for the dtype of an array."""
+    is_popcount = w.dtype == types.uint64
+
+    def generate(context, builder, _signature, _arguments):
+        return ir.Constant(ir.IntType(1), int(is_popcount))
+
+    return types.boolean(w), generate
+
+
 def _accumulate_popcount(builder, accumulator, x, w):
     differing = call(builder, "llvm.ctpop.v8i64", builder.xor(x, w))
     return builder.add(accumulator, differing)
