@@ -197,3 +197,16 @@ def test_all_outputs_that_something_reads_are_computed() -> None:
     np.testing.assert_array_equal(places, np.argsort(-X, 1)[:, :2])
     np.testing.assert_array_equal(values, np.take_along_axis(X, places, 1))
     np.testing.assert_array_equal(least, np.argsort(X, 1)[:, :2])
+
+
+def test_a_small_file_cannot_take_much_memory_or_time() -> None:
+    a = ArtifactBuilder()
+    columns = a.add("Reshape", "x", a.constant(np.array([0, 4, 30])))
+    sizes, block = (a.constant(np.array(n)) for n in ([5, 6], [2, 2]))
+    wide = a.add("Col2Im", columns, sizes, block, pads=[1 << 23] * 4, strides=[1 << 24] * 2)
+    with pytest.raises(BnnkitError, match=r"Col2Im.*(too large|numbers|not valid)"):
+        Model(a.artifact((4, 5, 6), wide))
+    b = ArtifactBuilder()
+    triple = b.add("Einsum", "x", "x", "x", equation="nabc,ndef,nghi->n")
+    with pytest.raises(UnsupportedError, match=r"Einsum.*more than"):
+        Model(b.artifact((40, 50, 60), triple))

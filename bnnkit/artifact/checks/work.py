@@ -18,6 +18,8 @@ _WORD: Final = 64
 """Products of signs that are computed at once."""
 _POOLED: Final = 8
 """How many products take as long as one number in the window of a pooling."""
+_SAMPLED: Final = 4
+"""Pixels along an axis that a place between them is computed of, at most."""
 _TAP: Final = 1 << 13
 """How many take as long as one tap of a window in NumPy, besides its numbers."""
 _GROUP: Final = 1 << 18
@@ -40,7 +42,11 @@ def charge(budget: Budget, node: onnx.NodeProto, values: Values) -> None:
             bits = 1 if is_signs else 8 * element.itemsize
             budget.spend_values(values.numbers(name), bits=bits)
     budget.spend_work(_products(node, values))
-    if _has_window(node):
+    if node.op_type == "Einsum" and len(node.input) > 2:  # products of some operands are stored
+        budget.spend_values(_products(node, values))
+    if node.op_type == "Col2Im":
+        _charge_columns(budget, node, values)
+    elif _has_window(node):
         _charge_window(budget, node, values)
 
 
@@ -51,6 +57,9 @@ def _products(node: onnx.NodeProto, values: Values) -> int:
         return products // _WORD if operator.layer == "binary" else products
     if fact is not None and fact.macs is not None:
         return fact.macs(values, node)
+    if node.op_type == "GridSample":
+        axes = len(values.shape(node.input[0])) - 2
+        return _POOLED * _SAMPLED**axes * values.numbers(node.output[0])
     if node.op_type in POOLS:
         window = prod(_ints(node, "kernel_shape", ()))
         return _POOLED * window * values.numbers(node.output[0]) + window * _TAP
@@ -61,6 +70,17 @@ def _has_window(node: onnx.NodeProto) -> bool:
     return node.domain in ("", "ai.onnx", DOMAIN) and any(
         a.name in ("pads", "group", "dilations") and (a.ints or a.i) for a in node.attribute
     )
+
+
+def _charge_columns(budget: Budget, node: onnx.NodeProto, values: Values) -> None:
+    """Count the padded map to which a Col2Im adds its columns."""
+    channels, *sizes = values.shape(node.output[0])[1:]
+    pads = _ints(node, "pads", (0,) * 2 * len(sizes))
+    padded = [size + pads[i] + pads[i + len(sizes)] for i, size in enumerate(sizes)]
+    budget.spend_values(channels * prod(padded))
+    window = values.known.get(node.input[2])
+    if window is not None:
+        budget.spend_work(_TAP * int(prod(int(size) for size in window)))
 
 
 def _charge_window(budget: Budget, node: onnx.NodeProto, values: Values) -> None:
