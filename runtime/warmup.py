@@ -37,6 +37,7 @@ def kernels_of_this_cpu() -> list[Kernel]:
         reals.centre_shorts if adds_pairs() else reals.centre_floats,
         reals.copy_reals,
         pooling.pool_maxima,
+        softmax.softmax_pixels,
         pooling.pool_sums,
         depthwise.depthwise,
     ]

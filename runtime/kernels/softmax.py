@@ -21,9 +21,10 @@ from bnnkit.artifact.format.probabilities import (
     SMALLEST,
 )
 from bnnkit.runtime.kernels.compiled import compiled
-from bnnkit.runtime.kernels.maps import get, put
+from bnnkit.runtime.kernels.maps import get, partition_rows, put, row_at
 from bnnkit.runtime.kernels.program import as_ctypes
 from bnnkit.runtime.kernels.reals import REALS
+from bnnkit.runtime.kernels.records import Map, MoveRecord, read
 from bnnkit.runtime.kernels.vectors import F32, FLOATS, I32, broadcast, load, store
 
 LANES = FLOATS.count
@@ -202,6 +203,21 @@ def softmax_rows(x, y, rows, columns):
         _exponentials(at, at, (last - first) * columns)
         for row in range(first, last):
             _divide_by_sum(y + row * columns * 4, columns)
+
+
+def softmax_pixels(at, thread, threads):
+    """Compute the softmax over the channels of each pixel of a map; `at` is a MoveRecord."""
+    move = read(MoveRecord, at)
+    x, y = read(Map, move.x), read(Map, move.y)
+    first, last = partition_rows(x, thread, threads)
+    for row in range(first, last):
+        x_at, y_at = row_at(x, row), row_at(y, row)
+        for _ in range(x.columns):
+            _subtract_largest(x_at, y_at, x.depth)
+            _exponentials(y_at, y_at, x.depth)
+            _divide_by_sum(y_at, x.depth)
+            x_at += x.pixel
+            y_at += y.pixel
 
 
 def exponentials(x, y, rows, columns):

@@ -19,8 +19,8 @@ from bnnkit.runtime.lowering.mixing_images import (
     depends_on_batch,
 )
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
-from bnnkit.runtime.memory.values import Array, Kind, Value
-from bnnkit.runtime.steps.probabilities import softmax_operator
+from bnnkit.runtime.memory.values import FLOAT, Array, Kind, Value
+from bnnkit.runtime.steps.probabilities import SoftmaxOfChannels, softmax_operator
 from bnnkit.runtime.steps.real import NumpyOperator, Source
 
 BATCHES = (2, 3)
@@ -93,7 +93,7 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
         check_use_of_sizes(builder, node)
         check_images_apart(builder, node, [inputs_of(builder, sources, n) for n in BATCHES])
         _check_batch(node, results)
-    step = NumpyOperator(
+    step = (SoftmaxOfChannels if _is_of_channels(builder, node, kind) else NumpyOperator)(
         name=node.name,
         sources=sources,
         target=node.outputs[-1],
@@ -102,6 +102,15 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
     )
     shape = results[0].shape if kind == "shape" else results[0].shape[1:]
     builder.add(step, Value(kind=kind, shape=shape, dtype=results[0].dtype))
+
+
+def _is_of_channels(builder: PlanBuilder, node: Node, kind: Kind) -> bool:
+    """Whether a node is the softmax over the channels of a map, or over a vector, of float32."""
+    x = builder.values.get(node.inputs[0])
+    if node.kind != "Softmax" or kind != "real" or x is None or len(x.shape) not in (1, 3):
+        return False
+    axis = node.attributes.get("axis", -1) % (1 + len(x.shape))
+    return axis == 1 and x.kind == "real" and x.dtype == FLOAT
 
 
 def _with_axes(builder: PlanBuilder, node: Node) -> Node:

@@ -1,14 +1,25 @@
 """Softmax, sigmoid and exponential, with the bits of `bnnkit.artifact.format.probabilities`."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.standard import STANDARD_OPERATORS
-from bnnkit.runtime.kernels.softmax import as_function, exponentials, sigmoids, softmax_rows
+from bnnkit.runtime.kernels.records import MoveRecord
+from bnnkit.runtime.kernels.softmax import (
+    as_function,
+    exponentials,
+    sigmoids,
+    softmax_pixels,
+    softmax_rows,
+)
+from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array
+from bnnkit.runtime.steps.real import NumpyOperator
+from bnnkit.runtime.steps.step import KernelCall, kernel_call
 
 Float = NDArray[np.float32]
 
@@ -36,6 +47,17 @@ def softmax_operator(attributes: Mapping[str, Any], x: Array) -> Array:
     last = np.moveaxis(x, axis, -1)
     found = softmax(last.reshape(-1, last.shape[-1])).reshape(last.shape)
     return np.moveaxis(found, -1, axis)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxOfChannels(NumpyOperator):
+    """The softmax over the channels of a float32 map or vector, by a kernel."""
+
+    def bind(self, memory: Memory) -> KernelCall:
+        (source,) = self.sources
+        assert isinstance(source, str)  # a constant is folded
+        record = MoveRecord(memory.map(source), memory.map(self.target))
+        return kernel_call(softmax_pixels, memory, record)
 
 
 def _applied(kernel: object, matrix: Float) -> Float:
