@@ -245,7 +245,7 @@ class NumpyOperator:
     function: Callable[..., Array]
     attributes: Mapping[str, Any]
 
-    def bind(self, memory: Memory) -> NumpyCall | None:
+    def bind(self, memory: Memory) -> KernelCall | NumpyCall | None:
         out = memory.onnx(self.target)
 
         def run() -> None:

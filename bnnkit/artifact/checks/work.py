@@ -58,8 +58,8 @@ def _products(node: onnx.NodeProto, values: Values) -> int:
     if fact is not None and fact.macs is not None:
         return fact.macs(values, node)
     if node.op_type == "GridSample":
-        axes = len(values.shape(node.input[0])) - 2
-        return _POOLED * _SAMPLED**axes * values.numbers(node.output[0])
+        taps = prod(_SAMPLED for _ in values.shape(node.input[0])[2:])
+        return _POOLED * taps * values.numbers(node.output[0])
     if node.op_type in POOLS:
         window = prod(_ints(node, "kernel_shape", ()))
         return _POOLED * window * values.numbers(node.output[0]) + window * _TAP
