@@ -4,8 +4,12 @@
 
 Run by arm_model.py in a process of its own, because it cannot execute kernels: Numba's unoptimised
 code of each is given another target and LLVM's optimisation for it. FORM is "panel", or "popcount"
-for the kernels that AArch64 had before panels. The folder holds input.npy, and gets KERNEL.o and
-KERNEL.s for each kernel, program.h, image.bin, and plan.json: where the output is in the image.
+for the kernels that AArch64 had before: sums of signs by words, products as float32, and random
+numbers in lanes of 64 bits. The folder holds input.npy, and gets program.h, image.bin, and
+plan.json: the kernels, and where the output is in the image. KERNEL.o and KERNEL.s are kept in
+the folder FORM-CPU beside it, for other networks.
+
+The plan of a network with noise is that of its sample 0.
 """
 
 import ctypes
@@ -28,9 +32,10 @@ from numba import cfunc, types
 from numba.core import codegen
 from numpy.typing import NDArray
 
-from bnnkit.runtime.kernels import neon, panel
+from bnnkit.artifact.format.sample import Sample
+from bnnkit.runtime.kernels import neon, panel, stochastic
 from bnnkit.runtime.kernels.program import KERNEL
-from bnnkit.runtime.lowering.kernel_forms import forms_of_this_cpu
+from bnnkit.runtime.lowering.kernel_forms import KernelForms, forms_of_this_cpu
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.open_file import read
 from bnnkit.runtime.plan import Plan
@@ -136,16 +141,23 @@ class Image:
         return image.tobytes()
 
 
+def forms_of(form: str, cpu: str) -> KernelForms:
+    """Return the forms of the kernels on a CPU."""
+    forms = forms_of_this_cpu()
+    if form == "popcount":
+        return replace(forms, binary="popcount", integer="floats")
+    integer = "byte panels" if cpu in WITH_UDOT else "short panels"
+    return replace(forms, binary="panel", integer=integer)  # type: ignore[arg-type]
+
+
 def main() -> None:
     """Write the files."""
     network, form, folder, cpu = sys.argv[1:]
     folder_path = Path(folder)
-    artifact = read(network)
-    plan = Plan(
-        artifact.deterministic.graph,
-        forms=replace(forms_of_this_cpu(), binary=form),  # type: ignore[arg-type]
-    )
-    memory = Memory(plan.values, 1, 1)
+    plan = Plan(read(network).graph, forms=forms_of(form, cpu))
+    memory = Memory(plan.values, 1, 1, noise_dependent=plan.noise_dependent, rows=1)
+    image_number = np.zeros(1, np.int64)
+    memory.counters.set(image_number, image_number, [Sample()])
     source = memory.buffers[plan.graph.input]
     source[...] = np.load(folder_path / "input.npy")
     bound = [call for step in plan.steps if (call := step.bind(memory)) is not None]
@@ -154,18 +166,19 @@ def main() -> None:
     for call in bound[: -len(calls)]:  # what runs in NumPy before the first kernel
         assert not isinstance(call, KernelCall), "a step between kernels runs in NumPy"
         call()
+    kernels = {call.kernel.__name__: call.kernel for call in calls}
     image = Image(memory)
     (folder_path / "image.bin").write_bytes(image.content())
     (output,) = plan.graph.outputs
     found = memory.onnx(output)
     facts = {
+        "kernels": list(kernels),
         "place": int(image.moved(np.array([found.ctypes.data]))[0]) - BASE,
         "dtype": str(found.dtype),
         "shape": found.shape,
         "strides": found.strides,
     }
     (folder_path / "plan.json").write_text(json.dumps(facts))
-    kernels = {call.kernel.__name__: call.kernel for call in calls}
     records = image.moved(np.array([call.record for call in calls]))
     lines = [f"#define BASE {BASE}LL", f"#define SIZE {image.size}"]
     lines += [f"kernel {name};" for name in kernels]
@@ -175,8 +188,12 @@ def main() -> None:
     (folder_path / "program.h").write_text("\n".join([*lines, "};", ""]))
     stop_numba_from_linking()
     vars(panel)["has_byte_dot_product"] = lambda: cpu in WITH_UDOT
+    vars(stochastic)["is_aarch64"] = lambda: form == "panel"
+    objects = folder_path.parent / f"{form}-{cpu}"
+    objects.mkdir(exist_ok=True)
     for name, kernel in kernels.items():
-        emit(unoptimised(kernel), name, cpu, folder_path / name)
+        if not (objects / f"{name}.o").exists():
+            emit(unoptimised(kernel), name, cpu, objects / name)
 
 
 if __name__ == "__main__":

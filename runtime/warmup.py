@@ -7,11 +7,27 @@ import numpy as np
 
 from bnnkit.runtime.kernels import depthwise, lookup, pooling, reals, sampling, signs, softmax
 from bnnkit.runtime.kernels.compiled import cache_folder
-from bnnkit.runtime.kernels.cpu import adds_pairs, binary_form, has_512_bits
+from bnnkit.runtime.kernels.cpu import CpuIntegerForm, binary_form, has_512_bits, integer_form
 from bnnkit.runtime.kernels.program import ENTRIES, Kernel, address_of, entry
-from bnnkit.runtime.steps.convolution import KERNELS, NIBBLES, OCTETS, PAIRS, PANELS, WORDS
+from bnnkit.runtime.steps.convolution import (
+    KERNELS,
+    NIBBLES,
+    OCTETS,
+    PAIRS,
+    PANELS,
+    QUADS,
+    SHORTS,
+    WORDS,
+)
 
 __all__ = ["cache_folder", "kernels_of_this_cpu", "warm_up"]
+CENTRES: dict[CpuIntegerForm, Kernel] = {
+    "pairs": reals.centre_shorts,
+    "byte panels": reals.centre_octets,
+    "short panels": reals.centre_shorts,
+    "floats": reals.centre_floats,
+}
+"""Kernel that subtracts zero points, by the form of the layer."""
 
 
 def kernels_of_this_cpu() -> list[Kernel]:
@@ -20,8 +36,8 @@ def kernels_of_this_cpu() -> list[Kernel]:
     unused = set(forms.values()) - {forms[binary_form()]}
     if not has_512_bits():
         unused.add(OCTETS)
-    if not adds_pairs():
-        unused.add(PAIRS)
+    integers = {"pairs": PAIRS, "byte panels": QUADS, "short panels": SHORTS}
+    unused |= {dtype for form, dtype in integers.items() if form != integer_form()}
     convolutions = [kernel for (dtype, _), kernel in KERNELS.items() if dtype not in unused]
     unpacks = [lookup.unpack_nibbles] if binary_form() == "lookup" else []
     moves = [signs.pack_reals, signs.pack_sums, signs.unpack, signs.copy_signs]
@@ -34,7 +50,7 @@ def kernels_of_this_cpu() -> list[Kernel]:
         signs.max_pool,
         signs.align_groups,
         reals.chain,
-        reals.centre_shorts if adds_pairs() else reals.centre_floats,
+        CENTRES[integer_form()],
         reals.copy_reals,
         pooling.pool_maxima,
         softmax.softmax_pixels,

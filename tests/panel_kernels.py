@@ -1,20 +1,24 @@
-"""A pytest plugin: the runtime multiplies signs in panels, as on AArch64, on any CPU.
+"""A pytest plugin: the runtime's kernels have the forms of AArch64, on any CPU.
 
-BNNKIT_TEST_UDOT=1 also chooses the accumulators of CPUs with the instruction udot.
+They multiply in panels, and draw random numbers in lanes of 32 bits. BNNKIT_TEST_UDOT=1 chooses
+the forms of CPUs with the instructions udot and sdot.
 """
 
 import os
 from dataclasses import replace
 
-from bnnkit.runtime.kernels import panel
+from bnnkit.runtime.kernels import panel, stochastic
 from bnnkit.runtime.lowering import lower
-from bnnkit.runtime.lowering.kernel_forms import KernelForms, forms_of_this_cpu
+from bnnkit.runtime.lowering.kernel_forms import IntegerForm, KernelForms, forms_of_this_cpu
 
 
 def _in_panels() -> KernelForms:
-    return replace(forms_of_this_cpu(), binary="panel")
+    integer: IntegerForm = "byte panels" if HAS_UDOT else "short panels"
+    return replace(forms_of_this_cpu(), binary="panel", integer=integer)
 
 
+HAS_UDOT = bool(os.environ.get("BNNKIT_TEST_UDOT"))
 vars(lower)["forms_of_this_cpu"] = _in_panels
-if os.environ.get("BNNKIT_TEST_UDOT"):
+vars(stochastic)["is_aarch64"] = lambda: True
+if HAS_UDOT:
     vars(panel)["has_byte_dot_product"] = lambda: True

@@ -155,7 +155,7 @@ def test_a_page_without_the_marks_is_refused(tmp_path: Path, text: str) -> None:
     ("script", "stored", "page", "name"),
     [
         (table, check.STORED, FOLDER / "README.md", "results"),
-        (arm_model, arm_model.STORED, arm_model.README, "arm model"),
+        (arm_model, arm_model.STORED, arm_model.PAGE, "arm model"),
         (few_bits, few_bits.RESULTS, few_bits.README, few_bits.BLOCK),
         (zoo, zoo.CATALOGUE, zoo.PAGE, "zoo"),
         (zoo_equality, zoo_equality.RESULTS, zoo_equality.PAGE, "equality"),

@@ -163,6 +163,8 @@ def test_whole_networks_in_panels(udot: str, tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stdout[-2000:]
     assert "passed" in run.stdout
-    made = {path.name.split("-")[0] for path in tmp_path.rglob("panels_to_*")}
+    made = {path.name.split("-")[0] for path in tmp_path.rglob("*_to_*")}
     assert {"panels_to_signs", "panels_to_sums", "panels_to_reals"} <= made
     assert udot or {"panels_to_sampled_signs", "panels_to_sampled_pooled_signs"} <= made
+    integer = "quads" if udot else "shorts"
+    assert {f"{integer}_to_signs", f"{integer}_to_sums"} <= made

@@ -15,6 +15,7 @@ from numba.core.registry import cpu_target
 from bnnkit.runtime.kernels.compile_lock import compile_lock
 
 BinaryForm = Literal["popcount", "lookup", "panel"]
+CpuIntegerForm = Literal["pairs", "byte panels", "short panels", "floats"]
 
 
 @cache
@@ -81,6 +82,13 @@ def binary_form() -> BinaryForm:
     return "lookup" if is_wide_lookup else "popcount"
 
 
+def integer_form() -> CpuIntegerForm:
+    """Return the fastest form of products of 8-bit pixels and int16 weights on this CPU."""
+    if is_aarch64():
+        return "byte panels" if has_byte_dot_product() else "short panels"
+    return "pairs" if adds_pairs() else "floats"
+
+
 def has_512_bits() -> bool:
     """Whether the CPU has 32 vector registers of 512 bits, rather than 16 narrower ones."""
     return "zmm" in _popcount_assembly()
@@ -100,5 +108,5 @@ def is_aarch64() -> bool:
 
 
 def has_byte_dot_product() -> bool:
-    """Whether one instruction adds four products of bytes to 32 bits (AArch64's udot)."""
+    """Whether one instruction adds four products of bytes to 32 bits (AArch64's udot, sdot)."""
     return bool(re.search(r"\budot\b", _quads_assembly()))

@@ -7,6 +7,7 @@ from bnnkit.runtime.kernels.vectors import F32, I8, I16, I32, I64, load, store
 
 ELEMENTS = {
     types.uint8: I8,
+    types.int8: I8,
     types.int16: I16,
     types.int32: I32,
     types.int64: I64,

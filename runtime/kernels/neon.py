@@ -8,11 +8,12 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from bnnkit.runtime.kernels.cpu import is_aarch64
-from bnnkit.runtime.kernels.vectors import I8, I16, I32, call
+from bnnkit.runtime.kernels.vectors import I8, I16, I32, I64, call
 
 BYTES = ir.VectorType(I8, 16)
 SHORTS = ir.VectorType(I16, 8)
 INTS = ir.VectorType(I32, 4)
+PAIR = ir.VectorType(I32, 2)
 
 
 def add_byte_pairs(builder, value):
@@ -48,9 +49,62 @@ def add_quads(builder, total, value):
     return builder.add(total, quads)
 
 
+def add_signed_quads(builder, total, x, w):
+    """Add the products of every four neighbouring signed bytes to a lane of 32 bits (sdot)."""
+    if is_aarch64():
+        return _call(builder, "sdot.v4i32.v16i8", INTS, total, w, x)
+    wide = ir.VectorType(I32, 16)
+    products = builder.mul(builder.sext(x, wide), builder.sext(w, wide))
+    pairs = builder.add(_every_second(builder, products, 0), _every_second(builder, products, 1))
+    quads = builder.add(_every_second(builder, pairs, 0), _every_second(builder, pairs, 1))
+    return builder.add(total, quads)
+
+
+def add_short_products(builder, total, x, w):
+    """Add the products of four signed 16-bit lanes to 32 bits (smlal)."""
+    if is_aarch64():
+        return builder.add(total, _call(builder, "smull.v4i32", INTS, w, x))
+    return builder.add(total, builder.mul(builder.sext(x, INTS), builder.sext(w, INTS)))
+
+
+def multiply_words(builder, x, number):
+    """Multiply unsigned lanes of 32 bits by a number (umull, umull2).
+
+    Returns:
+        The upper and the lower 32 bits of the products.
+    """
+    both = [
+        builder.bitcast(_wide_products(builder, x, number, lanes), INTS)
+        for lanes in ([0, 1], [2, 3])
+    ]
+    halves = [
+        ir.Constant(ir.VectorType(I32, 4), [first, first + 2, first + 4, first + 6])
+        for first in (1, 0)
+    ]
+    return [builder.shuffle_vector(*both, mask) for mask in halves]
+
+
+def _wide_products(builder, x, number, lanes):
+    """Multiply two lanes; the products have 64 bits."""
+    mask = ir.Constant(PAIR, lanes)
+    two = builder.shuffle_vector(x, ir.Constant(INTS, ir.Undefined), mask)
+    wide = ir.VectorType(I64, 2)
+    if is_aarch64():
+        return _call(builder, "umull.v2i64", wide, two, ir.Constant(PAIR, [number] * 2))
+    return builder.mul(builder.zext(two, wide), ir.Constant(wide, [number] * 2))
+
+
 def count_bits(builder, value):
     """Count the bits of every byte (cnt)."""
     return call(builder, "llvm.ctpop.v16i8", value)
+
+
+def insert_above(builder, low, high, bits):
+    """Keep the lowest bits of each lane of 32 bits, and put another lane's above them (sli)."""
+    if is_aarch64():
+        return _call(builder, "vsli.v4i32", INTS, low, high, ir.Constant(I32, bits))
+    kept = builder.and_(low, ir.Constant(INTS, [(1 << bits) - 1] * INTS.count))
+    return builder.or_(kept, builder.shl(high, ir.Constant(INTS, [bits] * INTS.count)))
 
 
 def opaque(builder, value):

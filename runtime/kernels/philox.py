@@ -1,7 +1,8 @@
 """The random number generator Philox4x32-10, vectorized over eight counters.
 
-A 32-bit word occupies the lower half of a 64-bit lane, so that one multiplication gives both
-halves of the product. Bits in the upper halves are ignored.
+In `words`, a 32-bit word occupies the lower half of a 64-bit lane, so that one multiplication
+gives both halves of the product. Bits in the upper halves are ignored. `narrow_words` is for CPUs
+that multiply lanes of 32 bits to 64 (AArch64): all lanes hold words.
 
 References:
     J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, Parallel random numbers: as easy as 1, 2,
@@ -14,7 +15,9 @@ import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
-from bnnkit.runtime.kernels.vectors import I64, WORDS, broadcast, constant, load
+from bnnkit.runtime.kernels import neon
+from bnnkit.runtime.kernels.neon import INTS
+from bnnkit.runtime.kernels.vectors import I32, I64, WORDS, broadcast, constant, load
 
 ROUNDS = 10
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
@@ -57,6 +60,52 @@ def words(builder, block, layer, sample, image, keys):
             low,
         ]
     return x
+
+
+def narrow_words(builder, block, layer, sample, image, keys):
+    """Generate the words of `words` as four pairs of vectors of four words."""
+    first = broadcast(builder, builder.trunc(block, I32), INTS)
+    lanes = [ir.Constant(INTS, list(range(start, start + 4))) for start in (0, 4)]
+    x = [
+        [builder.add(first, four) for four in lanes],
+        *(builder.trunc(word, I32) for word in (layer, sample, image)),
+    ]
+    for index in range(ROUNDS):
+        key = [
+            load(builder, builder.add(keys, constant(at)), I32, 8)
+            for at in (16 * index, 16 * index + 8)
+        ]
+        products = [_narrow_product(builder, x[2 * i], MULTIPLIERS[i]) for i in range(2)]
+        (high_0, low_0), (high_2, low_2) = products
+        x = [
+            _narrow_xor(builder, high_2, x[1], key[0]),
+            low_2,
+            _narrow_xor(builder, high_0, x[3], key[1]),
+            low_0,
+        ]
+    return x
+
+
+def _narrow_product(builder, word, multiplier):
+    """Multiply a scalar, or a pair of vectors; returns the upper and the lower words."""
+    if not isinstance(word, list):
+        product = builder.mul(builder.zext(word, I64), constant(multiplier))
+        upper = builder.lshr(product, constant(32))
+        return builder.trunc(upper, I32), builder.trunc(product, I32)
+    products = [neon.multiply_words(builder, four, multiplier) for four in word]
+    return [high for high, _ in products], [low for _, low in products]
+
+
+def _narrow_xor(builder, *values):
+    """Xor scalars and pairs of vectors, combining the scalars first."""
+    scalars = [value for value in values if not isinstance(value, list)]
+    pairs = [value for value in values if isinstance(value, list)]
+    if scalars:
+        scalar = reduce(builder.xor, scalars)
+        if not pairs:
+            return scalar
+        pairs.append([broadcast(builder, scalar, INTS)] * 2)
+    return [reduce(builder.xor, parts) for parts in zip(*pairs, strict=True)]
 
 
 def _product(builder, word, multiplier):

@@ -18,6 +18,7 @@ REALS = np.zeros(1, np.float32)
 BYTES = np.zeros(1, np.uint8)
 COUNTS = np.zeros(1, np.uint64)
 SHORTS = np.zeros(1, np.int16)
+OCTETS = np.zeros(1, np.int8)
 """Arrays whose dtype selects an element type."""
 
 CAST, ADD, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM, SLOPE = range(7)
@@ -161,6 +162,11 @@ def centre_floats(at, thread, threads):
 def centre_shorts(at, thread, threads):
     """Subtract zero points and write int16; `at` is a CentreRecord."""
     _centre(SHORTS, at, thread, threads)
+
+
+def centre_octets(at, thread, threads):
+    """Subtract zero points, of 128, and write int8; `at` is a CentreRecord."""
+    _centre(OCTETS, at, thread, threads)
 
 
 def copy_reals(at, thread, threads):

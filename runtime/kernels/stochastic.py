@@ -9,6 +9,9 @@ Looking up a quantile costs more than computing its index. With 512-bit vectors,
 approximation of the table that fits into registers (quantiles.py) is tried first. It decides the
 sign where |x - threshold| exceeds the error bound of the approximation. Otherwise, for about one
 vector in thirty, the table decides. The result is therefore always that of the table.
+
+On AArch64, the table decides always. Instead of indices, offsets into the table are stored, which
+have 16 bits, and four of them are loaded at once.
 """
 
 from llvmlite import ir
@@ -17,7 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnkit.runtime.kernels import philox
-from bnnkit.runtime.kernels.cpu import has_512_bits
+from bnnkit.runtime.kernels.cpu import has_512_bits, is_aarch64
 from bnnkit.runtime.kernels.records import PIXELS, NoisyThresholdRecord
 from bnnkit.runtime.kernels.vectors import (
     F32,
@@ -34,6 +37,7 @@ from bnnkit.runtime.kernels.vectors import (
 )
 
 INTS = ir.VectorType(I32, 16)
+SHORTS = ir.VectorType(I16, 16)
 OCTETS = ir.VectorType(I8, 64)
 FLOAT_2_23 = 0x4B000000
 """Bit pattern of the float 2^23, whose unit in the last place is 1."""
@@ -71,22 +75,38 @@ def draw_indices(typing_context, pixels, n, counter, block, indices_at):
     signature = types.void(pixels, n, counter, types.int64, types.int64)
 
     def generate(context, builder, _signature, arguments):
-        record, counter, block, indices_at = arguments[1:]
+        record, numbers, block, indices_at = arguments[1:]
         at = {
             name: builder.extract_value(record, i)
             for i, name in enumerate(NoisyThresholdRecord._fields)
         }
-        image, sample, mirror = (builder.extract_value(counter, i) for i in range(3))
-        flip = broadcast(builder, _flip(builder, mirror), INTS)
+        image, sample, mirror = (builder.extract_value(numbers, i) for i in range(3))
+        draw = _draw_short if is_aarch64() else _draw
         for p in range(count):
             first = builder.add(block, builder.mul(constant(p), at["blocks"]))
-            words = philox.words(builder, first, at["layer"], sample, image, at["keys"])
-            for part, word in enumerate(words):
+            counter = first, at["layer"], sample, image
+            for part, indices in enumerate(draw(builder, counter, at["keys"], mirror)):
                 address = builder.add(indices_at, constant(64 * (part * count + p)))
-                store(builder, _indices(builder, word, flip), address, 64)
+                store(builder, indices, address, 64)
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _draw(builder, counter, keys, mirror):
+    """Draw PARTS vectors of indices as floats (`_indices`)."""
+    flip = broadcast(builder, _flip(builder, mirror), INTS)
+    return [_indices(builder, word, flip) for word in philox.words(builder, *counter, keys)]
+
+
+def _draw_short(builder, counter, keys, mirror):
+    """Draw PARTS vectors of 4 i, offsets of 16 bits into the table."""
+    flip = broadcast(builder, builder.shl(builder.trunc(mirror, I16), ir.Constant(I16, 2)), SHORTS)
+    shift, upper = (ir.Constant(SHORTS, [number] * LANES) for number in (2, 0x3FFC))
+    mask = ir.Constant(ir.VectorType(I32, 8), list(range(8)))
+    words = philox.narrow_words(builder, *counter, keys)
+    halves = [builder.bitcast(builder.shuffle_vector(*pair, mask), SHORTS) for pair in words]
+    return [builder.xor(builder.and_(builder.lshr(half, shift), upper), flip) for half in halves]
 
 
 @intrinsic(prefer_literal=True)
@@ -136,9 +156,9 @@ def compare_with_noise(
                 if is_float
                 else _largest(builder, addresses)
             )
-            index = load(builder, builder.add(indices_at, constant(64 * p)), INTS, 64)
+            index_at = builder.add(indices_at, constant(64 * p))
             address = builder.add(y_at, builder.mul(constant(p), y_step))
-            _write_bits(builder, at, x, index, parameters, lines, valid, address)
+            _write_bits(builder, at, x, index_at, parameters, lines, valid, address)
         return context.get_dummy_value()
 
     return signature, generate
@@ -190,7 +210,7 @@ def _parameters(builder, at, channel):
     return [load(builder, builder.add(at[name], offset), FLOATS, 4) for name in names]
 
 
-def _write_bits(builder, at, x, index, parameters, lines, valid, address):
+def _write_bits(builder, at, x, index_at, parameters, lines, valid, address):
     """Write 16 bits, set where x is below its threshold or NaN."""
     t, r, slack = parameters
 
@@ -198,26 +218,51 @@ def _write_bits(builder, at, x, index, parameters, lines, valid, address):
         bits = builder.bitcast(bits, I16)
         store(builder, bits if valid is None else builder.and_(bits, valid), address, 1)
 
+    if is_aarch64():
+        write(_is_below(builder, x, _short_quantiles(builder, at, index_at), t, r))
+        return
+    index = load(builder, index_at, INTS, 64)
     if lines is None:
-        write(_by_table(builder, at, x, index, t, r))
+        write(_is_below(builder, x, _quantiles(builder, at, index), t, r))
         return
     bits, is_open = _by_lines(builder, lines, x, index, t, r, slack)
     write(bits)
     with builder.if_then(is_open, likely=False):
-        write(_by_table(builder, at, x, index, t, r))
+        write(_is_below(builder, x, _quantiles(builder, at, index), t, r))
 
 
-def _by_table(builder, at, x, index, t, r):
-    """Compare with the quantiles of the table; product and sum round separately, not fused."""
+def _is_below(builder, x, z, t, r):
+    """Compare with quantiles; product and sum round separately, not fused."""
+    return builder.fcmp_unordered("<", x, builder.fadd(t, builder.fmul(r, z)))
+
+
+def _quantiles(builder, at, index):
+    """Look up the quantiles of indices that are floats."""
     mask, shift = (ir.Constant(INTS, [number] * LANES) for number in (0xFFF0, 4))
     entries = builder.lshr(builder.and_(index, mask), shift)
     z = ir.Constant(FLOATS, ir.Undefined)
     for lane in range(LANES):
         number = ir.Constant(I32, lane)
         entry = builder.zext(builder.extract_element(entries, number), I64)
-        address = builder.add(at["table"], builder.mul(entry, constant(4)))
-        z = builder.insert_element(z, load(builder, address, F32, 4), number)
-    return builder.fcmp_unordered("<", x, builder.fadd(t, builder.fmul(r, z)))
+        offset = builder.mul(entry, constant(4))
+        z = builder.insert_element(z, _quantile_at(builder, at, offset), number)
+    return z
+
+
+def _short_quantiles(builder, at, index_at):
+    """Look up the quantiles at offsets of 16 bits, four of which are loaded at once."""
+    z = ir.Constant(FLOATS, ir.Undefined)
+    for lane in range(LANES):
+        if lane % 4 == 0:
+            four = load(builder, builder.add(index_at, constant(2 * lane)), I64, 8)
+        offset = builder.and_(builder.lshr(four, constant(16 * (lane % 4))), constant(0xFFFF))
+        z = builder.insert_element(z, _quantile_at(builder, at, offset), ir.Constant(I32, lane))
+    return z
+
+
+def _quantile_at(builder, at, offset):
+    """Load the quantile at an offset of some bytes into the table."""
+    return load(builder, builder.add(at["table"], offset), F32, 4)
 
 
 def _by_lines(builder, lines, x, index, t, r, slack):

@@ -49,6 +49,8 @@ WIDE = {
     types.uint8: 4 if has_512_bits() else 2,
     types.float32: 4 if has_512_bits() else 2,
     types.int64: 1,
+    types.int16: 1,
+    types.uint32: 1,
 }
 """Vectors of output channels per tile. Remaining vectors are computed one at a time."""
 MAX_ACCUMULATORS = {

@@ -5,7 +5,7 @@ import numpy as np
 from bnnkit.artifact.format.graph import Node
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.lowering.epilogue import Epilogue, layer_epilogue
-from bnnkit.runtime.lowering.kernel_forms import KernelForms
+from bnnkit.runtime.lowering.kernel_forms import IntegerForm
 from bnnkit.runtime.lowering.layer import (
     Layer,
     add_layer,
@@ -20,26 +20,67 @@ from bnnkit.runtime.steps.convolution import EpilogueConstants
 from bnnkit.runtime.steps.depthwise import Depthwise
 from bnnkit.runtime.steps.real import Centre, CopyReal
 
+MIDDLE = 128
+"""What is subtracted from pixels so that they fit into int8."""
+MAX_SUM = 2**24
+"""Sums of integer layers are smaller."""
+
 
 def lower_integer_layer(builder: PlanBuilder, node: Node) -> None:
     """Lower an IntegerConv2d or IntegerLinear: exact, as every partial sum is below 2^24."""
     image = builder.values[node.inputs[0]]
     weight = builder.constant(node, 1)
-    dilations = node.attributes.get("dilations", (1, 1))
-    can_pair = node.attributes.get("group", 1) == 1 and dilations[1] == 1
-    form = builder.forms.integer
-    is_short = form == "shorts" or (form == "pairs" and can_pair)
-    dtype = np.dtype(np.int16) if is_short else FLOAT
+    form = _integer_form(builder, node, weight)
     zero_point = np.broadcast_to(builder.constant(node, 2).reshape(-1), image.map[0])
-    centre = Centre(
+    centre, value = _centred(node, image, zero_point, form)
+    builder.add(centre, value)
+    epilogue = layer_epilogue(builder, node, len(weight), rank=3 if weight.ndim == 4 else 1)
+    weight = weight.astype(FLOAT if form == "floats" else np.int16)
+    rest = _rest_of_sums(node, weight, zero_point) if form == "byte panels" else None
+    _add(builder, node, centre.target, weight, epilogue, form, rest)
+
+
+def _integer_form(builder: PlanBuilder, node: Node, weight: Array) -> IntegerForm:
+    """Return the form of the layer: that of the CPU, unless the layer does not fit it."""
+    form = builder.forms.integer
+    if form == "pairs" and not _has_runs(node):
+        return "floats"
+    if form == "byte panels" and int(weight.max(initial=0)) > weights.MOST_SPLIT:
+        return "short panels"
+    return form
+
+
+def _has_runs(node: Node) -> bool:
+    """Whether the taps of a kernel row are contiguous in a tight map."""
+    dilations = node.attributes.get("dilations", (1, 1))
+    return node.attributes.get("group", 1) == 1 and dilations[1] == 1
+
+
+def _centred(
+    node: Node, image: Value, zero_point: Array, form: IntegerForm
+) -> tuple[Centre, Value]:
+    """Return the step that subtracts zero points, or 128 for int8 taps, and its value."""
+    is_octet = form == "byte panels"
+    dtype = np.dtype(np.int8 if is_octet else FLOAT if form == "floats" else np.int16)
+    subtracted = np.full(len(zero_point), MIDDLE) if is_octet else zero_point
+    step = Centre(
         name=node.name,
         source=node.inputs[0],
         target=f"{node.name}/centred",
-        zero_point=zero_point.astype(np.float32),
+        zero_point=subtracted.astype(np.float32),
     )
-    builder.add(centre, Value(kind="real", shape=image.map, dtype=dtype, is_tight=True))
-    epilogue = layer_epilogue(builder, node, len(weight), rank=3 if weight.ndim == 4 else 1)
-    _add(builder, node, centre.target, weight.astype(dtype), epilogue)
+    border = tuple((zero_point.astype(int) - MIDDLE).tolist()) if is_octet else None
+    value = Value(kind="real", shape=image.map, dtype=dtype, is_tight=True, border=border)
+    return step, value
+
+
+def _rest_of_sums(node: Node, weight: Array, zero_point: Array) -> Array:
+    """Return what sums of weight * (pixel - 128) lack, int64 (O,): weight * (128 - zero point)."""
+    groups = node.attributes.get("group", 1)
+    taps = weight.astype(np.int64).reshape(groups, -1, *weight.shape[1:2], weight[0, 0].size)
+    missing = MIDDLE - zero_point.astype(np.int64).reshape(groups, 1, -1, 1)
+    rest: Array = (taps * missing).sum(axis=(2, 3)).reshape(-1)
+    return rest
 
 
 def lower_real_layer(builder: PlanBuilder, node: Node) -> bool:
@@ -139,15 +180,25 @@ def _float_input(builder: PlanBuilder, node: Node) -> str:
     return copy.target
 
 
-def _add(builder: PlanBuilder, node: Node, source: str, weight: Array, epilogue: Epilogue) -> None:
+def _add(
+    builder: PlanBuilder,
+    node: Node,
+    source: str,
+    weight: Array,
+    epilogue: Epilogue,
+    form: IntegerForm = "floats",
+    rest: Array | None = None,
+) -> None:
     """Append a layer.
 
     Args:
         builder: The plan under construction.
         node: The node with the window and the number of groups.
-        source: Name of the input, float32 or int16 in NHWC.
+        source: Name of the input, float32, int16 or int8 in NHWC.
         weight: (O, I/G, KH, KW) or (O, I).
         epilogue: The output.
+        form: How the numbers are multiplied.
+        rest: int64 (O,), what the kernel's sums lack.
     """
     is_map = weight.ndim == 4
     weight = weight.reshape(*weight.shape, *(1,) * (4 - weight.ndim))
@@ -162,18 +213,20 @@ def _add(builder: PlanBuilder, node: Node, source: str, weight: Array, epilogue:
     def constants(kind: Kind, part: slice) -> EpilogueConstants:
         if kind == "signs" and epilogue.thresholds is not None:
             thresholds = epilogue.thresholds[part]
+            reduced = thresholds if rest is None else _reduced(thresholds, rest[part])
             return EpilogueConstants(
-                table=weights.thresholds_of(thresholds, sums), thresholds=thresholds
+                table=weights.thresholds_of(reduced, sums), thresholds=thresholds
             )
         scale = None if epilogue.scale is None else weights.scales(epilogue.scale[:, part], 16)
-        return EpilogueConstants(table=np.zeros((1, 0), np.int32), scale=scale)
+        added = np.zeros(0, np.int64) if rest is None else rest[part]
+        return EpilogueConstants(table=weights.bases(added[None], 16), scale=scale)
 
     layer = Layer(
         source=source,
         window=window,
         is_map=is_map,
         groups=groups,
-        weight=_kernel_weight(weight.transpose(0, 2, 3, 1), builder.forms),
+        weight=_kernel_weight(weight.transpose(0, 2, 3, 1), form, has_runs=_has_runs(node)),
         elements=weight.shape[1],
         group_elements=weight.shape[1],
         cases=np.zeros(window.output, np.int64),
@@ -182,12 +235,20 @@ def _add(builder: PlanBuilder, node: Node, source: str, weight: Array, epilogue:
     add_layer(builder, node, layer, epilogue)
 
 
-def _kernel_weight(weight: Array, forms: KernelForms) -> Array:
+def _reduced(thresholds: Array, rest: Array) -> Array:
+    """Subtract what the sums lack from their thresholds; no sum reaches +-2^24."""
+    return np.clip(thresholds.astype(np.int64), -MAX_SUM, MAX_SUM) - rest
+
+
+def _kernel_weight(weight: Array, form: IntegerForm, *, has_runs: bool) -> Array:
     """Convert weights (O, KH, KW, I/G) to the form of their kernel."""
     if weight.dtype == np.int8:
         return weights.octets(weight)
-    if weight.dtype == np.int16:
-        return (
-            weight.reshape(len(weight), -1) if forms.integer == "shorts" else weights.pairs(weight)
-        )
-    return weight.astype(np.float32).reshape(len(weight), -1)
+    if form == "pairs":
+        return weights.pairs(weight)
+    if form == "short panels":
+        return weights.panel_taps(weight, has_runs=has_runs, multiple=2)
+    if form == "byte panels":
+        return weights.quads(weights.panel_taps(weight, has_runs=has_runs, multiple=4))
+    rows = weight.reshape(len(weight), -1)
+    return rows if form == "shorts" else rows.astype(np.float32)

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from bnnkit.runtime.kernels.cpu import adds_pairs, binary_form, has_512_bits
+from bnnkit.runtime.kernels.cpu import binary_form, has_512_bits, integer_form
 from bnnkit.runtime.memory import weights
 from bnnkit.runtime.memory.values import Array
+
+IntegerForm = Literal["pairs", "shorts", "byte panels", "short panels", "floats"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,7 @@ class KernelForms:
             nibbles, in panels of four pixels, or as bytes with eight channels each.
         signed: How real numbers are multiplied with signs: eight signs a byte, or as float32.
         integer: How pixels are multiplied with int16 weights: pairs of them, single ones in any
-            layer ("shorts"), or as float32.
+            layer ("shorts"), in panels of int8 or int16 taps, or as float32.
         arrange: From weights (O, taps) to the layout of the kernels.
         shares_sums: Whether integer sums that do not depend on the noise are stored once for all
             samples, rather than computed again for each.
@@ -31,7 +33,7 @@ class KernelForms:
 
     binary: Literal["popcount", "lookup", "panel", "bytes"]
     signed: Literal["octets", "floats"]
-    integer: Literal["pairs", "shorts", "floats"]
+    integer: IntegerForm
     arrange: Callable[[Array], Array]
     shares_sums: bool
     fuses: bool
@@ -44,7 +46,7 @@ def forms_of_this_cpu() -> KernelForms:
     return KernelForms(
         binary=binary_form(),
         signed="octets" if has_512_bits() else "floats",
-        integer="pairs" if adds_pairs() else "floats",
+        integer=integer_form(),
         arrange=weights.lanes,
         shares_sums=True,
         fuses=True,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.format.bits import n_words
 from bnnkit.errors import ArtifactError
-from bnnkit.runtime.kernels import bit_sliced, panel, reals
+from bnnkit.runtime.kernels import bit_sliced, panel, product_panel, reals
 from bnnkit.runtime.kernels.records import (
     PIXELS,
     AlignRecord,
@@ -49,6 +49,8 @@ VECTOR = 64
 """Bytes of a vector of sixteen numbers."""
 _LIMIT_BYTES = {np.dtype(np.uint64): 8, np.dtype(np.int64): 2}
 """Bytes of a limit of counts, by the dtype of the weights, where they are not 4."""
+_STEP_BYTES = {np.dtype(np.int64): 128, np.dtype(np.int16): 64, np.dtype(np.uint32): 128}
+"""Bytes of a step of the weights of a block of channels, by their dtype."""
 _BYTE = 8
 """Numbers that are packed to, or unpacked from, one byte."""
 
@@ -351,10 +353,12 @@ def _panels(memory: Addresses, record: PanelRecord) -> None:
     check_reach(x, c.x, steps, c.run * x.itemsize)
     pixels = PIXELS if r.right else 1
     _check_numbers(memory, c.cases, 8 * c.rows * c.columns * pixels)
-    words = _rounded(c.outer_count * c.middle_count * c.run, 2)
-    _check_numbers(memory, c.w, c.vectors * panel.CHANNELS * words * 8)
-    size = panel.HEADER + PIXELS * words * 8
-    _check_numbers(memory, r.panels, (r.capacity - 1) * r.panel + size)
+    w = memory.array_at(c.w)
+    step = panel.STEP if w.dtype == np.int64 else product_panel.PIXEL_STEP
+    size = _rounded(c.outer_count * c.middle_count * c.run * x.itemsize, step)
+    _check_numbers(memory, c.w, c.vectors * (size // step) * _STEP_BYTES[w.dtype])
+    panels = (r.capacity - 1) * r.panel + panel.HEADER + PIXELS * size
+    _check_numbers(memory, r.panels, panels)
 
 
 def _planes(memory: Addresses, record: PlaneRecord) -> None:
@@ -391,6 +395,8 @@ def _weight_bytes(w: Array, run: int) -> int:
         return run * LANES[w.dtype]
     if w.dtype == np.int8:
         return -(-run // 8) * 16
+    if w.dtype in (np.int16, np.uint32):
+        return run * 32  # at least: `_panels` counts the steps
     return (-(-run // 2) if w.dtype == np.int32 else run) * VECTOR
 
 
@@ -408,7 +414,7 @@ def _check_constants(memory: Addresses, r: ConvolutionRecord, w: Array, *, is_si
     """Check the table of the epilogue, the number of its row for each pixel, and the scale."""
     channels = r.vectors * LANES[w.dtype]
     _check_numbers(memory, r.cases, 8 * r.rows * r.columns)
-    if is_signs or w.dtype in (np.uint64, np.uint8, np.int64):
+    if is_signs or w.dtype in (np.uint64, np.uint8, np.int64, np.uint32):
         last = int(memory.array_at(r.cases).max())
         size = channels * (_LIMIT_BYTES.get(w.dtype, 4) if is_signs and not r.noise else 4)
         check_reach(memory.array_at(r.table), r.table, ((last + 1, r.table_row),), size)

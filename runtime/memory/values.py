@@ -11,7 +11,7 @@
 
 The channels of sums and reals are padded to whole vectors, which the kernels write. Vectors (F,)
 of signs and sums are maps of one pixel. A map of signs or reals may have a margin, from which a
-convolution reads its padding: clear bits (+1) or zeros, which no step overwrites.
+convolution reads its padding: clear bits (+1), zeros or `border`, which no step overwrites.
 """
 
 from dataclasses import dataclass, field
@@ -57,6 +57,7 @@ class Value:
         margin: Margin around a map; it grows while the plan is built.
         spare: Extra channels in memory, which a layer with groups may overwrite.
         is_tight: Whether pixels have no padding channels; no kernel writes such a map in vectors.
+        border: The numbers of a pixel in the margin of a tight map; zeros if None.
     """
 
     kind: Kind
@@ -65,6 +66,7 @@ class Value:
     margin: Margin = field(default_factory=Margin)
     spare: int = 0
     is_tight: bool = False
+    border: tuple[int, ...] | None = None
 
     @property
     def map(self) -> tuple[int, int, int]:
@@ -106,7 +108,10 @@ class Value:
         depth = channels if self.is_tight else padded_channels(channels + self.spare, 16)
         if self.kind == "sums":
             return aligned.zeros((*size, depth), np.dtype(np.int32))
-        return aligned.zeros((*size, depth), self.dtype)[..., :channels]
+        buffer = aligned.zeros((*size, depth), self.dtype)[..., :channels]
+        if self.border is not None:
+            buffer[...] = self.border
+        return buffer
 
     def interior(self, buffer: Array) -> Array:
         """Return a view of a map's buffer without margin and padding channels, (N, H, W, ...)."""

@@ -7,7 +7,7 @@ import numpy as np
 from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
 
-from bnnkit.runtime.kernels import lookup, panel
+from bnnkit.runtime.kernels import lookup, panel, product_panel
 from bnnkit.runtime.kernels.tile import WIDE
 from bnnkit.runtime.memory import aligned
 
@@ -18,8 +18,11 @@ LANES = {
     np.dtype(np.int8): 16,
     np.dtype(np.int32): 16,
     np.dtype(np.int64): panel.CHANNELS,
+    np.dtype(np.int16): product_panel.CHANNELS,
+    np.dtype(np.uint32): product_panel.CHANNELS,
 }
-"""Output channels per vector of weights: words, nibbles, floats, octets, pairs and panels."""
+"""Output channels per vector of weights: words, nibbles, floats, octets, pairs, and the panels of
+signs, shorts and quads."""
 
 
 def nibbles(signs: NDArray[np.int8]) -> NDArray[np.uint8]:
@@ -64,6 +67,44 @@ def pairs(weight: NDArray[np.int16]) -> NDArray[np.int32]:
     return taps.view("<i4").reshape(channels, -1)
 
 
+def panel_taps(weight: NDArray[np.int16], *, has_runs: bool, multiple: int) -> NDArray[np.int16]:
+    """Put the taps of the first layer in the order of panels (product_panel.py).
+
+    Args:
+        weight: (O, KH, KW, I).
+        has_runs: Whether the taps of a kernel row are contiguous, rather than those of a pixel.
+        multiple: Taps of a step.
+
+    Returns:
+        (O, taps), padded with zeros to whole steps.
+    """
+    channels, height, width = weight.shape[:3]
+    runs = weight.reshape(channels, height if has_runs else height * width, -1)
+    whole = runs.shape[2] // multiple * multiple
+    taps = np.concatenate(
+        [part.reshape(channels, -1) for part in (runs[..., :whole], runs[..., whole:])], axis=1
+    )
+    return np.pad(taps, ((0, 0), (0, -taps.shape[1] % multiple)))
+
+
+def quads(taps: NDArray[np.int16]) -> NDArray[np.uint32]:
+    """Split weights into a high and a low part of 8 bits, and pack four taps in 32 bits.
+
+    Args:
+        taps: (O, taps) from `panel_taps`, at most MOST_SPLIT.
+
+    Returns:
+        uint32 (O, 2 * taps / 4), the high parts before the low ones.
+    """
+    low = taps.astype(np.int8)  # the lowest 8 bits, signed
+    high = (taps - low) >> product_panel.PART_BITS
+    return np.concatenate([high.astype(np.int8), low], axis=1).view("<u4")
+
+
+MOST_SPLIT = 127 * 256 + 127
+"""Largest weight whose high part has 8 bits."""
+
+
 def padded_channels(channels: int, lanes: int) -> int:
     """Round a number of channels up to whole vectors."""
     return -(-channels // lanes) * lanes
@@ -79,7 +120,7 @@ def lanes(weight: NDArray[Any]) -> NDArray[Any]:
 
     Args:
         weight: (O, taps), taps in the order of the input: uint64 words, uint8 nibbles, float32,
-            int8 octets, int32 pairs or int64 words of panels.
+            int8 octets, int32 pairs, int64 words of panels, int16 shorts or uint32 quads.
 
     Returns:
         One dimension: wide blocks (taps, `wide`, lanes), then single vectors (taps, 1, lanes); for

@@ -24,6 +24,8 @@ from bnnkit.runtime.steps.window import KernelWindow
 WORDS, NIBBLES = np.dtype(np.uint64), np.dtype(np.uint8)
 FLOATS, OCTETS = np.dtype(np.float32), np.dtype(np.int8)
 PAIRS, PANELS = np.dtype(np.int32), np.dtype(np.int64)
+SHORTS, QUADS = np.dtype(np.int16), np.dtype(np.uint32)
+IN_PANELS = PANELS, SHORTS, QUADS
 KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (WORDS, "signs"): kernels.words_to_signs,
     (WORDS, "pooled signs"): kernels.words_to_pooled_signs,
@@ -45,6 +47,12 @@ KERNELS: dict[tuple[np.dtype[Any], str], Kernel] = {
     (PANELS, "sampled pooled signs"): panel_kernels.panels_to_sampled_pooled_signs,
     (PANELS, "sums"): panel_kernels.panels_to_sums,
     (PANELS, "real"): panel_kernels.panels_to_reals,
+    (SHORTS, "signs"): panel_kernels.shorts_to_signs,
+    (SHORTS, "sums"): panel_kernels.shorts_to_sums,
+    (SHORTS, "real"): panel_kernels.shorts_to_reals,
+    (QUADS, "signs"): panel_kernels.quads_to_signs,
+    (QUADS, "sums"): panel_kernels.quads_to_sums,
+    (QUADS, "real"): panel_kernels.quads_to_reals,
     (PAIRS, "signs"): kernels.pairs_to_signs,
     (PAIRS, "sums"): kernels.pairs_to_sums,
     (PAIRS, "real"): kernels.pairs_to_reals,
@@ -123,7 +131,7 @@ class Convolution:
     def bind(self, memory: Memory) -> KernelCall:
         kernel = KERNELS[self.weights.dtype, self._output(memory)]
         record = self.record(memory)
-        if self.weights.dtype == PANELS:
+        if self.weights.dtype in IN_PANELS:
             return kernel_call(kernel, memory, self._panels(memory, record))
         if self.noise is not None:
             record = self._with_noise(memory, record, self.noise)
@@ -147,7 +155,8 @@ class Convolution:
         if self.noise is not None:
             record = self._with_noise(memory, record, self.noise)
         is_map = self.window.output != (1, 1)
-        return panel_record(memory, record, pools=self.pools, is_map=is_map)
+        x = memory.array_at(record.x)
+        return panel_record(memory, record, x.itemsize, pools=self.pools, is_map=is_map)
 
     def _with_noise(
         self, memory: Memory, record: ConvolutionRecord, noise: StochasticThreshold

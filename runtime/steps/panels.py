@@ -1,13 +1,16 @@
-"""Records of convolutions by panels (kernels/panel.py)."""
+"""Records of convolutions by panels (kernels/panel.py, kernels/product_panel.py)."""
 
 import numpy as np
 
 from bnnkit.runtime.kernels.panel import HEADER, STEP
+from bnnkit.runtime.kernels.product_panel import PIXEL_STEP
 from bnnkit.runtime.kernels.records import PIXELS, ConvolutionRecord, PanelRecord
 from bnnkit.runtime.memory import aligned
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array
 
+WORD = 8
+"""Bytes of a word of packed signs."""
 CACHE = 16384
 """Bytes of panels that stay in the first-level cache, of 32 kB, beside a block of weights."""
 
@@ -32,19 +35,21 @@ def pooled_record(record: ConvolutionRecord, cases: Array, memory: Memory) -> Co
 
 
 def panel_record(
-    memory: Memory, record: ConvolutionRecord, *, pools: bool, is_map: bool
+    memory: Memory, record: ConvolutionRecord, element: int, *, pools: bool, is_map: bool
 ) -> PanelRecord:
     """Complete the record of a convolution, in which pooling is part of the stride already.
 
     Args:
         memory: The addresses of arrays.
         record: The convolution.
+        element: Bytes of an input element: 8 for packed signs.
         pools: Whether a panel is the window of one pixel.
         is_map: Whether columns are those of a map, rather than the images of a batch.
     """
-    words = record.outer_count * record.middle_count * record.run
-    steps = -(-words // 2)
-    panel = HEADER + STEP * PIXELS * steps
+    size = record.outer_count * record.middle_count * record.run * element
+    pixel_step = STEP if element == WORD else PIXEL_STEP
+    steps = -(-size // pixel_step)
+    panel = HEADER + pixel_step * PIXELS * steps
     pixels = record.columns if record.noise else record.images * record.rows * record.columns
     wanted = pixels if pools else -(-pixels // PIXELS)
     # The noise of a row of a map is drawn at once, that of a batch in any number of parts.

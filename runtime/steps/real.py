@@ -10,6 +10,7 @@ from bnnkit.artifact.standard import arguments
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.kernels import pooling
 from bnnkit.runtime.kernels import reals as kernels
+from bnnkit.runtime.kernels.program import Kernel
 from bnnkit.runtime.kernels.records import CentreRecord, ChainRecord, Map, MoveRecord, PoolRecord
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array
@@ -79,12 +80,20 @@ def _numbers(memory: Memory, numbers: Array) -> int:
     return memory.address(padded(numbers.astype(np.float32)))
 
 
+CENTRES: dict[np.dtype[Any], Kernel] = {
+    np.dtype(np.float32): kernels.centre_floats,
+    np.dtype(np.int16): kernels.centre_shorts,
+    np.dtype(np.int8): kernels.centre_octets,
+}
+"""Kernel of `Centre`, by the dtype of its result."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Centre:
-    """Pixels minus their zero point, as float32 or int16 in NHWC, with the margin of a layer.
+    """Pixels minus a number, in NHWC with the margin of a layer; float32, int16 or int8.
 
     Attributes:
-        zero_point: float32 (C,), integers.
+        zero_point: float32 (C,), integers that are subtracted.
     """
 
     name: str
@@ -114,14 +123,12 @@ class Centre:
             y=memory.map(self.target),
             zero_point=memory.address(self.zero_point),
         )
-        is_float = memory.values[self.target].dtype == np.float32
-        kernel = kernels.centre_floats if is_float else kernels.centre_shorts
-        return kernel_call(kernel, memory, record)
+        return kernel_call(CENTRES[memory.values[self.target].dtype], memory, record)
 
     def _in_numpy(self, memory: Memory, image: Array) -> NumpyCall:
         """Subtract in NumPy, for pixels that are not uint8 or not contiguous."""
         out, zero_point = memory.onnx(self.target), self.zero_point[:, None, None]
-        return lambda: np.copyto(out, image.astype(np.float32) - zero_point)
+        return lambda: np.copyto(out, image.astype(np.float32) - zero_point, casting="unsafe")
 
 
 @dataclass(frozen=True, kw_only=True)
