@@ -81,32 +81,18 @@ def draw_indices(typing_context, pixels, n, counter, block, indices_at):
             for i, name in enumerate(NoisyThresholdRecord._fields)
         }
         image, sample, mirror = (builder.extract_value(numbers, i) for i in range(3))
-        draw = _draw_short if is_aarch64() else _draw
+        is_short = is_aarch64()
+        draw, extract = (philox.narrow_words, _offsets) if is_short else (philox.words, _indices)
+        flip = _flip_of_offsets(builder, mirror) if is_short else _flip(builder, mirror)
         for p in range(count):
             first = builder.add(block, builder.mul(constant(p), at["blocks"]))
-            counter = first, at["layer"], sample, image
-            for part, indices in enumerate(draw(builder, counter, at["keys"], mirror)):
+            words = draw(builder, first, at["layer"], sample, image, at["keys"])
+            for part, word in enumerate(words):
                 address = builder.add(indices_at, constant(64 * (part * count + p)))
-                store(builder, indices, address, 64)
+                store(builder, extract(builder, word, flip), address, 64)
         return context.get_dummy_value()
 
     return signature, generate
-
-
-def _draw(builder, counter, keys, mirror):
-    """Draw PARTS vectors of indices as floats (`_indices`)."""
-    flip = broadcast(builder, _flip(builder, mirror), INTS)
-    return [_indices(builder, word, flip) for word in philox.words(builder, *counter, keys)]
-
-
-def _draw_short(builder, counter, keys, mirror):
-    """Draw PARTS vectors of 4 i, offsets of 16 bits into the table."""
-    flip = broadcast(builder, builder.shl(builder.trunc(mirror, I16), ir.Constant(I16, 2)), SHORTS)
-    shift, upper = (ir.Constant(SHORTS, [number] * LANES) for number in (2, 0x3FFC))
-    mask = ir.Constant(ir.VectorType(I32, 8), list(range(8)))
-    words = philox.narrow_words(builder, *counter, keys)
-    halves = [builder.bitcast(builder.shuffle_vector(*pair, mask), SHORTS) for pair in words]
-    return [builder.xor(builder.and_(builder.lshr(half, shift), upper), flip) for half in halves]
 
 
 @intrinsic(prefer_literal=True)
@@ -157,8 +143,9 @@ def compare_with_noise(
                 else _largest(builder, addresses)
             )
             index_at = builder.add(indices_at, constant(64 * p))
+            index = index_at if is_aarch64() else load(builder, index_at, INTS, 64)
             address = builder.add(y_at, builder.mul(constant(p), y_step))
-            _write_bits(builder, at, x, index_at, parameters, lines, valid, address)
+            _write_bits(builder, at, x, index, parameters, lines, valid, address)
         return context.get_dummy_value()
 
     return signature, generate
@@ -183,9 +170,10 @@ def _valid_lanes(builder, at, channel):
 
 
 def _flip(builder, mirror):
-    """Compute the int32 that `_indices` xors: the mirror mask and the bits of 2^23 + 8."""
+    """Compute what `_indices` xors: the mirror mask and the bits of 2^23 + 8."""
     upper = builder.trunc(builder.shl(mirror, constant(4)), I32)
-    return builder.or_(upper, ir.Constant(I32, FLOAT_2_23 + 8))
+    flip = builder.or_(upper, ir.Constant(I32, FLOAT_2_23 + 8))
+    return broadcast(builder, flip, INTS)
 
 
 def _indices(builder, words, flip):
@@ -203,6 +191,20 @@ def _indices(builder, words, flip):
     return builder.xor(upper, flip)
 
 
+def _flip_of_offsets(builder, mirror):
+    """Compute what `_offsets` xors, four times the mirror mask."""
+    four = builder.shl(builder.trunc(mirror, I16), ir.Constant(I16, 2))
+    return broadcast(builder, four, SHORTS)
+
+
+def _offsets(builder, words, flip):
+    """Extract 4 i, of the upper 12 bits i of each 16-bit half of two vectors of words."""
+    shift, mask = (ir.Constant(SHORTS, [number] * LANES) for number in (2, 0x3FFC))
+    lanes = ir.Constant(ir.VectorType(I32, 8), list(range(8)))
+    halves = builder.bitcast(builder.shuffle_vector(*words, lanes), SHORTS)
+    return builder.xor(builder.and_(builder.lshr(halves, shift), mask), flip)
+
+
 def _parameters(builder, at, channel):
     """Load t, r and slack of 16 channels."""
     offset = builder.mul(channel, constant(4))
@@ -210,8 +212,11 @@ def _parameters(builder, at, channel):
     return [load(builder, builder.add(at[name], offset), FLOATS, 4) for name in names]
 
 
-def _write_bits(builder, at, x, index_at, parameters, lines, valid, address):
-    """Write 16 bits, set where x is below its threshold or NaN."""
+def _write_bits(builder, at, x, index, parameters, lines, valid, address):
+    """Write 16 bits, set where x is below its threshold or NaN.
+
+    `index` is a vector of indices, or the address of offsets.
+    """
     t, r, slack = parameters
 
     def write(bits):
@@ -219,9 +224,8 @@ def _write_bits(builder, at, x, index_at, parameters, lines, valid, address):
         store(builder, bits if valid is None else builder.and_(bits, valid), address, 1)
 
     if is_aarch64():
-        write(_is_below(builder, x, _short_quantiles(builder, at, index_at), t, r))
+        write(_is_below(builder, x, _quantiles_at(builder, at, index), t, r))
         return
-    index = load(builder, index_at, INTS, 64)
     if lines is None:
         write(_is_below(builder, x, _quantiles(builder, at, index), t, r))
         return
@@ -249,12 +253,12 @@ def _quantiles(builder, at, index):
     return z
 
 
-def _short_quantiles(builder, at, index_at):
+def _quantiles_at(builder, at, offsets_at):
     """Look up the quantiles at offsets of 16 bits, four of which are loaded at once."""
     z = ir.Constant(FLOATS, ir.Undefined)
     for lane in range(LANES):
         if lane % 4 == 0:
-            four = load(builder, builder.add(index_at, constant(2 * lane)), I64, 8)
+            four = load(builder, builder.add(offsets_at, constant(2 * lane)), I64, 8)
         offset = builder.and_(builder.lshr(four, constant(16 * (lane % 4))), constant(0xFFFF))
         z = builder.insert_element(z, _quantile_at(builder, at, offset), ir.Constant(I32, lane))
     return z
