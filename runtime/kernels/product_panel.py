@@ -26,7 +26,7 @@ from numba.core import cgutils
 from bnnkit.runtime.kernels import neon
 from bnnkit.runtime.kernels.neon import BYTES, INTS, SHORTS
 from bnnkit.runtime.kernels.records import PIXELS
-from bnnkit.runtime.kernels.vectors import I16, I32, I64, constant, load
+from bnnkit.runtime.kernels.vectors import I32, I64, constant, load
 
 CHANNELS = 16
 """Output channels of a block."""
@@ -38,7 +38,6 @@ LANES = 4
 """Channels of an accumulator."""
 PART_BITS = 8
 """A weight is 2^8 times its high part, plus its low part."""
-HALF = ir.VectorType(I16, LANES)
 
 
 def sum_products(builder, kind, pixels, panel_at, w_at, taps):
