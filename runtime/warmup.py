@@ -36,7 +36,11 @@ def kernels_of_this_cpu() -> list[Kernel]:
     unused = set(forms.values()) - {forms[binary_form()]}
     if not has_512_bits():
         unused.add(OCTETS)
-    integers = {"pairs": PAIRS, "byte panels": QUADS, "short panels": SHORTS}
+    integers: dict[CpuIntegerForm, np.dtype[Any]] = {
+        "pairs": PAIRS,
+        "byte panels": QUADS,
+        "short panels": SHORTS,
+    }
     unused |= {dtype for form, dtype in integers.items() if form != integer_form()}
     convolutions = [kernel for (dtype, _), kernel in KERNELS.items() if dtype not in unused]
     unpacks = [lookup.unpack_nibbles] if binary_form() == "lookup" else []

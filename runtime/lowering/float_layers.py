@@ -53,7 +53,7 @@ def _integer_form(builder: PlanBuilder, node: Node, weight: Array) -> IntegerFor
 def _has_runs(node: Node) -> bool:
     """Whether the taps of a kernel row are contiguous in a tight map."""
     dilations = node.attributes.get("dilations", (1, 1))
-    return node.attributes.get("group", 1) == 1 and dilations[1] == 1
+    return bool(node.attributes.get("group", 1) == 1 and dilations[1] == 1)
 
 
 def _centred(
