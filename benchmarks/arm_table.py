@@ -40,15 +40,14 @@ def markdown(results: dict[str, Any]) -> str:
 
 def _binary(rows: list[Row]) -> list[str]:
     lines = _head("3x3 layer of signs, MACs a cycle (share of the bound)")
-    for channels in dict.fromkeys(row["channels"] for row in rows):
-        for form in ("now", "before"):
-            cells = _cells(
-                rows,
-                lambda row, core: f"{_rate(row)} ({row['macs_per_cycle'] / bound(core):.0%})",
-                channels=channels,
-                form=form,
-            )
-            lines.append(_line(f"{channels} channels, {form}", cells))
+    for channels, form in dict.fromkeys((row["channels"], row["form"]) for row in rows):
+        cells = _cells(
+            rows,
+            lambda row, core: f"{_rate(row)} ({row['macs_per_cycle'] / bound(core):.0%})",
+            channels=channels,
+            form=form,
+        )
+        lines.append(_line(f"{channels} channels, {form}", cells))
     alone = _cells(rows, lambda row, _: f"{row['loop_only']:.1f}", channels=256, form="now")
     lines.append(_line("256 channels, now, loop only", alone))
     for name, rates in LCE_LOOPS.items():
