@@ -25,6 +25,8 @@ def _script(name: str) -> ModuleType:
 
 markdown_block = _script("markdown_block")  # the others import these two
 networks = _script("networks")
+_script("arm_program")  # the next two import it
+_script("arm_table")
 arm_model = _script("arm_model")
 check = _script("check")
 cifar10_report = _script("cifar10_report")
