@@ -347,6 +347,14 @@ def test_what_c_lacks_is_named_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
 
 
+def test_an_operator_of_the_runtime_s_own_is_named(tmp_path: Path) -> None:
+    a = ArtifactBuilder()
+    kernel = a.constant(np.ones((1, 1, 2, 2, 2), np.float32))
+    artifact = a.artifact((1, 3, 3, 3), a.add("Flatten", a.add("Conv", "x", kernel)))
+    with pytest.raises(UnsupportedError, match=r"lacks Conv \(node 'Conv0'\)"):
+        export_c(artifact, tmp_path / "c")
+
+
 def test_an_operator_of_arrays_and_a_value_is_named(tmp_path: Path) -> None:
     """The value is searched among arrays, whose comparison gives arrays."""
     a = ArtifactBuilder()

@@ -11,6 +11,7 @@ from bnnkit.artifact.output_kinds import OutputKind
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.c_code.buffers import Call, bytes_of, place
 from bnnkit.runtime.c_code.constants import MOST_BYTES, Constants
+from bnnkit.runtime.c_code.numpy_operators import UNNAMED
 from bnnkit.runtime.c_code.pooled_sums import with_pooled_sums
 from bnnkit.runtime.c_code.steps import Translation
 from bnnkit.runtime.lowering.kernel_forms import FORMS_OF_C
@@ -145,11 +146,13 @@ def _pass_of(
     steps, values = with_pooled_sums(plan)
     translation = Translation(values, constants, {})
     calls: list[Call] = []
+    node_kinds = {node.name: node.kind for node in plan.graph.nodes}
     for step in steps:
         try:
             calls += translation.calls(step)
         except UnsupportedError as error:
-            missing.append(f"{error} (node {step.name!r})")
+            text = str(error).replace(UNNAMED, node_kinds.get(step.name, UNNAMED))
+            missing.append(f"{text} (node {step.name!r})")
     outputs = tuple(_outputs(plan, values, kinds, missing))
     if missing:
         return Pass(calls=(), offsets={}, nbytes=0, outputs=())

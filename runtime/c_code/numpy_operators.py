@@ -25,6 +25,8 @@ KINDS: Final[dict[Callable[..., Array], str]] = {
     **{function: kind for kind, function in STANDARD_OPERATORS.items()},
 }
 """The kind of an operator, by its function."""
+UNNAMED: Final = "an operation"
+"""Stands in messages for the kind of the node, where the function does not tell it."""
 MOVES: Final = with_result("same", "rearranged", "copied")
 FUNCTIONS: Final = {"Softmax": "bnn_softmax", "Sigmoid": "bnn_sigmoid", "Exp": "bnn_exponentials"}
 WITH_NUMBER: Final = {
@@ -55,7 +57,7 @@ def numpy_operator(
         return []
     computed = [one for one in step.sources if isinstance(one, str) and one not in shapes]
     if len(computed) != 1:
-        raise UnsupportedError(f"{kind or 'an operation'} of several values")
+        raise UnsupportedError(f"{kind or UNNAMED} of several values")
     (source,) = computed
     if kind == "codes":
         count = bytes_of(values[step.target]) // 4
@@ -75,7 +77,7 @@ def numpy_operator(
         return _negated(step, source, values, constants)
     if kind in WITH_NUMBER:
         return _with_number(step, kind, source, values, constants)
-    raise UnsupportedError(kind or "an operation of NumPy")
+    raise UnsupportedError(kind or UNNAMED)
 
 
 def as_reals(values: Values, source: str, target: str) -> Call:
