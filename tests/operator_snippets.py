@@ -131,6 +131,7 @@ of("nchw,nchw->nhw", lambda x: torch.einsum("nchw,nchw->nhw", x, x), in_tflite=T
 of("matmul", lambda x: x @ x.transpose(-1, -2), in_tflite=True)
 of("matmul with a constant on the left", lambda x, w: w[0] @ x, weight(4, 6), in_tflite=True)
 of("bmm", lambda x: torch.bmm(x, x.transpose(1, 2)), form=LINE, in_tflite=True)
+of("nchw->nwc", lambda x: torch.einsum("nchw->nwc", x), in_tflite=True)
 of("split", lambda x: torch.cat(x.split([3, 4, 1], 1)[::-1], 1), in_tflite=True)
 of("chunk", lambda x: torch.cat(x.chunk(3, 1)[::-1], 1), in_tflite=True)
 of("unbind", lambda x: sum(i * y for i, y in enumerate(x.unbind(1), 1)), in_tflite=True)

@@ -134,4 +134,5 @@ def _macs(graph: GraphView, node: onnx.NodeProto, count: Macs) -> int | None:
 def _counter(node: onnx.NodeProto) -> Macs | None:
     """Return the function that counts a node's multiply-accumulates; None if it is not a layer."""
     about = operator_of(node) or fact_of(node)
-    return None if about is None else about.macs
+    # An Einsum of one operand only moves and sums.
+    return None if about is None or len(node.input) < 2 else about.macs

@@ -84,7 +84,7 @@ def _name_constants(graph: ir.Graph, values: _Names) -> None:
 
 def _node_name(node: ir.Node) -> str:
     path = module_path(node)
-    if node.domain == "" and node.op_type in LAYERS:  # rule 3
+    if node.domain == "" and node.op_type in LAYERS and len(node.inputs) > 1:  # rule 3
         weight = node.inputs[1]
         owner, _, parameter = ((weight.name if weight else "") or "").rpartition(".")
         path = owner if owner and parameter == "weight" else path
