@@ -28,6 +28,9 @@ networks = _script("networks")
 _script("arm_program")  # the next two import it
 _script("arm_table")
 arm_model = _script("arm_model")
+arm_c_model = _script("arm_c_model")
+_script("c_programs")
+c_code = _script("c_code")
 check = _script("check")
 cifar10_report = _script("cifar10_report")
 few_bits = _script("few_bits")
@@ -158,6 +161,8 @@ def test_a_page_without_the_marks_is_refused(tmp_path: Path, text: str) -> None:
     [
         (table, check.STORED, FOLDER / "README.md", "results"),
         (arm_model, arm_model.STORED, arm_model.PAGE, "arm model"),
+        (arm_c_model, arm_c_model.STORED, arm_c_model.PAGE, "arm c model"),
+        (c_code, c_code.RESULTS, c_code.PAGE, "c code"),
         (few_bits, few_bits.RESULTS, few_bits.README, few_bits.BLOCK),
         (zoo, zoo.CATALOGUE, zoo.PAGE, "zoo"),
         (zoo_equality, zoo_equality.RESULTS, zoo_equality.PAGE, "equality"),
@@ -169,6 +174,23 @@ def test_pages_have_the_tables_of_the_stored_results(
 ) -> None:
     content = script.markdown(json.loads(stored.read_text()))
     assert markdown_block.block(name, content) in page.read_text()
+
+
+def test_exported_c_meets_its_goals() -> None:
+    """The bits of the runtime, size, and speed: on x86-64, and modelled on an A72."""
+    networks = json.loads(c_code.RESULTS.read_text())["networks"]
+    for one in networks:
+        assert one["inputs_with_other_bits"] == one["with_other_bits_under_sanitizers"] == 0
+        assert one["compiled_bytes"] <= 1.03 * one["ideal_bytes"] + 16 * 1024, one["model"]
+        assert one["one_pass"]["times_the_runtime"] >= 0.25, one["model"]
+        assert one.get("samples", one["one_pass"])["times_the_runtime"] >= 0.25, one["model"]
+    many = {one["model"] for one in networks if one["inputs"] >= 10_000}
+    assert many >= {"digits", "zoo:mnist-convnet", "zoo:cifar10-vgg-ensemble"}
+    modelled = json.loads(arm_c_model.STORED.read_text())
+    (layer,) = (one for one in modelled["layer"] if one["core"] == "cortex-a72")
+    assert layer["c"]["macs_per_cycle"] >= 0.7 * layer["runtime"]["macs_per_cycle"]
+    (network,) = (one for one in modelled["network"] if one["core"] == "cortex-a72")
+    assert network["runtime"]["cycles"] >= 0.7 * network["c"]["cycles"]
 
 
 def test_scaling_runs_and_ratios() -> None:
