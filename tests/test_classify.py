@@ -130,8 +130,9 @@ def test_real_inputs_without_an_entry_warn(tmp_path: Path, folder: Path) -> None
         path,
     )
     network = rt.load(path)
-    with pytest.warns(UserWarning, match="does not say how the pixels"):
+    with pytest.warns(UserWarning, match="does not say how the pixels") as warned:
         plain = network.classify(folder)
+    assert warned[0].filename == __file__
     assert plain == network.classify(folder, preprocessing=Preprocessing())
     normalised = network.classify(folder, preprocessing=Preprocessing(mean=0.5, std=0.01))
     assert best(normalised) == best(plain)
@@ -216,6 +217,38 @@ def test_wrong_use_is_one_line(model: Path, images: Path, folder: Path, tmp_path
     assert fail("run", model, folder / "3.png").startswith(f"{folder / '3.png'} is damaged")
 
 
+def test_options_can_take_back_what_the_file_says(model: Path, folder: Path) -> None:
+    plain = run("run", model, folder, "--json").stdout
+    stored = Preprocessing(invert=True, mean=0.5, std=0.25)
+    file = with_metadata(model, preprocessing=stored.to_json())
+    assert "uint8 images" in fail("run", file, folder)
+    taken_back = ("--no-invert", "--mean", "0", "--std", "1")
+    assert run("run", file, folder, "--json", *taken_back).stdout == plain
+    assert "sizes from 1" in fail("run", model, folder, "--resize", "0")
+
+
+def test_names_that_csv_cannot_hold_are_escaped(model: Path, folder: Path, tmp_path: Path) -> None:
+    content = (folder / "1.png").read_bytes()
+    (folder / "a\x1b[31m.png").write_bytes(content)
+    (folder / "b\u202fc.png").write_bytes(content)  # a space
+    try:
+        (folder / "\udcff.png").write_bytes(content)
+    except OSError:
+        pytest.skip("names of files are text here")
+    escaped = [str(folder / name) for name in (r"a\x1b[31m.png", "b\u202fc.png", r"\udcff.png")]
+    out = tmp_path / "out.csv"
+    run("run", model, folder, "--top", "1", "-o", out)
+    for text in (out.read_text("utf-8"), run("run", model, folder, "--top", "1", "--csv").stdout):
+        assert [row["image"] for row in csv.DictReader(io.StringIO(text))][4:] == escaped
+
+
+def test_bytes_in_any_form(model: Path, folder: Path) -> None:
+    network, content = rt.load(model), (folder / "1.png").read_bytes()
+    (expected,) = network.classify(folder / "1.png")
+    for form in (content, bytearray(content), memoryview(content)):
+        assert network.classify(form)[0].top == expected.top
+
+
 def test_options_of_images_on_an_array_are_noted(model: Path, images: Path) -> None:
     result = run("run", model, images, "--invert", "--json")
     assert result.stderr == "note: --invert has no effect on a .npy file\n"
@@ -250,6 +283,28 @@ def test_metadata_take_a_preprocessing_only() -> None:
 
     with pytest.raises(UsageError, match="expected a Preprocessing, got 'resize'"):
         Metadata(preprocessing="resize")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_preprocessing_that_does_not_fit_is_refused_early(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from bnnkit.errors import ConfigError
+    from bnnkit.export import Metadata, export_onnx
+    from bnnkit.nn import IntegerConv2d
+    from bnnkit.training import train
+    from bnnkit.training.config import parse_config
+
+    for said in ("mean: 0.5", "resize: 7"):
+        config = parse_config(f"{{data: {{preprocessing: {{{said}}}}}, epochs: 1}}")
+        with pytest.raises(ConfigError, match="the preprocessing does not fit the data set"):
+            train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    example = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    network = IntegerConv2d(1, 4, 3, zero_point=3).eval()
+    metadata = Metadata(preprocessing=Preprocessing(mean=0.5))
+    with pytest.raises(UsageError, match="mean and std are for real inputs"):
+        export_onnx(network, example, tmp_path / "a.onnx", metadata=metadata)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The most probable classes of images, as a table, CSV or JSON."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -72,9 +73,9 @@ def _rows(found: Sequence[Classification]) -> list[dict[str, Any]]:
     """Return a row for each image and class."""
     return [
         {
-            "image": one.image,
+            "image": _without_controls(one.image),
             "rank": rank,
-            **asdict(top),
+            **asdict(top) | {"label": _without_controls(top.label)},
             "entropy": one.entropy,
             "mutual_information": one.mutual_information,
             "samples": one.samples,
@@ -82,3 +83,14 @@ def _rows(found: Sequence[Classification]) -> list[dict[str, Any]]:
         for one in found
         for rank, top in enumerate(one.top, 1)
     ]
+
+
+def _without_controls(text: str) -> str:
+    """Escape what CSV has no form for: controls, which a terminal obeys, and bytes of file names.
+
+    Spaces of all kinds stay, unlike in `printable`: names of files are compared with these cells.
+    """
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c)[0] == "C" else c
+        for c in text
+    )

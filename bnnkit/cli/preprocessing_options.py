@@ -68,10 +68,10 @@ _OPTIONS: Final = (
         help="For images of a network with real inputs.  [default: what the file says, else 1].",
     ),
     click.option(
-        "--invert",
-        is_flag=True,
+        "--invert/--no-invert",
+        default=None,
         help="For images: use 255 minus the pixels, as for dark writing on white paper in a "
-        "network that was trained on MNIST.",
+        "network that was trained on MNIST.  [default: what the file says, else no].",
     ),
 )
 
@@ -98,7 +98,7 @@ def chosen_preprocessing(
     Raises:
         UsageError: If a value cannot be used, or the file's entry is damaged.
     """
-    said = {name: value for name, value in given.items() if value not in (None, False)}
+    said = {name: value for name, value in given.items() if value is not None}
     if not said:
         return None
     stored = stored_preprocessing(metadata) or Preprocessing()
