@@ -55,7 +55,7 @@ class NetworkInput:
             warnings.warn(
                 "the file does not say how the pixels of images become its real inputs: they are "
                 "divided by 255, without mean and std; state both if the training had others",
-                stacklevel=3,
+                stacklevel=4,  # the caller of `classify`
             )
         return reader
 
@@ -129,7 +129,7 @@ def _each(images: object) -> Iterable[object]:
     """Return the images of a sequence; of one image only that."""
     if isinstance(images, list | tuple) or (
         isinstance(images, Iterable)
-        and not isinstance(images, str | bytes | bytearray | np.ndarray | os.PathLike)
+        and not isinstance(images, str | bytes | bytearray | memoryview | np.ndarray | os.PathLike)
         and not hasattr(images, "read")
         and not hasattr(images, "getexif")
     ):

@@ -105,3 +105,9 @@ def test_wrong_arguments_are_refused(arguments: dict[str, object], words: str) -
 def test_integers_are_refused() -> None:
     with pytest.raises(UsageError, match="floating-point input of Quantize"):
         bnn.Quantize()(torch.ones(3, dtype=torch.int32))
+
+
+def test_an_empty_batch() -> None:
+    layer = bnn.Quantize(2, learned=True).train()
+    layer(torch.zeros(0, 3)).sum().backward()
+    assert layer.step.grad == 0

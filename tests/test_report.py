@@ -11,6 +11,8 @@ from torch import nn
 
 import bnnkit.nn as bnn
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.bit_planes import bit_planes
+from bnnkit.artifact.format.graph_view import GraphView
 from bnnkit.artifact.layer_report import LayerReport
 from bnnkit.artifact.report import report
 from bnnkit.cli.report_table import summary
@@ -309,3 +311,24 @@ def test_it_needs_no_torch() -> None:
         "sys.exit('torch' in sys.modules or 'onnx_ir' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class CountingView(GraphView):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def producer(self, value: str) -> onnx.NodeProto | None:
+        self.asked += 1
+        return super().producer(value)
+
+
+def test_long_chains_of_additions_take_linear_time() -> None:
+    """A file may have a hundred thousand nodes."""
+    adds = "".join(f"s{n + 1} = Add (s{n}, s0) " for n in range(500))
+    model = onnx.parser.parse_model(
+        f"{HEAD} agraph (float[N, 4] s0) => (float[N, 4] s500) {{{adds}}}"
+    )
+    view = CountingView(model.graph)
+    assert bit_planes(view) == {}
+    assert view.asked < 10 * 500

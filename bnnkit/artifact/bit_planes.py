@@ -20,23 +20,26 @@ def bit_planes(graph: GraphView) -> dict[int, int]:
     inner: set[str] = set()
     for node in reversed(graph.nodes):
         if node.op_type == "Add" and node.output[0] not in inner:
-            weights, sums = _summed(graph, node)
-            if len(weights) > 1 and len(set(weights)) == 1:
+            sums = _sums(graph, node)
+            if sums:
                 inner.update(sums)
-                counts[len(weights)] += 1
+                counts[len(sums) + 1] += 1
     return dict(sorted(counts.items()))
 
 
-def _summed(graph: GraphView, last: onnx.NodeProto) -> tuple[list[str], list[str]]:
-    """Return the weights of the layers whose sums a node adds, and the names of the sums."""
-    weights, sums = [], []
-    value = last.output[0]
+def _sums(graph: GraphView, last: onnx.NodeProto) -> list[str]:
+    """Return the sums from a node on if all that is added is of one weight; none otherwise."""
+    sums: list[str] = []
+    weight, value = "", last.output[0]
     while (add := graph.producer(value)) is not None and add.op_type == "Add":
         sums.append(value)
         value, part = add.input
-        weights.append(_weight(graph, part))
-    weights.append(_weight(graph, value))
-    return ([] if "" in weights else weights), sums
+        found = _weight(graph, part)
+        # Files may hold long chains of other additions, which are not followed from each node.
+        if not found or found != (weight or found):
+            return []
+        weight = found
+    return sums if _weight(graph, value) == weight else []
 
 
 def _weight(graph: GraphView, value: str) -> str:

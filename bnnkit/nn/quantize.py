@@ -112,7 +112,7 @@ class Quantize(nn.Module):
     def _step(self, a: Tensor) -> Tensor:
         if not (self.training and isinstance(self.step, nn.Parameter)):
             return self.step.to(a.dtype)
-        factor = (len(self.thresholds) * a.numel()) ** -0.5
+        factor = (len(self.thresholds) * max(1, a.numel())) ** -0.5
         scaled: Tensor = self.step * factor
         return (scaled + (self.step - scaled).detach()).to(a.dtype)
 

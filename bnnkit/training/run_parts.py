@@ -14,6 +14,8 @@ from bnnkit.data import AnyDataset, Dataset
 from bnnkit.data.examples import ArrayExamples
 from bnnkit.data.streamed import AnyExamples
 from bnnkit.errors import ConfigError, UsageError
+from bnnkit.images.preprocessing import preprocessing_from
+from bnnkit.images.reader import image_reader
 from bnnkit.nn.sign import has_noisy_signs, scale_training_noise
 from bnnkit.training.batches import Batches
 from bnnkit.training.build_model import build_model
@@ -77,10 +79,11 @@ def make_parts(
     """Make the parts of a run, without writing.
 
     Raises:
-        ConfigError: The model cannot be built, freeze does not fit it, or the configuration needs
-            noisy signs and the model has none.
+        ConfigError: The model cannot be built, freeze does not fit it, the configuration needs
+            noisy signs and the model has none, or the preprocessing does not fit the data set.
         CheckpointError: The network to start from cannot be read, or does not fit the model.
     """
+    _check_preprocessing(config, dataset)
     seed_initial_weights(config.seed)
     network = _placed(_network(config, dataset, folder), fabric.device)
     _check_mode(config, network)
@@ -104,6 +107,18 @@ def make_parts(
         test=test,
         history=History(folder.metrics),
     )
+
+
+def _check_preprocessing(config: Config, dataset: AnyDataset) -> None:
+    """Check that images can become inputs like those of the data set, which files then promise."""
+    said = config.data.preprocessing
+    chosen = dataset.preprocessing if said is None else preprocessing_from(said)
+    if chosen is None:
+        return
+    try:
+        image_reader(dataset.input_shape, np.dtype(dataset.input_dtype), chosen)
+    except UsageError as error:
+        raise ConfigError(f"the preprocessing does not fit the data set: {error}") from error
 
 
 def _split(config: Config, dataset: AnyDataset, fabric: Fabric) -> tuple[Batches, AnyExamples]:

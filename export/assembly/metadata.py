@@ -19,6 +19,7 @@ from bnnkit.export.ir.graph import array
 from bnnkit.export.passes.lower_signs import SignRecord, sign_record
 from bnnkit.images.preprocessing import KEY as PREPROCESSING_KEY
 from bnnkit.images.preprocessing import Preprocessing
+from bnnkit.images.reader import image_reader
 from bnnkit.nn.base import arguments
 
 FORMAT: Final = 1
@@ -88,8 +89,11 @@ def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str,
     """The metadata entries for a lowered graph.
 
     Raises:
-        UsageError: If `metadata.outputs` does not have one word for each output.
+        UsageError: If `metadata.outputs` does not have one word for each output, or the
+            preprocessing does not fit the input.
     """
+    if metadata.preprocessing is not None:
+        _check_preprocessing(graph, metadata.preprocessing)
     outputs = metadata.output_kinds
     if outputs and len(outputs) != len(graph.outputs):
         raise UsageError(
@@ -139,6 +143,14 @@ def _input(graph: ir.Graph) -> dict[str, object]:
         "shape": None if value.shape is None else list(value.shape[1:]),
         "zero_point": _zero_point(graph),
     }
+
+
+def _check_preprocessing(graph: ir.Graph, preprocessing: Preprocessing) -> None:
+    value = graph.inputs[0]
+    shape = [] if value.shape is None else [n for n in value.shape[1:] if isinstance(n, int)]
+    if value.dtype is None or value.shape is None or len(shape) != len(value.shape) - 1:
+        return  # what the file does not say cannot be checked
+    image_reader(tuple(shape), value.dtype.numpy(), preprocessing)
 
 
 def _zero_point(graph: ir.Graph) -> list[int] | None:
