@@ -281,3 +281,16 @@ def test_without_pillow_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPa
     for source in (b"\x89PNG", np.zeros((8, 8, 3), np.uint8)):
         with pytest.raises(MissingExtraError, match=r"pip install 'bnnkit\[images\]'"):
             reader(3, 8, 8).read(source)
+
+
+def test_images_in_memory_of_rare_modes() -> None:
+    gray = reader(1, 2, 2)
+    assert (gray.read(Image.new("I", (2, 2), 70_000)) == 255).all()
+    assert (gray.read(Image.new("I", (2, 2), -5)) == 0).all()
+    half = Image.new("LA", (2, 2), (100, 128))
+    np.testing.assert_allclose(gray.read(half.convert("La")), gray.read(half), atol=1)
+    with pytest.raises(UsageError, match=r"^Pillow cannot convert the image to L: "):
+        gray.read(Image.new("LAB", (2, 2)))
+    for empty in (Image.new("L", (0, 5)), np.zeros((5, 0), np.uint8)):
+        with pytest.raises(UsageError, match=r"^expected an image of at least one pixel"):
+            gray.read(empty)

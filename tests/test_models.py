@@ -60,6 +60,7 @@ def test_activations_of_two_bits(name: str) -> None:
     [
         ({"activation_bits": 5}, "expected 2 to 4 bits"),
         ({"activation_bits": 0}, "activation_bits to be an int of at least 1"),
+        ({"activation_step": "learned"}, "learned needs activation_bits of 2 to 4, got 1"),
         ({"activation_step": "free"}, "expected activation_step out of fixed, learned"),
     ],
 )

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from bnnkit.errors import UsageError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -32,7 +34,10 @@ def plain_pixels(image: "Image", channels: int) -> "Image":
 
 def _in_mode(image: "Image", mode: str) -> "Image":
     """Convert an image; one that has the mode is not copied, because it may be large."""
-    return image if image.mode == mode else image.convert(mode)
+    try:
+        return image if image.mode == mode else image.convert(mode)
+    except ValueError as error:
+        raise UsageError(f"Pillow cannot convert the image to {mode}: {error}") from error
 
 
 def _orientation(image: "Image") -> int:
@@ -55,7 +60,7 @@ def _from_sixteen_bits(image: "Image") -> "Image":
     """Round values 0..65535 to 0..255; Pillow's own conversion cuts off all above 255."""
     from PIL import Image
 
-    values = np.asarray(image).astype(np.uint32)
+    values = np.asarray(image).clip(0, 65535).astype(np.uint32)
     gray = ((values + 128) // 257).astype(np.uint8)
     gray[values == image.info.get("transparency", -1)] = 255
     return Image.fromarray(gray)
@@ -65,6 +70,7 @@ def _on_white(image: "Image") -> "Image":
     from PIL import Image
 
     white = Image.new("RGB", image.size, "white")
-    coloured = _in_mode(image, "RGBA")
+    # Pillow converts gray with multiplied transparency to nothing else.
+    coloured = _in_mode(_in_mode(image, "LA") if image.mode == "La" else image, "RGBA")
     white.paste(coloured, mask=coloured)
     return white

@@ -80,7 +80,8 @@ class ImageReader:
             MissingExtraError: If Pillow is not installed.
             FileError: If a file cannot be read, is no PNG or JPEG image, is damaged, or has more
                 than `MOST_PIXELS` pixels or many more than its size justifies.
-            UsageError: If the source is none of these.
+            UsageError: If the source is none of these, has no pixels, or has a mode that Pillow
+                does not convert.
         """
         if isinstance(source, str | os.PathLike):
             with open_file(Path(source)) as file:
@@ -98,6 +99,8 @@ class ImageReader:
             return self._fitted(image)
 
     def _fitted(self, image: "Image") -> Array:
+        if 0 in image.size:
+            raise UsageError("expected an image of at least one pixel, got none")
         plain = plain_pixels(image, self.channels)
         pixels = np.asarray(self._cut_out(plain)).reshape(self.height, self.width, self.channels)
         if self.preprocessing.invert:

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 from torch import nn
 from typing_extensions import Unpack
 
+from bnnkit.errors import UsageError
 from bnnkit.nn import BinaryConv2d, BinaryLinear, Estimator, Noise, Quantize, Sign, WeightRule
 from bnnkit.nn.base import arguments
 
@@ -47,7 +48,8 @@ class BinaryParts:
         options: The options of the network.
 
     Raises:
-        UsageError: If the number of bits is below 1, or the word for the step is unknown.
+        UsageError: If the number of bits is below 1, or the word for the step is unknown; if the
+            step is learned, but activations have one bit.
     """
 
     def __init__(self, **options: Unpack[BinaryOptions]) -> None:
@@ -55,6 +57,8 @@ class BinaryParts:
         self._bits = arguments.integer("activation_bits", options.get("activation_bits", 1))
         self._step = options.get("activation_step", "fixed")
         arguments.choice("activation_step", self._step, ("fixed", "learned"))
+        if self._bits == 1 and self._step == "learned":
+            raise UsageError("activation_step: learned needs activation_bits of 2 to 4, got 1")
 
     def sign(self) -> nn.Module:
         """Create a sign, or the layer of activations of several bits."""
