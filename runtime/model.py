@@ -288,7 +288,7 @@ class Model:
             sample: Sample of the noise; None for the deterministic pass.
 
         Returns:
-            uint8 (N, C, H, W) or (N, F), where 0 is -1 and 2 is +1. Signs that a kernel consumes
+            uint8 with the axes of the graph; 0 is -1 and 2 is +1. Signs that a kernel consumes
             at once, before max-pooling or with padding, are missing: they never reach memory.
         """
         with _RUNNING:

@@ -66,7 +66,7 @@ class Plan:
         return tuple(
             name
             for name, source in sources.items()
-            if source in self.values and self.values[source].kind == "signs"
+            if source in self.values and self.values[source].kind in ("signs", "codes")
         )
 
     def stored_as(self, name: str) -> str | None:

@@ -18,6 +18,7 @@ from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.export.passes.batch_place import FRONT, Place, place_in
 from bnnkit.runtime import Model, load
+from bnnkit.verification.verify import verify
 
 RNG = np.random.default_rng(0)
 SIGN = "p = GreaterOrEqual(a, zero) s = Where(p, one, minus) "
@@ -193,6 +194,9 @@ def test_noise_needs_the_batch_first() -> None:
     artifact = from_torch(module, x, mode="deterministic")
     with torch.no_grad():
         np.testing.assert_array_equal(Model(artifact).run(x.numpy()), module(x).numpy())
+    found = verify(artifact, x.numpy(), network=module)
+    assert {one.engine for one in found.comparisons} >= {"torch", "onnxruntime"}
+    assert all(one.is_equal for one in found.comparisons)
 
 
 class Sizes(nn.Module):

@@ -204,3 +204,25 @@ def test_exported_c(tmp_path: Path) -> None:
     want = OnnxRuntime(artifact).run(x)[0]
     (got,) = CNetwork(artifact, tmp_path / "c").run(x, [want])
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
+
+
+class _Named(nn.Module):
+    """Tokens whose signs are turned, in modules named as the ends of the graph would be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input, self.scores = bnn.Sign(noise="none"), bnn.Sign(noise="none")
+        self.layer = bnn.BinaryConv1d(8, 8, 3, padding=1, noise="none")
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(self.input(x).transpose(1, 2))
+        z: Tensor = y + self.scores(-x) @ self.input(y)
+        return z
+
+
+@pytest.mark.slow
+def test_signs_of_tokens_are_compared_by_the_names_of_their_modules() -> None:
+    torch.manual_seed(0)
+    module, x = _Named().eval(), torch.randn(3, 8, 8)
+    artifact = _check_engines(module, x)
+    assert {"input", "input#2", "scores"} <= set(artifact.signs)

@@ -17,7 +17,7 @@ from bnnkit.engines.lce_file import LceOnFile
 from bnnkit.errors import BnnkitError, MissingExtraError
 from bnnkit.tflite.channels_last import as_network_takes
 from bnnkit.verification.comparison import BatchResult, Tally
-from bnnkit.verification.coverage import signs_in_memory, signs_of_modules
+from bnnkit.verification.coverage import modules_of_rows, signs_in_memory, signs_of_modules
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,6 +98,7 @@ class Candidates:
             thresholds = noisy_thresholds(network, torch.from_numpy(self._example))
         trace = TorchTrace(network, signs_that_torch_may_round(artifact), thresholds)
         ranks, channels_last = _ranks(artifact), channels_last_signs(artifact)
+        of_rows = modules_of_rows(artifact)
 
         def stored(found: BatchResult) -> BatchResult:
             def one(name: str, x: Array) -> Array:
@@ -105,7 +106,11 @@ class Candidates:
 
             return replace(
                 found,
-                signs={name: one(name, x) for name, x in found.signs.items()},
+                signs={
+                    name: one(name, x)
+                    for name, x in found.signs.items()
+                    if name.partition("#")[0] not in of_rows
+                },
                 real={name: one(name, x) for name, x in found.real.items()},
             )
 

@@ -1,13 +1,15 @@
 """Which signs of an artifact an engine must have; without them a comparison would prove nothing.
 
 ONNX Runtime holds every value. Torch has the signs that a `Sign` module outputs, but not signs
-that pooling or reshaping outputs, because the exporter moves such operators behind the sign. The
-runtime holds all signs that an operator of bnnkit or a max pool outputs, except those before a
+that pooling or reshaping outputs, because the exporter moves such operators behind the sign; nor
+signs of rows, such as tokens in the batch, whose axes differ from those of the module. The runtime
+holds all signs that an operator of bnnkit or a max pool outputs, except those before a
 pool that it fuses with the convolution, and those at the thresholds of activations with few bits,
 of which it stores the bit planes.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators import gives_signs
@@ -15,6 +17,9 @@ from bnnkit.artifact.operators.facts import POOLS
 from bnnkit.runtime.lowering.fused_pool import is_fused_pool
 from bnnkit.runtime.lowering.kernel_forms import forms_of_this_cpu
 from bnnkit.runtime.lowering.lower import fused_graph
+
+ROWS: Final = "/rows"
+"""The end of the names of signs of rows (`export/passes/lower_signs.py`)."""
 
 
 def signs_of_modules(artifact: Artifact, paths: Iterable[str]) -> frozenset[str]:
@@ -24,8 +29,17 @@ def signs_of_modules(artifact: Artifact, paths: Iterable[str]) -> frozenset[str]
         artifact: The artifact.
         paths: The names of their first calls: the paths of the modules, as in `named_modules`.
     """
-    modules = set(paths)
+    modules = set(paths) - modules_of_rows(artifact)
     return frozenset(name for name in artifact.signs if name.partition("#")[0] in modules)
+
+
+def modules_of_rows(artifact: Artifact) -> frozenset[str]:
+    """Return the modules with signs whose axes differ from those that the module outputs.
+
+    No call of theirs can be compared: which of them gave which signs is not recorded.
+    """
+    names = (name.partition("#")[0] for name in artifact.signs)
+    return frozenset(name.removesuffix(ROWS) for name in names if name.endswith(ROWS))
 
 
 def signs_in_memory(artifact: Artifact) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """Gives nodes and values names that lead back to the torch modules.
 
-1. The input is named `image` (uint8) or `input`; the output is named `scores`, several outputs
-   `output_0` and so on. The signs of a module are named after the module.
+1. The signs of a module are named after the module, as comparisons with torch know them by that.
+   The input is named `image` (uint8) or `input`; the output is named `scores`, several outputs
+   `output_0` and so on.
 2. A node of the domain `bnnkit` has the path of its module as its name, except `WeightDraw`, which
    precedes the layer. Any other node is named by path and operator, `features.1/Mul`.
 3. A layer of torch's own is named after the module that owns its weight, as torch's exporter gives
@@ -24,8 +25,10 @@ from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
 def name_values(graph: ir.Graph) -> None:
     """Run the pass."""
     values, used_by_nodes = _Names(), _Names()
-    _name_ends(graph, values)
+    for value in graph.inputs[1:]:  # the sampling inputs
+        values.take(value.name or "")
     _name_signs(graph, values)
+    _name_ends(graph, values)
     _name_constants(graph, values)
     for node in graph:
         node.name = used_by_nodes.free(_node_name(node))
@@ -55,10 +58,9 @@ class _Names:
 def _name_ends(graph: ir.Graph, values: _Names) -> None:
     is_image = graph.inputs[0].dtype == ir.DataType.UINT8
     graph.inputs[0].name = values.free("image" if is_image else "input")
-    for value in graph.inputs[1:]:  # the sampling inputs
-        values.take(value.name or "")
     for index, value in enumerate(graph.outputs):
-        value.name = values.free("scores" if len(graph.outputs) == 1 else f"output_{index}")
+        if sign_record(value) is None:
+            value.name = values.free("scores" if len(graph.outputs) == 1 else f"output_{index}")
 
 
 def _name_signs(graph: ir.Graph, values: _Names) -> None:
