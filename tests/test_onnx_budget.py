@@ -91,13 +91,28 @@ def products(a: ArtifactBuilder) -> Artifact:
     return a.artifact((512 * 512,), value)
 
 
+def steps(a: ArtifactBuilder) -> Artifact:
+    """A recurrent layer of one number, with millions of steps."""
+    w, r = (a.constant(np.ones((1, 4, 1), np.float32)) for _ in range(2))
+    layer = a.add("LSTM", a.add("Transpose", "x", perm=[1, 0, 2]), w, r, hidden_size=1)
+    return a.artifact((1 << 22, 1), a.add("Transpose", layer, perm=[2, 0, 1, 3]))
+
+
+def operands(a: ArtifactBuilder) -> Artifact:
+    """An Einsum whose operands can be multiplied in very many orders."""
+    others = [a.constant(np.zeros(2, np.float32)) for _ in range(1000)]
+    equation = "bij" + ",k" * len(others) + "->bij"
+    return a.artifact((3, 4), a.add("Einsum", "x", *others, equation=equation))
+
+
 def an_input(a: ArtifactBuilder) -> Artifact:
     return a.artifact((1 << 40,), a.add("Relu", "x"))
 
 
 FILES = [
     constants, broadcast, pool_of_signs, pool_of_reals, window_in_numpy, padding,
-    padding_of_signs, pads_of_images, borders, groups, products, an_input,
+    padding_of_signs, pads_of_images, borders, groups, products, steps,
+    operands, an_input,
 ]  # fmt: skip
 
 
@@ -240,6 +255,22 @@ def test_large_values_are_not_computed_when_a_file_is_loaded() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 20e6
+
+
+def test_places_of_maxima_take_memory_for_the_result_alone() -> None:
+    a = ArtifactBuilder()
+    a.add("MaxPool", "x", kernel_shape=[9, 9])
+    a.nodes[-1].output.append("places")
+    x = np.random.default_rng(0).standard_normal((1, 1, 600, 600)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        found = np.asarray(Model(a.artifact(x.shape[1:], "places")).run(x))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    largest = np.lib.stride_tricks.sliding_window_view(x[0, 0], (9, 9)).max((2, 3))
+    assert np.array_equal(x.reshape(-1)[found[0, 0]], largest)
+    assert peak < 120 << 20, f"{peak} bytes; all taps at once take {81 * x.size * 12}"
 
 
 def test_large_results_have_the_type_of_a_run() -> None:

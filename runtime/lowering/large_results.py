@@ -42,7 +42,7 @@ def large_result(node: Node, operands: Sequence[Array | None], opset: int) -> Ar
     if node.kind in _BOUNDED and prod(x.size for x in given.values()) < _LARGE:
         return None
     try:
-        before = [""] * (len(node.outputs) - 1)
+        before = [f"before{place}" for place in range(len(node.outputs) - 1)]
         proto = helper.make_node(node.kind, names, [*before, "result"], **node.attributes)
         schema = onnx.defs.get_schema(node.kind, opset, "")
         types = {name: _type_of(x) for name, x in given.items()}

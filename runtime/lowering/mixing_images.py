@@ -24,8 +24,6 @@ _DEFAULT_AXIS: Final = {
     "LpNormalization": -1,
     "LayerNormalization": -1,
     "Gather": 0,
-    "GatherElements": 0,
-    "ScatterElements": 0,
     "TopK": -1,
 }
 """Operators that combine or choose along an axis and keep the batch's size, with their default."""
@@ -121,8 +119,23 @@ def _multiplies_images(builder: PlanBuilder, node: Node, examples: Examples) -> 
 
 
 def _takes_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
-    """Whether a GatherND or ScatterND chooses among the images."""
-    return node.inputs[0] in builder.values and not node.attributes.get("batch_dims", 0)
+    """Whether a GatherND or ScatterND chooses among the images, or rows of a constant by image."""
+    has_own_rows = int(node.attributes.get("batch_dims", 0)) > 0
+    return (node.inputs[0] in builder.values) != has_own_rows
+
+
+def _has_places_of_others(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
+    """Whether a GatherElements or ScatterElements uses the elements of other images.
+
+    Along `axis` any elements are read; of every other axis those with the index of the place.
+    """
+    x, places = examples[:2]
+    if x is None or places is None:
+        return True
+    is_along_first = int(node.attributes.get("axis", 0)) % max(1, x.ndim) == 0
+    if node.inputs[0] not in builder.values:
+        return not is_along_first
+    return is_along_first or len(places) != len(x)
 
 
 def _has_images_as_rows(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
@@ -139,7 +152,9 @@ _MIXES: Final[dict[str, Callable[[PlanBuilder, Node, Examples], bool]]] = {
     "CumSum": _sums_images,
     "Einsum": _multiplies_images,
     "EyeLike": _has_images_as_rows,
+    "GatherElements": _has_places_of_others,
     "GatherND": _takes_images,
+    "ScatterElements": _has_places_of_others,
     "ScatterND": _takes_images,
     "Slice": _slices_images,
     "Trilu": _has_images_as_rows,

@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper, shape_inference
 from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
 
+from bnnkit.artifact.checks.operand_shapes import check_operand_shapes
 from bnnkit.artifact.checks.values import MOST_KNOWN, Values
 from bnnkit.artifact.operators.attribute_rule import attributes_of
 from bnnkit.artifact.operators.facts import FACTS, POOLS
@@ -54,6 +55,7 @@ def check_standard_operator(node: onnx.NodeProto, values: Values, opset: int) ->
         _check_pool(node, values)
     for place in _SCALARS.get(node.op_type, ()):
         _check_scalar(node, place, values)
+    check_operand_shapes(node, values)
     return _inferred(node, schema, values)
 
 

@@ -12,7 +12,7 @@ from bnnkit.artifact.checks.values import Values
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.format.graph_view import attribute
 from bnnkit.artifact.operators import operator_of
-from bnnkit.artifact.operators.facts import POOLS, fact_of
+from bnnkit.artifact.operators.facts import POOLS, RECURRENT, fact_of
 
 _WORD: Final = 64
 """Products of signs that are computed at once."""
@@ -22,6 +22,10 @@ _SAMPLED: Final = 4
 """Pixels along an axis that a place between them is computed of, at most."""
 _TAP: Final = 1 << 13
 """How many take as long as one tap of a window in NumPy, besides its numbers."""
+_STEP: Final = 1 << 14
+"""How many take as long as one step of a recurrent layer, besides its numbers."""
+_PAIR: Final = 1 << 9
+"""How many take as long as one pair of operands, when the order of an Einsum is chosen."""
 _GROUP: Final = 1 << 18
 """How many take as long as the preparation of one group of a convolution."""
 
@@ -44,7 +48,10 @@ def charge(budget: Budget, node: onnx.NodeProto, values: Values) -> None:
     budget.spend_work(_products(node, values))
     if node.op_type == "Einsum" and len(node.input) > 2:  # products of some operands are stored
         budget.spend_values(_products(node, values))
-    if node.op_type == "Col2Im":
+        budget.spend_work(_PAIR * len(node.input) ** 3)
+    if node.op_type in RECURRENT:
+        _charge_steps(budget, node, values)
+    elif node.op_type == "Col2Im":
         _charge_columns(budget, node, values)
     elif _has_window(node):
         _charge_window(budget, node, values)
@@ -70,6 +77,12 @@ def _has_window(node: onnx.NodeProto) -> bool:
     return node.domain in ("", "ai.onnx", DOMAIN) and any(
         a.name in ("pads", "group", "dilations") and (a.ints or a.i) for a in node.attribute
     )
+
+
+def _charge_steps(budget: Budget, node: onnx.NodeProto, values: Values) -> None:
+    """Count the steps of a recurrent layer, which follow each other in all directions."""
+    steps = values.shape(node.input[0])[1 if _ints(node, "layout", (0,))[0] else 0]
+    budget.spend_work(_STEP * steps * values.shape(node.input[1])[0])
 
 
 def _charge_columns(budget: Budget, node: onnx.NodeProto, values: Values) -> None:

@@ -146,14 +146,21 @@ def _max_pool_with_places(a: Attributes, x: Array) -> tuple[Array, Array]:
     if a.get("storage_order", 0):
         raise UnsupportedError("MaxPool with the attribute storage_order is not supported")
     places = np.arange(x.size).reshape(x.shape)
-    taps = np.stack(_taps(_padded(x, axes, low), axes, low))
-    # Of places outside of x none is chosen: -1 is smaller than all others.
-    taps_of_places = np.stack(_taps(_padded(places, axes, -1), axes, -1))
-    best = np.where(taps_of_places < 0, -np.inf, taps).argmax(0)[None]
-    return (
-        np.take_along_axis(taps, best, 0)[0],
-        np.take_along_axis(taps_of_places, best, 0)[0].astype(np.int64),
-    )
+    best: Array | None = None
+    for tap, place in zip(
+        _taps(_padded(x, axes, low), axes, low), _taps(_padded(places, axes, -1), axes, -1),
+        strict=True,
+    ):  # fmt: skip
+        if best is None:
+            best, chosen = tap.copy(), place.copy()
+            continue
+        # A place outside of x, -1, is never chosen; NaN is larger than any number.
+        is_larger = (tap > best) | ((tap != tap) & (best == best)) | (chosen < 0)
+        is_larger &= place >= 0
+        np.copyto(best, tap, where=is_larger)
+        np.copyto(chosen, place, where=is_larger)
+    assert best is not None  # a window has a pixel
+    return best, chosen
 
 
 def _average_pool(a: Attributes, x: Array) -> Array:
