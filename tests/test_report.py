@@ -156,7 +156,7 @@ def test_why_a_layer_is_not_binary(body: str, reason: str) -> None:
         ("b = Add (r, c) a = Sign (b)", "it is the sign of the network's real-valued input"),
         (
             "b = Add (r, r) d = Mul (b, c) a = Sign (d)",
-            "Add joins two real values: a skip connection",
+            "Add joins two real values: a skip connection, or bit planes",
         ),
         (
             "b = Conv (r, w) d = Neg (b) a = Sign (d)",

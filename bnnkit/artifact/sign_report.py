@@ -116,7 +116,7 @@ def _why_real(graph: GraphView, value: str) -> str:
     if node is None:
         return "it is the sign of the network's real-valued input"
     if node.op_type in _ELEMENTWISE:
-        return f"{node.name} joins two real values: a skip connection"
+        return f"{node.name} joins two real values: a skip connection, or bit planes"
     if node.op_type in LAYERS:
         return f"it is the sign of the real-valued layer {node.name}"
     if node.op_type == "Cast":
