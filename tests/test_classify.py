@@ -198,10 +198,11 @@ def test_standard_input(model: Path, images: Path, folder: Path) -> None:
     assert one["image"] == "standard input"
     assert one["top"] == json.loads(run("run", model, folder / "2.png", "--json").stdout)[0]["top"]
     assert len(piped(images.read_bytes())) == len(np.load(images))
-    for content in (b"", b"text"):
+    for content, kind in ((b"", "an empty file"), (b"text", "a text file")):
         result = CliRunner().invoke(bnnkit_command, ["run", str(model), "-"], input=content)
         assert result.exit_code == 2
-        assert result.stderr.startswith("bnnkit run: standard input cannot be read as a .npy file")
+        want = "expected a .npy array, or a PNG or JPEG image, in standard input"
+        assert result.stderr == f"bnnkit run: {want}; it is {kind}\n"
 
 
 def test_wrong_use_is_one_line(model: Path, images: Path, folder: Path, tmp_path: Path) -> None:

@@ -180,9 +180,16 @@ def test_small_files_cannot_promise_many_pixels(size: tuple[int, int]) -> None:
         reader(3, 8, 8).read(png_header(*size), "bomb:")
 
 
-@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\0"])
+@pytest.mark.parametrize("content", [b"", b"GIF", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\0"])
 def test_what_is_no_image_is_one_line(content: bytes) -> None:
     with pytest.raises(FileError, match=r"^x\.png is damaged or no image"):
+        reader(3, 8, 8).read(content, "x.png")
+
+
+@pytest.mark.parametrize("form", ["GIF", "WebP", "BMP", "TIFF"])
+def test_sound_images_of_other_formats_are_named(form: str) -> None:
+    content = file_of(Image.fromarray(pixels(16, 16)), form)
+    with pytest.raises(FileError, match=rf"^x\.png is a {form} image, expected PNG or JPEG; conv"):
         reader(3, 8, 8).read(content, "x.png")
 
 

@@ -202,3 +202,24 @@ def test_a_noise_without_name_is_refused() -> None:
 
     with pytest.raises(UsageError, match="set its `name`"):
         register_noise(Nameless)
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_class_of_another_base_is_refused() -> None:
+    class Other:
+        name = "other"
+
+    with pytest.raises(UsageError, match=r"a subclass of Noise, got .*Other; derive it from"):
+        register_noise(Other)  # type: ignore[type-var]
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_noise_without_its_methods_is_refused() -> None:
+    class Unfinished(Noise):
+        name = "unfinished"
+
+        def cdf(self, x: Tensor) -> Tensor:
+            return x
+
+    with pytest.raises(UsageError, match=r"Unfinished without pdf, quantile; write them"):
+        register_noise(Unfinished)  # type: ignore[type-abstract]

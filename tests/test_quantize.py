@@ -1,5 +1,7 @@
 """Activations of two to four bits: levels, gradients, noise and arguments."""
 
+import warnings
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -111,3 +113,13 @@ def test_an_empty_batch() -> None:
     layer = bnn.Quantize(2, learned=True).train()
     layer(torch.zeros(0, 3)).sum().backward()
     assert layer.step.grad == 0
+
+
+def test_other_layouts_do_not_warn() -> None:
+    torch.set_warn_always(True)
+    images = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        levels = bnn.Quantize(bits=2)(images)
+    torch.set_warn_always(False)
+    assert torch.equal(levels, bnn.Quantize(bits=2)(images.contiguous()))

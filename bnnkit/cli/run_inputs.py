@@ -9,7 +9,7 @@ from typing import Final
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.cli.array_files import Array, read_array, read_array_from
 from bnnkit.errors import FileError, UsageError
-from bnnkit.files.kinds import IMAGE, START_BYTES, kind_of, kind_of_path
+from bnnkit.files.kinds import IMAGE, START_BYTES, but_it_is, kind_of, kind_of_path
 from bnnkit.images.opened import SUFFIXES
 from bnnkit.images.preprocessing import Preprocessing
 from bnnkit.runtime.image_inputs import ArrayInputs, ImageInputs, NetworkInput, inputs_of
@@ -72,6 +72,11 @@ def _kind(path: Path, content: bytes) -> str:
 def _array(path: Path, content: bytes) -> Array:
     if path != STANDARD_INPUT:
         return read_array(path)
+    kind = kind_of(content[:START_BYTES])
+    if not kind.startswith(("a .npy", "an .npz")):
+        raise FileError(
+            f"expected a .npy array, or a PNG or JPEG image, in standard input{but_it_is(kind)}"
+        )
     return read_array_from(io.BytesIO(content), len(content), "standard input")
 
 

@@ -3,7 +3,7 @@
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final
 
@@ -46,9 +46,32 @@ def opened_image(
         try:
             with Image.open(file, formats=_FORMATS) as image:
                 yield image
-        except (*_DAMAGE, Image.DecompressionBombError) as error:
-            # Pillow's own sentence on what is no image shows the object of the file.
-            reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        except Image.DecompressionBombError as error:
+            raise FileError(f"{name} has too many pixels; make it smaller") from error
+        except UnidentifiedImageError as error:
+            raise FileError(_no_image(name, file)) from error
+        except _DAMAGE as error:
             raise FileError(
-                f"{name} is damaged or no image, expected PNG or JPEG{reason}; mend or remove it"
+                f"{name} is damaged or no image, expected PNG or JPEG ({error}); mend or remove it"
             ) from error
+
+
+def _no_image(name: object, file: IO[bytes]) -> str:
+    """Say what a file is in which Pillow finds no PNG or JPEG image."""
+    file.seek(0)
+    start = file.read(16)
+    other = next((word for word, is_it in _OTHERS.items() if is_it(start)), None)
+    if other is not None:
+        return f"{name} is a {other} image, expected PNG or JPEG; convert it to PNG"
+    return f"{name} is damaged or no image, expected PNG or JPEG; mend or remove it"
+
+
+_OTHERS: Final[dict[str, Callable[[bytes], bool]]] = {
+    "GIF": lambda start: start[:4] == b"GIF8",
+    "WebP": lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP",
+    "BMP": lambda start: start[:2] == b"BM",
+    "TIFF": lambda start: start[:4] in (b"II*\0", b"MM\0*"),
+    "HEIC": lambda start: start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"),
+    "AVIF": lambda start: start[4:12] == b"ftypavif",
+}
+"""Formats of photos that are not read, by the first bytes of their files."""

@@ -104,7 +104,9 @@ class Quantize(nn.Module):
         z = None
         if self.training and self.estimator.draws_noise:
             z = self.noise.sample(u) / 2
-        count = torch.bucketize(u if z is None else u - z, self.thresholds, right=True)
+        # `bucketize` warns of other layouts, such as channels last, and copies them.
+        drawn = (u if z is None else u - z).contiguous()
+        count = torch.bucketize(drawn, self.thresholds, right=True)
         level = count.to(a.dtype)
         level = level * 2 - len(self.thresholds) if self.signed else level
         return straight_through(u, level, self._derivative)

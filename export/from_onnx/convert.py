@@ -50,6 +50,7 @@ from bnnkit.export.from_onnx.rounding_ties import rounding_ties
 from bnnkit.export.from_onnx.sign_of_zero import remapped_signs
 from bnnkit.export.from_onnx.split_batch_norms import check_inference, split_batch_norms
 from bnnkit.export.from_onnx.value_sizes import check_value_sizes, numbers_of
+from bnnkit.export.from_onnx.zero_states import leave_out_zero_states
 from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.batch_first import batch_first
 from bnnkit.export.passes.gather_pixels import gather_pixels
@@ -187,6 +188,7 @@ def _without_computed_shapes(
         is_done = not has_branches and not (has_shapes and len(model.graph) < before)
     model = run_passes(model, shapes)  # the last constants may be sizes
     run_pass(model, lower_constant_assignments, batch)
+    run_pass(model, leave_out_zero_states)
     run_pass(model, batch_first, batch.size, batch.axis_of_batch)
     run_pass(model, gather_pixels)
     run_pass(model, check_batch_constants, batch)

@@ -8,7 +8,9 @@
 5. A constant with the same row for each image, as part of a `Concat`, is added: the part beside it
    is padded with zeros, and the row stands where the zeros are. (x + 0 is x.)
 6. The shapes are then inferred for another batch size. The batch is free if every value that
-   depends on the input has the new size as its first axis, and its other axes are unchanged.
+   depends on the input has the new size as its first axis, and its other axes are unchanged. The
+   values of a recurrent layer, which have the steps first (`batch_first.py`), have it as the axis
+   before the last.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +20,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from bnnkit.artifact.operators.facts import RECURRENT
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_onnx.batch_constants import BatchConstants
 from bnnkit.export.from_onnx.node_names import named
@@ -49,25 +52,46 @@ def free_batch(model: ir.Model, batch: BatchConstants) -> ir.Model:
     for node in other.graph:
         for value in node.outputs:
             if value.name:
-                _check(node, value, known[value.name], batch.size)
+                _check(node, value, known[value.name], batch)
     for value in other.graph.inputs:
         value.shape = ir.Shape([BATCH, *(value.shape or ())[1:]])
     return other
 
 
-def _check(node: ir.Node, value: ir.Value, before: ir.Shape | None, batch: int) -> None:
+def _check(node: ir.Node, value: ir.Value, before: ir.Shape | None, batch: BatchConstants) -> None:
     """Rule 6."""
     if before is None or value.shape is None:
         raise UnsupportedError(
             f"expected {named(node)} to give a shape that ONNX can infer, got none"
         )
-    if tuple(before[:1]) != (batch,) or tuple(value.shape) != (_OTHER, *before[1:]):
+    axis = len(before) - 2 if _is_recurrent(node) else 0
+    if tuple(before[axis : axis + 1]) != (batch.size,) or tuple(value.shape) != _with(
+        before, axis, _OTHER
+    ):
         raise UnsupportedError(
             f"expected {named(node)} to keep the batch as first axis, got the shape {value.shape}"
-            f" for a batch of {_OTHER} and {before} for {batch}; export the network with a batch"
-            " that nothing else depends on"
+            f" for a batch of {_OTHER} and {before} for {batch.size}; export the network"
+            + (" with a batch that nothing else depends on" if batch.is_free else _FREE_BATCH)
         )
-    value.shape = ir.Shape([BATCH, *before[1:]])
+    value.shape = ir.Shape(_with(before, axis, BATCH))
+
+
+_FREE_BATCH: Final = (
+    " with a free batch: dynamic_shapes={'x': {0: torch.export.Dim('batch')}} in torch.onnx.export"
+)
+
+
+def _with(shape: ir.Shape, axis: int, size: int | str) -> tuple[Any, ...]:
+    return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+def _is_recurrent(node: ir.Node) -> bool:
+    """Whether a node is a recurrent layer, or transposes what only such layers take."""
+    users = [user for value in node.outputs for user, _ in value.uses()]
+    is_turned = node.op_type == "Transpose" and bool(users)
+    return node.op_type in RECURRENT or (
+        is_turned and all(user.op_type in RECURRENT for user in users)
+    )
 
 
 def _keep_first(graph: ir.Graph, node: ir.Node, batch: BatchConstants) -> None:

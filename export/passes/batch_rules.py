@@ -146,9 +146,11 @@ def _known_axis(values: BatchValues, node: ir.Node) -> int | None:
     x, axis = operand(node, 0), values.places[operand(node, 0)].axis
     if node.op_type == "Flatten":
         return int(axis >= node.attributes.get_int("axis", 1) % (rank(x) + 1))
-    if node.op_type == "Reshape":
-        return values.hint(node.outputs[0], node)
     content = array(node.inputs[1]) if len(node.inputs) > 1 else None
+    if node.op_type == "Reshape":
+        is_kept = content is not None and content[axis : axis + 1].tolist() == [0]
+        is_kept = is_kept and not node.attributes.get_int("allowzero", 0)
+        return axis if is_kept else values.hint(node.outputs[0], node)
     if content is None:
         return None
     n_axes = rank(node.outputs[0]) if node.op_type == "Unsqueeze" else rank(x)

@@ -43,8 +43,10 @@ class Registry(Generic[T]):
         """Add a class; a class decorator.
 
         Raises:
-            UsageError: If the class has no name, or the name belongs to another class.
+            UsageError: If the class has another base, no name or missing methods, or the name
+                belongs to another class.
         """
+        self._check(member)
         name = getattr(member, "name", None)
         if not (isinstance(name, str) and name):
             raise UsageError(
@@ -61,6 +63,19 @@ class Registry(Generic[T]):
             )
         self._classes[name] = member
         return member
+
+    def _check(self, member: type[Any]) -> None:
+        if not issubclass(member, self._base):
+            raise UsageError(
+                f"expected {self._kind}, a subclass of {self._base.__name__}, got"
+                f" {member.__qualname__}; derive it from bnnkit.nn.{self._base.__name__}"
+            )
+        missing = sorted(getattr(member, "__abstractmethods__", ()))
+        if missing:
+            raise UsageError(
+                f"expected {self._kind} with all its methods, got {member.__qualname__} without"
+                f" {', '.join(missing)}; write them"
+            )
 
     def get(self, choice: str | T, options: Mapping[str, Any] | None = None) -> T:
         """Create the member with a name and options; a member is returned unchanged.
