@@ -24,6 +24,7 @@ from networks import SEED, vgg
 from numpy.typing import NDArray
 
 from bnnkit import runtime
+from bnnkit.artifact.deterministic import derandomized
 from bnnkit.files.atomic import write_text
 from bnnkit.runtime.c_code import export_c
 
@@ -117,7 +118,7 @@ def measure_layer(core: Core, folder: Path, plugin: Path) -> dict[str, Any]:
 def measure_network(core: Core, folder: Path, plugin: Path) -> dict[str, Any]:
     """Model all calls of the CIFAR network."""
     network = folder / "network.onnx"
-    onnx.save(vgg(), network)
+    onnx.save(derandomized(vgg()), network)  # kernels of the pass without noise
     found: dict[str, Any] = {"core": core.name}
     for name, calls in both(network, core, folder / f"network-{core.name}", plugin):
         each = [(len(call), round(cycles_of(call, core))) for call in calls]
