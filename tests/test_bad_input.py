@@ -61,7 +61,7 @@ def _with_operator(model: Path, operator: str, domain: str, name: str) -> None:
     [
         ("Strange", "my.own", "my.own.Strange"),
         ("Ternary", "bnnkit", "bnnkit.Ternary"),
-        ("Tan", "", "Tan"),
+        ("Hardmax", "", "Hardmax"),
         ("NoSuchOperator", "", "NoSuchOperator"),
     ],
 )
@@ -252,7 +252,7 @@ def test_a_benchmark_that_could_not_be_written_is_not_made(
 def test_another_engine_is_advised_where_it_can_be_chosen(
     model: Path, images: Path, out: Path
 ) -> None:
-    _with_operator(model, "Tan", "", "head/strange")
+    _with_operator(model, "Hardmax", "", "head/strange")
     said = fail("run", model, images, "-o", out)
     assert said.endswith("(try --engine onnxruntime)")
     assert said.count("onnxruntime") == 1

@@ -122,7 +122,7 @@ def test_layers_with_the_same_latent_weights_share_them() -> None:
             np.full((2, 3, 2, 2), np.nan),
             r"numbers as latent weights of block\.conv \(BinaryWeight\), got NaN",
         ),
-        (np.ones((2, 3, 2)), r"two-dimensional convolution .* got shape \(2, 3, 2\)"),
+        (np.ones((2, 3, 1, 1, 1, 1)), r"a convolution in .* got shape \(2, 3, 1, 1, 1, 1\)"),
     ],
 )
 def test_weights_that_cannot_be_packed(latent: NDArray[Any], message: str) -> None:

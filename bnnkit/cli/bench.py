@@ -107,7 +107,8 @@ DEFAULT_ENGINES_TFLITE = ("bnnkit", "lce", "onnxruntime-fp32")
 @click.option(
     "--profile",
     is_flag=True,
-    help="Show how long each layer takes in bnnkit's runtime, and as float32 in ONNX Runtime.",
+    help="Show how long each layer takes in bnnkit's runtime and, unless --engines leaves ONNX "
+    "Runtime out, as float32 there.",
 )
 def command(
     model: Path | None,
@@ -161,7 +162,8 @@ def command(
             )
         )
         steps = _profile(artifact, threads[0], batches[0]) if profile else []
-        twins = _float_twins(artifact, threads[0], batches[0]) if profile else {}
+        has_twins = profile and any(name.startswith("onnxruntime") for name in engines)
+        twins = _float_twins(artifact, threads[0], batches[0]) if has_twins else {}
     print_benchmark(measured, surroundings)
     if profile:
         print_step_times(steps, threads[0], batches[0], measured, twins)
