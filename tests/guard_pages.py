@@ -85,6 +85,8 @@ def install(replace: Callable[[Any, str, Any], None] = setattr, side: Side = "af
         counters = memory.counters
         if any(np.shares_memory(array, own) for own in (counters.images, counters.words)):
             return _ADDRESS(memory, array)  # written before each pass
+        if any(np.shares_memory(array, own) for own in memory.buffers.values()):
+            return _ADDRESS(memory, array)  # guarded already, and written in each pass
         if array is counters.keys:
             return _ADDRESS(memory, array)
         copy = zeros(array.shape, array.dtype, alignment=array.dtype.itemsize, side=side)

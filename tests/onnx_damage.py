@@ -58,15 +58,20 @@ def damaged(seed: int, number: int) -> tuple[str, bytes]:
 def damaged_windows(seed: int, number: int) -> tuple[str, bytes]:
     """The same, of attributes of windows alone."""
     rng = np.random.default_rng([seed, number, 1])
-    place = int(rng.integers(len(examples())))
+    place = int(_pick(rng, [i for i in range(len(examples())) if _windows(examples()[i])]))
     model = _copy(place)
-    nodes = [n for n in model.graph.node if any(a.name in _WINDOW for a in n.attribute)]
+    nodes = _windows(model)
     for _ in range(int(rng.choice([1, 1, 2, 3, 4]))):
         node = _pick(rng, nodes)
         _numbers(rng, _pick(rng, [a for a in node.attribute if a.name in _WINDOW]))
     if rng.random() < 0.8:
         _forget_types(model)
     return f"example {place}: windows", model.SerializeToString()
+
+
+def _windows(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes that have attributes of windows."""
+    return [n for n in model.graph.node if any(a.name in _WINDOW for a in n.attribute)]
 
 
 def _copy(place: int) -> onnx.ModelProto:
@@ -130,6 +135,8 @@ def _attribute(rng: Random, model: onnx.ModelProto) -> None:
 
 def _constant(rng: Random, model: onnx.ModelProto) -> None:
     """Change the shape, the type or the numbers of a constant, with its bytes or without."""
+    if not model.graph.initializer:
+        return _attribute(rng, model)
     tensor = _pick(rng, model.graph.initializer)
     case = rng.random()
     try:
@@ -189,6 +196,8 @@ def _store(tensor: TensorProto, array: NDArray[Any]) -> None:
 def _constant_node(rng: Random, model: onnx.ModelProto) -> None:
     """Make a constant the result of a node, by an attribute that suits it or does not."""
     graph = model.graph
+    if not graph.initializer:
+        return _attribute(rng, model)
     place = int(rng.integers(len(graph.initializer)))
     tensor = graph.initializer[place]
     values: list[tuple[str, Any]] = [

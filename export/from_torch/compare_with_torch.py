@@ -62,6 +62,15 @@ def compare_with_torch(artifact: Artifact, model: nn.Module, example: Tensor) ->
         _name_difference(artifact, model, inputs)
 
 
+def check_accepted(model: nn.Module, example: Tensor) -> None:
+    """Check that a model accepts the example, whose type plain tracing does not look at.
+
+    Raises:
+        UsageError: It does not, such as a float64 model.
+    """
+    _outputs(model, _inputs(model, example))
+
+
 def _inputs(model: nn.Module, example: Tensor) -> Tensor:
     """The first input of the example, and a random one if the model accepts it."""
     generator = torch.Generator().manual_seed(0)

@@ -15,7 +15,7 @@ from bnnkit.errors import UsageError
 from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.calibrated import calibrated
-from bnnkit.export.from_torch.compare_with_torch import compare_with_torch
+from bnnkit.export.from_torch.compare_with_torch import check_accepted, compare_with_torch
 from bnnkit.export.from_torch.export_warnings import check_computed, warn_of_lost_bits
 from bnnkit.export.from_torch.marked_graph import marked_graph
 from bnnkit.export.from_torch.plain_arguments import plain_inputs, plain_model
@@ -90,6 +90,8 @@ def export_onnx(
         check_seed(seed)
         model, metadata = calibrated(model, calibrate, example, metadata, **options)
     artifact = from_torch(model, example, metadata=metadata, **options)
+    if compare:
+        check_accepted(model, example)
     check_computed(artifact, only_warn=not runtime)
     if compare:
         compare_with_torch(artifact, model, example)
