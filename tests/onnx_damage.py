@@ -136,7 +136,8 @@ def _attribute(rng: Random, model: onnx.ModelProto) -> None:
 def _constant(rng: Random, model: onnx.ModelProto) -> None:
     """Change the shape, the type or the numbers of a constant, with its bytes or without."""
     if not model.graph.initializer:
-        return _attribute(rng, model)
+        _attribute(rng, model)
+        return
     tensor = _pick(rng, model.graph.initializer)
     case = rng.random()
     try:
@@ -197,7 +198,8 @@ def _constant_node(rng: Random, model: onnx.ModelProto) -> None:
     """Make a constant the result of a node, by an attribute that suits it or does not."""
     graph = model.graph
     if not graph.initializer:
-        return _attribute(rng, model)
+        _attribute(rng, model)
+        return
     place = int(rng.integers(len(graph.initializer)))
     tensor = graph.initializer[place]
     values: list[tuple[str, Any]] = [
