@@ -62,6 +62,7 @@ def statistics(model: nn.Sequential) -> dict[str, tuple[torch.Tensor, torch.Tens
     return found
 
 
+@pytest.mark.slow
 def test_the_statistics_are_those_of_the_mode() -> None:
     few = digits()
     models = {mode: network() for mode in ("samples", "deterministic")}
@@ -78,6 +79,7 @@ def test_the_statistics_are_those_of_the_mode() -> None:
     assert not torch.equal(*(statistics(model)["4"][0] for model in models.values()))
 
 
+@pytest.mark.slow
 def test_images_are_augmented_as_in_training() -> None:
     few = digits(n_train=40)
     model, plain = network(), network()

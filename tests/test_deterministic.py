@@ -81,6 +81,7 @@ def test_it_is_what_the_exporter_writes(make: Callable[[], nn.Module]) -> None:
         np.testing.assert_array_equal(traces[0][name], traces[1][name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_chain_is_the_deterministic_file_node_by_node() -> None:
     model = with_norms(vgg())
     for module in model.modules():

@@ -18,7 +18,7 @@ LIMITS = "from fuzz_tflite import limited, tell; import time, signal, os, numpy 
 @pytest.mark.parametrize(
     ("start", "count"),
     [
-        (0, FEW),
+        pytest.param(0, FEW, marks=pytest.mark.slow),
         *(
             pytest.param(start, PART, marks=pytest.mark.exhaustive)
             for start in range(0, COUNT, PART)

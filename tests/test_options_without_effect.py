@@ -92,6 +92,7 @@ def test_samples_of_a_file_without_noise(tmp_path: Path, digits_run: Path) -> No
         assert said == f"note: --samples has no effect on {model}, which has no noise"
 
 
+@pytest.mark.slow
 def test_a_seed_of_an_export_that_draws_nothing(tmp_path: Path, digits_run: Path) -> None:
     plain, seeded = tmp_path / "plain.onnx", tmp_path / "seeded.onnx"
     assert run("export", digits_run, "-o", plain).exit_code == 0

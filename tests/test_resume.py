@@ -102,7 +102,7 @@ def _assert_equal_runs(out: Path, uninterrupted: Path) -> None:
 @pytest.mark.parametrize(
     ("function", "call", "epochs_done"),
     [
-        pytest.param("save_state", 3, 2, id="between metrics and state"),
+        pytest.param("save_state", 3, 2, id="between metrics and state", marks=pytest.mark.slow),
         *(
             pytest.param(*case, id=when, marks=pytest.mark.exhaustive)
             for when, case in {
