@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
@@ -23,6 +24,9 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-ffp-contract
 def compiler(*names: str) -> str | None:
     """The first of these compilers that is there."""
     return next((name for name in names if shutil.which(name)), None)
+
+
+needs_gcc = pytest.mark.skipif(compiler("gcc") is None, reason="gcc is not installed")
 
 
 def compile_c(command: Sequence[object]) -> None:

@@ -1,19 +1,12 @@
 """Networks exported as C give the bits of the runtime."""
 
 import ctypes
-import json
-import re
-import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from artifacts import ArtifactBuilder, noisy_digits_like, noisy_real_like
 from c_networks import (
@@ -24,29 +17,16 @@ from c_networks import (
     bits,
     check_bits,
     compile_c,
-    compiler,
     in_tuple,
+    needs_gcc,
 )
-from command_line import fail, run
-from fuzz_c import of_values
 from onnx import TensorProto
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.report import report
-from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.runtime import Model, open_artifact
 from bnnkit.runtime.c_code import export_c
-from bnnkit.runtime.c_code.buffers import Call, place
-from bnnkit.runtime.c_code.constants import Constants, float_literal
-from bnnkit.runtime.c_code.layers import window_fields
-from bnnkit.runtime.c_code.network import network_of
 from bnnkit.runtime.c_code.steps import OPERATIONS
 from bnnkit.runtime.kernels import reals
-from bnnkit.runtime.memory.values import Value
-from bnnkit.runtime.steps.window import KernelWindow
-from bnnkit.zoo import ZooModel, zoo
-
-needs_gcc = pytest.mark.skipif(compiler("gcc") is None, reason="gcc is not installed")
 
 
 @needs_gcc
@@ -215,65 +195,6 @@ def test_a_network_of_the_zoo(tmp_path: Path) -> None:
     assert network.report.workspace_bytes < 100_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", zoo(), ids=lambda model: model.name)
-def test_constants_take_little_more_than_a_bit_for_each_binary_weight(model: ZooModel) -> None:
-    """What benchmarks/c_code.py measures of the compiled code as well."""
-    artifact = open_artifact(f"zoo:{model.name}")
-    ideal = report(artifact, 0).ideal_bytes
-    assert network_of(artifact).constants.nbytes <= 1.03 * ideal + 14 * 1024
-
-
-@needs_gcc
-@pytest.mark.slow
-@pytest.mark.parametrize("flags", [("-O0",), ("-O3", "-march=native"), ("-O3", "-DBNN_PORTABLE")])
-def test_a_call_needs_no_more_stack_than_the_header_says(
-    flags: tuple[str, ...], tmp_path: Path
-) -> None:
-    report = export_c(noisy_digits_like()[0], tmp_path)
-    source, places = tmp_path / "bnn.c", tmp_path / "bnn.o"
-    compile_c(["gcc", *STRICT, *flags, "-fstack-usage", "-c", source, "-o", places])
-    rows = [line.split("\t") for line in (tmp_path / "bnn.su").read_text().splitlines()]
-    frames = {row[0].rpartition(":")[2]: int(row[1]) for row in rows}
-    with_workspace = [frames.pop(name) for name in ("bnn_run", "bnn_predict")]
-    assert sum(frames.values()) < report.stack_bytes  # no function calls itself
-    assert max(with_workspace) < report.workspace_bytes + 256
-    assert f"_STACK_BYTES {report.stack_bytes} " in (tmp_path / "bnn.h").read_text()
-
-
-def _mean_of_halves(height: int, width: int) -> Artifact:
-    """A network that needs a value as large as its input, and one number."""
-    a = ArtifactBuilder()
-    halves = a.add("Mul", "x", a.constant(np.float32(0.5)))
-    return a.artifact((1, height, width), a.add("GlobalAveragePool", halves))
-
-
-def test_values_and_workspaces_beyond_int32_are_refused() -> None:
-    largest = network_of(_mean_of_halves(16, 2**25 - 1))
-    assert largest.workspace_bytes == 2**31 - 48
-    with pytest.raises(UnsupportedError, match=r"lacks a workspace of more than 2,147,483,647 b"):
-        network_of(_mean_of_halves(233, 2304167))  # 2**31 - 4 bytes
-    with pytest.raises(UnsupportedError, match=r"lacks values of more than 2,147,483,647 bytes"):
-        network_of(_mean_of_halves(16, 2**25))
-
-
-def test_windows_beyond_int32_are_refused() -> None:
-    source = Value(kind="real", shape=(1, 4, 4))
-    window = KernelWindow(
-        size=(2, 2), stride=(1, 1), dilation=(1, 1), padding=(0, 0), output=(2, 2)
-    )
-    far = 2**31 - 2
-    assert window_fields(source, replace(window, dilation=(far, 1)), 4)["row_step"] == far
-    beyond: Sequence[dict[str, Any]] = (
-        {"dilation": (1, far + 1)},
-        {"padding": (2**31, 0)},
-        {"stride": (2**31, 1)},
-    )
-    for wide in beyond:
-        with pytest.raises(UnsupportedError, match=r"a window that reaches 2\^31 pixels or more"):
-            window_fields(source, replace(window, **wide), 4)
-
-
 @needs_gcc
 @pytest.mark.slow
 def test_threads_share_a_network(tmp_path: Path) -> None:
@@ -314,31 +235,6 @@ def test_two_networks_fit_into_one_program(tmp_path: Path) -> None:
 
 @needs_gcc
 @pytest.mark.slow
-def test_the_folder_builds_with_cmake_and_its_readme_is_true(tmp_path: Path) -> None:
-    if compiler("cmake") is None:
-        pytest.skip("cmake is not installed")
-    artifact, _ = noisy_digits_like()
-    export_c(artifact, tmp_path, name="digits")
-    readme = (tmp_path / "README.md").read_text()
-    assert len(readme.splitlines()) < 60
-    (build,) = re.findall(r"^    (cmake .*)$", readme, re.MULTILINE)
-    done = subprocess.run(build, shell=True, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "100% tests passed" in done.stdout
-    # On Windows the import library of a shared library has its name.
-    built = {path.name for path in (tmp_path / "build").glob("libdigits*")}
-    assert built == {"libdigits.so", "libdigits_static.a"}
-    (python,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    code = f"{python}\nassert abs(sum(probabilities) - 1) < 1e-5"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    (c,) = re.findall(r"```c\n(.*?)```", readme, re.DOTALL)
-    include, _, rest = c.partition("\n\n")
-    (tmp_path / "use.c").write_text(f"{include}\nint main(void) {{\n{rest}\nreturn 0;\n}}\n")
-    compile_c(["gcc", "-std=c99", "-c", tmp_path / "use.c", "-o", tmp_path / "use.o"])
-
-
-@needs_gcc
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_random_networks(seed: int) -> None:
     from fuzz_c import check_seed
@@ -346,154 +242,5 @@ def test_random_networks(seed: int) -> None:
     assert check_seed(seed, "-O1", "-march=native") >= 0
 
 
-def test_what_c_lacks_is_named_at_once(tmp_path: Path) -> None:
-    a = ArtifactBuilder()
-    artifact = a.artifact((4,), a.add("Tanh", a.add("Sqrt", "x")))
-    with pytest.raises(
-        UnsupportedError, match=r"lacks Sqrt \(node 'Sqrt0'\); Tanh \(node 'Tanh1'"
-    ):
-        export_c(artifact, tmp_path / "c")
-    assert not (tmp_path / "c").exists()
-
-
-def test_an_operator_of_the_runtime_s_own_is_named(tmp_path: Path) -> None:
-    a = ArtifactBuilder()
-    kernel = a.constant(np.ones((1, 1, 2, 2, 2), np.float32))
-    artifact = a.artifact((1, 3, 3, 3), a.add("Flatten", a.add("Conv", "x", kernel)))
-    with pytest.raises(UnsupportedError, match=r"lacks Conv \(node 'Conv0'\)"):
-        export_c(artifact, tmp_path / "c")
-
-
-def test_an_operator_of_arrays_and_a_value_is_named(tmp_path: Path) -> None:
-    """The value is searched among arrays, whose comparison gives arrays."""
-    a = ArtifactBuilder()
-    numbers = a.constant(np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4))
-    artifact = a.artifact((2, 3, 4), a.add("Sub", numbers, a.add("Identity", "x")))
-    with pytest.raises(UnsupportedError, match="lacks Sub"):
-        export_c(of_values(artifact), tmp_path / "c")
-
-
-@pytest.mark.parametrize("name", ["", "2d", "a-b", "int", "é"])
-def test_a_name_that_c_cannot_have(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="expected --name to be a name in C"):
-        export_c(noisy_digits_like()[0], tmp_path / "c", name=name)
-    assert not (tmp_path / "c").exists()
-
-
-@pytest.mark.parametrize("name", ["test", "string", "bnn_base", "BNN_Base", "aux", "COM1"])
-def test_a_name_that_something_else_has(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="expected --name to be a name that no header of C"):
-        export_c(noisy_digits_like()[0], tmp_path / "c", name=name)
-
-
-def test_a_file_that_cannot_be_written_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "bnn_test.c").mkdir()
-    (tmp_path / "bnn_weights.h").touch()  # an earlier export
-    with pytest.raises(FileError, match=r"cannot write .*bnn_test.c: expected a file"):
-        export_c(noisy_digits_like()[0], tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bnn_test.c", "bnn_weights.h"]
-    assert (tmp_path / "bnn_weights.h").read_text() == ""
-
-
-def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
-    network = noisy_digits_like()[0]
-    export_c(network, tmp_path / "c")
-    export_c(network, tmp_path / "c")  # the same name replaces its files
-    before = {path: path.read_bytes() for path in (tmp_path / "c").iterdir()}
-    with pytest.raises(FileError, match="an earlier export named other; it holds other files"):
-        export_c(network, tmp_path / "c", name="other")
-    assert {path: path.read_bytes() for path in (tmp_path / "c").iterdir()} == before
-
-
-def test_the_command(model: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "digits_c"
-    done = run("export", model, "--to", "c", "-o", folder, "--name", "digits")
-    assert done.exit_code == 0, done.output
-    assert {"digits.h", "digits.c", "digits_test.c", "README.md"} <= {
-        f.name for f in folder.iterdir()
-    }
-    file = tmp_path / "file"
-    file.write_text("")
-    assert "expected a folder" in fail("export", model, "--to", "c", "-o", file)
-    refused = fail("export", model, "--to", "c", "-o", tmp_path / "x.npy")
-    assert "expected -o to name a folder" in refused
-    assert "no noise" in fail("export", model, "--to", "c", "-o", folder, "--mode", "samples")
-
-
-@pytest.mark.slow
-def test_a_checkpoint_is_exported(digits_run: Path, tmp_path: Path) -> None:
-    printed = run("export", digits_run, "--to", "c", "-o", tmp_path / "c", "--json").stdout
-    assert json.loads(printed)["workspace_bytes"] < 4096
-    header = (tmp_path / "c" / "bnn.h").read_text()
-    assert "#define BNN_INPUT_SIZE 64" in header
-    assert "#define BNN_OUTPUT_SIZE 10" in header
-
-
-def test_values_that_are_used_at_different_times_share_memory() -> None:
-    chain = ["a", "b", "c", "d"]
-    calls = [
-        Call(code="", operands={}, reads=(x,), writes=(y,)) for x, y in pairwise(["x", *chain])
-    ]
-    offsets, nbytes = place(calls, dict.fromkeys(chain, 100), {"d"})
-    assert nbytes == 212  # two buffers, the second at a multiple of 16
-    assert all(offsets[x] != offsets[y] for x, y in pairwise(chain))
-    in_place = [replace(call, replaces=(call.reads[0], call.writes[0])) for call in calls]
-    assert place(in_place, dict.fromkeys(chain, 100), {"d"}) == (dict.fromkeys(chain, 0), 100)
-    # A value that is read later keeps its memory.
-    later = Call(code="", operands={}, reads=("a",), writes=("e",))
-    offsets, _ = place([*in_place, later], dict.fromkeys([*chain, "e"], 100), {"e"})
-    assert offsets["a"] != offsets["b"]
-
-
-def test_constants_are_stored_once() -> None:
-    constants = Constants()
-    numbers = np.arange(3, dtype=np.int16)
-    assert constants.array(numbers) == constants.array(numbers.copy())
-    assert constants.array(numbers.astype(np.int32)) != constants.array(numbers)
-    assert constants.nbytes == 6 + 12
-
-
-@pytest.mark.parametrize("bits_", [0x00000001, 0x3F800001, 0x80000000, 0x7F7FFFFF])
-def test_float_literals_keep_their_bits(bits_: int) -> None:
-    number = np.array([bits_], np.uint32).view(np.float32)[0]
-    literal = float_literal(float(number))
-    assert literal.endswith("f")
-    assert np.float32(float.fromhex(literal[:-1])).view(np.uint32) == bits_
-
-
 def test_every_operation_of_a_chain_is_there() -> None:
     assert {*OPERATIONS} == {*range(reals.MOVE)} - {reals.CAST}
-
-
-def test_arguments_are_named_after_what_they_hold(tmp_path: Path) -> None:
-    a = ArtifactBuilder()
-    export_c(a.artifact((4,), a.gemm("x", 4, 1)), tmp_path / "regression")
-    header = (tmp_path / "regression/bnn.h").read_text()
-    assert "void bnn_run(const float *inputs, float *values);" in header
-    assert "void bnn_predict(const float *inputs, float *values, uint32_t samples" in header
-    assert "channel" not in (tmp_path / "regression/README.md").read_text()
-    a = ArtifactBuilder()
-    classifier = a.artifact((3, 2, 2), a.gemm(a.add("Flatten", "x"), 12, 5))
-    export_c(classifier, tmp_path / "classes")
-    header = (tmp_path / "classes/bnn.h").read_text()
-    assert "void bnn_run(const float *image, float *scores);" in header
-    assert "void bnn_predict(const float *image, float *probabilities, uint32_t s" in header
-
-
-@needs_gcc
-def test_outputs_are_named_as_c_allows(tmp_path: Path) -> None:
-    a = ArtifactBuilder()
-    names = ("a/b", "a.b", "int", "input", "bnn_softmax", "uint8_t", "memcpy", "class")
-    outputs = [a.gemm("x", 4, 2) for _ in names]
-    network = onnx.ModelProto()
-    network.CopyFrom(a.artifact((4,), *outputs).model)
-    for output, name in zip(outputs, names, strict=True):
-        for node in network.graph.node:
-            node.output[:] = [name if one == output else one for one in node.output]
-        for value in network.graph.output:
-            value.name = name if value.name == output else value.name
-    export_c(Artifact(network), tmp_path)
-    header = (tmp_path / "bnn.h").read_text()
-    assert "float *a_b, float *a_b_, float *out_int, float *out_input" in header
-    compile_c(["gcc", *STRICT, "-fsyntax-only", tmp_path / "bnn.c"])
-    compile_c(["gcc", "-x", "c++", "-fsyntax-only", tmp_path / "bnn.h"])
