@@ -36,6 +36,12 @@ def test_a_link_to_a_folder_stays(tmp_path: Path) -> None:
     assert _content(tmp_path / "there") == FILES
 
 
+def test_a_name_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    folder = tmp_path / ("\u6f22" * 85)  # 255 bytes
+    write_folder(folder, FILES)
+    assert _content(folder) == FILES
+
+
 def test_a_full_disk_leaves_nothing_of_a_new_folder(tmp_path: Path) -> None:
     folder = tmp_path / "x" / "y"
     with file_size_limit(2000), pytest.raises(FileError, match=rf"cannot write {folder}/b.c: "):

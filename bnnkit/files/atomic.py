@@ -19,6 +19,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from bnnkit.errors import FileError
+from bnnkit.files.file_errors import as_file_errors
 from bnnkit.files.regular_file import irregular
 
 try:
@@ -50,12 +51,12 @@ def replacing(path: Path) -> Iterator[Path]:
         FileError: If the folder is missing or not writable, the disk is full, or `path` is not a
             regular file (for example a device). Other errors of the block pass through.
     """
-    with _naming(path):
+    with as_file_errors(path):
         path = Path(path).resolve()
         mode = _mode(path)
     if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise FileError(f"cannot write {path}: {irregular(mode)}")
-    with _naming(path):
+    with as_file_errors(path):
         _remove_abandoned(path)
         temporary, lock = _create(path)
     try:
@@ -64,9 +65,9 @@ def replacing(path: Path) -> Iterator[Path]:
         except OSError as error:
             if not _concerns_writing(error, temporary):
                 raise
-            with _naming(path):
+            with as_file_errors(path):
                 raise
-        with _naming(path):
+        with as_file_errors(path):
             if mode is not None:
                 temporary.chmod(stat.S_IMODE(mode))
             _sync(temporary)
@@ -168,13 +169,3 @@ def _concerns_writing(error: OSError, temporary: Path) -> bool:
     """Return whether the error is about the output file; errors of open files have no name."""
     is_ours = error.filename is None or Path(error.filename) == temporary
     return is_ours and error.errno in _WRITING
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Raise system errors as FileError with the name of the file."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:  # a null character, a loop of links
-        text = getattr(error, "strerror", None) or error
-        raise FileError(f"cannot write {path}: {text}") from error

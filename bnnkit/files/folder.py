@@ -14,6 +14,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from bnnkit.errors import FileError
+from bnnkit.files.file_errors import as_file_errors
 
 
 def write_folder(folder: Path, files: Mapping[str, str]) -> None:
@@ -25,7 +26,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
         FileError: If the folder is not writable, the disk is full, or a folder has the name of a
             file.
     """
-    with _naming(folder):
+    with as_file_errors(folder):
         folder = folder.resolve()
         made = [one for one in folder.parents if not one.exists()]
         try:
@@ -42,7 +43,7 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _create(folder: Path, files: Mapping[str, str]) -> None:
-    with _temporary(folder.parent, f".{folder.name[:100]}.") as temporary:
+    with _temporary(folder.parent, ".new.") as temporary:
         _write(temporary, files, folder)
         temporary.rename(folder)
 
@@ -77,7 +78,7 @@ def _put_back(place: Path, before: Path, new: Path) -> None:
 def _write(temporary: Path, files: Mapping[str, str], folder: Path) -> None:
     """Write files; errors name the places that they are for."""
     for name, text in files.items():
-        with _naming(folder / name), (temporary / name).open("wb") as file:
+        with as_file_errors(folder / name), (temporary / name).open("wb") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
@@ -92,13 +93,3 @@ def _temporary(parent: Path, prefix: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Raise system errors as FileError with the name of the file or folder."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:  # a null character, a loop of links
-        text = getattr(error, "strerror", None) or error
-        raise FileError(f"cannot write {path}: {text}") from error
