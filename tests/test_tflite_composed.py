@@ -53,6 +53,8 @@ CASES: list[tuple[str, tuple[int, ...], dict[str, Any], list[Any]]] = [
         (VECTOR, "nc,oc->no", [np.linspace(-1, 1, 36, dtype=np.float32).reshape(3, 12)]))),
     ("AveragePool", LINE, {"kernel_shape": [3], "strides": [2], "pads": [1, 0]}, []),
     ("MaxPool", LINE, {"kernel_shape": [2], "strides": [2]}, []),
+    ("Conv", LINE, {"group": 2, "dilations": [2], "strides": [2], "pads": [1, 0]},
+     [np.linspace(-1, 1, 72, dtype="f").reshape(6, 4, 3), np.ones(6, "f")]),
     ("ConvTranspose", LINE, {"strides": [2]}, [np.ones((8, 2, 3), "f")]),
     ("Pad", LINE, {}, [np.array([0, 0, 1, 0, 0, 2]), np.float32(0.5)]),
     ("Resize", LINE, {}, [np.zeros(0, "f"), np.array([1, 1, 2], "f")]),

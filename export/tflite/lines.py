@@ -2,18 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
 
 import numpy as np
 
+from bnnkit.artifact.standard.sequences import of_height_one
 from bnnkit.export.tflite import layout
 from bnnkit.export.tflite.source import Array, Node
 from bnnkit.export.tflite.tflite_builder import TfliteBuilder
 
 Lowering = Callable[[TfliteBuilder, Node], None]
-
-_OF_AXES: Final = {"kernel_shape": 1, "strides": 1, "dilations": 1, "output_padding": 0}
-"""The attributes that have a number for each axis, with that for the height."""
 
 
 def over_lines(lowering: Lowering) -> Lowering:
@@ -31,24 +28,13 @@ def over_lines(lowering: Lowering) -> Lowering:
             node,
             inputs=(source, *_constants(builder, node)),
             output=target,
-            attributes=_attributes(node.attributes),
+            attributes=of_height_one(node.attributes),
         )
         lowering(builder, lifted)
         y = builder.values[target]
         builder.give(node.output, layout.reshaped(builder, y, (y.shape[0], y.shape[2])))
 
     return lower
-
-
-def _attributes(attributes: dict[str, Any]) -> dict[str, Any]:
-    lifted = dict(attributes)
-    for name, height in _OF_AXES.items():
-        if name in lifted:
-            lifted[name] = (height, *lifted[name])
-    if "pads" in lifted:
-        before, after = lifted["pads"]
-        lifted["pads"] = (0, before, 0, after)
-    return lifted
 
 
 def _constants(builder: TfliteBuilder, node: Node) -> list[str]:

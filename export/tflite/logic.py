@@ -15,7 +15,7 @@ LOGIC: Final = {"And": Builtin.LOGICAL_AND, "Or": Builtin.LOGICAL_OR}
 
 
 def logic(builder: TfliteBuilder, node: Node) -> None:
-    """Lower And and Or of two computed bools."""
+    """Lower And and Or of bools."""
     (left, right), like = operands(builder, node, "bool", "bool")
     shape = arithmetic.broadcast_shape(builder, left, right)
     tensor = builder.emit(LOGIC[node.kind], [left, right], shape, kind=TensorType.BOOL)

@@ -73,7 +73,7 @@ LOWERINGS: Final[dict[str, Lowering]] = {
     "Cast": shaping.cast,
     "Clip": elementwise.clip,
     "Concat": parts.concat,
-    "Conv": float_layers.conv,
+    "Conv": over_lines(float_layers.conv),
     "ConvTranspose": over_lines(transposed_convolution.conv_transpose),
     "Dropout": shaping.identity,
     "Elu": functions.elu,

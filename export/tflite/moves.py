@@ -41,7 +41,9 @@ def gather(builder: TfliteBuilder, node: Node) -> None:
     size = x.shape[axis - 1]
     flat = np.where(places < 0, places + size, places).reshape(-1)
     if flat.size and (flat.min() < 0 or flat.max() >= size):
-        raise UnsupportedError(f"expected places from 0 to {size - 1}, got {flat.max()}")
+        raise UnsupportedError(
+            f"expected places from {-size} to {size - 1}, got {places.min()} to {places.max()}"
+        )
     found = taken(builder, x, axis, flat)
     shape = (*x.shape[: axis - 1], *places.shape, *x.shape[axis:])
     builder.give(node.output, layout.reshaped(builder, found, shape))
