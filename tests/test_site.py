@@ -115,16 +115,3 @@ def test_formulas_become_mathml() -> None:
     assert html.count("<math") == 2
     assert 'display="block"' in html
     assert "<em>" not in html
-
-
-SOURCES = ("benchmarks/README.md", "docs/zoo.md", "docs/results/cifar10.md", "README.md")
-
-
-def test_the_numbers_of_a_page_are_those_of_the_stored_results() -> None:
-    number = r"(?<![\w.])\d+\.\d+(?![\w.]*\d)"
-    stored = {n for page in SOURCES for n in re.findall(number, (ROOT / page).read_text("utf-8"))}
-    said = re.findall(number, (DOCS / "explained/when.md").read_text(encoding="utf-8"))
-    assert len(said) > 20
-    for value in said:
-        digits = len(value.partition(".")[2])
-        assert any(f"{float(one):.{digits}f}" == value for one in stored), f"{value} is not stored"
