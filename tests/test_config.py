@@ -125,6 +125,9 @@ def test_differences_leave_out_where_a_run_computes() -> None:
     old = parse_config("lr: 0.1\nmodel: {width: 8}\n")
     assert differences(old, old) == []
     assert differences(old, parse_config(dump_config(old), ["device=cpu", "data.dir=x"])) == []
+    for said in ("{}", "{resize: 12}"):
+        new = parse_config(dump_config(old), [f"data.preprocessing={said}"])
+        assert differences(old, new) == differences(new, old) == []
     new = parse_config("lr: 0.2\nmodel: {depth: 3}\n")
     assert differences(old, new) == [
         "model.width is 8, not None",

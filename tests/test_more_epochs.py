@@ -51,6 +51,24 @@ def test_a_constant_schedule_is_exact(tmp_path: Path, keep: str) -> None:
     assert "nothing to do" in _train(tmp_path / "extended", *options, "epochs=4")
 
 
+def test_a_finished_run_stores_a_preprocessing_that_is_added(tmp_path: Path) -> None:
+    _train(tmp_path)
+    file = tmp_path / "checkpoint.safetensors"
+    before, _ = safetensors_file.read(file)
+    said = _train(tmp_path, "data.preprocessing={resize: 12}")
+    assert "continuing after epoch 2" in said
+    after, _ = safetensors_file.read(file)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    stored = load_checkpoint(file).config.data.preprocessing
+    assert stored is not None
+    assert stored["resize"] == 12
+    assert "nothing to do" in _train(tmp_path, "data.preprocessing={resize: 12}")
+    (tmp_path / "state.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"without its state.* another data.preprocessing; ch"):
+        _train(tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lr", ["0.01", "0.5"])  # with 0.5 the last of 3 epochs is not the best
 def test_evaluations_are_those_of_a_whole_run(tmp_path: Path, lr: str) -> None:

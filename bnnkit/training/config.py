@@ -328,9 +328,12 @@ def dump_config(config: Config) -> str:
 def differences(old: Config, new: Config) -> list[str]:
     """List the keys that make two configurations different runs, as "lr is 0.01, not 0.02".
 
-    Keys that say only where and how a run computes are not compared.
+    Keys that say only where and how a run computes are not compared, nor is data.preprocessing,
+    which only exported files use.
     """
-    before, after = flat(old.model_dump()), flat(new.model_dump())
+    before, after = (
+        flat(config.model_dump(exclude={"data": {"preprocessing"}})) for config in (old, new)
+    )
     return [
         f"{key} is {before.get(key)}, not {after.get(key)}"
         for key in dict.fromkeys([*before, *after])

@@ -56,7 +56,7 @@ def train(config: Config, out: Path, *, console: Console | None = None) -> Resul
 
     A stopped run continues after the last epoch whose state was saved. On a CPU with the same
     number of threads its results are identical to those of a run that was not stopped. A run,
-    finished or not, can be given more epochs; see `more_epochs`.
+    finished or not, can be given more epochs (see `more_epochs`) or another data.preprocessing.
 
     Args:
         config: The run's configuration.

@@ -58,7 +58,7 @@ class RunFolder:
         Raises:
             FileError: The path is a file, or has files of a run but no config.yaml.
             ConfigError: The folder holds a run of another configuration, or a finished run that
-                is given more epochs and has no saved state.
+                is given more epochs or another preprocessing and has no saved state.
             CheckpointError: The checkpoint is damaged.
         """
         if self.path.exists() and not self.path.is_dir():
@@ -70,14 +70,18 @@ class RunFolder:
         self._check_is_same(before, config)
         if not self.checkpoint.is_file():
             return Stage.STOPPED
-        # A run that was given more epochs keeps its checkpoint until it is finished again.
-        if read_metadata(self.checkpoint)[0].epochs == config.epochs:
+        # A run that was given more epochs, or another preprocessing, which its checkpoint stores,
+        # keeps that checkpoint until it is finished again.
+        finished = read_metadata(self.checkpoint)[0]
+        has_epochs = finished.epochs == config.epochs
+        if has_epochs and finished.data.preprocessing == config.data.preprocessing:
             return Stage.FINISHED
         if not self.state.is_file():
+            goal = "take another data.preprocessing" if has_epochs else f"go on to {config.epochs}"
             raise ConfigError(
                 f"{self.path} holds a finished run of {before.epochs} epochs without its "
-                f"{self.state.name}, from which it could go on to {config.epochs}; choose another "
-                "folder for a new run"
+                f"{self.state.name}, from which it could {goal}; choose another folder for a new "
+                "run"
             )
         return Stage.STOPPED
 
