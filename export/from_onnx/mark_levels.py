@@ -77,7 +77,8 @@ def mark_levels(graph: ir.Graph) -> tuple[LostRounding, ...]:
         if value.dtype != ir.DataType.FLOAT or not feeds_binary_layers(value):
             continue
         levels = _levels(value, position)
-        if levels is not None and _replace(graph, value, levels):
+        if levels is not None:
+            _replace(graph, value, levels)
             if levels.deviation > 0:
                 rounded.append(LostRounding(module_path(node), levels.deviation))
             remove_dead(graph)
@@ -121,7 +122,7 @@ def _of_line(value: ir.Value, x: ir.Value, line: list[Piece]) -> _Levels | None:
     return _Levels(x, numbers, first, last, lost)
 
 
-def _replace(graph: ir.Graph, value: ir.Value, levels: _Levels) -> bool:
+def _replace(graph: ir.Graph, value: ir.Value, levels: _Levels) -> None:
     """Rules 2 and 3."""
     source = value.producer()
     assert source is not None  # only outputs of nodes are examined
@@ -139,7 +140,6 @@ def _replace(graph: ir.Graph, value: ir.Value, levels: _Levels) -> bool:
         new.append(new_scale(graph, mark.outputs[0], step, mark))
     graph.insert_before(source, new)
     value.replace_all_uses_with(new[-1].outputs[0], replace_graph_outputs=True)
-    return True
 
 
 def _affine(numbers: Array) -> tuple[float, float, np.float32]:

@@ -91,11 +91,7 @@ class _BatchFirst:
             return
         if all(place == FRONT for place in places) and node.op_type not in _MOVES:
             self._values.places.update(dict.fromkeys(node.outputs, FRONT))
-        elif all(
-            sizes_of(x, self._values.images) is not None
-            for x in (*node.outputs, *node.inputs)
-            if x
-        ):
+        elif self._has_sizes(node):
             results = self._results(node)
             for old, (new, place) in zip(node.outputs, results or (), strict=False):
                 self._give(node, old, new, place)

@@ -11,7 +11,6 @@ from bnnkit.export.ir.graph import (
     new_node,
     operand,
     parameter_name,
-    rank,
 )
 from bnnkit.export.passes.batch_place import (
     FRONT,
@@ -115,11 +114,6 @@ class BatchValues:
         y = self.new("Reshape", [x, shape], source, sizes, dtype=x.dtype)
         y.producer().meta[ROWS] = True  # type: ignore[union-attr]  # it has just been made
         return y
-
-    def _axes(self, node: ir.Node, axes: Sequence[int]) -> list[int]:
-        """Axes of a value as those of the value of rule 1."""
-        n_axes = rank(operand(node, 0))
-        return [axis % n_axes + 1 for axis in axes]
 
     def _joined(self, x: ir.Value, source: ir.Node) -> ir.Value:
         """The value of rule 1, from its parts."""

@@ -169,7 +169,7 @@ def _limits_of_sums(sign: ir.Node, chain: _Chain, side: NDArray[np.int8]) -> Noi
             raise ValueError(f"{label(link.node)} is not affine")
         affine = link.affine.after(affine)
     bound = largest_sums(chain.layer)
-    threshold = thresholds_on_side(sign, chain.steps, largest_sums(chain.layer), side)
+    threshold = thresholds_on_side(sign, chain.steps, bound, side)
     return find_noisy_thresholds(Affine(affine.slope * side, affine.shift), threshold, bound)
 
 

@@ -96,24 +96,24 @@ class _Compared:
         first, second = _side(found.before, bound), _side(found.after, bound)
         chain = [*found.before, *found.after]
         threshold = thresholds_on_side(sign, chain, bound, first * second)
-        x = self._times(found.source.total, first, sign, sign)
+        x = self._times(found.source.total, first, sign)
         for pool in found.pools:
             x = self._pooled(x, pool, sign)
-        x = self._times(x, second, sign, sign)
+        x = self._times(x, second, sign)
         column = channel_column(-threshold.astype(np.float32), x)
         limit = add_constant(self._graph, parameter_name(sign, "shift"), column)
         compared = real_node("Add", [x, limit], sign, x.shape)
         self._graph.insert_before(sign, compared)
         sign.replace_input_with(0, compared.outputs[0])
 
-    def _times(self, x: ir.Value, side: Sides, source: ir.Node, before: ir.Node) -> ir.Value:
+    def _times(self, x: ir.Value, side: Sides, sign: ir.Node) -> ir.Value:
         if (side > 0).all():
             return x
         key = (x, side.tobytes())
         if key not in self._known:
             column = channel_column(side.astype(np.float32), x)
-            factor = add_constant(self._graph, parameter_name(source, "side"), column)
-            self._add(key, real_node("Mul", [x, factor], source, x.shape), before)
+            factor = add_constant(self._graph, parameter_name(sign, "side"), column)
+            self._add(key, real_node("Mul", [x, factor], sign, x.shape), sign)
         return self._known[key]
 
     def _pooled(self, x: ir.Value, pool: ir.Node, before: ir.Node) -> ir.Value:

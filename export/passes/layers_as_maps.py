@@ -130,7 +130,7 @@ class _Views:
             flat = self._reshaped(weight, content[:, :, None])
         else:
             flat = self._marked(mark, content[:, :, None], new)
-        self._lift(node, SEQUENCE, [self._map(node, 0, SEQUENCE), flat, *node.inputs[2:]], new)
+        self._lift(node, SEQUENCE, [self._map(node, SEQUENCE), flat, *node.inputs[2:]], new)
 
     def lift_linear(self, node: ir.Node, mark: ir.Node) -> None:
         """Rule 2."""
@@ -139,7 +139,7 @@ class _Views:
             return
         new: list[ir.Node] = []
         weight = self._marked(mark, content[:, :, None, None], new)
-        inputs = [self._map(node, 0, CHANNELS_LAST), weight]
+        inputs = [self._map(node, CHANNELS_LAST), weight]
         self._lift(node, CHANNELS_LAST, inputs, new, op_type="Conv")
 
     def lift_noisy_sign(self, node: ir.Node) -> None:
@@ -206,12 +206,10 @@ class _Views:
         value = add_constant(self._graph, parameter_name(node, "pads"), lifted.reshape(-1))
         return [self._maps[x][0], value, *node.inputs[2:]]
 
-    def _map(self, node: ir.Node, index: int, view: MapView) -> ir.Value:
-        """The map of an operand of a layer; rule 4."""
-        x = operand(node, index)
-        self._lift_signs(x, view)
-        x = operand(node, index)  # the sign has been replaced
-        return self._up(x, view, node)
+    def _map(self, node: ir.Node, view: MapView) -> ir.Value:
+        """The map of the input of a layer; rule 4."""
+        self._lift_signs(operand(node, 0), view)
+        return self._up(operand(node, 0), view, node)  # the sign may have been replaced
 
     def _lift_signs(self, x: ir.Value, view: MapView) -> None:
         """Take the sign behind a value of the map."""

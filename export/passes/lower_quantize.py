@@ -281,6 +281,8 @@ def _replace_layer(graph: ir.Graph, node: ir.Node, mark: ir.Node, planes: _Plane
     """Rule 3."""
     latent = constant(mark, 0)
     largest = np.prod(latent.shape[1:], dtype=np.int64) * sum(planes.factors)
+    if largest >= _LARGEST or not np.isfinite(latent).all():
+        return
     padded, attributes = planes, dict(node.attributes)
     if planes.shift and any(node.attributes.get_ints("pads", (0,))):
         found = _with_pads(graph, node, planes)
@@ -288,8 +290,6 @@ def _replace_layer(graph: ir.Graph, node: ir.Node, mark: ir.Node, planes: _Plane
             return
         padded = found
         attributes["pads"] = ir.AttrInt64s("pads", [0, 0, 0, 0])
-    if largest >= _LARGEST or not np.isfinite(latent).all():
-        return
     y = node.outputs[0]
     value = _Expression(graph, node, y.shape)
     sums = []
