@@ -1,4 +1,4 @@
-"""The signs and binary layers of a network, all with the same options."""
+"""The quantizers of activations and the binary layers of a network, all with the same options."""
 
 from collections.abc import Mapping
 from typing import Any, TypedDict
@@ -42,7 +42,7 @@ class BinaryOptions(TypedDict, total=False):
 
 
 class BinaryParts:
-    """Creates the signs and the binary layers of a network.
+    """Creates the quantizers of activations and the binary layers of a network.
 
     Args:
         options: The options of the network.
@@ -60,8 +60,8 @@ class BinaryParts:
         if self._bits == 1 and self._step == "learned":
             raise UsageError("activation_step: learned needs activation_bits of 2 to 4, got 1")
 
-    def sign(self) -> nn.Module:
-        """Create a sign, or the layer of activations of several bits."""
+    def quantizer(self) -> nn.Module:
+        """Create a `Sign`, or a `Quantize` if activations have several bits."""
         options = self._options.get("estimator_options", {})
         if self._bits == 1:
             noise = self._options.get("noise", "logistic")

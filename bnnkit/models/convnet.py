@@ -42,14 +42,14 @@ class ConvNet(Classifier):
         features = (
             first_conv(channels, width, 5, stride=2, zero_point=zero_point),
             nn.BatchNorm2d(width),
-            binary.sign(),
+            binary.quantizer(),
             binary.conv(width, 2 * width),
             nn.BatchNorm2d(2 * width),
             nn.MaxPool2d(2),
-            binary.sign(),
+            binary.quantizer(),
             nn.Flatten(),
             binary.linear(2 * width * height * map_width, 4 * width),
             nn.BatchNorm1d(4 * width),
-            binary.sign(),
+            binary.quantizer(),
         )
         super().__init__(features, 4 * width, n_classes)

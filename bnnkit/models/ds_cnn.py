@@ -23,10 +23,10 @@ class SeparableResidual(nn.Module):
     def __init__(self, channels: int, binary: BinaryParts) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            binary.sign(),
+            binary.quantizer(),
             binary.conv(channels, channels, groups=channels),
             nn.BatchNorm2d(channels),
-            binary.sign(),
+            binary.quantizer(),
             binary.conv(channels, channels, 1),
             nn.BatchNorm2d(channels),
         )

@@ -42,12 +42,12 @@ class Mlp(Classifier):
             nn.Flatten(),
             first_linear(input_shape, width, zero_point=zero_point),
             nn.BatchNorm1d(width),
-            binary.sign(),
+            binary.quantizer(),
         ]
         for _ in range(depth - 1):
             features += [
                 binary.linear(width, width),
                 nn.BatchNorm1d(width),
-                binary.sign(),
+                binary.quantizer(),
             ]
         super().__init__(features, width, n_classes)

@@ -48,7 +48,7 @@ class BinaryResidual(nn.Module):
         super().__init__()
         is_active = activation == "rprelu"
         self.shift = ChannelShift(in_channels) if is_active else nn.Identity()
-        self.sign = binary.sign()
+        self.sign = binary.quantizer()
         self.conv = binary.conv(in_channels, out_channels, stride=stride)
         self.norm = nn.BatchNorm2d(out_channels)
         self.n_copies = 1

@@ -54,11 +54,11 @@ class Vgg(Classifier):
         def dense(in_features: int, out_features: int) -> Iterator[nn.Module]:
             yield binary.linear(in_features, out_features)
             yield nn.BatchNorm1d(out_features)
-            yield binary.sign()
+            yield binary.quantizer()
 
         features = (
             *vgg_convolutions(input_shape, zero_point, width, order, binary),
-            binary.sign(),
+            binary.quantizer(),
             nn.Flatten(),
             *dense(vgg_features(input_shape, width), 8 * width),
             *dense(8 * width, 8 * width),
@@ -82,7 +82,7 @@ def vgg_convolutions(
     yield nn.BatchNorm2d(width)
     sizes = [width, width, 2 * width, 2 * width, 4 * width, 4 * width]
     for number, (in_channels, out_channels) in enumerate(pairwise(sizes)):
-        yield binary.sign()
+        yield binary.quantizer()
         yield binary.conv(in_channels, out_channels)
         norm = nn.BatchNorm2d(out_channels)
         yield from _pooled(norm, order) if number % 2 == 0 else [norm]

@@ -53,7 +53,7 @@ class VggSmall(nn.Module):
         binary = BinaryParts(**options)
         self.features = nn.Sequential(
             *vgg_convolutions(input_shape, zero_point, width, order, binary),
-            binary.sign() if features == "signs" else nn.Hardtanh(),
+            binary.quantizer() if features == "signs" else nn.Hardtanh(),
             nn.Flatten(),
         )
         self.feature_scale = feature_scale

@@ -23,7 +23,7 @@ class Quantize(nn.Module):
 
     With L = 2^b - 1 and the step s, the output is
 
-        signed     the odd integer in [-L, L] nearest to 2a / s,   thresholds -.., -s, 0, s, ..
+        signed     the odd integer in [-L, L] nearest to 2a / s,   thresholds .., -s, 0, s, ..
         unsigned   the integer in [0, L] nearest to a / s,         thresholds s/2, 3s/2, ..
 
     and at a threshold the greater one. Both are integers, so that sums of a binary layer are exact
