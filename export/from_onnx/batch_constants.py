@@ -57,7 +57,7 @@ class BatchConstants:
         return (OTHER_SIZE, *sizes[1:]) if is_batch else sizes
 
     def both(self, constant: ir.Value) -> tuple[Array, Array] | None:
-        """The content of a constant for both batch sizes; None if the value is no constant."""
+        """The content of a constant for both batch sizes; None if the value is not a constant."""
         content = array(constant)
         if content is None:
             return None

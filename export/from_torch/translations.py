@@ -140,16 +140,12 @@ def median(x: Value, dim: int = -1, keepdim: bool = False) -> tuple[Value, Value
 
 def cumulative_product(x: Value, dim: int, dtype: int | None = None) -> Value:
     """The products of the elements along an axis, up to each."""
-    return _accumulated(x, dim, op.Mul)
-
-
-def _accumulated(x: Value, dim: int, combine: Callable[[Value, Value], Value]) -> Value:
     axis = dim % _rank(x)
     parts = [_part(x, axis, i, i + 1) for i in range(_size(x, axis))]
-    total = parts[:1]
+    products = parts[:1]
     for part in parts[1:]:
-        total.append(combine(total[-1], part))
-    return total[0] if len(total) == 1 else op.Concat(*total, axis=axis)
+        products.append(op.Mul(products[-1], part))
+    return products[0] if len(products) == 1 else op.Concat(*products, axis=axis)
 
 
 def cumulative_maximum(x: Value, dim: int) -> tuple[Value, Value]:
