@@ -7,7 +7,7 @@ weights and outputs. A dense layer is a 1x1 convolution whose columns are the im
 import numpy as np
 from numba import njit
 
-from bnnkit.runtime.kernels.maps import partition
+from bnnkit.runtime.kernels.maps import partition, partition_rows_or_blocks
 from bnnkit.runtime.kernels.records import PIXELS, ConvolutionRecord, NoisyThresholdRecord, read
 from bnnkit.runtime.kernels.sampling import sample_row
 from bnnkit.runtime.kernels.tile import has_tile_of_three, maximum, tile, wide
@@ -35,10 +35,9 @@ def _convolve(w, y, at, thread, threads):
     wide_blocks = c.group_vectors // wide(w)
     group_blocks = wide_blocks + c.group_vectors % wide(w)
     blocks = c.vectors // c.group_vectors * group_blocks
-    # Partition the channels where there are few rows (a dense layer, a small map).
-    by_rows = rows >= 2 * threads
-    first_row, last_row = partition(rows, thread, threads) if by_rows else (0, rows)
-    first_block, last_block = (0, blocks) if by_rows else partition(blocks, thread, threads)
+    first_row, last_row, first_block, last_block = partition_rows_or_blocks(
+        rows, blocks, thread, threads
+    )
     for index in range(first_block, last_block):
         group, block = index // group_blocks, index % group_blocks
         is_wide = block < wide_blocks
@@ -104,9 +103,9 @@ def _convolve_and_sample(w, window, at, thread, threads):
     groups = (c.vectors + per_group - 1) // per_group
     rows_of_image = c.rows // window
     rows = c.images * rows_of_image
-    by_rows = rows >= 2 * threads
-    first_row, last_row = partition(rows, thread, threads) if by_rows else (0, rows)
-    first_group, last_group = (0, groups) if by_rows else partition(groups, thread, threads)
+    first_row, last_row, first_group, last_group = partition_rows_or_blocks(
+        rows, groups, thread, threads
+    )
     scratch = c.scratch + thread * c.scratch_thread
     for group in range(first_group, last_group):
         vectors = min(per_group, c.vectors - group * per_group)

@@ -13,11 +13,10 @@ from numba.extending import intrinsic
 from bnnkit.runtime.kernels.maps import partition_rows, row_at
 from bnnkit.runtime.kernels.records import LevelRecord, Map, PackLevelsRecord, read
 from bnnkit.runtime.kernels.signs import REALS, SUMS
-from bnnkit.runtime.kernels.vectors import F32, I16, I32, I64, constant, load, store
+from bnnkit.runtime.kernels.vectors import F32, I16, I32, I64, constant, load, store, valid_lanes
 
 LANES = 16
 """Channels per vector."""
-MOST_PLANES = 4
 THERMOMETER = 2
 """The number of thresholds whose masks are planes themselves."""
 
@@ -69,13 +68,7 @@ def _level_pixel(typing_context, kind, window, levels, n, channel, x_at, pixel, 
             flips = builder.add(at["flips"], builder.mul(channel, constant(4)))
             flip = load(builder, flips, vector, 4)
             x = builder.sub(builder.xor(x, flip), flip)
-        rest = builder.sub(at["channels"], channel)
-        clear = builder.icmp_signed("<", rest, constant(LANES))
-        ones = ir.Constant(I16, -1)
-        tail = builder.sub(
-            builder.shl(ir.Constant(I16, 1), builder.trunc(rest, I16)), ir.Constant(I16, 1)
-        )
-        valid = builder.select(clear, tail, ones)
+        valid = valid_lanes(builder, at, channel)
         planes = [ir.Constant(I16, 0)] * plane_count(count)
         limit = builder.add(at["thresholds"], builder.mul(channel, constant(4)))
         for level in range(1, count + 1):

@@ -48,6 +48,19 @@ def partition(count, thread, threads):
 
 
 @njit(error_model="numpy")
+def partition_rows_or_blocks(rows, blocks, thread, threads):
+    """Return a thread's ranges of rows and of blocks of channels.
+
+    The threads share the blocks where there are few rows (a dense layer, a small map).
+    """
+    if rows >= 2 * threads:
+        first, last = partition(rows, thread, threads)
+        return first, last, 0, blocks
+    first, last = partition(blocks, thread, threads)
+    return 0, rows, first, last
+
+
+@njit(error_model="numpy")
 def partition_rows(m, thread, threads):
     """Return the range of a thread among the rows of a map, numbered across the batch."""
     return partition(m.images * m.rows, thread, threads)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from bnnkit.runtime.kernels.maps import partition
+from bnnkit.runtime.kernels.maps import partition, partition_rows_or_blocks
 from bnnkit.runtime.kernels.panel import HEADER, count_differences
 from bnnkit.runtime.kernels.panel_epilogue import write_epilogue
 from bnnkit.runtime.kernels.panel_packing import pack, pixel_bytes
@@ -132,9 +132,9 @@ def _convolve_and_sample(window, at, thread, threads):
     n = read(NoisyThresholdRecord, c.noise)
     groups = (c.vectors + GROUP - 1) // GROUP
     rows = c.images * c.rows
-    by_rows = rows >= 2 * threads
-    first_row, last_row = partition(rows, thread, threads) if by_rows else (0, rows)
-    first_group, last_group = (0, groups) if by_rows else partition(groups, thread, threads)
+    first_row, last_row, first_group, last_group = partition_rows_or_blocks(
+        rows, groups, thread, threads
+    )
     panels = r.panels + thread * r.panels_thread
     scratch = c.scratch + thread * c.scratch_thread
     step = 1 if window == 2 else PIXELS

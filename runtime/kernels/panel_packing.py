@@ -24,7 +24,7 @@ def pixel_bytes(x):
 
 @intrinsic
 def _pixel_step(typing_context, x):
-    """Return `_pixel_bytes` for the dtype of an array, as a literal."""
+    """Return `pixel_bytes` for the dtype of an array, as a literal."""
     size = types.literal(pixel_bytes(x.dtype))
     return size(x), lambda context, builder, signature, arguments: constant(size.literal_value)
 

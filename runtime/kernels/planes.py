@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from bnnkit.runtime.kernels.convolution import FLOATS, SUMS
 from bnnkit.runtime.kernels.epilogue import LANES, write_epilogue
 from bnnkit.runtime.kernels.levels import level_row
-from bnnkit.runtime.kernels.maps import partition
+from bnnkit.runtime.kernels.maps import partition_rows_or_blocks
 from bnnkit.runtime.kernels.records import (
     PIXELS,
     ConvolutionRecord,
@@ -177,9 +177,9 @@ def _to_reals(planes, at, thread, threads):
     c = read(ConvolutionRecord, p.convolution)
     rows = c.images * c.rows
     groups = (c.vectors + GROUP - 1) // GROUP
-    by_rows = rows >= 2 * threads
-    first_row, last_row = partition(rows, thread, threads) if by_rows else (0, rows)
-    first_group, last_group = (0, groups) if by_rows else partition(groups, thread, threads)
+    first_row, last_row, first_group, last_group = partition_rows_or_blocks(
+        rows, groups, thread, threads
+    )
     for group in range(first_group, last_group):
         first = group * GROUP
         vectors = min(GROUP, c.vectors - first)
@@ -204,9 +204,9 @@ def _to_levels(planes, window, at, thread, threads):
     groups = (c.vectors + GROUP - 1) // GROUP
     rows_of_image = c.rows // window
     rows = c.images * rows_of_image
-    by_rows = rows >= 2 * threads
-    first_row, last_row = partition(rows, thread, threads) if by_rows else (0, rows)
-    first_group, last_group = (0, groups) if by_rows else partition(groups, thread, threads)
+    first_row, last_row, first_group, last_group = partition_rows_or_blocks(
+        rows, groups, thread, threads
+    )
     scratch = c.scratch + thread * c.scratch_thread
     for group in range(first_group, last_group):
         first = group * GROUP

@@ -94,7 +94,7 @@ class ConvolutionRecord(NamedTuple):
     vectors: int
     """Number of vectors of output channels."""
     group_vectors: int
-    """Number of those of a group."""
+    """Number of vectors of output channels of a group."""
     channels: int
     """Number of output channels rounded up to 16, the room that buffers of sums and reals have."""
     lookup: int
@@ -120,7 +120,7 @@ class ConvolutionRecord(NamedTuple):
 
 
 class PanelRecord(NamedTuple):
-    """A convolution or a dense layer of signs by the panels of panel.py."""
+    """A convolution or a dense layer by the panels of panel.py or product_panel.py."""
 
     convolution: int
     """Address of a ConvolutionRecord, in which max-pooling is part of the stride: its rows and
@@ -412,7 +412,7 @@ class CentreRecord(NamedTuple):
     channel: int
     """Bytes between channels of x."""
     y: int
-    """Address of a Map of float32 or int16."""
+    """Address of a Map of float32, int16 or int8."""
     zero_point: int
     """Address of one float32 per channel."""
 

@@ -143,7 +143,7 @@ def max_pool(at, thread, threads):
 
 @njit(error_model="numpy")
 def bits_from(x_at, bit, words):
-    """Return the 64 bits of a pixel, of so many words, from a bit on; zeros behind its end."""
+    """Return 64 bits of a pixel of `words` words, starting at a bit; zeros past its end."""
     word, shift = bit >> 6, np.uint64(bit & 63)
     bits = get(WORDS, x_at + word * 8) >> shift
     if shift and word + 1 < words:

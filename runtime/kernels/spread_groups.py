@@ -45,10 +45,7 @@ def _spread_in_place(s, x_at, words, k, y_at):
     bits = np.uint64(s.inputs)
     before, borrow = np.uint64(0), np.uint64(0)
     for word in range(words):
-        t = get(WORDS, x_at + word * 8) >> np.uint64(k)
-        if k and word + 1 < words:
-            t |= get(WORDS, x_at + word * 8 + 8) << np.uint64(64 - k)
-        t &= get(WORDS, s.starts + word * 8)
+        t = bits_from(x_at, word * 64 + k, words) & get(WORDS, s.starts + word * 8)
         shifted = t << bits | before >> (np.uint64(64) - bits)
         put(WORDS, y_at + word * 8, shifted - t - borrow)
         borrow = np.uint64(shifted < t or (shifted == t and borrow != 0))

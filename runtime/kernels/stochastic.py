@@ -34,6 +34,7 @@ from bnnkit.runtime.kernels.vectors import (
     constant,
     load,
     store,
+    valid_lanes,
 )
 
 INTS = ir.VectorType(I32, 16)
@@ -129,7 +130,7 @@ def compare_with_noise(
         lines = _lines(builder, at) if has_512_bits() else None
         parameters = _parameters(builder, at, channel)
         # Beyond the last channel t is -inf. Sums are numbers there, but float32 may be NaN.
-        valid = _valid_lanes(builder, at, channel) if is_float else None
+        valid = valid_lanes(builder, at, channel) if is_float else None
         below = builder.add(x_at, down)
         corners = [x_at]
         if is_pooled:
@@ -158,15 +159,6 @@ def _largest(builder, corners):
     for other in sums[1:]:
         largest = builder.select(builder.icmp_signed(">", other, largest), other, largest)
     return builder.sitofp(largest, FLOATS)
-
-
-def _valid_lanes(builder, at, channel):
-    """Compute 16 bits, set for the lanes that are channels of the layer."""
-    rest = builder.sub(at["channels"], channel)
-    is_whole = builder.icmp_signed(">=", rest, constant(LANES))
-    lanes = builder.select(is_whole, constant(LANES), rest)
-    bits = builder.sub(builder.shl(constant(1), lanes), constant(1))
-    return builder.trunc(bits, I16)
 
 
 def _flip(builder, mirror):

@@ -41,6 +41,15 @@ def broadcast(builder, scalar, vector):
     return builder.shuffle_vector(first, undefined, lanes)
 
 
+def valid_lanes(builder, at, channel):
+    """Return 16 bits, set for the lanes from a channel on that are channels of the layer."""
+    rest = builder.sub(at["channels"], channel)
+    is_whole = builder.icmp_signed(">=", rest, constant(FLOATS.count))
+    lanes = builder.select(is_whole, constant(FLOATS.count), rest)
+    bits = builder.sub(builder.shl(constant(1), lanes), constant(1))
+    return builder.trunc(bits, I16)
+
+
 def call(builder, name, *arguments):
     """Call the LLVM intrinsic `name`, whose arguments and result have one type.
 
