@@ -17,8 +17,9 @@ from bnnkit.errors import ArtifactError
 from bnnkit.runtime import Model
 from bnnkit.runtime.kernels import records
 from bnnkit.runtime.kernels.records import Map, MoveRecord
-from bnnkit.runtime.memory.bounds import CHECKS, PlacedMap, check_map, check_reach, check_record
+from bnnkit.runtime.memory.bounds import CHECKS, check_record
 from bnnkit.runtime.memory.memory import Memory
+from bnnkit.runtime.memory.reach import PlacedMap, check_map, check_reach
 from bnnkit.runtime.memory.values import Value
 
 Array = NDArray[Any]

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels.records import ConvolutionRecord, Map
-from bnnkit.runtime.memory.bounds import PlacedMap, check_record
+from bnnkit.runtime.memory.bounds import check_record
 from bnnkit.runtime.memory.philox_counters import PhiloxCounters
+from bnnkit.runtime.memory.reach import PlacedMap
 from bnnkit.runtime.memory.values import Array, Value
 
 
