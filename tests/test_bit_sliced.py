@@ -2,33 +2,20 @@
 
 import numpy as np
 import pytest
+from against_reference import assert_equal, kinds
 from artifacts import Array, ArtifactBuilder
 
-from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
 from bnnkit.runtime.kernels.lookup import LANES
 from bnnkit.runtime.lowering.kernel_forms import forms_of_this_cpu
-from bnnkit.runtime.plan import Plan
 
 SIZE = (7, 9)
 
 
-def kinds(model: Artifact) -> list[str]:
-    return [type(step).__name__ for step in Plan(model.graph).steps]
-
-
 def images(a: ArtifactBuilder, channels: int, size: tuple[int, int] = SIZE) -> Array:
     return a.rng.standard_normal((3, channels, *size)).astype(np.float32)
-
-
-def assert_equal(model: Artifact, x: Array) -> None:
-    runtime, want = Model(model), Reference(model).run(x)
-    for threads in (1, 3):
-        got = runtime.run(x, threads=threads)
-        for w, g in zip(want, got if isinstance(got, tuple) else (got,), strict=True):
-            np.testing.assert_array_equal(g, w)
 
 
 def outputs_of_all_kinds(

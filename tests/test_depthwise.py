@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from against_reference import assert_equal, kinds
 from artifacts import Array, ArtifactBuilder
 
-from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.reference import Reference
 from bnnkit.runtime import Model
-from bnnkit.runtime.plan import Plan
 
 
 def integers(a: ArtifactBuilder, *shape: int) -> Array:
@@ -17,23 +16,11 @@ def integers(a: ArtifactBuilder, *shape: int) -> Array:
     return a.rng.integers(-9, 10, shape).astype(np.float32)
 
 
-def assert_equal(model: Artifact, x: Array) -> None:
-    runtime, want = Model(model), Reference(model).run(x)
-    for threads in (1, 3):
-        got = runtime.run(x, threads=threads)
-        for w, g in zip(want, got if isinstance(got, tuple) else (got,), strict=True):
-            np.testing.assert_array_equal(g, w)
-
-
 def depthwise(
     a: ArtifactBuilder, source: str, channels: int, height: int, width: int, **o: Any
 ) -> str:
     weight = a.constant(integers(a, channels, 1, height, width))
     return a.add("Conv", source, weight, a.constant(integers(a, channels)), group=channels, **o)
-
-
-def kinds(model: Artifact) -> list[str]:
-    return [type(step).__name__ for step in Plan(model.graph).steps]
 
 
 @pytest.mark.parametrize("channels", [2, 15, 16, 17, 40])

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+from against_reference import assert_equal
 from artifacts import Array, ArtifactBuilder
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.artifact.reference import Reference
-from bnnkit.runtime import Model
 from bnnkit.runtime.lowering.kernel_forms import forms_of_this_cpu
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.steps.convolution import Convolution
@@ -29,14 +28,6 @@ def block(a: ArtifactBuilder, x: str, signs: str, channels: int, groups: int = 1
     )
     real = a.add("Add", a.add("Mul", a.add("Cast", sums, to=1), scale), bias)
     return a.add("Add", x, real)
-
-
-def assert_equal(model: Artifact, x: Array) -> None:
-    runtime, want = Model(model), Reference(model).run(x)
-    for threads in (1, 3):
-        got = runtime.run(x, threads=threads)
-        for w, g in zip(want, got if isinstance(got, tuple) else (got,), strict=True):
-            np.testing.assert_array_equal(g, w)
 
 
 def images(a: ArtifactBuilder, channels: int, size: tuple[int, int] = SIZE) -> Array:
