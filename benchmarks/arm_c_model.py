@@ -76,7 +76,7 @@ def calls_of_kernels(network: Path, core: Core, folder: Path, plugin: Path) -> C
     """Run a network's kernels, compare their output, and return the instructions of the calls."""
     program = Program(network, "panel", core, folder)
     calls = trace(folder, core, plugin, folder / "image.bin", folder / "after.bin")
-    program._compare()
+    program.compare()
     return calls
 
 

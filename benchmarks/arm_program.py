@@ -72,7 +72,7 @@ class Program:
         options = f"{plugin},low={low:#x},high={high:#x},out={out}"
         program = [self.folder / "run", self.folder / "image.bin", self.folder / "after.bin"]
         run(["qemu-aarch64", "-cpu", self.core.name, "-plugin", options, *program])
-        self._compare()
+        self.compare()
         content = out.read_bytes()
         out.unlink()
         return list(struct.unpack(f"<{len(content) // 4}I", content))
@@ -92,7 +92,12 @@ class Program:
         own = [at for at, name in named if name in inner]
         return min(own), min(at for at, _ in named if at > max(own))
 
-    def _compare(self) -> None:
+    def compare(self) -> None:
+        """Compare the output of the last run with the runtime's.
+
+        Raises:
+            AssertionError: If they differ.
+        """
         facts = self.facts
         raw = (self.folder / "after.bin").read_bytes()
         place = facts["place"], facts["strides"]

@@ -20,17 +20,9 @@ FAST = ("-O3", "-march=native")
 SANITIZED = ("-O1", "-g", "-march=native", "-fsanitize=address,undefined")
 CORTEX_M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard", "-Os")
 QEMU = (
-    *(
-        "qemu-system-arm",
-        "-M",
-        "mps2-an386",
-        "-cpu",
-        "cortex-m4",
-        "-nographic",
-        "-monitor",
-        "none",
-    ),
-    *("-serial", "none", "-semihosting-config", "enable=on,target=native", "-kernel"),
+    *("qemu-system-arm", "-M", "mps2-an386", "-cpu", "cortex-m4", "-nographic"),
+    *("-monitor", "none", "-serial", "none"),
+    *("-semihosting-config", "enable=on,target=native", "-kernel"),
 )
 
 

@@ -5,7 +5,8 @@ weights, which do not influence the time. In the binary one, the inputs and weig
 of the inverted residuals are signs, the depthwise ones among them; between them are batch norms,
 and real values go around them on the skip connections. The first layer and the classifier stay
 real. The original runs in ONNX Runtime, in float32; so does the binary network for comparison.
-All are interleaved, one image at a time on one thread. Writes results/mobilenet.json.
+All are interleaved, one image at a time on one thread. Writes results/mobilenet.json and the table
+of README.md.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from markdown_block import write_block
+from table import machine
 from torch import nn
 
 from bnnkit.artifact.artifact import Artifact
@@ -27,7 +30,9 @@ from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.files.atomic import write_text
 from bnnkit.nn import BinaryConv2d, Sign
 
-RESULTS = Path(__file__).parent / "results" / "mobilenet.json"
+FOLDER = Path(__file__).parent
+RESULTS, README, BLOCK = FOLDER / "results" / "mobilenet.json", FOLDER / "README.md", "mobilenet"
+ORIGINAL, BINARY = "original in onnxruntime-fp32", "binary in bnnkit"
 INVERTED_RESIDUALS = (
     # expansion, channels, repetitions, stride of the first
     (1, 16, 1, 1),
@@ -110,7 +115,7 @@ def measure(size: int, stride: int, seconds: float) -> dict[str, Any]:
         open_benchmarked("bnnkit", binary, threads=1),
         open_benchmarked("onnxruntime-fp32", binary, threads=1),
     ]
-    names = "original in onnxruntime-fp32", "binary in bnnkit", "binary in onnxruntime-fp32"
+    names = ORIGINAL, BINARY, "binary in onnxruntime-fp32"
     found = interleave([(engine, 1) for engine in engines], images, seconds)
     return {
         "median_us": {name: round(m.median_us, 1) for name, m in zip(names, found, strict=True)},
@@ -121,22 +126,36 @@ def measure(size: int, stride: int, seconds: float) -> dict[str, Any]:
     }
 
 
+def markdown(results: dict[str, Any]) -> str:
+    """Return a line about the machine, and the table of the original and the binary network."""
+    lines = [
+        "| network | float original, ms | binary in bnnkit, ms | times as fast |"
+        " 10th to 90th percentile | fastest runs |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, found in results["networks"].items():
+        times, speed = found["median_us"], found["original_over"][BINARY]
+        cells = [name, *(f"{times[one] / 1e3:.2f}" for one in (ORIGINAL, BINARY))]
+        cells += [f"{speed['median']:.2f}", f"{speed['low']:.2f} to {speed['high']:.2f}"]
+        lines.append(f"| {' | '.join(cells)} | {speed['least']:.2f} |")
+    return "\n".join([machine(results["context"]), "", *lines])
+
+
 def main() -> None:
-    """Measure both sizes, print the ratios and write the results."""
+    """Measure both sizes, print the ratios, and write the results and the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0, help="time of each engine")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    options = parser.parse_args()
+    seconds = parser.parse_args().seconds
     context = describe_machine()
     del context["host_name"], context["executable"]  # don't publish the machine's name
     networks = {}
     for name, (size, stride) in SIZES.items():
-        networks[name] = found = measure(size, stride, options.seconds)
+        networks[name] = found = measure(size, stride, seconds)
         print(name, found["median_us"], found["original_over"], flush=True)
     context["load_avg_after"] = list(os.getloadavg())
-    write_text(
-        options.out, json.dumps({"context": context, "networks": networks}, indent=1) + "\n"
-    )
+    results = {"context": context, "networks": networks}
+    write_text(RESULTS, json.dumps(results, indent=1) + "\n")
+    write_block(README, BLOCK, markdown(results))
 
 
 if __name__ == "__main__":

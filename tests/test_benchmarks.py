@@ -23,6 +23,7 @@ def _script(name: str) -> ModuleType:
     return module
 
 
+# Some of them import torch.
 markdown_block = _script("markdown_block")  # the others import these two
 networks = _script("networks")
 _script("arm_program")  # the next two import it
@@ -36,6 +37,7 @@ cifar10_report = _script("cifar10_report")
 few_bits = _script("few_bits")
 scaling = _script("scaling")
 table = _script("table")
+mobilenet = _script("mobilenet")
 training = _script("training")
 zoo = _script("zoo")
 zoo_equality = _script("zoo_equality")
@@ -164,6 +166,7 @@ def test_a_page_without_the_marks_is_refused(tmp_path: Path, text: str) -> None:
         (arm_c_model, arm_c_model.STORED, arm_c_model.PAGE, "arm c model"),
         (c_code, c_code.RESULTS, c_code.PAGE, "c code"),
         (few_bits, few_bits.RESULTS, few_bits.README, few_bits.BLOCK),
+        (mobilenet, mobilenet.RESULTS, mobilenet.README, mobilenet.BLOCK),
         (zoo, zoo.CATALOGUE, zoo.PAGE, "zoo"),
         (zoo_equality, zoo_equality.RESULTS, zoo_equality.PAGE, "equality"),
         (zoo_latency_figure, FOLDER / "results" / "zoo-latency.json", zoo.PAGE, "latency"),
