@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from bnnkit.images.reader import ImageReader, image_reader
 from bnnkit.images.sources import image_paths
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.memory.values import Array
+
+IMAGES_AT_ONCE: Final = 64
+"""The number of images that are read, and in memory as inputs, at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from bnnkit.images.preprocessing import Preprocessing
 from bnnkit.runtime.classification import Classification, classifications
 from bnnkit.runtime.ensemble import Ensemble, average
 from bnnkit.runtime.executable import Executable
-from bnnkit.runtime.image_inputs import NetworkInput, inputs_of
+from bnnkit.runtime.image_inputs import IMAGES_AT_ONCE, NetworkInput, inputs_of
 from bnnkit.runtime.inputs import check_inputs
 from bnnkit.runtime.lowering.check_network import check_network
 from bnnkit.runtime.memory.buffer_pool import BufferPool
@@ -38,8 +38,6 @@ from bnnkit.runtime.sampler import SampleBatch, Sampler
 from bnnkit.runtime.threads import check_threads
 
 _RUNNING = border(ArtifactError, "running the model")
-_IMAGES_AT_ONCE = 64
-"""The images of `classify` that are in memory as inputs at the same time."""
 
 
 def load(path: Path | str) -> "Model":
@@ -270,7 +268,7 @@ class Model:
         )
         inputs = inputs_of(images, network, preprocessing)
         found: list[Classification] = []
-        for chunk in _chunks(len(inputs), _IMAGES_AT_ONCE):
+        for chunk in _chunks(len(inputs), IMAGES_AT_ONCE):
             ensemble = self.ensemble(
                 inputs[chunk], config, threads=threads, image_offset=chunk.start
             )

@@ -1,7 +1,6 @@
 """Runs an engine on inputs, batch by batch, and joins what it gives."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
@@ -12,10 +11,9 @@ from bnnkit.cli.console import progress
 from bnnkit.engines.engine import Engine
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.ensemble import Ensemble
-from bnnkit.runtime.image_inputs import ArrayInputs, ImageInputs
+from bnnkit.runtime.image_inputs import IMAGES_AT_ONCE, ArrayInputs, ImageInputs
 from bnnkit.runtime.output_mean import OutputMean
 
-BATCH: Final = 256
 Inputs = ArrayInputs | ImageInputs
 
 
@@ -23,8 +21,8 @@ def outputs_of(engine: Engine, images: Inputs) -> dict[str, Array]:
     """Compute the outputs of the file, by name."""
     parts = []
     with progress("running", len(images)) as advance:
-        for start in range(0, len(images), BATCH):
-            batch = images[start : start + BATCH]
+        for start in range(0, len(images), IMAGES_AT_ONCE):
+            batch = images[start : start + IMAGES_AT_ONCE]
             parts.append(engine.run(batch))
             _check_rows(engine.outputs, parts[-1], len(batch))
             advance(len(batch))
@@ -50,8 +48,8 @@ def ensemble_of(engine: Engine, images: Inputs, config: EnsembleConfig) -> Ensem
     """Average the outputs over samples; 0 samples are the deterministic pass."""
     parts = []
     with progress("running", len(images)) as advance:
-        for start in range(0, len(images), BATCH):
-            batch = images[start : start + BATCH]
+        for start in range(0, len(images), IMAGES_AT_ONCE):
+            batch = images[start : start + IMAGES_AT_ONCE]
             parts.append(engine.ensemble(batch, config, image_offset=start))
             advance(len(batch))
     return Ensemble.joined(parts)
