@@ -8,6 +8,9 @@ from against_onnxruntime import assert_close, numbers
 from artifacts import ArtifactBuilder
 from onnx import helper
 
+from bnnkit.artifact.budget import no_limits
+from bnnkit.artifact.checks.check_nodes import all_faults
+from bnnkit.artifact.checks.computed import COMPUTED
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime import Model
 
@@ -62,3 +65,13 @@ def test_states_as_outputs_are_refused() -> None:
     _, h = layer(a, "GRU")
     with pytest.raises(UnsupportedError, match="to have the batch first"):
         Model(a.artifact((7, 3), h))
+
+
+def test_an_operand_left_out_does_not_depend_on_an_output_left_out() -> None:
+    a = ArtifactBuilder()
+    _, h = layer(a, "GRU")
+    a.nodes[-1].output[0] = ""
+    out = a.add("Transpose", h, perm=[1, 0, 2])
+    sizes = a.add("Clip", a.add("Shape", out), "", a.constant(np.array(2**62)))
+    model = a.artifact((7, 3), a.add("Reshape", out, sizes))
+    assert all_faults(model, COMPUTED, no_limits()) == []

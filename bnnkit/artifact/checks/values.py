@@ -106,10 +106,13 @@ class Values:
                 raise ArtifactError(f"cannot be computed of constants: {error}") from error
 
     def depends_on_images(self, node: Node) -> bool:
-        """Return whether a node computes with the numbers of the images, not with shapes alone."""
+        """Return whether a node computes with the numbers of the images, not with shapes alone.
+
+        The nodes before it must have been asked for, in their order.
+        """
         depends = node.kind != "Shape" and not self._of_images.isdisjoint(node.inputs)
         if depends:
-            self._of_images.update(node.outputs)
+            self._of_images.update(filter(None, node.outputs))
         return depends
 
     def _is_small(self, name: str) -> bool:
