@@ -51,6 +51,21 @@ class Example:
     until: int = 99
 
 
+def _recurrent(gates: int) -> list[Example]:
+    """Return a recurrent layer of 4 hidden numbers in one direction, and in both."""
+
+    def inputs(directions: int) -> list[Array]:
+        rows = 4 * gates
+        shapes = [(5, 2, 3), (directions, rows, 3), (directions, rows, 4), (directions, 2 * rows)]
+        return [reals(*shape) for shape in shapes]
+
+    one = {"hidden_size": 4}
+    return [
+        Example(inputs=inputs(1), attributes=one),
+        Example(inputs=inputs(2), attributes={**one, "direction": "bidirectional"}),
+    ]
+
+
 _WINDOW = {"kernel_shape": [3, 2]}
 _REDUCES = Example(inputs=[X], since=18)
 _ARG = Example(inputs=[TIES], attributes={"axis": 1})
@@ -89,16 +104,7 @@ EXAMPLES: dict[str, list[Example]] = {
     "Elu": [Example(inputs=[X])],
     "EyeLike": [Example(inputs=[X[0, 0]])],
     "Flatten": [Example(inputs=[X])],
-    "GRU": [
-        Example(
-            inputs=[reals(5, 2, 3), reals(1, 12, 3), reals(1, 12, 4), reals(1, 24)],
-            attributes={"hidden_size": 4},
-        ),
-        Example(
-            inputs=[reals(5, 2, 3), reals(2, 12, 3), reals(2, 12, 4), reals(2, 24)],
-            attributes={"direction": "bidirectional", "hidden_size": 4},
-        ),
-    ],
+    "GRU": _recurrent(gates=3),
     "Gather": [Example(inputs=[X, np.array([1, 0])], attributes={"axis": 1})],
     "GatherElements": [Example(inputs=[X, PLACES], attributes={"axis": 1})],
     "GatherND": [
@@ -120,16 +126,7 @@ EXAMPLES: dict[str, list[Example]] = {
     "HardSigmoid": [Example(inputs=[X])],
     "InstanceNormalization": [Example(inputs=[X, FOUR, FOUR])],
     "IsInf": [Example(inputs=[X], until=0)],  # the runtime takes finite inputs
-    "LSTM": [
-        Example(
-            inputs=[reals(5, 2, 3), reals(1, 16, 3), reals(1, 16, 4), reals(1, 32)],
-            attributes={"hidden_size": 4},
-        ),
-        Example(
-            inputs=[reals(5, 2, 3), reals(2, 16, 3), reals(2, 16, 4), reals(2, 32)],
-            attributes={"direction": "bidirectional", "hidden_size": 4},
-        ),
-    ],
+    "LSTM": _recurrent(gates=4),
     "LayerNormalization": [Example(inputs=[X, reals(5)], since=17)],
     "LeakyRelu": [Example(inputs=[X])],
     "LogSoftmax": [Example(inputs=[X])],
@@ -143,16 +140,7 @@ EXAMPLES: dict[str, list[Example]] = {
         Example(inputs=[PIXELS[..., 0] % 4, np.array(4), PAIR]),
     ],
     "Pad": [Example(inputs=[X, ENDS])],
-    "RNN": [
-        Example(
-            inputs=[reals(5, 2, 3), reals(1, 4, 3), reals(1, 4, 4), reals(1, 8)],
-            attributes={"hidden_size": 4},
-        ),
-        Example(
-            inputs=[reals(5, 2, 3), reals(2, 4, 3), reals(2, 4, 4), reals(2, 8)],
-            attributes={"direction": "bidirectional", "hidden_size": 4},
-        ),
-    ],
+    "RNN": _recurrent(gates=1),
     "Range": [Example(inputs=[np.array(0), np.array(5), np.array(1)], until=0)],  # of shapes alone
     "ReduceL1": [_REDUCES],
     "ReduceL2": [_REDUCES],
