@@ -35,7 +35,7 @@ def check_recurrent(node: onnx.NodeProto) -> None:
     """Check that the reference has the activations of a node, if it is a recurrent layer.
 
     Raises:
-        UnsupportedError: It has not.
+        UnsupportedError: If it lacks one of them, or the node has a clip.
     """
     if node.op_type not in _DEFAULTS:
         return
@@ -53,7 +53,7 @@ def check_recurrent(node: onnx.NodeProto) -> None:
 
 
 def _functions(kind: str, given: list[str] | None, d: int) -> list[Function]:
-    """The functions of a direction."""
+    """Return the functions of a direction."""
     count = len(_DEFAULTS[kind])
     names = (given or [])[d * count : (d + 1) * count] or _DEFAULTS[kind]
     return [_FUNCTIONS[name] for name in names]
@@ -90,7 +90,7 @@ def _layer(kind: str, x: Array, w: Array, r: Array, *more: Array | None, **a: An
 def _gates(
     x: Array, h: Array, w: Array, r: Array, b: Array, count: int
 ) -> list[tuple[Array, ...]]:
-    """What each gate gets of the input, and of the state."""
+    """Return what each gate gets from the input, and what it gets from the state."""
     size = r.shape[1]
     rows = [slice(k * size, (k + 1) * size) for k in range(count)]
     return [(x @ w[k].T + b[k], h @ r[k].T + b[count * size :][k]) for k in rows]

@@ -1,4 +1,4 @@
-"""Arrays made of numbers that say their sizes, and triangles of matrices."""
+"""Arrays filled with constants or counts, and triangles of matrices."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -43,6 +43,5 @@ FILLING: dict[str, Callable[..., Array]] = {
     "Range": _range,
     "EyeLike": _eye_like,
     "Trilu": _triangle,
-    "Size": lambda a, x: np.array(x.size, np.int64),
 }
 """The functions by operator type."""

@@ -62,9 +62,9 @@ def _mat_mul(a: Attributes, x: Array, y: Array) -> Array:
 
 
 def _as_matrices(x: Array) -> Array:
-    """Copy matrices with gaps in memory, which NumPy would multiply without BLAS, 40 times slower.
+    """Copy matrices with gaps in memory, which NumPy would multiply slowly, without BLAS.
 
-    BLAS takes rows or columns that follow each other.
+    BLAS takes matrices whose rows or columns are contiguous.
     """
     if x.ndim < 2 or x.itemsize in x.strides[-2:]:
         return x

@@ -106,7 +106,7 @@ def _activations(a: Attributes, direction: int, count: int) -> list[Callable[[Ar
     """Return the functions of a direction: Sigmoid for gates and Tanh, or those that it names.
 
     Raises:
-        UnsupportedError: If it names others than Sigmoid, Tanh and Relu.
+        UnsupportedError: If it names others than Sigmoid, Tanh and Relu, or has a clip.
     """
     default = [b"Tanh"] if count == 1 else [b"Sigmoid", b"Tanh", b"Tanh"][:count]
     given = list(a.get("activations") or ())

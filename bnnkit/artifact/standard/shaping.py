@@ -1,4 +1,4 @@
-"""Operators that move elements."""
+"""Operators that move or count elements."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -142,6 +142,7 @@ SHAPING: dict[str, Callable[..., Array]] = {
     "Slice": _slice,
     "Pad": _pad,
     "Shape": lambda a, x: np.array(x.shape[a.get("start", 0) : a.get("end")], np.int64),
+    "Size": lambda a, x: np.array(x.size, np.int64),
     "Gather": _gather,
     "Expand": _expand,
     "Tile": lambda a, x, repeats: np.tile(x, [int(n) for n in repeats]),
