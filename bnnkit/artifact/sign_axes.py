@@ -13,6 +13,8 @@ Array = NDArray[Any]
 KEY: Final = "channels"
 """The key in an entry of the metadata `bnnkit.signs` that says where a module has its channels."""
 LAST: Final = "last"
+ROWS: Final = "/rows"
+"""The end of the names of signs of rows, such as tokens in the batch."""
 
 
 def channels_last_signs(artifact: Artifact) -> frozenset[str]:

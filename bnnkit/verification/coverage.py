@@ -9,17 +9,14 @@ of which it stores the bit planes.
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.operators import gives_signs
 from bnnkit.artifact.operators.facts import POOLS
+from bnnkit.artifact.sign_axes import ROWS
 from bnnkit.runtime.lowering.fused_pool import is_fused_pool
 from bnnkit.runtime.lowering.kernel_forms import forms_of_this_cpu
 from bnnkit.runtime.lowering.lower import fused_graph
-
-ROWS: Final = "/rows"
-"""The end of the names of signs of rows (`export/passes/lower_signs.py`)."""
 
 
 def signs_of_modules(artifact: Artifact, paths: Iterable[str]) -> frozenset[str]:

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from bnnkit.artifact import sign_axes
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.errors import UnsupportedError
 from bnnkit.export.ir.graph import (
@@ -110,7 +111,7 @@ def lower_signs(graph: ir.Graph, *, stochastic: bool = False) -> None:
             )
         sign = _sign(mark, x, stochastic and is_noisy(mark))
         path, is_output = module_path(mark) or "sign", not mark.meta.get(ROWS)
-        path = path if is_output else f"{path}/rows"
+        path = path if is_output else f"{path}{sign_axes.ROWS}"
         calls[path] += 1  # rule 3
         name = path if calls[path] == 1 else f"{path}#{calls[path]}"
         noise = mark.attributes["noise"].as_string()
