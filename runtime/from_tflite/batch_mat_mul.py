@@ -41,7 +41,7 @@ def batch_mat_mul(builder: OnnxBuilder, operator: Operator) -> None:
 
 
 def _operand(builder: OnnxBuilder, place: int, *, is_turned: bool) -> str:
-    """The name of an operand in the file's order, with its last axes exchanged if it is turned."""
+    """Return the name of an operand in the file's order, its last axes exchanged on demand."""
     rank = len(builder.tensor(place).shape)
     if builder.is_constant(place):
         array = for_one_image(real_constant(builder, place))

@@ -28,13 +28,15 @@ def lower_channels_last(builder: PlanBuilder, node: Node) -> bool:
     if value.kind == "real" and _has_height(builder, node, "Unsqueeze") and len(value.shape) == 2:
         tokens, channels = value.shape
         reader = builder.graph.sole_reader(node.outputs[0])
-        is_pair = reader is not None and _perm(reader) == TO_NCHW
-        return is_pair and _copy_tokens(builder, node, reader, (channels, 1, tokens))
+        if reader is not None and _perm(reader) == TO_NCHW:
+            _copy_tokens(builder, node, reader, (channels, 1, tokens))
+            return True
     if value.kind == "real" and _perm(node) == TO_NHWC and value.shape[1:2] == (1,):
         channels, _, tokens = value.shape
         reader = builder.graph.sole_reader(node.outputs[0])
-        is_pair = reader is not None and _has_height(builder, reader, "Squeeze")
-        return is_pair and _copy_tokens(builder, node, reader, (tokens, channels))
+        if reader is not None and _has_height(builder, reader, "Squeeze"):
+            _copy_tokens(builder, node, reader, (tokens, channels))
+            return True
     return False
 
 
@@ -57,12 +59,8 @@ def _has_height(builder: PlanBuilder, node: Node, kind: str) -> bool:
     return node.kind == kind and axes is not None and np.array_equal(axes, [_HEIGHT])
 
 
-def _copy_tokens(
-    builder: PlanBuilder, node: Node, reader: Node | None, shape: tuple[int, ...]
-) -> bool:
+def _copy_tokens(builder: PlanBuilder, node: Node, reader: Node, shape: tuple[int, ...]) -> None:
     """Append a copy that computes a node and its only reader."""
-    assert reader is not None  # the caller has found it
     step = CopyTokens(name=node.name, source=node.inputs[0], target=reader.outputs[0])
     builder.add(step, Value(kind="real", shape=shape))
     builder.done.add(reader.name)
-    return True

@@ -60,16 +60,16 @@ def _centred(
     node: Node, image: Value, zero_point: Array, form: IntegerForm
 ) -> tuple[Centre, Value]:
     """Return the step that subtracts zero points, or 128 for int8 taps, and its value."""
-    is_octet = form == "byte panels"
-    dtype = np.dtype(np.int8 if is_octet else FLOAT if form == "floats" else np.int16)
-    subtracted = np.full(len(zero_point), MIDDLE) if is_octet else zero_point
+    is_bytes = form == "byte panels"
+    dtype = np.dtype(np.int8 if is_bytes else FLOAT if form == "floats" else np.int16)
+    subtracted = np.full(len(zero_point), MIDDLE) if is_bytes else zero_point
     step = Centre(
         name=node.name,
         source=node.inputs[0],
         target=f"{node.name}/centred",
         zero_point=subtracted.astype(np.float32),
     )
-    border = tuple((zero_point.astype(int) - MIDDLE).tolist()) if is_octet else None
+    border = tuple((zero_point.astype(int) - MIDDLE).tolist()) if is_bytes else None
     value = Value(kind="real", shape=image.map, dtype=dtype, is_tight=True, border=border)
     return step, value
 

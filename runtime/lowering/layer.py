@@ -122,8 +122,10 @@ def add_layer(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue
     """Append the steps of a layer, and those of its signs if its groups cannot pack them."""
     channels = len(layer.weight) // layer.groups
     # The signs of a group are written in whole vectors that start at a byte.
-    can_pack = layer.groups == 1 or channels % 64 == 0 or _joins_groups(builder, layer)
-    if epilogue.kind != "signs" or (can_pack and (layer.groups == 1 or epilogue.noise is None)):
+    can_pack = layer.groups == 1 or (
+        epilogue.noise is None and (channels % 64 == 0 or _joins_groups(builder, layer))
+    )
+    if epilogue.kind != "signs" or can_pack:
         _add_groups(builder, node, layer, epilogue)
     else:
         sums = Epilogue(name=f"{epilogue.name}/sums", kind="sums")
@@ -133,9 +135,9 @@ def add_layer(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue
 
 def _joins_groups(builder: PlanBuilder, layer: Layer) -> bool:
     """Whether one step computes all groups, as each has whole vectors of output channels."""
-    lanes, dtype = LANES.get(layer.weight.dtype, 0), layer.weight.dtype
+    dtype, channels = layer.weight.dtype, len(layer.weight) // layer.groups
     is_in_vectors = builder.forms.fuses and dtype != np.int64  # panels
-    return is_in_vectors and len(layer.weight) // layer.groups % lanes == 0
+    return is_in_vectors and channels % LANES[dtype] == 0
 
 
 def _add_groups(builder: PlanBuilder, node: Node, layer: Layer, epilogue: Epilogue) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from bnnkit.artifact.format.graph import Node
+from bnnkit.artifact.operators.facts import RECURRENT
 from bnnkit.artifact.operators.subscripts import axes_of_term, subscripts
 from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
@@ -158,5 +159,5 @@ _MIXES: Final[dict[str, Callable[[PlanBuilder, Node, Examples], bool]]] = {
     "ScatterND": _takes_images,
     "Slice": _slices_images,
     "Trilu": _has_images_as_rows,
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), _steps_over_images),
+    **dict.fromkeys(RECURRENT, _steps_over_images),
 }

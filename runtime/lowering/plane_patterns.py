@@ -218,14 +218,15 @@ class _Groups:
             layers.append(layer)
             factors.append(factor)
             nodes += between
-        same = all(
-            (n.kind, n.inputs[1], n.attributes) == (last_.kind, last_.inputs[1], last_.attributes)
-            for last_ in layers[:1]
-            for n in layers
+        one = layers[0]
+        are_alike = all(
+            (layer.kind, layer.inputs[1], layer.attributes)
+            == (one.kind, one.inputs[1], one.attributes)
+            for layer in layers
         )
-        if not same or not 2 <= len(layers) <= _MOST_PLANES:
+        if not are_alike or not 2 <= len(layers) <= _MOST_PLANES:
             return None
-        if layers[0].attributes.get("group", 1) != 1:
+        if one.attributes.get("group", 1) != 1:
             return None
         return _Sum(last.outputs[0], tuple(layers[::-1]), tuple(factors[::-1]), tuple(nodes[::-1]))
 

@@ -69,7 +69,7 @@ def _add_planes(
 def _table(
     thresholds: tuple[Array, ...], shape: tuple[int, ...], dtype: np.dtype[np.generic]
 ) -> Array | None:
-    """Return the thresholds as (L, C); None if they do not fit to the numbers."""
+    """Return the thresholds as (L, C); None if they do not fit the numbers."""
     rows = []
     for threshold in thresholds:
         if threshold.dtype.kind != dtype.kind:
@@ -147,7 +147,7 @@ def lower_plane_sum(builder: PlanBuilder, node: Node) -> bool:
 def _planes(
     builder: PlanBuilder, names: tuple[str, ...], *, is_map: bool
 ) -> tuple[tuple[str, ...], Pads] | None:
-    """Return packed planes and their padding with +1; None if they are no maps of one shape."""
+    """Return packed planes and their padding with +1; None if their shapes differ."""
     found = []
     for name in names:
         if is_map:

@@ -1,5 +1,6 @@
 """Lowering of matrix products of signs with signs."""
 
+from collections.abc import Callable
 from functools import partial
 from math import prod
 
@@ -44,7 +45,7 @@ def lower_binary_mat_mul(builder: PlanBuilder, node: Node) -> None:
 
 
 def _shape(builder: PlanBuilder, source: Source) -> tuple[int, ...]:
-    """The shape of an operand without the batch; a constant is one image's."""
+    """Return the shape of an operand without the batch; a constant is one image's."""
     if isinstance(source, str):
         return builder.values[source].shape
     assert source is not None  # both operands are required
@@ -55,7 +56,7 @@ def _add(
     builder: PlanBuilder,
     node: Node,
     names: tuple[Source, str],
-    function: object,
+    function: Callable[..., Array],
     shape: tuple[int, ...],
     dtype: np.dtype[np.uint64] | np.dtype[np.int32],
 ) -> None:
@@ -64,7 +65,7 @@ def _add(
         name=node.name,
         sources=(source,),
         target=target,
-        function=function,  # type: ignore[arg-type]  # of attributes and one array
+        function=function,
         attributes={},
     )
     builder.add(step, Value(kind="real", shape=shape, dtype=dtype))

@@ -16,8 +16,10 @@ from bnnkit.errors import UnsupportedError
 from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 
-_X, _STATE = (1, 0, 2), (1, 0, 2)
-"""The axes of X and of a state, with the batch first."""
+_X: Final = (1, 0, 2)
+"""The axes of X with the batch first."""
+_STATE: Final = (1, 0, 2)
+"""Those of a state."""
 _Y: Final = (2, 0, 1, 3)
 """Those of Y."""
 

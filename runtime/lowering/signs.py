@@ -125,7 +125,7 @@ def _defer_padding(builder: PlanBuilder, node: Node) -> None:
 
 
 def flattens(builder: PlanBuilder, node: Node) -> bool:
-    """Whether a Flatten or Reshape of signs turns (N, C, H, W) into (N, C * H * W)."""
+    """Whether a Flatten or Reshape turns (N, C, H, W) into (N, C * H * W)."""
     if node.kind == "Flatten":
         return int(node.attributes.get("axis", 1)) == 1
     features = int(np.prod(builder.values[node.inputs[0]].shape))

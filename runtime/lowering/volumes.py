@@ -25,11 +25,12 @@ def lower_volume_layer(builder: PlanBuilder, node: Node) -> bool:
     Raises:
         UnsupportedError: If the kernel is larger than the padded input.
     """
-    given = [builder.constants.get(name) for name in node.inputs[1:] if name]
-    is_float = builder.values.get(node.inputs[0]) is not None and node.kind == "Conv"
-    if not is_float or any(constant is None for constant in given):
+    if node.kind != "Conv" or node.inputs[0] not in builder.values:
         return False
-    value, weight = builder.values[node.inputs[0]], given[0]
+    value = builder.values[node.inputs[0]]
+    weight, *others = given = [builder.constants.get(name) for name in node.inputs[1:] if name]
+    if any(constant is None for constant in others):
+        return False
     if weight is None or weight.ndim != _AXES + 2 or value.kind not in ("real", "image"):
         return False
     sizes = _output_sizes(node.attributes, value.shape[1:], weight.shape[2:])
@@ -72,7 +73,8 @@ def convolve_volumes(a: Attributes, x: Array, w: Array, bias: Array | None = Non
     pads, strides, dilations = _window(a)
     group, sizes = a.get("group", 1), _output_sizes(a, x.shape[2:], w.shape[2:])
     sides = [(0, 0), (0, 0), *zip(pads[:_AXES], pads[_AXES:], strict=True)]
-    padded = np.pad(x, sides).reshape(len(x), group, -1, *_padded(x.shape[2:], pads))
+    padded = np.pad(x, sides)
+    padded = padded.reshape(len(x), group, -1, *padded.shape[2:])
     kernels = w.reshape(group, -1, *w.shape[1:])
     y = np.zeros((len(x), group, kernels.shape[1], int(np.prod(sizes))), np.float32)
     for tap in product(*map(range, w.shape[2:])):
@@ -84,7 +86,3 @@ def convolve_volumes(a: Attributes, x: Array, w: Array, bias: Array | None = Non
         y += kernels[(slice(None),) * 3 + tap] @ part.reshape(*part.shape[:3], -1)
     y = y.reshape(len(x), -1, *sizes)
     return y if bias is None else y + bias.reshape(-1, 1, 1, 1)
-
-
-def _padded(sizes: tuple[int, ...], pads: Sequence[int]) -> list[int]:
-    return [size + pads[i] + pads[i + _AXES] for i, size in enumerate(sizes)]
