@@ -45,7 +45,7 @@ class Operator:
             adds those of the outputs that are missing. Raises ArtifactError if they contradict
             each other.
         largest_sums: K of docs/artifact.md, the largest absolute sum of each output channel, (O,);
-            None if it computes no sums.
+            None if it gives no sums, or sums of no output channels.
         body: The same computation in standard operators, in ONNX's text format, so that a stock
             ONNX Runtime computes the same bits. docs/artifact.md explains each body.
         reference: The definition in NumPy, with which every engine is compared.
