@@ -150,8 +150,8 @@ def _triangle(p: Parts) -> str:
     rows, columns = (np.arange(size) for size in p.shape(p.x)[-2:])
     difference = columns - rows[:, None]
     inside = difference >= offset if p.get("upper", 1) else difference <= offset
-    return p.emit("Where", inside.reshape((1,) * (len(p.shape(p.x)) - 1) + inside.shape), p.x,
-                  np.float32(0))  # fmt: skip
+    leading = (1,) * (len(p.shape(p.x)) - 1)
+    return p.emit("Where", inside.reshape(leading + inside.shape), p.x, np.float32(0))
 
 
 def _norm(p: Parts) -> str:

@@ -118,7 +118,7 @@ def _integer_layer(step: Convolution, values: Values, constants: Constants) -> C
 
 
 def integer_call(
-    fields: dict[str, object], source: str, target: str, constants: Constants, is_sampled: bool
+    fields: dict[str, Any], source: str, target: str, constants: Constants, is_sampled: bool
 ) -> Call:
     """Return the call of a layer of integer sums.
 
@@ -135,7 +135,7 @@ def integer_call(
         operands={"x": source, "y": target, "patches": patches},
         reads=(source,),
         writes=(target,),
-        temporaries={patches: PIXELS * int(str(fields["patch"]))},
+        temporaries={patches: PIXELS * fields["patch"]},
         is_sampled=is_sampled,
     )
 
