@@ -114,7 +114,6 @@ LOWERINGS: Final[dict[str, Lowering]] = {
     **{kind: _composed(form) for kind, form in composed.COMPOSED.items()},
     **dict.fromkeys(comparisons.COMPARISONS, comparisons.compare),
     **dict.fromkeys(logic.LOGIC, logic.logic),
-    "Equal": logic.equal,
     "Not": logic.negation,
     **dict.fromkeys(elementwise.BINARY, elementwise.binary),
     **dict.fromkeys(elementwise.UNARY, elementwise.unary),
