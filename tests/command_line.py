@@ -1,4 +1,4 @@
-"""The command line in this process: what it says where it fails."""
+"""The command line in this process: what it prints, and what it says where it fails."""
 
 from pathlib import Path
 
@@ -10,6 +10,14 @@ from bnnkit.cli.group import COMMANDS, bnnkit_command
 def run(*arguments: object) -> Result:
     """The result of a command, whatever it is."""
     return CliRunner().invoke(bnnkit_command, [str(argument) for argument in arguments])
+
+
+def succeed(*arguments: object) -> str:
+    """What a command prints that succeeds without a message."""
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    return result.stdout
 
 
 def fail(*arguments: object) -> str:

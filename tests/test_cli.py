@@ -7,14 +7,12 @@ from pathlib import Path
 import click
 import numpy as np
 import onnx
-import onnx.parser
 import pytest
-from artifacts import ArtifactBuilder, digits_like
-from click.testing import CliRunner, Result
+from artifacts import ArtifactBuilder
+from command_line import run, succeed
 from onnx import TensorProto
 
 from bnnkit.artifact.checks.computed import COMPUTED
-from bnnkit.artifact.operators.functions import function, names
 from bnnkit.bench import benchmark as benchmark_module
 from bnnkit.cli.console import print_json
 from bnnkit.cli.group import COMMANDS, bnnkit_command
@@ -25,27 +23,6 @@ from bnnkit.runtime import load
 README = Path(__file__).parent.parent / "README.md"
 
 
-def _run(*arguments: object) -> Result:
-    return CliRunner().invoke(bnnkit_command, [str(argument) for argument in arguments])
-
-
-def _succeed(*arguments: object) -> str:
-    result = _run(*arguments)
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return result.stdout
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> tuple[Path, Path]:
-    """A model made by hand, and a file of inputs."""
-    model, images = digits_like()
-    model.model.functions.extend(function(name) for name in names())
-    onnx.save(model.model, tmp_path / "small.onnx")
-    np.save(tmp_path / "images.npy", images)
-    return tmp_path / "small.onnx", tmp_path / "images.npy"
-
-
 def _commands() -> list[tuple[str, click.Command]]:
     context = click.Context(bnnkit_command)
     found = [(name, bnnkit_command.get_command(context, name)) for name in COMMANDS]
@@ -53,10 +30,10 @@ def _commands() -> list[tuple[str, click.Command]]:
 
 
 def test_help_lists_every_command() -> None:
-    listed = _succeed("--help")
+    listed = succeed("--help")
     assert all(re.search(rf"^  {name} ", listed, re.MULTILINE) for name in COMMANDS)
-    assert _succeed() == listed
-    assert _succeed("-h") == listed
+    assert succeed() == listed
+    assert succeed("-h") == listed
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -68,7 +45,7 @@ def test_every_command_explains_itself_and_its_options(name: str) -> None:
     assert command.help.splitlines()[0] == COMMANDS[name]
     options = [p for p in command.params if isinstance(p, click.Option)]
     assert all(option.help and option.help.endswith(".") for option in options)
-    shown = _succeed(name, "--help")
+    shown = succeed(name, "--help")
     for option in options:  # former names work, but are not shown
         names = option.opts[:1] if isinstance(option, RenamedOption) else option.opts[-1:]
         assert names[0] in shown
@@ -81,7 +58,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_version() -> None:
-    assert re.fullmatch(r"bnnkit \d+\.\d+\.\d+\n", _succeed("--version"))
+    assert re.fullmatch(r"bnnkit \d+\.\d+\.\d+\n", succeed("--version"))
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -120,10 +97,9 @@ def test_commands_that_need_no_torch_import_none(digits_model: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_run_writes_what_the_engine_gives(small: tuple[Path, Path], engine: str) -> None:
-    model, images = small
+def test_run_writes_what_the_engine_gives(model: Path, images: Path, engine: str) -> None:
     out = model.parent / "out.npy"
-    said = _succeed("run", model, images, "-o", out, "--engine", engine, "--threads", 2)
+    said = succeed("run", model, images, "-o", out, "--engine", engine, "--threads", 2)
     assert str(out) in said
     found = np.load(out)
     (expected,) = open_file("reference", model).run(np.load(images))
@@ -131,26 +107,24 @@ def test_run_writes_what_the_engine_gives(small: tuple[Path, Path], engine: str)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     assert sorted(p.name for p in model.parent.iterdir()) == [
         "images.npy",
+        "model.onnx",
         "out.npy",
-        "small.onnx",
     ]
 
 
-def test_run_with_samples_writes_probabilities(small: tuple[Path, Path]) -> None:
-    model, images = small
+def test_run_with_samples_writes_probabilities(model: Path, images: Path) -> None:
     out = model.parent / "out.npy"
-    _succeed("run", model, images, "-o", out, "--samples", 0, "--seed", 7)
+    succeed("run", model, images, "-o", out, "--samples", 0, "--seed", 7)
     np.testing.assert_allclose(np.load(out).sum(axis=1), 1, rtol=1e-6)
     expected = load(model).predict(np.load(images))
     np.testing.assert_array_equal(np.load(out), expected)
 
 
-def test_run_in_batches_is_the_same(small: tuple[Path, Path]) -> None:
-    model, images = small
+def test_run_in_batches_is_the_same(model: Path, images: Path) -> None:
     many = np.concatenate([np.load(images)] * 80)
     np.save(images, many)
     out = model.parent / "out.npy"
-    _succeed("run", model, images, "-o", out)
+    succeed("run", model, images, "-o", out)
     np.testing.assert_array_equal(np.load(out), open_file("bnnkit", model).run(many)[0])
 
 
@@ -162,11 +136,11 @@ def test_run_writes_several_outputs_by_name(tmp_path: Path) -> None:
     onnx.save(model.model, tmp_path / "m.onnx")
     images = a.rng.standard_normal((4, 5)).astype(np.float32)
     np.save(tmp_path / "x.npy", images)
-    _succeed("run", tmp_path / "m.onnx", tmp_path / "x.npy", "-o", tmp_path / "out.npz")
+    succeed("run", tmp_path / "m.onnx", tmp_path / "x.npy", "-o", tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz", allow_pickle=False) as found:
         assert found.files == [real, signs]
         np.testing.assert_array_equal(found[real], np.where(images >= 0, 1, -1))
-    result = _run("run", tmp_path / "m.onnx", tmp_path / "x.npy", "-o", tmp_path / "out.npy")
+    result = run("run", tmp_path / "m.onnx", tmp_path / "x.npy", "-o", tmp_path / "out.npy")
     assert result.exit_code == 2
     assert "2 outputs" in result.stderr
     assert not (tmp_path / "out.npy").exists()
@@ -178,7 +152,7 @@ def test_eval_of_checkpoint_and_model_agree(
     plot = tmp_path / "reliability.png"
     found = {}
     for path in (digits_run, digits_run / "checkpoint.safetensors", digits_model):
-        found[path] = json.loads(_succeed("eval", path, "--data", "digits", "--json"))
+        found[path] = json.loads(succeed("eval", path, "--data", "digits", "--json"))
     first, *others = found.values()
     assert set(first) >= {"accuracy", "nll", "brier", "ece", "images", "samples", "data"}
     assert (first["images"], first["samples"], first["data"]) == (359, 0, "digits")
@@ -186,43 +160,28 @@ def test_eval_of_checkpoint_and_model_agree(
     for other in others:
         for key in ("accuracy", "nll", "brier", "ece"):
             assert other[key] == pytest.approx(first[key], abs=1e-5)
-    table = _succeed("eval", digits_model, "--samples", 0, "--plot", plot)
+    table = succeed("eval", digits_model, "--samples", 0, "--plot", plot)
     assert f"{first['accuracy']:.2%}" in table
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_export_writes_the_model_and_reports(digits_run: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
-    table = _succeed("export", digits_run, "--to", "onnx", "-o", path)
+    table = succeed("export", digits_run, "--to", "onnx", "-o", path)
     assert "integer" in table
     assert "why not binary" in table
-    report = json.loads(_succeed("export", digits_run, "-o", path, "--json"))
+    report = json.loads(succeed("export", digits_run, "-o", path, "--json"))
     assert report["file_bytes"] == path.stat().st_size
     assert {layer["kind"] for layer in report["layers"]} == {"binary", "integer", "float"}
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.slow
-def test_info_of_model_and_checkpoint_agree(digits_run: Path, digits_model: Path) -> None:
-    found = json.loads(_succeed("info", digits_model, "--json"))
-    assert found["metadata"]["dataset"] == "digits"
-    assert found["metadata"]["classes"] == [str(digit) for digit in range(10)]
-    assert found["file_bytes"] == digits_model.stat().st_size
-    of_checkpoint = json.loads(_succeed("info", digits_run, "--json"))
-    assert of_checkpoint["layers"] == found["layers"]
-    assert of_checkpoint["metadata"] == found["metadata"]
-    assert "training" not in found
-    assert of_checkpoint["training"]["estimator"] == "st"
-    assert "weight rule: mirror-descent" in _succeed("info", digits_run)
-    assert "multiply-accumulates" in _succeed("info", digits_model)
-
-
 def test_verify_of_equal_engines(digits_run: Path, digits_model: Path) -> None:
-    found = json.loads(_succeed("verify", digits_run, digits_model, "--json"))
+    found = json.loads(succeed("verify", digits_run, digits_model, "--json"))
     assert found["is_equal"]
     assert found["n_images"] == 359
     assert found["comparisons"][0]["engine"] == "torch"
-    table = _succeed("verify", digits_model, "--images", 5)
+    table = succeed("verify", digits_model, "--images", 5)
     assert "5 images, the test part of digits" in table
     assert table.endswith("equal\n")
     assert "left out: torch" in table
@@ -230,15 +189,14 @@ def test_verify_of_equal_engines(digits_run: Path, digits_model: Path) -> None:
 
 
 def test_verify_takes_inputs_from_files(
-    digits_run: Path, digits_model: Path, small: tuple[Path, Path], tmp_path: Path
+    digits_run: Path, digits_model: Path, model: Path, images: Path, tmp_path: Path
 ) -> None:
-    model, images = small
-    assert f"7 images, {images}" in _succeed("verify", model, "--data", images)
-    assert "random inputs" in _succeed("verify", model, "--images", 3)
+    assert f"7 images, {images}" in succeed("verify", model, "--data", images)
+    assert "random inputs" in succeed("verify", model, "--images", 3)
     data = tmp_path / "data.npz"
     x = np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8)).astype(np.uint8)
     np.savez(data, x=x, y=np.arange(20) % 10)
-    assert "4 images, the test part of data" in _succeed(
+    assert "4 images, the test part of data" in succeed(
         "verify", digits_run, digits_model, "--data", data
     )
 
@@ -247,7 +205,7 @@ def test_verify_of_inputs_that_are_not_images_calls_them_examples(tmp_path: Path
     a = ArtifactBuilder(0)
     out = a.gemm("x", 12, 2)
     onnx.save(a.artifact((12,), out, sizes={out: (2,)}).model, tmp_path / "values.onnx")
-    said = _succeed("verify", tmp_path / "values.onnx", "--images", 3)
+    said = succeed("verify", tmp_path / "values.onnx", "--images", 3)
     assert "on 3 examples, random inputs" in said
     assert "image" not in said
 
@@ -260,23 +218,20 @@ def test_verify_says_what_differs_and_exits_with_1(digits_run: Path, digits_mode
     threshold.CopyFrom(onnx.numpy_helper.from_array(values, threshold.name))
     changed = digits_model.with_name("changed.onnx")
     onnx.save(model, changed)
-    result = _run("verify", digits_run, changed)
+    result = run("verify", digits_run, changed)
     assert result.exit_code == 1
     assert result.stdout.endswith("NOT equal\n")
     name = threshold.name.removesuffix(".threshold")
     assert re.search(
         rf"torch: the first tensor that differs is {name}, [\d,]+ signs", result.stdout
     )
-    assert json.loads(_run("verify", digits_run, changed, "--json").stdout)["is_equal"] is False
+    assert json.loads(run("verify", digits_run, changed, "--json").stdout)["is_equal"] is False
 
 
-def test_bench_prints_and_writes_json(
-    small: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bench_prints_and_writes_json(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark_module, "WARM_UP_S", 0.0)
-    model, _ = small
     file = model.parent / "bench.json"
-    table = _succeed(
+    table = succeed(
         *("bench", model, "--engines", "bnnkit, onnxruntime", "--threads", "1,2"),
         *("--batch", "2", "--seconds", "0.01", "--profile", "--json", file),
     )
@@ -285,7 +240,7 @@ def test_bench_prints_and_writes_json(
     assert re.search(r"sum of the steps: [\d.,]+ us, a whole pass: [\d.,]+ us", table)
     content = json.loads(file.read_text())
     assert {e["threads"] for e in content["benchmarks"]} == {1, 2}
-    assert content["context"]["model"] == "small.onnx"
+    assert content["context"]["model"] == "model.onnx"
     assert content["profile"]
     assert content["float32_us"].keys() <= {step["name"] for step in content["profile"]}
     assert re.search("binarizing does not pay in|every binary layer is faster", table)
@@ -297,14 +252,14 @@ def test_a_file_with_an_operator_that_the_runtime_lacks(tmp_path: Path) -> None:
     assert "Hardmax" not in COMPUTED
     path = tmp_path / "hardmax.onnx"
     onnx.save(a.artifact((12,), lacking, sizes={lacking: (4,)}).model, path)
-    assert json.loads(_succeed("info", path, "--json"))["lacking"] == {"Hardmax": 1}
+    assert json.loads(succeed("info", path, "--json"))["lacking"] == {"Hardmax": 1}
     line = "operators that bnnkit's runtime lacks, with the number of nodes: Hardmax (1)"
-    assert line in _succeed("info", path)
-    result = _run("bench", path)
+    assert line in succeed("info", path)
+    result = run("bench", path)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "is a Hardmax, an operator that bnnkit's runtime lacks; --engines" in result.stderr
     others = ("bench", path, "--engines", "onnxruntime", "--seconds", "0.01")
-    assert "onnxruntime" in _run(*others).stdout
+    assert "onnxruntime" in run(*others).stdout
 
 
 @pytest.mark.slow
@@ -312,96 +267,29 @@ def test_train_continues_to_export(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("data: {name: mnist}\nmodel: {name: mlp, width: 16, depth: 1}\nepochs: 1\n")
     out = tmp_path / "run"
-    said = _succeed("train", config, "model.width=8", "data.name=digits", "--out", out)
+    said = succeed("train", config, "model.width=8", "data.name=digits", "--out", out)
     assert "epoch 1/1" in said
     assert {"config.yaml", "metrics.jsonl", "checkpoint.safetensors"} <= {
         path.name for path in out.iterdir()
     }
-    again = _succeed("train", config, "model.width=8", "data.name=digits", "--out", out)
+    again = succeed("train", config, "model.width=8", "data.name=digits", "--out", out)
     assert "nothing to do" in again
-    _succeed("export", out, "-o", tmp_path / "m.onnx")
-    _succeed("verify", out, tmp_path / "m.onnx")
+    succeed("export", out, "-o", tmp_path / "m.onnx")
+    succeed("verify", out, tmp_path / "m.onnx")
 
 
-def test_info_shows_no_empty_lines(small: tuple[Path, Path]) -> None:
-    model = onnx.load(small[0])
-    for key, value in (("classes", "[]"), ("dataset", ""), ("accuracy", "0.5")):
-        model.metadata_props.add(key=f"bnnkit.{key}", value=value)
-    onnx.save(model, small[0])
-    said = _succeed("info", small[0])
-    assert "accuracy:" in said
-    assert "classes:" not in said
-    assert "dataset:" not in said
-
-
-def test_info_shortens_numbers_and_long_lists(small: tuple[Path, Path]) -> None:
-    model = onnx.load(small[0])
-    classes = json.dumps([f"c{number}" for number in range(1000)])
-    for key, value in (("classes", classes), ("accuracy", "0.8765432109876543")):
-        model.metadata_props.add(key=f"bnnkit.{key}", value=value)
-    onnx.save(model, small[0])
-    said = _succeed("info", small[0])
-    assert "87.65% on the test part" in said
-    assert "0.8765432" not in said
-    assert "c19, ... (1000 classes)" in said
-    assert len(json.loads(_succeed("info", small[0], "--json"))["metadata"]["classes"]) == 1000
-
-
-def test_info_of_an_ordinary_file_without_shapes(tmp_path: Path) -> None:
-    model = onnx.parser.parse_model(
-        """<ir_version: 10, opset_import: ["" : 21, "strange" : 1]>
-        g (float[N, 2] x) => (float[N, 2] y) <float[2, 2] w = {1, 2, 3, 4}> {
-          a = MatMul (x, w)
-          b = strange.Own (a)
-          y = MatMul (b, w)
-        }"""
-    )
-    onnx.save(model, tmp_path / "m.onnx")
-    assert "unknown for 1 of 2 layers" in _succeed("info", tmp_path / "m.onnx")
-
-
-def test_a_batch_that_the_file_fixes(small: tuple[Path, Path]) -> None:
-    path, images = small
-    model = onnx.load(path)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    onnx.save(model, path)
-    assert _succeed("verify", path, "--images", 3).endswith("equal\n")
-    expected = open_file("bnnkit", path).run(np.load(images))[0]
+def test_a_batch_that_the_file_fixes(model: Path, images: Path) -> None:
+    content = onnx.load(model)
+    content.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(content, model)
+    assert succeed("verify", model, "--images", 3).endswith("equal\n")
+    expected = open_file("bnnkit", model).run(np.load(images))[0]
     for engine in ENGINES:
-        out = path.parent / "out.npy"
-        _succeed("run", path, images, "-o", out, "--engine", engine)
+        out = model.parent / "out.npy"
+        succeed("run", model, images, "-o", out, "--engine", engine)
         np.testing.assert_allclose(np.load(out), expected, rtol=0, atol=1e-4)
-
-
-def test_the_tables_of_a_file_are_not_cut(digits_model: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "bnnkit", "info", str(digits_model)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "8-bit input x 12-bit weights" in done.stdout
 
 
 def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"a": [float("nan"), 1.5], "b": {"c": float("-inf")}})
     assert json.loads(capsys.readouterr().out) == {"a": [None, 1.5], "b": {"c": None}}
-
-
-@pytest.mark.parametrize(
-    "classes",
-    ["5", "null", '"cat"', "{}", "[1, 2]", "[" * 20_000, "[" * 900 + "]" * 900, "[", "NaN"],
-)
-def test_info_shows_odd_classes_as_text(classes: str, small: tuple[Path, Path]) -> None:
-    model = onnx.load(small[0])
-    model.metadata_props.add(key="bnnkit.classes", value=classes)
-    onnx.save(model, small[0])
-    assert f"classes:     {classes}" in _succeed("info", small[0])
-    assert json.loads(_succeed("info", small[0], "--json"))["metadata"]["classes"] == classes
-
-
-def test_info_shows_a_deeply_nested_value_as_text(small: tuple[Path, Path]) -> None:
-    model, value = onnx.load(small[0]), "[" * 900 + "]" * 900
-    del model.metadata_props[:]
-    for key, text in (("format", "1"), ("input", value)):
-        model.metadata_props.add(key=f"bnnkit.{key}", value=text)
-    onnx.save(model, small[0])
-    assert value in _succeed("info", small[0])

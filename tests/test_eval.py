@@ -5,15 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-
-from bnnkit.cli.group import bnnkit_command
+from click.testing import Result
+from command_line import run
 
 CONFIG = "{{data: {{name: {name}}}, model: {{name: mlp, width: 8}}, epochs: 1, device: cpu}}"
-
-
-def _run(*arguments: object) -> Result:
-    return CliRunner().invoke(bnnkit_command, [str(argument) for argument in arguments])
 
 
 def _failed(result: Result) -> str:
@@ -32,28 +27,28 @@ def blobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "sets").mkdir()
     np.savez(tmp_path / "sets" / "blobs.npz", x=x, y=y)
     (tmp_path / "config.yaml").write_text(CONFIG.format(name="sets/blobs.npz"))
-    assert _run("train", "config.yaml", "--out", "run").exit_code == 0
-    assert _run("export", "run", "-o", "m.onnx").exit_code == 0
+    assert run("train", "config.yaml", "--out", "run").exit_code == 0
+    assert run("export", "run", "-o", "m.onnx").exit_code == 0
     return tmp_path
 
 
 def test_a_checkpoint_knows_its_npz_file(blobs: Path) -> None:
     found, given = (
-        json.loads(_run("eval", "run", *option, "--json").stdout)
+        json.loads(run("eval", "run", *option, "--json").stdout)
         for option in ((), ("--data", "sets/blobs.npz"))
     )
     assert found.pop("microseconds") > 0
     assert given.pop("microseconds") > 0
     assert found == given
-    assert _run("eval", "m.onnx", "--data", "sets/blobs.npz").exit_code == 0
+    assert run("eval", "m.onnx", "--data", "sets/blobs.npz").exit_code == 0
 
 
 @pytest.mark.parametrize(("path", "name"), [("run", "sets/blobs.npz"), ("m.onnx", "blobs")])
 def test_what_is_not_here_must_be_given(blobs: Path, path: str, name: str) -> None:
     (blobs / "sets" / "blobs.npz").rename(blobs / "elsewhere.npz")
     said = f"was trained on {name}, which is not bundled and not found here: pass --data FILE.npz"
-    assert said in _failed(_run("eval", path))
-    assert _run("eval", path, "--data", "elsewhere.npz").exit_code == 0
+    assert said in _failed(run("eval", path))
+    assert run("eval", path, "--data", "elsewhere.npz").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -62,7 +57,7 @@ def test_what_is_not_here_must_be_given(blobs: Path, path: str, name: str) -> No
 def test_a_plot_has_the_format_of_its_name(
     digits_model: Path, tmp_path: Path, name: str, is_right: bool
 ) -> None:
-    result = _run("eval", digits_model, "--plot", tmp_path / name)
+    result = run("eval", digits_model, "--plot", tmp_path / name)
     if is_right:
         assert result.exit_code == 0, result.output
     else:

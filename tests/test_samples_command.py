@@ -9,20 +9,12 @@ import numpy as np
 import onnx
 import pytest
 from artifacts import noisy_digits_like
-from click.testing import CliRunner
+from command_line import run, succeed
 
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.artifact.operators.functions import function, names
 from bnnkit.bench import benchmark as benchmark_module
-from bnnkit.cli.group import bnnkit_command
 from bnnkit.runtime import Model, load
-
-
-def _succeed(*arguments: object) -> str:
-    result = CliRunner().invoke(bnnkit_command, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +38,7 @@ def images(folder: Path) -> Any:
 @pytest.mark.parametrize("engine", ["bnnkit", "onnxruntime", "reference"])
 def test_run_writes_the_mean_over_samples(folder: Path, images: Any, engine: str) -> None:
     out = folder / "p.npy"
-    _succeed(
+    succeed(
         *("run", folder / "m.onnx", folder / "x.npy", "-o", out, "--engine", engine),
         *("--samples", 4, "--seed", 2**64 - 1, "--antithetic"),
     )
@@ -56,20 +48,20 @@ def test_run_writes_the_mean_over_samples(folder: Path, images: Any, engine: str
 
 def test_run_without_samples_is_deterministic(folder: Path, images: Any) -> None:
     model = load(folder / "m.onnx")
-    _succeed("run", folder / "m.onnx", folder / "x.npy", "-o", folder / "out.npy")
+    succeed("run", folder / "m.onnx", folder / "x.npy", "-o", folder / "out.npy")
     np.testing.assert_array_equal(np.load(folder / "out.npy"), model.run(images))
-    _succeed("run", folder / "m.onnx", folder / "x.npy", "-o", folder / "out.npy", "--samples", 0)
+    succeed("run", folder / "m.onnx", folder / "x.npy", "-o", folder / "out.npy", "--samples", 0)
     np.testing.assert_array_equal(np.load(folder / "out.npy"), model.predict(images))
 
 
 def test_the_former_options_still_work_and_are_not_shown(folder: Path) -> None:
     words = ("run", folder / "m.onnx", folder / "x.npy", "--samples", "auto")
     present, former = folder / "present.npy", folder / "former.npy"
-    _succeed(*words, "-o", present, "--error-rate", 0.2, "--max-samples", 8)
-    _succeed(*words, "-o", former, "--error", 0.2, "--most-samples", 8)
+    succeed(*words, "-o", present, "--error-rate", 0.2, "--max-samples", 8)
+    succeed(*words, "-o", former, "--error", 0.2, "--most-samples", 8)
     assert former.read_bytes() == present.read_bytes()
     for command in ("run", "eval"):
-        said = _succeed(command, "--help")
+        said = succeed(command, "--help")
         assert "--max-samples" in said
         assert "--most-samples" not in said
         assert re.search(r"--error-rate\b", said)
@@ -78,7 +70,7 @@ def test_the_former_options_still_work_and_are_not_shown(folder: Path) -> None:
 
 def test_run_says_how_unsure_the_ensemble_is(folder: Path, images: Any) -> None:
     out = folder / "p.npz"
-    said = _succeed(
+    said = succeed(
         *("run", folder / "m.onnx", folder / "x.npy", "-o", out, "--samples", "auto"),
         *("--error-rate", 0.2, "--max-samples", 8, "--seed", 3),
     )
@@ -96,7 +88,7 @@ def test_batches_draw_the_samples_of_the_whole(folder: Path, images: Any) -> Non
     many = np.concatenate([images] * 5)
     np.save(folder / "many.npy", many)
     out = folder / "many_p.npy"
-    _succeed("run", folder / "m.onnx", folder / "many.npy", "-o", out, "--samples", 2)
+    succeed("run", folder / "m.onnx", folder / "many.npy", "-o", out, "--samples", 2)
     expected = load(folder / "m.onnx").predict(many, samples=2)
     np.testing.assert_array_equal(np.load(out), expected)
     assert (expected[:64] != expected[64:128]).any()  # an image again is another image
@@ -105,7 +97,7 @@ def test_batches_draw_the_samples_of_the_whole(folder: Path, images: Any) -> Non
 def test_eval_of_several_numbers_of_samples(folder: Path) -> None:
     plot = folder / "cost.png"
     arguments = ("eval", folder / "m.onnx", "--data", folder / "set.npz", "--seed", 1)
-    found = json.loads(_succeed(*arguments, "--samples", "0,1,4,auto", "--json", "--plot", plot))
+    found = json.loads(succeed(*arguments, "--samples", "0,1,4,auto", "--json", "--plot", plot))
     assert [entry["samples"] for entry in found] == [0, 1, 4, "auto"]
     assert [entry["mean_samples"] for entry in found[:3]] == [0, 1, 4]
     assert 2 <= found[3]["mean_samples"] <= 10
@@ -116,10 +108,10 @@ def test_eval_of_several_numbers_of_samples(folder: Path) -> None:
         assert 0 <= entry["ece"] <= 1
     assert found[1]["nll"] != found[0]["nll"]
     assert plot.read_bytes().startswith(b"\x89PNG")
-    alone = json.loads(_succeed(*arguments, "--samples", 4, "--json"))
+    alone = json.loads(succeed(*arguments, "--samples", 4, "--json"))
     for key in ("accuracy", "nll", "brier", "ece", "mean_samples"):
         assert alone[key] == found[2][key]
-    table = _succeed(*arguments, "--samples", "0,auto")
+    table = succeed(*arguments, "--samples", "0,auto")
     assert re.search(r"^ +auto +\d+\.\d\d +\d+\.\d\d% ", table, re.MULTILINE)
 
 
@@ -128,7 +120,7 @@ def test_eval_of_a_checkpoint_draws_the_samples_of_its_model(
 ) -> None:
     options = ("--samples", "0,3,auto", "--seed", 5, "--json")
     of_checkpoint, of_model = (
-        json.loads(_succeed("eval", path, *options)) for path in (digits_run, digits_model)
+        json.loads(succeed("eval", path, *options)) for path in (digits_run, digits_model)
     )
     for one, other in zip(of_checkpoint, of_model, strict=True):
         for key in ("accuracy", "nll", "brier", "ece", "mean_samples"):
@@ -139,7 +131,7 @@ def test_eval_of_a_checkpoint_draws_the_samples_of_its_model(
 def test_bench_of_samples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark_module, "WARM_UP_S", 0.0)
     file = folder / "bench.json"
-    table = _succeed(
+    table = succeed(
         *("bench", folder / "m.onnx", "--samples", 3, "--seconds", 0.05, "--json", file),
         *("--engines", "bnnkit,onnxruntime,onnxruntime-fp32"),
     )
@@ -158,14 +150,14 @@ def test_bench_of_samples(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.slow
 def test_verify_compares_samples(digits_run: Path, digits_model: Path) -> None:
     arguments = ("verify", digits_run, digits_model, "--images", 20)
-    table = _succeed(*arguments)
+    table = succeed(*arguments)
     assert "; the deterministic pass and 4 samples, of 2 seeds" in table
     assert table.endswith("equal\n")
-    found = json.loads(_succeed(*arguments, "--samples", 3, "--json"))
+    found = json.loads(succeed(*arguments, "--samples", 3, "--json"))
     assert found["is_equal"]
     assert len(found["samples"]) == 6
     assert found["comparisons"][0]["engine"] == "torch"
-    assert "samples" not in _succeed(*arguments, "--samples", 0)
+    assert "samples" not in succeed(*arguments, "--samples", 0)
 
 
 def test_a_damaged_table_of_noise_is_refused(folder: Path) -> None:
@@ -175,7 +167,7 @@ def test_a_damaged_table_of_noise_is_refused(folder: Path) -> None:
     table.CopyFrom(onnx.numpy_helper.from_array(values, table.name))
     onnx.save(model, folder / "damaged.onnx")
     arguments = ["run", folder / "damaged.onnx", folder / "x.npy", "-o", folder / "no.npy"]
-    result = CliRunner().invoke(bnnkit_command, [str(argument) for argument in arguments])
+    result = run(*arguments)
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "noise.logistic" in result.stderr
