@@ -21,11 +21,12 @@ from arm_model import COLUMNS, binary_layer
 from arm_program import CORES, Core, Program, cycles, run, text_of
 from markdown_block import write_block
 from networks import SEED, vgg
-from numpy.typing import NDArray
 
 from bnnkit import runtime
 from bnnkit.artifact.deterministic import derandomized
+from bnnkit.bench.benchmark import random_images
 from bnnkit.files.atomic import write_text
+from bnnkit.runtime import open_artifact
 from bnnkit.runtime.c_code import export_c
 
 HERE = Path(__file__).parent
@@ -53,7 +54,7 @@ def calls_of_c(network: Path, core: Core, folder: Path, plugin: Path) -> Calls:
     export_c(network, folder)
     source = (folder / "bnn.c").read_text()
     (folder / "traced.c").write_text(traced_source(source))
-    images = images_of(runtime.load(network))
+    images = random_images(open_artifact(network), 1, SEED)
     kind = "uint8_t" if images.dtype == np.uint8 else "float"
     options = [f"-I{folder}", f"-DINPUT={kind}", f"-mcpu={core.name}"]
     run([COMPILER, *FLAGS, *options, HERE / "arm_c_run.c", "-o", folder / "run"])
@@ -62,14 +63,6 @@ def calls_of_c(network: Path, core: Core, folder: Path, plugin: Path) -> Calls:
     want = np.asarray(runtime.load(network).run(images))
     assert (folder / "output.bin").read_bytes() == want.tobytes(), "the outputs differ"
     return calls
-
-
-def images_of(model: runtime.Model) -> NDArray[Any]:
-    """Draw one random input of a network."""
-    rng, shape = np.random.default_rng(SEED), (1, *model.input_shape)
-    if model.input_dtype == np.uint8:
-        return rng.integers(0, 256, shape, np.uint8)
-    return rng.standard_normal(shape).astype(np.float32)
 
 
 def calls_of_kernels(network: Path, core: Core, folder: Path, plugin: Path) -> Calls:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bnnkit import runtime
 from bnnkit.artifact.format.sample import Sample
+from bnnkit.bench.benchmark import random_images
 from bnnkit.runtime import open_artifact
 
 HERE = Path(__file__).parent
@@ -49,9 +50,9 @@ class Program:
     def __init__(self, network: Path, form: str, core: Core, folder: Path) -> None:
         folder.mkdir()
         self.core, self.folder = core, folder
-        model = runtime.load(network)
-        images = _images(model)
-        is_noisy = open_artifact(network).is_stochastic
+        artifact, model = open_artifact(network), runtime.load(network)
+        images = random_images(artifact, 1, SEED)
+        is_noisy = artifact.is_stochastic
         found = model.run_sample(images, Sample()) if is_noisy else model.run(images)
         self.want = np.asarray(found)
         np.save(folder / "input.npy", images)
@@ -116,15 +117,6 @@ class Program:
                 body = [one for one in lines[start : index + 1] if re.match(r"^\s+[a-z]", one)]
                 best = max(best, body, key=_counts)
         return best, 128 * _counts(best)
-
-
-def _images(model: runtime.Model) -> NDArray[Any]:
-    """Draw one random input of a network."""
-    rng = np.random.default_rng(SEED)
-    shape = (1, *model.input_shape)
-    if model.input_dtype == np.uint8:
-        return rng.integers(0, 256, shape, np.uint8)
-    return rng.standard_normal(shape).astype(np.float32)
 
 
 def _counts(lines: list[str]) -> int:

@@ -55,7 +55,7 @@ def export_c(
 
     Raises:
         UnsupportedError: If the exported C lacks a part of the network; the message names all.
-        UsageError: If the name is not one in C.
+        UsageError: If the name is not one in C, or something else has it (identifiers.py).
         ArtifactError: If the file is damaged.
         FileError: If the folder cannot be written, or holds other files.
     """
