@@ -1,4 +1,4 @@
-"""The site documents every command, option, key, public name and exception."""
+"""The site documents every command, option, key, public name and exception; its links work."""
 
 import re
 import sys
@@ -34,7 +34,7 @@ def test_every_option_of_a_command_is_there(name: str) -> None:
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             names = parameter.opts[:1] if isinstance(parameter, RenamedOption) else parameter.opts
-            assert all(f"{option}" in text for option in names)
+            assert all(option in text for option in names)
             assert " ".join((parameter.help or "").split())[:60] in text
     assert (command.help or "").splitlines()[0] in text
 
