@@ -99,7 +99,7 @@ def _assert_all_draw(trained: Trained, want: dict[str, Array], piece: slice, at:
         del engines["reference"]  # `want` is what it draws
     found = {name: engine.trace(images, here) for name, engine in engines.items()}
     found["torch"] = trained.torch(images, here).signs
-    assert set(found["torch"]) == set(trained.torch.modules)
+    assert set(found["torch"]) == set(trained.torch.paths)
     for name, signs in found.items():
         assert len(signs) >= 3
         for sign, values in signs.items():

@@ -172,7 +172,7 @@ def test_the_bits_of_a_trained_network(
         sample = Sample(seed=seed, index=index, image_offset=100 * index)
         expected = engines.reference.trace(images, sample)
         torch_signs = trace(images, sample).signs
-        assert set(torch_signs) == set(trace.modules)
+        assert set(torch_signs) == set(trace.paths)
         _assert_equal(torch_signs, expected, f"torch, {sample}")
         for name, engine in engines.others.items():
             _assert_equal(engine.trace(images, sample), expected, f"{name}, {sample}")

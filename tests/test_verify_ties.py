@@ -52,7 +52,7 @@ def test_torch_is_equal_at_a_tie(twice: bool) -> None:
     network, images = _network(twice=twice), _images()
     artifact = from_torch(network, torch.from_numpy(images[:2]))
     thresholds = noisy_thresholds(network, torch.from_numpy(images[:2]))
-    assert len(TorchTrace(network).modules) == 2 + twice
+    assert len(TorchTrace(network).paths) == 2 + twice
     trace, reference = TorchTrace(network, thresholds=thresholds), ReferenceRun(artifact)
     for sample in (None, Sample(seed=0), Sample(seed=2**32 + 1, index=1, antithetic=True)):
         found, expected = trace(images, sample), reference(images, sample)

@@ -33,9 +33,9 @@ class TorchTrace:
             needed for samples.
 
     Attributes:
-        modules: The `Sign` modules by path, as in `named_modules`.
-        paths: The names of the signs that it records: the paths of `Sign` modules, and of the
-            signs at the thresholds of `Quantize` modules and of their bit planes.
+        paths: The names of the signs that it records: the paths of `Sign` modules, as in
+            `named_modules`, and the names of the signs at the thresholds of `Quantize` modules and
+            of their bit planes.
     """
 
     def __init__(
@@ -51,8 +51,7 @@ class TorchTrace:
         self._thresholds = thresholds
         # With samples, a level may differ between float32 and float64 at a tie.
         self._quantizers = {} if thresholds else _quantizers(network)
-        self.modules = _signs(network)
-        self.paths = frozenset(self.modules) | {
+        self.paths = frozenset(_signs(network)) | {
             f"{path}/{name}"
             for path, module in self._quantizers.items()
             for name in module.stored_signs(torch.zeros(1))
@@ -110,9 +109,12 @@ class TorchTrace:
     ) -> Iterator[None]:
         calls: Counter[str] = Counter()
 
-        def keep(path: str, module: Sign, a: Tensor, x: Tensor) -> Tensor:
+        def suffix(path: str) -> str:
             calls[path] += 1
-            name = path if calls[path] == 1 else f"{path}#{calls[path]}"
+            return "" if calls[path] == 1 else f"#{calls[path]}"
+
+        def keep(path: str, module: Sign, a: Tensor, x: Tensor) -> Tensor:
+            name = path + suffix(path)
             x = forced.get(name, x).to(x.dtype)
             (result.noisy if module.is_noisy else result.plain)[name] = x.float()
             if name in self._real:
@@ -120,10 +122,9 @@ class TorchTrace:
             return x
 
         def keep_levels(path: str, module: Quantize, a: Tensor) -> None:
-            calls[path] += 1
-            suffix = "" if calls[path] == 1 else f"#{calls[path]}"
+            call = suffix(path)
             for part, (x, number) in module.stored_signs(a).items():
-                name = f"{path}/{part}{suffix}"
+                name = f"{path}/{part}{call}"
                 result.plain[name] = x.float()
                 if name in self._real:
                     result.real[name] = number
