@@ -47,9 +47,13 @@ def lower_several_outputs(builder: PlanBuilder, node: Node) -> bool:
         return True
     for place, name in enumerate(outputs):
         if name and (builder.graph.readers(name) or name in builder.graph.outputs):
-            one = replace(node, outputs=(*("" for _ in outputs[:place]), name))
-            lower_to_numpy(builder, one)
+            lower_to_numpy(builder, with_one_output(node, place, name))
     return True
+
+
+def with_one_output(node: Node, place: int, name: str) -> Node:
+    """Return a node that gives one of its outputs alone, by a name."""
+    return replace(node, outputs=(*[""] * place, name))
 
 
 def function_of(node: Node) -> Callable[..., Array]:

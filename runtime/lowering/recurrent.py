@@ -13,7 +13,7 @@ import numpy as np
 from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.operators.facts import RECURRENT
 from bnnkit.errors import UnsupportedError
-from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy
+from bnnkit.runtime.lowering.numpy_operator import lower_to_numpy, with_one_output
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 
 _X: Final = (1, 0, 2)
@@ -66,7 +66,7 @@ def _lower_layer(builder: PlanBuilder, node: Node) -> None:
     for place, name in enumerate(node.outputs):
         if name and builder.graph.readers(name):
             target = f"{name}/first"
-            lower_to_numpy(builder, replace(first, outputs=(*("" for _ in range(place)), target)))
+            lower_to_numpy(builder, with_one_output(first, place, target))
             builder.time_first[name] = target, _STATE if place else _Y
         elif name in builder.graph.outputs:
             raise UnsupportedError(
