@@ -15,7 +15,7 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.errors import ArtifactError
 from bnnkit.runtime import Model
-from bnnkit.runtime.kernels import records
+from bnnkit.runtime.kernels import records, records_of_convolutions
 from bnnkit.runtime.kernels.records import Map, MoveRecord
 from bnnkit.runtime.memory.bounds import CHECKS, check_record
 from bnnkit.runtime.memory.memory import Memory
@@ -28,7 +28,8 @@ LINES = np.zeros((2, 5, 4), np.float32)
 
 
 def test_every_kind_of_record_has_a_check() -> None:
-    kinds = {kind for kind in vars(records).values() if isinstance(kind, type)}
+    named = {**vars(records), **vars(records_of_convolutions)}
+    kinds = {kind for kind in named.values() if isinstance(kind, type)}
     assert {kind for kind in kinds if hasattr(kind, "_fields")} - {Map} == CHECKS.keys()
 
 

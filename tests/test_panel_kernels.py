@@ -16,7 +16,7 @@ from bnnkit.artifact.reference import Reference
 from bnnkit.errors import ArtifactError
 from bnnkit.runtime import Model
 from bnnkit.runtime.kernels import panel
-from bnnkit.runtime.kernels.records import ConvolutionRecord, PanelRecord
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord, PanelRecord
 from bnnkit.runtime.lowering import lower
 from bnnkit.runtime.lowering.binary_layers import _kernel_weight
 from bnnkit.runtime.lowering.kernel_forms import KernelForms, forms_of_this_cpu

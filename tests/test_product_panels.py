@@ -12,7 +12,7 @@ from onnx import TensorProto
 from bnnkit.artifact.reference import Reference
 from bnnkit.errors import ArtifactError
 from bnnkit.runtime.kernels.cpu import has_byte_dot_product, is_aarch64
-from bnnkit.runtime.kernels.records import ConvolutionRecord, PanelRecord
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord, PanelRecord
 from bnnkit.runtime.lowering.kernel_forms import IntegerForm, forms_of_this_cpu
 from bnnkit.runtime.memory import weights
 from bnnkit.runtime.memory.bounds import check_record

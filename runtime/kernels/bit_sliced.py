@@ -27,7 +27,8 @@ from numba.extending import intrinsic, overload
 from bnnkit.runtime.kernels.cpu import has_512_bits
 from bnnkit.runtime.kernels.epilogue import signs_to_reals, signs_to_sums
 from bnnkit.runtime.kernels.maps import get, partition_rows, put, row_at
-from bnnkit.runtime.kernels.records import BitSlicedRecord, Map, read
+from bnnkit.runtime.kernels.records import Map, read
+from bnnkit.runtime.kernels.records_of_convolutions import BitSlicedRecord
 from bnnkit.runtime.kernels.vectors import I1, I8, I32, I64, constant, load, store
 
 SIGNS = np.zeros(1, np.uint8)

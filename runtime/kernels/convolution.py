@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from bnnkit.runtime.kernels.maps import partition, partition_rows_or_blocks
-from bnnkit.runtime.kernels.records import PIXELS, ConvolutionRecord, NoisyThresholdRecord, read
+from bnnkit.runtime.kernels.records import PIXELS, NoisyThresholdRecord, read
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord
 from bnnkit.runtime.kernels.sampling import sample_row
 from bnnkit.runtime.kernels.tile import has_tile_of_three, maximum, tile, wide
 

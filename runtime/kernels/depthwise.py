@@ -12,7 +12,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnkit.runtime.kernels.maps import partition_rows, row_at
-from bnnkit.runtime.kernels.records import PIXELS, DepthwiseRecord, Map, read
+from bnnkit.runtime.kernels.records import PIXELS, Map, read
+from bnnkit.runtime.kernels.records_of_convolutions import DepthwiseRecord
 from bnnkit.runtime.kernels.vectors import FLOATS, I64, call, constant, load, store
 
 VECTOR = 64

@@ -15,13 +15,8 @@ from bnnkit.runtime.kernels.panel_epilogue import write_epilogue
 from bnnkit.runtime.kernels.panel_packing import pack, pixel_bytes
 from bnnkit.runtime.kernels.product_epilogue import write_products
 from bnnkit.runtime.kernels.product_panel import sum_products
-from bnnkit.runtime.kernels.records import (
-    PIXELS,
-    ConvolutionRecord,
-    NoisyThresholdRecord,
-    PanelRecord,
-    read,
-)
+from bnnkit.runtime.kernels.records import PIXELS, NoisyThresholdRecord, read
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord, PanelRecord
 from bnnkit.runtime.kernels.sampling import sample_row
 from bnnkit.runtime.kernels.vectors import constant
 

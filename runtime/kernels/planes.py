@@ -16,13 +16,8 @@ from bnnkit.runtime.kernels.convolution import FLOATS, SUMS
 from bnnkit.runtime.kernels.epilogue import LANES, write_epilogue
 from bnnkit.runtime.kernels.levels import level_row
 from bnnkit.runtime.kernels.maps import partition_rows_or_blocks
-from bnnkit.runtime.kernels.records import (
-    PIXELS,
-    ConvolutionRecord,
-    LevelRecord,
-    PlaneRecord,
-    read,
-)
+from bnnkit.runtime.kernels.records import PIXELS, LevelRecord, read
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord, PlaneRecord
 from bnnkit.runtime.kernels.tile import MAX_ACCUMULATORS, WIDE, steps
 from bnnkit.runtime.kernels.vectors import I64, broadcast, call, constant, load
 from bnnkit.runtime.kernels.vectors import WORDS as VECTOR

@@ -10,7 +10,8 @@ from numba import njit
 from bnnkit.runtime.kernels.convolution import FLOATS, PAIRS, convolve_row
 from bnnkit.runtime.kernels.maps import get, partition_rows, put, row_at
 from bnnkit.runtime.kernels.pooling import MAXIMUM, pool_row
-from bnnkit.runtime.kernels.records import ConvolutionRecord, Map, PooledRealsRecord, read
+from bnnkit.runtime.kernels.records import Map, read
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord, PooledRealsRecord
 from bnnkit.runtime.kernels.tile import wide
 
 WORDS = np.zeros(1, np.uint64)

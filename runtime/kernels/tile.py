@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 from bnnkit.runtime.kernels import lookup, pairs, signed_sums
 from bnnkit.runtime.kernels.cpu import has_512_bits
 from bnnkit.runtime.kernels.epilogue import LANES, write_epilogue
-from bnnkit.runtime.kernels.records import ConvolutionRecord
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord
 from bnnkit.runtime.kernels.vectors import (
     F32,
     FLOATS,

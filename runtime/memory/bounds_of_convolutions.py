@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnnkit.runtime.kernels import bit_sliced, panel, product_panel
-from bnnkit.runtime.kernels.records import (
-    PIXELS,
+from bnnkit.runtime.kernels.records import PIXELS
+from bnnkit.runtime.kernels.records_of_convolutions import (
     BitSlicedRecord,
     ConvolutionRecord,
     DepthwiseRecord,

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnkit.runtime.kernels.records import ConvolutionRecord, Map
+from bnnkit.runtime.kernels.records import Map
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord
 from bnnkit.runtime.memory.bounds import check_record
 from bnnkit.runtime.memory.philox_counters import PhiloxCounters
 from bnnkit.runtime.memory.reach import PlacedMap

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.format.bits import n_words
 from bnnkit.errors import ArtifactError
-from bnnkit.runtime.kernels.records import ConvolutionRecord, Map
+from bnnkit.runtime.kernels.records import Map
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord
 from bnnkit.runtime.memory.aligned import LINE
 
 Array = NDArray[Any]

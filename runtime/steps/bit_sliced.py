@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from bnnkit.artifact.format.bits import n_words, pack_signs
 from bnnkit.runtime.kernels import bit_sliced as kernels
 from bnnkit.runtime.kernels.program import Kernel
-from bnnkit.runtime.kernels.records import BitSlicedRecord, SpreadRecord
+from bnnkit.runtime.kernels.records import SpreadRecord
+from bnnkit.runtime.kernels.records_of_convolutions import BitSlicedRecord
 from bnnkit.runtime.kernels.spread_groups import spread_groups
 from bnnkit.runtime.memory import aligned
 from bnnkit.runtime.memory.bit_sliced import byte_table

@@ -10,7 +10,7 @@ from bnnkit.runtime.kernels import convolution as kernels
 from bnnkit.runtime.kernels import panel_convolution as panel_kernels
 from bnnkit.runtime.kernels.lookup import TABLE
 from bnnkit.runtime.kernels.program import Kernel
-from bnnkit.runtime.kernels.records import ConvolutionRecord, PanelRecord
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord, PanelRecord
 from bnnkit.runtime.kernels.stochastic import LANES as NOISE_LANES
 from bnnkit.runtime.kernels.stochastic import PARTS
 from bnnkit.runtime.memory.memory import Memory

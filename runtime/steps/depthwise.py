@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.runtime.kernels.depthwise import depthwise
-from bnnkit.runtime.kernels.records import DepthwiseRecord
+from bnnkit.runtime.kernels.records_of_convolutions import DepthwiseRecord
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.steps.step import KernelCall, kernel_call
 from bnnkit.runtime.steps.window import KernelWindow

@@ -4,7 +4,8 @@ import numpy as np
 
 from bnnkit.runtime.kernels.panel import HEADER, STEP
 from bnnkit.runtime.kernels.product_panel import PIXEL_STEP
-from bnnkit.runtime.kernels.records import PIXELS, ConvolutionRecord, PanelRecord
+from bnnkit.runtime.kernels.records import PIXELS
+from bnnkit.runtime.kernels.records_of_convolutions import ConvolutionRecord, PanelRecord
 from bnnkit.runtime.memory import aligned
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array

@@ -10,7 +10,8 @@ from bnnkit.errors import ArtifactError
 from bnnkit.runtime.kernels import levels as level_kernels
 from bnnkit.runtime.kernels import planes as kernels
 from bnnkit.runtime.kernels.program import Kernel
-from bnnkit.runtime.kernels.records import LevelRecord, PackLevelsRecord, PlaneRecord
+from bnnkit.runtime.kernels.records import LevelRecord, PackLevelsRecord
+from bnnkit.runtime.kernels.records_of_convolutions import PlaneRecord
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.values import Array
 from bnnkit.runtime.steps.convolution import Convolution

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnnkit.runtime.kernels.pooled_reals import floats_to_pooled_reals, pairs_to_pooled_reals
-from bnnkit.runtime.kernels.records import PooledRealsRecord
+from bnnkit.runtime.kernels.records_of_convolutions import PooledRealsRecord
 from bnnkit.runtime.memory import aligned
 from bnnkit.runtime.memory.memory import Memory
 from bnnkit.runtime.memory.weights import padded_channels
