@@ -188,7 +188,8 @@ def progress(
     Args:
         label: What is done.
         total: The number of steps.
-        seconds_a_line: If standard error is not a terminal, a line is printed so often.
+        seconds_a_line: The seconds between two lines, which replace the bar if standard error is
+            not a terminal.
     """
     errors = console(stderr=True)
     if not errors.is_terminal:

@@ -50,11 +50,11 @@ def command(path: Path, as_json: bool) -> None:
         write_packing_note(artifact, path)
         file_size = path.stat().st_size
     about, found = _metadata(artifact), report(artifact, file_size)
+    lacks = lacking(artifact.graph)
     if as_json:
         of_training = {"training": trained} if trained else {}
         held = dict(zip(artifact.graph.outputs, artifact.output_kinds, strict=True))
-        lacks = {"lacking": lacking(artifact.graph)}
-        about_file = {"file": str(path), "metadata": about, "outputs": held, **lacks}
+        about_file = {"file": str(path), "metadata": about, "outputs": held, "lacking": lacks}
         print_json({**about_file, **of_training, **asdict(found)})
         return
     lines = [
@@ -69,8 +69,8 @@ def command(path: Path, as_json: bool) -> None:
     for key, value in trained.items():
         write(f"{key.replace('_', ' ') + ':':<12} {value}")
     print_report(found)
-    if counts := lacking(artifact.graph):
-        names = ", ".join(f"{name} ({count})" for name, count in counts.items())
+    if lacks:
+        names = ", ".join(f"{name} ({count})" for name, count in lacks.items())
         write(f"operators that bnnkit's runtime lacks, with the number of nodes: {names}")
 
 

@@ -359,7 +359,7 @@ def _metadata(checkpoint: Path, opened: Checkpoint) -> Metadata:
 
 
 def _preprocessing(opened: Checkpoint) -> Preprocessing | None:
-    """What the configuration says of images, else the data set."""
+    """Return the preprocessing of the configuration, else that of the data set."""
     said = opened.config.data.preprocessing
     if said is not None:
         return preprocessing_from(said)

@@ -3,5 +3,5 @@
 from typing import Final
 
 SAMPLES: Final = 10
-"""Of the ensemble whose accuracy a calibration reports, of that for which a temperature is fitted,
-and, by default, of that for which a noise scale is chosen."""
+"""A calibration reports the accuracy of this many samples, a temperature is fitted to them, and a
+noise scale is chosen by them unless another number is given."""

@@ -96,9 +96,9 @@ def stored_preprocessing(metadata: Mapping[str, str]) -> Preprocessing | None:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"the file's metadata {KEY} are no JSON: {brief(text)}") from error
+        raise UsageError(f"the file's metadata entry {KEY} is not JSON: {brief(text)}") from error
     if not isinstance(values, dict):
-        raise UsageError(f"the file's metadata {KEY} are no object: {brief(text)}")
+        raise UsageError(f"the file's metadata entry {KEY} is not an object: {brief(text)}")
     return preprocessing_from(values)
 
 
