@@ -33,6 +33,22 @@ def seeded() -> None:
     (torch if torch.cuda.is_initialized() else torch.default_generator).manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    """Forget the noises, estimators and weight rules that a test registers."""
+    if "bnnkit.nn" not in sys.modules:
+        yield
+        return
+    from bnnkit.nn.base.noise import NOISES
+    from bnnkit.nn.estimators.estimator import ESTIMATORS
+    from bnnkit.nn.weight_rules.weight_rule import WEIGHT_RULES
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for registry in (NOISES, ESTIMATORS, WEIGHT_RULES):
+            monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+        yield
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Let torch use one thread: small networks are no faster, and sums have one order only."""

@@ -106,7 +106,7 @@ def test_a_network_refuses_them_when_it_is_built() -> None:
         build("mlp", input_shape=(4,), n_classes=2, zero_point=None, estimator="adaste")
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "own-estimator"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_file_has_the_noise_that_training_drew(name: str) -> None:
     model = nn.Sequential(nn.ReLU(), bnn.Sign("logistic", estimator=name))
     (mark,) = exported_marks(model, torch.zeros(2, 3))
@@ -145,12 +145,11 @@ def test_the_names_that_are_promised_and_documented() -> None:
     assert set(WEIGHT_RULES.names) >= RULES_OF_CONTRACT
     text = (Path(__file__).parents[1] / "docs" / "estimators.md").read_text()
     functions = ("reinforce", "arm", "disarm", "local_expectations")
-    own = {"own-estimator", "own-rule"}  # of tests
-    for name in {*NAMES, *WEIGHT_RULES.names, *functions} - own:
+    for name in {*NAMES, *WEIGHT_RULES.names, *functions}:
         assert f"| `{name}`" in text, name
 
 
 def test_a_rule_is_no_estimator_and_says_so() -> None:
-    for rule in set(WEIGHT_RULES.names) - {"own-rule"}:
+    for rule in WEIGHT_RULES.names:
         with pytest.raises(UsageError, match=f"weight_rule={rule}"):
             bnn.Sign(estimator=rule)

@@ -27,8 +27,6 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {
     "autoencoder": autoencoder.EXPERIMENT,
     "weight-rules": weight_rules.EXPERIMENT,
 }
-OWN = {"own-estimator", "own-rule"}
-"""What other tests register in the same process."""
 
 
 def result_of(name: str, out: Path, *overrides: str) -> Record:
@@ -54,9 +52,9 @@ def test_every_estimator_and_weight_rule_is_in_an_experiment() -> None:
     found = {estimator.name for estimator in config.estimators.values()}
     with_loss = {"arm", "disarm", "reinforce", "local-expectations"}
     # psa is for several layers.
-    assert found == set(ESTIMATORS.names) - {"psa"} - OWN | with_loss
+    assert found == set(ESTIMATORS.names) - {"psa"} | with_loss
     table = load_config(weight_rules.TableConfig, CONFIGS / "weight-rules.yaml")
-    assert {rule.rule for rule in table.rules.values()} == set(WEIGHT_RULES.names) - OWN
+    assert {rule.rule for rule in table.rules.values()} == set(WEIGHT_RULES.names)
 
 
 def test_runs_of_the_table_have_valid_configurations(tmp_path: Path) -> None:

@@ -14,17 +14,10 @@ from bnnkit.nn import (
     get_noise,
     register_noise,
 )
-from bnnkit.nn.base import noise
 
 NOISES = [Logistic(), Uniform(), Triangular()]
 RANDOM = pytest.mark.parametrize("z", NOISES, ids=lambda z: z.name)
 ALL = pytest.mark.parametrize("z", [*NOISES, Deterministic()], ids=lambda z: z.name)
-
-
-@pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Noises that a test registers are forgotten after it."""
-    monkeypatch.setattr(noise.NOISES, "_classes", dict(noise.NOISES._classes))
 
 
 class Gaussian(Noise):
@@ -169,7 +162,6 @@ def test_unknown_name(unknown: str) -> None:
         get_noise(unknown)
 
 
-@pytest.mark.usefixtures("registry")
 def test_users_noise_works_by_name_in_sign_and_weight() -> None:
     assert register_noise(Gaussian) is Gaussian
     a = torch.tensor([-0.5, 0.0, 2.0], requires_grad=True)
@@ -179,14 +171,12 @@ def test_users_noise_works_by_name_in_sign_and_weight() -> None:
     assert BinaryWeight("gaussian").initial((5,)).isfinite().all()
 
 
-@pytest.mark.usefixtures("registry")
 def test_the_same_class_may_be_registered_again() -> None:
     register_noise(Gaussian)
     register_noise(Gaussian)
     assert isinstance(get_noise("gaussian"), Gaussian)
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_taken_name_is_refused() -> None:
     class Other(Gaussian):
         name = "logistic"
@@ -195,7 +185,6 @@ def test_a_taken_name_is_refused() -> None:
         register_noise(Other)
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_noise_without_name_is_refused() -> None:
     class Nameless(Gaussian):
         name = ""
@@ -204,7 +193,6 @@ def test_a_noise_without_name_is_refused() -> None:
         register_noise(Nameless)
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_class_of_another_base_is_refused() -> None:
     class Other:
         name = "other"
@@ -213,7 +201,6 @@ def test_a_class_of_another_base_is_refused() -> None:
         register_noise(Other)  # type: ignore[type-var]
 
 
-@pytest.mark.usefixtures("registry")
 def test_a_noise_without_its_methods_is_refused() -> None:
     class Unfinished(Noise):
         name = "unfinished"
