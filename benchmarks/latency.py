@@ -1,7 +1,7 @@
 """Measure bnnkit and the baselines on one core: `python benchmarks/latency.py`.
 
 Writes results/latency.json in the shape of google-benchmark, and from it the table of README.md
-and the figure. Takes about five minutes.
+and the figure. Takes about twelve minutes.
 """
 
 import argparse
