@@ -14,6 +14,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vgg": {"width": 4},
     "vgg-small": {"width": 4},
     "resnet18": {"width": 4},
+    "transformer": {"width": 8, "depth": 1, "heads": 2, "patch": 8},
 }
 REAL = {
     "resnet18-real": {"width": 4},

@@ -16,6 +16,7 @@ from bnnkit.models.mlp import Mlp
 from bnnkit.models.real_activations import RealResNet18, RealVgg16, RealVggSmall
 from bnnkit.models.resnet import ResNet18
 from bnnkit.models.standardized import Standardized
+from bnnkit.models.transformer import Transformer, TransformerEncoder
 from bnnkit.models.vgg import Vgg
 from bnnkit.models.vgg_small import VggSmall
 from bnnkit.nn import connect_psa
@@ -31,6 +32,8 @@ __all__ = [
     "RealVggSmall",
     "ResNet18",
     "Standardized",
+    "Transformer",
+    "TransformerEncoder",
     "TwinOptions",
     "Vgg",
     "VggSmall",
@@ -46,6 +49,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vgg-small": VggSmall,
     "ds-cnn": DsCnn,
     "resnet18": ResNet18,
+    "transformer": Transformer,
     "resnet18-real": RealResNet18,
     "vgg16-real": RealVgg16,
     "vgg-small-real": RealVggSmall,
