@@ -28,7 +28,7 @@ import bnnkit.nn as bnn
 from bnnkit.data import load
 from bnnkit.errors import UsageError
 from bnnkit.export import export_onnx
-from bnnkit.nn.sign_inputs import ACTIVATIONS, sign_inputs
+from bnnkit.nn.sign_inputs import ACTIVATIONS, is_linear_map, sign_inputs
 
 BINARY: list[tuple[Callable[[], nn.Module], set[str], set[str]]] = [
     (vgg, {"features.3", "features.7"}, {"features.2", "features.5"}),
@@ -73,6 +73,10 @@ def test_what_the_preset_changes(
 ) -> None:
     model = make()
     activations = {n for n, m in model.named_modules() if isinstance(m, ACTIVATIONS)}
+    maps = {n for n, m in model.named_modules() if is_linear_map(m)}
+    real = bnn.real_layers(model)
+    assert set(real) == maps - layers
+    assert all(real.values())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         bnn.binarize_(model, preset="conv-bn-relu")
@@ -144,6 +148,11 @@ class Branches(nn.Module):
         (Functional(), {}, "got a call of relu, which the preset .* cannot remove"),
         (Branches(), {}, "whose forward torch.fx can trace"),
         (nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), {}, "got none"),
+        (
+            nn.Sequential(nn.Conv2d(1, 4, 3), nn.LazyLinear(2)),
+            {},
+            "got '1.weight' of a lazy layer",
+        ),
         (OneReLU(), {}, "'relu' is also called before 'fc.', which stays real-valued and needs"),
         (GateOfOneReLU(), {}, "'relu' is also called before 'gate', which stays real-valued"),
         (ResNet(), {"layers": ["fc"]}, "got both"),

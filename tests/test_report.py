@@ -116,6 +116,8 @@ def layers_of(body: str) -> list[tuple[str, str, str]]:
     model = onnx.parser.parse_model(
         f"{HEAD} g (uint8[N, 8, 2, 2] x, float[N, 8, 2, 2] r, float[N, 8] t) => (float[] y)"
         f"<{values}, {flat}, float one = {{1}}, uint8 z = {{1}}, float half = {{0.5}},"
+        f" float[1, 2, 1, 1] ones = {{-1, 1}}, float[2, 2] rows = {{-2, 3, 2, -3}},"
+        f" float[2, 2] turned = {{-2, 2, 3, -3}},"
         f" int64[8] pads = {{0, 0, 0, 0, 0, 0, 0, 0}}, uint8[8] b = {{1, 2, 3, 4, 5, 6, 7, 8}}>"
         f"{{ s = DequantizeLinear (x, one, z) {body} }}"
     )
@@ -131,6 +133,18 @@ UNPACK = "u = bnnkit.BinaryWeight <weight_shape = [8, 1, 1, 8]> (b)"
     ("body", "reason"),
     [
         (f"{UNPACK} y = Conv (r, u)", "input is real-valued: no Sign stands before it"),
+        (
+            f"{UNPACK} p = Mul (s, half) q = Relu (p) y = Conv (q, u)",
+            "Mul, Relu stand between the signs of x and this layer",
+        ),
+        (
+            f"{UNPACK} p = AveragePool <kernel_shape = [1, 1]> (s) y = Conv (p, u)",
+            "AveragePool stands between the signs of x and this layer",
+        ),
+        (f"{UNPACK} p = Add (s, r) y = Conv (p, u)", "stands before it (it comes from Add)"),
+        ("y = Conv (s, ones)", "weights are +-1, up to a scale, but stored in float"),
+        ("y = MatMul (t, rows)", "weights are +-1, up to a scale, but stored in float"),
+        ("y = MatMul (t, turned)", "weights and input are real-valued"),
         (
             f"{UNPACK} p = Pad (s, pads) y = Conv (p, u)",
             "padded with a value other than -1 and +1",

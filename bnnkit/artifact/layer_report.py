@@ -7,17 +7,25 @@ from typing import Final, Literal
 
 import onnx
 
+from bnnkit.artifact.binary_scales import scales
 from bnnkit.artifact.format.constants import DOMAIN
-from bnnkit.artifact.format.graph_view import GraphView, UnknownShapeError
+from bnnkit.artifact.format.graph_view import GraphView, UnknownShapeError, attribute
 from bnnkit.artifact.operators import layer_kind, operator_of
 from bnnkit.artifact.operators.facts import fact_of
 from bnnkit.artifact.operators.macs import Macs, weight_shape
+from bnnkit.artifact.real_inputs import why_real
 
 Kind = Literal["binary", "integer", "float"]
 KINDS: Final[tuple[Kind, ...]] = ("binary", "integer", "float")
 
 NO_FORM = "weights and input are binary, but no bnnkit operator has this form"
 """Why a layer with binary weights on signs is float."""
+
+FLOAT_SIGNS = (
+    "weights are +-1, up to a scale, but stored in float: use a layer of bnnkit.nn or binarize_ in"
+    " torch, or `bnnkit convert` on a plain ONNX file"
+)
+"""Why a layer is float that has binary weights in operators that the exporter does not read."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +104,27 @@ def _why_float(graph: GraphView, node: onnx.NodeProto) -> str:
             return NO_FORM
         if graph.is_made_by(graph.before(x, "Pad"), "DequantizeLinear"):
             return "its signs are padded with a value other than -1 and +1"
-        return "input is real-valued: no Sign stands before it"
+        return why_real(graph, x)
     if not graph.constants_behind(weight):
         return "it multiplies two activations"
     if list(_unpacked_weights(graph, weight)):
         return "binary weights are changed before the layer; scale its output instead"
+    if _has_two_values(graph, node):
+        return FLOAT_SIGNS
     return "weights are real-valued" if on_signs else "weights and input are real-valued"
+
+
+def _has_two_values(graph: GraphView, node: onnx.NodeProto) -> bool:
+    """Return whether the weights of a layer are constants +-s, one s for each output channel."""
+    weight = node.input[1]
+    if not graph.is_constant(weight) or len(graph.shape(weight)) < 2:
+        return False
+    values = graph.constant(weight)
+    is_turned = node.op_type == "MatMul" or (
+        node.op_type == "Gemm" and not attribute(node, "transB", 0)
+    )
+    found = scales(values.swapaxes(-1, -2) if is_turned else values)
+    return found is not None and found.n_zeros == 0
 
 
 def _unpacked_weights(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:

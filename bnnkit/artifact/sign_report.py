@@ -111,7 +111,7 @@ def _name(graph: GraphView, value: str) -> str:
 def _why_real(graph: GraphView, value: str) -> str:
     """Return why a sign is not an integer threshold."""
     for step in _above(graph, value):
-        value = _varying(graph, step)[0]
+        value = graph.varying(step)[0]
     node = graph.producer(value)
     if node is None:
         return "it is the sign of the network's real-valued input"
@@ -130,10 +130,6 @@ def _why_real(graph: GraphView, value: str) -> str:
 def _above(graph: GraphView, value: str) -> Iterator[onnx.NodeProto]:
     """Yield elementwise operators on one value, from the one that computes `value` upwards."""
     node = graph.producer(value)
-    while node is not None and node.op_type in _ELEMENTWISE and len(_varying(graph, node)) == 1:
+    while node is not None and node.op_type in _ELEMENTWISE and len(graph.varying(node)) == 1:
         yield node
-        node = graph.producer(_varying(graph, node)[0])
-
-
-def _varying(graph: GraphView, node: onnx.NodeProto) -> list[str]:
-    return [name for name in node.input if name and not graph.is_constant(name)]
+        node = graph.producer(graph.varying(node)[0])

@@ -13,6 +13,7 @@ from bnnkit.nn.base.noise import (
 from bnnkit.nn.binarize import binarize_
 from bnnkit.nn.binary_layers import BinaryConv1d, BinaryConv2d, BinaryConv3d, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
+from bnnkit.nn.conv_bn_relu import real_layers
 from bnnkit.nn.estimators import Estimator, get_estimator, register_estimator
 from bnnkit.nn.integer_layers import IntegerConv2d, IntegerLinear
 from bnnkit.nn.latent_weights import after_step, attach_rules, latent_parameters, set_progress
@@ -48,6 +49,7 @@ __all__ = [
     "get_noise",
     "get_weight_rule",
     "latent_parameters",
+    "real_layers",
     "register_estimator",
     "register_noise",
     "register_weight_rule",

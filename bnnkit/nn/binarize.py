@@ -61,7 +61,8 @@ def binarize_(
             (VGG, ResNet, MobileNet): "conv-bn-relu". The first and the last layer, shortcuts,
             depthwise convolutions and layers without a batch norm stay real-valued. All others
             become binary, with signs in place of the activations before them, so that real values
-            go around them on skip connections (bnnkit/nn/conv_bn_relu.py).
+            go around them on skip connections (bnnkit/nn/conv_bn_relu.py). `real_layers(model)`
+            says which layers it leaves real-valued, and why.
         signs: Names or patterns of the activations that become `Sign`. If None, each layer instead
             gets a `Sign` of its own, its submodule `sign`, which is applied to its input.
         noise: The noise of the signs, or its name.

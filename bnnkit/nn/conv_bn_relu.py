@@ -23,6 +23,7 @@ from typing import Final
 
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import UninitializedParameter
 
 from bnnkit.errors import UsageError
 from bnnkit.nn.binary_layers import BinaryConvolution, BinaryLinear
@@ -72,13 +73,7 @@ def plan(model: nn.Module) -> Plan:
             activation before one is a function, which cannot be removed, or a real-valued layer
             needs it too.
     """
-    graph = traced(model)
-    if graph is None:
-        raise UsageError(
-            "expected a model whose forward torch.fx can trace, for the preset conv-bn-relu; name"
-            " the layers and the signs instead"
-        )
-    network = ConvBnRelu(Flow(model, graph))
+    network = _network(model)
     if not network.binary:
         raise UsageError(
             "expected a layer between the first and the last one with a batch norm behind it, for"
@@ -89,6 +84,44 @@ def plan(model: nn.Module) -> Plan:
     removed = [name for node in before for name in network.removable(node)]
     names = dict.fromkeys(str(node.target) for node in network.binary)
     return Plan(tuple(names), tuple(dict.fromkeys(removed)))
+
+
+def real_layers(model: nn.Module) -> dict[str, str]:
+    """Return the layers that the preset conv-bn-relu of `binarize_` leaves real-valued, and why.
+
+    Args:
+        model: The network, before `binarize_` changes it.
+
+    Returns:
+        The reasons by the names of the layers, in the order of the calls.
+
+    Raises:
+        UsageError: If torch.fx cannot trace the model, or a layer is not initialised.
+    """
+    return {str(node.target): reason for node, reason in _network(model).real.items()}
+
+
+def _network(model: nn.Module) -> "ConvBnRelu":
+    """Return the layers of a model.
+
+    Raises:
+        UsageError: If torch.fx cannot trace it, or a layer is not initialised.
+    """
+    lazy = [
+        name for name, one in model.named_parameters() if isinstance(one, UninitializedParameter)
+    ]
+    if lazy:
+        raise UsageError(
+            f"expected a model whose layers have their sizes, for the preset conv-bn-relu, got"
+            f" {lazy[0]!r} of a lazy layer; call the model once on an input first"
+        )
+    graph = traced(model)
+    if graph is None:
+        raise UsageError(
+            "expected a model whose forward torch.fx can trace, for the preset conv-bn-relu; name"
+            " the layers and the signs instead"
+        )
+    return ConvBnRelu(Flow(model, graph))
 
 
 def _modules_before(network: "ConvBnRelu", layer: fx.Node) -> Iterator[fx.Node]:

@@ -10,7 +10,7 @@ DOCS = ROOT / "docs"
 FILES = "files"
 """The folder of the site with files from outside of docs/."""
 _LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
-_SHOWN = {".py": "python", ".yaml": "yaml", ".c": "c", ".h": "c", ".sh": "sh"}
+_SHOWN = {".py": "python", ".yaml": "yaml", ".c": "c", ".h": "c", ".cpp": "cpp", ".sh": "sh"}
 """The files that are shown as code, by suffix."""
 
 

@@ -73,6 +73,10 @@ class GraphView:
         """Return whether a value is an initializer."""
         return value in self.constant_bytes
 
+    def varying(self, node: onnx.NodeProto) -> list[str]:
+        """Return the inputs of a node that are not initializers."""
+        return [name for name in node.input if name and not self.is_constant(name)]
+
     def constant(self, value: str) -> NDArray[Any]:
         """Return the content of a constant."""
         return numpy_helper.to_array(self._tensors[value])
