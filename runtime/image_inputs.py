@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from bnnkit.artifact.format.graph import Graph
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.errors import UsageError
 from bnnkit.images.preprocessing import Preprocessing, stored_preprocessing
 from bnnkit.images.reader import ImageReader, image_reader
@@ -35,6 +37,25 @@ class NetworkInput:
     dtype: np.dtype[Any]
     metadata: Mapping[str, str]
     channels_last: bool
+
+    @classmethod
+    def of(
+        cls, graph: Graph, metadata: Mapping[str, str], *, channels_last: bool
+    ) -> "NetworkInput":
+        """Return the only input of a network.
+
+        Raises:
+            UsageError: If the network has several inputs.
+        """
+        if len(graph.inputs) > 1:
+            raise UsageError(
+                f"expected a network with one input for images, got one with the inputs"
+                f" {', '.join(graph.input_names)}: give `run` or `predict` an array for each"
+            )
+        (one,) = graph.inputs
+        return cls(
+            shape=one.shape, dtype=one.dtype, metadata=metadata, channels_last=channels_last
+        )
 
     def reader(self, preprocessing: Preprocessing | None = None) -> ImageReader:
         """Return what reads images for the network.
@@ -87,14 +108,14 @@ class ImageInputs:
 
 @dataclass(frozen=True)
 class ArrayInputs:
-    """N inputs in one array."""
+    """N inputs in one array, or in one for each input of the network."""
 
-    array: Array
+    array: Batch
 
     def __len__(self) -> int:
         return len(self.array)
 
-    def __getitem__(self, part: slice) -> Array:
+    def __getitem__(self, part: slice) -> Batch:
         return self.array[part]
 
     @property

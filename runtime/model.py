@@ -14,7 +14,8 @@ from bnnkit.artifact.ensemble_config import (
     EnsembleConfig,
     Samples,
 )
-from bnnkit.artifact.format.graph import Graph
+from bnnkit.artifact.format.graph import Graph, Input
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.packable import packing_hint
 from bnnkit.border import border
@@ -24,7 +25,7 @@ from bnnkit.runtime.classification import Classification, classifications
 from bnnkit.runtime.ensemble import Ensemble, average
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.image_inputs import IMAGES_AT_ONCE, NetworkInput, inputs_of
-from bnnkit.runtime.inputs import check_inputs
+from bnnkit.runtime.inputs import GivenInputs, as_batch
 from bnnkit.runtime.lowering.check_network import check_network
 from bnnkit.runtime.memory.buffer_pool import BufferPool
 from bnnkit.runtime.memory.free_memory import give_back_free_memory
@@ -104,38 +105,51 @@ class Model:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, such as (C, H, W)."""
+        """Shape of the first input without the batch, such as (C, H, W)."""
         return self.graph.input_shape
 
     @property
     def input_dtype(self) -> np.dtype[Any]:
-        """Element type of the input, uint8 for images."""
+        """Element type of the first input, uint8 for images."""
         return self.graph.input_dtype
 
-    def run(self, images: Array, *, threads: int = 1) -> Array | tuple[Array, ...]:
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """Name, element type and shape without the batch of each input."""
+        return self.graph.inputs
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in the order of the tuple that `run` returns."""
+        return self.graph.outputs
+
+    def run(self, images: GivenInputs, *, threads: int = 1) -> Array | tuple[Array, ...]:
         """Compute one deterministic pass.
 
         Args:
-            images: (N, *input_shape), of input_dtype; N is free.
+            images: (N, *input_shape), of input_dtype; N is free. If the network has several
+                inputs: a tuple of arrays (N, ...) in the order of `inputs`, or a dict by name.
             threads: Number of threads. The result is bit-equal for every number.
 
         Returns:
-            The file's own output, such as scores (N, K); a tuple if it has several outputs. An
-            output that does not depend on the images is as in the file, without N.
+            The file's own output, such as scores (N, K); a tuple if it has several outputs, in the
+            order of `output_names`. An output that does not depend on the images is as in the
+            file, without N.
 
         Raises:
             UsageError: If shape, dtype or number of threads is wrong, or the input is not finite.
         """
         with _RUNNING:
-            return self._outputs(self._compute(images, threads, self.graph.outputs))
+            batch = as_batch(images, self.inputs)
+            return self._outputs(self._compute(batch, threads, self.graph.outputs))
 
     def run_sample(
-        self, images: Array, sample: Sample, *, threads: int = 1
+        self, images: GivenInputs, sample: Sample, *, threads: int = 1
     ) -> Array | tuple[Array, ...]:
         """Compute one pass with one sample of the noise.
 
         Args:
-            images: (N, *input_shape), of input_dtype.
+            images: As in `run`.
             sample: Which random numbers to use. The result is bit-equal in every engine and for
                 every batch size.
             threads: Number of threads. The result is bit-equal for every number.
@@ -147,12 +161,13 @@ class Model:
             UsageError: As `run`, or if the file is deterministic.
         """
         with _RUNNING:
-            return self._outputs(self._compute_sample(images, sample, threads, self.graph.outputs))
+            batch = as_batch(images, self.inputs)
+            return self._outputs(self._compute_sample(batch, sample, threads, self.graph.outputs))
 
     @renamed_keywords(most_samples="max_samples", error="error_rate")
     def predict(
         self,
-        images: Array,
+        images: GivenInputs,
         *,
         samples: Samples = 0,
         seed: int = 0,
@@ -172,7 +187,7 @@ class Model:
         real values else; `Metadata(outputs=...)` says in an export what the graph does not show.
 
         Args:
-            images: (N, *input_shape), of input_dtype.
+            images: As in `run`.
             samples: Number of samples, or "auto"; 0 is the deterministic pass.
             seed: Seed of the noise.
             threads: Number of threads. The result is bit-equal for every number.
@@ -200,7 +215,12 @@ class Model:
         return means[0] if len(means) == 1 else means
 
     def ensemble(
-        self, images: Array, config: EnsembleConfig, *, threads: int = 1, image_offset: int = 0
+        self,
+        images: GivenInputs,
+        config: EnsembleConfig,
+        *,
+        threads: int = 1,
+        image_offset: int = 0,
     ) -> Ensemble:
         """Average the outputs over samples of the noise, with uncertainties.
 
@@ -208,7 +228,7 @@ class Model:
         hold, and what is averaged then, is said in `predict`; real values come with their spread.
 
         Args:
-            images: (N, *input_shape), of input_dtype.
+            images: As in `run`.
             config: Which samples to average. Deciding when "auto" stops takes some microseconds an
                 image: for small networks ten samples are faster. Real values and integers have
                 no class that becomes safe: they get all `max_samples`.
@@ -221,7 +241,7 @@ class Model:
                 deterministic file.
         """
         with _RUNNING:
-            return self._ensemble(images, config, threads, image_offset)
+            return self._ensemble(as_batch(images, self.inputs), config, threads, image_offset)
 
     def classify(
         self,
@@ -260,12 +280,7 @@ class Model:
                 `predict`.
         """
         config = EnsembleConfig(samples=samples, seed=seed)
-        network = NetworkInput(
-            shape=self.input_shape,
-            dtype=self.input_dtype,
-            metadata=self.metadata,
-            channels_last=self._channels_last,
-        )
+        network = NetworkInput.of(self.graph, self.metadata, channels_last=self._channels_last)
         inputs = inputs_of(images, network, preprocessing)
         found: list[Classification] = []
         for chunk in _chunks(len(inputs), IMAGES_AT_ONCE):
@@ -276,12 +291,12 @@ class Model:
         return found
 
     def trace(
-        self, images: Array, *, threads: int = 1, sample: Sample | None = None
+        self, images: GivenInputs, *, threads: int = 1, sample: Sample | None = None
     ) -> dict[str, Array]:
         """Compute the signs inside the network, by value name, in ONNX's layout.
 
         Args:
-            images: (N, *input_shape), of input_dtype.
+            images: As in `run`.
             threads: Number of threads. The result is bit-equal for every number.
             sample: Sample of the noise; None for the deterministic pass.
 
@@ -290,12 +305,13 @@ class Model:
             at once, before max-pooling or with padding, are missing: they never reach memory.
         """
         with _RUNNING:
+            batch = as_batch(images, self.inputs)
             if sample is None:
-                return self._compute(images, threads, self._plan.signs)
-            return self._compute_sample(images, sample, threads, None)
+                return self._compute(batch, threads, self._plan.signs)
+            return self._compute_sample(batch, sample, threads, None)
 
     def _ensemble(
-        self, images: Array, config: EnsembleConfig, threads: int, image_offset: int
+        self, images: Batch, config: EnsembleConfig, threads: int, image_offset: int
     ) -> Ensemble:
         if config.samples == 0:
             computed = self._compute(images, threads, self.graph.outputs)
@@ -318,9 +334,8 @@ class Model:
         results = tuple(values[name] for name in self.graph.outputs)
         return results[0] if len(results) == 1 else results
 
-    def _compute(self, images: Array, threads: int, names: tuple[str, ...]) -> dict[str, Array]:
+    def _compute(self, images: Batch, threads: int, names: tuple[str, ...]) -> dict[str, Array]:
         """Compute values of the deterministic pass, chunk by chunk."""
-        check_inputs(images, self.input_shape, self.input_dtype)
         check_threads(threads)
         parts = [
             self._compute_chunk(images[chunk], threads, names)
@@ -329,19 +344,19 @@ class Model:
         return self._plan.joined(parts, names)
 
     def _compute_chunk(
-        self, images: Array, threads: int, names: tuple[str, ...]
+        self, images: Batch, threads: int, names: tuple[str, ...]
     ) -> dict[str, Array]:
         key = (len(images), threads)
         executable = self._pool.acquire(key, lambda: self._plan.bind(*key))
         try:
-            np.copyto(executable.memory.buffers[self.graph.input], images)
+            self._plan.load(images, executable.memory)
             executable.run()
             return {name: self._plan.read(name, executable.memory) for name in names}
         finally:
             self._pool.release(key, executable)
 
     def _compute_sample(
-        self, images: Array, sample: Sample, threads: int, names: tuple[str, ...] | None
+        self, images: Batch, sample: Sample, threads: int, names: tuple[str, ...] | None
     ) -> dict[str, Array]:
         """Compute values of one sample of each image; all signs if no names are given."""
         parts = []
@@ -351,9 +366,9 @@ class Model:
         return self._plan.joined(parts, tuple(parts[0]))
 
     def _sample_batches(
-        self, images: Array, threads: int, image_offset: int
+        self, images: Batch, threads: int, image_offset: int
     ) -> Iterator[SampleBatch]:
-        """Check the arguments and split the images into batches.
+        """Check the other arguments and split the images into batches.
 
         Raises:
             UsageError: As `ensemble`.
@@ -363,7 +378,6 @@ class Model:
                 "the file is deterministic: expected no sample; a network that"
                 " was trained with noise is exported with --mode samples"
             )
-        check_inputs(images, self.input_shape, self.input_dtype)
         check_threads(threads)
         last = Sample(image_offset=image_offset).image_offset + len(images) - 1
         if last >= 2**32:

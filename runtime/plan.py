@@ -6,6 +6,7 @@ import numpy as np
 
 from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.artifact.format.graph import Graph
+from bnnkit.artifact.format.input_batch import Batch, feeds
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.lowering.kernel_forms import KernelForms
 from bnnkit.runtime.lowering.lower import lower
@@ -46,6 +47,7 @@ class Plan:
         """
         builder: PlanBuilder = lower(graph, weight_draw, shared, forms)
         self.graph = graph.without_constants
+        self._inputs = graph.input_names
         self.steps = builder.steps
         self.noise_dependent = frozenset(builder.noise_dependent)
         self._flattened = builder.flattened
@@ -75,6 +77,11 @@ class Plan:
         None if it is a constant.
         """
         return None if name in self.constants else self._flattened.get(name, name)
+
+    def load(self, batch: Batch, memory: Memory) -> None:
+        """Copy the inputs of the network to the memory."""
+        for name, array in feeds(self._inputs, batch).items():
+            np.copyto(memory.buffers[name], array)
 
     def read(self, name: str, memory: Memory) -> Array:
         """Copy a value to ONNX's layout."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.graph import Graph
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.runtime.memory.buffer_pool import BufferPool
 from bnnkit.runtime.memory.fork import renewed_after_fork
@@ -68,12 +69,12 @@ class SampleBatch:
 
     Args:
         sampler: The network.
-        images: (N, *input_shape), N at most `sampler.plan().chunk`.
+        images: The inputs (N, ...), N at most `sampler.plan().chunk`.
         numbers: (N,), image numbers in the generator's counters.
         threads: Number of threads.
     """
 
-    def __init__(self, sampler: Sampler, images: Array, numbers: Integers, threads: int) -> None:
+    def __init__(self, sampler: Sampler, images: Batch, numbers: Integers, threads: int) -> None:
         self._sampler = sampler
         self._images = images
         self._numbers = numbers

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.memory.memory import Memory
@@ -41,14 +42,14 @@ class SharedState:
         """Size of the buffers."""
         return self._memory.nbytes
 
-    def load(self, images: Array, numbers: Integers) -> None:
+    def load(self, images: Batch, numbers: Integers) -> None:
         """Compute what the samples of these images share.
 
         Args:
-            images: (batch, *input_shape).
+            images: The inputs, (batch, ...).
             numbers: (batch,), image numbers in the generator's counters.
         """
-        np.copyto(self._memory.buffers[self._plan.graph.input], images)
+        self._plan.load(images, self._memory)
         self._numbers = numbers
         self._shared.run()
 

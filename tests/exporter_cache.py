@@ -17,28 +17,35 @@ import torch
 from torch import nn
 
 ask_torch = torch.onnx.export
-_kept: dict[bytes, onnx.ModelProto] = {}
+_kept: dict[bytes, tuple[onnx.ModelProto, Any]] = {}
 
 
 def export(model: nn.Module, arguments: tuple[Any, ...], **options: Any) -> Any:
-    """As `torch.onnx.export`; of a network that was exported before, only the `model`."""
+    """As `torch.onnx.export`; of a network that was exported before, only what bnnkit reads."""
     _read_operators_once()
     try:
         key = _key(model, arguments, options)
     except (pickle.PicklingError, AttributeError, TypeError, RuntimeError):
         return ask_torch(model, arguments, **options)  # it has a local class, or no values
     if key in _kept:
-        return SimpleNamespace(model=ir.serde.deserialize_model(_kept[key]))
+        model_proto, structure = _kept[key]
+        return SimpleNamespace(
+            model=ir.serde.deserialize_model(model_proto), exported_program=structure
+        )
     program = ask_torch(model, arguments, **options)
     assert program is not None
-    _kept[key] = ir.serde.serialize_model(program.model)
+    assert program.exported_program is not None
+    structure = SimpleNamespace(call_spec=program.exported_program.call_spec)
+    _kept[key] = ir.serde.serialize_model(program.model), structure
     return program
 
 
 def _key(model: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> bytes:
     stream = BytesIO()
-    _Pickler(stream).dump((model, arguments))
-    return sha256(stream.getvalue() + repr(options).encode()).digest()
+    named = options.get("kwargs")
+    _Pickler(stream).dump((model, arguments, named))
+    others = {key: value for key, value in options.items() if key != "kwargs"}
+    return sha256(stream.getvalue() + repr(others).encode()).digest()
 
 
 class _Pickler(pickle.Pickler):

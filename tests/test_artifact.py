@@ -142,12 +142,22 @@ def test_the_readers_of_a_value() -> None:
     assert graph.sole_reader("x") is graph.sole_reader(out) is None
 
 
-def test_two_inputs_are_refused() -> None:
+def test_two_inputs_have_one_batch() -> None:
     model = digits_like()[0].model
-    model.graph.input.append(helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1]))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    model.graph.input.append(helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 3]))
     artifact = Artifact(model)
-    with pytest.raises(UnsupportedError, match="expected a model with one input, this one has 2"):
-        _ = artifact.graph
+    assert artifact.graph.input_names[1] == "y"
+    assert artifact.graph.input_numbers == np.prod(artifact.graph.input_shape) + 3
+    with pytest.raises(UnsupportedError, match="the same batch as first axis, got 1 and 4"):
+        _ = artifact.fixed_batch
+
+
+def test_a_network_without_inputs_is_refused() -> None:
+    model = digits_like()[0].model
+    del model.graph.input[:]
+    with pytest.raises(UnsupportedError, match="expected a model with an input"):
+        _ = Artifact(model).graph
 
 
 def test_a_damaged_constant_is_named() -> None:

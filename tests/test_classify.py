@@ -209,7 +209,7 @@ def test_wrong_use_is_one_line(model: Path, images: Path, folder: Path, tmp_path
     assert fail("run", model, folder, "--json", "--csv") == "expected --json or --csv, got both"
     assert "leave out one of them" in fail("run", model, folder, "--json", "-o", "x.json")
     assert "OUT.csv or OUT.json" in fail("run", model, folder, "-o", tmp_path / "out.txt")
-    assert "expected one .npy file, or images" in fail("run", model, images, images)
+    assert "expected one .npy or .npz file, or images" in fail("run", model, images, images)
     assert "expected - for standard input once" in fail("run", model, "-", "-")
     assert "uint8 images" in fail("run", model, folder, "--mean", "0.5")
     assert "a number, or 3" in fail("run", model, folder, "--mean", "a")
@@ -252,7 +252,7 @@ def test_bytes_in_any_form(model: Path, folder: Path) -> None:
 
 def test_options_of_images_on_an_array_are_noted(model: Path, images: Path) -> None:
     result = run("run", model, images, "--invert", "--json")
-    assert result.stderr == "note: --invert has no effect on a .npy file\n"
+    assert result.stderr == "note: --invert has no effect on arrays\n"
 
 
 @pytest.mark.slow

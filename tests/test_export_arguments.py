@@ -90,14 +90,17 @@ def read_only() -> np.ndarray[Any, Any]:
     ],
 )
 def test_forms_of_inputs(inputs: Any) -> None:
-    assert torch.equal(plain_inputs(inputs, "an example"), images())
+    assert torch.equal(plain_inputs(inputs, "an example", network()), images())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ((images(), images()), "an example of one tensor, got 2 in a tuple"),
-        ({"x": images()}, "an example of one tensor, got 1 in a dict"),
+        (
+            (images(), images()),
+            r"for the arguments of the model's forward \(input\), got 2 in a tuple",
+        ),
+        ({"x": images()}, "does not accept the example: linear.*must be Tensor, not dict"),
         (np.ma.asarray(images().numpy()), r"got a masked array; call .filled\(\)"),  # type: ignore[no-untyped-call]
         (np.zeros(3, object), "an example of uint8 or float32, got object"),
         ("x", "an example in a tensor, got str"),

@@ -12,6 +12,7 @@ from bnnkit.artifact.operators import operator_of
 from bnnkit.artifact.operators.weight_draw import WEIGHT_DRAW
 from bnnkit.artifact.output_kinds import OutputKind, output_kinds
 from bnnkit.artifact.sign_names import sign_names
+from bnnkit.errors import UnsupportedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +39,8 @@ class Artifact:
 
         Raises:
             ArtifactError: If a constant is damaged.
-            UnsupportedError: If there is not exactly one input besides those that choose random
-                numbers, or an axis of it other than the batch is free.
+            UnsupportedError: If there is no input besides those that choose random numbers, or an
+                axis of one other than the batch is free.
         """
         return graph_of(self.model)
 
@@ -89,10 +90,21 @@ class Artifact:
         """The batch size that the file fixes; None if the batch axis is free.
 
         bnnkit's runtime accepts any batch size, because its operators do not mix images.
+
+        Raises:
+            UnsupportedError: If inputs fix it at different sizes.
         """
-        (image,) = (value for value in self.model.graph.input if value.name == self.graph.input)
-        batch = image.type.tensor_type.shape.dim[0]
-        return batch.dim_value if batch.HasField("dim_value") and batch.dim_value > 0 else None
+        names = self.graph.input_names
+        inputs = (value for value in self.model.graph.input if value.name in names)
+        sizes = (value.type.tensor_type.shape.dim[0] for value in inputs)
+        fixed = {size.dim_value for size in sizes if size.HasField("dim_value")}
+        fixed = {size for size in fixed if size > 0}
+        if len(fixed) > 1:
+            raise UnsupportedError(
+                "expected inputs with the same batch as first axis, got"
+                f" {' and '.join(map(str, sorted(fixed)))}: give each a row for every example"
+            )
+        return next(iter(fixed), None)
 
     def to_bytes(self) -> bytes:
         """Return the content of the artifact's .onnx file; equal models give equal bytes."""

@@ -17,6 +17,7 @@ from onnx.reference.ops.op_dequantize_linear import DequantizeLinear_19 as OnnxD
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.constants import DOMAIN, OPSET
+from bnnkit.artifact.format.input_batch import Batch, feeds
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators import OPERATORS
 from bnnkit.artifact.operators.facts import with_result
@@ -79,18 +80,18 @@ class Reference:
         """Prepare a network.
 
         Raises:
-            UnsupportedError: If it has not exactly one input without a default, an output that
-                is no array, or an operator that the reference cannot execute.
+            UnsupportedError: If it has no input without a default, an output that is no array,
+                or an operator that the reference cannot execute.
         """
         self._artifact = artifact
-        self._input = _only_input(artifact.model.graph)
+        self._inputs = _inputs(artifact.model.graph)
         self._evaluator = _evaluator(_without_bodies(artifact.model))
 
-    def run(self, images: Array, sample: Sample | None = None) -> list[Array]:
+    def run(self, images: Batch, sample: Sample | None = None) -> list[Array]:
         """Compute the model's outputs.
 
         Args:
-            images: (N, ...).
+            images: The inputs, (N, ...).
             sample: The sample whose noise is used; None is the deterministic pass.
 
         Raises:
@@ -98,21 +99,21 @@ class Reference:
         """
         return list(self._evaluator.run(None, self._feeds(images, sample)))
 
-    def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+    def trace(self, images: Batch, sample: Sample | None = None) -> dict[str, Array]:
         """Return all sign tensors by name, uint8, 0 for -1 and 2 for +1; arguments as in `run`."""
         values = self.run_all(images, sample)
         return {name: values[name] for name in self._artifact.signs}
 
-    def run_all(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+    def run_all(self, images: Batch, sample: Sample | None = None) -> dict[str, Array]:
         """Compute every value of the network, by name; arguments as in `run`."""
         feeds = self._feeds(images, sample)
         values: Any = self._evaluator.run(None, feeds, intermediate=True)
         return dict(values)
 
-    def _feeds(self, images: Array, sample: Sample | None) -> dict[str, Any]:
+    def _feeds(self, images: Batch, sample: Sample | None) -> dict[str, Any]:
         if sample is not None and not self._artifact.is_stochastic:
             raise UsageError("the file is deterministic: run it without a sample")
-        return {self._input: images, **sampling_feeds(sample)}
+        return {**feeds(self._inputs, images), **sampling_feeds(sample)}
 
 
 def sampling_feeds(sample: Sample | None) -> dict[str, Array]:
@@ -127,16 +128,16 @@ def sampling_feeds(sample: Sample | None) -> dict[str, Array]:
     }
 
 
-def _only_input(graph: onnx.GraphProto) -> str:
-    """Return the input of a graph of arrays."""
+def _inputs(graph: onnx.GraphProto) -> tuple[str, ...]:
+    """Return the names of the inputs of a graph of arrays."""
     defaults = {tensor.name for tensor in graph.initializer}
-    names = [value.name for value in graph.input if value.name not in defaults]
-    if len(names) != 1:
-        raise UnsupportedError(f"expected a model with one input, this one has {len(names)}")
+    names = tuple(value.name for value in graph.input if value.name not in defaults)
+    if not names:
+        raise UnsupportedError("expected a model with an input, this one has none")
     for value in graph.output:
         if value.type.WhichOneof("value") not in ("tensor_type", None):
             raise UnsupportedError(f"expected the output {value.name!r} to be an array")
-    return str(names[0])
+    return names
 
 
 def _evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
+from bnnkit.artifact.format.graph import Graph, Input
+from bnnkit.artifact.format.input_batch import Batch, InputBatch, feeds, only_input
 from bnnkit.bench.baselines import BENCHMARKED, open_benchmarked
 from bnnkit.engines.engine import Engine, SamplingEngine
 from bnnkit.errors import BnnkitError, UsageError
@@ -158,7 +160,7 @@ def benchmark(
         open_one = partial(open_benchmarked, artifact=artifact, threads=n_threads)
         opened = _open(engines, open_one, left_out)
         for batch in batches if opened else ():
-            images = random_images(artifact, batch)
+            images = random_inputs(artifact, batch)
             able = [e for e in opened if _can_run(e, images, config, left_out)]
             pairs = [(engine, n_threads) for engine in able]
             measurements += interleave(pairs, images, seconds, config) if pairs else []
@@ -170,13 +172,47 @@ def benchmark(
 
 
 def random_images(artifact: Artifact, n: int, seed: int = 0) -> Array:
-    """Return random inputs (N, *input_shape): uniform integers or standard normal numbers."""
+    """Return `random_inputs` of a network with one input.
+
+    Raises:
+        UnsupportedError: If the network has several.
+    """
+    found = random_inputs(artifact, n, seed)
+    names = artifact.graph.input_names
+    return feeds(names, found)[only_input(names, "this measurement")]
+
+
+def random_inputs(artifact: Artifact, n: int, seed: int = 0) -> Batch:
+    """Return random inputs (N, ...): uniform integers or standard normal numbers.
+
+    Of a network with several inputs, those of int32 and int64 are indices: 0, or the rows of the
+    constant that they choose from.
+    """
     graph, rng = artifact.graph, np.random.default_rng(seed)
-    shape = (n, *graph.input_shape)
-    if graph.input_dtype.kind in "iu":
-        limits = np.iinfo(graph.input_dtype)
-        return rng.integers(limits.min, limits.max, shape, graph.input_dtype, endpoint=True)
-    return rng.standard_normal(shape).astype(graph.input_dtype)
+    arrays = {one.name: _random(one, graph, n, rng) for one in graph.inputs}
+    return InputBatch(arrays) if len(arrays) > 1 else arrays[graph.input]
+
+
+def _random(one: Input, graph: Graph, n: int, rng: np.random.Generator) -> Array:
+    shape = (n, *one.shape)
+    if one.dtype.kind == "b":
+        return rng.integers(0, 2, shape).astype(np.bool_)
+    if one.dtype.kind == "i" and len(graph.inputs) > 1:
+        return rng.integers(0, _rows_to_choose_from(one.name, graph), shape, one.dtype)
+    if one.dtype.kind in "iu":
+        limits = np.iinfo(one.dtype)
+        return rng.integers(limits.min, limits.max, shape, one.dtype, endpoint=True)
+    return rng.standard_normal(shape).astype(one.dtype)
+
+
+def _rows_to_choose_from(name: str, graph: Graph) -> int:
+    """Return the smallest number of rows of the constants that an input indexes; else 1."""
+    tables = [
+        graph.constants[node.inputs[0]].shape[node.attributes.get("axis", 0)]
+        for node in graph.readers(name)
+        if node.kind == "Gather" and node.inputs[1] == name and node.inputs[0] in graph.constants
+    ]
+    return min(tables, default=1)
 
 
 def _check(engines: Sequence[str], numbers: Sequence[float]) -> None:
@@ -203,11 +239,11 @@ def _open(
 
 
 def _can_run(
-    engine: Engine, images: Array, config: EnsembleConfig, left_out: dict[str, str]
+    engine: Engine, images: Batch, config: EnsembleConfig, left_out: dict[str, str]
 ) -> bool:
     """Return whether an engine accepts the batch; a file may fix another batch size."""
     try:
-        engine.check(images)
+        engine.accepted(images)
         _job(engine, images, config)[0]()
     except BnnkitError as error:
         left_out[engine.name] = str(error)
@@ -217,7 +253,7 @@ def _can_run(
 
 def interleave(
     engines: Sequence[tuple[Engine, int]],
-    images: Array,
+    images: Batch,
     seconds: float,
     config: EnsembleConfig = DETERMINISTIC,
 ) -> list[Measurement]:
@@ -225,7 +261,7 @@ def interleave(
 
     Args:
         engines: The engines, each with the number of threads that it was opened with.
-        images: The batch of every run, (N, *input_shape), of the input's dtype.
+        images: The inputs of every run, (N, ...).
         seconds: The time for each engine, as in `benchmark`.
         config: As in `benchmark`.
     """
@@ -269,7 +305,7 @@ def _spread(medians: Array) -> float:
     return float((high - low) / middle)
 
 
-def _job(engine: Engine, images: Array, config: EnsembleConfig) -> tuple[Job, int]:
+def _job(engine: Engine, images: Batch, config: EnsembleConfig) -> tuple[Job, int]:
     """Return the function to time, and the number of samples that it averages."""
     samples = config.samples if isinstance(engine, SamplingEngine) else 0
     if samples and samples != "auto":

@@ -7,13 +7,13 @@ measured between the passes, at the same clock and under the same load.
 import time
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.graph import Graph
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.artifact.operators import operator_of_kind
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.kernels.ceiling import Ceiling
@@ -52,7 +52,7 @@ class StepTime:
 
 
 def step_times(
-    artifact: Artifact, images: NDArray[Any], *, threads: int = 1, runs: int = 100
+    artifact: Artifact, images: Batch, *, threads: int = 1, runs: int = 100
 ) -> list[StepTime]:
     """Time each step of the runtime's plan, in order, in whole deterministic passes.
 
@@ -61,13 +61,13 @@ def step_times(
 
     Args:
         artifact: The artifact.
-        images: The batch of each pass, (N, *input_shape), of the input's dtype.
+        images: The inputs of each pass, (N, ...).
         threads: The number of threads, for steps that use several.
         runs: The number of passes.
     """
     plan = Plan(artifact.deterministic.graph)
     memory = Memory(plan.values, len(images), threads)
-    np.copyto(memory.buffers[plan.graph.input], images)
+    plan.load(images, memory)
     bound = [(step, Executable(memory, [step])) for step in plan.steps]
     steps = [(step, alone) for step, alone in bound if alone.stages]
     whole = Executable(memory, plan.steps)

@@ -10,7 +10,7 @@ import click
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.bench.baselines import BENCHMARKED, open_benchmarked
-from bnnkit.bench.benchmark import benchmark, random_images
+from bnnkit.bench.benchmark import benchmark, random_inputs
 from bnnkit.bench.comparison import compare_benchmarks, read_benchmark
 from bnnkit.bench.float_twins import float_twins
 from bnnkit.bench.report_html import html_comparison, html_page
@@ -184,7 +184,7 @@ def _check_runtime(artifact: Artifact, model: Path, others: Sequence[str]) -> No
 
 
 def _profile(artifact: Artifact, threads: int, batch: int) -> list[StepTime]:
-    return step_times(artifact, random_images(artifact, batch), threads=threads)
+    return step_times(artifact, random_inputs(artifact, batch), threads=threads)
 
 
 def _float_twins(artifact: Artifact, threads: int, batch: int) -> dict[str, float]:

@@ -23,7 +23,7 @@ _MOST_CLASSES = 20
 """The most names of classes in the table; JSON has all."""
 _DEEPEST = 8
 """The deepest nesting of a value that is shown as JSON, not as text."""
-_JSON_VALUES = ("signs", "classes", "input", "noise_choice", OUTPUTS)
+_JSON_VALUES = ("signs", "classes", "input", "inputs", "noise_choice", OUTPUTS)
 
 
 @click.command("info")
@@ -57,13 +57,17 @@ def command(path: Path, as_json: bool) -> None:
         about_file = {"file": str(path), "metadata": about, "outputs": held, "lacking": lacks}
         print_json({**about_file, **of_training, **asdict(found)})
         return
+    inputs = artifact.graph.inputs
+    elsewhere = {"signs", "inputs", OUTPUTS} | ({"input"} if len(inputs) > 1 else set())
     lines = [
         f"{key + ':':<12} {_in_words(key, value)}"
         for key, value in about.items()
-        if key not in ("signs", OUTPUTS) and value not in ("", [], {})
+        if key not in elsewhere and value not in ("", [], {})
     ]
     for line in lines:
         write(line)
+    for one in inputs if len(inputs) > 1 else ():
+        write(f"{'input:':<12} {one.name} {one.dtype} {', '.join(map(str, one.shape))}")
     for name, kind in zip(artifact.graph.outputs, artifact.output_kinds, strict=True):
         write(f"{'output:':<12} {name} holds {AVERAGED[kind]}")
     for key, value in trained.items():

@@ -7,8 +7,9 @@ import click
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig, Samples
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.cli import options
-from bnnkit.cli.array_files import Array, check_file, check_not_read, check_output, write_arrays
+from bnnkit.cli.array_files import check_file, check_not_read, check_output, write_arrays
 from bnnkit.cli.classification_table import SUFFIXES, print_classes, write_classes
 from bnnkit.cli.console import write
 from bnnkit.cli.packing_note import write_packing_note
@@ -81,12 +82,13 @@ def command(
     max_samples: int,
     **preprocessing: Any,
 ) -> None:
-    """Run a model on images or on a .npy file.
+    """Run a model on images or on arrays.
 
     MODEL is a model file, .onnx or .tflite, or zoo:NAME. INPUT is one or more images, PNG or JPEG,
     or folders of them, which are resized and normalised as the file says; or INPUT.npy, an array
     (N, ...) in the model's own layout and dtype, such as uint8 images (N, C, H, W), or
-    (N, H, W, C) for a .tflite file; or - for one of these from standard input.
+    (N, H, W, C) for a .tflite file; or INPUTS.npz with an array for each input of a model with
+    several, by its name; or - for images or .npy from standard input.
 
     Prints the most probable classes of each image, of an array with --json or --csv, or writes
     them to OUT.csv or OUT.json. To OUT.npy it writes the model's outputs, such as scores (N, K);
@@ -117,8 +119,8 @@ def command(
     write_packing_note(artifact, model)
     images = run_inputs(inputs, artifact, chosen_preprocessing(artifact.metadata, preprocessing))
     if isinstance(images, ArrayInputs):
-        options.note_no_effect(False, "on a .npy file", *preprocessing)
-        _check_array(opened, images.array, artifact, inputs[0])
+        options.note_no_effect(False, "on arrays", *preprocessing)
+        images = ArrayInputs(_checked(opened, images.array, artifact, inputs[0]))
         if output is None and style == "table":
             raise UsageError(
                 "Missing option '-o': for arrays, expected -o OUT.npy for the outputs, or --json "
@@ -164,9 +166,9 @@ def _check_output(output: Path, names: tuple[str, ...]) -> None:
         check_output(output, names)
 
 
-def _check_array(engine: Engine, array: Array, artifact: Artifact, path: Path) -> None:
+def _checked(engine: Engine, array: Batch, artifact: Artifact, path: Path) -> Batch:
     try:
-        engine.check(array)
+        return engine.accepted(array)
     except UsageError as error:
         is_named = artifact.tflite_source is None or "channels last" in str(error)
         hint = "" if is_named else "; a .tflite file takes channels last, (N, H, W, C)"

@@ -1,4 +1,4 @@
-"""What `bnnkit run` reads: an array, images, folders of images, or standard input."""
+"""What `bnnkit run` reads: an array or several, images, folders of images, or standard input."""
 
 import io
 import sys
@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.input_batch import InputBatch
 from bnnkit.cli.array_files import Array, read_array, read_array_from
+from bnnkit.data.npz import read_named
 from bnnkit.errors import FileError, UsageError
 from bnnkit.files.kinds import IMAGE, START_BYTES, but_it_is, kind_of, kind_of_path
 from bnnkit.images.opened import SUFFIXES
@@ -31,7 +33,8 @@ def run_inputs(
     """Read or open the inputs of a run.
 
     Args:
-        paths: A .npy file; or images and folders of images; "-" is standard input.
+        paths: A .npy file; a .npz file with an array for each input of the network, by its name;
+            or images and folders of images; "-" is standard input, without .npz files.
         artifact: The network.
         preprocessing: As in `NetworkInput.reader`.
 
@@ -44,18 +47,26 @@ def run_inputs(
     content = _standard_input() if STANDARD_INPUT in paths else b""
     kinds = [_kind(path, content) for path in paths]
     if IMAGE in kinds:
-        network = NetworkInput(
-            shape=artifact.graph.input_shape,
-            dtype=artifact.graph.input_dtype,
-            metadata=artifact.metadata,
+        network = NetworkInput.of(
+            artifact.graph,
+            artifact.metadata,
             channels_last=artifact.tflite_source is not None,
         )
         images = [_Content(content) if path == STANDARD_INPUT else path for path in paths]
         return inputs_of(images, network, preprocessing)
     if len(paths) > 1:
         raise UsageError(
-            f"expected one .npy file, or images and folders of images, got {len(paths)} files "
+            f"expected one .npy or .npz file, or images and folders of images, got"
+            f" {len(paths)} files "
             f"without an image among them, such as {paths[0]}"
+        )
+    names = artifact.graph.input_names
+    if kinds[0].startswith("an .npz") and paths[0] != STANDARD_INPUT:
+        return ArrayInputs(InputBatch(read_named(paths[0], names)))
+    if len(names) > 1:
+        raise UsageError(
+            f"expected an .npz file with the inputs {', '.join(names)}, got {paths[0]}: write it"
+            " with np.savez"
         )
     return ArrayInputs(_array(paths[0], content))
 

@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from bnnkit import data
+from bnnkit.artifact.format.input_batch import Batch, InputBatch
 from bnnkit.artifact.format.sample import check_samples
-from bnnkit.bench.benchmark import random_images
+from bnnkit.bench.benchmark import random_inputs
 from bnnkit.cli import options
 from bnnkit.cli.array_files import Array, read_array
 from bnnkit.cli.console import print_json, progress, write_note
 from bnnkit.cli.group import CHECK_FAILED
 from bnnkit.cli.verification_table import print_verification
+from bnnkit.data.npz import read_named
 from bnnkit.data.streamed import joined
 from bnnkit.errors import MissingExtraError, UsageError
-from bnnkit.runtime.inputs import check_inputs
+from bnnkit.runtime.inputs import as_batch
 from bnnkit.runtime.open_file import read
 from bnnkit.tflite.channels_last import as_model_takes
 from bnnkit.verification.verify import SAMPLES, SEEDS, check_pair, verify
@@ -37,7 +40,8 @@ _BATCH = 250
     "source",
     metavar="FILE|NAME",
     help=f"The inputs: the test part of a data set ({options.DATA_NAMES}, a .npz file, your own "
-    "module:function), or a .npy file. The default is digits if the network was trained on them "
+    "module:function), or a .npy file; for a model with several inputs a .npz file with an array "
+    "for each, by its name. The default is digits if the network was trained on them "
     "and scikit-learn is installed, else random inputs.",
 )
 @options.data_dir
@@ -103,15 +107,19 @@ def command(
             checkpoints[0]
         ).model  # before check_pair: report damage, not another hash
         check_pair(checkpoints[0], artifact, name=str(path))
-    name, inputs = _inputs(
-        artifact.metadata.get("dataset"), source, data_dir if is_dataset else None, images
-    )
+    inputs: Batch | None
+    if len(artifact.graph.inputs) > 1:
+        name, inputs = _several_inputs(artifact.graph.input_names, source)
+    else:
+        name, inputs = _inputs(
+            artifact.metadata.get("dataset"), source, data_dir if is_dataset else None, images
+        )
     if inputs is None:
-        inputs = random_images(artifact, images or RANDOM_IMAGES)
+        inputs = random_inputs(artifact, images or RANDOM_IMAGES)
     try:
-        graph = artifact.graph
-        inputs = as_model_takes(inputs, graph.input_shape)
-        check_inputs(inputs, graph.input_shape, graph.input_dtype)
+        if isinstance(inputs, np.ndarray):
+            inputs = as_model_takes(inputs, artifact.graph.input_shape)
+        inputs = as_batch(inputs, artifact.graph.inputs)
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
     inputs = inputs[:images]
@@ -136,6 +144,18 @@ def command(
 def _noun(shape: Sequence[int]) -> str:
     """Return what an input of this shape is called."""
     return "image" if len(shape) == 3 else "example"
+
+
+def _several_inputs(names: Sequence[str], source: str | None) -> tuple[str, Batch | None]:
+    """As `_inputs`, for a model with several inputs."""
+    if source is None:
+        return RANDOM, None
+    if not source.endswith(".npz"):
+        raise UsageError(
+            f"the model has the inputs {', '.join(names)}: expected --data FILE.npz with an array"
+            f" for each, got {source}"
+        )
+    return source, InputBatch(read_named(Path(source), names))
 
 
 def _inputs(

@@ -3,7 +3,7 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +21,8 @@ from bnnkit.files.unpacked import most_unpacked
 _WHOLE = ("x", "y")
 _LARGEST = 99_999  # a network has an output for every class
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
+_Wanted = Callable[[Collection[str]], tuple[str, ...]]
+"""Gives the names of the arrays to read, of those that there are."""
 
 
 def load_npz(path: Path) -> Dataset:
@@ -41,6 +43,24 @@ def load_npz(path: Path) -> Dataset:
     """
     with border(FileError, path):
         return _load(path)
+
+
+def read_named(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Read arrays of an .npz file by their names.
+
+    Raises:
+        FileError: If the file is missing, truncated or not .npz, lacks an array or contains Python
+            objects.
+    """
+
+    def wanted(found: Collection[str]) -> tuple[str, ...]:
+        if not set(found) >= set(names):
+            there = ", ".join(sorted(map(str, found))) or "none"
+            raise UsageError(f"expected the arrays {', '.join(names)}; got {there}")
+        return tuple(names)
+
+    with border(FileError, path):
+        return _read(path, wanted)
 
 
 def from_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> Dataset:
@@ -64,7 +84,7 @@ def from_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> Dataset:
 
 
 def _load(path: Path) -> Dataset:
-    arrays = _read(path)
+    arrays = _read(path, _wanted)
     try:
         return from_arrays(path.stem, arrays)
     except UsageError as error:
@@ -80,10 +100,10 @@ def _wanted(names: Collection[str]) -> tuple[str, ...]:
     return (*wanted, *({"classes"} & set(names)))
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _read(path: Path, wanted: _Wanted) -> dict[str, NDArray[Any]]:
     try:
         with open_file(path) as opened:
-            return _read_arrays(opened)
+            return _read_arrays(opened, wanted)
     except UsageError as error:
         raise FileError(f"{path}: {error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -95,11 +115,11 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
 
 
-def _read_arrays(opened: BinaryIO) -> dict[str, NDArray[Any]]:
+def _read_arrays(opened: BinaryIO, wanted: _Wanted) -> dict[str, NDArray[Any]]:
     most = most_unpacked(os.fstat(opened.fileno()).st_size)
     with zipfile.ZipFile(opened) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        names = _wanted(members)
+        names = wanted(members)
         unpacked = sum(members[name].file_size for name in names)
         if unpacked > most:
             raise UsageError(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import bnnkit
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.reference import Reference
 from bnnkit.engines.engine import Engine, SamplingEngine
@@ -53,7 +54,7 @@ class Runtime(SamplingEngine):
         self._model, self._threads = Model(artifact), threads
         self._signs = set(artifact.signs)
 
-    def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
+    def run(self, images: Batch, sample: Sample | None = None) -> tuple[Array, ...]:
         """As `SamplingEngine.run`."""
         if sample is None:
             result = self._model.run(images, threads=self._threads)
@@ -61,14 +62,14 @@ class Runtime(SamplingEngine):
             result = self._model.run_sample(images, sample, threads=self._threads)
         return result if isinstance(result, tuple) else (result,)
 
-    def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+    def trace(self, images: Batch, sample: Sample | None = None) -> dict[str, Array]:
         """As `SamplingEngine.trace`."""
         traced = self._model.trace(images, threads=self._threads, sample=sample)
         # The deterministic pass has signs before a pool where the file has them after it.
         return {name: signs for name, signs in traced.items() if name in self._signs}
 
     def ensemble(
-        self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
+        self, images: Batch, config: EnsembleConfig, *, image_offset: int = 0
     ) -> Ensemble:
         """As `Engine.ensemble`; layers that do not depend on the noise are computed once."""
         return self._model.ensemble(
@@ -90,13 +91,13 @@ class PlainReference(SamplingEngine):
             reason = str(error).splitlines()[0]
             raise UnsupportedError(f"the reference cannot execute the model: {reason}") from error
 
-    def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
+    def run(self, images: Batch, sample: Sample | None = None) -> tuple[Array, ...]:
         """As `SamplingEngine.run`."""
         batches = self._sampled_batches(images, sample)
         parts = [self._reference.run(batch, here) for batch, here in batches]
         return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
 
-    def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+    def trace(self, images: Batch, sample: Sample | None = None) -> dict[str, Array]:
         """As `SamplingEngine.trace`."""
         batches = self._sampled_batches(images, sample)
         parts = [self._reference.trace(batch, here) for batch, here in batches]

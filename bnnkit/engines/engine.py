@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
+from bnnkit.artifact.format.input_batch import Batch, feeds, only_input
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.errors import UsageError
 from bnnkit.runtime.ensemble import Ensemble, Kinds, average
-from bnnkit.runtime.inputs import check_inputs
+from bnnkit.runtime.inputs import GivenInputs, as_batch
 from bnnkit.runtime.quantity import quantity
 
 Array = NDArray[Any]
@@ -29,7 +30,8 @@ class Engine(ABC):
         name: A key of `bnnkit.engines.ENGINES`.
         version: The version of the package that computes.
         outputs: The names of the outputs of `run`, in order.
-        input_shape: The shape of one image, in the layout of the file.
+        input_shape: The shape of one image, in the layout of the file; of the first input if there
+            are several.
         output_kinds: What each output holds, as `Artifact.output_kinds`.
     """
 
@@ -44,15 +46,15 @@ class Engine(ABC):
         self.output_kinds = artifact.output_kinds
 
     @abstractmethod
-    def run(self, images: Array) -> tuple[Array, ...]:
-        """Compute all outputs of the file, in its order, for images that `check` accepts."""
+    def run(self, images: Batch) -> tuple[Array, ...]:
+        """Compute all outputs of the file, in its order, for inputs that `accepted` returned."""
 
     @abstractmethod
-    def trace(self, images: Array) -> dict[str, Array]:
+    def trace(self, images: Batch) -> dict[str, Array]:
         """Return all sign tensors by name: uint8 in ONNX's layout, 0 for -1 and 2 for +1."""
 
     def ensemble(
-        self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
+        self, images: Batch, config: EnsembleConfig, *, image_offset: int = 0
     ) -> Ensemble:
         """Average the outputs over samples of the noise, with their uncertainty.
 
@@ -75,14 +77,34 @@ class Engine(ABC):
         return Ensemble.of_deterministic(self.output_kinds, self._quantities(self.run(images)))
 
     def check(self, images: Array) -> None:
-        """Raise UsageError if the file does not accept the images, as `check_inputs`."""
-        check_inputs(images, self._graph.input_shape, self._graph.input_dtype)
+        """Raise UsageError if the file does not accept the images, as `as_batch`."""
+        self.accepted(images)
+
+    def accepted(self, images: GivenInputs) -> Batch:
+        """Return the inputs as `run` takes them.
+
+        Raises:
+            UsageError: If the file does not accept them, as `as_batch`.
+        """
+        return as_batch(images, self._graph.inputs)
 
     def _quantities(self, outputs: tuple[Array, ...]) -> list[Array]:
         pairs = zip(self.output_kinds, outputs, strict=True)
         return [quantity(kind, output) for kind, output in pairs]
 
-    def _batches(self, images: Array) -> list[Array]:
+    def _feeds(self, images: Batch) -> dict[str, Array]:
+        """Return the inputs by name."""
+        return feeds(self._graph.input_names, images)
+
+    def _only(self, images: Batch) -> Array:
+        """Return the only input.
+
+        Raises:
+            UnsupportedError: If the network has several.
+        """
+        return self._feeds(images)[only_input(self._graph.input_names, f"the engine {self.name}")]
+
+    def _batches(self, images: Batch) -> list[Batch]:
         """Split the images into batches of the file's fixed size; one batch if the size is free.
 
         Raises:
@@ -96,7 +118,7 @@ class Engine(ABC):
                 f"the batch axis of the model is fixed at {size}: expected a multiple of {size}"
                 f" images in {self.name}, got {len(images)}; export it with a free batch axis"
             )
-        return np.split(images, len(images) // size)
+        return [images[start : start + size] for start in range(0, len(images), size)]
 
 
 class SamplingEngine(Engine):
@@ -111,7 +133,7 @@ class SamplingEngine(Engine):
         self.is_stochastic = artifact.is_stochastic
 
     @abstractmethod
-    def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
+    def run(self, images: Batch, sample: Sample | None = None) -> tuple[Array, ...]:
         """Compute all outputs with the noise of a sample; None is the deterministic pass.
 
         Raises:
@@ -119,7 +141,7 @@ class SamplingEngine(Engine):
         """
 
     @abstractmethod
-    def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+    def trace(self, images: Batch, sample: Sample | None = None) -> dict[str, Array]:
         """As `Engine.trace`, with the noise of a sample; None is the deterministic pass.
 
         Raises:
@@ -127,7 +149,7 @@ class SamplingEngine(Engine):
         """
 
     def ensemble(
-        self, images: Array, config: EnsembleConfig, *, image_offset: int = 0
+        self, images: Batch, config: EnsembleConfig, *, image_offset: int = 0
     ) -> Ensemble:
         """As `Engine.ensemble`; all images get the passes that the most demanding one needs."""
         if config.samples == 0:
@@ -148,11 +170,12 @@ class SamplingEngine(Engine):
             )
 
     def _sampled_batches(
-        self, images: Array, sample: Sample | None
-    ) -> list[tuple[Array, Sample | None]]:
+        self, images: Batch, sample: Sample | None
+    ) -> list[tuple[Batch, Sample | None]]:
         """Return `_batches`, each with the sample that begins at its first image."""
         self._check_sample(sample)
-        batches, done = [], 0
+        batches: list[tuple[Batch, Sample | None]] = []
+        done = 0
         for batch in self._batches(images):
             here = sample and replace(sample, image_offset=sample.image_offset + done)
             batches.append((batch, here))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.bits import unpack_signs
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.engines.engine import Engine
 from bnnkit.engines.lce_child import DISTRIBUTION, extension, load_wrapper
 from bnnkit.engines.lce_process import ProcessInterpreter
@@ -112,12 +113,12 @@ class LarqComputeEngine(Engine):
         self.report = self._opened[1].report
         self.version = self._opened[2].version
 
-    def run(self, images: Array) -> tuple[Array, ...]:
+    def run(self, images: Batch) -> tuple[Array, ...]:
         """As `Engine.run`."""
         parts = [self._run_together(batch) for batch in self._batches(images)]
         return tuple(np.concatenate(pieces) for pieces in zip(*parts, strict=True))
 
-    def trace(self, images: Array) -> dict[str, Array]:
+    def trace(self, images: Batch) -> dict[str, Array]:
         """As `Engine.trace`, without values that the file lacks because operators were fused."""
         parts = [self._trace_together(batch) for batch in self._batches(images)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -127,7 +128,8 @@ class LarqComputeEngine(Engine):
         """The names of the signs that the converted file holds."""
         return tuple(self._tracing(1)[1].traced)
 
-    def _run_together(self, images: Array) -> tuple[Array, ...]:
+    def _run_together(self, batch: Batch) -> tuple[Array, ...]:
+        images = self._only(batch)
         if self._opened[0] != len(images):
             self._opened = self._open(len(images))
         _, tflite, interpreter = self._opened
@@ -135,7 +137,8 @@ class LarqComputeEngine(Engine):
         pairs = zip(tflite.outputs.values(), results, strict=True)
         return tuple(_to_onnx(value, result) for value, result in pairs)
 
-    def _trace_together(self, images: Array) -> dict[str, Array]:
+    def _trace_together(self, batch: Batch) -> dict[str, Array]:
+        images = self._only(batch)
         _, tflite, interpreter = self._tracing(len(images))
         results = interpreter.run([_to_nhwc(images)])[len(tflite.outputs) :]
         pairs = zip(tflite.traced.items(), results, strict=True)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.cached_property import cached_property
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.engines.engine import Engine
 from bnnkit.engines.lce import FASTEST, Interpreter, Kernel, unpack_words
 from bnnkit.errors import UsageError
@@ -47,16 +48,16 @@ class LceOnFile(Engine):
         self._interpreter = Interpreter(self._content, threads=threads, kernel=kernel)
         self.version = self._interpreter.version
 
-    def run(self, images: Array) -> tuple[Array, ...]:
+    def run(self, images: Batch) -> tuple[Array, ...]:
         """As `Engine.run`."""
-        return tuple(self._in_batches(self._interpreter, images))
+        return tuple(self._in_batches(self._interpreter, self._only(images)))
 
-    def trace(self, images: Array) -> dict[str, Array]:
+    def trace(self, images: Batch) -> dict[str, Array]:
         """As `Engine.trace`: the packed tensors of the file."""
         names = self.signs
         if not names:
             return {}
-        results = self._in_batches(self._tracing, images)[-len(names) :]
+        results = self._in_batches(self._tracing, self._only(images))[-len(names) :]
         channels = _channels_of_signs(self._artifact)
         return {
             name: _to_onnx(unpack_words(words, channels[name]))

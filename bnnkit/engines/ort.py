@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.artifact.format.constants import DOMAIN
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators import functions
 from bnnkit.artifact.reference import sampling_feeds
@@ -34,11 +35,11 @@ class OnnxRuntime(SamplingEngine):
         self._model = _with_bodies(artifact.model)
         self._session = open_session(self._model, threads)
 
-    def run(self, images: Array, sample: Sample | None = None) -> tuple[Array, ...]:
+    def run(self, images: Batch, sample: Sample | None = None) -> tuple[Array, ...]:
         """As `SamplingEngine.run`."""
         return self._execute(self._session, None, images, sample)
 
-    def trace(self, images: Array, sample: Sample | None = None) -> dict[str, Array]:
+    def trace(self, images: Batch, sample: Sample | None = None) -> dict[str, Array]:
         """As `SamplingEngine.trace`."""
         if not self._signs:
             return {}
@@ -50,10 +51,10 @@ class OnnxRuntime(SamplingEngine):
         return open_session(with_outputs(self._model, self._signs), self._threads)
 
     def _execute(
-        self, session: Any, names: Sequence[str] | None, images: Array, sample: Sample | None
+        self, session: Any, names: Sequence[str] | None, images: Batch, sample: Sample | None
     ) -> tuple[Array, ...]:
         parts = [
-            execute(session, names, {self._graph.input: batch, **sampling_feeds(here)})
+            execute(session, names, {**self._feeds(batch), **sampling_feeds(here)})
             for batch, here in self._sampled_batches(images, sample)
         ]
         return _joined(parts)
@@ -69,16 +70,16 @@ class RewrittenOnnxRuntime(Engine):
         self._model = self._rewrite(artifact)
         self._session = open_session(self._model, threads)
 
-    def run(self, images: Array) -> tuple[Array, ...]:
+    def run(self, images: Batch) -> tuple[Array, ...]:
         """As `Engine.run`."""
         return self._execute(self._session, None, images)
 
     def _execute(
-        self, session: Any, names: Sequence[str] | None, images: Array
+        self, session: Any, names: Sequence[str] | None, images: Batch
     ) -> tuple[Array, ...]:
         """Run a session on the images, in batches if the file fixes the batch size."""
         batches = self._batches(images)
-        return _joined([execute(session, names, {self._graph.input: b}) for b in batches])
+        return _joined([execute(session, names, self._feeds(batch)) for batch in batches])
 
     @abstractmethod
     def _rewrite(self, artifact: Artifact) -> onnx.ModelProto:
@@ -90,7 +91,7 @@ class Float32OnnxRuntime(RewrittenOnnxRuntime):
 
     name = "onnxruntime-fp32"
 
-    def trace(self, images: Array) -> dict[str, Array]:
+    def trace(self, images: Batch) -> dict[str, Array]:
         """As `Engine.trace`."""
         signs = self._artifact.signs
         if not signs:

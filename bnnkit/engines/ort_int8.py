@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.cached_property import cached_property
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.engines.ort import RewrittenOnnxRuntime
 from bnnkit.engines.ort_session import open_session, with_outputs
 from bnnkit.engines.rewrites.qdq_int8 import QdqInt8Rewrite
@@ -72,12 +73,12 @@ class Int8OnnxRuntime(RewrittenOnnxRuntime):
 
     name = "onnxruntime-int8"
 
-    def run(self, images: Array) -> tuple[Array, ...]:
+    def run(self, images: Batch) -> tuple[Array, ...]:
         """As `Engine.run`."""
         session = self._session if len(images) <= MAX_TWO_BIT_BATCH else self._session_for_batches
         return self._execute(session, None, images)
 
-    def trace(self, images: Array) -> dict[str, Array]:
+    def trace(self, images: Batch) -> dict[str, Array]:
         """As `Engine.trace`."""
         rewrite = QdqInt8Rewrite(self._artifact)
         model = rewrite.model()

@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.engines.engine import Engine
 from bnnkit.engines.ort_session import with_outputs
 from bnnkit.engines.rewrites.one_bit import ONE_BIT, OneBitRewrite, TracedOneBitRewrite
@@ -39,23 +40,23 @@ class OpenVino(Engine):
         self._requests: dict[int, Any] = {}
         self._read(self._proto)  # raises UnsupportedError now rather than in the first run
 
-    def run(self, images: Array) -> tuple[Array, ...]:
+    def run(self, images: Batch) -> tuple[Array, ...]:
         """As `Engine.run`."""
         request = self._requests.get(len(images))
         if request is None:
             request = self.compile(len(images)).create_infer_request()
             self._requests[len(images)] = request
-        request.infer([images], share_inputs=True)
+        request.infer([*self._feeds(images).values()], share_inputs=True)
         return tuple(tensor.data.copy() for tensor in request.output_tensors)
 
-    def trace(self, images: Array) -> dict[str, Array]:
+    def trace(self, images: Batch) -> dict[str, Array]:
         """As `Engine.trace`."""
         rewrite = self._traced_rewrite(self._artifact)
         proto = rewrite.model()
         names = [name for name in self._artifact.signs if name in rewrite.traced]
         extended = with_outputs(proto, [rewrite.traced[name] for name in names])
         compiled = self._compile(self._read(extended), len(images))
-        results = compiled(images)
+        results = compiled([*self._feeds(images).values()])
         values = [results[compiled.output(rewrite.traced[name])] for name in names]
         return {name: as_signs(x) for name, x in zip(names, values, strict=True)}
 
@@ -84,7 +85,7 @@ class OpenVino(Engine):
         return model
 
     def _compile(self, model: Any, batch: int) -> Any:
-        model.reshape([batch, *self._graph.input_shape])
+        model.reshape({one.name: [batch, *one.shape] for one in self._graph.inputs})
         options = {
             "INFERENCE_NUM_THREADS": self._threads,
             "PERFORMANCE_HINT": "LATENCY",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bnnkit.artifact.format.constants import Mode
@@ -12,13 +12,14 @@ from bnnkit.artifact.format.sample import Sample
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.sampling import sampling
+from bnnkit.nn.several_inputs import Tensors, called, each
 
 Weights = Literal["maximum-probability", "drawn"]
 
 
 def recalibrate(
     model: nn.Module,
-    batches: Iterable[Tensor],
+    batches: Iterable[Tensors],
     mode: Mode,
     *,
     weights: Weights = "maximum-probability",
@@ -32,7 +33,8 @@ def recalibrate(
 
     Args:
         model: The network; its training or evaluation mode is kept.
-        batches: Inputs (N, ...) on the model's device. Without any, nothing changes.
+        batches: Inputs (N, ...) on the model's device: a tensor, or several by name. Without any,
+            nothing changes.
         mode: "deterministic": no noise in the signs. "samples": the noise of sample 0, for images
             that are numbered over all batches.
         weights: "maximum-probability", or "drawn": new weights for each batch, as for files that
@@ -56,8 +58,8 @@ def recalibrate(
                     _reset(norms)
                 drawn = Sample(seed=seed, image_offset=images) if mode == "samples" else None
                 with sampling(drawn):
-                    model(inputs)
-                images += len(inputs)
+                    called(model, inputs)
+                images += len(next(iter(each(inputs).values())))
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum

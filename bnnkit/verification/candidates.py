@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.input_batch import Batch, InputBatch, feeds
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.rounding import signs_that_torch_may_round
 from bnnkit.artifact.sign_axes import as_stored, channels_last_signs
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Array = NDArray[Any]
-RunBatch = Callable[[Array, Sample | None], BatchResult | None]
+RunBatch = Callable[[Batch, Sample | None], BatchResult | None]
 """Runs a candidate on images; returns None if it cannot run with the noise of a sample."""
 Candidate = tuple[Tally, RunBatch]
 
@@ -42,7 +43,7 @@ class Candidates:
         left_out: Why the others are not compared, by name.
     """
 
-    def __init__(self, artifact: Artifact, example: Array) -> None:
+    def __init__(self, artifact: Artifact, example: Batch) -> None:
         self._artifact, self._example = artifact, example
         self._order = artifact.signs
         self.runnable: list[Candidate] = []
@@ -88,14 +89,12 @@ class Candidates:
         return Tally(engine, self._order, required, self._artifact.output_kinds)
 
     def _torch(self, network: "nn.Module") -> Candidate:
-        import torch
-
         from bnnkit.export import noisy_thresholds
         from bnnkit.verification.torch_trace import TorchTrace
 
         artifact, thresholds = self._artifact, None
         if artifact.is_stochastic:
-            thresholds = noisy_thresholds(network, torch.from_numpy(self._example))
+            thresholds = noisy_thresholds(network, _tensors(self._example))
         trace = TorchTrace(network, signs_that_torch_may_round(artifact), thresholds)
         ranks, channels_last = _ranks(artifact), channels_last_signs(artifact)
         of_rows = modules_of_rows(artifact)
@@ -114,12 +113,13 @@ class Candidates:
                 real={name: one(name, x) for name, x in found.real.items()},
             )
 
-        def run(images: Array, sample: Sample | None) -> BatchResult | None:
+        def run(images: Batch, sample: Sample | None) -> BatchResult | None:
             if sample is not None and artifact.has_weight_draws:
                 return None
             if artifact.tflite_source is None:
                 return stored(trace(images, sample))
-            found = trace(as_network_takes(images), sample)
+            only = next(iter(feeds(artifact.graph.input_names, images).values()))
+            found = trace(as_network_takes(only), sample)
             # A .tflite file names the signs of packed tensors only.
             signs = {name: x for name, x in found.signs.items() if name in ranks}
             return BatchResult(
@@ -135,7 +135,7 @@ class Candidates:
         name, engine = self._lce_engine()
         order = set(self._order)
 
-        def run(images: Array, sample: Sample | None) -> BatchResult | None:
+        def run(images: Batch, sample: Sample | None) -> BatchResult | None:
             if sample is not None:
                 return None
             return BatchResult(
@@ -155,12 +155,17 @@ class Candidates:
         engine = open_engine(name, self._artifact, threads=threads)
         assert isinstance(engine, SamplingEngine)
 
-        def run(images: Array, sample: Sample | None) -> BatchResult:
+        def run(images: Batch, sample: Sample | None) -> BatchResult:
             return BatchResult(
                 outputs=engine.run(images, sample), signs=engine.trace(images, sample), real={}
             )
 
         return run
+
+
+def _tensors(batch: Batch) -> Any:
+    """Return inputs as `noisy_thresholds` takes them."""
+    return dict(batch.arrays) if isinstance(batch, InputBatch) else batch
 
 
 def _ranks(artifact: Artifact) -> dict[str, int]:
@@ -175,6 +180,6 @@ def _of_rank(x: Array, rank: int) -> Array:
     return x[:, :, None, None] if x.ndim == 2 and rank == 4 else x
 
 
-def _trace_only(engine: Engine, images: Array, names: Iterable[str]) -> dict[str, Array]:
+def _trace_only(engine: Engine, images: Batch, names: Iterable[str]) -> dict[str, Array]:
     traced = engine.trace(images)
     return {name: traced[name] for name in traced if name in names}

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.input_batch import Batch
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.artifact.operators.noise import draw
 from bnnkit.artifact.reference import Reference
@@ -31,7 +32,7 @@ class ReferenceRun:
         self._names = [value.name for value in extended.graph.output]
         self._reference = Reference(Artifact(extended))
 
-    def __call__(self, images: Array, sample: Sample | None = None) -> BatchResult:
+    def __call__(self, images: Batch, sample: Sample | None = None) -> BatchResult:
         """Run images (N, ...) with the noise of a sample; None is the deterministic pass."""
         values = dict(zip(self._names, self._reference.run(images, sample), strict=True))
         return BatchResult(

@@ -11,13 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
+from bnnkit.artifact.format.input_batch import Batch, InputBatch
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.nn import IntegerConv2d, IntegerLinear, Quantize, Sign
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.layer_noise import draw
 from bnnkit.nn.noisy_threshold import NoisyThreshold
 from bnnkit.nn.sampling import current_sampling, sampling
+from bnnkit.nn.several_inputs import Tensors, called
 from bnnkit.verification.comparison import BatchResult
 
 Array = NDArray[Any]
@@ -57,18 +60,18 @@ class TorchTrace:
             for name in module.stored_signs(torch.zeros(1))
         }
 
-    def __call__(self, images: Array, sample: Sample | None = None) -> BatchResult:
-        """Run images (N, ...). The second call of a module in a pass is named `path#2`.
+    def __call__(self, images: Batch, sample: Sample | None = None) -> BatchResult:
+        """Run inputs (N, ...). The second call of a module in a pass is named `path#2`.
 
         Args:
-            images: uint8 or float32.
+            images: The inputs of the network.
             sample: The sample whose noise is used; None is the deterministic pass.
 
         Raises:
             UsageError: If a sample is requested of a network without noise, or the thresholds
                 belong to another network.
         """
-        x = torch.tensor(images)
+        x = _tensors(images)
         if sample is None or self._in_float64 is None:
             with sampling(sample, self._thresholds):
                 result = self._run(self._network, x, {})
@@ -76,7 +79,7 @@ class TorchTrace:
             result = self._run_sample(self._in_float64, x, sample)
         return result.batch_result()
 
-    def _run_sample(self, wide: nn.Module, x: Tensor, sample: Sample) -> "_Pass":
+    def _run_sample(self, wide: nn.Module, x: Tensors, sample: Sample) -> "_Pass":
         """Run a sample: noisy signs as the copy in float64 has them, others as the network does.
 
         The thresholds of signs without noise are float32's, and float64 is another answer at a
@@ -86,7 +89,7 @@ class TorchTrace:
         forced: dict[str, Tensor] = {}
         while True:
             with sampling(sample, self._thresholds):
-                noisy = self._run(wide, x.double() if x.is_floating_point() else x, forced)
+                noisy = self._run(wide, _as_double(x), forced)
             if not noisy.plain:
                 return noisy
             found = self._run(self._network, x, noisy.noisy)
@@ -95,12 +98,12 @@ class TorchTrace:
                 return found
             forced = found.plain
 
-    def _run(self, network: nn.Module, x: Tensor, forced: Mapping[str, Tensor]) -> "_Pass":
+    def _run(self, network: nn.Module, x: Tensors, forced: Mapping[str, Tensor]) -> "_Pass":
         """Run a network and record its signs; those in `forced` are taken from there."""
         result = _Pass()
         with evaluating(network), self._watching(network, result, forced):
-            outputs = network(x)
-        result.outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+            outputs = called(network, x)
+        result.outputs = tuple(one for one in tree_leaves(outputs) if isinstance(one, Tensor))
         return result
 
     @contextmanager
@@ -166,6 +169,19 @@ class _Pass:
             },
             real={name: a.numpy() for name, a in self.real.items()},
         )
+
+
+def _tensors(batch: Batch) -> Tensors:
+    if isinstance(batch, InputBatch):
+        return {name: torch.tensor(array) for name, array in batch.arrays.items()}
+    return torch.tensor(batch)
+
+
+def _as_double(x: Tensors) -> Tensors:
+    """Return the inputs with those that are real in float64."""
+    if isinstance(x, Tensor):
+        return x.double() if x.is_floating_point() else x
+    return {name: one.double() if one.is_floating_point() else one for name, one in x.items()}
 
 
 def _signs(network: nn.Module) -> dict[str, Sign]:

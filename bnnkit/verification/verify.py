@@ -26,9 +26,11 @@ from bnnkit.artifact.calibration_record import (
     CalibrationSource,
     read_calibration,
 )
+from bnnkit.artifact.format.input_batch import Batch, InputBatch
 from bnnkit.artifact.format.sample import Sample
 from bnnkit.engines import open_engine
 from bnnkit.errors import CheckpointError
+from bnnkit.runtime.inputs import GivenInputs
 from bnnkit.tflite.channels_last import as_network_takes
 from bnnkit.verification.candidates import Candidates
 from bnnkit.verification.comparison import Comparison
@@ -74,7 +76,7 @@ class Verification:
 
 def verify(
     artifact: Artifact,
-    images: Array,
+    images: GivenInputs,
     *,
     network: "nn.Module | None" = None,
     samples: int = SAMPLES,
@@ -86,7 +88,8 @@ def verify(
     Args:
         artifact: The artifact. If it was read from a .tflite file, Larq Compute Engine (if
             installed) runs that file, and torch gets the images as (N, C, H, W).
-        images: (N, *input_shape), of the input's dtype.
+        images: (N, *input_shape), of the input's dtype; for a network with several inputs a tuple
+            in their order, or a dict by name.
         network: The torch network that the artifact was exported from, in evaluation mode on the
             CPU. A copy of it gets the noise scale, temperature and batch norm statistics of
             the artifact.
@@ -100,7 +103,7 @@ def verify(
         MissingExtraError: If LCE is requested and not installed.
         ArtifactError: If the calibration in the model's metadata is damaged.
     """
-    open_engine("bnnkit", artifact).check(images)
+    images = open_engine("bnnkit", artifact).accepted(images)
     drawn = _samples(samples) if artifact.is_stochastic else ()
     calibration = None if network is None else read_calibration(artifact)
     if network is not None:
@@ -170,13 +173,16 @@ def _samples(count: int) -> tuple[Sample, ...]:
     )
 
 
-def _deployed(network: "nn.Module", artifact: Artifact, example: Array) -> "nn.Module":
+def _deployed(network: "nn.Module", artifact: Artifact, example: Batch) -> "nn.Module":
     """Return the network with the noise scale and the temperature of the artifact."""
     from bnnkit.deployment.noise_scale import with_noise_of
     from bnnkit.deployment.temperature import with_temperature_of
 
+    network = with_noise_of(network, artifact)
+    if isinstance(example, InputBatch):
+        return network  # `bnnkit export`, which sets temperatures, makes files with one input
     image = example if artifact.tflite_source is None else as_network_takes(example)
-    return with_temperature_of(with_noise_of(network, artifact), artifact, image)
+    return with_temperature_of(network, artifact, image)
 
 
 def _calibrated(network: "nn.Module", calibration: CalibrationRecord) -> "nn.Module":

@@ -106,8 +106,11 @@ def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str,
         "bnnkit.mode": mode,
         "bnnkit.signs": json.dumps(_signs(graph)),
         "bnnkit.classes": json.dumps(list(metadata.classes), ensure_ascii=False),
-        "bnnkit.input": json.dumps(_input(graph)),
+        "bnnkit.input": json.dumps({**_input(graph.inputs[0]), "zero_point": _zero_point(graph)}),
     }
+    inputs = [value for value in graph.inputs if not value.is_initializer()]
+    if len(inputs) > 1:
+        entries["bnnkit.inputs"] = json.dumps([_input(value) for value in inputs])
     optional = {
         "dataset": metadata.dataset,
         "accuracy": metadata.accuracy,
@@ -134,18 +137,21 @@ def _sign(record: SignRecord) -> dict[str, str]:
     return {"name": record.name, "noise": record.noise, **channels}
 
 
-def _input(graph: ir.Graph) -> dict[str, object]:
-    """Name, type, shape of one input without the batch axis, and the zero point of images."""
-    value = graph.inputs[0]
+def _input(value: ir.Value) -> dict[str, object]:
+    """Name, type, and shape of an input without the batch axis."""
     return {
         "name": value.name,
         "dtype": None if value.dtype is None else value.dtype.numpy().name,
         "shape": None if value.shape is None else list(value.shape[1:]),
-        "zero_point": _zero_point(graph),
     }
 
 
 def _check_preprocessing(graph: ir.Graph, preprocessing: Preprocessing) -> None:
+    if sum(not value.is_initializer() for value in graph.inputs) > 1:
+        raise UsageError(
+            "expected no preprocessing of images for a network with several inputs, which takes"
+            " arrays: leave it out"
+        )
     value = graph.inputs[0]
     shape = [] if value.shape is None else [n for n in value.shape[1:] if isinstance(n, int)]
     if value.dtype is None or value.shape is None or len(shape) != len(value.shape) - 1:

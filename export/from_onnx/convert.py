@@ -57,6 +57,7 @@ from bnnkit.export.passes.gather_pixels import gather_pixels
 from bnnkit.export.passes.graph_pass import graph_pass, model_pass, run_pass, run_passes
 from bnnkit.export.passes.layers_as_maps import layers_as_maps
 from bnnkit.export.passes.lower import check_operators, layer_passes, threshold_passes
+from bnnkit.export.passes.name_values import record_input_names, record_output_names
 from bnnkit.files.atomic import write_bytes
 from bnnkit.files.kinds import check_suffix
 
@@ -86,7 +87,9 @@ def convert_onnx(source: Path | str, output: Path | str) -> Conversion:
     rounding of the source is lost by this, or by removing a straight-through estimator.
 
     Args:
-        source: An ONNX file with one input, a batch of float32 or uint8.
+        source: An ONNX file whose input is a batch of float32 or uint8. It may have several
+            inputs with the same batch, also of bool, int32 or int64, such as masks. Several
+            inputs and several outputs keep their names.
         output: The output file. It is replaced atomically.
 
     Raises:
@@ -124,6 +127,7 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
         UnsupportedError: As `convert_onnx`.
     """
     model = _plain(source)
+    _keep_names(model.graph, source.graph)
     run_pass(model, explicit_pads)
     run_pass(model, split_batch_norms)
     rounded_levels = run_pass(model, mark_levels)
@@ -151,6 +155,14 @@ def from_onnx(source: onnx.ModelProto) -> tuple[Artifact, Differences]:
     return assemble(model, Metadata(), "deterministic"), differences
 
 
+def _keep_names(graph: ir.Graph, source: onnx.GraphProto) -> None:
+    """Keep the names of several inputs and outputs, by which they are told apart."""
+    if len(graph.inputs) > 1:
+        record_input_names(graph, [str(value.name) for value in graph.inputs])
+    if len(graph.outputs) > 1:
+        record_output_names(graph, [value.name for value in source.output])
+
+
 def _plain(source: onnx.ModelProto) -> ir.Model:
     """The network in standard operators, with constants folded and a free batch axis."""
     model = prepare_source(source)
@@ -163,8 +175,8 @@ def _plain(source: onnx.ModelProto) -> ir.Model:
         graph_pass(lower_masked_assignments),
     )
     batch = batch_of(model)
-    (first,) = model.graph.inputs
-    budget = onnx_budget(source, numbers_of(first, batch.size))
+    numbers = sum(numbers_of(value, batch.size) for value in model.graph.inputs)
+    budget = onnx_budget(source, numbers)
     shapes = model_pass(infer_shapes, batch=batch.size)
     model = _without_computed_shapes(model, shapes, batch, budget)
     # Computed shapes of `Reshape` are constants when the batch axis is freed.

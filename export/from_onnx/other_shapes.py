@@ -19,7 +19,8 @@ def record_other_shapes(model: ir.Model, batch: BatchConstants) -> None:
     if not batch.is_free or not _leaves_first_axis(model.graph, batch.size):
         return
     proto = ir.to_proto(model)
-    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = OTHER_SIZE
+    for given in proto.graph.input:
+        given.type.tensor_type.shape.dim[0].dim_value = OTHER_SIZE
     del proto.graph.value_info[:]
     for value in proto.graph.output:
         value.type.tensor_type.ClearField("shape")

@@ -1,4 +1,4 @@
-"""Reads a source file and prepares it for the passes: one opset, known shapes, one input."""
+"""Reads a source file and prepares it for the passes: one opset, known shapes, known inputs."""
 
 import os
 from collections.abc import Iterator
@@ -20,6 +20,8 @@ from bnnkit.files.regular_file import open_file
 from bnnkit.tflite.schema import IDENTIFIER
 
 INPUTS: Final = (ir.DataType.FLOAT, ir.DataType.UINT8)
+OTHER_INPUTS: Final = (ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.INT64)
+"""The types of masks, indices and lengths, which one of several inputs may have."""
 
 
 def read_source(path: Path | str) -> onnx.ModelProto:
@@ -106,7 +108,7 @@ def prepare_source(model: onnx.ModelProto) -> ir.Model:
         UsageError: The model is already an artifact.
         FileError: The model is damaged.
         UnsupportedError: The model cannot be translated to that opset, or has inputs other than
-            one batch of float32 or uint8.
+            a batch of float32 or uint8, or several with masks and indices among them.
     """
     if any(opset.domain == DOMAIN for opset in model.opset_import):
         raise UsageError("expected an ONNX file of another tool, got an artifact: run it as it is")
@@ -166,8 +168,8 @@ def infer_shapes(model: ir.Model, batch: int) -> ir.Model:
     Raises:
         UnsupportedError: The shapes in the file are inconsistent.
     """
-    first = model.graph.inputs[0]
-    first.shape = ir.Shape([batch, *_shape(first)[1:]])
+    for given in model.graph.inputs:
+        given.shape = ir.Shape([batch, *_shape(given)[1:]])
     for value in (value for node in model.graph.all_nodes() for value in node.outputs):
         value.shape = None
     try:
@@ -184,26 +186,41 @@ def infer_shapes(model: ir.Model, batch: int) -> ir.Model:
 
 
 def batch_of(model: ir.Model) -> BatchConstants:
-    """The batch size that a file was exported for; 1 if the batch is free."""
-    size = _shape(model.graph.inputs[0])[0]
-    return BatchConstants(size, False) if isinstance(size, int) else BatchConstants(1, True)
+    """The batch size that a file was exported for; 1 if the batch is free.
+
+    Raises:
+        UnsupportedError: The inputs have different batch sizes.
+    """
+    sizes = {str(value.name): _shape(value)[0] for value in model.graph.inputs}
+    fixed = {size for size in sizes.values() if isinstance(size, int)}
+    has_free = len(fixed) == 0 or any(not isinstance(size, int) for size in sizes.values())
+    if len(fixed) > 1 or (has_free and fixed):
+        found = ", ".join(f"{name!r} has {size}" for name, size in sizes.items())
+        raise UnsupportedError(
+            f"expected inputs with the same batch as first axis, but {found}: export them all"
+            " with a free batch"
+        )
+    return BatchConstants(1, True) if has_free else BatchConstants(fixed.pop(), False)
 
 
 def _check_inputs(graph: ir.Graph) -> None:
-    if len(graph.inputs) != 1:
-        names = ", ".join(str(value.name) for value in graph.inputs)
-        raise UnsupportedError(f"expected a network with one input, got {names or 'none'}")
-    first = graph.inputs[0]
-    if first.dtype not in INPUTS:
-        raise UnsupportedError(
-            f"expected an input of float32 or uint8, got {first.dtype}; export it in float32"
-        )
-    sizes = _shape(first)[1:]
-    if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise UnsupportedError(
-            f"expected an input of which only the batch is free, got the shape {first.shape};"
-            " export it with fixed sizes"
-        )
+    if not graph.inputs:
+        raise UnsupportedError("expected a network with an input, got none")
+    known = INPUTS if len(graph.inputs) == 1 else (*INPUTS, *OTHER_INPUTS)
+    for value in graph.inputs:
+        what = "an input" if len(graph.inputs) == 1 else f"an input {value.name!r}"
+        if value.dtype not in known:
+            types = ", ".join(dtype.numpy().name for dtype in known[:-1])
+            raise UnsupportedError(
+                f"expected {what} of {types} or {known[-1].numpy().name}, got {value.dtype};"
+                " export it in float32"
+            )
+        sizes = _shape(value)[1:]
+        if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise UnsupportedError(
+                f"expected {what} of which only the batch is free, got the shape {value.shape};"
+                " export it with fixed sizes"
+            )
 
 
 def _shape(value: ir.Value) -> tuple[Any, ...]:

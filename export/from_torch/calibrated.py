@@ -16,7 +16,8 @@ from bnnkit.errors import UsageError
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.plain_arguments import plain_inputs
 from bnnkit.nn.norm_statistics import statistics_of
-from bnnkit.nn.recalibrate import recalibrate
+from bnnkit.nn.recalibrate import Weights, recalibrate
+from bnnkit.nn.several_inputs import Tensors, each
 from bnnkit.nn.sign import has_noisy_signs
 
 IMAGES: Final = 2_500
@@ -34,7 +35,7 @@ A = TypeVar("A", Tensor, NDArray[np.generic])
 def calibrated(
     model: nn.Module,
     inputs: object,
-    example: Tensor,
+    example: Tensors,
     metadata: Metadata,
     *,
     mode: Mode | None,
@@ -45,8 +46,9 @@ def calibrated(
 
     Args:
         model: The model, which is not changed.
-        inputs: Training inputs (N, ...), a tensor or an array; at most `IMAGES` of them are used.
-        example: An input of the export, whose shape and dtype they must have.
+        inputs: Training inputs (N, ...), in the form of an example of `export_onnx`; at most
+            `IMAGES` of them are used.
+        example: Inputs of the export, whose shapes and dtypes they must have.
         metadata: Metadata of the export.
         mode: As in `export_onnx`.
         weight_draws: As in `export_onnx`.
@@ -55,22 +57,20 @@ def calibrated(
     Raises:
         UsageError: The inputs do not fit the example, or there are none.
     """
-    given = plain_inputs(inputs, "inputs to calibrate with")
-    if given.dtype != example.dtype or given.shape[1:] != example.shape[1:] or len(given) == 0:
-        raise UsageError(
-            f"expected inputs to calibrate with of {example.dtype} and shape (N,"
-            f" {', '.join(map(str, example.shape[1:]))}), got {given.dtype} of shape"
-            f" {tuple(given.shape)}"
-        )
-    chosen = some_inputs(given, IMAGES, seed)
+    given = plain_inputs(inputs, "inputs to calibrate with", model)
+    _check(given, example)
+    tensors = {name: some_inputs(one, IMAGES, seed) for name, one in each(given).items()}
+    size = len(next(iter(tensors.values())))
+    chosen: Tensors = tensors[""] if isinstance(given, Tensor) else tensors
     copy = deepcopy(model)
     found_mode: Mode = mode or ("samples" if has_noisy_signs(copy) else "deterministic")
-    weights, size = ("drawn", DRAWN_BATCH) if weight_draws else ("maximum-probability", BATCH)
-    recalibrate(copy, _batches(chosen, size), found_mode, weights=weights, seed=seed)  # type: ignore[arg-type]
+    weights: Weights = "drawn" if weight_draws else "maximum-probability"
+    batches = _batches(chosen, size, DRAWN_BATCH if weight_draws else BATCH)
+    recalibrate(copy, batches, found_mode, weights=weights, seed=seed)
     statistics = statistics_of(copy)
     if not statistics:
         return copy, metadata
-    source = CalibrationSource(data="given inputs", mode=found_mode, seed=seed, images=len(chosen))
+    source = CalibrationSource(data="given inputs", mode=found_mode, seed=seed, images=size)
     record = CalibrationRecord(source=source, statistics=statistics)
     return copy, replace(metadata, calibration=record.to_json())
 
@@ -81,6 +81,33 @@ def some_inputs(inputs: A, most: int, seed: int) -> A:
     return chosen
 
 
-def _batches(inputs: Tensor, size: int) -> Iterator[Tensor]:
+def _check(given: Tensors, example: Tensors) -> None:
+    """Check that inputs to calibrate with have the form of the example.
+
+    Raises:
+        UsageError: They have not, or there are none.
+    """
+    tensors, wanted = each(given), each(example)
+    if tensors.keys() != wanted.keys():
+        raise UsageError(
+            f"expected inputs to calibrate with for {', '.join(wanted) or 'one input'}, got"
+            f" {', '.join(tensors) or 'one tensor'}"
+        )
+    for name, one in tensors.items():
+        like = wanted[name]
+        if one.dtype != like.dtype or one.shape[1:] != like.shape[1:] or len(one) == 0:
+            what = f" for {name!r}" if name else ""
+            raise UsageError(
+                f"expected inputs to calibrate with{what} of {like.dtype} and shape (N,"
+                f" {', '.join(map(str, like.shape[1:]))}), got {one.dtype} of shape"
+                f" {tuple(one.shape)}"
+            )
+
+
+def _batches(inputs: Tensors, count: int, size: int) -> Iterator[Tensors]:
     """Split into batches of nearly equal size, because statistics are plain means over batches."""
-    yield from torch.tensor_split(inputs, -(-len(inputs) // size))
+    n_batches = -(-count // size)
+    parts = {name: torch.tensor_split(one, n_batches) for name, one in each(inputs).items()}
+    for index in range(n_batches):
+        batch = {name: split[index] for name, split in parts.items()}
+        yield batch[""] if isinstance(inputs, Tensor) else batch

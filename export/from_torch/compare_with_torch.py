@@ -20,15 +20,17 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.input_batch import Batch, InputBatch, feeds
 from bnnkit.artifact.reference import Reference
 from bnnkit.artifact.rounding import MARGIN, OUTPUT_TOLERANCE, signs_that_torch_may_round
 from bnnkit.artifact.sign_axes import as_stored, channels_last_signs
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.nn.evaluating import evaluating
+from bnnkit.nn.several_inputs import Tensors, called, each
 from bnnkit.nn.sign import Sign
 
 Array = NDArray[Any]
-Executor = Callable[[Artifact, Array], list[Array]]
+Executor = Callable[[Artifact, Batch], list[Array]]
 
 _RELATIVE: Final = 1e-3
 """The tolerance of real numbers in units of the largest number of their tensor."""
@@ -39,14 +41,14 @@ _SMALL: Final = 300_000
 the larger ones: it takes longer to open a file, and the reference takes seconds there."""
 
 
-def compare_with_torch(artifact: Artifact, model: nn.Module, example: Tensor) -> None:
+def compare_with_torch(artifact: Artifact, model: nn.Module, example: Tensors) -> None:
     """Check that an artifact computes what its model computes.
 
     Args:
         artifact: The artifact; its pass without noise is compared.
         model: The torch model that it was exported from.
         example: A batch of inputs, (N, ...). The first is compared, and a random one: uniform for
-            uint8, normal for float32.
+            integers, up to the largest of the example unless they are uint8; normal for float32.
 
     Warns:
         UserWarning: Nothing was compared, because no executor has the file's operators.
@@ -57,12 +59,12 @@ def compare_with_torch(artifact: Artifact, model: nn.Module, example: Tensor) ->
     """
     inputs = _inputs(model, example)
     expected = _outputs(model, inputs)
-    found = _run(artifact, inputs.numpy())
+    found = _run(artifact, _batch(artifact, inputs))
     if found is not None and not _same_outputs(expected, found):
         _name_difference(artifact, model, inputs)
 
 
-def check_accepted(model: nn.Module, example: Tensor) -> None:
+def check_accepted(model: nn.Module, example: Tensors) -> None:
     """Check that a model accepts the example, whose type plain tracing does not look at.
 
     Raises:
@@ -71,26 +73,45 @@ def check_accepted(model: nn.Module, example: Tensor) -> None:
     _outputs(model, _inputs(model, example))
 
 
-def _inputs(model: nn.Module, example: Tensor) -> Tensor:
+def _inputs(model: nn.Module, example: Tensors) -> Tensors:
     """The first input of the example, and a random one if the model accepts it."""
     generator = torch.Generator().manual_seed(0)
-    shape = (1, *example.shape[1:])
-    if example.dtype == torch.uint8:
-        drawn = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-    else:
-        drawn = torch.randn(shape, generator=generator)
-    first = example[:1].detach()
-    if len(first) == 0:
-        return drawn
-    pair = torch.cat([first, drawn])
+    drawn = {name: _drawn(one, generator) for name, one in each(example).items()}
+    first = {name: one[:1].detach() for name, one in each(example).items()}
+    pair, alone = (
+        found[""] if isinstance(example, Tensor) else found
+        for found in ({name: torch.cat([first[name], drawn[name]]) for name in first}, first)
+    )
+    if len(next(iter(first.values()))) == 0:
+        return pair
     try:
         _outputs(model, pair)
     except UsageError:  # the model may refuse what it was not made for, such as an index
-        return first
+        return alone
     return pair
 
 
-def _outputs(model: nn.Module, inputs: Tensor) -> list[Array]:
+def _drawn(example: Tensor, generator: torch.Generator) -> Tensor:
+    """One random input in the form of an example."""
+    shape = (1, *example.shape[1:])
+    if example.is_floating_point():
+        return torch.randn(shape, generator=generator)
+    whole = {torch.uint8: 255, torch.bool: 1}
+    largest = int(example.max()) if example.numel() else 0
+    high = whole.get(example.dtype, max(largest, 0)) + 1
+    return torch.randint(0, high, shape, dtype=example.dtype, generator=generator)
+
+
+def _batch(artifact: Artifact, inputs: Tensors) -> Batch:
+    """The inputs as an artifact takes them."""
+    if isinstance(inputs, Tensor):
+        return inputs.numpy()
+    names = artifact.graph.input_names
+    tensors = inputs.values()
+    return InputBatch({name: one.numpy() for name, one in zip(names, tensors, strict=True)})
+
+
+def _outputs(model: nn.Module, inputs: Tensors) -> list[Array]:
     """The model's outputs.
 
     Raises:
@@ -98,13 +119,13 @@ def _outputs(model: nn.Module, inputs: Tensor) -> list[Array]:
     """
     try:
         with evaluating(model):
-            leaves = tree_leaves(model(inputs))
+            leaves = tree_leaves(called(model, inputs))
     except Exception as error:  # of the user's code
         raise UsageError(f"the model does not accept the example: {_first_line(error)}") from error
     return [leaf.numpy() for leaf in leaves if isinstance(leaf, Tensor)]
 
 
-def _run(artifact: Artifact, inputs: Array) -> list[Array] | None:
+def _run(artifact: Artifact, inputs: Batch) -> list[Array] | None:
     """The artifact's outputs, from what is likely to be faster; None if nothing can run it.
 
     Raises:
@@ -136,7 +157,7 @@ def _explain_failure(error: Exception) -> None:
     )
 
 
-def _run_in_reference(artifact: Artifact, inputs: Array) -> list[Array]:
+def _run_in_reference(artifact: Artifact, inputs: Batch) -> list[Array]:
     return Reference(artifact).run(inputs)
 
 
@@ -148,7 +169,7 @@ def _n_numbers(artifact: Artifact) -> int:
     )
 
 
-def _run_in_onnxruntime(artifact: Artifact, inputs: Array) -> list[Array]:
+def _run_in_onnxruntime(artifact: Artifact, inputs: Batch) -> list[Array]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -156,7 +177,7 @@ def _run_in_onnxruntime(artifact: Artifact, inputs: Array) -> list[Array]:
     session = onnxruntime.InferenceSession(
         artifact.to_bytes(), options, providers=["CPUExecutionProvider"]
     )
-    found: list[Array] = session.run(None, {artifact.graph.input: inputs})
+    found: list[Array] = session.run(None, feeds(artifact.graph.input_names, inputs))
     return found
 
 
@@ -175,7 +196,7 @@ def _is_close(expected: Array, found: Array) -> bool:
     return int(near.size - near.sum()) <= _SHARE * near.size
 
 
-def _name_difference(artifact: Artifact, model: nn.Module, inputs: Tensor) -> None:
+def _name_difference(artifact: Artifact, model: nn.Module, inputs: Tensors) -> None:
     """Raise the error, unless rounding explains the difference.
 
     Raises:
@@ -183,11 +204,11 @@ def _name_difference(artifact: Artifact, model: nn.Module, inputs: Tensor) -> No
     """
     trace = _Trace(model, inputs, channels_last_signs(artifact))
     try:
-        values = Reference(artifact).run_all(inputs.numpy())
+        values = Reference(artifact).run_all(_batch(artifact, inputs))
     except Exception as error:  # its errors have no common class
         raise _error("an output differs") from error
     rounds = signs_that_torch_may_round(artifact)
-    agree = np.ones(len(inputs), np.bool_)
+    agree = np.ones(len(next(iter(each(inputs).values()))), np.bool_)
     last = {_path(node.name): node for node in artifact.model.graph.node}
     for node in artifact.model.graph.node:
         name = node.output[0]
@@ -221,7 +242,7 @@ class _Trace:
 
     Args:
         model: The model.
-        inputs: (N, ...).
+        inputs: Its inputs, (N, ...).
         channels_last: The names of signs that the artifact stores as maps of channels last.
 
     Attributes:
@@ -230,7 +251,7 @@ class _Trace:
     """
 
     def __init__(
-        self, model: nn.Module, inputs: Tensor, channels_last: Collection[str] = ()
+        self, model: nn.Module, inputs: Tensors, channels_last: Collection[str] = ()
     ) -> None:
         self.signs: dict[str, Array] = {}
         self._before_signs: dict[str, Array] = {}

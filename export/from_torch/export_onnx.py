@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import onnx_ir as ir
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnnkit.artifact.artifact import Artifact
@@ -17,8 +16,8 @@ from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_torch.calibrated import calibrated
 from bnnkit.export.from_torch.compare_with_torch import check_accepted, compare_with_torch
 from bnnkit.export.from_torch.export_warnings import check_computed, warn_of_lost_bits
-from bnnkit.export.from_torch.marked_graph import marked_graph
-from bnnkit.export.from_torch.plain_arguments import plain_inputs, plain_model
+from bnnkit.export.from_torch.marked_graph import check_example, marked_graph
+from bnnkit.export.from_torch.plain_arguments import Example, plain_inputs, plain_model
 from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.lower import lower
 from bnnkit.export.passes.lower_signs import is_noisy
@@ -29,14 +28,14 @@ from bnnkit.files.kinds import check_suffix
 
 def export_onnx(
     model: nn.Module,
-    example: Tensor | NDArray[Any],
+    example: Example,
     path: Path | str,
     *,
     metadata: Metadata | None = None,
     mode: Mode | None = None,
     weight_draws: int = 0,
     seed: int = 0,
-    calibrate: Tensor | NDArray[Any] | None = None,
+    calibrate: Example | None = None,
     compare: bool = True,
     runtime: bool = True,
 ) -> Report:
@@ -47,11 +46,15 @@ def export_onnx(
     Everything else stays as torch's exporter translates it. The same model gives the same bytes.
 
     Args:
-        model: Any torch model with one tensor input, on the CPU. It is exported in evaluation
+        model: Any torch model with tensors as inputs, on the CPU. It is exported in evaluation
             mode, and is not changed. Of a compiled, parallel or averaged model (`torch.compile`,
             `DataParallel`, `AveragedModel`) the network inside is exported.
         example: A batch of inputs, uint8 images or float32, shape (N, ...), as a tensor or an
-            array; its values do not matter. A tuple of one is accepted.
+            array; its values do not matter. For a model with several inputs: a tuple in the order
+            of the arguments of its `forward`, or a dict by their names, which are the names of
+            the inputs in the file. These may also be of bool, int32 or int64, such as masks. If
+            `forward` takes one dict, the example is that dict. A dict or named tuple that the
+            model returns names the outputs.
         path: The output file. It is replaced atomically.
         metadata: Optional entries of the file's metadata.
         mode: "samples" stores the noise of the signs, and the file runs deterministic or sampled.
@@ -83,18 +86,22 @@ def export_onnx(
         FileError: The file cannot be written.
     """
     check_suffix(path, "onnx")
-    model, example = plain_model(model), plain_inputs(example, "an example")
+    model = plain_model(model)
+    inputs = plain_inputs(example, "an example", model)
+    check_example(model, inputs)
+    if not isinstance(inputs, Tensor):
+        check_accepted(model, inputs)  # torch's exporter would report wrong names at length
     metadata = metadata or Metadata()
     options: dict[str, Any] = {"mode": mode, "weight_draws": weight_draws, "seed": seed}
     if calibrate is not None:
         check_seed(seed)
-        model, metadata = calibrated(model, calibrate, example, metadata, **options)
-    artifact = from_torch(model, example, metadata=metadata, **options)
+        model, metadata = calibrated(model, calibrate, inputs, metadata, **options)
+    artifact = from_torch(model, inputs, metadata=metadata, **options)
     if compare:
-        check_accepted(model, example)
+        check_accepted(model, inputs)
     check_computed(artifact, only_warn=not runtime)
     if compare:
-        compare_with_torch(artifact, model, example)
+        compare_with_torch(artifact, model, inputs)
     content = artifact.to_bytes()
     write_bytes(Path(path), content)
     found = report(artifact, len(content))
@@ -104,7 +111,7 @@ def export_onnx(
 
 def from_torch(
     model: nn.Module,
-    example: Tensor | NDArray[Any],
+    example: Example,
     *,
     metadata: Metadata | None = None,
     mode: Mode | None = None,
@@ -112,9 +119,10 @@ def from_torch(
     seed: int = 0,
 ) -> Artifact:
     """The artifact of a model, as `export_onnx` writes it."""
-    model, example = plain_model(model), plain_inputs(example, "an example")
+    model = plain_model(model)
+    inputs = plain_inputs(example, "an example", model)
     noise_model = NoiseModel(noises=noises_of(model), weight_draws=weight_draws, seed=seed)
-    marked = marked_graph(model, example)
+    marked = marked_graph(model, inputs)
     chosen = _chosen_mode(mode, marked.graph, weight_draws)
     lower(marked, noise_model if chosen == "samples" else None)
     return assemble(marked, metadata or Metadata(), chosen)

@@ -1,7 +1,6 @@
 """What an export says of a file: what the runtime lacks, useless signs, binary layers in float."""
 
 import warnings
-from math import prod
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import onnx_budget
@@ -26,7 +25,7 @@ def check_computed(artifact: Artifact, *, only_warn: bool) -> None:
     Raises:
         UnsupportedError: It does not; the message names all reasons.
     """
-    budget = onnx_budget(artifact.model, prod(artifact.graph.input_shape))
+    budget = onnx_budget(artifact.model, artifact.graph.input_numbers)
     faults = all_faults(artifact, COMPUTED, budget)
     if not faults:
         return

@@ -7,45 +7,59 @@ translates everything else.
 import logging
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import TreeSpec
 
 from bnnkit.artifact.format.constants import DOMAIN, OPSET
 from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.export.from_torch.complete_shapes import complete_shapes
 from bnnkit.export.from_torch.translations import TRANSLATIONS
 from bnnkit.export.ir.graph import nodes
+from bnnkit.export.passes.name_values import record_input_names, record_output_names
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.latent_weights import deployed_latents
 from bnnkit.nn.sampling import numbering
+from bnnkit.nn.several_inputs import Tensors, arguments, each
 
 BATCH: Final = "N"
 """The name of the free first axis."""
+IMAGES_AND_REALS: Final = (torch.uint8, torch.float32)
+OTHER_TYPES: Final = (torch.bool, torch.int32, torch.int64)
+"""The types of masks, indices and lengths, which one of several inputs may have."""
 
 
-def marked_graph(model: nn.Module, example: Tensor) -> ir.Model:
+def marked_graph(model: nn.Module, example: Tensors) -> ir.Model:
     """Translate the evaluation of a model to ONNX.
 
     Args:
-        model: Any torch model with one tensor input, on the CPU. It is not changed.
-        example: A batch of inputs, uint8 or float32, shape (N, ...); its values do not matter.
+        model: Any torch model with tensors as inputs, on the CPU. It is not changed.
+        example: A batch of each input, shape (N, ...); its values do not matter.
 
     Raises:
         UsageError: The model or the example is not on the CPU, or the example has another type
             or shape.
         UnsupportedError: Torch cannot translate the model, or the batch axis does not stay free.
     """
-    _check(model, example)
+    check_example(model, example)
     # Torch would treat a batch axis of size 1 as fixed.
-    pair = torch.zeros((2, *example.shape[1:]), dtype=example.dtype)
+    pair: Tensors
+    if isinstance(example, Tensor):
+        pair = torch.zeros((2, *example.shape[1:]), dtype=example.dtype)
+    else:
+        pair = {
+            name: torch.zeros((2, *one.shape[1:]), dtype=one.dtype)
+            for name, one in example.items()
+        }
     with evaluating(model), deployed_latents(model), numbering(model), _quiet():
         marked = _translated(model, pair)
         _copy_latents(marked.graph)
@@ -54,14 +68,26 @@ def marked_graph(model: nn.Module, example: Tensor) -> ir.Model:
     return marked
 
 
-def _check(model: nn.Module, example: Tensor) -> None:
-    if example.dtype not in (torch.uint8, torch.float32) or example.dim() < 2:
-        raise UsageError(
-            f"expected an example batch of uint8 or float32, shape (N, ...), got {example.dtype} "
-            f"of shape {tuple(example.shape)}; images are uint8, other inputs .float() or"
-            " .astype(np.float32)"
-        )
-    devices = {str(t.device) for t in (example, *model.parameters(), *model.buffers())} - {"cpu"}
+def check_example(model: nn.Module, example: Tensors) -> None:
+    """Check types and shapes of an example, and the device of the model.
+
+    Raises:
+        UsageError: As `marked_graph`.
+    """
+    is_one = isinstance(example, Tensor)
+    known = IMAGES_AND_REALS if is_one else (*IMAGES_AND_REALS, *OTHER_TYPES)
+    for name, one in each(example).items():
+        if one.dtype not in known or one.dim() < 2:
+            types = ", ".join(str(dtype).removeprefix("torch.") for dtype in known[:-1])
+            what = f" of {name!r}" if name else ""
+            raise UsageError(
+                f"expected an example batch{what} of {types} or"
+                f" {str(known[-1]).removeprefix('torch.')}, shape (N, ...), got {one.dtype} of"
+                f" shape {tuple(one.shape)}; images are uint8, other inputs .float() or"
+                " .astype(np.float32)"
+            )
+    tensors = (*each(example).values(), *model.parameters(), *model.buffers())
+    devices = {str(tensor.device) for tensor in tensors} - {"cpu"}
     if devices:
         found = ", ".join(sorted(devices))
         raise UsageError(f"expected a model and an example on the CPU, got {found}; call .cpu()")
@@ -80,16 +106,19 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _translated(model: nn.Module, example: Tensor) -> ir.Model:
+def _translated(model: nn.Module, example: Tensors) -> ir.Model:
+    free = {0: torch.export.Dim(BATCH)}
+    positional, named, shapes = _arguments(model, example, free)
     try:
         program = torch.onnx.export(
             model,
-            (example,),
+            positional,
+            kwargs=named,
             dynamo=True,
             optimize=True,
             verbose=False,
             opset_version=OPSET,
-            dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+            dynamic_shapes=shapes,
             custom_translation_table=TRANSLATIONS,
         )
     except torch.onnx.OnnxExporterError as error:
@@ -98,7 +127,45 @@ def _translated(model: nn.Module, example: Tensor) -> ir.Model:
         raise UnsupportedError(
             f"expected operator set {OPSET} from torch's exporter; upgrade torch and onnxscript"
         )
+    if program.exported_program is not None:
+        _name_ends(program.model.graph, program.exported_program, example)
     return program.model
+
+
+def _arguments(
+    model: nn.Module, example: Tensors, free: dict[int, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any] | None, Any]:
+    """The arguments of a call of the model, and in the same form the free axes of each."""
+    if isinstance(example, Tensor):
+        return (example,), None, (free,)
+    positional, named = arguments(model, example)
+    axes, named_axes = arguments(model, dict.fromkeys(example, free))
+    return positional, named, named_axes if named else axes
+
+
+def _name_ends(graph: ir.Graph, program: torch.export.ExportedProgram, example: Tensors) -> None:
+    """Record the names of several inputs, and those that the model gives its outputs.
+
+    The inputs are in the order of the arguments of the call; torch's names of them are those of
+    the arguments, unless it has changed one.
+    """
+    if not isinstance(example, Tensor):
+        found = [str(value.name) for value in graph.inputs]
+        given = list(example)
+        record_input_names(graph, found if set(found) == set(given) else given)
+    spec = program.call_spec.out_spec
+    names = None if spec is None else _names_of_outputs(spec)
+    if names is not None and len(names) == len(graph.outputs):
+        record_output_names(graph, names)
+
+
+def _names_of_outputs(spec: TreeSpec) -> list[str] | None:
+    """The keys of a dict, or the fields of a named tuple, of one tensor each."""
+    if any(not child.is_leaf() for child in spec.children()):
+        return None
+    if spec.type in (dict, OrderedDict):
+        return [str(key) for key in spec.context]
+    return list(getattr(spec.context, "_fields", ())) or None
 
 
 def _copy_latents(graph: ir.Graph) -> None:

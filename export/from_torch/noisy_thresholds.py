@@ -5,11 +5,11 @@ these thresholds it compares the same integers, and gives the same bits.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.export.from_torch.marked_graph import marked_graph
-from bnnkit.export.from_torch.plain_arguments import plain_inputs, plain_model
+from bnnkit.export.from_torch.plain_arguments import Example, plain_inputs, plain_model
 from bnnkit.export.ir.graph import nodes
 from bnnkit.export.passes.compare_with_noise import noisy_thresholds_of
 from bnnkit.export.passes.lower import lower
@@ -17,7 +17,7 @@ from bnnkit.export.passes.noise_model import NoiseModel, noises_of
 from bnnkit.nn.noisy_threshold import NoisyThreshold
 
 
-def noisy_thresholds(model: nn.Module, example: Tensor) -> dict[int, NoisyThreshold]:
+def noisy_thresholds(model: nn.Module, example: Example) -> dict[int, NoisyThreshold]:
     """The noisy thresholds of all signs of integer sums, by the number of the sign.
 
     Signs with noise are numbered in the order of the forward pass, from 0. Pass the result to
@@ -31,8 +31,8 @@ def noisy_thresholds(model: nn.Module, example: Tensor) -> dict[int, NoisyThresh
         UsageError: As `export_onnx`.
         UnsupportedError: As `export_onnx`.
     """
-    model, example = plain_model(model), plain_inputs(example, "an example")
-    marked = marked_graph(model, example)
+    model = plain_model(model)
+    marked = marked_graph(model, plain_inputs(example, "an example", model))
     lower(marked, NoiseModel(noises=noises_of(model)))
     found: dict[int, NoisyThreshold] = {}
     for sign in nodes(marked.graph, "StochasticSign", domain=DOMAIN):

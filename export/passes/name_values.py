@@ -2,7 +2,8 @@
 
 1. The signs of a module are named after the module, as comparisons with torch know them by that.
    The input is named `image` (uint8) or `input`; the output is named `scores`, several outputs
-   `output_0` and so on.
+   `output_0` and so on. Several inputs, and outputs to which the network gives names, have these
+   (`record_input_names`, `record_output_names`).
 2. A node of the domain `bnnkit` has the path of its module as its name, except `WeightDraw`, which
    precedes the layer. Any other node is named by path and operator, `features.1/Mul`.
 3. A layer of torch's own is named after the module that owns its weight, as torch's exporter gives
@@ -12,20 +13,26 @@
    first constant of that name has been removed.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace as changed
+from typing import Final
 
 import onnx_ir as ir
 
-from bnnkit.artifact.format.constants import DOMAIN
+from bnnkit.artifact.format.constants import DOMAIN, SAMPLING_INPUTS
 from bnnkit.artifact.operators.facts import LAYERS
 from bnnkit.export.ir.graph import module_path
 from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
+
+_INPUTS: Final = "bnnkit.inputs"
+_OUTPUTS: Final = "bnnkit.outputs"
+"""Keys of the names in what a graph holds for passes."""
 
 
 def name_values(graph: ir.Graph) -> None:
     """Run the pass."""
     values, used_by_nodes = _Names(), _Names()
-    for value in graph.inputs[1:]:  # the sampling inputs
+    for value in _sampling_inputs(graph):
         values.take(value.name or "")
     _name_signs(graph, values)
     _name_ends(graph, values)
@@ -35,6 +42,25 @@ def name_values(graph: ir.Graph) -> None:
         for value in node.outputs:
             if sign_record(value) is None and not value.is_graph_output():
                 value.name = values.free(f"{node.name}/output")  # rule 4
+
+
+def record_input_names(graph: ir.Graph, names: Sequence[str]) -> None:
+    """Let the inputs have names of their own, in their order.
+
+    One with the name of an input that chooses random numbers gets the suffix `#2`.
+    """
+    graph.meta[_INPUTS] = [f"{name}#2" if name in SAMPLING_INPUTS else name for name in names]
+    for value, name in zip(graph.inputs, graph.meta[_INPUTS], strict=True):
+        value.name = name
+
+
+def record_output_names(graph: ir.Graph, names: Sequence[str]) -> None:
+    """Let the outputs have names of their own, in their order."""
+    graph.meta[_OUTPUTS] = list(names)
+
+
+def _sampling_inputs(graph: ir.Graph) -> list[ir.Value]:
+    return [value for value in graph.inputs if value.is_initializer()]
 
 
 class _Names:
@@ -56,11 +82,16 @@ class _Names:
 
 
 def _name_ends(graph: ir.Graph, values: _Names) -> None:
-    is_image = graph.inputs[0].dtype == ir.DataType.UINT8
-    graph.inputs[0].name = values.free("image" if is_image else "input")
-    for index, value in enumerate(graph.outputs):
+    inputs = [value for value in graph.inputs if not value.is_initializer()]
+    is_image = inputs[0].dtype == ir.DataType.UINT8
+    names = graph.meta.get(_INPUTS, ("image" if is_image else "input",))
+    for value, name in zip(inputs, names, strict=True):
+        value.name = values.free(name)
+    outputs = [f"output_{index}" for index in range(len(graph.outputs))]
+    names = graph.meta.get(_OUTPUTS, outputs if len(outputs) > 1 else ["scores"])
+    for value, name in zip(graph.outputs, names, strict=True):
         if sign_record(value) is None:
-            value.name = values.free("scores" if len(graph.outputs) == 1 else f"output_{index}")
+            value.name = values.free(name)
 
 
 def _name_signs(graph: ir.Graph, values: _Names) -> None:

@@ -12,6 +12,7 @@ from bnnkit.artifact.budget import Budget, onnx_budget
 from bnnkit.artifact.checks.standard_operator import check_attributes
 from bnnkit.artifact.fold_node import fold_node
 from bnnkit.artifact.format.graph import opset_of
+from bnnkit.artifact.format.input_batch import only_input
 from bnnkit.artifact.format.tensors import is_external, tensors_of
 from bnnkit.artifact.operators import operator_of, operator_of_kind
 from bnnkit.artifact.operators.facts import fact_of
@@ -92,8 +93,7 @@ def read(artifact: Artifact) -> Source:
         raise UnsupportedError("expected a model with its weights, got one that names other files")
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
-    if len(inputs) != 1:
-        raise UnsupportedError(f"expected a model with one input, this one has {len(inputs)}")
+    only_input([value.name for value in inputs], "the export to TFLite")
     tensor = inputs[0].type.tensor_type
     shape = tuple(axis.dim_value for axis in tensor.shape.dim)[1:]
     if 0 in shape:

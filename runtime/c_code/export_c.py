@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.format.input_batch import only_input
 from bnnkit.errors import FileError
 from bnnkit.files.folder import write_folder
 from bnnkit.runtime.c_code import readme_text, source_text, test_text
@@ -54,7 +55,8 @@ def export_c(
         The files and the memory that the network needs.
 
     Raises:
-        UnsupportedError: If the exported C lacks a part of the network; the message names all.
+        UnsupportedError: If the network has several inputs, or the exported C lacks a part of it;
+            the message names all.
         UsageError: If the name is not one in C, or something else has it (identifiers.py).
         ArtifactError: If the file is damaged.
         FileError: If the folder cannot be written, or holds other files.
@@ -62,6 +64,7 @@ def export_c(
     check_name(name, [Path(kernel).stem for kernel in source_text.KERNELS])
     artifact = source if isinstance(source, Artifact) else read(source)
     check_network(artifact)
+    only_input(artifact.graph.input_names, "the export to C")
     network = network_of(artifact)
     files = _files(network, name)
     check_contents(Path(folder), name)

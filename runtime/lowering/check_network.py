@@ -1,7 +1,5 @@
 """The check of a network before it is lowered: kernels trust shapes, attributes and types."""
 
-from math import prod
-
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.budget import no_limits, onnx_budget
 from bnnkit.artifact.checks.check_nodes import check_nodes
@@ -16,6 +14,7 @@ def check_network(artifact: Artifact) -> None:
         UnsupportedError: If the runtime does not compute a node, or the network is too large.
     """
     is_charged = artifact.tflite_source is not None
-    inputs = prod(artifact.graph.input_shape)
-    budget = no_limits() if is_charged else onnx_budget(artifact.model, inputs)
+    budget = (
+        no_limits() if is_charged else onnx_budget(artifact.model, artifact.graph.input_numbers)
+    )
     check_nodes(artifact, COMPUTED, budget)

@@ -109,9 +109,8 @@ def lower(
         forms=forms,
         kernel_weights=shared or SharedWeights(),
     )
-    builder.values[graph.input] = Value(
-        kind="image", shape=graph.input_shape, dtype=graph.input_dtype
-    )
+    for one in graph.inputs:
+        builder.values[one.name] = Value(kind="image", shape=one.shape, dtype=one.dtype)
     for node in graph.nodes:
         if node.name not in builder.done:
             with _naming_node(node):

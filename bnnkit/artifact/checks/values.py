@@ -43,10 +43,11 @@ class Values:
         self.constants = set(graph.constants)
         self.drawn: set[str] = set()
         self.largest_sums: dict[str, NDArray[np.int64]] = {}
-        self._of_images = {graph.input}
+        self._of_images = set(graph.input_names)
         self.types = {name: _type_of(array) for name, array in graph.constants.items()}
-        element = helper.np_dtype_to_tensor_dtype(graph.input_dtype)
-        self.types[graph.input] = ValueType(element, (self.batch, *graph.input_shape))
+        for one in graph.inputs:
+            element = helper.np_dtype_to_tensor_dtype(one.dtype)
+            self.types[one.name] = ValueType(element, (self.batch, *one.shape))
 
     def type_of(self, name: str) -> ValueType:
         """Return the type of a node's input.

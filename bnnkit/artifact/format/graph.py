@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -36,26 +37,62 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Input:
+    """An input of a network.
+
+    Attributes:
+        name: The name.
+        dtype: The element type.
+        shape: The shape without the batch, such as (C, H, W).
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Graph:
     """A network that cannot be changed: its mappings and arrays are read-only too.
 
     Attributes:
-        input: The name of the only input.
-        input_dtype: The element type of the input.
-        input_shape: The shape of the input without the batch, such as (C, H, W).
+        inputs: The inputs, one or more.
         outputs: The names of the outputs.
         nodes: The nodes, in an order in which they can be executed.
         constants: The constants by name.
         opset: The version of the standard operators.
     """
 
-    input: str
-    input_dtype: np.dtype[Any]
-    input_shape: tuple[int, ...]
+    inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     constants: Mapping[str, NDArray[Any]]
     opset: int = OPSET
+
+    @property
+    def input(self) -> str:
+        """The name of the first input, which most networks have alone."""
+        return self.inputs[0].name
+
+    @property
+    def input_dtype(self) -> np.dtype[Any]:
+        """The element type of the first input."""
+        return self.inputs[0].dtype
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of the first input without the batch, such as (C, H, W)."""
+        return self.inputs[0].shape
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the inputs."""
+        return tuple(one.name for one in self.inputs)
+
+    @property
+    def input_numbers(self) -> int:
+        """The numbers in all inputs together, for one image."""
+        return sum(prod(one.shape) for one in self.inputs)
 
     @cached_property
     def makers(self) -> Mapping[str, Node]:
@@ -90,8 +127,7 @@ def graph_of(model: onnx.ModelProto) -> Graph:
 
     Raises:
         ArtifactError: If a constant is damaged or in another file.
-        UnsupportedError: If there is not exactly one input, or an axis of it other than the batch
-            is free.
+        UnsupportedError: If there is no input, or an axis of one other than the batch is free.
     """
     constants = {tensor.name: _array(tensor) for tensor in model.graph.initializer}
     nodes: list[Node] = []
@@ -106,13 +142,10 @@ def graph_of(model: onnx.ModelProto) -> Graph:
         else:
             nodes.append(node)
     inputs = [value for value in model.graph.input if value.name not in constants]
-    if len(inputs) != 1:
-        raise UnsupportedError(f"expected a model with one input, this one has {len(inputs)}")
-    dtype, shape = _type_of(inputs[0])
+    if not inputs:
+        raise UnsupportedError("expected a model with an input, this one has none")
     return Graph(
-        input=inputs[0].name,
-        input_dtype=dtype,
-        input_shape=shape,
+        inputs=tuple(map(_input, inputs)),
         outputs=tuple(value.name for value in model.graph.output),
         nodes=tuple(nodes),
         constants=MappingProxyType(constants),
@@ -191,7 +224,7 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _type_of(value: onnx.ValueInfoProto) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _input(value: onnx.ValueInfoProto) -> Input:
     tensor = value.type.tensor_type
     dims = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in tensor.shape.dim]
     if not dims or any(size < 1 for size in dims[1:]):
@@ -200,6 +233,7 @@ def _type_of(value: onnx.ValueInfoProto) -> tuple[np.dtype[Any], tuple[int, ...]
             f" got the shape {tuple(dims)}, where 0 is free"
         )
     try:
-        return onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), tuple(dims[1:])
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     except KeyError as error:
         raise ArtifactError(f"the input {value.name!r} has no known element type") from error
+    return Input(name=value.name, dtype=dtype, shape=tuple(dims[1:]))
