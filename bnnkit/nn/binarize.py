@@ -264,7 +264,8 @@ def _check_weight(model: nn.Module, name: str, layer: nn.Module) -> None:
             " parametrization): remove that first, with torch's remove_weight_norm,"
             " prune.remove or remove_parametrizations"
         )
-    if not weight.is_floating_point() or not bool(torch.isfinite(weight).all()):
+    is_real = weight.is_floating_point()
+    if not is_real or not (weight.is_meta or bool(torch.isfinite(weight).all())):
         raise UsageError(f"expected finite real numbers in the weight of {name!r}")
     owners = (m for m in model.modules() if any(p is weight for p in m._parameters.values()))
     other = next((m for m in owners if m is not layer), None)

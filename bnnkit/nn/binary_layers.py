@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from bnnkit.nn.base import arguments
 from bnnkit.nn.base.noise import Noise
+from bnnkit.nn.base.placement import Device, convert, made_on
 from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.channel_scale import channel_scale, scaled
 from bnnkit.nn.conv_geometry import ConvGeometry, IntOrSizes
@@ -35,9 +36,11 @@ class BinaryLinear(nn.Module):
         weight_rule_options: The options of a rule given by name.
         scale: Multiply each output channel by a real number: "learned", a parameter; "mean-abs",
             the mean of its |eta|. "none" by default, because a following batch norm scales too.
+        device: Where parameters and buffers are made; None is torch's default.
+        dtype: Their floating-point dtype; None is torch's default, float32.
 
     Attributes:
-        latent: The latent weights eta, float32 (O, I).
+        latent: The latent weights eta, (O, I).
 
     Raises:
         UsageError: If a size is below 1; the noise, the rule or an option is unknown; or noise and
@@ -53,17 +56,21 @@ class BinaryLinear(nn.Module):
         weight_rule: str | WeightRule = "mirror-descent",
         weight_rule_options: Mapping[str, Any] | None = None,
         scale: str = "none",
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.in_features = arguments.integer("in_features", in_features)
         self.out_features = arguments.integer("out_features", out_features)
         arguments.flag("bias", bias)
-        self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
-        self.latent = nn.Parameter(
-            self.binary_weight.initial((self.out_features, self.in_features))
-        )
-        self.bias = nn.Parameter(torch.zeros(self.out_features)) if bias else None
-        self.scale = channel_scale(scale, self.latent)
+        with made_on(device):
+            self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
+            self.latent = nn.Parameter(
+                self.binary_weight.initial((self.out_features, self.in_features))
+            )
+            self.bias = nn.Parameter(torch.zeros(self.out_features)) if bias else None
+            self.scale = channel_scale(scale, self.latent)
+        convert(self, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the sums of products with the binary weights."""
@@ -97,6 +104,8 @@ class BinaryConvolution(nn.Module):
         weight_rule: str | WeightRule = "mirror-descent",
         weight_rule_options: Mapping[str, Any] | None = None,
         scale: str = "none",
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         arguments.choice("a padding value", padding_value, _PADDING_VALUES)
@@ -105,10 +114,12 @@ class BinaryConvolution(nn.Module):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, self._n_axes
         )
         self.padding_value = padding_value
-        self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
-        self.latent = nn.Parameter(self.binary_weight.initial(self.geometry.weight_shape))
-        self.bias = nn.Parameter(torch.zeros(self.geometry.out_channels)) if bias else None
-        self.scale = channel_scale(scale, self.latent)
+        with made_on(device):
+            self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
+            self.latent = nn.Parameter(self.binary_weight.initial(self.geometry.weight_shape))
+            self.bias = nn.Parameter(torch.zeros(self.geometry.out_channels)) if bias else None
+            self.scale = channel_scale(scale, self.latent)
+        convert(self, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the sums of products with the binary weights."""
@@ -133,7 +144,7 @@ class BinaryConv1d(BinaryConvolution):
     convolution of maps of height 1. The arguments are those of `BinaryConv2d`; sizes are one int.
 
     Attributes:
-        latent: The latent weights eta, float32 (O, I/G, K).
+        latent: The latent weights eta, (O, I/G, K).
 
     Raises:
         UsageError: As `BinaryConv2d`.
@@ -168,9 +179,11 @@ class BinaryConv2d(BinaryConvolution):
         weight_rule_options: The options of a rule given by name.
         scale: Multiply each output channel by a real number: "learned", a parameter; "mean-abs",
             the mean of its |eta|. "none" by default, because a following batch norm scales too.
+        device: Where parameters and buffers are made; None is torch's default.
+        dtype: Their floating-point dtype; None is torch's default, float32.
 
     Attributes:
-        latent: The latent weights eta, float32 (O, I/G, KH, KW).
+        latent: The latent weights eta, (O, I/G, KH, KW).
 
     Raises:
         UsageError: If the sizes are inconsistent; the padding value, the noise, the rule or an
@@ -190,7 +203,7 @@ class BinaryConv3d(BinaryConvolution):
     width.
 
     Attributes:
-        latent: The latent weights eta, float32 (O, I/G, KD, KH, KW).
+        latent: The latent weights eta, (O, I/G, KD, KH, KW).
 
     Raises:
         UsageError: As `BinaryConv2d`.

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from typing_extensions import Self
 from bnnkit.artifact.format.sample import is_integer
 from bnnkit.errors import UsageError
 from bnnkit.nn.base import arguments
+from bnnkit.nn.base.placement import Device, convert, made_on
 from bnnkit.nn.conv_geometry import ConvGeometry, IntOrSizes
 from bnnkit.nn.integer_grid import grid_exponent, power_of_two, round_to_grid
 
@@ -27,12 +29,19 @@ class _IntegerLayer(nn.Module, ABC):
     _is_checked = False
 
     def __init__(
-        self, weight_shape: tuple[int, ...], zero_point: int | Sequence[int], n_inputs: int
+        self,
+        weight_shape: tuple[int, ...],
+        zero_point: int | Sequence[int],
+        n_inputs: int,
+        device: Device,
+        dtype: torch.dtype | None,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(weight_shape))
-        self.register_buffer("exponent", torch.zeros(weight_shape[0], dtype=torch.int32))
-        self.register_buffer("zero_point", _zero_point(zero_point, n_inputs))
+        with made_on(device):
+            self.weight = nn.Parameter(torch.empty(weight_shape))
+            self.register_buffer("exponent", torch.zeros(weight_shape[0], dtype=torch.int32))
+            self.register_buffer("zero_point", _zero_point(zero_point, n_inputs))
+        convert(self, dtype)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -71,13 +80,14 @@ class _IntegerLayer(nn.Module, ABC):
         self._check_numbers(x)
         if self.training:
             self.refit()
-        with torch.autocast(x.device.type, enabled=False):
+        with _without_autocast(x):
             sums = self._sum(x.float() - _as_channels(self.zero_point.float(), x), self._on_grid())
-            return sums * _as_channels(power_of_two(self.exponent), sums)
+            y = sums * _as_channels(power_of_two(self.exponent), sums)
+        return y.to(self.weight.dtype)
 
     def _check_numbers(self, x: Tensor) -> None:
         """Check the first floating-point input; one check is enough to find images in 0..1."""
-        if self._is_checked or not x.is_floating_point() or torch.compiler.is_compiling():
+        if self._is_checked or not x.is_floating_point() or _has_no_numbers(x):
             return
         if not bool(((x == x.round()) & (x >= 0) & (x <= 255)).all()):
             raise UsageError(
@@ -106,11 +116,11 @@ class IntegerConv2d(_IntegerLayer):
     and step = 2**exponent of the output channel. The grid is the finest one on which |sum| <
     2**24 whatever the image, so the sums are exact in float32 in any order, in int32, and on
     every engine; the product with a power of two is exact as well. The gradient passes straight
-    through the rounding. Computed in float32 under autocast too.
+    through the rounding. Computed in float32, also under autocast and after `.half()`.
 
-    Input x: (N, I, H, W), uint8, or floating-point holding integers 0..255. Output: float32, (N,
-    O, H', W'), with H' and W' as in `torch.nn.Conv2d`. Padding adds pixels equal to the zero
-    point.
+    Input x: (N, I, H, W), uint8, or floating-point holding integers 0..255. Output: (N, O, H',
+    W'), with H' and W' as in `torch.nn.Conv2d`, and the dtype of the weights: in float16 and
+    bfloat16 the exact numbers are rounded. Padding adds pixels equal to the zero point.
 
     Args:
         in_channels: I.
@@ -122,9 +132,11 @@ class IntegerConv2d(_IntegerLayer):
         groups: G; I and O are multiples of it.
         zero_point: The value of each input channel that counts as 0: I ints from 0 to 255, usually
             the rounded means of the data; or one int for all channels.
+        device: Where the weights are made; None is torch's default.
+        dtype: Their floating-point dtype; None is torch's default, float32.
 
     Attributes:
-        weight: float32 (O, I/G, KH, KW).
+        weight: (O, I/G, KH, KW).
         exponent: int32 (O,), fitted in every forward in training and when training ends.
         zero_point: uint8 (I,).
 
@@ -145,11 +157,13 @@ class IntegerConv2d(_IntegerLayer):
         groups: int = 1,
         *,
         zero_point: int | Sequence[int],
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         geometry = ConvGeometry.of(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups
         )
-        super().__init__(geometry.weight_shape, zero_point, geometry.in_channels)
+        super().__init__(geometry.weight_shape, zero_point, geometry.in_channels, device, dtype)
         self.geometry = geometry
 
     def _sum(self, centred: Tensor, weight: Tensor) -> Tensor:
@@ -173,7 +187,8 @@ class IntegerConv2d(_IntegerLayer):
 
     def extra_repr(self) -> str:
         """Return the arguments for print(model)."""
-        return f"{self.geometry}, zero_point={self.zero_point.tolist()}"
+        point = "..." if self.zero_point.is_meta else self.zero_point.tolist()
+        return f"{self.geometry}, zero_point={point}"
 
 
 class IntegerLinear(_IntegerLayer):
@@ -181,15 +196,18 @@ class IntegerLinear(_IntegerLayer):
 
     y = step * w_int (x - zero_point); the grid and the gradient are those of `IntegerConv2d`.
 
-    Input x: (N, I), uint8, or floating-point holding integers 0..255. Output: float32, (N, O).
+    Input x: (N, I), uint8, or floating-point holding integers 0..255. Output: (N, O), the
+    dtype of the weights.
 
     Args:
         in_features: I.
         out_features: O.
         zero_point: The value that counts as 0, from 0 to 255: one int, or one for each input.
+        device: Where the weights are made; None is torch's default.
+        dtype: Their floating-point dtype; None is torch's default, float32.
 
     Attributes:
-        weight: float32 (O, I).
+        weight: (O, I).
         exponent: int32 (O,), fitted in every forward in training and when training ends.
         zero_point: uint8 (I,).
 
@@ -199,11 +217,17 @@ class IntegerLinear(_IntegerLayer):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, *, zero_point: int | Sequence[int]
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        zero_point: int | Sequence[int],
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         in_features = arguments.integer("in_features", in_features)
         out_features = arguments.integer("out_features", out_features)
-        super().__init__((out_features, in_features), zero_point, in_features)
+        super().__init__((out_features, in_features), zero_point, in_features, device, dtype)
 
     def _sum(self, centred: Tensor, weight: Tensor) -> Tensor:
         return functional.linear(centred, weight)
@@ -221,6 +245,18 @@ class IntegerLinear(_IntegerLayer):
         """Return the sizes for print(model)."""
         out_features, in_features = self.weight.shape
         return f"{in_features}, {out_features}"
+
+
+def _without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    # There is no autocast for the device "meta".
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
+def _has_no_numbers(x: Tensor) -> bool:
+    """Whether a tensor only stands for others: on "meta", compiled, or in `torch.func`."""
+    return (
+        torch.compiler.is_compiling() or x.is_meta or torch._C._are_functorch_transforms_active()
+    )
 
 
 def _as_channels(values: Tensor, like: Tensor) -> Tensor:

@@ -21,14 +21,28 @@ def latent_weights(model: nn.Module) -> Iterator[tuple[BinaryWeight, nn.Paramete
 
     They are those of bnnkit's binary layers, and those that `BinaryWeight`
     parametrizes, as `binarize_` does.
+
+    Raises:
+        UsageError: If the latent weights of a layer are not a parameter.
     """
     for module in model.modules():
         if isinstance(module, BinaryConvolution | BinaryLinear):
-            yield module.binary_weight, module.latent
+            yield module.binary_weight, _parameter(module)
         elif isinstance(module, ParametrizationList) and isinstance(module[0], BinaryWeight):
             original = module.original
             assert isinstance(original, nn.Parameter)
             yield module[0], original
+
+
+def _parameter(layer: BinaryConvolution | BinaryLinear) -> nn.Parameter:
+    latent = layer._parameters.get("latent")
+    if latent is None:
+        raise UsageError(
+            f"expected the latent weights of a {type(layer).__name__} to be a parameter, but they"
+            " are computed from others (pruning, weight_norm or another parametrization); a pruned"
+            " binary weight is +1, not 0: call prune.remove or remove_parametrizations first"
+        )
+    return latent
 
 
 def latent_parameters(model: nn.Module) -> list[nn.Parameter]:

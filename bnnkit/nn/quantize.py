@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from bnnkit.errors import UsageError
 from bnnkit.nn.base import arguments
 from bnnkit.nn.base.noise import Noise, get_noise
+from bnnkit.nn.base.placement import Device, convert
 from bnnkit.nn.base.straight_through import as_signs, straight_through
 from bnnkit.nn.estimators import Estimator, get_estimator
 
@@ -46,6 +47,8 @@ class Quantize(nn.Module):
             LSQ, by 1 / sqrt(L * activations of the batch).
         noise: A noise or its name.
         estimator: An estimator with an elementwise derivative, or its name.
+        device: Where the step is made; None is torch's default.
+        dtype: Its floating-point dtype; None is torch's default, float32.
         options: The options of an estimator given by name.
 
     Raises:
@@ -66,6 +69,8 @@ class Quantize(nn.Module):
         learned: bool = False,
         noise: str | Noise = "uniform",
         estimator: str | Estimator = "deterministic-st",
+        device: Device = None,
+        dtype: torch.dtype | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -81,15 +86,12 @@ class Quantize(nn.Module):
         initial = (_SIGNED_STEPS if signed else _UNSIGNED_STEPS)[bits] if step is None else step
         if arguments.real("a step", initial) == 0:
             raise UsageError("expected a step above 0, got 0")
-        size = torch.tensor(float(initial))
+        size = torch.tensor(float(initial), device=device)
         if arguments.flag("learned", learned):
             self.step: Tensor = nn.Parameter(size)
         else:
             self.register_buffer("step", size)
-        numbers = torch.arange(1.0, 2**bits)
-        moved = numbers - 2 ** (bits - 1) if signed else numbers - 0.5
-        self.register_buffer("thresholds", moved, persistent=False)
-        self.thresholds: Tensor  # in units of the step, ascending
+        convert(self, dtype)
 
     def forward(self, a: Tensor) -> Tensor:
         """Compute the level of each activation."""
@@ -106,15 +108,28 @@ class Quantize(nn.Module):
             z = self.noise.sample(u) / 2
         # `bucketize` warns of other layouts, such as channels last, and copies them.
         drawn = (u if z is None else u - z).contiguous()
-        count = torch.bucketize(drawn, self.thresholds, right=True)
+        count = torch.bucketize(drawn, self._thresholds(drawn), right=True)
         level = count.to(a.dtype)
-        level = level * 2 - len(self.thresholds) if self.signed else level
+        level = level * 2 - self._n_thresholds if self.signed else level
         return straight_through(u, level, self._derivative)
+
+    @property
+    def _n_thresholds(self) -> int:
+        return int(2**self.bits) - 1
+
+    def _thresholds(self, like: Tensor) -> Tensor:
+        """The thresholds in units of the step, ascending, with the dtype and device of `like`.
+
+        They are no buffer, which would be lost where a module is made on the device "meta".
+        """
+        lowest = 1 - 2 ** (self.bits - 1) if self.signed else 0.5
+        end = lowest + self._n_thresholds
+        return torch.arange(lowest, end, dtype=like.dtype, device=like.device)
 
     def _step(self, a: Tensor) -> Tensor:
         if not (self.training and isinstance(self.step, nn.Parameter)):
             return self.step.to(a.dtype)
-        factor = (len(self.thresholds) * max(1, a.numel())) ** -0.5
+        factor = (self._n_thresholds * max(1, a.numel())) ** -0.5
         scaled: Tensor = self.step * factor
         return (scaled + (self.step - scaled).detach()).to(a.dtype)
 
@@ -122,7 +137,7 @@ class Quantize(nn.Module):
         """The derivative of the level with respect to u = a / s, u in float32 or float64."""
         per_unit = 2.0 if self.signed else 1.0
         total: Tensor | float = 0.0
-        for threshold in self.thresholds.to(u.dtype):
+        for threshold in self._thresholds(u):
             # The derivatives of a sign are in units of half a step.
             one = self.estimator.jacobian(2 * (u - threshold), self.noise)
             if isinstance(one, float):
@@ -131,11 +146,11 @@ class Quantize(nn.Module):
         return total * per_unit
 
     def _mark(self, u: Tensor) -> Tensor:
-        scale, shift = (1.0, 0.0) if self.signed else (0.5, len(self.thresholds) / 2)
+        scale, shift = (1.0, 0.0) if self.signed else (0.5, self._n_thresholds / 2)
         attributes: dict[str, Any] = {"scale": scale, "shift": shift}
         marked: Tensor = torch.onnx.ops.symbolic(
             "bnnkit::Quantize",
-            (u, self.thresholds),
+            (u, self._thresholds(u)),
             attributes,
             dtype=u.dtype,
             shape=u.shape,
@@ -152,7 +167,7 @@ class Quantize(nn.Module):
         """
         u = a / self.step
         # Files compare -u if the levels start at 0.
-        numbers = [u - t if self.signed else t - u for t in self.thresholds]
+        numbers = [u - t if self.signed else t - u for t in self._thresholds(u)]
         numbers = numbers if self.signed else numbers[::-1]
         reached = [n >= 0 if self.signed else n > 0 for n in numbers]
         found = {

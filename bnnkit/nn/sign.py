@@ -1,9 +1,11 @@
 """The stochastic sign activation."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from bnnkit.errors import UsageError
 from bnnkit.nn.base import arguments
@@ -123,6 +125,13 @@ class Sign(nn.Module):
         self._deployed_noise = None
         if scale != 1:
             self.deploy_noise(scale)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the scale; one that leaves the device "meta", where it had no value, gets it."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._training_scale is not None and self.training_scale is not None:
+            self._training_scale.fill_(self.training_scale)
+        return self
 
     def _drawn(self, a: Tensor) -> Tensor:
         z = self.noise.sample(a)

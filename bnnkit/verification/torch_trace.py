@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from bnnkit.artifact.format.input_batch import Batch, InputBatch
 from bnnkit.artifact.format.sample import Sample
-from bnnkit.nn import IntegerConv2d, IntegerLinear, Quantize, Sign
+from bnnkit.nn import Quantize, Sign
 from bnnkit.nn.evaluating import evaluating
 from bnnkit.nn.layer_noise import draw
 from bnnkit.nn.noisy_threshold import NoisyThreshold
@@ -203,8 +203,4 @@ def _distance(sign: Sign, a: Tensor) -> Tensor:
 
 def _in_float64(network: nn.Module) -> nn.Module:
     """Copy the network to float64; the sums of its integer layers stay exact."""
-    copy = deepcopy(network).double()
-    for module in copy.modules():
-        if isinstance(module, IntegerConv2d | IntegerLinear):
-            module.register_forward_hook(lambda module, inputs, sums: sums.double())
-    return copy
+    return deepcopy(network).double()

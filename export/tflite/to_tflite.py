@@ -44,7 +44,7 @@ class Tflite:
 
 def export_tflite(
     artifact: Artifact | onnx.ModelProto,
-    path: Path,
+    path: Path | str,
     *,
     variant: Variant = "lce",
     uniforms: Uniforms = RANDOM,
@@ -81,7 +81,7 @@ def export_tflite(
     """
     check_suffix(path, "tflite")
     tflite = to_tflite(artifact, variant=variant, uniforms=uniforms, batch=batch)
-    write_bytes(path, tflite.content)
+    write_bytes(Path(path), tflite.content)
     return tflite.report
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bnnkit.nn.base.differentiable import apply, with_context
+
 
 def straight_through(
     x: Tensor, value: Tensor, jacobian: Callable[[Tensor], Tensor | float]
@@ -21,8 +23,7 @@ def straight_through(
     Returns:
         `value`, bit for bit.
     """
-    y: Tensor = _StraightThrough.apply(x, value, jacobian)  # type: ignore[no-untyped-call]
-    return y
+    return apply(_StraightThrough, _FAST, x, value, jacobian)
 
 
 def straight_through_at_value(
@@ -39,8 +40,7 @@ def straight_through_at_value(
     Returns:
         `value`, bit for bit.
     """
-    y: Tensor = _StraightThroughAtValue.apply(x, value, jacobian)  # type: ignore[no-untyped-call]
-    return y
+    return apply(_StraightThroughAtValue, _FAST_AT_VALUE, x, value, jacobian)
 
 
 def as_signs(is_plus: Tensor, dtype: torch.dtype) -> Tensor:
@@ -50,13 +50,16 @@ def as_signs(is_plus: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class _StraightThrough(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, value: Tensor, jacobian: Callable[[Tensor], Tensor | float]
-    ) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.jacobian = jacobian
+    def forward(x: Tensor, value: Tensor, jacobian: Callable[[Tensor], Tensor | float]) -> Tensor:
         return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        x, _, ctx.jacobian = inputs
+        ctx.save_for_backward(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -67,13 +70,16 @@ class _StraightThrough(torch.autograd.Function):
 
 
 class _StraightThroughAtValue(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, value: Tensor, jacobian: Callable[[Tensor, Tensor], Tensor]
-    ) -> Tensor:
-        ctx.save_for_backward(x, value)
-        ctx.jacobian = jacobian
+    def forward(x: Tensor, value: Tensor, jacobian: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        x, value, ctx.jacobian = inputs
+        ctx.save_for_backward(x, value)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -81,3 +87,7 @@ class _StraightThroughAtValue(torch.autograd.Function):
         dtype = torch.promote_types(x.dtype, torch.float32)
         jacobian = ctx.jacobian(x.to(dtype), value.to(dtype))
         return (jacobian * grads[0]).to(x.dtype), None, None
+
+
+_FAST = with_context(_StraightThrough)
+_FAST_AT_VALUE = with_context(_StraightThroughAtValue)

@@ -117,7 +117,8 @@ def check_density(estimator: str, noise: Noise) -> None:
     Raises:
         UsageError: If the density is 0 on all of [-1, 1], negative, or not finite.
     """
-    density = noise.pdf(torch.linspace(-1, 1, 101))
+    # Numbers are needed, also where a network is made under `torch.device("meta")`.
+    density = noise.pdf(torch.linspace(-1, 1, 101, device="cpu"))
     if not (density.isfinite().all() and (density >= 0).all() and density.any()):
         raise UsageError(
             f"expected a noise with a density for {estimator}, whose gradient is made of it, got "

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bnnkit.nn.base.differentiable import apply, with_context
 from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.base.options import number
 from bnnkit.nn.weight_rules.scheduled import ScheduledRule, geometric
@@ -114,7 +115,9 @@ class AdaSte(ScheduledRule):
 
     def forward(self, latent: Tensor, noise: Noise) -> Tensor:
         """Compute the minima of the inner problem."""
-        weight: Tensor = _AdaSte.apply(  # type: ignore[no-untyped-call]
+        return apply(
+            _AdaSte,
+            _FAST,
             latent,
             self.current_mu(),
             self.alpha,
@@ -122,26 +125,27 @@ class AdaSte(ScheduledRule):
             self.most_slope,
             self.least_gradient,
         )
-        return weight
 
 
 class _AdaSte(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any,
-        latent: Tensor,
-        mu: Tensor,
-        alpha: float,
-        reach: float,
-        most: float,
-        least: float,
+        latent: Tensor, mu: Tensor, alpha: float, reach: float, most: float, least: float
     ) -> Tensor:
-        ctx.save_for_backward(latent, mu)
-        ctx.options = alpha, reach, most, least
         return inner_minimum(latent, mu, alpha)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        latent, mu, *ctx.options = inputs
+        ctx.save_for_backward(latent, mu)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None, None, None]:
         latent, mu = ctx.saved_tensors
         gradient = grads[0] * slope(latent, grads[0], mu, *ctx.options)
         return gradient, None, None, None, None, None, None
+
+
+_FAST = with_context(_AdaSte)
