@@ -79,7 +79,7 @@ def main() -> None:
         max_epochs=chosen.epochs,
         accelerator="auto",
         callbacks=[best],
-        logger=CSVLogger(chosen.out),  # metrics.csv; TensorBoardLogger(chosen.out) as well
+        logger=CSVLogger(chosen.out),  # writes metrics.csv; or TensorBoardLogger
         log_every_n_steps=10,
         deterministic=True,
     )
