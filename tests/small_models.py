@@ -16,6 +16,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "resnet18": {"width": 4},
     "transformer": {"width": 8, "depth": 1, "heads": 2, "patch": 8},
 }
+OTHER: dict[str, dict[str, Any]] = {
+    "tc-resnet": {"input_shape": (3, 16), "width": 8},
+    "unet": {"input_shape": (3, 16, 16), "width": 4},
+}
+"""Networks of sequences, or for a class of each pixel, with the shape of their input."""
 REAL = {
     "resnet18-real": {"width": 4},
     "vgg16-real": {"width": 4},

@@ -5,6 +5,7 @@ import pytest
 from onnx_graphs import network, operators, run
 
 from bnnkit.export.from_onnx.convert import from_onnx
+from bnnkit.runtime import Model
 
 SIGN = "p = GreaterOrEqual(x, zero) s = Where(p, one, minus) "
 OPTIONS = [
@@ -56,3 +57,26 @@ def test_what_is_real_stays_a_sequence() -> None:
     artifact, _ = from_onnx(network(body, *types, constants))
     assert operators(artifact.model).count("Conv") == 1
     assert "Unsqueeze" not in operators(artifact.model)
+
+
+@pytest.mark.parametrize("end", ["Flatten(d)", "ReduceMean<keepdims = 0>(d, axes)"])
+def test_a_real_convolution_before_them_is_one_of_maps(end: str) -> None:
+    """So nothing between the input and the vector of features changes its shape."""
+    rng = np.random.default_rng(0)
+    constants = {
+        "w": rng.integers(-4, 5, (8, 4, 3)).astype(np.float32) / 2,
+        "v": rng.choice([-1.0, 1.0], (6, 8, 2)).astype(np.float32),
+        "axes": np.array([2]),
+    }
+    body = (
+        "c = Conv(x, w) q = GreaterOrEqual(c, zero) k = Where(q, one, minus) d = Conv(k, v) "
+        f"y = {end}"
+    )
+    source = network(body, "float[N, 4, 12] x", "float[N, M] y", constants, opset=18)
+    artifact, _ = from_onnx(source)
+    found = operators(artifact.model)
+    assert (found.count("Unsqueeze"), found.count("Squeeze")) == (1, 0)
+    x = rng.integers(-9, 9, (5, 4, 12)).astype(np.float32)
+    want = run(source, x)
+    np.testing.assert_allclose(run(artifact.model, x), want, rtol=1e-6)
+    np.testing.assert_allclose(Model(artifact).run(x), want, rtol=1e-6)

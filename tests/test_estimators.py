@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from marks import exported_marks
+from small_models import OTHER
 from torch import Tensor, nn
 
 import bnnkit.nn as bnn
@@ -34,10 +35,9 @@ def test_deterministic_straight_through(noise: str) -> None:
 def test_every_network_takes_an_estimator_and_a_rule(model: str) -> None:
     network = build(
         model,
-        input_shape=(1, 16, 16),
         n_classes=2,
         zero_point=None,
-        width=8,
+        **{"input_shape": (1, 16, 16), "width": 8, **OTHER.get(model, {})},
         estimator="deterministic-st",
         weight_rule="binary-connect",
         weight_rule_options={"limit": 0.5},

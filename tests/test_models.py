@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from marks import exported_marks
-from small_models import REAL, SMALL, images, small
+from small_models import OTHER, REAL, SMALL, images, small
 from torch import Tensor, nn
 
 from bnnkit.data import load
@@ -27,7 +27,7 @@ EVERY = pytest.mark.parametrize("name", SMALL)
 
 
 def test_every_model_is_tested() -> None:
-    assert set(MODELS) == set(SMALL) | set(REAL)
+    assert set(MODELS) == set(SMALL) | set(OTHER) | set(REAL)
 
 
 @EVERY
@@ -106,12 +106,13 @@ def test_the_padding_value_is_one_word(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_are_not_rounded_by_autocast(name: str) -> None:
-    model = build(name, input_shape=(3, 16, 16), n_classes=2, zero_point=(1, 2, 3), width=4)
+    options = {"input_shape": (3, 16, 16), "width": 4, **OTHER.get(name, {})}
+    model = build(name, n_classes=2, zero_point=(1, 2, 3), **options)
     classifier = model.get_submodule("classifier")
     seen: list[tuple[Tensor, Tensor]] = []
     classifier.register_forward_hook(lambda m, inputs, output: seen.append((*inputs, output)))
     with torch.autocast("cpu", torch.bfloat16):
-        model(images(2, 3, 16, 16))
+        model(images(2, *options["input_shape"]))
     ((features, logits),) = seen
     assert logits.dtype == torch.float32
     assert torch.equal(logits, classifier(features.float()))

@@ -16,7 +16,9 @@ from bnnkit.models.mlp import Mlp
 from bnnkit.models.real_activations import RealResNet18, RealVgg16, RealVggSmall
 from bnnkit.models.resnet import ResNet18
 from bnnkit.models.standardized import Standardized
+from bnnkit.models.tc_resnet import TcResNet
 from bnnkit.models.transformer import Transformer, TransformerEncoder
+from bnnkit.models.unet import UNet
 from bnnkit.models.vgg import Vgg
 from bnnkit.models.vgg_small import VggSmall
 from bnnkit.nn import connect_psa
@@ -32,9 +34,11 @@ __all__ = [
     "RealVggSmall",
     "ResNet18",
     "Standardized",
+    "TcResNet",
     "Transformer",
     "TransformerEncoder",
     "TwinOptions",
+    "UNet",
     "Vgg",
     "VggSmall",
     "binary_twin",
@@ -48,8 +52,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vgg": Vgg,
     "vgg-small": VggSmall,
     "ds-cnn": DsCnn,
+    "tc-resnet": TcResNet,
     "resnet18": ResNet18,
     "transformer": Transformer,
+    "unet": UNet,
     "resnet18-real": RealResNet18,
     "vgg16-real": RealVgg16,
     "vgg-small-real": RealVggSmall,

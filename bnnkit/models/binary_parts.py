@@ -7,7 +7,16 @@ from torch import nn
 from typing_extensions import Unpack
 
 from bnnkit.errors import UsageError
-from bnnkit.nn import BinaryConv2d, BinaryLinear, Estimator, Noise, Quantize, Sign, WeightRule
+from bnnkit.nn import (
+    BinaryConv1d,
+    BinaryConv2d,
+    BinaryLinear,
+    Estimator,
+    Noise,
+    Quantize,
+    Sign,
+    WeightRule,
+)
 from bnnkit.nn.base import arguments
 
 
@@ -91,15 +100,31 @@ class BinaryParts:
             stride=stride,
             padding=kernel_size // 2,
             groups=groups,
-            padding_value=self._options.get(
-                "padding_value", "ones" if self._bits == 1 else "zeros"
-            ),
+            padding_value=self._padding_value,
+            **self._weights(),
+        )
+
+    def conv1d(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1
+    ) -> BinaryConv1d:
+        """Create a convolution of sequences (N, C, T), padded by half its kernel."""
+        return BinaryConv1d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=kernel_size // 2,
+            padding_value=self._padding_value,
             **self._weights(),
         )
 
     def linear(self, in_features: int, out_features: int) -> BinaryLinear:
         """Create a linear layer."""
         return BinaryLinear(in_features, out_features, **self._weights())
+
+    @property
+    def _padding_value(self) -> str:
+        return self._options.get("padding_value", "ones" if self._bits == 1 else "zeros")
 
     def _weights(self) -> dict[str, Any]:
         return {

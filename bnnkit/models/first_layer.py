@@ -31,6 +31,21 @@ def image_shape(input_shape: Sequence[int], *, multiple_of: int = 1) -> tuple[in
     return channels, height, width
 
 
+def sequence_shape(input_shape: Sequence[int]) -> tuple[int, int]:
+    """Check the shape of a sequence and return it as (C, T).
+
+    Raises:
+        UsageError: If there are not two axes, or one is empty.
+    """
+    if len(input_shape) != 2 or min(input_shape) < 1:
+        raise UsageError(
+            f"expected sequences of shape (C, T), got inputs of shape {tuple(input_shape)}; for"
+            " spectrograms as images (1, T, C), use the model ds-cnn"
+        )
+    channels, length = input_shape
+    return channels, length
+
+
 def first_conv(
     in_channels: int,
     out_channels: int,
@@ -48,6 +63,46 @@ def first_conv(
         return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False)
     return IntegerConv2d(
         in_channels, out_channels, kernel_size, stride, padding, zero_point=zero_point
+    )
+
+
+class OneRow(nn.Module):
+    """Lets a layer of images compute sequences, as images with one row.
+
+    Input: (N, I, T). Output: (N, O, T').
+
+    Args:
+        layer: From (N, I, 1, T) to (N, O, 1, T').
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the layer."""
+        y: Tensor = self.layer(x.unsqueeze(2)).squeeze(2)
+        return y
+
+
+def first_conv1d(
+    in_channels: int, out_channels: int, kernel_size: int, *, zero_point: Sequence[int] | None
+) -> nn.Module:
+    """Create a convolution of sequences, as `first_conv` does of images.
+
+    Input: (N, I, T). Output: (N, O, T).
+    """
+    padding = kernel_size // 2
+    if zero_point is None:
+        return nn.Conv1d(in_channels, out_channels, kernel_size, padding=padding, bias=False)
+    return OneRow(
+        IntegerConv2d(
+            in_channels,
+            out_channels,
+            (1, kernel_size),
+            padding=(0, padding),
+            zero_point=zero_point,
+        )
     )
 
 

@@ -53,10 +53,10 @@ class ConvGeometry:
         return cls(
             arguments.integer("in_channels", in_channels),
             arguments.integer("out_channels", out_channels),
-            _sizes("kernel_size", kernel_size, 1, n_axes),
-            _sizes("stride", stride, 1, n_axes),
-            _sizes("padding", padding, 0, n_axes),
-            _sizes("dilation", dilation, 1, n_axes),
+            as_sizes("kernel_size", kernel_size, 1, n_axes),
+            as_sizes("stride", stride, 1, n_axes),
+            as_sizes("padding", padding, 0, n_axes),
+            as_sizes("dilation", dilation, 1, n_axes),
             arguments.integer("groups", groups),
         )
 
@@ -115,7 +115,12 @@ class ConvGeometry:
         return text
 
 
-def _sizes(name: str, value: IntOrSizes, lowest: int, n_axes: int) -> Sizes:
+def as_sizes(name: str, value: IntOrSizes, lowest: int, n_axes: int) -> Sizes:
+    """Return a number for each axis, each at least `lowest`; an int stands for all of them.
+
+    Raises:
+        UsageError: If there are not as many numbers as axes, or one is too low.
+    """
     several = isinstance(value, Iterable) and not arguments.is_scalar(value)
     given = tuple(value) if several else (value,) * n_axes  # type: ignore[arg-type]
     try:

@@ -4,7 +4,8 @@ An artifact has binary convolutions of maps (N, C, H, W), whose kernels, thresho
 the channels as axis 1.
 
 1. A one-dimensional `Conv` of (N, C, L) with binary weights becomes a two-dimensional one on
-   (N, C, 1, L).
+   (N, C, 1, L). So does a real one in a graph with such a layer, so that the values between them
+   are maps.
 2. A `MatMul` of (N, ..., I), three or more axes, with binary weights becomes a 1x1 `Conv` on
    (N, I, H, W).
 3. The changes of shape behind a layer move down, through signs, pools, pads and elementwise
@@ -13,7 +14,9 @@ the channels as axis 1.
 4. The sign of the input of such a layer is taken of the map.
 5. Changes of shape that undo each other are removed: a layer behind another reads its map.
    `Transpose` between (N, T, C) and (N, C, T) is no more than another view of the same map.
-6. A noisy sign of (N, A, B) is one of (N, A, 1, B), whose signs have the same random numbers: axis
+6. In such a graph, `Flatten` reads what is before `Squeeze` and `Unsqueeze`, and the mean over
+   time without that axis is that of the map.
+7. A noisy sign of (N, A, B) is one of (N, A, 1, B), whose signs have the same random numbers: axis
    1 counts the channels, whatever it means.
 """
 
@@ -38,6 +41,7 @@ from bnnkit.export.ir.graph import (
     rank,
     real_node,
     replace,
+    shared_constant,
 )
 from bnnkit.export.passes.clean_up import remove_dead
 from bnnkit.export.passes.lower_signs import dequantized, set_sign_record, sign_record
@@ -60,15 +64,18 @@ _WINDOWS: Final = ("kernel_shape", "strides", "dilations")
 def layers_as_maps(graph: ir.Graph) -> None:
     """Run the pass."""
     views = _Views(graph)
+    has_sequences = any(map(_is_binary_convolution_of_sequences, graph))
     for node in list(graph):
         if node.graph is not graph:
             continue
-        if _is_convolution_of_sequences(node) and views.takes_signs(node):
+        if _is_convolution_of_sequences(node) and (has_sequences or views.takes_signs(node)):
             views.lift_convolution(node)
         elif (mark := _mark_of_linear(node)) is not None and views.takes_signs(node):
             views.lift_linear(node, mark)
         elif _is_noisy_sign_of_sequences(node):
             views.lift_noisy_sign(node)
+        elif has_sequences and _flattens(node):
+            node.replace_input_with(0, views.unshaped(operand(node, 0)))
         else:
             views.move(node)
     remove_dead(graph)
@@ -76,6 +83,13 @@ def layers_as_maps(graph: ir.Graph) -> None:
 
 def _is_convolution_of_sequences(node: ir.Node) -> bool:
     return (node.domain, node.op_type) == ("", "Conv") and rank(operand(node, 0)) == 3
+
+
+def _is_binary_convolution_of_sequences(node: ir.Node) -> bool:
+    return (
+        _is_convolution_of_sequences(node)
+        and mark_behind(node.inputs[1], "BinaryWeight") is not None
+    )
 
 
 def _is_noisy_sign_of_sequences(node: ir.Node) -> bool:
@@ -143,7 +157,7 @@ class _Views:
         self._lift(node, CHANNELS_LAST, inputs, new, op_type="Conv")
 
     def lift_noisy_sign(self, node: ir.Node) -> None:
-        """Rule 6."""
+        """Rule 7."""
         self._lift(node, SEQUENCE, [self._up(operand(node, 0), SEQUENCE, node)])
 
     def move(self, node: ir.Node) -> None:
@@ -154,6 +168,10 @@ class _Views:
         inner, view = found[0]
         if node.op_type == "Transpose":
             self._turn(node, inner, view)
+        elif view is SEQUENCE and _adds_height(node):
+            node.outputs[0].replace_all_uses_with(inner, replace_graph_outputs=True)
+        elif view is SEQUENCE and _means_over_time(node):
+            self._mean(node, inner)
         elif all(other is view for _, other in found) and _can_move(node, view):
             operands = self._pads if node.op_type == "Pad" else self._operands
             inputs = operands(node, view)
@@ -169,6 +187,26 @@ class _Views:
             )
         elif perm == (0, 3, 1, 2) and view is CHANNELS_LAST:
             node.outputs[0].replace_all_uses_with(inner, replace_graph_outputs=True)
+
+    def unshaped(self, x: ir.Value) -> ir.Value:
+        """The value before changes of shape that `Flatten` makes needless; rule 6."""
+        while (node := x.producer()) is not None and _keeps_order(node):
+            x = operand(node, 0)
+        return x
+
+    def _mean(self, node: ir.Node, inner: ir.Value) -> None:
+        """Rule 6."""
+        y = node.outputs[0]
+        axes = shared_constant(self._graph, "height_and_width", np.array([2, 3]))
+        mean = new_node(
+            "ReduceMean",
+            [inner, axes],
+            source=node,
+            dtype=y.dtype or ir.DataType.FLOAT,
+            shape=y.shape,
+            attributes={"keepdims": 0},
+        )
+        replace(self._graph, node, [mean])
 
     def _operands(self, node: ir.Node, view: MapView) -> list[ir.Value | None] | None:
         """The operands of a node on the map; None if one has no map."""
@@ -303,6 +341,43 @@ def _can_move(node: ir.Node, view: MapView) -> bool:
     return node.op_type in (*_ELEMENTWISE, "Pad", "Concat") or (
         view is SEQUENCE and node.op_type in _OF_CHANNELS
     )
+
+
+def _flattens(node: ir.Node) -> bool:
+    """Whether a node turns (N, C, ...) into (N, C * ...)."""
+    if node.op_type == "Flatten":
+        return node.attributes.get_int("axis", 1) == 1
+    shape = array(node.inputs[1]) if node.op_type == "Reshape" else None
+    sizes = (node.outputs[0].shape or ())[1:]
+    # A 0 would copy the length of an axis that moves.
+    return shape is not None and len(sizes) == 1 and shape.tolist() == [-1, sizes[0]]
+
+
+def _keeps_order(node: ir.Node) -> bool:
+    """Whether a node adds or removes axes of length 1 behind the batch."""
+    if node.domain or node.op_type not in ("Squeeze", "Unsqueeze"):
+        return False
+    axes, n_axes = _axes_of(node), max(rank(operand(node, 0)), rank(node.outputs[0]))
+    return axes is not None and all(axis % n_axes for axis in axes)
+
+
+def _adds_height(node: ir.Node) -> bool:
+    """Whether a node turns (N, C, L) into (N, C, 1, L)."""
+    return node.op_type == "Unsqueeze" and _axes_of(node) in ([2], [-2])
+
+
+def _axes_of(node: ir.Node) -> list[int] | None:
+    axes = array(node.inputs[1]) if len(node.inputs) > 1 else None
+    return None if axes is None else axes.tolist()
+
+
+def _means_over_time(node: ir.Node) -> bool:
+    """Whether a node is the mean over the last of three axes, which it removes."""
+    if node.op_type != "ReduceMean" or node.attributes.get_int("keepdims", 1):
+        return False
+    given = array(node.inputs[1]) if len(node.inputs) > 1 else None
+    axes = node.attributes.get_ints("axes", ()) if given is None else given.tolist()
+    return rank(operand(node, 0)) == 3 and list(axes) in ([2], [-1])
 
 
 def _of_maps(node: ir.Node, view: MapView) -> dict[str, Any]:

@@ -118,6 +118,16 @@ class MoveRecord(NamedTuple):
     y: int
 
 
+class JoinRecord(NamedTuple):
+    """A copy of packed signs behind other channels of the same words."""
+
+    x: int
+    """Address of a Map; y likewise."""
+    y: int
+    bit: int
+    """The first bit of the copy in the first word of a pixel of y, 1 to 63."""
+
+
 class ProductRecord(NamedTuple):
     """Matrix products of packed signs (products.py)."""
 

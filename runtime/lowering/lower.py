@@ -25,6 +25,7 @@ from bnnkit.runtime.lowering.numpy_operator import (
     lower_to_numpy,
     shape_of_every_batch,
 )
+from bnnkit.runtime.lowering.placed_maps import lower_placed_maps
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.plane_patterns import LEVELS, PLANE_SUM, fuse_planes
 from bnnkit.runtime.lowering.planes import lower_levels, lower_plane_sum
@@ -63,6 +64,7 @@ PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     lower_several_outputs,
     signs.lower_sign_move,
     lower_channels_last,
+    lower_placed_maps,
     lower_pooling,
     lower_flatten,
     lower_sequence_layer,

@@ -14,6 +14,7 @@ from bnnkit.runtime.kernels.records import (
     AlignRecord,
     CentreRecord,
     ChainRecord,
+    JoinRecord,
     LevelRecord,
     MoveRecord,
     NibblesRecord,
@@ -83,6 +84,13 @@ def _move(memory: Addresses, record: MoveRecord) -> None:
     unpacks = x.buffer.dtype != y.buffer.dtype
     size = rounded(x.map.depth, BYTE) * 4 if unpacks else pixel_bytes(x)
     check_map(y, size)
+
+
+def _join(memory: Addresses, record: JoinRecord) -> None:
+    x, y = memory.map_at(record.x), memory.map_at(record.y)
+    check_same_pixels(x, y)
+    check_map(x, pixel_bytes(x))
+    check_map(y, 8 * n_words(record.bit + x.map.depth))
 
 
 def _pool(memory: Addresses, record: PoolRecord) -> None:
@@ -169,6 +177,7 @@ CHECKS: dict[type[NamedTuple], Callable[[Addresses, Any], None]] = {
     AlignRecord: _align,
     CentreRecord: _centre,
     ChainRecord: _chain,
+    JoinRecord: _join,
     LevelRecord: _levels,
     MoveRecord: _move,
     NibblesRecord: _nibbles,

@@ -215,25 +215,41 @@ class PlaceReals:
         first_channel: First channel of the copy.
         top: First row of the copy, in pixels.
         left: First column of the copy.
+        spacing: Steps between the pixels of the copy, vertical and horizontal.
+        part: First channel and number of channels that are copied; None for all.
+        repeats: Whether it is one of several copies that repeat each pixel.
     """
 
     name: str
     source: str
     target: str
-    first_channel: int
+    first_channel: int = 0
     top: int = 0
     left: int = 0
+    spacing: tuple[int, int] = (1, 1)
+    part: tuple[int, int] | None = None
+    repeats: bool = False
 
     def bind(self, memory: Memory) -> KernelCall:
-        place = memory.stored(self.target)[:, self.top :, self.left :, self.first_channel :]
-        channels, rows, columns = memory.values[self.source].map
-        image, row, pixel, _ = place.strides
-        target = Map(
-            int(place.ctypes.data), image, row, pixel, len(place), rows, columns, channels
+        first, channels = self.part or (0, memory.values[self.source].map[0])
+        part = memory.stored(self.source)[..., first : first + channels]
+        down, right = self.spacing
+        place = memory.stored(self.target)[
+            :, self.top :: down, self.left :: right, self.first_channel :
+        ]
+        record = MoveRecord(
+            _part(memory, self.source, part, part.shape),
+            _part(memory, self.target, place, part.shape),
         )
-        placed = memory.map_in(memory.buffers[self.target], target)
-        record = MoveRecord(memory.map(self.source), placed)
         return kernel_call(kernels.copy_reals, memory, record)
+
+
+def _part(memory: Memory, name: str, pixels: Array, shape: tuple[int, ...]) -> int:
+    """Describe the pixels of a view of a map; the shape is that of the copy in NHWC."""
+    image, row, pixel, _ = pixels.strides
+    images, rows, columns, channels = shape
+    described = Map(int(pixels.ctypes.data), image, row, pixel, images, rows, columns, channels)
+    return memory.map_in(memory.buffers[name], described)
 
 
 @dataclass(frozen=True, kw_only=True)

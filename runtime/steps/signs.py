@@ -8,6 +8,7 @@ from bnnkit.runtime.kernels import signs as kernels
 from bnnkit.runtime.kernels.lookup import unpack_nibbles
 from bnnkit.runtime.kernels.records import (
     AlignRecord,
+    JoinRecord,
     Map,
     MoveRecord,
     NibblesRecord,
@@ -102,26 +103,36 @@ class UnpackNibbles:
 
 @dataclass(frozen=True, kw_only=True)
 class CopySigns:
-    """A copy of packed signs inside a larger map, whose other pixels stay +1.
+    """A copy of packed signs inside a larger map, whose other pixels and channels stay +1.
 
     Attributes:
         top: First row of the copy, in pixels.
         left: First column of the copy.
+        spacing: Steps between the pixels of the copy, vertical and horizontal.
+        first_channel: First channel of the copy.
     """
 
     name: str
     source: str
     target: str
-    top: int
-    left: int
+    top: int = 0
+    left: int = 0
+    spacing: tuple[int, int] = (1, 1)
+    first_channel: int = 0
 
     def bind(self, memory: Memory) -> KernelCall:
-        place = memory.stored(self.target)[:, self.top :, self.left :]
-        source = memory.stored(self.source)
+        down, right = self.spacing
+        place = memory.stored(self.target)[:, self.top :: down, self.left :: right]
         depth = memory.values[self.source].map[0]
         image, row, pixel, _ = place.strides
-        images, rows, columns, _ = source.shape
-        target = Map(int(place.ctypes.data), image, row, pixel, images, rows, columns, depth)
+        images, rows, columns, _ = memory.stored(self.source).shape
+        word, bit = divmod(self.first_channel, 64)
+        data = int(place.ctypes.data) + 8 * word
+        target = Map(data, image, row, pixel, images, rows, columns, depth)
         placed = memory.map_in(memory.buffers[self.target], target)
-        record = MoveRecord(memory.map(self.source), placed)
-        return kernel_call(kernels.copy_signs, memory, record)
+        if not bit:
+            record = MoveRecord(memory.map(self.source), placed)
+            return kernel_call(kernels.copy_signs, memory, record)
+        return kernel_call(
+            kernels.join_signs, memory, JoinRecord(memory.map(self.source), placed, bit)
+        )
