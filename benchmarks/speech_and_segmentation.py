@@ -62,9 +62,10 @@ def float_original(network: nn.Module) -> nn.Module:
         if isinstance(module, Sign):
             original.set_submodule(path, nn.ReLU())
         elif isinstance(module, BinaryConv1d | BinaryConv2d):
-            g, kind = module.geometry, nn.Conv1d if isinstance(module, BinaryConv1d) else nn.Conv2d
+            g = module.geometry
             sizes: Any = (g.in_channels, g.out_channels, g.kernel_size, g.stride, g.padding)
-            original.set_submodule(path, kind(*sizes, bias=False))
+            conv: Any = nn.Conv1d if isinstance(module, BinaryConv1d) else nn.Conv2d
+            original.set_submodule(path, conv(*sizes, bias=False))
     return original
 
 

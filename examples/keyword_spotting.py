@@ -17,6 +17,7 @@ import argparse
 import time
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -105,7 +106,8 @@ def train(model: nn.Module, x: Tensor, y: Tensor, steps: int) -> None:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for batch in torch.randint(len(x), (steps, 64)):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+        loss: Any = nn.functional.cross_entropy(model(x[batch]), y[batch])
+        loss.backward()
         optimizer.step()
         schedule.step()
 
@@ -150,7 +152,7 @@ def main() -> None:
 
     features = x_test.numpy()
     network = load_model(options.output)
-    found = network.run(features).argmax(1)
+    found = np.argmax(network.run(features), 1)
     session = onnxruntime.InferenceSession(options.output)  # nothing of bnnkit in it
     (stock,) = session.run(None, {session.get_inputs()[0].name: features})
     print("sounds with another class in ONNX Runtime:", int((stock.argmax(1) != found).sum()))

@@ -9,6 +9,7 @@ classes, and prints the intersection over union (IoU) of each class, and a canva
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -61,7 +62,8 @@ def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int) -> Non
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for batch in torch.randint(len(x), (steps, 16)):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x[batch]), y[batch], weight).backward()
+        loss: Any = nn.functional.cross_entropy(model(x[batch]), y[batch], weight)
+        loss.backward()
         optimizer.step()
         schedule.step()
 
@@ -96,8 +98,7 @@ def main() -> None:
     binary = [layer for layer in report.layers if layer.kind == "binary"]
     print(f"{len(binary)} of {len(report.layers)} layers are binary, {report.file_bytes:,} bytes")
 
-    logits = load_model(options.output).run(x_test)  # (N, classes, SIDE, SIDE)
-    found = logits.argmax(1)
+    found = np.argmax(load_model(options.output).run(x_test), 1)  # of (N, classes, SIDE, SIDE)
     session = onnxruntime.InferenceSession(options.output)  # nothing of bnnkit in it
     (stock,) = session.run(None, {session.get_inputs()[0].name: x_test})
     print("pixels with another class in ONNX Runtime:", int((stock.argmax(1) != found).sum()))

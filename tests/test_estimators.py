@@ -1,6 +1,7 @@
 """Estimators of gradients through the sign: how they are chosen, and what they refuse."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,15 +34,18 @@ def test_deterministic_straight_through(noise: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_network_takes_an_estimator_and_a_rule(model: str) -> None:
+    options: dict[str, Any] = {"input_shape": (1, 16, 16), "width": 8, **OTHER.get(model, {})}
+    if model.endswith("-real"):
+        options["weights"] = "binary"
     network = build(
         model,
         n_classes=2,
         zero_point=None,
-        **{"input_shape": (1, 16, 16), "width": 8, **OTHER.get(model, {})},
+        input_shape=options.pop("input_shape"),
+        **options,
         estimator="deterministic-st",
         weight_rule="binary-connect",
         weight_rule_options={"limit": 0.5},
-        **({"weights": "binary"} if model.endswith("-real") else {}),
     )
     signs = [m for m in network.modules() if isinstance(m, bnn.Sign)]
     rules = [m.rule for m in network.modules() if isinstance(m, bnn.BinaryWeight)]

@@ -64,7 +64,9 @@ _WINDOWS: Final = ("kernel_shape", "strides", "dilations")
 def layers_as_maps(graph: ir.Graph) -> None:
     """Run the pass."""
     views = _Views(graph)
-    has_sequences = any(map(_is_binary_convolution_of_sequences, graph))
+    has_sequences = any(
+        _is_convolution_of_sequences(node) and views.takes_signs(node) for node in graph
+    )
     for node in list(graph):
         if node.graph is not graph:
             continue
@@ -83,13 +85,6 @@ def layers_as_maps(graph: ir.Graph) -> None:
 
 def _is_convolution_of_sequences(node: ir.Node) -> bool:
     return (node.domain, node.op_type) == ("", "Conv") and rank(operand(node, 0)) == 3
-
-
-def _is_binary_convolution_of_sequences(node: ir.Node) -> bool:
-    return (
-        _is_convolution_of_sequences(node)
-        and mark_behind(node.inputs[1], "BinaryWeight") is not None
-    )
 
 
 def _is_noisy_sign_of_sequences(node: ir.Node) -> bool:
@@ -373,7 +368,8 @@ def _axes_of(node: ir.Node) -> list[int] | None:
 
 def _means_over_time(node: ir.Node) -> bool:
     """Whether a node is the mean over the last of three axes, which it removes."""
-    if node.op_type != "ReduceMean" or node.attributes.get_int("keepdims", 1):
+    keeps_axes = node.attributes.get_int("keepdims", 1)
+    if node.op_type != "ReduceMean" or keeps_axes:
         return False
     given = array(node.inputs[1]) if len(node.inputs) > 1 else None
     axes = node.attributes.get_ints("axes", ()) if given is None else given.tolist()

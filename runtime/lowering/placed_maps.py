@@ -104,8 +104,9 @@ def _repetition(builder: PlanBuilder, name: str) -> PlaceReals | None:
     """Return a step that repeats pixels to make a map with one reader; None for another map."""
     position = builder.position(name)
     step = builder.steps[position] if position >= 0 else None
-    repeats = isinstance(step, PlaceReals) and step.repeats
-    return step if repeats and builder.graph.sole_reader(name) is not None else None
+    if not isinstance(step, PlaceReals) or not step.repeats:
+        return None
+    return None if builder.graph.sole_reader(name) is None else step
 
 
 def _sign_before_repeating(builder: PlanBuilder, copy: PlaceReals) -> str:
@@ -176,7 +177,7 @@ def _repeat(
 
 
 def _phases(spacing: Spacing) -> Iterator[Spacing]:
-    return product(*map(range, spacing))
+    return product(range(spacing[0]), range(spacing[1]))
 
 
 def _depth_to_space(builder: PlanBuilder, node: Node) -> bool:
