@@ -18,12 +18,30 @@ from torchvision import models  # type: ignore[import-not-found]
 
 import bnnkit.nn as bnn
 
+IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+"""Mean and deviation of the images that torchvision's networks were trained on."""
+
 
 def resnet18(zero_point: Sequence[int], n_classes: int) -> Any:
     """ResNet-18 with a 3x3 stem without pool, as usual for 32 x 32 pixels."""
     network: Any = models.resnet18(num_classes=n_classes)
     network.conv1 = bnn.IntegerConv2d(3, 64, 3, padding=1, zero_point=zero_point)
     network.maxpool = nn.Identity()
+    return network
+
+
+def resnet18_pretrained(zero_point: Sequence[int], n_classes: int) -> Any:
+    """ResNet-18 with torchvision's weights for ImageNet, which are downloaded.
+
+    Of the 7x7 kernels of its first layer the middle 3x3 are kept. The mean colour is that of
+    ImageNet, and not that of the data set.
+    """
+    network: Any = models.resnet18(weights="DEFAULT")
+    stem = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    stem.weight = nn.Parameter(network.conv1.weight[:, :, 2:5, 2:5].detach().clone())
+    network.conv1 = bnn.IntegerConv2d.from_normalised(stem, *IMAGENET)
+    network.maxpool = nn.Identity()
+    network.fc = nn.Linear(512, n_classes)
     return network
 
 

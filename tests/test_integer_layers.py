@@ -297,3 +297,34 @@ def test_export_marks_the_linear_layer() -> None:
     assert (mark.operator, mark.scope, mark.attributes) == ("IntegerLinear", "1", {})
     assert mark.inputs[1:] == ("1.weight", "1.exponent", "1.zero_point")
     assert mark.shape[1:] == (5,)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_the_first_layer_of_a_normalised_network(groups: int) -> None:
+    mean, std = [0.2, 0.4, 0.6], [0.1, 0.25, 0.5]  # 255 mean is an integer
+    trained = nn.Conv2d(3, 6, 3, stride=2, padding=1, groups=groups, bias=False).eval()
+    layer = IntegerConv2d.from_normalised(trained, mean, std)
+    images = random_images(4, 3, 9, 9)
+    by_channel = [torch.tensor(values).view(3, 1, 1) for values in (mean, std)]
+    expected = trained((images / 255 - by_channel[0]) / by_channel[1])
+    assert not layer.training
+    assert layer.zero_point.tolist() == [51, 102, 153]
+    torch.testing.assert_close(layer(images), expected, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("layer", "mean", "std", "message"),
+    [
+        (nn.Linear(3, 4), [0.5], [0.5], "a torch.nn.Conv2d, got Linear"),
+        (nn.Conv2d(1, 4, 3), [0.5], [0.5], "without a bias"),
+        (nn.Conv2d(1, 4, 3, padding="same", bias=False), [0.5], [0.5], "got padding 'same'"),
+        (nn.Conv2d(3, 4, 3, bias=False), [0.5], [0.5], "of 3 channels, got 1 and 1"),
+        (nn.Conv2d(1, 4, 3, bias=False), [128], [0.5], "means of pixels in 0..1"),
+        (nn.Conv2d(1, 4, 3, bias=False), [0.5], [0.0], "deviations above 0"),
+    ],
+)
+def test_a_first_layer_that_cannot_be_taken_over(
+    layer: nn.Conv2d, mean: list[float], std: list[float], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        IntegerConv2d.from_normalised(layer, mean, std)

@@ -195,3 +195,20 @@ def test_networks_of_torchvision(
     twin, changes = twin_with_changes(network, images[:1])
     assert (len(changes.binary), len(changes.skips)) == (n_binary, n_skips)
     assert twin(images).shape == (2, 10)
+
+
+@pytest.mark.slow
+def test_a_pretrained_network_of_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torchvision", reason="torchvision is not installed", exc_type=ImportError)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import torchvision_cifar10
+    from torchvision import models  # type: ignore[import-not-found]
+
+    made = models.resnet18
+    monkeypatch.setattr(models, "resnet18", lambda weights: made())  # no download
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    network = torchvision_cifar10.resnet18_pretrained(zero_point=[1, 2, 3], n_classes=10)
+    assert network.conv1.zero_point.tolist() == [124, 116, 104]
+    twin, changes = twin_with_changes(network, images[:1])
+    assert len(changes.binary) == 16
+    assert twin(images).shape == (2, 10)

@@ -115,3 +115,13 @@ def test_formulas_become_mathml() -> None:
     assert html.count("<math") == 2
     assert 'display="block"' in html
     assert "<em>" not in html
+
+
+def test_words_and_signs_in_formulas() -> None:
+    markdown = pytest.importorskip("markdown")
+    pytest.importorskip("latex2mathml")
+    html = markdown.markdown(r"$\mathrm{sign}(-1)$", extensions=["formulas"])
+    assert "<mi>sign</mi>" in html
+    assert '<mo form="prefix">&#x02212;</mo><mn>1</mn>' in html
+    with pytest.raises(ValueError, match="does not know a command of"):
+        markdown.markdown(r"$\arg x$", extensions=["formulas"])

@@ -166,6 +166,45 @@ class IntegerConv2d(_IntegerLayer):
         super().__init__(geometry.weight_shape, zero_point, geometry.in_channels, device, dtype)
         self.geometry = geometry
 
+    @classmethod
+    @torch.no_grad()
+    def from_normalised(
+        cls, layer: nn.Conv2d, mean: Sequence[float], std: Sequence[float]
+    ) -> "IntegerConv2d":
+        """Create the first layer of a trained network, for images that are not normalised.
+
+        The network was trained with (x / 255 - mean) / std. Because that is (x - 255 mean) /
+        (255 std), the weights are divided by 255 std, and the zero points are 255 mean, rounded.
+
+        Args:
+            layer: The first layer, without a bias, padded with zeros.
+            mean: I numbers from 0 to 1.
+            std: I numbers above 0.
+
+        Raises:
+            UsageError: If the layer is not such a convolution, or the numbers are not as above.
+        """
+        _check_first_layer(layer)
+        if not len(mean) == len(std) == layer.in_channels:
+            raise UsageError(
+                f"expected mean and std of {layer.in_channels} channels, got {len(mean)} and "
+                f"{len(std)} numbers"
+            )
+        if not all(0 <= m <= 1 for m in mean) or not all(s > 0 for s in std):
+            raise UsageError(
+                f"expected means of pixels in 0..1 and deviations above 0, got {mean} and {std}"
+            )
+        found = cls(
+            *(layer.in_channels, layer.out_channels, layer.kernel_size),
+            *(layer.stride, layer.padding, layer.dilation, layer.groups),  # type: ignore[arg-type]
+            zero_point=[round(255 * m) for m in mean],
+        )
+        of_groups = 255 * torch.tensor(std).view(layer.groups, -1)
+        scale = of_groups.repeat_interleave(layer.out_channels // layer.groups, 0)
+        found.weight.copy_(layer.weight / scale[:, :, None, None])
+        found.refit()
+        return found.train(layer.training)
+
     def _sum(self, centred: Tensor, weight: Tensor) -> Tensor:
         return self.geometry.convolve(centred, weight)
 
@@ -262,6 +301,21 @@ def _has_no_numbers(x: Tensor) -> bool:
 def _as_channels(values: Tensor, like: Tensor) -> Tensor:
     """Reshape values (C,) to broadcast along axis 1 of `like` (N, C, ...)."""
     return values.view(-1, *[1] * (like.dim() - 2))
+
+
+def _check_first_layer(layer: object) -> None:
+    if not isinstance(layer, nn.Conv2d):
+        raise UsageError(f"expected a torch.nn.Conv2d, got {type(layer).__name__}")
+    if layer.bias is not None:
+        raise UsageError(
+            "expected a first layer without a bias, with a batch norm behind it; move the bias "
+            "into the batch norm"
+        )
+    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        raise UsageError(
+            "expected a first layer padded with zeros by a number of pixels, got padding "
+            f"{layer.padding!r} with mode {layer.padding_mode!r}"
+        )
 
 
 def _zero_point(values: int | Sequence[int], n_inputs: int) -> Tensor:

@@ -148,7 +148,86 @@ def draw_kernels() -> None:
     save(figure, FOLDER / "kernels.png")
 
 
+def draw_mirror_descent() -> None:
+    """From latent weight to probability, mirror maps, speeds, and the way of one weight."""
+    figure = new_figure(9, 6.6, drawing="mirror descent")
+    (probabilities, maps), (speeds, ways) = figure.subplots(2, 2)
+    latent = torch.linspace(-3, 3, POINTS)
+    theta = torch.linspace(1, 999, 999, dtype=torch.float64) / 1000
+    for name, style in (("logistic", "-"), ("triangular", "-."), ("uniform", "--")):
+        noise = bnn.get_noise(name)
+        probabilities.plot(latent, noise.cdf(latent), style, label=name)
+        eta = noise.quantile(theta)
+        integral = torch.cumulative_trapezoid(eta, theta)
+        maps.plot(theta[1:], integral - integral[498], style, label=name)
+        speeds.plot(theta, noise.pdf(eta), style, label=f"mirror descent, {name}")
+    logistic = bnn.get_noise("logistic")
+    density = logistic.pdf(logistic.quantile(theta))
+    speeds.plot(theta, 2 * density**2, ":", color=INK, label="gradient descent on η, logistic")
+    probabilities.set_xlabel("η, the latent weight")
+    probabilities.set_ylabel("θ = F(η)")
+    maps.set_ylabel("mirror map Φ(θ)")
+    speeds.set_ylabel("change of θ for a unit pull")
+    for axes in (maps, speeds):
+        axes.set_xlabel("θ, the probability of +1")
+    for label, style, way in _ways_of_a_weight():
+        ways.plot(way, style, label=label)
+    ways.axhline(_posterior(), color=INK, linewidth=0.8, linestyle=(0, (1, 3)), label="posterior")
+    ways.set_xlabel("step")
+    ways.set_ylabel("θ")
+    for axes in (probabilities, maps, speeds, ways):
+        axes.legend(fontsize=8)
+    speeds.set_ylim(0, 0.85)
+    save(figure, FOLDER / "mirror-descent.png")
+
+
+PULL, EXAMPLES, STEPS, LR = 0.05, 20, 120, 0.5
+"""A weight w of a loss -PULL w, the mean over so many examples; steps of SGD and their rate."""
+
+
+def _posterior() -> float:
+    """The probability of w = +1, given the examples and an even prior."""
+    return 1 / (1 + float(np.exp(-2 * EXAMPLES * PULL)))
+
+
+def _ways_of_a_weight() -> list[tuple[str, str, list[float]]]:
+    """Label, style and the probabilities of +1 along a training that starts at 0.02."""
+    options = {"n_examples": EXAMPLES}
+    rules = {
+        "mirror-descent": (bnn.BinaryLinear(1, 1, weight_rule="mirror-descent"), "-"),
+        "variational-bayes": (
+            bnn.BinaryLinear(1, 1, weight_rule="variational-bayes", weight_rule_options=options),
+            "-.",
+        ),
+        "projected-gradient": (bnn.BinaryLinear(1, 1, weight_rule="projected-gradient"), "--"),
+    }
+    found = []
+    for name, (layer, style) in rules.items():
+        found.append((name, style, _way(layer.latent, layer.binary_weight.noise, layer)))
+    latent, sign = nn.Parameter(torch.empty(1, 1)), bnn.Sign(noise="logistic").train()
+    way = _way(latent, sign.noise, lambda _: sign(latent))
+    found.append(("gradient descent on η", ":", way))
+    return found
+
+
+def _way(latent: nn.Parameter, noise: bnn.Noise, weight: Any) -> list[float]:
+    """Move a latent weight by SGD; the gradient of this loss does not depend on the draw."""
+    with torch.no_grad():
+        latent.fill_(float(noise.quantile(torch.tensor(0.02))))
+    optimizer = torch.optim.SGD([latent], lr=LR)
+    if isinstance(weight, nn.Module):
+        bnn.attach_rules(weight, optimizer)
+    probabilities = []
+    for _ in range(STEPS):
+        probabilities.append(float(noise.cdf(latent.detach())))
+        optimizer.zero_grad()
+        (-PULL * weight(torch.ones(1, 1))).sum().backward()
+        optimizer.step()
+    return probabilities
+
+
 if __name__ == "__main__":
+    draw_mirror_descent()
     draw_kernels()
     draw_thresholds()
     draw_straight_through()

@@ -24,6 +24,16 @@ TIGHT_BAR = '<mo stretchy="false" lspace="0" rspace="0">&#x0007C;</mo>'
 """A bar encloses a number; as an operator it would stand between two, with spaces."""
 
 
+SIGNED = re.compile(
+    r"(<mo[^>]*>(?:&#x00028;|&#x0005B;|&#x0007B;|&#x0002C;|&#x0003D;)</mo>)"
+    r"<mo>(&#x02212;|&#x0002B;)</mo>"
+)
+PREFIXED = r'\1<mo form="prefix">\2</mo>'
+"""A minus behind a bracket, a comma or an equals sign belongs to the number behind it."""
+LETTERS = re.compile(r'(?:<mi mathvariant="normal">\w</mi>){2,}')
+"""A word such as "sign", which is one identifier and not a product of letters."""
+
+
 class Formula(InlineProcessor):
     """Turns TeX into MathML."""
 
@@ -33,10 +43,17 @@ class Formula(InlineProcessor):
 
     def handleMatch(self, m: Any, data: str) -> tuple[Any, int, int]:  # noqa: N802
         formula = convert(unescape(m.group(1)), display=self.display)
+        if "\\" in formula:
+            raise ValueError(f"latex2mathml does not know a command of {m.group(1)}")
         formula = BAR.sub(TIGHT_BAR, PRIME.sub(PLAIN_PRIME, formula))
+        formula = SIGNED.sub(PREFIXED, LETTERS.sub(_word, formula))
         if self.display == "block":
             formula = f'<span class="formula" tabindex="0">{formula}</span>'
         return self.md.htmlStash.store(formula), *m.span(0)
+
+
+def _word(letters: re.Match[str]) -> str:
+    return f"<mi>{re.sub('<[^>]*>', '', letters[0])}</mi>"
 
 
 class Formulas(Extension):
