@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from artifacts import digits_like, noisy_digits_like
-from worker_process import run_in_process
+from worker_process import Examples, run_in_process
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.errors import MissingExtraError, UsageError
@@ -70,6 +70,19 @@ def test_models_go_to_worker_processes(method: str) -> None:
     with ProcessPoolExecutor(1, mp_context=context) as executor:
         found = executor.submit(run_in_process, model, images).result(timeout=120)
     np.testing.assert_array_equal(found, want)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_models_run_in_the_workers_of_a_data_loader(method: str) -> None:
+    torch = pytest.importorskip("torch")
+    artifact, images = digits_like()
+    model = Model(artifact)
+    want = model.run(images, threads=2)
+    loader = torch.utils.data.DataLoader(
+        Examples(model, images), batch_size=2, num_workers=2, multiprocessing_context=method
+    )
+    np.testing.assert_array_equal(np.concatenate([batch.numpy() for batch in loader]), want)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,13 @@ DTYPES = [
 ]
 
 
+def test_every_public_layer_is_here() -> None:
+    made = {type(module) for make, _ in LAYERS.values() for module in make().modules()}
+    public = [getattr(bnn, name) for name in bnn.__all__]
+    layers = {one for one in public if isinstance(one, type) and issubclass(one, nn.Module)}
+    assert layers - made == {bnn.WeightRule}
+
+
 def assert_same(found: nn.Module, wanted: nn.Module, x: Tensor) -> None:
     """The same outputs in evaluation, and the same buffers, whether saved or not."""
     y, z = found.eval()(x), wanted.eval()(x)
