@@ -38,6 +38,44 @@ def test_scores_of_queries_and_keys(outer: tuple[int, ...], terms: int) -> None:
         np.testing.assert_array_equal(Model(artifact).run(x, threads=threads), want)
 
 
+EINSUMS = {
+    "nqd,nkd->nqk": (7, 65),
+    "nqd,nkd->nkq": (7, 65),
+    "nqhd,nkhd->nhqk": (5, 3, 33),
+    "nhqd,nhkd->nqhk": (3, 5, 33),
+    "ndq,ndk->nqk": (65, 7),
+    "nhwc,nhvc -> nhwv": (3, 5, 33),
+}
+
+
+@pytest.mark.parametrize("equation", EINSUMS)
+def test_products_written_as_einsum(equation: str) -> None:
+    sizes = EINSUMS[equation]
+    rows = ", ".join("NMKLO"[: len(sizes) + 1])
+    body = f'{SIGNS} y = Einsum<equation = "{equation}">(s, r)'
+    source = network(body, f"float[N, {', '.join(map(str, sizes))}] x", f"float[{rows}] y")
+    artifact, _ = from_onnx(source)
+    assert "BinaryMatMul" in operators(artifact.model)
+    assert "Einsum" not in operators(artifact.model)
+    x = RNG.normal(size=(3, *sizes)).astype(np.float32)
+    want = run(source, x)
+    np.testing.assert_array_equal(run(artifact.model, x), want)
+    np.testing.assert_array_equal(Model(artifact).run(x), want)
+
+
+@pytest.mark.parametrize("equation", ["nqd,nkd->nq", "nqd,nkd->nqkd"])
+def test_other_einsums_stay(equation: str) -> None:
+    """A sum over an axis of one operand, and no sum at all."""
+    rows = ", ".join("NMKLO"[: len(equation.partition("->")[2])])
+    body = f'{SIGNS} y = Einsum<equation = "{equation}">(s, r) v = MatMul(s, w)'
+    types = ("float[N, 6, 5] x", f"float[{rows}] y, float[N, 6, 8] v")
+    source = network(body, *types, {"w": RNG.choice([-1.0, 1.0], (5, 8)).astype("f")})
+    artifact, _ = from_onnx(source)
+    assert "Einsum" in operators(artifact.model)
+    x = RNG.normal(size=(2, 6, 5)).astype(np.float32)
+    np.testing.assert_array_equal(run(artifact.model, x), run(source, x))
+
+
 def test_signs_of_products_are_no_thresholds() -> None:
     """A product has no weights, so no channel has a bound."""
     body = (

@@ -52,6 +52,10 @@ CASES = {
     "flat": f"{UNSIGNED} f = Flatten(a) y = MatMul(f, u)",
     "then a sign": f"{UNSIGNED} c = Conv<pads = [1, 1, 1, 1]>(a, w) b = Add(c, minus_half) "
     "g = GreaterOrEqual(b, zero) y = Where(g, one, minus)",
+    "clipped after rounding": "m = Mul(x, two) r = Round(m) c = Clip(r, zero, three) "
+    "y = Conv<pads = [1, 1, 1, 1]>(c, w)",
+    "with a zero point": "m = Mul(x, two) f = Floor(m) s = Sub(f, one) l = Min(s, two) "
+    "c = Max(l, minus) a = Mul(c, half) y = Conv(a, w)",
     "then levels": f"{UNSIGNED} c = Conv<pads = [1, 1, 1, 1]>(a, w) "
     "m = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(c) n = Neg(m) "
     f"b = {QUANT}<signed = 0, narrow = 0>(n, two, zero, three_bits) s = Mul(b, half) "
@@ -82,7 +86,7 @@ def in_standard_operators(body: str) -> str:
     )
 
 
-QUICK = ("unsigned", "narrow", "integers", "then a sign")
+QUICK = ("unsigned", "narrow", "integers", "then a sign", "clipped after rounding")
 FORMS = [p if p in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in CASES]
 RNG_OF_K = np.random.default_rng(5)
 ALL = CONSTANTS | {"k": RNG_OF_K.choice([-1.0, 1.0], (4, 4)).astype(np.float32)}
@@ -104,7 +108,7 @@ def test_layers_of_few_bits_are_packed(case: str) -> None:
     """The steps are powers of two, so every engine gives the bits of the source."""
     artifact, x, want = converted(case)
     found = operators(artifact.model)
-    assert not {"Conv", "ConvInteger", "Round", "Clip"} & set(found)
+    assert not {"Conv", "ConvInteger", "Round", "Floor", "Clip"} & set(found)
     assert "BinaryConv2d" in found or "BinaryLinear" in found
     np.testing.assert_array_equal(run(artifact.model, x), want)
     np.testing.assert_array_equal(Reference(artifact).run(x)[0], want)

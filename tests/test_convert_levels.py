@@ -28,6 +28,7 @@ SIGN = "g = GreaterOrEqual(x, zero) a = Where(g, one, minus)"
 FORMS = {
     "0 and 1": f"{COMPARED} y = Conv<pads = [1, 1, 1, 1]>(a, w)",
     "by rounding": "c = Clip(x, zero, one) a = Round(c) y = Conv<strides = [2, 2]>(a, w, bias)",
+    "clipped after rounding": "d = Round(x) a = Clip(d, zero, one) y = Conv(a, w)",
     "1 and 0": "g = Less(x, t) a = Cast<to = 1>(g) y = Conv(a, w)",
     "shifted": f"{SIGN} b = Mul(a, half) c = Add(b, two) y = Conv<pads = [0, 2, 1, 0]>(c, w)",
     "two weights": f"{SIGN} y = Conv<pads = [1, 1, 1, 1]>(a, v, bias)",
@@ -49,6 +50,42 @@ def test_layers_of_two_numbers_are_packed(form: str) -> None:
     artifact, differences = from_onnx(source)
     assert differences.remapped == ()
     assert not {"Conv", "MatMul", "Greater", "Round"} & set(operators(artifact.model))
+    x = np.random.default_rng(1).normal(size=(3, 6, 5, 5)).astype(np.float32)
+    want = run(source, x)
+    np.testing.assert_array_equal(run(artifact.model, x), want)
+    np.testing.assert_array_equal(Model(artifact).run(x), want)
+
+
+PADDED = {
+    "real": f"{COMPARED} y = Conv<pads = [1, 0, 2, 1]>(a, w, bias)",
+    "falling": "g = Less(x, t) a = Cast<to = 1>(g) y = Conv<pads = [1, 1, 1, 1]>(a, w)",
+    "padded before": f"{COMPARED} p = Pad(a, sides) y = Conv<pads = [1, 0, 0, 0]>(p, w)",
+    "integers": f"{COMPARED} q = Cast<to = 2>(a) i = ConvInteger<pads = [1, 1, 1, 1]>(q, k) "
+    "y = Cast<to = 1>(i)",
+    "quantized": f"{COMPARED} q = QuantizeLinear(a, half, u0) "
+    "j = QLinearConv<pads = [1, 1, 1, 1]>(q, half, u0, k, one, i0, quarter, u7) "
+    "y = DequantizeLinear(j, quarter, u7)",
+}
+INTEGERS = {
+    "k": SIGNS.astype(np.int8),
+    "u0": np.uint8(0),
+    "u7": np.uint8(7),
+    "i0": np.int8(0),
+    "quarter": np.float32(0.25),
+}
+
+
+@pytest.mark.parametrize("form", PADDED)
+def test_padding_of_zeros_and_ones_is_in_the_thresholds(form: str) -> None:
+    """A 0 around the map is a bit as well, so each channel has one threshold."""
+    body = f"{PADDED[form]} b = Add(y, minus_half) h = GreaterOrEqual(b, zero) "
+    body += "s = Where(h, one, minus) z = Conv(s, last)"
+    last = RNG.choice([-1.0, 1.0], (3, 4, 2, 2)).astype(np.float32)
+    constants = {**CONSTANTS, **INTEGERS, "last": last}
+    source = network(body, "float[N, 6, 5, 5] x", "float[N, 3, H, W] z", constants)
+    artifact, _ = from_onnx(source)
+    assert "BinaryConv2dThreshold" in operators(artifact.model)
+    assert "Add" not in operators(artifact.model)
     x = np.random.default_rng(1).normal(size=(3, 6, 5, 5)).astype(np.float32)
     want = run(source, x)
     np.testing.assert_array_equal(run(artifact.model, x), want)

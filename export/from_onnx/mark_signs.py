@@ -8,7 +8,9 @@
    x can be 0.
 4. If some elements of such a sign are 0 in every image (`constant_elements.py`), the mark is
    multiplied by a mask of zeros and ones, which `mask_signs.py` moves on.
-5. `Sign(Pad(x))`, where a map is padded with 0, becomes `Pad(Sign(x))`, so that a convolution can
+5. A value of 0 and p that only convolutions read, of which one pads with 0, is p / 2 - p / 2 s
+   with the signs s of the opposite: 0 is their +1, with which maps are padded (`move_shifts.py`).
+6. `Sign(Pad(x))`, where a map is padded with 0, becomes `Pad(Sign(x))`, so that a convolution can
    pad instead.
 """
 
@@ -127,10 +129,13 @@ def _replace(graph: ir.Graph, found: TwoValued, zeros: Zeros) -> list[ir.Node]:
     source = y.producer()
     assert source is not None  # `two_valued` recognises outputs of nodes only
     low, high = sorted((found.no, found.yes))
-    condition = found.condition if found.yes == high else found.condition.negated()
+    is_turned = not found.is_sign and low == 0 and _is_padded(y)
+    condition = found.condition
+    if (found.yes == high) == is_turned:  # rule 5
+        condition = condition.negated()
     pad = None if zeros is None else zero_pads(condition.x)
     shape = y.shape
-    if pad is not None and zeros is not None:  # rule 5
+    if pad is not None and zeros is not None:  # rule 6
         condition = replace(condition, x=pad.input)
         zeros, shape = zeros[pad.inner], pad.input.shape
     new = _difference(graph, condition, source, shape)
@@ -140,8 +145,9 @@ def _replace(graph: ir.Graph, found: TwoValued, zeros: Zeros) -> list[ir.Node]:
     if zeros is not None and zeros.any():  # rule 4
         new.append(new_mask(graph, mark.outputs[0], ~zeros, mark))
     half = high if found.is_sign else (high - low) / np.float32(2)
-    if half != 1:  # rules 1 and 6
-        new.append(new_scale(graph, new[-1].outputs[0], np.float32(half), mark))
+    if half != 1 or is_turned:
+        scale = np.float32(-half if is_turned else half)
+        new.append(new_scale(graph, new[-1].outputs[0], scale, mark))
     if not found.is_sign:
         middle = np.float32((high + low) / np.float32(2))
         new.append(new_shift(graph, new[-1].outputs[0], middle, mark))
@@ -151,6 +157,16 @@ def _replace(graph: ir.Graph, found: TwoValued, zeros: Zeros) -> list[ir.Node]:
     graph.insert_before(source, new)
     y.replace_all_uses_with(new[-1].outputs[0], replace_graph_outputs=True)
     return new
+
+
+def _is_padded(y: ir.Value) -> bool:
+    """Whether convolutions alone read a value, directly or padded with 0, and one is padded."""
+    users = [use.node for use in y.uses()]
+    padded = [user for user in users if zero_pads(user.outputs[0]) is not None]
+    layers = [user for user in users if user not in padded]
+    layers += [use.node for pad in padded for use in pad.outputs[0].uses()]
+    has_pads = any(any(layer.attributes.get_ints("pads", ())) for layer in layers)
+    return (bool(padded) or has_pads) and all(layer.op_type == "Conv" for layer in layers)
 
 
 def _difference(

@@ -33,6 +33,7 @@ from bnnkit.export.from_onnx.piecewise.comparisons import (
     comparison,
 )
 from bnnkit.export.from_onnx.piecewise.elementwise import (
+    ROUNDINGS,
     evaluate,
     is_elementwise,
     uniform,
@@ -96,7 +97,8 @@ def two_valued(value: ir.Value, position: dict[ir.Node, int]) -> TwoValued | Non
             except UnknownFunctionError:
                 continue
             found = _of_line(value, x, line)
-            if is_zero_too_often(line) and (found is None or found.is_sign):
+            is_known = all(isinstance(piece.content, Constant) for piece in line)
+            if is_known and is_zero_too_often(line) and (found is None or found.is_sign):
                 return None
         else:
             continue
@@ -119,7 +121,10 @@ def _is_better(found: TwoValued, best: TwoValued) -> bool:
 
 def is_plain(x: ir.Value) -> bool:
     """Whether a value is computed in a way that the other passes can handle."""
-    return not is_elementwise(x.producer()) or step(x) is not None
+    node = x.producer()
+    if node is None or not is_elementwise(node):
+        return True
+    return node.op_type not in ROUNDINGS and step(x) is not None
 
 
 def sources(value: ir.Value, position: dict[ir.Node, int]) -> Iterator[ir.Value]:

@@ -1,6 +1,7 @@
 """The pieces of each elementwise operator's result, from the pieces of its operands."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -65,12 +66,18 @@ def _polynomial(content: Content) -> Polynomial:
     return exactly(content.content.item())
 
 
-def _content(polynomial: Polynomial, direction: int) -> Content:
+def _content(polynomial: Polynomial, direction: int, *, is_whole: bool = False) -> Content:
     """Rule 3."""
     constant = polynomial.constant
     if constant is None:
-        return Varying(polynomial, direction)
+        return Varying(polynomial, direction, is_whole)
     return Constant(np.asarray(float(constant), np.float32), is_exact=False)
+
+
+def _is_whole(content: Content) -> bool:
+    if isinstance(content, Varying):
+        return content.is_whole
+    return content.is_exact and float(content.content).is_integer()
 
 
 def _direction(content: Content) -> int | None:
@@ -83,7 +90,9 @@ def _sum(part: NodeOnInterval) -> Iterator[Piece]:
     turned = None if (direction := _direction(right)) is None else sign * direction
     directions = {d for d in (_direction(left), turned) if d is not None}
     both = _polynomial(left) + _polynomial(right) * exactly(sign)
-    yield _whole(part, _content(both, directions.pop() if len(directions) == 1 else 0))
+    direction = directions.pop() if len(directions) == 1 else 0
+    is_whole = _is_whole(left) and _is_whole(right)
+    yield _whole(part, _content(both, direction, is_whole=is_whole))
 
 
 def _product(part: NodeOnInterval) -> Iterator[Piece]:
@@ -109,7 +118,8 @@ def _quotient(part: NodeOnInterval) -> Iterator[Piece]:
 
 
 def _negative(part: NodeOnInterval) -> Iterator[Piece]:
-    yield _whole(part, Varying(-part.form.polynomial, -part.form.direction))
+    form = part.form
+    yield _whole(part, Varying(-form.polynomial, -form.direction, form.is_whole))
 
 
 def _power(part: NodeOnInterval) -> Iterator[Piece]:
@@ -157,7 +167,7 @@ def _size(part: NodeOnInterval) -> Iterator[Piece]:
 
 
 def _clipped(part: NodeOnInterval) -> Iterator[Piece]:
-    """The limits where they apply, and the value in between."""
+    """The limits where they apply, and the value in between; integers there become steps."""
     low, high = _limits(part)
     cuts, contents = [], [part.form]
     ends = [(low, False), (high, True)] if part.monotone > 0 else [(high, False), (low, True)]
@@ -167,7 +177,11 @@ def _clipped(part: NodeOnInterval) -> Iterator[Piece]:
             contents.insert(len(contents) if is_last else 0, limit)  # type: ignore[arg-type]
     if len(cuts) == 2 and cuts[0] > cuts[1]:
         raise UnknownFunctionError
-    yield from part.split(cuts, list(contents))
+    for piece in part.split(cuts, list(contents)):
+        if isinstance(piece.content, Varying) and piece.content.is_whole:
+            yield from _steps(replace(part, low=piece.low, high=piece.high), piece.content)
+        else:
+            yield piece
 
 
 def _limits(part: NodeOnInterval) -> tuple[Constant | None, Constant | None]:
@@ -190,12 +204,18 @@ def _limits(part: NodeOnInterval) -> tuple[Constant | None, Constant | None]:
 
 
 def _rounded(part: NodeOnInterval) -> Iterator[Piece]:
+    many = Varying(_opaque(part).polynomial, part.monotone, is_whole=True)
+    yield from _steps(part, many)
+
+
+def _steps(part: NodeOnInterval, many: Varying) -> Iterator[Piece]:
+    """The integers that a result takes on an interval; `many` if they are more than a few."""
     y = part.node.outputs[0]
     first, last = (
         float(part.at(y, from_ordinal(np.array([end])))[0]) for end in (part.low, part.high)
     )
     if abs(last - first) >= _MAX_STEPS:
-        yield _whole(part, Varying(_opaque(part).polynomial, part.monotone))
+        yield _whole(part, many)
         return
     step = part.monotone
     values = np.arange(first, last + step / 2, step, dtype=np.float32)

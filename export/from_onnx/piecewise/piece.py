@@ -40,10 +40,12 @@ class Varying:
         polynomial: The value in exact arithmetic.
         direction: +1 if the value, evaluated in float32, is nondecreasing in x, -1 if it is
             nonincreasing, 0 if that is not known.
+        is_whole: Whether the value, evaluated in float32, takes integers only.
     """
 
     polynomial: Polynomial
     direction: int
+    is_whole: bool = False
 
 
 Content = Constant | Varying
