@@ -90,6 +90,49 @@ FORMS = {
         f"q = Reshape(x, windows) a = Reshape(q, window) {LAYER} y = Reshape(c, back)",
         "float[N, 2, 5, 9] y",
     ),
+    "padded steps": (
+        TOKENS,
+        f"a = Transpose<perm = [1, 0, 2]>(x) {LAYER} d = Pad(c, sides, half) "
+        'e = Pad<mode = "edge">(d, side) y = Transpose<perm = [1, 0, 2]>(e)',
+        "float[N, 13, 11] y",
+    ),
+    "repeated steps": (
+        TOKENS,
+        f"a = Transpose<perm = [1, 0, 2]>(x) {LAYER} d = Tile(c, twice) "
+        "y = Transpose<perm = [1, 0, 2]>(d)",
+        "float[N, 20, 9] y",
+    ),
+    "expanded steps": (
+        TOKENS,
+        f"a = Transpose<perm = [1, 0, 2]>(x) {LAYER} d = Unsqueeze(c, i0) e = Expand(d, thrice) "
+        "f = ReduceSum<keepdims = 0>(e, i0) y = Transpose<perm = [1, 0, 2]>(f)",
+        "float[N, 10, 9] y",
+    ),
+    "class tokens": (
+        TOKENS,
+        f"a = Transpose<perm = [1, 0, 2]>(x) {LAYER} n = Shape<start = 1, end = 2>(c) "
+        "l = Concat<axis = 0>(i1, n, i1) o = Expand(token, l) q = Concat<axis = 0>(o, c, o) "
+        "y = Transpose<perm = [1, 0, 2]>(q)",
+        "float[N, 12, 9] y",
+    ),
+    "running sums": (
+        TOKENS,
+        f"a = Transpose<perm = [1, 0, 2]>(x) {LAYER} d = CumSum<reverse = 1>(c, n0) "
+        "y = Transpose<perm = [1, 0, 2]>(d)",
+        "float[N, 10, 9] y",
+    ),
+    "places of the largest": (
+        TOKENS,
+        f"a = Transpose<perm = [1, 0, 2]>(x) {LAYER} d = ArgMax<axis = 2, keepdims = 0>(c) "
+        "e = Cast<to = 1>(d) y = Transpose<perm = [1, 0]>(e)",
+        "float[N, 10] y",
+    ),
+    "products by letters": (
+        TOKENS,
+        f"a = Transpose<perm = [1, 0, 2]>(x) {LAYER} b = Mul(c, half) "
+        'd = Einsum<equation = "tnc,snc->tsn">(b, c) y = Transpose<perm = [2, 0, 1]>(d)',
+        "float[N, 10, 10] y",
+    ),
     "images of a film": (
         "float[N, 2, 3, 6, 6] x",
         f"q = Reshape(x, frames) a = Mul(q, half) {SIGN} c = Conv(s, k) r = Relu(c) "
@@ -102,6 +145,11 @@ MORE = {
     "u": RNG.choice([-1.0, 1.0], (6, 6)).astype(np.float32),
     "two_two": np.array([2, 2]),
     "timed": np.array([10, -1, 6]),
+    "sides": np.array([1, 0, 0, 1, 0, 2]),
+    "side": np.array([0, 0, 0, 1, 0, 0]),
+    "twice": np.array([2, 1, 1]),
+    "thrice": np.array([3, 1, 1, 1]),
+    "token": RNG.normal(size=(1, 1, 9)).astype(np.float32),
 }
 
 

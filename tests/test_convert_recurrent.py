@@ -93,7 +93,10 @@ class Tagger(nn.Module):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "dynamo"),
-    [("LSTM", True), ("GRU", True), ("LSTM", False), ("GRU", False), ("RNN", False)],
+    [
+        *[("LSTM", True), ("GRU", True), ("RNN", True)],
+        *[("LSTM", False), ("GRU", False), ("RNN", False)],
+    ],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_files_of_torchs_exporters(kind: str, dynamo: bool) -> None:

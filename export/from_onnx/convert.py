@@ -19,6 +19,7 @@ from bnnkit.export.assembly.assemble import assemble
 from bnnkit.export.assembly.metadata import Metadata
 from bnnkit.export.from_onnx.auto_pad import explicit_pads
 from bnnkit.export.from_onnx.batch_constants import BatchConstants, check_batch_constants
+from bnnkit.export.from_onnx.broadcast_rows import broadcast_rows
 from bnnkit.export.from_onnx.differences import Differences
 from bnnkit.export.from_onnx.fold_constants import fold_constants
 from bnnkit.export.from_onnx.free_batch_axis import free_batch
@@ -201,6 +202,7 @@ def _without_computed_shapes(
     model = run_passes(model, shapes)  # the last constants may be sizes
     run_pass(model, lower_constant_assignments, batch)
     run_pass(model, leave_out_zero_states)
+    run_pass(model, broadcast_rows, batch)
     run_pass(model, batch_first, batch.size, batch.axis_of_batch)
     run_pass(model, gather_pixels)
     run_pass(model, check_batch_constants, batch)

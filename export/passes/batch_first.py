@@ -14,7 +14,7 @@ Networks fold tokens or windows into the batch, (N, T, C) to (N * T, C), or put 
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
@@ -27,6 +27,7 @@ from bnnkit.export.ir.graph import (
     parameter_name,
     rank,
 )
+from bnnkit.export.passes.batch_copies import fill
 from bnnkit.export.passes.batch_place import (
     FRONT,
     Place,
@@ -34,7 +35,7 @@ from bnnkit.export.passes.batch_place import (
     sizes_of,
     without_batch,
 )
-from bnnkit.export.passes.batch_rules import ELEMENTWISE, RULES, Result, fill, sign
+from bnnkit.export.passes.batch_rules import ELEMENTWISE, RULES, Result, sign
 from bnnkit.export.passes.batch_values import BatchValues, Hint
 from bnnkit.export.passes.clean_up import remove_dead
 from bnnkit.export.passes.lower_signs import ROWS
@@ -89,12 +90,20 @@ class _BatchFirst:
             fill(self._values, node)
         if not places or node.op_type in ("Shape", "Size"):
             return
-        if all(place == FRONT for place in places) and node.op_type not in _MOVES:
+        is_front = all(place == FRONT for place in places) and not self._gets_axes(node)
+        if is_front and node.op_type not in _MOVES:
             self._values.places.update(dict.fromkeys(node.outputs, FRONT))
         elif self._has_sizes(node):
             results = self._results(node)
             for old, (new, place) in zip(node.outputs, results or (), strict=False):
                 self._give(node, old, new, place)
+
+    def _gets_axes(self, node: ir.Node) -> bool:
+        """Whether an elementwise operator broadcasts a value of the images to more axes."""
+        if node.domain != "" or node.op_type not in ELEMENTWISE or not self._has_sizes(node):
+            return False
+        wide = rank(node.outputs[0])
+        return any(x in self._values.places and rank(x) < wide for x in node.inputs)
 
     def _has_sizes(self, node: ir.Node) -> bool:
         values = [x for x in (*node.outputs, *node.inputs) if x is not None]
@@ -183,7 +192,9 @@ class _BatchFirst:
                 self._values.parts[x][index] if x is not None and x in self._values.places else x
                 for x in node.inputs
             ]
-            attributes = dict(node.attributes)
+            attributes: dict[str, Any] = dict(node.attributes)
+            if node.op_type == "Resize":
+                self._resize(node, inputs, attributes)
             part = self._values.new(
                 node.op_type, inputs, node, sizes, attributes, None, node.domain
             )
@@ -191,3 +202,16 @@ class _BatchFirst:
             parts.append(part)
         self._values.parts[y], self._values.places[y] = parts, place
         return []
+
+    def _resize(
+        self, node: ir.Node, inputs: list[ir.Value | None], attributes: dict[str, Any]
+    ) -> None:
+        """Give the part of a `Resize` the sizes of the axes that change, without the batch."""
+        is_cropped = len(inputs) > 1 and inputs[1] is not None
+        if len(inputs) < 4 or inputs[3] is None or is_cropped or "axes" in attributes:
+            return
+        before, after = self._values.sizes(operand(node, 0)), self._values.sizes(node.outputs[0])
+        axes = [axis for axis in range(1, len(after)) if after[axis] != before[axis]]
+        if axes:
+            inputs[3] = self._values.constant(node, [after[axis] for axis in axes])
+            attributes["axes"] = axes

@@ -20,10 +20,19 @@ from bnnkit.export.ir.graph import (
     operand,
     rank,
 )
+from bnnkit.export.passes.batch_copies import (
+    einsum,
+    expand,
+    joined_with_rows,
+    pad,
+    place_of_largest,
+    running_sum,
+    sorted_along,
+    tile,
+)
 from bnnkit.export.passes.batch_place import (
     FRONT,
     Place,
-    axis_of_batch,
     place_in,
     sizes_of,
     without_batch,
@@ -250,11 +259,13 @@ def _batch_norm(values: BatchValues, node: ir.Node) -> Sequence[Result] | None:
 
 
 def _concat(values: BatchValues, node: ir.Node) -> Sequence[Result] | None:
-    places = {values.places.get(x) if x is not None else None for x in node.inputs}
+    places = {values.places[x] for x in node.inputs if x in values.places}
     axis = node.attributes["axis"].as_int() % rank(node.outputs[0])
     (place, *others) = places
-    if others or place is None or place.axis == axis:
+    if others or place.axis == axis:
         return None
+    if any(x not in values.places for x in node.inputs):
+        return joined_with_rows(values, node, place, axis)
     inputs = [values.primed(operand(node, i), node) for i in range(len(node.inputs))]
     sizes = without_batch(values.sizes(node.outputs[0]), place)
     return [(values.new("Concat", inputs, node, sizes, {"axis": axis + 1}), place)]
@@ -344,26 +355,6 @@ def _recurrent(values: BatchValues, node: ir.Node) -> Sequence[Result] | None:
     return results
 
 
-def fill(values: BatchValues, node: ir.Node) -> None:
-    """A constant repeated for a batch that is not first, such as a state before all steps."""
-    y, content = node.outputs[0], array(node.inputs[0])
-    axis = axis_of_batch(y)
-    if content is None or content.size != 1 or axis in (None, 0):
-        return
-    if sizes_of(y, values.images) is None:
-        return
-    place = Place(axis)
-    sizes = without_batch(values.sizes(y), place)
-    count = values.new(
-        "Shape", [values.graph.inputs[0]], node, (), {"start": 0, "end": 1}, ir.DataType.INT64
-    )
-    others = values.constant(node, sizes)
-    shape = values.new("Concat", [count, others], node, (), {"axis": 0}, ir.DataType.INT64)
-    count.shape, shape.shape = ir.Shape([1]), ir.Shape([1 + len(sizes)])
-    values.places[y] = place
-    values.first[y] = values.new("Expand", [node.inputs[0], shape], node, sizes)
-
-
 RULES: Final[dict[str, Callable[[BatchValues, ir.Node], Sequence[Result] | None]]] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(_REDUCTIONS, _reduction),
@@ -377,6 +368,13 @@ RULES: Final[dict[str, Callable[[BatchValues, ir.Node], Sequence[Result] | None]
     "Split": _split,
     "Slice": _slice,
     "Gather": _gather,
+    "Pad": pad,
+    "Tile": tile,
+    "Expand": expand,
+    "CumSum": running_sum,
+    "Einsum": einsum,
+    **dict.fromkeys(("ArgMax", "ArgMin"), place_of_largest),
+    "TopK": sorted_along,
     **dict.fromkeys(RECURRENT, _recurrent),
 }
 """The rules by operator of ONNX."""

@@ -82,13 +82,17 @@ class BatchValues:
             inputs,
             source=source,
             dtype=dtype or source.outputs[0].dtype or ir.DataType.FLOAT,
-            shape=ir.Shape([self._batch, *sizes]),
+            shape=self.shape_of(sizes),
             domain=domain,
             attributes=attributes,
         )
         node.name, node.outputs[0].name = self.names(source, op_type)
         self.graph.insert_before(source, node)
         return node.outputs[0]
+
+    def shape_of(self, sizes: Sizes) -> ir.Shape:
+        """The shape of a value whose batch is first, by its sizes for one image."""
+        return ir.Shape([self._batch, *sizes])
 
     def names(self, source: ir.Node, op_type: str) -> tuple[str, str]:
         """A name for a node, and one for its output."""

@@ -54,7 +54,7 @@ def _lower_einsum(graph: ir.Graph, node: ir.Node) -> None:
     if len(signs) != 2 or any(x is None or x.shape is None for x in signs):
         return
     terms, target = subscripts(equation, 2)
-    letters = _letters(*terms, target)
+    letters = _letters(terms[0], terms[1], target)
     if letters is None:
         return
     new: list[ir.Node] = []
