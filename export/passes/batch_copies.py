@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.operators.subscripts import subscripts
 from bnnkit.export.ir.graph import add_constant, array, operand, rank
-from bnnkit.export.passes.batch_place import Place, Sizes, axis_of_batch, sizes_of, without_batch
+from bnnkit.export.passes.batch_place import (
+    FRONT,
+    Place,
+    Sizes,
+    axis_of_batch,
+    sizes_of,
+    without_batch,
+)
 from bnnkit.export.passes.batch_values import BatchValues
 
 Result = tuple[ir.Value, Place]
@@ -104,7 +111,7 @@ def sorted_along(values: BatchValues, node: ir.Node) -> Sequence[Result] | None:
     new.metadata_props.update(node.metadata_props)
     values.graph.insert_before(node, new)
     for old, made, kind in zip(node.outputs, new.outputs, ("values", "places"), strict=True):
-        made.name, made.dtype = f"{name}/{kind}", old.dtype
+        made.name, made.dtype = f"{name}/{kind}", old.dtype or ir.DataType.FLOAT
         made.shape = values.shape_of(without_batch(values.sizes(old), place))
     return [(made, place) for made in new.outputs]
 
@@ -185,16 +192,22 @@ def _apart(
 
 
 def fill(values: BatchValues, node: ir.Node) -> None:
-    """A constant repeated for a batch that is not first, such as a state before all steps."""
+    """A constant repeated for each image, such as a class token or a state before all steps."""
     y, content = node.outputs[0], array(node.inputs[0])
     axis = axis_of_batch(y)
-    if content is None or axis in (None, 0) or sizes_of(y, values.images) is None:
+    if content is None or axis is None or sizes_of(y, values.images) is None:
         return
-    aligned = content.reshape((1,) * (1 + rank(y) - content.ndim) + content.shape)
-    if aligned.shape[axis + 1] != 1:
+    if axis == 0:
+        values.places[y] = FRONT
         return
     place = Place(axis)
     sizes = without_batch(values.sizes(y), place)
+    aligned = content.reshape((1,) * (1 + rank(y) - content.ndim) + content.shape)
+    if aligned.shape[axis + 1] != 1:
+        return
+    if node.op_type == "Tile":
+        whole = (1, *sizes)
+        aligned = np.tile(aligned, [a // b for a, b in zip(whole, aligned.shape, strict=True)])
     values.places[y] = place
     row = node.inputs[0]
     if content.size != 1:
