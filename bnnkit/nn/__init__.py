@@ -21,12 +21,15 @@ from bnnkit.nn.psa_chains import connect_psa
 from bnnkit.nn.quantize import Quantize
 from bnnkit.nn.sampling import sampling
 from bnnkit.nn.sign import Sign, set_noise_scale
+from bnnkit.nn.transposed_layers import BinaryConvTranspose1d, BinaryConvTranspose2d
 from bnnkit.nn.weight_rules import WeightRule, get_weight_rule, register_weight_rule
 
 __all__ = [
     "BinaryConv1d",
     "BinaryConv2d",
     "BinaryConv3d",
+    "BinaryConvTranspose1d",
+    "BinaryConvTranspose2d",
     "BinaryLinear",
     "BinaryWeight",
     "Deterministic",

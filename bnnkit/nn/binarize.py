@@ -19,6 +19,7 @@ from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.estimators import Estimator, get_estimator
 from bnnkit.nn.sign import Sign
 from bnnkit.nn.sign_inputs import ACTIVATIONS, is_linear_map, sign_inputs
+from bnnkit.nn.transposed_layers import BinaryTransposedConvolution
 from bnnkit.nn.weight_rules import WeightRule, get_weight_rule
 
 M = TypeVar("M", bound=nn.Module)
@@ -55,8 +56,8 @@ def binarize_(
 
     Args:
         model: Any module; it is changed.
-        layers: Names or patterns of layers that are `torch.nn.Conv1d`, `Conv2d`, `Conv3d` or
-            `Linear`.
+        layers: Names or patterns of layers that are `torch.nn.Conv1d`, `Conv2d`, `Conv3d`,
+            `ConvTranspose1d`, `ConvTranspose2d` or `Linear`.
         preset: In place of `layers` and `signs`, for networks of convolution, batch norm and ReLU
             (VGG, ResNet, MobileNet): "conv-bn-relu". The first and the last layer, shortcuts,
             depthwise convolutions and layers without a batch norm stay real-valued. All others
@@ -236,7 +237,8 @@ def _check_layer(name: str, layer: nn.Module, *, needs_sign: bool) -> None:
     if not is_linear_map(layer):
         hint = "name the layers in it" if _has_modules(layer) else "leave it out"
         raise UsageError(
-            f"expected a Conv1d, Conv2d, Conv3d or Linear layer, but {name!r} is a {kind}; {hint}"
+            f"expected a Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d or Linear"
+            f" layer, but {name!r} is a {kind}; {hint}"
         )
     if _is_of_attention(layer):
         raise UsageError(
@@ -285,7 +287,7 @@ def _check_activation(name: str, module: nn.Module) -> None:
 
 
 def _is_binary(layer: nn.Module) -> bool:
-    if isinstance(layer, BinaryConvolution | BinaryLinear):
+    if isinstance(layer, BinaryConvolution | BinaryTransposedConvolution | BinaryLinear):
         return True
     return is_linear_map(layer) and any(isinstance(m, BinaryWeight) for m in layer.modules())
 

@@ -30,6 +30,7 @@ from bnnkit.nn.binary_layers import BinaryConvolution, BinaryLinear
 from bnnkit.nn.integer_layers import IntegerConv2d, IntegerLinear
 from bnnkit.nn.sign_inputs import ACTIVATIONS, CONVOLUTIONS, Flow, called, keeps_side
 from bnnkit.nn.tracing import traced
+from bnnkit.nn.transposed_layers import BinaryTransposedConvolution
 
 ADDS: Final = ("add", "iadd", "add_")
 JOINS: Final = (*ADDS, "cat", "concat", "stack", "maximum")
@@ -44,6 +45,7 @@ _MAPS: Final = (
     *CONVOLUTIONS,
     nn.Linear,
     BinaryConvolution,
+    BinaryTransposedConvolution,
     BinaryLinear,
     IntegerConv2d,
     IntegerLinear,

@@ -13,6 +13,7 @@ from bnnkit.errors import UsageError
 from bnnkit.nn.base import arguments
 from bnnkit.nn.binary_layers import BinaryConvolution, BinaryLinear
 from bnnkit.nn.binary_weight import BinaryWeight
+from bnnkit.nn.transposed_layers import BinaryTransposedConvolution
 from bnnkit.nn.weight_rules import ScheduledRule
 
 
@@ -26,7 +27,7 @@ def latent_weights(model: nn.Module) -> Iterator[tuple[BinaryWeight, nn.Paramete
         UsageError: If the latent weights of a layer are not a parameter.
     """
     for module in model.modules():
-        if isinstance(module, BinaryConvolution | BinaryLinear):
+        if isinstance(module, BinaryConvolution | BinaryTransposedConvolution | BinaryLinear):
             yield module.binary_weight, _parameter(module)
         elif isinstance(module, ParametrizationList) and isinstance(module[0], BinaryWeight):
             original = module.original
@@ -34,7 +35,9 @@ def latent_weights(model: nn.Module) -> Iterator[tuple[BinaryWeight, nn.Paramete
             yield module[0], original
 
 
-def _parameter(layer: BinaryConvolution | BinaryLinear) -> nn.Parameter:
+def _parameter(
+    layer: BinaryConvolution | BinaryTransposedConvolution | BinaryLinear,
+) -> nn.Parameter:
     latent = layer._parameters.get("latent")
     if latent is None:
         raise UsageError(

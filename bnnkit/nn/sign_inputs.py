@@ -13,6 +13,7 @@ from torch import fx, nn
 from bnnkit.nn.tracing import traced
 
 CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED: Final = (nn.ConvTranspose1d, nn.ConvTranspose2d)
 ACTIVATIONS: Final = (
     nn.CELU,
     nn.ELU,
@@ -220,7 +221,7 @@ class Flow:
 
 def is_linear_map(module: nn.Module | None) -> bool:
     """Whether a module is a layer that can become binary."""
-    return isinstance(module, (*CONVOLUTIONS, nn.Linear))
+    return isinstance(module, (*CONVOLUTIONS, *TRANSPOSED, nn.Linear))
 
 
 def _overshoots(options: Mapping[str, object], *arguments: object) -> bool:

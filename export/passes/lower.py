@@ -26,6 +26,7 @@ from bnnkit.export.passes.name_values import name_values
 from bnnkit.export.passes.noise_model import NoiseModel
 from bnnkit.export.passes.push_dequantize import push_dequantize
 from bnnkit.export.passes.sampling_inputs import add_sampling_inputs
+from bnnkit.export.passes.split_transposed import split_transposed
 from bnnkit.export.passes.store_weight_draws import store_weight_draws
 
 
@@ -51,6 +52,7 @@ def layer_passes(noise_model: NoiseModel | None = None) -> list[PassBase]:
         graph_pass(gather_pixels),
         graph_pass(lower_signs, stochastic=noise_model is not None),
         graph_pass(lower_quantize, noise_model=noise_model),
+        graph_pass(split_transposed, noise_model=noise_model),
         graph_pass(layers_as_maps),
         graph_pass(commute_sign),
         graph_pass(push_dequantize),

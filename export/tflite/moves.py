@@ -64,23 +64,30 @@ def tile(builder: TfliteBuilder, node: Node) -> None:
 
 
 def depth_to_space(builder: TfliteBuilder, node: Node) -> None:
-    """Lower DepthToSpace; TFLite's has the channels last within a block, as ONNX's DCR."""
-    x, block = _real_map(builder, node), node.attributes["blocksize"]
+    """Lower DepthToSpace; TFLite's has the channels last within a block, as ONNX's DCR.
+
+    Signs are moved one element each.
+    """
+    x, block = _map(builder, node, "real", "signs"), node.attributes["blocksize"]
     channels, height, width = x.shape
-    depth, tensor = channels // block**2, x.tensor
+    depth, tensor, has_signs = channels // block**2, x.tensor, x.kind == "signs"
+    if has_signs:
+        tensor = builder.signs.to_elements(builder, tensor, channels)
     if node.attributes.get("mode", b"DCR") == b"CRD":
         order = np.arange(channels).reshape(depth, block**2).T.reshape(-1)
         tensor = arithmetic.gather(builder, tensor, order, 3)
     shape = (depth, height * block, width * block)
     stored = (builder.batch, shape[1], shape[2], depth)
-    options = BlockOptions(block_size=block)
-    tensor = builder.emit(Builtin.DEPTH_TO_SPACE, [tensor], stored, options=options)
+    options, kind = BlockOptions(block_size=block), builder.type(tensor)
+    tensor = builder.emit(Builtin.DEPTH_TO_SPACE, [tensor], stored, kind=kind, options=options)
+    if has_signs:
+        tensor = builder.signs.of_elements(builder, tensor)
     builder.give(node.output, replace(x, tensor=tensor, shape=shape, map=shape))
 
 
 def space_to_depth(builder: TfliteBuilder, node: Node) -> None:
     """Lower SpaceToDepth; TFLite's has the channels last within a block, as ONNX's DCR."""
-    x, block = _real_map(builder, node), node.attributes["blocksize"]
+    x, block = _map(builder, node, "real"), node.attributes["blocksize"]
     channels, height, width = x.shape
     shape = (channels * block**2, height // block, width // block)
     stored = (builder.batch, shape[1], shape[2], shape[0])
@@ -92,8 +99,10 @@ def space_to_depth(builder: TfliteBuilder, node: Node) -> None:
     builder.give(node.output, replace(x, tensor=tensor, shape=shape, map=shape))
 
 
-def _real_map(builder: TfliteBuilder, node: Node) -> TfliteValue:
-    x = builder.value(node)
-    if x.kind != "real" or len(x.shape) != 3 or x.map is None:
-        raise UnsupportedError(f"expected a map of real numbers, got {x.kind} (N, *{x.shape})")
+def _map(builder: TfliteBuilder, node: Node, *kinds: str) -> TfliteValue:
+    x = layout.materialized(builder, builder.value(node))
+    if x.kind not in kinds or len(x.shape) != 3 or x.map is None:
+        raise UnsupportedError(
+            f"expected a map of {' or '.join(kinds)}, got {x.kind} (N, *{x.shape})"
+        )
     return x

@@ -119,13 +119,15 @@ class MoveRecord(NamedTuple):
 
 
 class JoinRecord(NamedTuple):
-    """A copy of packed signs behind other channels of the same words."""
+    """A copy of packed signs from and to any bit of a word."""
 
     x: int
-    """Address of a Map; y likewise."""
+    """Address of a Map of the channels that are copied, from the word of the first; y likewise."""
     y: int
+    first: int
+    """The first bit of the copy in the first word of a pixel of x, 0 to 63."""
     bit: int
-    """The first bit of the copy in the first word of a pixel of y, 1 to 63."""
+    """The first bit of the copy in the first word of a pixel of y, 0 to 63."""
 
 
 class ProductRecord(NamedTuple):

@@ -117,31 +117,6 @@ def copy_signs(at, thread, threads):
                 put(WORDS, y_at + column * y.pixel + word * 8, value)
 
 
-@njit(error_model="numpy")
-def _replace_bits(at, bits, mask):
-    """Replace the bits of a word that are set in a mask."""
-    put(WORDS, at, (get(WORDS, at) & ~mask) | bits)
-
-
-def join_signs(at, thread, threads):
-    """Copy packed signs behind the channels that words already hold; `at` is a JoinRecord."""
-    join = read(JoinRecord, at)
-    x, y = read(Map, join.x), read(Map, join.y)
-    shift, rest = np.uint64(join.bit), np.uint64(64 - join.bit)
-    first, last = partition_rows(x, thread, threads)
-    for row in range(first, last):
-        x_at, y_at = row_at(x, row), row_at(y, row)
-        for column in range(x.columns):
-            for word in range((x.depth + 63) // 64):
-                bits = get(WORDS, x_at + column * x.pixel + word * 8)
-                out = y_at + column * y.pixel + word * 8
-                channels = min(64, x.depth - word * 64)
-                mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - channels)
-                _replace_bits(out, bits << shift, mask << shift)
-                if join.bit + channels > 64:
-                    _replace_bits(out + 8, bits >> rest, mask >> rest)
-
-
 def max_pool(at, thread, threads):
     """Max-pool packed signs, with windows clipped at the border; `at` is a PoolRecord.
 
@@ -194,3 +169,29 @@ def align_groups(at, thread, threads):
                         bits &= (np.uint64(1) << np.uint64(channels - start)) - np.uint64(1)
                     put(WORDS, y_at, bits)
                     y_at += 8
+
+
+@njit(error_model="numpy")
+def _replace_bits(at, bits, mask):
+    """Replace the bits of a word that are set in a mask."""
+    put(WORDS, at, (get(WORDS, at) & ~mask) | bits)
+
+
+def join_signs(at, thread, threads):
+    """Copy packed signs between channels that words already hold; `at` is a JoinRecord."""
+    join = read(JoinRecord, at)
+    x, y = read(Map, join.x), read(Map, join.y)
+    shift, rest = np.uint64(join.bit), np.uint64(64 - join.bit)
+    words = (join.first + x.depth + 63) // 64
+    first, last = partition_rows(x, thread, threads)
+    for row in range(first, last):
+        x_at, y_at = row_at(x, row), row_at(y, row)
+        for column in range(x.columns):
+            for word in range((x.depth + 63) // 64):
+                channels = min(64, x.depth - word * 64)
+                mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - channels)
+                bits = bits_from(x_at + column * x.pixel, join.first + word * 64, words) & mask
+                out = y_at + column * y.pixel + word * 8
+                _replace_bits(out, bits << shift, mask << shift)
+                if join.bit + channels > 64:
+                    _replace_bits(out + 8, bits >> rest, mask >> rest)

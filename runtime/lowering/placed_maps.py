@@ -183,13 +183,19 @@ def _phases(spacing: Spacing) -> Iterator[Spacing]:
 def _depth_to_space(builder: PlanBuilder, node: Node) -> bool:
     """Copy consecutive channels to each pixel of a block."""
     source, target, block = node.inputs[0], node.outputs[0], node.attributes["blocksize"]
-    if not _is_map(builder, source):
+    if builder.kind(source) == "signs":
+        source = builder.packed_signs(source)
+        if not _has_rows(builder.values[source]):
+            return False
+    elif not _is_map(builder, source):
         return False
+    kind = builder.values[source].kind
     channels, rows, columns = builder.values[source].map
     depth = channels // block**2
-    value = Value(kind="real", shape=(depth, rows * block, columns * block))
+    value = Value(kind=kind, shape=(depth, rows * block, columns * block))
+    make = CopySigns if kind == "signs" else PlaceReals
     for number, (top, left) in enumerate(_phases((block, block))):
-        step = PlaceReals(
+        step = make(
             name=node.name,
             source=source,
             target=target,

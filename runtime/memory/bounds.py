@@ -89,7 +89,7 @@ def _move(memory: Addresses, record: MoveRecord) -> None:
 def _join(memory: Addresses, record: JoinRecord) -> None:
     x, y = memory.map_at(record.x), memory.map_at(record.y)
     check_same_pixels(x, y)
-    check_map(x, pixel_bytes(x))
+    check_map(x, 8 * n_words(record.first + x.map.depth))
     check_map(y, 8 * n_words(record.bit + x.map.depth))
 
 

@@ -110,6 +110,7 @@ class CopySigns:
         left: First column of the copy.
         spacing: Steps between the pixels of the copy, vertical and horizontal.
         first_channel: First channel of the copy.
+        part: First channel and number of channels that are copied; None for all.
     """
 
     name: str
@@ -119,20 +120,26 @@ class CopySigns:
     left: int = 0
     spacing: tuple[int, int] = (1, 1)
     first_channel: int = 0
+    part: tuple[int, int] | None = None
 
     def bind(self, memory: Memory) -> KernelCall:
+        first, depth = self.part or (0, memory.values[self.source].map[0])
         down, right = self.spacing
+        source = memory.stored(self.source)
         place = memory.stored(self.target)[:, self.top :: down, self.left :: right]
-        depth = memory.values[self.source].map[0]
-        image, row, pixel, _ = place.strides
-        images, rows, columns, _ = memory.stored(self.source).shape
-        word, bit = divmod(self.first_channel, 64)
-        data = int(place.ctypes.data) + 8 * word
-        target = Map(data, image, row, pixel, images, rows, columns, depth)
-        placed = memory.map_in(memory.buffers[self.target], target)
-        if not bit:
-            record = MoveRecord(memory.map(self.source), placed)
-            return kernel_call(kernels.copy_signs, memory, record)
-        return kernel_call(
-            kernels.join_signs, memory, JoinRecord(memory.map(self.source), placed, bit)
-        )
+        shape = (*source.shape[:3], depth)
+        x = _from_word(memory, self.source, source, shape, first // 64)
+        y = _from_word(memory, self.target, place, shape, self.first_channel // 64)
+        bits = first % 64, self.first_channel % 64
+        if any(bits) or (self.part and depth % 64):  # bits of other channels stay behind
+            return kernel_call(kernels.join_signs, memory, JoinRecord(x, y, *bits))
+        return kernel_call(kernels.copy_signs, memory, MoveRecord(x, y))
+
+
+def _from_word(memory: Memory, name: str, pixels: Array, shape: tuple[int, ...], word: int) -> int:
+    """Describe some channels of a view of packed signs, from a word on."""
+    image, row, pixel, _ = pixels.strides
+    images, rows, columns, depth = shape
+    data = int(pixels.ctypes.data) + 8 * word
+    described = Map(data, image, row, pixel, images, rows, columns, depth)
+    return memory.map_in(memory.buffers[name], described)

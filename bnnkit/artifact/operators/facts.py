@@ -152,7 +152,7 @@ FACTS: Final[dict[str, Fact]] = {
     "Cos": Fact("approximate"),
     "Cosh": Fact("approximate"),
     "CumSum": Fact("summed", attributes={"exclusive": FLAG, "reverse": FLAG}),
-    "DepthToSpace": Fact("copied", attributes={"mode": words("DCR", "CRD")}),
+    "DepthToSpace": Fact("copied", moves_signs=True, attributes={"mode": words("DCR", "CRD")}),
     "DequantizeLinear": Fact("exact", attributes={"output_dtype": only(0)}),
     "Div": Fact("exact", curve="affine", broadcasts=True),
     "Dropout": Fact("same"),
