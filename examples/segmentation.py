@@ -87,6 +87,10 @@ def main() -> None:
         zero_point=[int(x.mean())],  # images are uint8: the first layer is exact in integers
         width=options.width,
         levels=2,
+        # Without noise a short training gets further; ensembles would need it.
+        noise="none",
+        weight_noise="none",
+        estimator="clipped-identity",
     )
     train(model, torch.from_numpy(x), torch.from_numpy(y), options.steps)
 
