@@ -96,9 +96,17 @@ def network(stride: int, *, is_binary: bool) -> nn.Module:
 
 
 def artifact(size: int, stride: int, *, is_binary: bool) -> Artifact:
-    """Export a network after batch norms have seen random images, so that both signs occur."""
+    """Export MobileNetV2, as `artifact_of`."""
     torch.manual_seed(0)
-    model, images = network(stride, is_binary=is_binary), torch.randn(4, 3, size, size)
+    return artifact_of(network(stride, is_binary=is_binary), size)
+
+
+def artifact_of(model: nn.Module, size: int) -> Artifact:
+    """Export a network after batch norms have seen random images, so that both signs occur."""
+    images = torch.randn(4, 3, size, size)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean over all batches
     with torch.no_grad():
         for _ in range(3):
             model(images)

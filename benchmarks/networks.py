@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -10,7 +11,6 @@ from torch import nn
 
 from bnnkit.export import export_onnx
 from bnnkit.models import build
-from bnnkit.models.first_layer import first_conv
 
 ZERO_POINT = [124, 116, 104]
 SEED = 0
@@ -31,11 +31,10 @@ def small_vgg() -> onnx.ModelProto:
 
 
 def bi_real_18() -> onnx.ModelProto:
-    """Build Bi-Real ResNet-18 with ImageNet's stem: 7x7 with stride 2, max pool with stride 2."""
+    """Build Bi-Real ResNet-18 for ImageNet, with skips that have no parameters."""
     shape = (3, 224, 224)
-    network = build("resnet18", input_shape=shape, n_classes=1000, zero_point=ZERO_POINT)
-    stem = first_conv(3, 64, 7, zero_point=ZERO_POINT, stride=2)
-    network.stem = nn.Sequential(stem, nn.BatchNorm2d(64), nn.MaxPool2d(3, 2, 1))
+    sizes: dict[str, Any] = {"input_shape": shape, "n_classes": 1000}
+    network = build("resnet18", zero_point=ZERO_POINT, stem="7x7", **sizes)
     return _artifact(network, shape)
 
 

@@ -21,6 +21,15 @@ OTHER: dict[str, dict[str, Any]] = {
     "unet": {"input_shape": (3, 16, 16), "width": 4},
 }
 """Networks of sequences, or for a class of each pixel, with the shape of their input."""
+LITERATURE: dict[str, dict[str, Any]] = {
+    "bi-real-18": {"width": 4},
+    "reactnet-18": {"width": 4},
+    "reactnet-a": {"width": 4},
+    "quicknet": {"width": 8},
+    "meliusnet-22": {"width": 16},
+    "bnext-t": {"width": 4},
+}
+"""Networks for 224x224 images, whose real-valued layers are more than the first and the last."""
 REAL = {
     "resnet18-real": {"width": 4},
     "vgg16-real": {"width": 4},
@@ -36,7 +45,7 @@ def small(
     zero_point: tuple[int, ...] | None = None,
     **options: object,
 ) -> nn.Module:
-    options = {**SMALL[name], **options}
+    options = {**(SMALL | LITERATURE)[name], **options}
     return build(name, input_shape=shape, n_classes=7, zero_point=zero_point, **options)
 
 

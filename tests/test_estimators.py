@@ -34,7 +34,7 @@ def test_deterministic_straight_through(noise: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_network_takes_an_estimator_and_a_rule(model: str) -> None:
-    options: dict[str, Any] = {"input_shape": (1, 16, 16), "width": 8, **OTHER.get(model, {})}
+    options: dict[str, Any] = {"input_shape": (1, 32, 32), "width": 16, **OTHER.get(model, {})}
     if model.endswith("-real"):
         options["weights"] = "binary"
     network = build(

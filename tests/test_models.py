@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from marks import exported_marks
-from small_models import OTHER, REAL, SMALL, images, small
+from small_models import LITERATURE, OTHER, REAL, SMALL, images, small
 from torch import Tensor, nn
 
 from bnnkit.data import load
@@ -27,7 +27,7 @@ EVERY = pytest.mark.parametrize("name", SMALL)
 
 
 def test_every_model_is_tested() -> None:
-    assert set(MODELS) == set(SMALL) | set(OTHER) | set(REAL)
+    assert set(MODELS) == set(SMALL) | set(OTHER) | set(LITERATURE) | set(REAL)
 
 
 @EVERY
@@ -106,7 +106,8 @@ def test_the_padding_value_is_one_word(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_are_not_rounded_by_autocast(name: str) -> None:
-    options = {"input_shape": (3, 16, 16), "width": 4, **OTHER.get(name, {})}
+    options: dict[str, Any] = {"input_shape": (3, 32, 32), "width": 4}
+    options |= OTHER.get(name, {}) | LITERATURE.get(name, {})
     model = build(name, n_classes=2, zero_point=(1, 2, 3), **options)
     classifier = model.get_submodule("classifier")
     seen: list[tuple[Tensor, Tensor]] = []
@@ -180,7 +181,7 @@ def test_unknown_noise() -> None:
         build("mlp", input_shape=(4,), n_classes=2, zero_point=None, noise="gauss")
 
 
-@pytest.mark.parametrize("name", ["convnet", "vgg", "vgg-small", "resnet18", *REAL])
+@pytest.mark.parametrize("name", ["convnet", "vgg", "vgg-small", "resnet18", *LITERATURE, *REAL])
 def test_inputs_that_are_no_images(name: str) -> None:
     with pytest.raises(
         UsageError, match=r"images of shape \(C, H, W\), got inputs of shape \(64,"

@@ -186,6 +186,15 @@ def test_square_root_and_logarithm() -> None:
     assert_close(a, np.abs(numbers(a, *MAP)) + 0.1, *outs)
 
 
+def test_sigmoids_of_large_numbers_do_not_warn() -> None:
+    a = ArtifactBuilder(3)
+    model = a.artifact(MAP, a.add("Sigmoid", "x"))
+    x = np.array([-200, -88, 0, 88, 200], np.float32)[:, None, None] * np.ones((2, *MAP), "f")
+    want = np.array([0, 0, 0.5, 1, 1], np.float32)[:, None, None]
+    for found in (*Reference(model).run(x), np.asarray(Model(model).run(x))):
+        np.testing.assert_allclose(found, np.broadcast_to(want, x.shape), atol=1e-30)
+
+
 def test_constants_first_and_concatenation() -> None:
     a = ArtifactBuilder(4)
     less = a.add("Sub", a.constant(np.float32(1)), "x")

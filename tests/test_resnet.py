@@ -40,7 +40,7 @@ def test_resnet_with_convolved_skips() -> None:
     assert [(c.in_channels, c.out_channels) for c in skips] == [(4, 8), (8, 16), (16, 32)]
     assert sum(isinstance(m, nn.PReLU) for m in model.modules()) == 17
     assert sum(isinstance(m, ChannelShift) for m in model.modules()) == 2 * 17 + 16
-    with pytest.raises(UsageError, match="a skip out of pool, conv, got 'none'"):
+    with pytest.raises(UsageError, match="a skip out of pool, average, conv, got 'none'"):
         build("resnet18", input_shape=(3, 8, 8), n_classes=2, zero_point=None, skip="none")
     with pytest.raises(UsageError, match="an activation out of none, rprelu, got 'relu'"):
         build("resnet18", input_shape=(3, 8, 8), n_classes=2, zero_point=None, activation="relu")

@@ -198,6 +198,36 @@ def test_torch_must_give_the_signs_of_its_modules(
     }
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_two_signs_of_the_same_numbers_are_one_sign_of_the_file(shift: float) -> None:
+    """As in a network of two branches that is not trained yet: torch's exporter merges them."""
+    import torch
+    from torch import nn
+
+    import bnnkit.nn as bnn
+    from bnnkit.export.from_torch.export_onnx import from_torch
+
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.signs = nn.ModuleList(bnn.Sign("none") for _ in range(2))
+            self.layers = nn.ModuleList(bnn.BinaryLinear(12, 5) for _ in range(2))
+            self.shifts = nn.ParameterList(torch.full((12,), s) for s in (0.25, 0.25 + shift))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            parts = zip(self.layers, self.signs, self.shifts, strict=True)
+            return torch.cat([layer(sign(x + shift)) for layer, sign, shift in parts], 1)
+
+    network = Branches().eval()
+    x = torch.randn(20, 12, generator=torch.Generator().manual_seed(0))
+    artifact = from_torch(network, x)
+    assert len(artifact.signs) == (2 if shift else 1)
+    found = verify(artifact, x.numpy(), network=network)
+    assert found.is_equal
+    (of_torch,) = (one for one in found.comparisons if one.engine == "torch")
+    assert of_torch.n_tensors == len(artifact.signs)
+
+
 def test_wrong_images_are_refused() -> None:
     with pytest.raises(UsageError, match="expected uint8 of shape"):
         verify(digits_like()[0], np.zeros((2, 3, 8, 8), np.uint8))

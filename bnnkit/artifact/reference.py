@@ -97,7 +97,9 @@ class Reference:
         Raises:
             UsageError: If a sample is requested of a deterministic file.
         """
-        return list(self._evaluator.run(None, self._feeds(images, sample)))
+        feeds = self._feeds(images, sample)
+        with np.errstate(all="ignore"):  # exp overflows in the sigmoid of large numbers
+            return list(self._evaluator.run(None, feeds))
 
     def trace(self, images: Batch, sample: Sample | None = None) -> dict[str, Array]:
         """Return all sign tensors by name, uint8, 0 for -1 and 2 for +1; arguments as in `run`."""
@@ -107,7 +109,8 @@ class Reference:
     def run_all(self, images: Batch, sample: Sample | None = None) -> dict[str, Array]:
         """Compute every value of the network, by name; arguments as in `run`."""
         feeds = self._feeds(images, sample)
-        values: Any = self._evaluator.run(None, feeds, intermediate=True)
+        with np.errstate(all="ignore"):
+            values: Any = self._evaluator.run(None, feeds, intermediate=True)
         return dict(values)
 
     def _feeds(self, images: Batch, sample: Sample | None) -> dict[str, Any]:

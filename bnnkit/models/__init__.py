@@ -1,6 +1,7 @@
 """The networks that bnnkit can build, by name."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import signature
 from numbers import Integral
 from typing import TypeGuard
@@ -10,9 +11,13 @@ from torch import nn
 from bnnkit.errors import ConfigError, brief
 from bnnkit.models.binary_parts import BinaryOptions
 from bnnkit.models.binary_twin import Changes, TwinOptions, binary_twin, twin_with_changes
+from bnnkit.models.bnext import BNext
 from bnnkit.models.convnet import ConvNet
 from bnnkit.models.ds_cnn import DsCnn
+from bnnkit.models.meliusnet import MeliusNet
 from bnnkit.models.mlp import Mlp
+from bnnkit.models.quicknet import QuickNet
+from bnnkit.models.reactnet import ReActNetA
 from bnnkit.models.real_activations import RealResNet18, RealVgg16, RealVggSmall
 from bnnkit.models.resnet import ResNet18
 from bnnkit.models.standardized import Standardized
@@ -25,10 +30,14 @@ from bnnkit.nn import connect_psa
 
 __all__ = [
     "MODELS",
+    "BNext",
     "Changes",
     "ConvNet",
     "DsCnn",
+    "MeliusNet",
     "Mlp",
+    "QuickNet",
+    "ReActNetA",
     "RealResNet18",
     "RealVgg16",
     "RealVggSmall",
@@ -56,6 +65,12 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": ResNet18,
     "transformer": Transformer,
     "unet": UNet,
+    "bi-real-18": partial(ResNet18, stem="7x7", skip="conv"),
+    "reactnet-18": partial(ResNet18, stem="7x7", skip="conv", activation="rprelu"),
+    "reactnet-a": ReActNetA,
+    "quicknet": QuickNet,
+    "meliusnet-22": MeliusNet,
+    "bnext-t": BNext,
     "resnet18-real": RealResNet18,
     "vgg16-real": RealVgg16,
     "vgg-small-real": RealVggSmall,

@@ -1,4 +1,4 @@
-"""A residual network in which each 3x3 convolution is binary and has a real-valued skip."""
+"""Residual networks in which each binary convolution has a real-valued skip."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,13 @@ from bnnkit.models.first_layer import ToAutocast, first_conv, image_shape
 from bnnkit.models.last_layer import LastLinear
 from bnnkit.models.rprelu import ChannelShift, RPReLU
 
-SKIPS = ("pool", "conv")
+SKIPS = ("pool", "average", "conv")
 ACTIVATIONS = ("none", "rprelu")
+STEMS = ("3x3", "7x7")
 
 
 class BinaryResidual(nn.Module):
-    """y = activation(skip(x) + batch_norm(conv(sign(x)))), with a binary 3x3 convolution.
+    """y = activation(skip(x) + batch_norm(conv(sign(x)))), with a binary convolution.
 
     If neither channels nor size change, skip(x) is x.
 
@@ -28,10 +29,11 @@ class BinaryResidual(nn.Module):
         out_channels: O, a multiple of I.
         stride: 1 or 2.
         binary: Creates the sign and the convolution.
+        kernel_size: Of the convolution, which is padded by half of it.
         skip: "pool": with stride 2, skip(x) is the 2x2 max pool of x; with more channels, x is
             repeated along the channels. Such a skip has no parameters and no sums, so every engine
-            computes the same bits. "conv": the 2x2 average pool, a real-valued 1x1 convolution and
-            batch norm.
+            computes the same bits. "average": the same with the average pool. "conv": the 2x2
+            average pool, a real-valued 1x1 convolution and batch norm.
         activation: "none", or "rprelu", which also adds a learned shift before the sign.
     """
 
@@ -42,6 +44,7 @@ class BinaryResidual(nn.Module):
         stride: int,
         binary: BinaryParts,
         *,
+        kernel_size: int = 3,
         skip: str = "pool",
         activation: str = "none",
     ) -> None:
@@ -49,13 +52,14 @@ class BinaryResidual(nn.Module):
         is_active = activation == "rprelu"
         self.shift = ChannelShift(in_channels) if is_active else nn.Identity()
         self.sign = binary.quantizer()
-        self.conv = binary.conv(in_channels, out_channels, stride=stride)
+        self.conv = binary.conv(in_channels, out_channels, kernel_size, stride=stride)
         self.norm = nn.BatchNorm2d(out_channels)
         self.n_copies = 1
         if skip == "conv" and (in_channels != out_channels or stride > 1):
             self.pool: nn.Module = _conv_skip(in_channels, out_channels, stride)
         else:
-            self.pool = nn.MaxPool2d(stride) if stride > 1 else nn.Identity()
+            pool = nn.AvgPool2d if skip == "average" else nn.MaxPool2d
+            self.pool = pool(stride) if stride > 1 else nn.Identity()
             self.n_copies = out_channels // in_channels
         self.activation = RPReLU(out_channels) if is_active else nn.Identity()
 
@@ -69,28 +73,33 @@ class BinaryResidual(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """Bi-Real ResNet-18 for small images: 3x3 stem, 16 binary residuals, average pool, FC.
+    """Bi-Real ResNet-18: a stem, 16 binary residuals, average pool, FC.
 
     Four stages of four residuals, with W, 2W, 4W, 8W channels; the later three stages begin with
-    stride 2. The stem, the skips and the last layer are not binary.
+    stride 2. The stem, the skips and the last layer are not binary. With a 7x7 stem and convolved
+    skips it is the paper's network; with RPReLU and learned shifts before signs too, it is the
+    ResNet-18 of ReActNet.
 
     Input: (N, C, H, W), uint8 where zero points are given, else float32. Output: (N, n_classes),
     logits.
 
     Args:
-        input_shape: (C, H, W); H and W are multiples of 8.
+        input_shape: (C, H, W); H and W are multiples of 8, or of 32 with a 7x7 stem.
         n_classes: The number of outputs.
         zero_point: The zero point of each input channel; None for real-valued inputs.
         width: The width W.
-        skip: "pool" or "conv", as in `BinaryResidual`.
-        activation: "none" or "rprelu", as in `BinaryResidual`; also after the stem.
+        stem: "3x3", for small images, or "7x7": a 7x7 convolution and a 3x3 max pool, each with
+            stride 2, as for ImageNet.
+        skip: "pool", "average" or "conv", as in `BinaryResidual`.
+        activation: "none" or "rprelu", as in `BinaryResidual`; also after a 3x3 stem.
         options: Noises, estimator and weight rule; see `BinaryOptions`.
 
     Raises:
-        UsageError: If the skip or the activation is unknown.
+        UsageError: If the stem, the skip or the activation is unknown.
 
     References:
         Liu et al., Bi-Real Net, ECCV 2018, https://arxiv.org/abs/1808.00278.
+        Liu et al., ReActNet, ECCV 2020, https://arxiv.org/abs/2003.03488.
     """
 
     def __init__(
@@ -100,15 +109,17 @@ class ResNet18(nn.Module):
         zero_point: Sequence[int] | None,
         *,
         width: int = 64,
+        stem: str = "3x3",
         skip: str = "pool",
         activation: str = "none",
         **options: Unpack[BinaryOptions],
     ) -> None:
         super().__init__()
+        _check("a stem", stem, STEMS)
         _check("a skip", skip, SKIPS)
         _check("an activation", activation, ACTIVATIONS)
         binary = BinaryParts(**options)
-        channels, _, _ = image_shape(input_shape, multiple_of=8)
+        channels, _, _ = image_shape(input_shape, multiple_of=32 if stem == "7x7" else 8)
 
         def stage(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:
             sizes = [(in_channels, out_channels, stride), *[(out_channels, out_channels, 1)] * 3]
@@ -116,12 +127,12 @@ class ResNet18(nn.Module):
                 BinaryResidual(*size, binary, skip=skip, activation=activation) for size in sizes
             ]
 
-        self.stem = nn.Sequential(
-            first_conv(channels, width, 3, zero_point=zero_point), nn.BatchNorm2d(width)
-        )
-        if activation == "rprelu":
-            self.stem.append(RPReLU(width))
-        self.stem.append(ToAutocast())
+        after: list[nn.Module] = [RPReLU(width)] if activation == "rprelu" else []
+        conv = first_conv(channels, width, 3, zero_point=zero_point)
+        if stem == "7x7":
+            conv = first_conv(channels, width, 7, zero_point=zero_point, stride=2)
+            after = [nn.MaxPool2d(3, 2, 1)]
+        self.stem = nn.Sequential(conv, nn.BatchNorm2d(width), *after, ToAutocast())
         self.residuals = nn.Sequential(
             *stage(width, width, 1),
             *stage(width, 2 * width, 2),

@@ -117,7 +117,7 @@ class Candidates:
             if sample is not None and artifact.has_weight_draws:
                 return None
             if artifact.tflite_source is None:
-                return stored(trace(images, sample))
+                return _without_repeated(stored(trace(images, sample)), artifact.signs)
             only = next(iter(feeds(artifact.graph.input_names, images).values()))
             found = trace(as_network_takes(only), sample)
             # A .tflite file names the signs of packed tensors only.
@@ -166,6 +166,20 @@ class Candidates:
 def _tensors(batch: Batch) -> Any:
     """Return inputs as `noisy_thresholds` takes them."""
     return dict(batch.arrays) if isinstance(batch, InputBatch) else batch
+
+
+def _without_repeated(found: BatchResult, names: Collection[str]) -> BatchResult:
+    """Leave out signs that the artifact lacks and that repeat others which it has.
+
+    Torch's exporter merges two `Sign` modules without noise that take the same numbers.
+    """
+    known = {sign.tobytes() for name, sign in found.signs.items() if name in names}
+    signs = {
+        name: sign
+        for name, sign in found.signs.items()
+        if name in names or sign.tobytes() not in known
+    }
+    return replace(found, signs=signs)
 
 
 def _ranks(artifact: Artifact) -> dict[str, int]:

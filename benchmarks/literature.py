@@ -1,0 +1,162 @@
+"""Binary networks of the literature against their float twins: `python benchmarks/literature.py`.
+
+Each network of `bnnkit.models` for 224x224 images, with random weights, which do not influence the
+time, and 1,000 classes. The float twin has the same layers with real weights and without signs,
+and runs in ONNX Runtime in float32, as does the binary network itself for comparison. All are
+interleaved, one image at a time on one thread. Takes two minutes. Writes results/literature.json,
+the table of README.md and that of docs/models.md. With --only NAME, the others keep their times.
+"""
+
+import argparse
+import copy
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from markdown_block import write_block
+from mobilenet import artifact_of
+from table import machine
+from torch import nn
+
+from bnnkit.artifact.artifact import Artifact
+from bnnkit.artifact.report import report
+from bnnkit.bench.baselines import open_benchmarked
+from bnnkit.bench.benchmark import interleave, random_images, ratio
+from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.step_times import StepTime, step_times
+from bnnkit.files.atomic import write_text
+from bnnkit.models import build
+from bnnkit.nn import BinaryConv2d, Sign
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results" / "literature.json"
+README, MODELS = FOLDER / "README.md", FOLDER.parent / "docs" / "models.md"
+BLOCK = "literature"
+NAMES = ("bi-real-18", "reactnet-18", "reactnet-a", "quicknet", "meliusnet-22", "bnext-t")
+TWIN, BINARY, BINARY_FP32 = "float twin in onnxruntime-fp32", "bnnkit", "onnxruntime-fp32"
+OPTIONS: dict[str, Any] = {"input_shape": (3, 224, 224), "n_classes": 1000, "zero_point": None}
+
+
+def float_twin(network: nn.Module) -> nn.Module:
+    """Return a copy with real convolutions in place of binary ones, and without signs."""
+    twin = copy.deepcopy(network)
+    for path, module in list(twin.named_modules()):
+        if isinstance(module, Sign):
+            twin.set_submodule(path, nn.Identity())
+        elif isinstance(module, BinaryConv2d):
+            twin.set_submodule(path, _real(module))
+    return twin
+
+
+def _real(layer: BinaryConv2d) -> nn.Conv2d:
+    geometry: Any = asdict(layer.geometry)
+    return nn.Conv2d(**geometry, bias=False)
+
+
+def measure(name: str, seconds: float) -> dict[str, Any]:
+    """Return what a network holds, its latencies, and how the time is spent."""
+    torch.manual_seed(0)
+    network = build(name, **OPTIONS)
+    binary = artifact_of(network, 224)
+    twin = artifact_of(float_twin(network), 224)
+    images = random_images(binary, 1)
+    engines = [
+        open_benchmarked("onnxruntime-fp32", twin, threads=1),
+        open_benchmarked("bnnkit", binary, threads=1),
+        open_benchmarked("onnxruntime-fp32", binary, threads=1),
+    ]
+    found = interleave([(engine, 1) for engine in engines], images, seconds)
+    names = TWIN, BINARY, BINARY_FP32
+    return {
+        **_content(binary),
+        "twin_megabytes": round(twin.model.ByteSize() / 1e6, 2),
+        "median_us": {key: round(m.median_us, 1) for key, m in zip(names, found, strict=True)},
+        "twin_over": {
+            key: asdict(ratio(found[0], m)) for key, m in zip(names[1:], found[1:], strict=True)
+        },
+        **_popcount(step_times(binary, images, runs=50)),
+    }
+
+
+def _content(artifact: Artifact) -> dict[str, Any]:
+    size = artifact.model.ByteSize()
+    found = report(artifact, size)
+    real = sum(macs for kind, macs in found.macs.items() if kind != "binary")
+    return {
+        "binary_layers": sum(layer.kind == "binary" for layer in found.layers),
+        "binary_macs": found.macs["binary"],
+        "real_macs": real,
+        "megabytes": round(size / 1e6, 2),
+    }
+
+
+def _popcount(steps: list[StepTime]) -> dict[str, float]:
+    """Return the share of a pass that binary layers take, and how near they are to the ceiling."""
+    binary = [step for step in steps if step.of_ceiling is not None]
+    us = sum(step.median_us for step in binary)
+    at_ceiling = sum(step.median_us * (step.of_ceiling or 0) for step in binary)
+    return {
+        "popcount_share": round(sum(step.share for step in binary), 3),
+        "of_ceiling": round(at_ceiling / us, 3),
+    }
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Return a line about the machine, and the table of the latencies."""
+    lines = [
+        "| network | float twin, ms | bnnkit, ms | times as fast | 10th to 90th percentile |"
+        " fastest runs | popcount, share of a pass | of the ceiling |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, found in results["networks"].items():
+        times, speed = found["median_us"], found["twin_over"][BINARY]
+        cells = [name, *(f"{times[one] / 1e3:.2f}" for one in (TWIN, BINARY))]
+        cells += [f"{speed['median']:.2f}", f"{speed['low']:.2f} to {speed['high']:.2f}"]
+        cells += [f"{speed['least']:.2f}"]
+        cells += [f"{found[key]:.0%}" for key in ("popcount_share", "of_ceiling")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([machine(results["context"]), "", *lines])
+
+
+def sizes(results: dict[str, Any]) -> str:
+    """Return the table of what the networks hold."""
+    lines = [
+        "| network | binary layers | binary MACs, millions | real MACs, millions | MB |"
+        " float twin, MB | bnnkit, ms | times as fast as the twin |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, found in results["networks"].items():
+        macs = (f"{found[key] / 1e6:,.0f}" for key in ("binary_macs", "real_macs"))
+        megabytes = (f"{found[key]:.1f}" for key in ("megabytes", "twin_megabytes"))
+        ms, speed = found["median_us"][BINARY] / 1e3, found["twin_over"][BINARY]["least"]
+        cells = (f"`{name}`", str(found["binary_layers"]), *macs, *megabytes)
+        lines.append(f"| {' | '.join((*cells, f'{ms:.1f}', f'{speed:.1f}'))} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure the networks, print the ratios, and write the results and the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=8.0, help="time of each engine")
+    parser.add_argument("--only", choices=NAMES, help="measures one network, keeps the others")
+    options = parser.parse_args()
+    context = describe_machine()
+    del context["host_name"], context["executable"]  # don't publish the machine's name
+    old = json.loads(RESULTS.read_text())["networks"] if options.only else {}
+    networks = {}
+    for name in NAMES:
+        is_kept = options.only not in (None, name)
+        networks[name] = found = old[name] if is_kept else measure(name, options.seconds)
+        print(name, found["median_us"], found["twin_over"], flush=True)
+    context["load_avg_after"] = list(os.getloadavg())
+    results = {"context": context, "networks": networks}
+    write_text(RESULTS, json.dumps(results, indent=1) + "\n")
+    write_block(README, BLOCK, markdown(results))
+    write_block(MODELS, BLOCK, sizes(results))
+
+
+if __name__ == "__main__":
+    main()
