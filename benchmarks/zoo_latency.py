@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
+from cpu_times import float32_over, latency
 from ensembles import Averaged
 from markdown_block import write_block
 from zoo import probabilities
@@ -27,7 +27,7 @@ from zoo_latency_figure import draw, markdown
 from bnnkit import data
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.bench.baselines import open_benchmarked
-from bnnkit.bench.benchmark import Measurement, interleave, random_images, ratio
+from bnnkit.bench.benchmark import interleave, random_images
 from bnnkit.bench.machine import describe_machine
 from bnnkit.engines.engine import Engine
 from bnnkit.evaluation import metrics
@@ -57,25 +57,6 @@ def measure(artifact: Artifact, seconds: float) -> dict[str, Any]:
         "latency_us": {m.engine: latency(m) for m in found},
         "float32_over": {m.engine: float32_over(found[0], m) for m in found[1:]},
     }
-
-
-def latency(measured: Measurement) -> dict[str, float]:
-    """Return the CPU time of a run, and its median wall time, in microseconds."""
-    low, median, high = np.percentile(measured.cpu_us, (10, 50, 90)).round(1).tolist()
-    return {
-        "cpu": median,
-        "cpu_p10": low,
-        "cpu_p90": high,
-        "wall": round(measured.median_us, 1),
-        "rounds": len(measured.cpu_us),
-    }
-
-
-def float32_over(float32: Measurement, other: Measurement) -> dict[str, float]:
-    """Return the ratios of the CPU times in the same rounds, and of the wall times."""
-    ratios = np.percentile(float32.cpu_us / other.cpu_us, (10, 50, 90)).round(2).tolist()
-    wall = round(ratio(float32, other).median, 2)
-    return {"cpu": ratios[1], "cpu_p10": ratios[0], "cpu_p90": ratios[2], "wall": wall}
 
 
 def accuracies(model: ZooModel, data_dir: Path) -> dict[str, float]:
