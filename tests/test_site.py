@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from api import PACKAGES, api_pages, page_name, public_names
+from api import PACKAGES, api_pages, page_name, path_of, public_names
 from commands import commands_page
 from configuration import SECTIONS, configuration_page
 from links import problems
@@ -54,7 +54,7 @@ def test_every_public_name_has_a_docstring_and_a_place() -> None:
     pages = api_pages()
     for package in PACKAGES:
         for name in public_names(package):
-            assert f"::: {package}.{name}\n" in pages[page_name(package)] + "\n"
+            assert f"::: {path_of(package, name)}\n" in pages[page_name(package)] + "\n"
     packages = {f"bnnkit.{path.parent.name}" for path in (ROOT / "bnnkit").glob("*/__init__.py")}
     with_names = {
         p

@@ -34,7 +34,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """How accurate the estimates h of an estimator are, compared with the true gradients g.
+    r"""How accurate the estimates h of an estimator are, compared with the true gradients g.
 
     Expectations are means over all batches and trials. The g of an estimate is that of the same
     batch, so the noise of the choice of a batch does not count. Intervals are percentiles of a
@@ -42,12 +42,14 @@ class Accuracy:
     the estimates, not that of g (`truth_rms_error`).
 
     Attributes:
-        cosine: E[<g, h> / (|g| |h|)], equation 60; an estimate of 0 counts as 0. NaN if a true
-            gradient is 0.
-        improvement: -E[<g, h>] / sqrt(E[|h|^2]), equation 65: the decrease of the loss at the best
-            step size, negative if the estimator points downhill. 0 if every estimate is 0.
-        rmse: sqrt(E[|g - h|^2]), equation 66.
-        best_improvement: The improvement of h = g, -sqrt(E[|g|^2]); no estimator has less.
+        cosine: $\mathbb{E}[\langle g, h\rangle / (|g| |h|)]$, equation 60; an estimate of 0 counts
+            as 0. NaN if a true gradient is 0.
+        improvement: $-\mathbb{E}[\langle g, h\rangle] / \sqrt{\mathbb{E}[|h|^2]}$, equation 65:
+            the decrease of the loss at the best step size, negative if the estimator points
+            downhill. 0 if every estimate is 0.
+        rmse: $\sqrt{\mathbb{E}[|g - h|^2]}$, equation 66.
+        best_improvement: The improvement of $h = g$, $-\sqrt{\mathbb{E}[|g|^2]}$; no estimator has
+            less.
         truth_rms_error: sqrt of the mean `TrueGradient.variance`: the RMSE that g itself has.
         level: The confidence level of the intervals.
         trials: Estimates for each batch.

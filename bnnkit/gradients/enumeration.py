@@ -15,10 +15,10 @@ MOST_UNITS = 20
 
 
 def exact_gradient(objective: Objective[Batch], batch: Batch) -> TrueGradient:
-    """Compute the gradient of E[L] = sum over all states x of P(x) L(x), for any depth.
+    r"""The gradient of $\mathbb{E}[L] = \sum_x P(x) L(x)$ over all states x, at any depth.
 
-    P(x) is the product of F(a x) over the units, where a depends on the signs of lower layers.
-    All examples of the batch are in the same state at once, so there are 2^n passes for n units.
+    $P(x)$ is the product of $F(ax)$ over the units, where a depends on the signs of lower layers.
+    All examples of the batch are in the same state at once, so there are $2^n$ passes for n units.
 
     Args:
         objective: The network and its loss, with n units an example in all calls of signs.

@@ -25,7 +25,7 @@ class ChannelShift(nn.Module):
 
 
 class RPReLU(nn.Module):
-    """PReLU between two shifts: y = prelu(x + a) + b, with a slope, a and b of each channel.
+    r"""PReLU between two shifts: $y = \mathrm{prelu}(x + a) + b$, with parameters of each channel.
 
     Input: (N, C, H, W). Output: same shape and dtype.
 

@@ -19,7 +19,7 @@ _PADDING_VALUES = {"ones": 1.0, "zeros": 0.0}
 
 
 class BinaryLinear(nn.Module):
-    """y = x w^T (+ bias), with binary weights w drawn from the latent ones by `BinaryWeight`.
+    """$y = x w^T$ (+ bias), with binary weights w drawn from the latent ones by `BinaryWeight`.
 
     Input x: (N, ..., I), such as tokens (N, T, I), values in {-1, +1}; the layer does not take
     signs itself. Output: (N, ..., O). Without a bias it holds integers, exact in float32. Under

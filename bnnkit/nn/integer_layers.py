@@ -110,13 +110,15 @@ class _IntegerLayer(nn.Module, ABC):
 
 
 class IntegerConv2d(_IntegerLayer):
-    """Convolution of uint8 images with integer weights: the exact first layer.
+    r"""Convolution of uint8 images with integer weights: the exact first layer.
 
-    y = step * conv(x - zero_point, w_int), with w_int = clip(rint(weight / step), -2047, 2047)
-    and step = 2**exponent of the output channel. The grid is the finest one on which |sum| <
-    2**24 whatever the image, so the sums are exact in float32 in any order, in int32, and on
-    every engine; the product with a power of two is exact as well. The gradient passes straight
-    through the rounding. Computed in float32, also under autocast and after `.half()`.
+    $$y = s\,\mathrm{conv}(x - z, q), \quad q = \mathrm{clip}(\mathrm{rint}(w / s), -2047, 2047)$$
+
+    with the weights w, the zero points z, and the step $s = 2^e$ for the exponent e of the output
+    channel. The grid is the finest one on which sums are below $2^{24}$ whatever the image, so the
+    sums are exact in float32 in any order, in int32, and on every engine; the product with a power
+    of two is exact as well. The gradient passes straight through the rounding. Computed in
+    float32, also under autocast and after `.half()`.
 
     Input x: (N, I, H, W), uint8, or floating-point holding integers 0..255. Output: (N, O, H',
     W'), with H' and W' as in `torch.nn.Conv2d`, and the dtype of the weights: in float16 and

@@ -20,12 +20,12 @@ for max(a, 0). The first are those of Max, Quantizing for Minimum Distortion, 19
 
 
 class Quantize(nn.Module):
-    """Round activations to one of 2^b levels, so that binary layers take them as b bit planes.
+    r"""Round activations to one of $2^b$ levels, so that binary layers take them as b bit planes.
 
-    With L = 2^b - 1 and the step s, the output is
+    With $L = 2^b - 1$ and the step s, the output is
 
-        signed     the odd integer in [-L, L] nearest to 2a / s,   thresholds .., -s, 0, s, ..
-        unsigned   the integer in [0, L] nearest to a / s,         thresholds s/2, 3s/2, ..
+    - signed: the odd integer in [-L, L] nearest to $2a / s$, thresholds ..., -s, 0, s, ...
+    - unsigned: the integer in [0, L] nearest to $a / s$, thresholds s/2, 3s/2, ...
 
     and at a threshold the greater one. Both are integers, so that sums of a binary layer are exact
     in float32; a batch norm behind the layer takes care of the scale. With one bit, step 2 and
@@ -44,7 +44,7 @@ class Quantize(nn.Module):
         signed: Whether the levels are symmetric around 0; else they start at 0, as behind a ReLU.
         step: s, above 0; None is the best for normally distributed a.
         learned: Whether s is a parameter, which starts at `step`. Its gradient is scaled as in
-            LSQ, by 1 / sqrt(L * activations of the batch).
+            LSQ, by $1 / \sqrt{Ln}$ for n activations in the batch.
         noise: A noise or its name.
         estimator: An estimator with an elementwise derivative, or its name.
         device: Where the step is made; None is torch's default.

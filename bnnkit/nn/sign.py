@@ -16,12 +16,12 @@ from bnnkit.nn.sampling import current_sampling, next_number
 
 
 class Sign(nn.Module):
-    """x = sign(a - z), the noise z drawn in training and 0 in evaluation; x = +1 iff a - z >= 0.
+    r"""$x = \mathrm{sign}(a - z)$, the noise z drawn in training, 0 in evaluation; sign(0) = +1.
 
-    So sign(0) = +1, for -0.0 too, and in training P(x = +1) = F(a). Inside `bnnkit.nn.sampling`
+    That holds for -0.0 too, and in training $P(x = +1) = F(a)$. Inside `bnnkit.nn.sampling`
     evaluation draws noise too, with the random numbers that all engines share. The estimator
     computes the gradient, in training and in evaluation. The default is the straight-through
-    estimator, dL/da = 2F'(a) dL/dx, which with sampled noise is unbiased for a loss that is
+    estimator, $dL/da = 2F'(a)\,dL/dx$, which with sampled noise is unbiased for a loss that is
     multilinear in x.
 
     Input a: any shape, any floating-point dtype. Output x: same shape and dtype, +1 and -1; only

@@ -1,6 +1,7 @@
 """The pages of the Python interface: every public name of a package, from its docstring."""
 
 import importlib
+from importlib.util import find_spec
 from types import ModuleType
 
 PACKAGES = {
@@ -44,7 +45,14 @@ def _classes(module: ModuleType) -> list[str]:
     ]
 
 
+def path_of(package: str, name: str) -> str:
+    """Return the path of a public name; that of a function whose module has its name is longer."""
+    is_package = hasattr(importlib.import_module(package), "__path__")
+    is_module = is_package and find_spec(f"{package}.{name}") is not None
+    return f"{package}.{name}.{name}" if is_module else f"{package}.{name}"
+
+
 def _page(package: str) -> str:
-    names = "\n\n".join(f"::: {package}.{name}" for name in public_names(package))
+    names = "\n\n".join(f"::: {path_of(package, name)}" for name in public_names(package))
     about = (importlib.import_module(package).__doc__ or "").split("\n\n")[0]
     return f"# {PACKAGES[package]}: {package}\n\n{about.strip()}\n\n{names}\n"

@@ -25,7 +25,7 @@ TIGHT_BAR = '<mo stretchy="false" lspace="0" rspace="0">&#x0007C;</mo>'
 
 
 SIGNED = re.compile(
-    r"(<mo[^>]*>(?:&#x00028;|&#x0005B;|&#x0007B;|&#x0002C;|&#x0003D;)</mo>)"
+    r"(<mo[^>]*>(?:&#x00028;|\[|&#x0005B;|&#x0007B;|&#x0002C;|&#x0003D;)</mo>)"
     r"<mo>(&#x02212;|&#x0002B;)</mo>"
 )
 PREFIXED = r'\1<mo form="prefix">\2</mo>'

@@ -20,7 +20,7 @@ _SMALLEST_UNIFORM = 2.0**-25
 
 
 class Noise(ABC):
-    """A distribution of z, symmetric around 0, with cdf F and F'(0) = 1/2.
+    """A distribution of $z$, symmetric around 0, with cdf $F$ and $F'(0) = 1/2$.
 
     All methods work elementwise, on floating-point tensors of any shape, and keep dtype and
     device. To add a noise of your own, subclass, set `name`, write `cdf`, `pdf` and `quantile`,
@@ -31,15 +31,15 @@ class Noise(ABC):
 
     @abstractmethod
     def cdf(self, x: Tensor) -> Tensor:
-        """F(x) = P(z <= x), in [0, 1]."""
+        r"""$F(x) = P(z \le x)$, in [0, 1]."""
 
     @abstractmethod
     def pdf(self, x: Tensor) -> Tensor:
-        """F'(x), the density."""
+        """$F'(x)$, the density."""
 
     @abstractmethod
     def quantile(self, p: Tensor) -> Tensor:
-        """F^-1(p), for p in (0, 1)."""
+        """$F^{-1}(p)$, for p in (0, 1)."""
 
     def sample(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw independent z, one for each element of `like`.
@@ -99,9 +99,9 @@ def get_noise(noise: str | Noise) -> Noise:
 
 
 class Scaled(Noise):
-    """Another noise z times a scale s, with cdf F(x / s), for deployment with less noise.
+    """Another noise z times a scale s, with cdf $F(x / s)$, for deployment with less noise.
 
-    Its density at 0 is 1 / (2 s), not 1/2.
+    Its density at 0 is $1 / (2s)$, not 1/2.
 
     Args:
         noise: The noise z; any except "none".
@@ -124,15 +124,15 @@ class Scaled(Noise):
         self.name = f"{noise.name}*{self.scale!r}"
 
     def cdf(self, x: Tensor) -> Tensor:
-        """F(x / s)."""
+        """$F(x / s)$."""
         return self.noise.cdf(x / self.scale)
 
     def pdf(self, x: Tensor) -> Tensor:
-        """F'(x / s) / s."""
+        """$F'(x / s) / s$."""
         return self.noise.pdf(x / self.scale) / self.scale
 
     def quantile(self, p: Tensor) -> Tensor:
-        """S F^-1(p)."""
+        """$s F^{-1}(p)$."""
         return self.scale * self.noise.quantile(p)
 
     def __repr__(self) -> str:
@@ -141,20 +141,20 @@ class Scaled(Noise):
 
 @register_noise
 class Logistic(Noise):
-    """F(z) = sigmoid(2z)."""
+    r"""$F(z) = \sigma(2z) = 1 / (1 + e^{-2z})$."""
 
     name = "logistic"
 
     def cdf(self, x: Tensor) -> Tensor:
-        """F(x) = sigmoid(2x)."""
+        r"""$F(x) = \sigma(2x)$."""
         return torch.sigmoid(2 * x)
 
     def pdf(self, x: Tensor) -> Tensor:
-        """F'(x) = 2 sigmoid(2x) sigmoid(-2x)."""
+        r"""$F'(x) = 2\,\sigma(2x)\,\sigma(-2x)$."""
         return 2 * torch.sigmoid(2 * x) * torch.sigmoid(-2 * x)
 
     def quantile(self, p: Tensor) -> Tensor:
-        """F^-1(p) = log(p / (1 - p)) / 2."""
+        r"""$F^{-1}(p) = \frac{1}{2} \log\frac{p}{1 - p}$."""
         return torch.logit(p) / 2
 
 
@@ -165,35 +165,35 @@ class Uniform(Noise):
     name = "uniform"
 
     def cdf(self, x: Tensor) -> Tensor:
-        """F(x) = (x + 1) / 2, clipped to [0, 1]."""
+        """$F(x) = (x + 1) / 2$, clipped to [0, 1]."""
         return ((x + 1) / 2).clamp(0, 1)
 
     def pdf(self, x: Tensor) -> Tensor:
-        """F'(x) = 1/2 where |x| <= 1, else 0."""
+        r"""$F'(x) = 1/2$ where $|x| \le 1$, else 0."""
         return (x.abs() <= 1).to(x.dtype) / 2
 
     def quantile(self, p: Tensor) -> Tensor:
-        """F^-1(p) = 2p - 1."""
+        """$F^{-1}(p) = 2p - 1$."""
         return 2 * p - 1
 
 
 @register_noise
 class Triangular(Noise):
-    """Density max(0, (2 - |z|) / 4), on [-2, 2]."""
+    r"""Density $\max(0, (2 - |z|) / 4)$, on [-2, 2]."""
 
     name = "triangular"
 
     def cdf(self, x: Tensor) -> Tensor:
-        """F(x) = (2 + x)^2 / 8 for -2 <= x <= 0, and F(x) = 1 - F(-x)."""
+        r"""$F(x) = (2 + x)^2 / 8$ for $-2 \le x \le 0$, and $F(x) = 1 - F(-x)$."""
         tail = (2 - x.abs()).clamp(min=0) ** 2 / 8
         return torch.where(x < 0, tail, 1 - tail)
 
     def pdf(self, x: Tensor) -> Tensor:
-        """F'(x) = max(0, (2 - |x|) / 4)."""
+        r"""$F'(x) = \max(0, (2 - |x|) / 4)$."""
         return (2 - x.abs()).clamp(min=0) / 4
 
     def quantile(self, p: Tensor) -> Tensor:
-        """F^-1(p) = sqrt(8p) - 2 for p <= 1/2, and F^-1(p) = -F^-1(1 - p)."""
+        r"""$F^{-1}(p) = \sqrt{8p} - 2$ for $p \le 1/2$, and $F^{-1}(p) = -F^{-1}(1 - p)$."""
         distance = 2 - torch.sqrt(8 * torch.minimum(p, 1 - p))
         return torch.where(p < 0.5, -distance, distance)
 

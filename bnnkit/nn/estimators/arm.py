@@ -18,10 +18,11 @@ from bnnkit.nn.estimators.with_loss import (
 
 
 def arm(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic", samples: int = 1) -> Tensor:
-    """Compute the loss of pairs of signs, with ARM's unbiased gradient.
+    r"""Compute the loss of pairs of signs, with ARM's unbiased gradient.
 
-    With u uniform and p = F(a), the pair is x = sign(u - (1 - p)) and y = sign(p - u), and the
-    gradient in the logit log(p / (1 - p)) is (L(x) - L(y)) (u - 1/2). Its variance is lower than
+    With u uniform and $p = F(a)$, the pair is $x = \mathrm{sign}(u - (1 - p))$ and
+    $y = \mathrm{sign}(p - u)$, and the gradient in the logit $\log\frac{p}{1 - p}$ is
+    $(L(x) - L(y))\,(u - \frac{1}{2})$. Its variance is lower than
     that of `reinforce`, and grows with the number of units. The loss may be any function.
 
     Args:
@@ -46,11 +47,11 @@ def arm(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic", samples: int 
 
 
 def disarm(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic", samples: int = 1) -> Tensor:
-    """As `arm`, with DisARM's (U2G's) gradient, of lower variance.
+    r"""As `arm`, with DisARM's (U2G's) gradient, of lower variance.
 
-    It is the conditional mean of ARM's gradient given the values x and y. With x = sign(p - u) and
-    y = sign(u - (1 - p)), the gradient in the logit is (L(x) - L(y)) / 2 times max(p, 1 - p) x
-    where x and y differ, and 0 elsewhere.
+    It is the conditional mean of ARM's gradient given the values x and y. With
+    $x = \mathrm{sign}(p - u)$ and $y = \mathrm{sign}(u - (1 - p))$, the gradient in the logit is
+    $\frac{1}{2} (L(x) - L(y)) \max(p, 1 - p)\,x$ where x and y differ, and 0 elsewhere.
 
     Args:
         loss: As in `arm`.

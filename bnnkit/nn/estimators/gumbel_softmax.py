@@ -11,7 +11,7 @@ from bnnkit.nn.estimators.estimator import Estimator, register_estimator
 
 
 class _Relaxation(Estimator):
-    """x~ = tanh((a - z) / temperature), which goes to sign(a - z) as the temperature goes to 0."""
+    r"""$\tilde x = \tanh((a - z) / T)$, which goes to sign(a - z) as the temperature goes to 0."""
 
     def __init__(self, temperature: float = 1.0) -> None:
         self.temperature = number(self.name, "temperature", temperature, above=0)
@@ -35,14 +35,14 @@ class _Relaxation(Estimator):
 
 @register_estimator
 class GumbelSoftmax(_Relaxation):
-    """`gumbel-softmax`: in training x~ = tanh((a - z) / temperature), and its exact gradient.
+    r"""`gumbel-softmax`: in training $\tilde x = \tanh((a - z) / T)$, and its exact gradient.
 
     With the logistic noise it is the binary concrete distribution. Values are real in training,
-    +-1 in evaluation and in files: it optimises E[L(x~)], not E[L(x)], without bias. Large
-    temperatures have more bias, small ones more variance.
+    +-1 in evaluation and in files: it optimises $\mathbb{E}[L(\tilde x)]$, not $\mathbb{E}[L(x)]$,
+    without bias. Large temperatures have more bias, small ones more variance.
 
     Args:
-        temperature: The temperature in units of a; in units of the logit 2a it is twice as large.
+        temperature: T, in units of a; in units of the logit 2a it is twice as large.
 
     References:
         Jang, Gu & Poole, Categorical Reparameterization with Gumbel-Softmax, ICLR 2017,
@@ -61,7 +61,7 @@ class GumbelSoftmax(_Relaxation):
 
 @register_estimator
 class StraightThroughGumbelSoftmax(_Relaxation):
-    """`st-gumbel-softmax`: forward x = sign(a - z), backward the derivative of x~ at this z.
+    r"""`st-gumbel-softmax`: $x = \mathrm{sign}(a - z)$, the derivative is that of $\tilde x$.
 
     The values are +-1 in training too, at the cost of a bias at every temperature.
 

@@ -9,9 +9,9 @@ from bnnkit.nn.estimators.estimator import Estimator, register_estimator
 
 @register_estimator
 class IdentityStraightThrough(Estimator):
-    """`identity-st`: forward x = sign(a - z), backward dL/da = dL/dx.
+    r"""`identity-st`: forward $x = \mathrm{sign}(a - z)$, backward $dL/da = dL/dx$.
 
-    It omits the factor 2F'(a) of `st`, which adds a bias; the gradient of a saturated unit does
+    It omits the factor $2F'(a)$ of `st`, which adds a bias; the gradient of a saturated unit does
     not vanish. For weights the identity is justified: see the rule mirror-descent.
 
     References:
@@ -28,7 +28,7 @@ class IdentityStraightThrough(Estimator):
 
 @register_estimator
 class ClippedIdentity(Estimator):
-    """`clipped-identity`: forward x = sign(a - z), backward dL/da = dL/dx where |a| <= limit.
+    r"""`clipped-identity`: $x = \mathrm{sign}(a - z)$, $dL/da = dL/dx$ where $|a| \le$ limit.
 
     With limit 1 it equals `st` for uniform noise, and Larq's `ste_sign` for noise "none".
 
@@ -45,5 +45,5 @@ class ClippedIdentity(Estimator):
         self.limit = number(self.name, "limit", limit, above=0)
 
     def jacobian(self, a: Tensor, noise: Noise) -> Tensor:
-        """1 where |a| <= limit, else 0."""
+        r"""1 where $|a| \le$ limit, else 0."""
         return (a.abs() <= self.limit).to(a.dtype)

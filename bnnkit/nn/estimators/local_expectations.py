@@ -14,9 +14,10 @@ from bnnkit.nn.estimators.with_loss import (
 
 
 def local_expectations(loss: Loss, a: Tensor, *, noise: str | Noise = "logistic") -> Tensor:
-    """Loss of sampled signs, with the unbiased gradient x_i F'(a_i) (L(x) - L(x, x_i flipped)).
+    r"""Loss of sampled signs, with the gradient $x_i F'(a_i)\,(L(x) - L(x_{\downarrow i}))$.
 
-    It evaluates the loss once, and once more for each unit. `st` replaces the difference by its
+    It is unbiased. $x_{\downarrow i}$ is x with the sign i flipped, so the loss is evaluated once,
+    and once more for each unit. `st` replaces the difference by its
     linearisation. For one layer the estimator is also known as RAM, the GO gradient and shallow
     PSA.
 

@@ -8,12 +8,12 @@ from bnnkit.nn.estimators.estimator import Estimator, check_density, register_es
 
 @register_estimator
 class StraightThrough(Estimator):
-    """`st`: forward x = sign(a - z), backward dL/da = 2F'(a) dL/dx.
+    r"""`st`: forward $x = \mathrm{sign}(a - z)$, backward $dL/da = 2F'(a)\,dL/dx$.
 
-    It is derived from the exact gradient of E[L] by single flips, with L(x) - L(x with x_i
-    flipped) replaced by its linearisation 2 x_i dL/dx_i. It is exact for a linear loss, unbiased
-    for a multilinear loss, and biased otherwise, less so with more units. The factor 2 comes from
-    the values +-1.
+    It is derived from the exact gradient of $\mathbb{E}[L]$ by single flips, with the difference
+    $L(x) - L(x_{\downarrow i})$ of flipping $x_i$ replaced by its linearisation $2 x_i\,dL/dx_i$.
+    It is exact for a linear loss, unbiased for a multilinear loss, and biased otherwise, less so
+    with more units. The factor 2 comes from the values +-1.
 
     References:
         Shekhovtsov & Yanush, Reintroducing Straight-Through Estimators as Principled Methods for
@@ -23,7 +23,7 @@ class StraightThrough(Estimator):
     name = "st"
 
     def jacobian(self, a: Tensor, noise: Noise) -> Tensor:
-        """2F'(a)."""
+        """$2F'(a)$."""
         return 2 * noise.pdf(a)
 
     def check(self, noise: Noise) -> None:
@@ -37,7 +37,7 @@ class StraightThrough(Estimator):
 
 @register_estimator
 class DeterministicStraightThrough(StraightThrough):
-    """`deterministic-st`: forward x = sign(a), backward dL/da = 2F'(a) dL/dx.
+    r"""`deterministic-st`: forward $x = \mathrm{sign}(a)$, backward $dL/da = 2F'(a)\,dL/dx$.
 
     The noise only determines the derivative: logistic is the derivative of tanh, uniform (and
     "none") the clipped identity, triangular a wider ApproxSign. The network is deterministic in

@@ -15,9 +15,9 @@ from bnnkit.nn.estimators.estimator import Estimator, register_estimator
 
 @register_estimator
 class ApproxSign(Estimator):
-    """`approx-sign`: g'(a) = 2 - 2|a| where |a| <= 1, else 0.
+    r"""`approx-sign`: $g'(a) = 2 - 2|a|$ where $|a| \le 1$, else 0.
 
-    g is 2a - a|a| there: the sign, approximated by two parabolas. Larq's `approx_sign`.
+    $g(a) = 2a - a|a|$ there: the sign, approximated by two parabolas. Larq's `approx_sign`.
 
     References:
         Liu et al., Bi-Real Net, ECCV 2018, https://arxiv.org/abs/1808.00278.
@@ -32,11 +32,12 @@ class ApproxSign(Estimator):
 
 @register_estimator
 class Polynomial(Estimator):
-    """`polynomial`: g'(a) = d/w (1 - |a|/w)^(d - 1) where |a| <= w, else 0.
+    r"""`polynomial`: $g'(a) = \frac{d}{w} (1 - |a|/w)^{d - 1}$ where $|a| \le w$, else 0.
 
-    g is sign(a) (1 - (1 - |a|/w)^d). Degree 1 is the clipped identity over w; degree 2 with width
-    1 is `approx-sign`, with width 2 the density of the triangular noise, twice. Degree 2 is the
-    training-aware approximation of RBNN, with its t = sqrt(2)/w, without its factor k.
+    $g(a) = \mathrm{sign}(a)\,(1 - (1 - |a|/w)^d)$. Degree 1 is the clipped identity over w; degree
+    2 with width 1 is `approx-sign`, with width 2 the density of the triangular noise, twice.
+    Degree 2 is the training-aware approximation of RBNN, with its t = sqrt(2)/w, without its
+    factor k.
 
     Args:
         degree: d, at least 1.
@@ -62,12 +63,12 @@ class Polynomial(Estimator):
 
 @register_estimator
 class Tanh(Estimator):
-    """`tanh`: g(a) = tanh(slope a), g'(a) = slope (1 - tanh(slope a)^2).
+    r"""`tanh`: $g(a) = \tanh(sa)$, $g'(a) = s (1 - \tanh^2(sa))$, with the slope $s$.
 
     With slope 1 it is `st` where the noise is logistic.
 
     Args:
-        slope: g'(0).
+        slope: $s = g'(0)$.
 
     References:
         Gong et al., Differentiable Soft Quantization, ICCV 2019, https://arxiv.org/abs/1908.05033,
@@ -86,10 +87,10 @@ class Tanh(Estimator):
 
 @register_estimator
 class SwishSign(Estimator):
-    """`swish-sign`: g(a) = 2 sigmoid(b a) (1 + b a (1 - sigmoid(b a))) - 1.
+    r"""`swish-sign`: $g(a) = 2\sigma(ba)\,(1 + ba\,(1 - \sigma(ba))) - 1$.
 
-    g'(a) = b (2 - b a tanh(b a / 2)) / (1 + cosh(b a)): b at 0, and slightly negative for
-    |b a| > 2.4. Larq's `swish_sign`.
+    $g'(a) = \frac{b (2 - ba \tanh(ba / 2))}{1 + \cosh(ba)}$: b at 0, and slightly negative for
+    $|ba| > 2.4$. Larq's `swish_sign`.
 
     Args:
         beta: b.
@@ -113,11 +114,11 @@ class SwishSign(Estimator):
 
 @register_estimator
 class ReSte(Estimator):
-    """`reste`: g(a) = sign(a) |a|^(1/o), g'(a) = |a|^(1/o - 1) / o where m < |a| <= t.
+    r"""`reste`: $g = \mathrm{sign}(a)|a|^{1/o}$, $g' = |a|^{1/o - 1} / o$ where $m < |a| \le t$.
 
-    For |a| <= m, where the power's derivative goes to infinity, it is the slope g(m) / m of the
-    chord; for |a| > t it is 0. The larger o is, the more g resembles the sign, and the larger the
-    gradients near 0 are.
+    For $|a| \le m$, where the power's derivative goes to infinity, it is the slope $g(m) / m$ of
+    the chord; for $|a| > t$ it is 0. The larger o is, the more g resembles the sign, and the
+    larger the gradients near 0 are.
 
     Args:
         power: o, at least 1; 1 is the clipped identity. The paper's code raises it from 1 to 3.

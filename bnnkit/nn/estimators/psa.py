@@ -37,21 +37,21 @@ class Source(Protocol):
 
 @register_estimator
 class Psa(Estimator):
-    """`psa`, path sample-analytic: forward x = sign(a - z); backward, exact single flips.
+    r"""`psa`, path sample-analytic: $x = \mathrm{sign}(a - z)$; backward, exact single flips.
 
-    Parameters before the sign get dL/da = 2F'(a) dL/dx, as with `st`. The input signs y of the
-    linear map get, instead of sum_j w_ji 2F'(a_j) dL/dx_j,
+    Parameters before the sign get $dL/da = 2F'(a)\,dL/dx$, as with `st`. The input signs y of the
+    linear map get, instead of $\sum_j w_{ji}\,2F'(a_j)\,dL/dx_j$,
 
-        dL/dy_i = y_i sum_j (F(a_j) - F(a_j - 2 w_ji y_i)) dL/dx_j,
+    $$dL/dy_i = y_i \sum_j (F(a_j) - F(a_j - 2 w_{ji} y_i))\,dL/dx_j,$$
 
-    the effect of flipping y_i on the probability of x_j. So it is unbiased for a chain of two
+    the effect of flipping $y_i$ on the probability of $x_j$. So it is unbiased for a chain of two
     layers of signs and a linear loss, where `st` is not. In deeper chains it neglects products of
     two or more flips. The part after the last sign is linearised, as by `st`; use
     `local_expectations` for that part if it matters.
 
-    Because w_ji y_i is +-1, the sum is two transposed linear maps: one with the weights and the
-    mean slope (F(a + 2s) - F(a - 2s))/2 of each unit, and one with ones and its curvature. This
-    costs about one additional backward pass, and no ratio convolution.
+    Because $w_{ji} y_i$ is $\pm 1$, the sum is two transposed linear maps: one with the weights
+    and the mean slope $(F(a + 2s) - F(a - 2s)) / 2$ of each unit, and one with ones and its
+    curvature. This costs about one additional backward pass, and no ratio convolution.
 
     The estimator needs a chain of layers. Networks of `bnnkit.models` with such a chain connect it
     themselves; connect others with `bnnkit.nn.connect_psa`.

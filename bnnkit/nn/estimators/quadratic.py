@@ -4,10 +4,10 @@ from torch import Tensor
 
 
 def multilinear_squared_error(x: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    """|W x - y|^2 - sum_i x_i^2 |W_i|^2 + sum_i |W_i|^2, with W_i the columns of W.
+    r"""$|Wx - y|^2 - \sum_i x_i^2 |W_i|^2 + \sum_i |W_i|^2$, with $W_i$ the columns of W.
 
-    For signs it equals |W x - y|^2. Because it has no terms x_i^2, the straight-through estimator
-    of its gradient is unbiased, unlike that of |W x - y|^2.
+    For signs it equals $|Wx - y|^2$. Because it has no terms $x_i^2$, the straight-through
+    estimator of its gradient is unbiased, unlike that of $|Wx - y|^2$.
 
     Args:
         x: Signs, (N, n).

@@ -25,7 +25,7 @@ def reinforce(
     samples: int = 1,
     baseline: float | Tensor | None = None,
 ) -> Tensor:
-    """Compute the loss of sampled signs, with the unbiased gradient (L(x) - c) d log P(x) / da.
+    r"""Loss of sampled signs, with the unbiased gradient $(L(x) - c)\,d \log P(x) / da$.
 
     The loss may be any function, even if it is not differentiable in x. The variance grows with
     the number of units.

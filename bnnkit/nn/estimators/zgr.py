@@ -13,12 +13,12 @@ from bnnkit.nn.estimators.estimator import Estimator, check_density, register_es
 
 @register_estimator
 class Zgr(Estimator):
-    """`zgr`: forward x = sign(a - z), backward dL/da = F'(a) / P(x) dL/dx, P(x) = F(a x).
+    r"""`zgr`: $x = \mathrm{sign}(a - z)$, $dL/da = \frac{F'(a)}{P(x)}\,dL/dx$, $P(x) = F(ax)$.
 
-    It is DARN(1/2) for binary variables: the score x F'(a) / P(x) times the linearisation
-    L(x) - L(0) = x dL/dx. The mean of the derivative over x is 2F'(a), the derivative of `st`. It
-    is unbiased for losses that are quadratic in x, including terms x_i^2, and has no temperature.
-    With logistic noise the derivative is 2(1 - P(x)).
+    It is DARN(1/2) for binary variables: the score $x F'(a) / P(x)$ times the linearisation
+    $L(x) - L(0) = x\,dL/dx$. The mean of the derivative over x is $2F'(a)$, the derivative of
+    `st`. It is unbiased for losses that are quadratic in x, including terms $x_i^2$, and has no
+    temperature. With logistic noise the derivative is $2(1 - P(x))$.
 
     References:
         Shekhovtsov, Cold Analysis of Rao-Blackwellized Straight-Through Gumbel-Softmax Gradient

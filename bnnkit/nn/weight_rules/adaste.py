@@ -16,10 +16,11 @@ _ZERO = 1e-6
 
 
 def inner_minimum(latent: Tensor, mu: Tensor, alpha: float) -> Tensor:
-    """Compute s(t), the w in [-1, 1] that minimises (w - t)^2 / 2 + mu/2 (1 + alpha - |w|)^2.
+    r"""Compute s(t), the w in [-1, 1] at the minimum of the inner problem.
 
-    s(t) = clip((t + mu (1 + alpha) sign(t)) / (1 + mu), -1, 1): the sign of t where
-    |t| >= 1 - mu alpha, and everywhere once mu alpha >= 1.
+    It minimises $\frac{1}{2}(w - t)^2 + \frac{\mu}{2}(1 + \alpha - |w|)^2$. The result is
+    $s(t) = \frac{t + \mu (1 + \alpha)\,\mathrm{sign}(t)}{1 + \mu}$, clipped to [-1, 1]: the sign
+    of t where $|t| \ge 1 - \mu\alpha$, and everywhere once $\mu\alpha \ge 1$.
     """
     sign = torch.where(latent >= 0, 1.0, -1.0).to(latent.dtype)
     return ((latent + mu * (1 + alpha) * sign) / (1 + mu)).clamp(-1, 1)
@@ -57,27 +58,31 @@ def slope(
 
 @register_weight_rule
 class AdaSte(ScheduledRule):
-    """`adaste`: forward w = s(eta), backward dL/deta = slope dL/dw with an adaptive slope.
+    r"""`adaste`: $w = s(\eta)$, backward $dL/d\eta = \kappa\,dL/dw$ with an adaptive slope.
 
-    The minimum s of the inner problem is between the clipped identity (mu to 0) and the sign,
-    which it equals once mu alpha >= 1; see `inner_minimum`. The slope is the derivative of s.
-    Where the loss pulls towards the other sign, it is a finite difference across the jump instead,
-    so that saturated weights can flip; see `slope`. The rule optimises L(w) subject to
-    w = argmin E(w; eta), by the relaxed optimal-value reformulation.
+    The minimum of the inner problem is
 
-    While mu alpha < 1, weights in training may be between -1 and +1. The deployed weights are
-    sign(eta). The rule is symmetric: the authors' code has a wrong sign in the middle branch of
-    positive weights, which is not reproduced here.
+    $$s(\eta) = \mathrm{argmin}_{-1 \le w \le 1} \; (w - \eta)^2 + \mu (1 + \alpha - |w|)^2,$$
+
+    between the clipped identity ($\mu \to 0$) and the sign, which it equals once
+    $\mu\alpha \ge 1$. The slope $\kappa$ is the derivative of s. Where the loss pulls towards the
+    other sign, it is a finite difference across the jump instead, so that saturated weights can
+    flip. The rule optimises L(w) subject to $w = s(\eta)$, by the relaxed optimal-value
+    reformulation.
+
+    While $\mu\alpha < 1$, weights in training may be between -1 and +1. The deployed weights are
+    $\mathrm{sign}(\eta)$. The rule is symmetric: the authors' code has a wrong sign in the middle
+    branch of positive weights, which is not reproduced here.
 
     Args:
-        mu: The initial weight of the double well; it grows geometrically to 1 / alpha.
-        alpha: The distance of the wells beyond +-1.
+        mu: The initial weight $\mu$ of the double well; it grows geometrically to $1 / \alpha$.
+        alpha: $\alpha$, the distance of the wells beyond $\pm 1$.
         exact_from: The fraction of the training from which w is exactly the sign; the authors use
             0.27 of 700 epochs. 0 disables annealing.
-        reach: beta in units of |eta / (dL/dw)|, at least 1. The authors' code uses 1 with
-            annealing and 2 without.
+        reach: The step of the finite difference in units of $|\eta / (dL/dw)|$, at least 1. The
+            authors' code uses 1 with annealing and 2 without.
         most_slope: The upper bound of the finite difference, as in the authors' code.
-        least_gradient: Where |dL/dw| is no larger, the slope is that of a plain straight-through
+        least_gradient: Where $|dL/dw|$ is no larger, the slope is that of a plain straight-through
             estimator. The authors' code uses 1e-3, and with the mean loss of a batch most weights
             are below it. Without it, saturated weights are never pushed away from 0.
 

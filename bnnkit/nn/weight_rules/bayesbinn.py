@@ -14,14 +14,15 @@ _EPSILON = 1e-10
 
 @register_weight_rule
 class BayesBiNN(WeightRule):
-    """`bayesbinn`: forward w = tanh((eta - z) / T), backward dL/deta = s dL/dw, and decay.
+    r"""`bayesbinn`: $w = \tanh((\eta - z) / T)$, backward $dL/d\eta = s\,dL/dw$, and decay.
 
-    s = (1 - w^2 + 1e-10) / (T (1 - tanh(eta)^2 + 1e-10)), and after each step
-    eta <- (1 - lr / N) eta. It aims to optimise the variational bound of `variational-bayes` by
-    natural gradients, through Gumbel-softmax; the authors' step is lr / N. At the temperature of
-    their large experiments, 1e-10, w is +-1 and s is 1 / (1 - tanh(eta)^2). This is an identity
-    straight-through step that is larger for weights with large |eta|, and no longer Bayesian
-    (Shekhovtsov & Yanush, appendix A). The deployed weights are sign(eta).
+    $s = \frac{1 - w^2 + \delta}{T (1 - \tanh^2(\eta) + \delta)}$ with $\delta = 10^{-10}$, and
+    after each step $\eta \leftarrow (1 - \varepsilon / N)\,\eta$ with the learning rate
+    $\varepsilon$. It aims to optimise the variational bound of `variational-bayes` by natural
+    gradients, through Gumbel-softmax; the authors' step is $\varepsilon / N$. At the temperature
+    of their large experiments, 1e-10, w is $\pm 1$ and s is $1 / (1 - \tanh^2(\eta))$. This is an
+    identity straight-through step that is larger for weights with large $|\eta|$, and no longer
+    Bayesian (Shekhovtsov & Yanush, appendix A). The deployed weights are $\mathrm{sign}(\eta)$.
 
     Args:
         temperature: T.

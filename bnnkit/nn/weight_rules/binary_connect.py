@@ -12,14 +12,15 @@ from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
 
 @register_weight_rule
 class BinaryConnect(WeightRule):
-    """`binary-connect`: forward w = sign(eta), backward dL/deta = dL/dw, then eta is clipped.
+    r"""`binary-connect`: $w = \mathrm{sign}(\eta)$, $dL/d\eta = dL/dw$, then $\eta$ is clipped.
 
-    With the noise "uniform" the sign is sampled, w = sign(eta - z): the stochastic variant with
-    the "hard sigmoid". It optimises L(sign(eta)) with the identity as the derivative of the sign.
-    Without clipping it is mirror descent (Algorithm 2) at half the learning rate.
+    With the noise "uniform" the sign is sampled, $w = \mathrm{sign}(\eta - z)$: the stochastic
+    variant with the "hard sigmoid". It optimises $L(\mathrm{sign}(\eta))$ with the identity as the
+    derivative of the sign. Without clipping it is mirror descent (Algorithm 2) at half the
+    learning rate.
 
     Args:
-        limit: After each step eta is clipped to [-limit, limit]; None disables clipping, for
+        limit: After each step $\eta$ is clipped to [-limit, limit]; None disables clipping, for
             instance if weight decay is used instead.
 
     References:

@@ -14,17 +14,20 @@ _NEARLY_ZERO = 1e-12
 
 @register_weight_rule
 class Bop(WeightRule):
-    """`bop`: m <- (1 - gamma) m + gamma dL/dw, then w <- -w where |m| > tau and sign(m) = sign(w).
+    r"""`bop`: w flips where a moving average m of its gradient exceeds a threshold $\tau$.
 
-    Bop has no latent weights, but eta = -(1 - gamma) m can take their place: a step of plain SGD
-    on eta with learning rate gamma, followed by eta <- (1 - gamma) eta, is the update of m. w is
-    the sign of eta, and stays unchanged while |eta| is below the threshold. So use it with
-    `torch.optim.SGD(latent_parameters(model), lr=gamma)`, gamma = 1e-4, without momentum and
-    weight decay; other optimizers would filter the gradient twice. The weights are stored in a
-    buffer.
+    $$m \leftarrow (1 - \gamma) m + \gamma\,dL/dw$$
+
+    and then $w \leftarrow -w$ where $|m| > \tau$ and $\mathrm{sign}(m) = \mathrm{sign}(w)$. Bop
+    has no latent weights, but $\eta = -(1 - \gamma) m$ can take their place: a step of plain SGD
+    on $\eta$ with learning rate $\gamma$, followed by $\eta \leftarrow (1 - \gamma)\eta$, is the
+    update of m. w is the sign of $\eta$, and stays unchanged while $|\eta|$ is below the
+    threshold. So use it with `torch.optim.SGD(latent_parameters(model), lr=1e-4)`, without
+    momentum and weight decay; other optimizers would filter the gradient twice. The weights are
+    stored in a buffer.
 
     Args:
-        threshold: tau.
+        threshold: $\tau$.
 
     References:
         Helwegen et al., Latent Weights Do Not Exist, NeurIPS 2019,

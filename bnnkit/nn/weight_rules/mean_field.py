@@ -27,12 +27,13 @@ class _Annealed(ScheduledRule):
 
 @register_weight_rule
 class MirrorDescentTanh(_Annealed):
-    """`md-tanh`: forward w = tanh(beta eta), backward dL/deta = dL/dw.
+    r"""`md-tanh`: forward $w = \tanh(\beta\eta)$, backward $dL/d\eta = dL/dw$.
 
-    A step of gradient descent on eta is one of mirror descent in w, with the mirror map whose
-    gradient is artanh(w) / beta: it equals w <- (E - 1) / (E + 1), E = (1 + w) / (1 - w)
-    exp(-2 lr beta dL/dw), but is numerically stable (the authors' MD-tanh-S). Weights in training
-    are between -1 and +1, and go to +-1 as beta grows. The deployed weights are sign(eta).
+    A step of gradient descent on $\eta$ is one of mirror descent in w, with the mirror map whose
+    gradient is $\mathrm{artanh}(w) / \beta$: it equals $w \leftarrow (E - 1) / (E + 1)$ with
+    $E = \frac{1 + w}{1 - w} \exp(-2\varepsilon\beta\,dL/dw)$ and the learning rate $\varepsilon$,
+    but is numerically stable (the authors' MD-tanh-S). Weights in training are between -1 and +1,
+    and go to $\pm 1$ as $\beta$ grows. The deployed weights are $\mathrm{sign}(\eta)$.
 
     Args:
         first_beta: The sharpness at the start.
@@ -53,12 +54,13 @@ class MirrorDescentTanh(_Annealed):
 
 @register_weight_rule
 class MirrorDescentSoftmax(_Annealed):
-    """`md-softmax`: forward w = tanh(beta eta / 2), backward dL/deta = 2 dL/dw.
+    r"""`md-softmax`: forward $w = \tanh(\beta\eta / 2)$, backward $dL/d\eta = 2\,dL/dw$.
 
-    It is w = p - q for (p, q) = softmax(beta (u, v)) over {+1, -1}, and eta = u - v: a step in u
-    and v that skips the derivative of the softmax (the authors' MD-softmax-S) moves eta by twice
-    dL/dw, and is entropic mirror descent in p. Up to the step size it is `md-tanh`. Weights in
-    training are between -1 and +1. The deployed weights are sign(eta).
+    It is $w = p - q$ for $(p, q) = \mathrm{softmax}(\beta u, \beta v)$ over +1 and -1, and
+    $\eta = u - v$: a step in u and v that skips the derivative of the softmax (the authors'
+    MD-softmax-S) moves $\eta$ by twice $dL/dw$, and is entropic mirror descent in p. Up to the
+    step size it is `md-tanh`. Weights in training are between -1 and +1. The deployed weights are
+    $\mathrm{sign}(\eta)$.
 
     Args:
         first_beta: The sharpness at the start.
@@ -78,11 +80,11 @@ class MirrorDescentSoftmax(_Annealed):
 
 @register_weight_rule
 class ProximalMeanField(_Annealed):
-    """`pmf`: forward w = tanh(beta eta / 2), backward dL/deta = beta (1 - w^2) dL/dw.
+    r"""`pmf`: forward $w = \tanh(\beta\eta / 2)$, backward $dL/d\eta = \beta (1 - w^2)\,dL/dw$.
 
     As `md-softmax`, but the step in u and v uses the derivative of the softmax: gradient descent
-    on L at the mean of the weights. The gradient vanishes for means near +-1, so beta must grow
-    slowly.
+    on L at the mean of the weights. The gradient vanishes for means near $\pm 1$, so $\beta$ must
+    grow slowly.
 
     Args:
         first_beta: The sharpness at the start.

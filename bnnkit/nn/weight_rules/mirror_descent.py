@@ -13,12 +13,13 @@ _MIN_PROBABILITY = 2.0**-20
 
 @register_weight_rule
 class MirrorDescent(WeightRule):
-    """`mirror-descent`: forward w = sign(eta - z), backward dL/deta = 2 dL/dw.
+    r"""`mirror-descent`: forward $w = \mathrm{sign}(\eta - z)$, backward $dL/d\eta = 2\,dL/dw$.
 
-    A step of gradient descent on eta is a step of mirror descent on E[L] in the probabilities
-    theta = F(eta), with a divergence that depends on F; for the logistic noise it is the
-    Kullback-Leibler divergence. If F is not strictly monotone (uniform, triangular, none), this
-    holds as long as eta stays inside the support. The factor 2 comes from the values +-1.
+    A step of gradient descent on $\eta$ is a step of mirror descent on $\mathbb{E}[L]$ in the
+    probabilities $\theta = F(\eta)$, with a divergence that depends on F; for the logistic noise
+    it is the Kullback-Leibler divergence. If F is not strictly monotone (uniform, triangular,
+    none), this holds as long as $\eta$ stays inside the support. The factor 2 comes from the
+    values $\pm 1$.
 
     Every noise is allowed; "none" makes the weights deterministic.
 
@@ -38,7 +39,7 @@ class MirrorDescent(WeightRule):
         return _signs(latent, 0)
 
     def initial(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
-        """Draw initial latent weights: theta ~ U(0, 1), eta = F^-1(theta) (appendix D.3)."""
+        r"""Draw latent weights: $\theta \sim U(0, 1)$, $\eta = F^{-1}(\theta)$ (appendix D.3)."""
         theta = torch.rand(shape).clamp(_MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
         return noise.quantile(theta)
 

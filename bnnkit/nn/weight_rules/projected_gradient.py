@@ -11,12 +11,12 @@ from bnnkit.nn.weight_rules.weight_rule import WeightRule, register_weight_rule
 
 @register_weight_rule
 class ProjectedGradient(WeightRule):
-    """`projected-gradient`: forward w = sign(eta - z), backward dL/deta = dL/dw, clip to [-1, 1].
+    r"""`projected-gradient`: $w = \mathrm{sign}(\eta - z)$, $dL/d\eta = dL/dw$, clip to [-1, 1].
 
-    With the uniform noise theta = F(eta) = (eta + 1)/2, so clipping eta after each step projects
-    theta on [0, 1], and the gradient in eta is 2F'(eta) dL/dw = dL/dw there. The rule optimises
-    E[L] over theta by steps of a quarter of the learning rate. With the noise "none" it is
-    `binary-connect` (Hubara et al.'s deterministic weights).
+    With the uniform noise $\theta = F(\eta) = (\eta + 1)/2$, so clipping $\eta$ after each step
+    projects $\theta$ on [0, 1], and the gradient in $\eta$ is $2F'(\eta)\,dL/dw = dL/dw$ there.
+    The rule optimises $\mathbb{E}[L]$ over $\theta$ by steps of a quarter of the learning rate.
+    With the noise "none" it is `binary-connect` (Hubara et al.'s deterministic weights).
 
     References:
         Shekhovtsov & Yanush, GCPR 2021, equations 10 and 11; Hubara et al., NeurIPS 2016,
@@ -37,7 +37,7 @@ class ProjectedGradient(WeightRule):
         latent.clamp_(-1, 1)
 
     def initial(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
-        """Draw initial latent weights: theta ~ U(0, 1)."""
+        r"""Draw initial latent weights: $\theta \sim U(0, 1)$."""
         return 2 * torch.rand(shape) - 1
 
     def check(self, noise: Noise) -> None:

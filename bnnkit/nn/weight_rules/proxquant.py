@@ -19,15 +19,16 @@ def prox(latent: Tensor, strength: float | Tensor) -> Tensor:
 
 @register_weight_rule
 class ProxQuant(ScheduledRule):
-    """`proxquant`: forward w = eta, backward dL/deta = dL/dw, then eta <- prox(eta).
+    r"""`proxquant`: $w = \eta$, backward $dL/d\eta = dL/dw$, then a proximal step of $\eta$.
 
-    The prox is that of lr lambda | |eta| - 1 |, and lambda grows linearly with the training. It
-    optimises L(w) + lambda R(w) over real weights. At `freeze_from` the weights are frozen at
-    their signs; the rest of the training adapts the other parameters. The deployed weights are
-    sign(eta).
+    The step is the prox of $\varepsilon\lambda R$ with the learning rate $\varepsilon$, and
+    $R(\eta) = ||\eta| - 1|$: it moves $\eta$ towards its sign. $\lambda$ grows linearly with the
+    training. The rule optimises $L(w) + \lambda R(w)$ over real weights. At `freeze_from` the
+    weights are frozen at their signs; the rest of the training adapts the other parameters. The
+    deployed weights are $\mathrm{sign}(\eta)$.
 
     Args:
-        strength: lambda at `freeze_from`. The authors use 1e-4 per epoch, for 200 epochs.
+        strength: $\lambda$ at `freeze_from`. The authors use 1e-4 per epoch, for 200 epochs.
         freeze_from: The fraction of the training from which weights are frozen.
 
     References:

@@ -15,17 +15,18 @@ from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
 
 @register_weight_rule
 class ReCu(ScheduledRule):
-    """`recu`: forward w = sign(v), backward through v clamped to its quantiles 1 - tau and tau.
+    r"""`recu`: $w = \mathrm{sign}(v)$, backward through v clamped to two of its quantiles.
 
-    v = (eta - mean) / deviation of each output channel. The quantiles are those of a Laplace
-    distribution with the layer's mean of |v|: Q = -mean|v| log(2 - 2 tau). The gradient passes
-    unchanged where |v| <= Q, is 0 elsewhere, and goes from v to eta by the chain rule. So weights
-    in the tails, which would never flip, are moved only by the standardisation. tau grows from
-    `first_tau` to `last_tau` as exp(progress) does. The deployed weights are sign(eta - mean).
+    $v = (\eta - m) / s$ with the mean m and the deviation s of each output channel. The quantiles
+    $1 - \tau$ and $\tau$ are those of a Laplace distribution with the layer's mean of $|v|$:
+    $Q = -\mathrm{mean}|v| \log(2 - 2\tau)$. The gradient passes unchanged where $|v| \le Q$, is 0
+    elsewhere, and goes from v to $\eta$ by the chain rule. So weights in the tails, which would
+    never flip, are moved only by the standardisation. $\tau$ grows from `first_tau` to `last_tau`
+    as exp(progress) does. The deployed weights are $\mathrm{sign}(\eta - m)$.
 
     Args:
-        first_tau: tau at the start, above 1/2.
-        last_tau: tau at the end, below 1.
+        first_tau: $\tau$ at the start, above 1/2.
+        last_tau: $\tau$ at the end, below 1.
 
     References:
         Xu et al., ReCU: Reviving the Dead Weights in Binary Neural Networks, ICCV 2021,

@@ -11,14 +11,15 @@ _EPSILON = 1e-8
 
 @register_weight_rule
 class Standardised(WeightRule):
-    """`standardised`: forward w = sign(v), v = (eta - mean) / deviation of each output channel.
+    r"""`standardised`: $w = \mathrm{sign}(v)$, $v = (\eta - m) / s$ in each output channel.
 
-    The gradient passes unchanged to v, and from v to eta by the chain rule. So it has mean 0 and
-    is orthogonal to v in each channel, and it is inversely proportional to the deviation. Weight
-    decay on eta therefore sets the effective learning rate. Latent weights start normal with
-    deviation 0.1; SGD with momentum 0.9, learning rate 0.1 and weight decay 5e-4 trains well.
+    m and s are the mean and the deviation of the channel. The gradient passes unchanged to v, and
+    from v to $\eta$ by the chain rule. So it has mean 0 and is orthogonal to v in each channel,
+    and it is inversely proportional to the deviation. Weight decay on $\eta$ therefore sets the
+    effective learning rate. Latent weights start normal with deviation 0.1; SGD with momentum 0.9,
+    learning rate 0.1 and weight decay 5e-4 trains well.
 
-    The deployed weights are sign(eta - mean).
+    The deployed weights are $\mathrm{sign}(\eta - m)$.
 
     References:
         Qin et al., Forward and Backward Information Retention for Accurate Binary Neural Networks

@@ -12,13 +12,14 @@ from bnnkit.nn.weight_rules.weight_rule import register_weight_rule
 
 @register_weight_rule
 class VariationalBayes(MirrorDescent):
-    """`variational-bayes`: as `mirror-descent`, then eta <- eta / (1 + 2 lr lambda).
+    r"""`variational-bayes`: `mirror-descent`, then $\eta$ is divided by $1 + 2\varepsilon\lambda$.
 
-    lambda = prior_scale / N. It optimises the expected loss plus lambda KL(q || 1/2), the
-    variational bound with a factorized posterior q of the weights, by composite mirror descent:
-    the loss is linearised, the KL term is not. If the loss is a mean over examples, N is the
-    number of all training examples. (In natural parameters 2 eta, with step epsilon = 2 lr, this
-    is equation 54; the factor 2 comes from F(eta) = sigmoid(2 eta).)
+    Here $\varepsilon$ is the learning rate and $\lambda$ = `prior_scale` / N. The rule optimises
+    the expected loss plus $\lambda\,\mathrm{KL}(q, \frac{1}{2})$, the variational bound with a
+    factorized posterior q of the weights, by composite mirror descent: the loss is linearised, the
+    KL term is not. If the loss is a mean over examples, N is the number of all training examples.
+    (In natural parameters $2\eta$, with the step $2\varepsilon$, this is equation 54; the factor 2
+    comes from $F(\eta) = \sigma(2\eta)$.)
 
     It works with any optimizer and needs no weight decay.
 

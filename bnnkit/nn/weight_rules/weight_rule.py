@@ -53,11 +53,11 @@ class WeightRule(nn.Module, ABC):
         return _INITIAL_DEVIATION * torch.randn(shape)
 
     def initial_from(self, weight: Tensor) -> Tensor:
-        """Return initial latent weights for the real-valued weights of a layer.
+        r"""Return initial latent weights for the real-valued weights of a layer.
 
-        eta = weight / (2 rms(weight)) keeps signs and relative sizes. With the logistic noise a
-        weight with |weight| = rms keeps its sign with probability sigmoid(1) = 0.73, and one three
-        times as large with 0.95.
+        $\eta = w / (2\,\mathrm{rms}(w))$ keeps signs and relative sizes. With the logistic noise a
+        weight with $|w| = \mathrm{rms}$ keeps its sign with probability $\sigma(1) = 0.73$, and
+        one three times as large with 0.95.
         """
         rms = weight.square().mean().sqrt()
         return weight / (2 * rms).clamp(min=torch.finfo(weight.dtype).tiny)
