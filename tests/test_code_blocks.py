@@ -24,7 +24,8 @@ from bnnkit.data import load
 ROOT = Path(__file__).parents[1]
 QUICK = ("explained/straight-through.md",)
 """The pages that take less than a tenth of a second after the imports."""
-TORCHVISION = ("recipe.md",)
+NEEDS = {"recipe.md": "torchvision", "guides/ecosystem.md": "huggingface_hub"}
+"""Packages that a page uses and the tests do without."""
 
 
 def _digits() -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
@@ -106,8 +107,8 @@ def pages() -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", list(pages()))
 def test_a_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if name in TORCHVISION:
-        pytest.importorskip("torchvision")
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     monkeypatch.chdir(tmp_path)
     given = READER_HAS.get(name, _nothing)(tmp_path)
     assert _run(ROOT / "docs" / name, Document, given) > 0

@@ -340,6 +340,13 @@ def test_an_exponential_average_of_the_weights() -> None:
     assert average(x).shape == layer(x).shape
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_files_are_of_networks_in_float32(dtype: torch.dtype) -> None:
+    network = nn.Sequential(bnn.IntegerLinear(6, 4, zero_point=1), nn.Linear(4, 3)).to(dtype)
+    with pytest.raises(UsageError, match=f"model in float32, got {dtype}; call .float()"):
+        export_onnx(network, images(1, 6), "never.onnx")
+
+
 COMPILED = [name for name in LAYERS if not name.startswith("rule ")]
 """The rules are compiled in tests/test_choices_of_runs.py."""
 

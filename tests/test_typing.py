@@ -21,6 +21,8 @@ def test_pyright_accepts_a_users_program(tmp_path: Path) -> None:
     pyright = shutil.which("pyright")
     if pyright is None:
         pytest.skip("pyright is not installed")
+    if subprocess.run([pyright, "--version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("pyright cannot get its program")
     # Elsewhere than in the checkout, whose configuration is for bnnkit itself.
     program = shutil.copy(TESTS / "data" / "typed_user.py", tmp_path)
     (tmp_path / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{TESTS.parent}"]}}')

@@ -91,6 +91,10 @@ def check_example(model: nn.Module, example: Tensors) -> None:
     if devices:
         found = ", ".join(sorted(devices))
         raise UsageError(f"expected a model and an example on the CPU, got {found}; call .cpu()")
+    reals = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if reals and torch.float32 not in reals:  # a single one may be converted where it is used
+        found = ", ".join(sorted(map(str, reals)))
+        raise UsageError(f"expected a model in float32, got {found}; call .float()")
 
 
 @contextmanager
