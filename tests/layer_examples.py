@@ -46,6 +46,11 @@ LAYERS: Final[dict[str, tuple[Callable[[], nn.Module], Tensor]]] = {
     "BinaryConv1d": (lambda: bnn.BinaryConv1d(3, 4, 3, padding=1), signs(2, 3, 7)),
     "BinaryConv2d": (lambda: bnn.BinaryConv2d(3, 4, 3, padding=1, bias=True), signs(2, 3, 6, 6)),
     "BinaryConv3d": (lambda: bnn.BinaryConv3d(3, 4, 3, padding=1), signs(2, 3, 4, 4, 4)),
+    "BinaryConvTranspose1d": (lambda: bnn.BinaryConvTranspose1d(3, 4, 3), signs(2, 3, 7)),
+    "BinaryConvTranspose2d": (
+        lambda: bnn.BinaryConvTranspose2d(3, 4, 2, stride=2, bias=True),
+        signs(2, 3, 4, 4),
+    ),
     "IntegerConv2d": (
         lambda: bnn.IntegerConv2d(3, 4, 3, padding=1, zero_point=[1, 2, 3]),
         images(2, 3, 6, 6),

@@ -175,6 +175,8 @@ def test_a_scheduled_scale_of_the_noise_leaves_the_device_meta() -> None:
         (bnn.BinaryConv1d, (3, 4, 3), {"weight_rule": "bop"}),
         (bnn.BinaryConv2d, (3, 4, 3), {"scale": "mean-abs"}),
         (bnn.BinaryConv3d, (3, 4, 3), {}),
+        (bnn.BinaryConvTranspose1d, (3, 4, 3), {}),
+        (bnn.BinaryConvTranspose2d, (3, 4, 3), {}),
         (bnn.IntegerConv2d, (3, 4, 3), {"zero_point": 1}),
         (bnn.IntegerLinear, (6, 4), {"zero_point": 1}),
         (bnn.Quantize, (2,), {"learned": True}),
