@@ -65,11 +65,11 @@ def _gradients(folder: Path) -> dict[str, Any]:
     return vars(gradients) | given
 
 
-def _artifact(folder: Path) -> dict[str, Any]:
+def _artifact(folder: Path, name: str = "digits.onnx") -> dict[str, Any]:
     from bnnkit.export import export_onnx
 
     network, batches = _digits()
-    export_onnx(network.eval(), batches[0][0], folder / "digits.onnx")
+    export_onnx(network.eval(), batches[0][0], folder / name)
     return {}
 
 
@@ -80,6 +80,7 @@ def _nothing(folder: Path) -> dict[str, Any]:
 READER_HAS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "estimators.md": _estimators,
     "artifact.md": _artifact,
+    "guides/ensemble.md": lambda folder: _artifact(folder, "chosen.onnx"),
     "zoo.md": lambda folder: {"images": np.zeros((2, 3, 32, 32), np.uint8)},
     "gradients": _gradients,
 }

@@ -1,13 +1,21 @@
 """The examples of the guides about deployment run, small, and do what the guides say."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import bnnkit.runtime as rt
+from bnnkit.runtime.c_code import export_c
+
+LITERT = os.environ.get("BNNKIT_LITERT_PYTHON")
+BREVITAS = os.environ.get("BNNKIT_BREVITAS_PYTHON")
+DATA = Path(__file__).parent / "data" / "guides"
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 pytestmark = pytest.mark.slow
@@ -15,9 +23,11 @@ pytestmark = pytest.mark.slow
 
 def run(script: str, *words: object, folder: Path, python: str = sys.executable) -> str:
     """What an example prints; it must succeed."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [python, EXAMPLES / script, *map(str, words)],
         cwd=folder,
+        env=environment if python != sys.executable else None,
         capture_output=True,
         text=True,
         check=False,
@@ -47,3 +57,139 @@ def test_c_and_cpp(tmp_path: Path) -> None:
     text = run("c/build_and_run.py", "--digits", 20, folder=tmp_path)
     for language in ("C", "C++", "ctypes"):
         assert f"{language}: 20 of 20 probabilities are bnnkit's, to the last bit" in text
+
+
+def test_jni(tmp_path: Path) -> None:
+    """The files for Android build for the Java of this computer and give the probabilities."""
+    pytest.importorskip("PIL")
+    java = shutil.which("javac")
+    if java is None or shutil.which("cmake") is None:
+        pytest.skip("cmake or a JDK is not installed")
+    headers = Path(java).resolve().parents[1] / "include"
+    cpp = tmp_path / "cpp"
+    shutil.copytree(EXAMPLES / "phone" / "android", cpp)
+    export_c("zoo:mnist-convnet", cpp / "network", name="mnist")
+    flags = f"-DCMAKE_C_FLAGS=-I{headers} -I{headers / 'linux'} -Wall -Wextra -Werror"
+    call("cmake", "-S", cpp, "-B", tmp_path / "build", flags)
+    call("cmake", "--build", tmp_path / "build", "--target", "digits")
+    (tmp_path / "Try.java").write_text(TRY)
+    call("javac", "-d", tmp_path, cpp / "Mnist.java", tmp_path / "Try.java")
+    text = call("java", f"-Djava.library.path={tmp_path / 'build'}", "-cp", tmp_path, "Try")
+    *rows, refused = text.splitlines()
+    image = (np.arange(784) % 251).astype(np.uint8).reshape(1, 1, 28, 28)
+    (expected,) = rt.load("zoo:mnist-convnet").predict(image)
+    assert np.array_equal(np.array(rows, np.float32), expected)
+    assert refused == "expected 28 x 28 pixels"
+
+
+TRY = """
+import org.example.digits.Mnist;
+
+class Try {
+    public static void main(String[] arguments) {
+        byte[] pixels = new byte[784];
+        for (int i = 0; i < pixels.length; i++) pixels[i] = (byte) (i % 251);
+        for (float p : Mnist.predict(pixels)) System.out.println(p);
+        try {
+            Mnist.predict(new byte[3]);
+        } catch (IllegalArgumentException error) {
+            System.out.println(error.getMessage());
+        }
+    }
+}
+"""
+
+
+def test_a_phone(tmp_path: Path) -> None:
+    pytest.importorskip("onnx_ir", reason="the extra export is not installed")
+    pytest.importorskip("PIL")
+    text = run("phone/export_assets.py", folder=tmp_path)
+    assert re.search(r"builtin\.tflite: [\d,]+ bytes; .*3 CONV_2D", text)
+    assert re.search(r"lce\.tflite: [\d,]+ bytes; .*2 LceBconv2d", text)
+    if LITERT is None:
+        pytest.skip("BNNKIT_LITERT_PYTHON names no Python with ai-edge-litert")
+    text = run("phone/check_litert.py", "assets", folder=tmp_path, python=LITERT)
+    assert "the same class for 20 of 20 images" in text
+
+
+@pytest.mark.parametrize("model", ["zoo:mnist-convnet", "zoo:cifar10-vgg-ensemble"])
+def test_a_board(model: str, tmp_path: Path) -> None:
+    wheel = tmp_path / "bnnkit-0-py3-none-any.whl"
+    wheel.write_bytes(b"")
+    run("board/prepare.py", model, "--wheel", wheel, folder=tmp_path)
+    board = tmp_path / "board"
+    call("sh", "-n", board / "setup.sh")
+    text = call(sys.executable, board / "check_board.py")
+    assert "run.0: the same bits, 8 inputs" in text
+    assert ("predict: the same bits, 8 inputs" in text) == ("ensemble" in model)
+    expected = dict(np.load(board / "expected.npz"))
+    expected["run.0"][0, 0] += 1
+    np.savez(board / "expected.npz", **expected)
+    done = subprocess.run(
+        [sys.executable, board / "check_board.py"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "run.0: DIFFERS, 8 inputs" in done.stdout
+
+
+def test_plain_onnx(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the extra export is not installed")
+    pytest.importorskip("onnxruntime")
+    text = run("convert/from_plain_onnx.py", "--steps", 40, folder=tmp_path)
+    assert re.findall(r"^\S+ +(float|binary) ", text, re.M) == [
+        "float",
+        "binary",
+        "binary",
+        "float",
+    ]
+    assert "the same class for 360 of 360 images" in text
+    before, after = re.findall(r"([\d,]+) bytes before, ([\d,]+) after", text)[0]
+    assert int(after.replace(",", "")) < int(before.replace(",", "")) / 8
+
+
+def test_larq() -> None:
+    """What examples/convert/from_larq.py wrote, with an accuracy in Larq of 0.894."""
+    check = np.load(DATA / "digits_larq.npz")
+    scores = rt.load(DATA / "digits_larq.tflite").predict(check["images"])
+    assert f"{(scores.argmax(1) == check['labels']).mean():.3f}" == "0.894"
+
+
+@pytest.mark.skipif(
+    BREVITAS is None, reason="BNNKIT_BREVITAS_PYTHON names no Python with Brevitas"
+)
+def test_brevitas(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the extra export is not installed")
+    assert BREVITAS is not None
+    text = run("convert/from_brevitas.py", "digits.onnx", folder=tmp_path, python=BREVITAS)
+    found = call(
+        sys.executable,
+        "-m",
+        "bnnkit",
+        "convert",
+        tmp_path / "digits.onnx",
+        "-o",
+        tmp_path / "m.onnx",
+    )
+    assert found.count(" binary ") == 2
+    check = np.load(tmp_path / "digits.npz")
+    scores = rt.load(tmp_path / "m.onnx").predict(check["images"])
+    accuracy = (scores.argmax(1) == check["labels"]).mean()
+    assert text.split()[-1] == f"{accuracy:.3f}"
+
+
+def test_an_ensemble(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the extra export is not installed")
+    pytest.importorskip("matplotlib")
+    text = run("ensemble.py", "--epochs", 2, folder=tmp_path)
+    assert len(re.findall(r"^ +(?:\d+|auto) +[\d.]+ +0\.\d+ +\d\.\d+ +0\.\d+$", text, re.M)) == 16
+    assert re.search(r"^samples within 2 % of the nll of 32: \d+$", text, re.M)
+    assert (tmp_path / "ensemble" / "ensemble.png").stat().st_size > 10_000
+
+
+def call(*command: object) -> str:
+    """What a command prints; it must succeed."""
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
