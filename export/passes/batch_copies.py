@@ -4,7 +4,7 @@ The functions are rules of `batch_rules.py`, and give what those give.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
@@ -101,12 +101,13 @@ def sorted_along(values: BatchValues, node: ir.Node) -> Sequence[Result] | None:
     """`TopK` along another axis than that of the batch: its numbers and their places."""
     x = operand(node, 0)
     axis, place = node.attributes.get_int("axis", -1) % rank(x), values.places[x]
-    if axis == place.axis or node.inputs[1] in values.places:
+    if axis == place.axis:
         return None
     attributes = dict(node.attributes)
     attributes["axis"] = ir.AttrInt64("axis", axis + 1)
     name, _ = values.names(node, node.op_type)
-    inputs = [values.primed(x, node), node.inputs[1]]
+    count = values.constant(node, [values.sizes(node.outputs[0])[axis]])
+    inputs = [values.primed(x, node), count]
     new = ir.Node("", node.op_type, inputs, attributes.values(), num_outputs=2, name=name)
     new.metadata_props.update(node.metadata_props)
     values.graph.insert_before(node, new)
@@ -193,7 +194,7 @@ def _apart(
 
 def fill(values: BatchValues, node: ir.Node) -> None:
     """A constant repeated for each image, such as a class token or a state before all steps."""
-    y, content = node.outputs[0], array(node.inputs[0])
+    y, content = node.outputs[0], _repeated(node)
     axis = axis_of_batch(y)
     if content is None or axis is None or sizes_of(y, values.images) is None:
         return
@@ -209,10 +210,19 @@ def fill(values: BatchValues, node: ir.Node) -> None:
         whole = (1, *sizes)
         aligned = np.tile(aligned, [a // b for a, b in zip(whole, aligned.shape, strict=True)])
     values.places[y] = place
-    row = node.inputs[0]
-    if content.size != 1:
+    row: ir.Value | None = node.inputs[0]
+    if content.size != 1 or node.op_type == "ConstantOfShape":
         row = add_constant(values.graph, f"{y.name}/row", aligned)
     values.first[y] = _for_each_image(values, node, row, sizes)
+
+
+def _repeated(node: ir.Node) -> NDArray[Any] | None:
+    """What an `Expand`, a `Tile` or a `ConstantOfShape` repeats; None if it is computed."""
+    if node.op_type != "ConstantOfShape":
+        return array(node.inputs[0])
+    if "value" not in node.attributes:
+        return np.zeros(1, np.float32)
+    return node.attributes["value"].as_tensor().numpy()
 
 
 def _for_each_image(

@@ -86,7 +86,7 @@ class _BatchFirst:
     def visit(self, node: ir.Node) -> None:
         """Find the place of a node's results, and compute those with another place than first."""
         places = [self._values.places[x] for x in node.inputs if x in self._values.places]
-        if node.op_type in ("Expand", "Tile") and not places:
+        if node.op_type in ("Expand", "Tile", "ConstantOfShape") and not places:
             fill(self._values, node)
         if not places or node.op_type in ("Shape", "Size"):
             return
