@@ -43,6 +43,13 @@ MODELS = {
     "cifar10-vgg-ensemble": ("VGG, noise 0.15", "cifar10", "cifar10-vgg-distilled.yaml", 362, 11),
     "cifar10-vgg-small": ("VGG-Small", "cifar10", "cifar10-vgg-small-distilled.yaml", 238, 11),
     "mnist-convnet": ("ConvNet", "mnist", "mnist-convnet-shifted.yaml", 24, 1),
+    "mnist-convnet-ensemble": (
+        "ConvNet, trained with noise",
+        "mnist",
+        "mnist-convnet.yaml",
+        10,
+        1,
+    ),
     "mnist-ds-cnn": (
         "DS-CNN, an image as 28 frames of 28 values",
         "mnist",
