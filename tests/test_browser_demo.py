@@ -80,24 +80,26 @@ def test_probabilities_are_those_of_predict(used: dict[str, Any]) -> None:
             assert np.abs(np.array(answer[key]) - probabilities).max() <= TOLERANCE, (name, key)
 
 
-def test_signs_are_those_of_the_runtime(folder: Path) -> None:
-    model, artifact = rt.load(MODEL), read(located(MODEL))
+@pytest.mark.parametrize("name", [MODEL, "zoo:mnist-convnet", "zoo:mnist-ds-cnn"])
+def test_signs_are_those_of_the_runtime(name: str, folder: Path) -> None:
+    model, artifact = rt.load(name), read(located(name))
     onnx.save(with_outputs(artifact.model, artifact.signs), folder / "signs.onnx")
     images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape), np.uint8)
     (folder / "images.bin").write_bytes(images.tobytes())
-    runs = [(image, k, seed) for image in (0, 1) for seed in SEEDS for k in (-1, 0, 9)]
+    runs = [(image, -1, 0) for image in (0, 1)]
+    if model.is_stochastic:
+        runs += [(image, k, seed) for image in (0, 1) for seed in SEEDS for k in (0, 9)]
     listed = json.dumps([(image, k, str(seed)) for image, k, seed in runs])
     with served(folder) as url:
         found = in_browser("run_samples.mjs", url, listed)
-    compared = 0
     for (image, k, seed), outputs in zip(runs, found, strict=True):
         sample = None if k < 0 else Sample(index=k, seed=seed)
-        for name, signs in model.trace(images[image : image + 1], sample=sample).items():
-            here = np.frombuffer(base64.b64decode(outputs[name]), np.uint8)
-            assert np.array_equal(np.packbits(here == 0), np.packbits(signs.ravel() == 0)), name
+        traced = model.trace(images[image : image + 1], sample=sample)
+        assert sum(signs.size for signs in traced.values()) > 1000
+        for sign, values in traced.items():
+            here = np.frombuffer(base64.b64decode(outputs[sign]), np.uint8)
             assert set(np.unique(here)) <= {0, 2}
-            compared += signs.size
-    assert compared >= 5000 * len(runs)
+            assert np.array_equal(np.packbits(here == 0), np.packbits(values.ravel() == 0)), sign
 
 
 def test_the_softmax_has_the_bits_of_its_definition() -> None:
