@@ -3,7 +3,7 @@
 python examples/own_noise_and_rule.py [FILE.onnx]
 
 In a configuration they are `model.noise: laplace` and `model.weight_rule: majority`, if the
-module that registers them is also that of the network or of the data: `model.name: MODULE:make`.
+module that registers them also makes the network: `model.name: MODULE:FUNCTION`.
 """
 
 import sys

@@ -6,18 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 pytest.importorskip("onnxscript", reason="the extra export is not installed")
 pytestmark = pytest.mark.slow
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
 
 
 def said(folder: Path, name: str, *arguments: str) -> str:
     """What an example prints."""
     command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_pretrained_network(tmp_path: Path) -> None:
@@ -54,6 +56,30 @@ def test_the_choice_of_an_estimator(tmp_path: Path) -> None:
 def test_a_noise_and_a_rule_of_ones_own(tmp_path: Path) -> None:
     text = said(tmp_path, "own_noise_and_rule", "own.onnx")
     assert [float(number) > 0.93 for number in re.findall(r"accuracy (\S+)", text)] == [True] * 2
+
+
+def test_they_train_by_the_configuration_of_the_guide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs/guides/own-noise-and-rule.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(python|yaml)\n(.*?)```", text, re.DOTALL)
+    code = "\n".join(block for language, block in blocks if language == "python")
+    (config,) = [block for language, block in blocks if language == "yaml"]
+    (tmp_path / "module_of_guide.py").write_text(code)
+    (tmp_path / "config.yaml").write_text(config.replace("mymodule", "module_of_guide"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "module_of_guide", None)  # so that it is removed again
+    del sys.modules["module_of_guide"]
+    trust = ("--trust-code", "module_of_guide")
+    small = ("epochs=1", "model.width=4", "recalibrate=2")
+    for command in (
+        ("train", "config.yaml", *small, "--out", "run", *trust),
+        ("export", "run", "-o", "model.onnx", *trust),
+    ):
+        result = run(*command)
+        assert result.exit_code == 0, result.output
+    shown = run("eval", "model.onnx", "--data", "digits", "--samples", "0,10")
+    assert shown.exit_code == 0, shown.output
 
 
 def test_the_table_of_the_paper(tmp_path: Path) -> None:
