@@ -31,7 +31,7 @@ def main() -> None:
     torch.manual_seed(0)
     digits = load("digits")
     model = nn.Sequential(
-        bnn.IntegerConv2d(1, 32, 3, padding=1, zero_point=digits.zero_point or [0]),
+        bnn.IntegerConv2d(1, 32, 3, padding=1, zero_point=digits.zero_point),
         nn.BatchNorm2d(32),
         *(Block(32), Block(32)),
         *(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(32 * 16, 10)),

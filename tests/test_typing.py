@@ -1,14 +1,33 @@
 """Type checkers find the types of everything that users import."""
 
+import re
 import shutil
 import subprocess
 import sys
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    "README.md": True,
+    "docs/start/your-own.md": True,
+    "docs/guides/ecosystem.md": find_spec("huggingface_hub") is not None,
+}
+"""Pages whose code is one program without names that it takes for granted, and whether what they
+import is installed."""
+
+
+def pyright() -> str:
+    """The program; the test is skipped without it."""
+    found = shutil.which("pyright")
+    if found is None:
+        pytest.skip("pyright is not installed")
+    if subprocess.run([found, "--version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("pyright cannot get its program")
+    return found
 
 
 def test_the_package_says_that_it_has_types() -> None:
@@ -16,18 +35,19 @@ def test_the_package_says_that_it_has_types() -> None:
 
 
 @pytest.mark.slow
-def test_pyright_accepts_a_users_program(tmp_path: Path) -> None:
+def test_pyright_accepts_what_users_write(tmp_path: Path) -> None:
+    """A program in strict mode, and the code of pages, away from the checkout's configuration."""
     pytest.importorskip("torch")
-    pyright = shutil.which("pyright")
-    if pyright is None:
-        pytest.skip("pyright is not installed")
-    if subprocess.run([pyright, "--version"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("pyright cannot get its program")
-    # Elsewhere than in the checkout, whose configuration is for bnnkit itself.
-    program = shutil.copy(TESTS / "data" / "typed_user.py", tmp_path)
-    (tmp_path / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{TESTS.parent}"]}}')
+    program = pyright()
+    shutil.copy(ROOT / "tests" / "data" / "typed_user.py", tmp_path)
+    for name, is_possible in PAGES.items():
+        code = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL)
+        assert code, name
+        if is_possible:
+            (tmp_path / f"{Path(name).stem.replace('-', '_')}.py").write_text("\n".join(code))
+    (tmp_path / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{ROOT}"]}}')
     run = subprocess.run(
-        [pyright, "--pythonpath", sys.executable, program],
+        [program, "--pythonpath", sys.executable, "."],
         cwd=tmp_path,
         capture_output=True,
         text=True,

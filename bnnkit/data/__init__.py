@@ -5,12 +5,14 @@ They are plain arrays, or examples that are read while they are used.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, overload
 
 from bnnkit.border import border
 from bnnkit.data.cifar10 import load_cifar10
 from bnnkit.data.cifar100 import load_cifar100
 from bnnkit.data.dataset import Dataset
 from bnnkit.data.digits import load_digits
+from bnnkit.data.image_dataset import ImageDataset
 from bnnkit.data.image_folder import load_image_folder, open_image_folder
 from bnnkit.data.mnist import load_mnist
 from bnnkit.data.npz import load_npz
@@ -24,6 +26,7 @@ __all__ = [
     "DATASETS",
     "AnyDataset",
     "Dataset",
+    "ImageDataset",
     "StreamedDataset",
     "check_name",
     "load",
@@ -56,6 +59,16 @@ def check_name(name: str, data_dir: Path | None = None) -> None:
             f"unknown data set {name!r}; expected {', '.join(DATASETS)}, the path of an .npz "
             "file, or your own as module:function"
         )
+
+
+@overload
+def load(
+    name: Literal["digits", "mnist", "cifar10", "cifar100"], data_dir: Path | None = None
+) -> ImageDataset: ...
+
+
+@overload
+def load(name: str, data_dir: Path | None = None) -> Dataset: ...
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from bnnkit.data.cifar_files import read_batch, read_classes
-from bnnkit.data.dataset import Dataset
 from bnnkit.data.folder import find_folder
+from bnnkit.data.image_dataset import ImageDataset
 from bnnkit.errors import FileError, UsageError
 
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -14,7 +14,7 @@ _TEST = "test_batch"
 _META = "batches.meta"
 
 
-def load_cifar10(data_dir: Path | None = None) -> Dataset:
+def load_cifar10(data_dir: Path | None = None) -> ImageDataset:
     """Load CIFAR-10, uint8 (N, 3, 32, 32), RGB: 50000 images for training, 10000 for testing.
 
     Args:
@@ -30,7 +30,7 @@ def load_cifar10(data_dir: Path | None = None) -> Dataset:
     train = [read_batch(folder / name, "labels") for name in _TRAIN]
     x_test, y_test = read_batch(folder / _TEST, "labels")
     try:
-        return Dataset(
+        return ImageDataset(
             name="cifar10",
             x_train=np.concatenate([x for x, _ in train]),
             y_train=np.concatenate([y for _, y in train]),

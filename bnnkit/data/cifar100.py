@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from bnnkit.data.cifar_files import read_batch, read_classes
-from bnnkit.data.dataset import Dataset
 from bnnkit.data.folder import find_folder
+from bnnkit.data.image_dataset import ImageDataset
 from bnnkit.errors import FileError, UsageError
 
 _TRAIN, _TEST, _META = "train", "test", "meta"
 
 
-def load_cifar100(data_dir: Path | None = None) -> Dataset:
+def load_cifar100(data_dir: Path | None = None) -> ImageDataset:
     """Load CIFAR-100, uint8 (N, 3, 32, 32), RGB: 50000 images for training, 10000 for testing.
 
     The labels are the 100 fine ones; the 20 coarse ones are not used.
@@ -26,7 +26,7 @@ def load_cifar100(data_dir: Path | None = None) -> Dataset:
     x_train, y_train = read_batch(folder / _TRAIN, "fine_labels")
     x_test, y_test = read_batch(folder / _TEST, "fine_labels")
     try:
-        return Dataset(
+        return ImageDataset(
             name="cifar100",
             x_train=x_train,
             y_train=y_train,

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnkit.data.dataset import Dataset, split
+from bnnkit.data.dataset import split
+from bnnkit.data.image_dataset import ImageDataset
 from bnnkit.errors import MissingExtraError, UsageError
 
 _LARGEST = 16
 
 
-def load_digits(data_dir: Path | None = None) -> Dataset:
+def load_digits(data_dir: Path | None = None) -> ImageDataset:
     """Load the digits, uint8 (N, 1, 8, 8): 1438 for training, 359 for testing, always the same.
 
     The original values 0..16 become rint(x * 255 / 16).
@@ -40,7 +41,7 @@ def load_digits(data_dir: Path | None = None) -> Dataset:
     images = np.rint(bunch.images * (255 / _LARGEST)).astype(np.uint8)[:, None]
     labels = bunch.target.astype(np.int64)
     train, test = split(len(images))
-    return Dataset(
+    return ImageDataset(
         name="digits",
         x_train=images[train],
         y_train=labels[train],

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.border import border
-from bnnkit.data.dataset import Dataset
 from bnnkit.data.folder import find_folder
+from bnnkit.data.image_dataset import ImageDataset
 from bnnkit.errors import FileError, UsageError
 from bnnkit.files.regular_file import open_file
 from bnnkit.files.unpacked import most_unpacked
@@ -29,7 +29,7 @@ _UBYTE = 0x08
 Array = NDArray[Any]
 
 
-def load_mnist(data_dir: Path | None = None) -> Dataset:
+def load_mnist(data_dir: Path | None = None) -> ImageDataset:
     """Load MNIST, uint8 (N, 1, 28, 28): 60000 images for training, 10000 for testing.
 
     Args:
@@ -48,7 +48,7 @@ def load_mnist(data_dir: Path | None = None) -> Dataset:
     }
     try:
         names = tuple("0123456789")
-        return Dataset(name="mnist", classes=names, preprocessing=None, **images, **labels)
+        return ImageDataset(name="mnist", classes=names, preprocessing=None, **images, **labels)
     except UsageError as error:
         raise FileError(f"{folder}: {error}") from error
 

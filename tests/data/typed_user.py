@@ -91,7 +91,7 @@ def run(path: Path, images: NDArray[np.uint8]) -> Counter[int]:
 def main() -> None:
     digits = data.load("digits")
     x, y = torch.from_numpy(digits.x_train), torch.from_numpy(digits.y_train)
-    network: nn.Module = Network(digits.zero_point or [0])
+    network: nn.Module = Network(digits.zero_point)
     print(train(network, x[:64], y[:64]))
     report = export_onnx(network, x[:1], "own.onnx", metadata=Metadata(dataset="digits"))
     print([(layer.name, layer.kind, layer.stored_bytes) for layer in report.layers])
