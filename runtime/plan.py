@@ -57,7 +57,7 @@ class Plan:
         self.values: dict[str, Value] = {
             name: value
             for name, value in builder.values.items()
-            if name not in builder.padded and name not in builder.flattened
+            if not any(name in d for d in (builder.padded, builder.flattened, builder.moved))
         }
 
     @property

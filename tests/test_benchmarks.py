@@ -38,6 +38,7 @@ cifar10_report = _script("cifar10_report")
 few_bits = _script("few_bits")
 scaling = _script("scaling")
 table = _script("table")
+encoder = _script("encoder")
 mobilenet = _script("mobilenet")
 literature = _script("literature")
 training = _script("training")
@@ -167,6 +168,7 @@ def test_a_page_without_the_marks_is_refused(tmp_path: Path, text: str) -> None:
         (arm_model, arm_model.STORED, arm_model.PAGE, "arm model"),
         (arm_c_model, arm_c_model.STORED, arm_c_model.PAGE, "arm c model"),
         (c_code, c_code.RESULTS, c_code.PAGE, "c code"),
+        (encoder, encoder.RESULTS, encoder.README, encoder.BLOCK),
         (few_bits, few_bits.RESULTS, few_bits.README, few_bits.BLOCK),
         (mobilenet, mobilenet.RESULTS, mobilenet.README, mobilenet.BLOCK),
         (zoo, zoo.CATALOGUE, zoo.PAGE, "zoo"),

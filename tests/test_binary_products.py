@@ -100,6 +100,38 @@ def test_an_operand_that_is_broadcast_stays_real() -> None:
     np.testing.assert_array_equal(Model(artifact).run(x), run(source, x))
 
 
+@pytest.mark.parametrize(("yes", "no"), [(1.0, 0.0), (0.0, 1.0), (2.5, -0.5), (1.0, -0.5)])
+@pytest.mark.parametrize("is_left", [True, False])
+def test_operands_of_two_other_values(yes: float, no: float, is_left: bool) -> None:
+    """Such as attention of 0 and 1: exact, as all numbers here are multiples of 1/4."""
+    body = f"{SIGNS} a = Mul(r, scale) b = Add(shift, a) k = Transpose<perm = [0, 1, 3, 2]>(s) "
+    body += "y = MatMul(b, k)" if is_left else "y = MatMul(k, b)"
+    rows = "11, 11" if is_left else "70, 70"
+    constants = {"scale": np.float32((yes - no) / 2), "shift": np.float32((yes + no) / 2)}
+    source = network(body, "float[N, 3, 11, 70] x", f"float[N, 3, {rows}] y", constants)
+    artifact, _ = from_onnx(source)
+    found = operators(artifact.model)
+    assert ("BinaryMatMul" in found, "MatMul" in found) == (True, False)
+    x = RNG.normal(size=(3, 3, 11, 70)).astype(np.float32)
+    want = run(source, x)
+    np.testing.assert_array_equal(run(artifact.model, x), want)
+    np.testing.assert_array_equal(Model(artifact).run(x), want)
+
+
+def test_both_operands_of_two_other_values() -> None:
+    """x = (s + 1) / 2 and y = 3 - 2 t, written as torch and as people do."""
+    body = (
+        f"{SIGNS} a = Add(s, one) b = Div(a, two) c = Mul(two, r) d = Sub(three, c) "
+        "e = Neg(d) k = Transpose<perm = [0, 2, 1]>(e) y = MatMul(b, k)"
+    )
+    constants = {"two": np.float32(2), "three": np.float32(3)}
+    source = network(body, "float[N, 11, 70] x", "float[N, 11, 11] y", constants)
+    artifact, _ = from_onnx(source)
+    x = RNG.normal(size=(3, 11, 70)).astype(np.float32)
+    want = run(source, x)
+    np.testing.assert_array_equal(Model(artifact).run(x), want)
+
+
 class Attention(nn.Module):
     """Binary queries, keys and values, and attention of -1 and +1."""
 

@@ -4,6 +4,8 @@
    with binary queries and keys, becomes `bnnkit.BinaryMatMul` and `Cast` to float32.
 2. So does an `Einsum` of signs that is such a product in another order of axes, such as
    "nqhd,nkhd->nhqk", with a `Transpose` of each operand and of the result where needed.
+3. An operand of a `MatMul` may have two other values, such as probabilities of 0 and 1
+   (`two_valued_operands.py`).
 """
 
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.subscripts import subscripts
 from bnnkit.export.ir.graph import cast_to_real, new_node, nodes, operand, rank, replace
 from bnnkit.export.passes.lower_signs import dequantized
+from bnnkit.export.passes.two_valued_operands import of_product, two_valued
 
 _RANKS: Final = (3, 4)
 
@@ -22,15 +25,21 @@ _RANKS: Final = (3, 4)
 def lower_binary_products(graph: ir.Graph) -> None:
     """Run the pass."""
     for node in nodes(graph, "MatMul"):
-        x, y = (dequantized(value) for value in node.inputs)
-        if x is None or y is None or rank(x) != rank(y) or rank(x) not in _RANKS:
+        x, y = (two_valued(value) for value in node.inputs)
+        if x is None or y is None or not _have_same_matrices(x.signs, y.signs):
             continue
-        if x.shape is None or y.shape is None or tuple(x.shape[:-2]) != tuple(y.shape[:-2]):
-            continue  # one operand is broadcast
-        product = _product(node, x, y, node.outputs[0].shape)
-        replace(graph, node, [product, cast_to_real(product.outputs[0], node)])
+        product = _product(node, x.signs, y.signs, node.outputs[0].shape)
+        real = [product, cast_to_real(product.outputs[0], node)]
+        replace(graph, node, of_product(graph, node, real, x, y))
     for node in nodes(graph, "Einsum"):
         _lower_einsum(graph, node)
+
+
+def _have_same_matrices(x: ir.Value, y: ir.Value) -> bool:
+    """Whether two values hold as many matrices, without a broadcast."""
+    if rank(x) != rank(y) or rank(x) not in _RANKS or x.shape is None or y.shape is None:
+        return False
+    return tuple(x.shape[:-2]) == tuple(y.shape[:-2])
 
 
 def _product(node: ir.Node, x: ir.Value, y: ir.Value, shape: ir.Shape | None) -> ir.Node:

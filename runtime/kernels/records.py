@@ -130,6 +130,46 @@ class JoinRecord(NamedTuple):
     """The first bit of the copy in the first word of a pixel of y, 0 to 63."""
 
 
+class LayerNormRecord(NamedTuple):
+    """The layer norm over the channels of each pixel of a float32 map (layer_norm.py)."""
+
+    x: int
+    """Address of a Map; y likewise."""
+    y: int
+    scale: int
+    """Address of one float32 per channel, padded to 16; bias likewise."""
+    bias: int
+    epsilon: int
+    """Address of a float32."""
+    signs: int
+    """Address of a Map of packed signs of the result, or 0."""
+    zeros: int
+    """Address of one float32 zero per channel, the thresholds of these signs."""
+
+
+class LinesRecord(NamedTuple):
+    """Packed rows or columns of matrix products (packed_lines.py)."""
+
+    x: int
+    """Address of a Map of packed signs."""
+    starts: int
+    """Address of int64 (matrices, 2): the first channel and the first pixel of each matrix."""
+    matrices: int
+    """Matrices of an image."""
+    channels: int
+    """Consecutive channels of a matrix, and consecutive pixels."""
+    pixels: int
+    is_of_pixels: int
+    """1 if a line is one channel of all its pixels, 0 if it is all channels of a pixel."""
+    y: int
+    """Address of the first word of the first line."""
+    y_image: int
+    """Bytes from an image to the next; matrices, lines and the words of a line likewise."""
+    y_matrix: int
+    y_line: int
+    y_word: int
+
+
 class ProductRecord(NamedTuple):
     """Matrix products of packed signs (products.py)."""
 

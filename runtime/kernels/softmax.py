@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from bnnkit.artifact.format.probabilities import (
@@ -25,7 +26,17 @@ from bnnkit.runtime.kernels.maps import get, partition_rows, put, row_at
 from bnnkit.runtime.kernels.program import as_ctypes
 from bnnkit.runtime.kernels.reals import REALS
 from bnnkit.runtime.kernels.records import Map, MoveRecord, read
-from bnnkit.runtime.kernels.vectors import F32, FLOATS, I32, broadcast, load, store
+from bnnkit.runtime.kernels.vectors import (
+    F32,
+    FLOATS,
+    I32,
+    I64,
+    broadcast,
+    constant,
+    load,
+    part,
+    store,
+)
 
 LANES = FLOATS.count
 BLOCK = 4096
@@ -127,6 +138,54 @@ def _divide(typing_context, x_at, y_at, number):
     return _emit(ir.IRBuilder.fdiv, FLOATS, [types.float32])
 
 
+@intrinsic
+def _largest_of_vectors(typing_context, x_at, vectors):
+    """Return the largest of sixteen or more numbers, a whole number of vectors."""
+
+    def generate(context, builder, _signature, arguments):
+        x_at, vectors = arguments
+        slot = cgutils.alloca_once_value(builder, load(builder, x_at, FLOATS, 4))
+        with cgutils.for_range(builder, vectors, intp=I64) as loop:
+            place = builder.add(x_at, builder.mul(loop.index, constant(4 * LANES)))
+            largest = _larger_of(builder, builder.load(slot), load(builder, place, FLOATS, 4))
+            builder.store(largest, slot)
+        return _largest_lane(builder, builder.load(slot))
+
+    return types.float32(types.int64, types.int64), generate
+
+
+def _larger_of(builder, x, y):
+    return builder.select(builder.fcmp_ordered(">", y, x), y, x)
+
+
+def _largest_lane(builder, lanes):
+    """Emit the largest lane of a vector, by halves."""
+    while lanes.type.count > 1:
+        half = lanes.type.count // 2
+        low, high = (part(builder, lanes, start, half) for start in (0, half))
+        lanes = _larger_of(builder, low, high)
+    return builder.extract_element(lanes, ir.Constant(I32, 0))
+
+
+@intrinsic
+def _sums_of_fours(typing_context, y_at, fours):
+    """Return the sums of every fourth number, in float64, of 4 * fours numbers."""
+
+    def generate(context, builder, _signature, arguments):
+        y_at, fours = arguments
+        wide = ir.VectorType(ir.DoubleType(), 4)
+        slot = cgutils.alloca_once_value(builder, ir.Constant(wide, [0.0] * 4))
+        with cgutils.for_range(builder, fours, intp=I64) as loop:
+            place = builder.add(y_at, builder.mul(loop.index, constant(16)))
+            numbers = builder.fpext(load(builder, place, ir.VectorType(F32, 4), 4), wide)
+            builder.store(builder.fadd(builder.load(slot), numbers), slot)
+        sums = builder.load(slot)
+        lanes = [builder.extract_element(sums, ir.Constant(I32, i)) for i in range(4)]
+        return cgutils.pack_array(builder, lanes)
+
+    return types.UniTuple(types.float64, 4)(types.int64, types.int64), generate
+
+
 @njit(error_model="numpy")
 def _exponentials(x, y, count):
     whole = count // LANES * LANES
@@ -144,27 +203,19 @@ def _larger(largest, at):
 
 @njit(error_model="numpy")
 def _largest(x, columns):
-    """Return the largest number of a row; four maxima, so that their latencies overlap."""
-    a = b = c = d = get(REALS, x)
-    whole = columns // 4 * 4
-    for at in range(x, x + whole * 4, 16):
-        a, b, c, d = _larger(a, at), _larger(b, at + 4), _larger(c, at + 8), _larger(d, at + 12)
-    for at in range(x + whole * 4, x + columns * 4, 4):
-        a = _larger(a, at)
-    a, c = max(a, b), max(c, d)
-    return max(a, c)
+    """Return the largest number of a row."""
+    vectors = columns // LANES
+    largest = _largest_of_vectors(x, vectors) if vectors else get(REALS, x)
+    for at in range(x + vectors * LANES * 4, x + columns * 4, 4):
+        largest = _larger(largest, at)
+    return largest
 
 
 @njit(error_model="numpy")
 def _sum(y, columns):
     """Return the sum of a row: the four sums of every fourth number, in float64."""
-    a = b = c = d = np.float64(0)
     whole = columns // 4 * 4
-    for at in range(y, y + whole * 4, 16):
-        a += get(REALS, at)
-        b += get(REALS, at + 4)
-        c += get(REALS, at + 8)
-        d += get(REALS, at + 12)
+    a, b, c, d = _sums_of_fours(y, whole // 4)
     at, rest = y + whole * 4, columns - whole
     a += get(REALS, at) if rest > 0 else np.float32(0)
     b += get(REALS, at + 4) if rest > 1 else np.float32(0)

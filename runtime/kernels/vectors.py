@@ -41,6 +41,13 @@ def broadcast(builder, scalar, vector):
     return builder.shuffle_vector(first, undefined, lanes)
 
 
+def part(builder, vector, start, count):
+    """Return some neighbouring lanes of a vector."""
+    undefined = ir.Constant(vector.type, ir.Undefined)
+    lanes = ir.Constant(ir.VectorType(I32, count), list(range(start, start + count)))
+    return builder.shuffle_vector(vector, undefined, lanes)
+
+
 def valid_lanes(builder, at, channel):
     """Return 16 bits, set for the lanes from a channel on that are channels of the layer."""
     rest = builder.sub(at["channels"], channel)

@@ -1,13 +1,14 @@
 """Lowering of elementwise operators to chains that one kernel computes."""
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
 from bnnkit.artifact.format.graph import Node
 from bnnkit.artifact.operators.facts import COMMUTES
 from bnnkit.runtime.kernels import reals
-from bnnkit.runtime.lowering.constants import per_channel
+from bnnkit.runtime.lowering.constants import per_channel, per_last_channel, per_pixel
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import FLOAT, Array, Value
 from bnnkit.runtime.memory.weights import LANES
@@ -27,7 +28,7 @@ def lower_elementwise(builder: PlanBuilder, node: Node) -> bool:
     source, operations = _operations(builder, node)
     if not operations:
         return False
-    value = Value(kind="real", shape=builder.values[source].shape)
+    value = builder.values[source].alike()
     if _extend(builder, node, source, operations):
         builder.values[node.outputs[0]] = value
     else:
@@ -41,6 +42,8 @@ def _operations(builder: PlanBuilder, node: Node) -> tuple[str, tuple[Operation,
     names = [name for name in node.inputs if name in builder.values]
     if not names or not all(_is_map(builder, name) for name in names):
         return "", ()
+    if len({builder.values[name].layout for name in names}) > 1:
+        return "", ()
     if builder.kind(names[0]) == "sums":
         to_float = node.kind == "Cast" and node.attributes["to"] == 1
         return (names[0], ((reals.CAST, np.zeros(1)),)) if to_float else ("", ())
@@ -53,7 +56,7 @@ def _is_map(builder: PlanBuilder, name: str) -> bool:
     """Whether the chain kernel can read a value: float32 or sums, a map or a vector."""
     value = builder.values[name]
     is_float = value.kind == "real" and value.dtype == FLOAT
-    return (is_float or value.kind == "sums") and len(value.shape) in (1, 3)
+    return (is_float or value.kind == "sums") and value.is_map
 
 
 def _with_map(
@@ -63,16 +66,16 @@ def _with_map(
     shapes = [builder.values[name].shape for name in names]
     if node.kind not in WITH_MAP or builder.kind(second) != "real":
         return "", ()
+    is_last = builder.values[first].layout == "channels last"
+    broadcasts = _repeats_to if is_last else _broadcasts_to
     if node.kind in COMMUTES and (
-        _broadcasts_to(*shapes)
+        broadcasts(*shapes)
         # The chain that was computed last can be extended in place.
         or (shapes[0] == shapes[1] and builder.position(first) < builder.position(second))
     ):
         first, second = second, first
         shapes.reverse()
-    if builder.kind(first) != "real" or not (
-        shapes[0] == shapes[1] or _broadcasts_to(*shapes[::-1])
-    ):
+    if builder.kind(first) != "real" or not (shapes[0] == shapes[1] or broadcasts(*shapes[::-1])):
         return "", ()
     return first, ((WITH_MAP[node.kind], second),)
 
@@ -82,21 +85,46 @@ def _broadcasts_to(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return len(shape) == 3 == len(other) and shape == (other[0], 1, 1) != other
 
 
+def _repeats_to(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether a value with channels last is broadcast to the rows or columns of another."""
+    if len(shape) != len(other) or len(shape) < 2 or shape[-1] != other[-1] or shape == other:
+        return False
+    has_rows = shape[:-2] == other[:-2] or prod(shape[:-2]) == 1
+    return has_rows and shape[-2] in (1, other[-2])
+
+
 def _with_numbers(builder: PlanBuilder, node: Node, source: str) -> tuple[Operation, ...]:
-    """Return the operations of a node whose other operands have one number per channel."""
-    shape = builder.values[source].shape
+    """Return the operations of a node whose other operands are constants."""
+    value = builder.values[source]
+    shape = value.shape
     found = {i: builder.constants.get(n) for i, n in enumerate(node.inputs) if n != source}
+    last = value.layout == "channels last"
     numbers = {
-        i: per_channel(c, shape[0], len(shape))
+        i: per_last_channel(c, shape[-1]) if last else per_channel(c, shape[0], len(shape))
         for i, c in found.items()
         if c is not None and c.ndim <= len(shape) + 1
     }
-    if any(number is None for number in numbers.values()) or len(numbers) < _count(node):
+    if len(numbers) < _count(node):
         return ()
+    if any(number is None for number in numbers.values()):
+        return _with_constant_map(node, shape, found) if last else ()
     known = {i: number for i, number in numbers.items() if number is not None}
     if any(np.isnan(number).any() for number in known.values()):
         return ()  # the kernels expect NaN in maps alone
-    return _operations_with(node, shape[0], known)
+    return _operations_with(node, value.map[0], known)
+
+
+def _with_constant_map(
+    node: Node, shape: tuple[int, ...], found: dict[int, Array | None]
+) -> tuple[Operation, ...]:
+    """Return the operation of a value with channels last and a constant that varies by pixel."""
+    ((place, constant),) = found.items() if len(found) == 1 else ((0, None),)
+    if constant is None or node.kind not in WITH_MAP or constant.dtype != FLOAT:
+        return ()
+    if place != 1 and node.kind not in COMMUTES:
+        return ()
+    pixels = per_pixel(constant, shape)
+    return () if pixels is None else ((WITH_MAP[node.kind], pixels),)
 
 
 def _count(node: Node) -> int:
@@ -135,6 +163,8 @@ def _extend(
     """
     position = builder.position(source)
     step = builder.steps[position] if position >= 0 else None
+    if step is None or step.target != source:
+        return False  # the source is an input, or a view of what the step computes
     if isinstance(step, Convolution):
         return _complete(builder, node, step, operations)
     if not isinstance(step, Chain) or step.signs or builder.graph.sole_reader(source) != node:

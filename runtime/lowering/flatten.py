@@ -18,7 +18,7 @@ def lower_flatten(builder: PlanBuilder, node: Node) -> bool:
     value = builder.values.get(node.inputs[0])
     if value is None or value.kind != "real" or value.dtype != FLOAT:
         return False
-    if value.shape[1:] != (1, 1) or not flattens(builder, node):
+    if value.shape[1:] != (1, 1) or value.layout != "onnx" or not flattens(builder, node):
         return False
     target, shape = node.outputs[0], value.shape[:1]
     step = PlaceReals(name=node.name, source=node.inputs[0], target=target, first_channel=0)

@@ -18,7 +18,11 @@ from bnnkit.runtime.lowering.channels_last import lower_channels_last
 from bnnkit.runtime.lowering.elementwise import lower_elementwise
 from bnnkit.runtime.lowering.flatten import lower_flatten
 from bnnkit.runtime.lowering.float_layers import lower_integer_layer, lower_real_layer
+from bnnkit.runtime.lowering.heads import lower_heads
 from bnnkit.runtime.lowering.kernel_forms import KernelForms, forms_of_this_cpu
+from bnnkit.runtime.lowering.layer_norm import lower_layer_norm
+from bnnkit.runtime.lowering.layouts import with_readable_inputs
+from bnnkit.runtime.lowering.moved_signs import lower_move_of_signs, move_in_numpy
 from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_draw, repeat_inputs
 from bnnkit.runtime.lowering.numpy_operator import (
     lower_several_outputs,
@@ -30,10 +34,11 @@ from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.lowering.plane_patterns import LEVELS, PLANE_SUM, fuse_planes
 from bnnkit.runtime.lowering.planes import lower_levels, lower_plane_sum
 from bnnkit.runtime.lowering.pooling import lower_pooling
-from bnnkit.runtime.lowering.products import lower_binary_mat_mul
+from bnnkit.runtime.lowering.products import lower_binary_mat_mul, lower_sums_of_signs
 from bnnkit.runtime.lowering.recurrent import lower_recurrent
 from bnnkit.runtime.lowering.sequences import lower_sequence_layer
 from bnnkit.runtime.lowering.split import lower_split
+from bnnkit.runtime.lowering.views import lower_view
 from bnnkit.runtime.lowering.volumes import lower_volume_layer
 from bnnkit.runtime.memory.shared_weights import SharedWeights
 from bnnkit.runtime.memory.values import Value
@@ -62,7 +67,10 @@ PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     lower_split,
     lower_recurrent,
     lower_several_outputs,
+    lower_view,
     signs.lower_sign_move,
+    lower_move_of_signs,
+    lower_sums_of_signs,
     lower_channels_last,
     lower_placed_maps,
     lower_pooling,
@@ -71,6 +79,8 @@ PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     lower_volume_layer,
     lower_real_layer,
     lower_elementwise,
+    lower_layer_norm,
+    lower_heads,
 )
 """Lowerings to kernels that support some forms of an operator; NumPy computes the rest.
 
@@ -118,11 +128,13 @@ def lower(
             with _naming_node(node):
                 _lower(builder, node)
     for name in graph.outputs:
+        if name in builder.moved:
+            move_in_numpy(builder, name)
         if builder.kind(name) == "shape":
             builder.constants[name] = shape_of_every_batch(builder, name)
         if name not in builder.values and name not in builder.constants:
             raise ArtifactError(f"expected a node that computes the output {name!r}")
-        if builder.kind(name) == "signs":
+        if builder.kind(name) == "signs" and builder.values[name].layout == "onnx":
             with (
                 _recording_noise_dependence(builder)
                 if name in builder.noise_dependent
@@ -151,6 +163,7 @@ def _lower(builder: PlanBuilder, node: Node) -> None:
     """
     operator = operator_of_kind(node.kind)
     is_sampled = operator is not None and operator.is_sampled
+    node = with_readable_inputs(builder, node)
     if not is_sampled and any(name in builder.noise_dependent for name in node.inputs):
         node = repeat_inputs(builder, node)
         with _recording_noise_dependence(builder):

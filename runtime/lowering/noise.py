@@ -102,6 +102,6 @@ def _repeat(builder: PlanBuilder, name: str) -> str:
     if target not in builder.values:
         source = builder.packed_signs(name) if builder.kind(name) == "signs" else name
         step = Repeat(name=source, source=source, target=target)
-        builder.add(step, replace(builder.values[source], margin=Margin()))
+        builder.add(step, replace(builder.values[source], margin=Margin(), view_of=None))
         builder.noise_dependent.add(target)
     return target

@@ -104,17 +104,41 @@ def lower_to_numpy(builder: PlanBuilder, node: Node) -> None:
         function=function_of(node),
         attributes=node.attributes,
     )
+    if isinstance(step, SoftmaxOfChannels):
+        builder.add(step, builder.values[node.inputs[0]].alike())
+        return
     shape = results[0].shape if kind == "shape" else results[0].shape[1:]
-    builder.add(step, Value(kind=kind, shape=shape, dtype=results[0].dtype))
+    value = Value(kind=kind, shape=shape, dtype=results[0].dtype)
+    is_matrix = builder.forms.fuses and _is_matrix(builder, node, value)
+    builder.add(
+        step, replace(value, layout="channels last", is_tight=True) if is_matrix else value
+    )
+
+
+_GIVES_MATRICES = {"MatMul", "Softmax", "LayerNormalization"}
+"""Operators whose results of rank 3 are matrices (A, T, C), not maps (C, H, W)."""
+
+
+def _is_matrix(builder: PlanBuilder, node: Node, value: Value) -> bool:
+    """Whether the last axis of a result is that of its channels."""
+    if value.kind != "real" or value.dtype != FLOAT or len(value.shape) < 2:
+        return False
+    if len(value.shape) != 3 or node.kind in _GIVES_MATRICES:
+        return True
+    sources = [builder.values[name] for name in node.inputs if name in builder.values]
+    return any(x.layout == "channels last" and x.shape == value.shape for x in sources)
 
 
 def _is_of_channels(builder: PlanBuilder, node: Node, kind: Kind) -> bool:
     """Whether a node is the softmax over the channels of a map, or over a vector, of float32."""
     x = builder.values.get(node.inputs[0])
-    if node.kind != "Softmax" or kind != "real" or x is None or len(x.shape) not in (1, 3):
+    if node.kind != "Softmax" or kind != "real" or x is None or not x.is_map:
+        return False
+    if x.layout == "sequence":
         return False
     axis = node.attributes.get("axis", -1) % (1 + len(x.shape))
-    return axis == 1 and x.kind == "real" and x.dtype == FLOAT
+    is_of_channels = axis == (len(x.shape) if x.layout == "channels last" else 1)
+    return is_of_channels and x.kind == "real" and x.dtype == FLOAT
 
 
 def _with_axes(builder: PlanBuilder, node: Node) -> Node:
@@ -194,7 +218,8 @@ def input_of(builder: PlanBuilder, name: str) -> Source:
     """Return an input for a step: name of a value, a constant, or None if it is omitted."""
     if name not in builder.values:
         return builder.constants.get(name)
-    return builder.packed_signs(name) if builder.kind(name) == "signs" else name
+    is_signs = builder.kind(name) == "signs" and builder.values[name].layout == "onnx"
+    return builder.packed_signs(name) if is_signs else name
 
 
 def inputs_of(builder: PlanBuilder, sources: tuple[Source, ...], batch: int) -> list[Array | None]:

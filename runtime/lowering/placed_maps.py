@@ -47,7 +47,7 @@ def _is_map(builder: PlanBuilder, name: str) -> bool:
 
 
 def _has_rows(value: Value) -> bool:
-    return len(value.shape) == 3
+    return len(value.shape) == 3 and value.layout == "onnx"
 
 
 def _join_signs(builder: PlanBuilder, node: Node) -> bool:
@@ -104,7 +104,7 @@ def _repetition(builder: PlanBuilder, name: str) -> PlaceReals | None:
     """Return a step that repeats pixels to make a map with one reader; None for another map."""
     position = builder.position(name)
     step = builder.steps[position] if position >= 0 else None
-    if not isinstance(step, PlaceReals) or not step.repeats:
+    if not isinstance(step, PlaceReals) or not step.repeats or step.target != name:
         return None
     return None if builder.graph.sole_reader(name) is None else step
 

@@ -1,8 +1,8 @@
 """A plan under construction: its values and steps so far, and deferred operations.
 
-Two operations on signs are deferred until a reader needs their result, because most readers do
-not: padding with +1 (a convolution reads it from the margin) and flattening (a dense layer
-reorders its weights instead).
+Three operations on signs are deferred until a reader needs their result, because most readers do
+not: padding with +1 (a convolution reads it from the margin), flattening (a dense layer reorders
+its weights instead) and moves to other places (a matrix product packs its operands itself).
 """
 
 from dataclasses import dataclass, field
@@ -25,6 +25,22 @@ Pads = tuple[int, int, int, int]
 """Padding in pixels: top, left, bottom, right."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class MovedSigns:
+    """Signs that are to be moved.
+
+    Attributes:
+        source: The value that holds them, packed.
+        nodes: The operators that move them, in order.
+        places: For each moved sign of an image, its place among those of the source, which are
+            numbered in ONNX's order.
+    """
+
+    source: str
+    nodes: tuple[Node, ...]
+    places: Array
+
+
 @dataclass(kw_only=True)
 class PlanBuilder:
     """The state of lowering.
@@ -39,6 +55,7 @@ class PlanBuilder:
         steps: Steps in order.
         padded: Deferred padding with +1: name to source and pads.
         flattened: Deferred flattening: name of signs (F,) to their source, a map.
+        moved: Deferred moves of signs to other places.
         done: Names of nodes that were lowered together with an earlier node.
         binary_weights: int8 signs of weights for real activations, in ONNX's layout, by name.
         noise_dependent: Names of values and constants that depend on the noise.
@@ -59,6 +76,7 @@ class PlanBuilder:
     steps: list[Step] = field(default_factory=list)
     padded: dict[str, tuple[str, Pads]] = field(default_factory=dict)
     flattened: dict[str, str] = field(default_factory=dict)
+    moved: dict[str, MovedSigns] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     binary_weights: dict[str, Array] = field(default_factory=dict)
     noise_dependent: set[str] = field(default_factory=set)
@@ -91,7 +109,14 @@ class PlanBuilder:
         return self.constants[name]
 
     def position(self, name: str) -> int:
-        """Return the index of the last step that computes a value; -1 for the input."""
+        """Return the index of the last step that computes a value; -1 for the input.
+
+        A view is computed by the step of the value that it shows.
+        """
+        value = self.values.get(name)
+        while value is not None and value.view_of is not None:
+            name = value.view_of
+            value = self.values.get(name)
         for index in reversed(range(len(self.steps))):
             if self.steps[index].target == name:
                 return index
@@ -114,6 +139,8 @@ class PlanBuilder:
         elif name in self.flattened:
             self._flatten(name, self.flattened.pop(name))
         kind = self.kind(name)
+        if kind == "signs" and self.values[name].layout != "onnx":
+            return self._pack_codes(self._codes(name))
         if kind == "codes":
             return self._pack_codes(name)
         if kind != "signs":
@@ -123,6 +150,21 @@ class PlanBuilder:
     def packed_value(self, name: str) -> Value:
         """Return the value that `packed_signs` names."""
         return self.values[self.packed_signs(name)]
+
+    def _codes(self, name: str) -> str:
+        """Return signs in another layout as codes. Rare, so simplicity counts."""
+        codes = f"{name}/codes"
+        if codes not in self.values:
+            step = NumpyOperator(
+                name=name,
+                sources=(name,),
+                target=codes,
+                function=STANDARD_OPERATORS["Identity"],
+                attributes={},
+            )
+            shape = self.values[name].shape
+            self.add(step, Value(kind="codes", shape=shape, dtype=np.dtype(np.uint8)))
+        return codes
 
     def _pack_codes(self, name: str) -> str:
         """Append the packing of signs that a NumPy operator has moved."""

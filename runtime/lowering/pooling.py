@@ -51,7 +51,8 @@ def lower_pooling(builder: PlanBuilder, node: Node) -> bool:
 
 def _is_map_of_reals(builder: PlanBuilder, name: str) -> bool:
     value = builder.values[name]
-    return value.kind == "real" and value.dtype == FLOAT and len(value.shape) == 3
+    is_map = len(value.shape) == 3 and value.layout == "onnx"
+    return value.kind == "real" and value.dtype == FLOAT and is_map
 
 
 def _are_values(builder: PlanBuilder, node: Node) -> bool:

@@ -12,6 +12,7 @@ from bnnkit.runtime.lowering.numpy_operator import BATCHES, example, input_of
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
 from bnnkit.runtime.memory.values import FLOAT, Array, Value
 from bnnkit.runtime.steps.convolution import Convolution
+from bnnkit.runtime.steps.layer_norm import LayerNorm
 from bnnkit.runtime.steps.real import Chain, CopyReal, NumpyOperator
 from bnnkit.runtime.steps.signs import PackSigns, UnpackSigns
 
@@ -23,15 +24,15 @@ def lower_sign(builder: PlanBuilder, node: Node) -> None:
     """
     position = builder.position(node.inputs[0])
     step = builder.steps[position] if position >= 0 else None
+    value = builder.values[node.inputs[0]]
     if (
-        isinstance(step, Chain) or (isinstance(step, Convolution) and step.added is not None)
+        isinstance(step, Chain | LayerNorm)
+        or (isinstance(step, Convolution) and step.added is not None)
     ) and step.signs is None:
         builder.steps[position] = replace(step, signs=node.outputs[0])
-        shape = builder.values[node.inputs[0]].shape
-        builder.values[node.outputs[0]] = Value(kind="signs", shape=shape)
+        builder.values[node.outputs[0]] = value.alike("signs")
         return
-    value = builder.values[node.inputs[0]]
-    if value.kind in ("real", "image") and len(value.shape) not in (1, 3):
+    if value.kind in ("real", "image") and not value.is_map:
         _sign_in_numpy(builder, node, value)
     else:
         _pack(builder, node, np.zeros(value.map[0], np.float32))
@@ -62,7 +63,7 @@ def lower_threshold(builder: PlanBuilder, node: Node) -> None:
 def _pack(builder: PlanBuilder, node: Node, thresholds: Array) -> None:
     source, target = node.inputs[0], node.outputs[0]
     value = builder.values[source]
-    if len(value.shape) not in (1, 3) or value.kind in ("signs", "codes", "shape"):
+    if not value.is_map or value.kind in ("signs", "codes", "shape"):
         raise UnsupportedError(
             f"node {node.name!r} ({node.kind}): expected maps (N, C, H, W) or vectors (N, F) of"
             f" numbers, got {value.kind} of shape (N, {', '.join(map(str, value.shape))})"
@@ -77,11 +78,11 @@ def _pack(builder: PlanBuilder, node: Node, thresholds: Array) -> None:
     if value.kind == "image" or (value.kind == "real" and value.dtype != dtype):
         # The kernel needs contiguous channels of the right type.
         copy = CopyReal(name=node.name, source=source, target=f"{node.name}/stored")
-        builder.add(copy, Value(kind="real", shape=value.shape, dtype=dtype))
+        builder.add(copy, replace(value.alike(), dtype=dtype))
         source = copy.target
     thresholds = np.broadcast_to(thresholds, value.map[0]).astype(dtype)
     step = PackSigns(name=node.name, source=source, target=target, thresholds=thresholds)
-    builder.add(step, Value(kind="signs", shape=value.shape))
+    builder.add(step, value.alike("signs"))
 
 
 def lower_sign_move(builder: PlanBuilder, node: Node) -> bool:
@@ -92,6 +93,11 @@ def lower_sign_move(builder: PlanBuilder, node: Node) -> bool:
     """
     if not node.inputs or builder.kind(node.inputs[0]) != "signs":
         return False
+    if builder.values[node.inputs[0]].layout != "onnx":
+        is_real = node.kind == "DequantizeLinear" and _dequantizes_signs(builder, node)
+        if is_real:
+            _dequantize_in_place(builder, node)
+        return is_real
     if node.kind == "Pad" and _pads_with_ones(builder, node):
         _defer_padding(builder, node)
     elif node.kind in ("Flatten", "Reshape") and flattens(builder, node):
@@ -169,6 +175,13 @@ def _dequantize(builder: PlanBuilder, node: Node) -> None:
         attributes={},
     )
     builder.add(step, Value(kind="real", shape=(int(np.prod(shape)),)))
+
+
+def _dequantize_in_place(builder: PlanBuilder, node: Node) -> None:
+    """Append the real numbers of signs that are a map in another layout than ONNX's."""
+    source, target = node.inputs[0], node.outputs[0]
+    step = UnpackSigns(name=node.name, source=source, target=target)
+    builder.add(step, builder.values[source].alike())
 
 
 def _dequantizes_signs(builder: PlanBuilder, node: Node) -> bool:

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from bnnkit.artifact.format.bits import n_words
+from bnnkit.errors import ArtifactError
 from bnnkit.runtime.kernels import reals
 from bnnkit.runtime.kernels.records import (
     AlignRecord,
     CentreRecord,
     ChainRecord,
     JoinRecord,
+    LayerNormRecord,
     LevelRecord,
+    LinesRecord,
     MoveRecord,
     NibblesRecord,
     NoisyThresholdRecord,
@@ -62,11 +65,29 @@ def _chain(memory: Addresses, record: ChainRecord) -> None:
             check_map(other, size)
         elif code not in (reals.CAST, reals.ROUND):
             check_numbers(memory, operand, size)
+    _signs_of_reals(memory, record, x)
+
+
+def _signs_of_reals(
+    memory: Addresses, record: ChainRecord | LayerNormRecord, x: PlacedMap
+) -> None:
     if record.signs:
         signs = memory.map_at(record.signs)
         check_same_pixels(x, signs)
         check_map(signs, -(-x.map.depth // BYTE))
         check_numbers(memory, record.zeros, rounded(x.map.depth, BYTE) * 4)
+
+
+def _layer_norm(memory: Addresses, record: LayerNormRecord) -> None:
+    x, y = memory.map_at(record.x), memory.map_at(record.y)
+    check_same_pixels(x, y)
+    size = rounded(x.map.depth, 16) * 4
+    check_map(x, size)
+    check_map(y, size)
+    check_numbers(memory, record.scale, size)
+    check_numbers(memory, record.bias, size)
+    check_numbers(memory, record.epsilon, 4)
+    _signs_of_reals(memory, record, x)
 
 
 def _pack(memory: Addresses, record: PackRecord) -> None:
@@ -101,6 +122,24 @@ def _pool(memory: Addresses, record: PoolRecord) -> None:
     size = pixel_bytes(x, 16)
     check_map(x, size)
     check_map(y, size)
+
+
+def _lines(memory: Addresses, record: LinesRecord) -> None:
+    r, x = record, memory.map_at(record.x)
+    check_map(x, pixel_bytes(x))
+    check_numbers(memory, r.starts, 16 * r.matrices)
+    starts = memory.array_at(r.starts)
+    channel, pixel = starts.max(axis=0).tolist()
+    ends = channel + r.channels, pixel + r.pixels
+    if starts.min() < 0 or ends[0] > x.map.depth or ends[1] > x.map.rows * x.map.columns:
+        raise ArtifactError(
+            f"a kernel would read up to channel {ends[0]} and pixel {ends[1]} of a map of"
+            f" {x.map.depth} channels and {x.map.rows} x {x.map.columns} pixels: this is a fault"
+            " of bnnkit, please report it with the file"
+        )
+    lines, terms = (r.channels, r.pixels) if r.is_of_pixels else (r.pixels, r.channels)
+    steps = ((x.map.images, r.y_image), (r.matrices, r.y_matrix), (lines, r.y_line))
+    check_reach(memory.array_at(r.y), r.y, (*steps, (n_words(terms), r.y_word)), 8)
 
 
 def _product(memory: Addresses, record: ProductRecord) -> None:
@@ -178,7 +217,9 @@ CHECKS: dict[type[NamedTuple], Callable[[Addresses, Any], None]] = {
     CentreRecord: _centre,
     ChainRecord: _chain,
     JoinRecord: _join,
+    LayerNormRecord: _layer_norm,
     LevelRecord: _levels,
+    LinesRecord: _lines,
     MoveRecord: _move,
     NibblesRecord: _nibbles,
     NoisyThresholdRecord: _noise,

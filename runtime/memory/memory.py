@@ -49,10 +49,13 @@ class Memory:
         self.threads = threads
         self.counters = PhiloxCounters.zeros(rows)
         self._noise_dependent = noise_dependent
-        self.buffers: dict[str, Array] = {
-            name: value.allocate(rows if name in noise_dependent else batch)
-            for name, value in values.items()
-        }
+        self.buffers: dict[str, Array] = {}
+        for name, value in values.items():
+            if value.view_of is None:
+                images = rows if name in noise_dependent else batch
+                self.buffers[name] = value.allocate(images)
+            else:
+                self.buffers[name] = value.view(self.stored(value.view_of))
         self._records: list[Array] = []
         self._arrays: dict[int, Array] = {}
         self._placed: dict[int, PlacedMap] = {}
@@ -76,7 +79,11 @@ class Memory:
     @property
     def nbytes(self) -> int:
         """Size of all buffers."""
-        return sum(buffer.nbytes for buffer in self.buffers.values())
+        return sum(
+            buffer.nbytes
+            for name, buffer in self.buffers.items()
+            if self.values[name].view_of is None
+        )
 
     def address(self, array: Array) -> int:
         """Return the address of an array and keep the array alive."""

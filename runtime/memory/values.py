@@ -12,9 +12,14 @@
 The channels of sums and reals are padded to whole vectors, which the kernels write. Vectors (F,)
 of signs and sums are maps of one pixel. A map of signs or reals may have a margin, from which a
 convolution reads its padding: clear bits (+1), zeros or `border`, which no step overwrites.
+
+The layout of signs, sums and reals of other shapes may be a map's too. "channels last" is that of
+any shape (..., W, C), whose axes before W are the rows. "sequence" is that of a shape (C, W), with
+one row. So tokens (T, C), a sequence (C, T) and a map (C, 1, T) can be views of one memory.
 """
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +31,7 @@ from bnnkit.runtime.memory import aligned
 from bnnkit.runtime.memory.weights import padded_channels
 
 Kind = Literal["image", "signs", "nibbles", "sums", "real", "codes", "shape"]
+Layout = Literal["onnx", "channels last", "sequence"]
 Array = NDArray[Any]
 Integers = NDArray[np.int64]
 FLOAT = np.dtype(np.float32)
@@ -58,6 +64,8 @@ class Value:
         spare: Extra channels in memory, which a layer with groups may overwrite.
         is_tight: Whether pixels have no padding channels; no kernel writes such a map in vectors.
         border: The numbers of a pixel in the margin of a tight map; zeros if None.
+        layout: How a shape is a map for kernels, as above; "onnx" if it is not, or by its rank.
+        view_of: Name of the value whose memory this one shows in another shape, or None.
     """
 
     kind: Kind
@@ -67,6 +75,17 @@ class Value:
     spare: int = 0
     is_tight: bool = False
     border: tuple[int, ...] | None = None
+    layout: Layout = "onnx"
+    view_of: str | None = None
+
+    @property
+    def is_map(self) -> bool:
+        """Whether kernels can read the value as a map."""
+        return self.layout != "onnx" or len(self.shape) in (1, 3)
+
+    def alike(self, kind: Kind = "real") -> "Value":
+        """Return a value of a kind, of float32 if it is real, with this shape and layout."""
+        return Value(kind=kind, shape=self.shape, layout=self.layout)
 
     @property
     def map(self) -> tuple[int, int, int]:
@@ -75,6 +94,11 @@ class Value:
         Raises:
             UnsupportedError: If the value is neither map nor vector.
         """
+        if self.layout == "channels last":
+            *outer, columns, depth = self.shape
+            return depth, prod(outer), columns
+        if self.layout == "sequence":
+            return self.shape[0], 1, self.shape[1]
         if len(self.shape) not in (1, 3):
             raise UnsupportedError(
                 "expected a map (N, C, H, W) or a vector (N, F), got the shape"
@@ -88,6 +112,8 @@ class Value:
         """Allocate a buffer of zeros for `batch` values, with the margin."""
         if self.kind == "shape":
             return np.zeros(self.shape, self.dtype)
+        if self.layout != "onnx":
+            return self._allocate_as_map(batch)
         is_real = self.kind in ("real", "codes")
         if self.kind == "image" or (is_real and len(self.shape) not in (1, 3)):
             return np.zeros((batch, *self.shape), self.dtype)
@@ -113,6 +139,25 @@ class Value:
             buffer[...] = self.border
         return buffer
 
+    def _allocate_as_map(self, batch: int) -> Array:
+        channels, *size = self.map
+        outer = self.shape[:-1] if self.layout == "channels last" else size
+        if self.kind == "signs":
+            return aligned.zeros((batch, *outer, n_words(channels)), np.dtype(np.uint64))
+        depth = channels if self.is_tight else padded_channels(channels, 16)
+        dtype = np.dtype(np.int32) if self.kind == "sums" else self.dtype
+        return aligned.zeros((batch, *outer, depth), dtype)[..., :channels]
+
+    def view(self, stored: Array) -> Array:
+        """Return this value's buffer, given the map that it is a view of, in NHWC."""
+        if self.layout != "channels last":
+            return stored
+        depth = self.shape[-1] if self.kind != "signs" else n_words(self.shape[-1])
+        shape = (*self.shape[:-1], depth)
+        if shape == stored.shape[1:]:
+            return stored
+        return stored[:, 0] if shape == stored.shape[2:] else stored.reshape(-1, *shape)
+
     def interior(self, buffer: Array) -> Array:
         """Return a view of a map's buffer without margin and padding channels, (N, H, W, ...)."""
         channels, height, width = self.map
@@ -121,10 +166,17 @@ class Value:
 
     def as_stored(self, buffer: Array) -> Array:
         """Return a view of a map or vector in NHWC; other values as they are."""
+        if self.layout != "onnx":
+            _, rows, columns = self.map
+            return buffer.reshape(len(buffer), rows, columns, buffer.shape[-1])
         return self.interior(as_map(buffer)) if len(self.shape) in (1, 3) else buffer
 
     def to_onnx(self, buffer: Array) -> Array:
         """Return the value in ONNX's layout, (N, C, H, W) or (N, F); signs as uint8 0 and 2."""
+        if self.layout != "onnx":
+            if self.kind == "signs":
+                buffer = (unpack_signs(buffer, self.map[0]) + 1).astype(np.uint8)
+            return buffer if self.layout == "channels last" else buffer[:, 0].swapaxes(1, 2)
         is_real = self.kind in ("real", "codes")
         if self.kind in ("image", "shape") or (is_real and len(self.shape) != 3):
             return buffer

@@ -18,10 +18,13 @@ from bnnkit.runtime.memory.weights import padded
 from bnnkit.runtime.steps.step import KernelCall, NumpyCall, kernel_call
 from bnnkit.runtime.steps.window import KernelWindow
 
+PADDING = 16
+"""Numbers behind the channels of a constant, so that kernels can read whole vectors."""
 Source = str | Array | None
 """Name of a value, a constant, or None for an omitted input."""
 Operation = tuple[int, str | Array]
-"""Operation code (kernels/reals.py), and its operand: name of a map, or one number per channel."""
+"""Operation code (kernels/reals.py), and its operand: name of a map, one number per channel (C,),
+or a constant map (H, W, C), with 1 for an axis along which it does not vary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,24 +59,33 @@ class Chain:
         return kernel_call(kernels.chain, memory, record)
 
     def _operand(self, memory: Memory, operand: str | Array) -> int:
-        """Return the address of an operand; a map of one pixel is broadcast."""
+        """Return the address of an operand; a map with one row or column is broadcast."""
         if not isinstance(operand, str):
-            return _numbers(memory, operand)
-        (_, rows, columns), value = memory.values[self.source].map, memory.values[operand]
-        if value.map[1:] == (rows, columns):
+            if operand.ndim == 1:
+                return _numbers(memory, operand)
+            pixels = np.pad(operand.astype(np.float32), ((0, 0), (0, 0), (0, PADDING)))[None]
+            return memory.map_in(pixels, self._broadcast(memory, pixels))
+        if memory.values[operand].map[1:] == memory.values[self.source].map[1:]:
             return memory.map(operand)
-        pixels = memory.stored(operand)
-        broadcast = Map(
+        broadcast = self._broadcast(memory, memory.stored(operand))
+        return memory.map_in(memory.buffers[operand], broadcast)
+
+    def _broadcast(self, memory: Memory, pixels: Array) -> Map:
+        """Describe (N, H, W, C) as a map of the size of the source; N, H and W may be 1."""
+        images, own_rows, own_columns, _ = pixels.shape
+        depth, rows, columns = memory.values[self.source].map
+        image, row, pixel, _ = pixels.strides
+        source_images = len(memory.buffers[self.source])
+        return Map(
             data=int(pixels.ctypes.data),
-            image=pixels.strides[0],
-            row=0,
-            pixel=0,
-            images=len(pixels),
+            image=image if images > 1 else 0,
+            row=row if own_rows > 1 else 0,
+            pixel=pixel if own_columns > 1 else 0,
+            images=source_images,
             rows=rows,
             columns=columns,
-            depth=value.map[0],
+            depth=depth,
         )
-        return memory.map_in(memory.buffers[operand], broadcast)
 
 
 def _numbers(memory: Memory, numbers: Array) -> int:
@@ -188,6 +200,27 @@ class CopyTokens:
             memory.buffers[name],
             Map(int(tokens.ctypes.data), image, row, 0, images, count, 1, depth),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapRows:
+    """A copy of (N, A, B, C) to (N, B, A, C), float32 with channels last."""
+
+    name: str
+    source: str
+    target: str
+
+    def bind(self, memory: Memory) -> KernelCall:
+        x = memory.stored(self.source)
+        y = memory.stored(self.target).swapaxes(1, 2)
+        places = [
+            memory.map_in(
+                memory.buffers[name],
+                Map(int(part.ctypes.data), *part.strides[:3], *part.shape),
+            )
+            for name, part in ((self.source, x), (self.target, y))
+        ]
+        return kernel_call(kernels.copy_reals, memory, MoveRecord(*places))
 
 
 @dataclass(frozen=True, kw_only=True)

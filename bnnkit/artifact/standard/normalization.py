@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnkit.artifact.format.probabilities import softmax
+from bnnkit.artifact.standard.layer_norm import layer_norm
 from bnnkit.errors import UnsupportedError
 
 Array = NDArray[Any]
@@ -53,7 +54,13 @@ def _batch_norm(
 
 def _layer_norm(a: Attributes, x: Array, scale: Array, bias: Array | None = None) -> Array:
     first = a.get("axis", -1)
-    axes = tuple(range(first + x.ndim if first < 0 else first, x.ndim))
+    first = first + x.ndim if first < 0 else first
+    axes = tuple(range(first, x.ndim))
+    if x.dtype == np.float32:
+        rows = x.reshape(int(np.prod(x.shape[:first])), -1)
+        shift = np.zeros(1, np.float32) if bias is None else bias
+        scale, shift = (np.broadcast_to(n, x.shape[first:]).reshape(-1) for n in (scale, shift))
+        return layer_norm(rows, scale, shift, a.get("epsilon", 1e-5)).reshape(x.shape)
     normal = _normalized(x, axes, a.get("epsilon", 1e-5)) * scale
     return normal if bias is None else normal + bias
 
