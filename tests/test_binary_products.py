@@ -118,6 +118,26 @@ def test_operands_of_two_other_values(yes: float, no: float, is_left: bool) -> N
     np.testing.assert_array_equal(Model(artifact).run(x), want)
 
 
+@pytest.mark.parametrize("is_left", [True, False])
+def test_comparisons_that_are_0_or_1(is_left: bool) -> None:
+    """As a `Where` and as a `Cast`, multiplied with signs and with each other."""
+    body = f"{SIGNS} b = Where(q, one, none) k = Transpose<perm = [0, 1, 3, 2]>(s) "
+    body += "c = Cast<to = 1>(p) " + ("m = MatMul(b, k) " if is_left else "m = MatMul(k, b) ")
+    body += "v = Transpose<perm = [0, 1, 3, 2]>(c) n = MatMul(b, v) y = Add(m, n)"
+    if not is_left:
+        body = body.replace("MatMul(b, v)", "MatMul(v, b)")
+    rows = "11, 11" if is_left else "70, 70"
+    constants = {"none": np.float32(0)}
+    source = network(body, "float[N, 3, 11, 70] x", f"float[N, 3, {rows}] y", constants)
+    artifact, _ = from_onnx(source)
+    found = operators(artifact.model)
+    assert (found.count("BinaryMatMul"), found.count("MatMul")) == (2, 0)
+    x = RNG.normal(size=(3, 3, 11, 70)).astype(np.float32)
+    want = run(source, x)
+    np.testing.assert_array_equal(run(artifact.model, x), want)
+    np.testing.assert_array_equal(Model(artifact).run(x), want)
+
+
 def test_both_operands_of_two_other_values() -> None:
     """x = (s + 1) / 2 and y = 3 - 2 t, written as torch and as people do."""
     body = (

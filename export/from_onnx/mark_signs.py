@@ -28,6 +28,7 @@ from bnnkit.export.from_onnx.mark_weights import feeds_binary_layers
 from bnnkit.export.from_onnx.mask_signs import zero_pads
 from bnnkit.export.from_onnx.piecewise.comparisons import Comparison
 from bnnkit.export.from_onnx.piecewise.elementwise import is_elementwise
+from bnnkit.export.from_onnx.product_operands import feeds_binary_products
 from bnnkit.export.from_onnx.products import new_mask, new_scale, new_shift
 from bnnkit.export.from_onnx.two_valued import TwoValued, two_valued
 from bnnkit.export.ir.graph import (
@@ -78,13 +79,22 @@ def mark_signs(graph: ir.Graph) -> MarkedSigns:
         if not is_left or node.outputs[0].dtype != ir.DataType.FLOAT:
             continue
         sign = two_valued(node.outputs[0], position)
-        if sign is None or not (sign.is_sign or feeds_binary_layers(sign.value)):
+        if sign is None or not _has_use(sign, position):
             continue
         if not _is_often_zero(elements, sign):
             zeros = _zeros(elements, sign)
             found.append(_Marked(sign, zeros, _replace(graph, sign, zeros)))
             remove_dead(graph)
     return _named(found[::-1])
+
+
+def _has_use(sign: TwoValued, position: dict[ir.Node, int]) -> bool:
+    """Whether a mark is worth it: two other numbers than -s and s are one where they multiply."""
+    return (
+        sign.is_sign
+        or feeds_binary_layers(sign.value)
+        or feeds_binary_products(sign.value, position)
+    )
 
 
 def _is_often_zero(elements: ConstantElements, sign: TwoValued) -> bool:

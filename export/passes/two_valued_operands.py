@@ -16,7 +16,7 @@ from bnnkit.export.ir.graph import (
 )
 from bnnkit.export.passes.lower_signs import dequantize, dequantized
 
-_LINES: Final = {"Add", "Sub", "Mul", "Div", "Neg"}
+LINES: Final = {"Add", "Sub", "Mul", "Div", "Neg"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def two_valued(value: ir.Value | None) -> TwoValued | None:
     if signs is not None:
         return TwoValued(signs, 1.0, 0.0)
     node = None if value is None else value.producer()
-    if node is None or node.domain != "" or node.op_type not in _LINES:
+    if node is None or node.domain != "" or node.op_type not in LINES:
         return None
     if node.op_type == "Neg":
         x = two_valued(node.inputs[0])
