@@ -8,21 +8,20 @@ Signs and outputs of the binary one are compared with the reference first.
 `NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=` restricts bnnkit's kernels to AVX2, but not those of
 ONNX Runtime.
 
-All take turns in the same rounds, one sequence at a time on one thread, and a ratio is computed in
-each round. Times are those of the calling thread's CPU, which other programs of the machine
-disturb less; all engines compute in that thread. Writes results/encoder.json, in which each set of
-instructions has its entry, and the table of README.md.
+All take turns in the same rounds, one sequence at a time on one thread. Times are those of the
+CPU, which other programs of the machine disturb less. Writes results/encoder.json, in which each
+set of instructions has its entry, and the table of README.md.
 """
 
 import argparse
 import json
-import time
-from collections.abc import Callable
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from cpu_times import float32_over, latency
 from markdown_block import write_block
 from numpy.typing import NDArray
 from table import machine
@@ -30,6 +29,7 @@ from torch import nn
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.bench.baselines import open_benchmarked
+from bnnkit.bench.benchmark import interleave
 from bnnkit.bench.machine import describe_machine
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.files.atomic import write_text
@@ -47,9 +47,6 @@ ENGINES = {
 }
 """The engine and the network of each row of times."""
 WIDTH, TOKENS, DEPTH, HEADS = 256, 128, 4, 4
-ROUNDS = 61
-RUNS = 3
-"""Runs of an engine in a round, of which the least counts."""
 
 
 def networks() -> dict[str, nn.Module]:
@@ -81,47 +78,18 @@ def check(binary: Artifact, tokens: NDArray[np.float32]) -> None:
             raise ValueError(f"the binary encoder differs in {found.engine}: {found}")
 
 
-def measure(rounds: int) -> dict[str, Any]:
-    """Return the times of all, and their ratios to the twin's."""
+def measure(seconds: float) -> dict[str, Any]:
+    """Return the times of all, and how many times as fast as the twin they are."""
     torch.manual_seed(0)
     artifacts = {name: artifact(network) for name, network in networks().items()}
     tokens = np.random.default_rng(0).standard_normal((1, TOKENS, WIDTH)).astype(np.float32)
     check(artifacts["binary"], tokens)
-    runs = [_run(engine, artifacts[name], tokens) for engine, name in ENGINES.values()]
-    times = np.array([[_turn(run) for run in runs] for _ in range(rounds)])
-    return {"rounds": rounds, "engines": dict(zip(ENGINES, _rows(times), strict=True))}
-
-
-def _run(engine: str, network: Artifact, tokens: NDArray[np.float32]) -> Callable[[], object]:
-    opened = open_benchmarked(engine, network, threads=1)
-    opened.run(tokens)  # compiles and warms up
-    return lambda: opened.run(tokens)
-
-
-def _turn(run: Callable[[], object]) -> float:
-    """Return the CPU time of the fastest of a few runs, in microseconds."""
-    passed = []
-    for _ in range(RUNS):
-        start = time.thread_time_ns()
-        run()
-        passed.append(time.thread_time_ns() - start)
-    return min(passed) / 1e3
-
-
-def _rows(times: NDArray[np.float64]) -> list[dict[str, float]]:
-    """Return the median time of each column, and the first column's times over its own."""
-    rows = []
-    for column in times.T:
-        low, median, high = np.percentile(times[:, 0] / column, (10, 50, 90))
-        fields = {
-            "us": np.median(column),
-            "least_us": column.min(),
-            "times_as_fast": median,
-            "low": low,
-            "high": high,
-        }
-        rows.append({name: round(float(number), 3) for name, number in fields.items()})
-    return rows
+    engines = [open_benchmarked(name, artifacts[one], threads=1) for name, one in ENGINES.values()]
+    found = interleave([(engine, 1) for engine in engines], tokens, seconds)
+    return {
+        name: {"us": latency(one), "times_as_fast": float32_over(found[0], one)}
+        for name, one in zip(ENGINES, found, strict=True)
+    }
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -133,8 +101,9 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     for name, found in results.items():
         twin, binary = found["engines"][TWIN], found["engines"][BINARY]
-        cells = [name, *(f"{row['us'] / 1e3:.2f}" for row in (twin, binary))]
-        cells += [f"{binary['times_as_fast']:.2f}", f"{binary['low']:.2f} to {binary['high']:.2f}"]
+        cells = [name, *(f"{one['us']['cpu'] / 1e3:.2f}" for one in (twin, binary))]
+        speed = binary["times_as_fast"]
+        cells += [f"{speed['cpu']:.2f}", f"{speed['cpu_p10']:.2f} to {speed['cpu_p90']:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
     last = list(results.values())[-1]
     return "\n".join([machine(last["context"]), "", *lines])
@@ -143,16 +112,16 @@ def markdown(results: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, print the ratios, and write the results and the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--seconds", type=float, default=8.0, help="time of each engine")
+    seconds = parser.parse_args().seconds
     context = describe_machine()
     del context["host_name"], context["executable"]  # don't publish the machine's name
-    found = measure(rounds)
-    context["load_avg_after"] = describe_machine()["load_avg"]
-    for name, row in found["engines"].items():
-        print(f"{name:32} {row['us']:8.0f} us {row['times_as_fast']:6.2f} times as fast")
+    engines = measure(seconds)
+    context["load_avg_after"] = list(os.getloadavg())
+    for name, row in engines.items():
+        print(f"{name:32} {row['us']['cpu']:8.0f} us {row['times_as_fast']['cpu']:6.2f}")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["AVX-512" if has_512_bits() else "AVX2"] = {"context": context, **found}
+    results["AVX-512" if has_512_bits() else "AVX2"] = {"context": context, "engines": engines}
     write_text(RESULTS, json.dumps(results, indent=1) + "\n")
     write_block(README, BLOCK, markdown(results))
 

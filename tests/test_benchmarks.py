@@ -26,7 +26,7 @@ def _script(name: str) -> ModuleType:
 # Some of them import torch.
 markdown_block = _script("markdown_block")  # the others import these two
 networks = _script("networks")
-_script("cpu_times")  # zoo_latency and literature import it
+_script("cpu_times")  # encoder, literature and zoo_latency import it
 _script("arm_program")  # the next two import it
 _script("arm_table")
 arm_model = _script("arm_model")
