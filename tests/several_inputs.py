@@ -112,11 +112,24 @@ class PlainMaskedTokens(nn.Module):
         return y
 
 
+class Steered(nn.Module):
+    """A map that is moved by one number for each image, such as a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sign, self.conv = bnn.Sign(noise="none"), bnn.BinaryConv2d(3, 4, 3)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        y: Tensor = self.conv(self.sign(x + time.view(-1, 1, 1, 1)))
+        return y
+
+
 NETWORKS: dict[str, type[nn.Module]] = {
     "image and features": ImageAndFeatures,
     "siamese": Siamese,
     "masked tokens": MaskedTokens,
     "of one dict": OfOneDict,
+    "steered": Steered,
 }
 
 
@@ -153,4 +166,6 @@ def random_inputs(name: str, rows: int, seed: int = 0) -> dict[str, Tensor]:
     if name == "masked tokens":
         tokens = torch.randint(0, 30, (rows, 7), generator=rng)
         return {"tokens": tokens, "mask": torch.randint(0, 2, (rows, 7), generator=rng) > 0}
+    if name == "steered":
+        return {"x": normal(3, 6, 6), "time": normal()}
     return {"left": normal(6), "right": normal(4)}

@@ -25,6 +25,7 @@ from bnnkit.runtime import EnsembleConfig, open_artifact
 from bnnkit.runtime.c_code import export_c
 from bnnkit.verification.verify import verify
 
+pytestmark = pytest.mark.slow  # each asks torch for an export; test_input_batch.py is quick
 Array = NDArray[Any]
 TOLERANCE = 1e-4
 """Of real outputs, whose sums engines compute in other orders."""
@@ -145,7 +146,6 @@ def test_batch_norms_are_calibrated_on_several_inputs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dynamo", [False, True])
 @pytest.mark.parametrize("name", PLAIN)
-@pytest.mark.slow
 def test_files_of_others_keep_the_names(name: str, dynamo: bool, tmp_path: Path) -> None:
     network, inputs = random_network(name, 2, plain=True), random_inputs(name, 4, 2)
     expected = outputs(network, inputs)
@@ -186,25 +186,6 @@ def test_what_takes_one_input_says_so(tmp_path: Path) -> None:
         rt.load(path).classify(np.zeros((8, 8), np.uint8))
 
 
-def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
-    exported("siamese", path)
-    model, x = rt.load(path), np.zeros((3, 2, 8, 8), np.float32)
-    expected = "expected 2 inputs, 'left' float32 \\(N, 2, 8, 8\\) and 'right' float32"
-    for given, got in {
-        "array": (x, "got one array"),
-        "three": ((x, x, x), "got a tuple of 3"),
-        "names": ({"left": x, "up": x}, "names 'left', 'up'"),
-        "missing": ({"left": x}, "names 'left'"),
-    }.values():
-        with pytest.raises(UsageError, match=f"{expected}.*{got}"):
-            model.run(given)  # type: ignore[arg-type]  # some are of no known form
-    with pytest.raises(UsageError, match="'left' has 3, 'right' has 2"):
-        model.run((x, x[:2]))
-    with pytest.raises(UsageError, match="the input 'right': expected float32"):
-        model.run({"left": x, "right": x[:, 0]})
-
-
 def test_examples_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     network, inputs = random_network("siamese"), random_inputs("siamese", 3)
     with pytest.raises(UsageError, match="as many rows in each input, got 'left' has 3, 'right'"):
@@ -214,15 +195,6 @@ def test_examples_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"forward \(left, right\), got 3 in a tuple"):
         export_onnx(network, (inputs["left"],) * 3, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
-
-
-def test_one_input_may_be_given_by_its_name(tmp_path: Path) -> None:
-    network = nn.Sequential(bnn.Sign(noise="none"), bnn.BinaryLinear(8, 3)).eval()
-    export_onnx(network, torch.zeros(1, 8), tmp_path / "model.onnx")
-    model, x = rt.load(tmp_path / "model.onnx"), np.ones((2, 8), np.float32)
-    expected = model.run(x)
-    for given in ((x,), {"input": x}):
-        np.testing.assert_array_equal(model.run(given), expected)
 
 
 def test_commands(tmp_path: Path) -> None:

@@ -216,7 +216,8 @@ def _check_inputs(graph: ir.Graph) -> None:
                 " export it in float32"
             )
         sizes = _shape(value)[1:]
-        if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+        is_row = bool(sizes) or (len(graph.inputs) > 1 and len(_shape(value)) == 1)
+        if not is_row or not all(isinstance(size, int) and size > 0 for size in sizes):
             raise UnsupportedError(
                 f"expected {what} of which only the batch is free, got the shape {value.shape};"
                 " export it with fixed sizes"

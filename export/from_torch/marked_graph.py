@@ -77,7 +77,7 @@ def check_example(model: nn.Module, example: Tensors) -> None:
     is_one = isinstance(example, Tensor)
     known = IMAGES_AND_REALS if is_one else (*IMAGES_AND_REALS, *OTHER_TYPES)
     for name, one in each(example).items():
-        if one.dtype not in known or one.dim() < 2:
+        if one.dtype not in known or one.dim() < (2 if is_one else 1):
             types = ", ".join(str(dtype).removeprefix("torch.") for dtype in known[:-1])
             what = f" of {name!r}" if name else ""
             raise UsageError(
