@@ -2,11 +2,13 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pytest
 
@@ -177,13 +179,28 @@ def test_brevitas(tmp_path: Path) -> None:
     assert text.split()[-1] == f"{accuracy:.3f}"
 
 
-def test_an_ensemble(tmp_path: Path) -> None:
+def test_an_ensemble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its commands run in this process, which has imported torch already."""
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
     pytest.importorskip("matplotlib")
-    text = run("ensemble.py", "--epochs", 2, folder=tmp_path)
+    names = runpy.run_path(str(EXAMPLES / "ensemble.py"))
+    monkeypatch.setitem(names["main"].__globals__, "bnnkit", in_this_process)
+    monkeypatch.setattr(sys, "argv", ["ensemble.py", "-o", str(tmp_path), "--epochs", "2"])
+    names["main"]()
+    text = capsys.readouterr().out
     assert len(re.findall(r"^ +(?:\d+|auto) +[\d.]+ +0\.\d+ +\d\.\d+ +0\.\d+$", text, re.M)) == 16
+    assert len(re.findall(r"^ +[\d.]+ +[\d.]+% +[\d.]+", text, re.M)) == 8
+    assert text.count("chosen") >= 2
     assert re.search(r"^samples within 2 % of the nll of 32: \d+$", text, re.M)
-    assert (tmp_path / "ensemble" / "ensemble.png").stat().st_size > 10_000
+    assert (tmp_path / "ensemble.png").stat().st_size > 10_000
+
+
+def in_this_process(*words: object) -> str:
+    result = command_line.run(*words)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def call(*command: object) -> str:
