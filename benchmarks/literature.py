@@ -28,7 +28,6 @@ from bnnkit.artifact.report import report
 from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import interleave, random_images
 from bnnkit.bench.machine import describe_machine
-from bnnkit.bench.step_times import StepTime, step_times
 from bnnkit.files.atomic import write_text
 from bnnkit.models import build
 from bnnkit.nn import BinaryConv2d, Sign
@@ -59,7 +58,7 @@ def _real(layer: BinaryConv2d) -> nn.Conv2d:
 
 
 def measure(name: str, seconds: float) -> dict[str, Any]:
-    """Return what a network holds, its latencies, and how the time is spent."""
+    """Return what a network holds, and its latencies."""
     torch.manual_seed(0)
     network = build(name, **OPTIONS)
     binary = artifact_of(network, 224)
@@ -78,7 +77,6 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
         "twin_megabytes": round(twin.model.ByteSize() / 1e6, 2),
         "latency_us": {key: latency(one) for key, one in times.items()},
         "twin_over": {key: float32_over(found[0], times[key]) for key in names[1:]},
-        **_popcount(step_times(binary, images, runs=50)),
     }
 
 
@@ -94,29 +92,16 @@ def _content(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _popcount(steps: list[StepTime]) -> dict[str, float]:
-    """Return the share of a pass that binary layers take, and how near they are to the ceiling."""
-    binary = [step for step in steps if step.of_ceiling is not None]
-    us = sum(step.median_us for step in binary)
-    at_ceiling = sum(step.median_us * (step.of_ceiling or 0) for step in binary)
-    return {
-        "popcount_share": round(sum(step.share for step in binary), 3),
-        "of_ceiling": round(at_ceiling / us, 3),
-    }
-
-
 def markdown(results: dict[str, Any]) -> str:
     """Return a line about the machine, and the table of the latencies."""
     lines = [
-        "| network | float twin, ms | bnnkit, ms | times as fast | 10th to 90th percentile |"
-        " popcount, share of a pass | of the ceiling |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| network | float twin, ms | bnnkit, ms | times as fast | 10th to 90th percentile |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name, found in results["networks"].items():
         speed = found["twin_over"][BINARY]
         cells = [name, *(f"{_ms(found, one):.2f}" for one in (TWIN, BINARY))]
         cells += [f"{speed['cpu']:.2f}", f"{speed['cpu_p10']:.2f} to {speed['cpu_p90']:.2f}"]
-        cells += [f"{found[key]:.0%}" for key in ("popcount_share", "of_ceiling")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([machine(results["context"]), "", *lines])
 

@@ -170,6 +170,7 @@ def test_a_page_without_the_marks_is_refused(tmp_path: Path, text: str) -> None:
         (c_code, c_code.RESULTS, c_code.PAGE, "c code"),
         (encoder, encoder.RESULTS, encoder.README, encoder.BLOCK),
         (few_bits, few_bits.RESULTS, few_bits.README, few_bits.BLOCK),
+        (literature, literature.RESULTS, literature.README, literature.BLOCK),
         (mobilenet, mobilenet.RESULTS, mobilenet.README, mobilenet.BLOCK),
         (zoo, zoo.CATALOGUE, zoo.PAGE, "zoo"),
         (zoo_equality, zoo_equality.RESULTS, zoo_equality.PAGE, "equality"),

@@ -9,11 +9,14 @@ from small_models import LITERATURE, images, small
 from torch import nn
 
 from bnnkit.artifact.report import report
+from bnnkit.data import Dataset
 from bnnkit.errors import UsageError
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.models import build
 from bnnkit.models.rprelu import ChannelShift
 from bnnkit.nn import BinaryConv2d, Sign
+from bnnkit.training.build_model import build_model
+from bnnkit.training.config import parse_config
 from bnnkit.verification.verify import verify
 
 SHAPE = (3, 32, 32)
@@ -49,7 +52,12 @@ def test_a_step_of_training(name: str) -> None:
     assert sum(isinstance(module, Sign) for module in model.modules()) == len(layers)
 
 
-@EVERY
+@pytest.mark.parametrize(
+    "name",
+    # `reactnet-18` has the same layers, and more.
+    [pytest.param(name, marks=pytest.mark.exhaustive) if name == "bi-real-18" else name
+     for name in LITERATURE],
+)  # fmt: skip
 @pytest.mark.slow
 def test_every_engine_computes_what_was_trained(name: str) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -89,3 +97,24 @@ def test_the_names_of_the_resnets_have_the_options_of_their_papers() -> None:
         stem, *skips = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
         assert (stem.kernel_size, stem.stride) == ((7, 7), (2, 2))
         assert [skip.kernel_size for skip in skips] == [(1, 1)] * 3
+
+
+@EVERY
+def test_a_configuration_names_them(name: str) -> None:
+    width = LITERATURE[name]["width"]
+    config = parse_config(f"model: {{name: {name}, width: {width}, padding_value: zeros}}")
+    inputs = np.zeros((2, *SHAPE), np.uint8), np.arange(2)
+    data = Dataset(
+        name="own", x_train=inputs[0], y_train=inputs[1], x_test=inputs[0], y_test=inputs[1],
+        classes=("a", "b"),
+    )  # fmt: skip
+    model = build_model(config.model, data)
+    layers = [module for module in model.modules() if isinstance(module, BinaryConv2d)]
+    assert len(layers) == BINARY_LAYERS[name]
+    assert {layer.padding_value for layer in layers} == {"zeros"}
+
+
+def test_options_replace_those_that_a_name_stands_for() -> None:
+    model = small("bi-real-18", shape=(3, 16, 16), stem="3x3", skip="average")
+    assert [m.kernel_size for m in model.modules() if isinstance(m, nn.Conv2d)] == [(3, 3)]
+    assert sum(isinstance(module, nn.AvgPool2d) for module in model.modules()) == 3
