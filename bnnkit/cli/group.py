@@ -45,7 +45,7 @@ COMMANDS = {
     "eval": "Measure accuracy and calibration, or errors, of a checkpoint or a model.",
     "export": "Write a trained network as a bit-packed model file.",
     "convert": "Convert a binarized ONNX network of another tool to a bit-packed model file.",
-    "run": "Run a model on images or on a .npy file.",
+    "run": "Run a model on images or on arrays.",
     "verify": "Check that every engine computes what was trained, bit for bit.",
     "bench": "Measure the latency of a model in several engines.",
     "info": "Show the layers of a model or checkpoint, and which stayed float.",
