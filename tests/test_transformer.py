@@ -5,9 +5,15 @@ import torch
 from torch import Tensor
 
 from bnnkit.errors import UsageError
+from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.models import TransformerEncoder, build
 from bnnkit.models.transformer import BinaryAttention, TokenNorm
 from bnnkit.nn import BinaryLinear
+from bnnkit.runtime.plan import Plan
+from bnnkit.runtime.steps.real import NumpyOperator
+from bnnkit.verification.verify import verify
+
+PRODUCTS = ("Conv", "Gemm", "MatMul", "BinaryConv2d", "BinaryConv2dThreshold", "BinaryMatMul")
 
 
 def encoder() -> TransformerEncoder:
@@ -70,3 +76,17 @@ def test_tokens_and_images_are_inputs() -> None:
 def test_what_does_not_fit_is_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         build("transformer", n_classes=3, width=8, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_all_inner_products_are_packed_in_all_engines() -> None:
+    model = TransformerEncoder(24, 10, depth=1, heads=3, noise="none")
+    tokens = torch.randn(5, 10, 24)
+    model(tokens)  # statistics of norms
+    artifact = from_torch(model.eval(), tokens[:1])
+    products = [node.op_type for node in artifact.model.graph.node if node.op_type in PRODUCTS]
+    assert sorted(set(products)) == ["BinaryConv2d", "BinaryConv2dThreshold", "BinaryMatMul"]
+    for comparison in verify(artifact, tokens.numpy(), network=model).comparisons:
+        assert comparison.is_equal, comparison
+    steps = Plan(artifact.graph).steps
+    assert not [step for step in steps if type(step) is NumpyOperator]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from bnnkit.artifact.format.graph import Node
 from bnnkit.runtime.lowering.moved_signs import MOVES, move_in_numpy
 from bnnkit.runtime.lowering.plan_builder import PlanBuilder
+from bnnkit.runtime.lowering.signs import dequantizes_signs
 from bnnkit.runtime.lowering.views import tokens_of_input
 from bnnkit.runtime.memory.values import Value
 from bnnkit.runtime.steps.real import CopyReal
@@ -33,8 +34,7 @@ def _reads_moved_signs(builder: PlanBuilder, node: Node) -> bool:
     is_noisy = [name in builder.noise_dependent for name in node.inputs if name in builder.values]
     is_mixed = any(is_noisy) and not all(is_noisy)
     if node.kind == "DequantizeLinear":
-        reader = builder.graph.sole_reader(node.outputs[0])
-        return reader is not None and reader.kind == "ReduceSum"
+        return dequantizes_signs(builder, node)
     return node.kind in _PACKS_MOVED_SIGNS and not is_mixed
 
 

@@ -22,6 +22,7 @@ from bnnkit.runtime.lowering.heads import lower_heads
 from bnnkit.runtime.lowering.kernel_forms import KernelForms, forms_of_this_cpu
 from bnnkit.runtime.lowering.layer_norm import lower_layer_norm
 from bnnkit.runtime.lowering.layouts import with_readable_inputs
+from bnnkit.runtime.lowering.moved_reals import lower_moved_reals
 from bnnkit.runtime.lowering.moved_signs import lower_move_of_signs, move_in_numpy
 from bnnkit.runtime.lowering.noise import lower_stochastic_sign, lower_weight_draw, repeat_inputs
 from bnnkit.runtime.lowering.numpy_operator import (
@@ -71,6 +72,7 @@ PARTIAL_LOWERINGS: tuple[Callable[[PlanBuilder, Node], bool], ...] = (
     signs.lower_sign_move,
     lower_move_of_signs,
     lower_sums_of_signs,
+    lower_moved_reals,
     lower_channels_last,
     lower_placed_maps,
     lower_pooling,

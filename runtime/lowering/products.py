@@ -83,8 +83,6 @@ def lower_sums_of_signs(builder: PlanBuilder, node: Node) -> bool:
         return False
     found = packed_lines(builder, replace(node, inputs=("", node.inputs[0])), 1)
     if found is None or not _sums_rows(builder, reader, len(found.shape)):
-        if node.inputs[0] in builder.moved:
-            move_in_numpy(builder, node.inputs[0])
         return False
     *outer, terms, columns = found.shape
     y, sums = found.add(builder, node, are_rows=False), f"{reader.outputs[0]}/sums"

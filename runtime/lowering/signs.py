@@ -94,7 +94,7 @@ def lower_sign_move(builder: PlanBuilder, node: Node) -> bool:
     if not node.inputs or builder.kind(node.inputs[0]) != "signs":
         return False
     if builder.values[node.inputs[0]].layout != "onnx":
-        is_real = node.kind == "DequantizeLinear" and _dequantizes_signs(builder, node)
+        is_real = node.kind == "DequantizeLinear" and dequantizes_signs(builder, node)
         if is_real:
             _dequantize_in_place(builder, node)
         return is_real
@@ -102,7 +102,7 @@ def lower_sign_move(builder: PlanBuilder, node: Node) -> bool:
         _defer_padding(builder, node)
     elif node.kind in ("Flatten", "Reshape") and flattens(builder, node):
         _defer_flattening(builder, node)
-    elif node.kind == "DequantizeLinear" and _dequantizes_signs(builder, node):
+    elif node.kind == "DequantizeLinear" and dequantizes_signs(builder, node):
         _dequantize(builder, node)
     else:
         return False
@@ -184,7 +184,7 @@ def _dequantize_in_place(builder: PlanBuilder, node: Node) -> None:
     builder.add(step, builder.values[source].alike())
 
 
-def _dequantizes_signs(builder: PlanBuilder, node: Node) -> bool:
+def dequantizes_signs(builder: PlanBuilder, node: Node) -> bool:
     """Whether scale and zero point of a DequantizeLinear are 1, as for signs, in float32."""
     scale, zero = (
         builder.constant(node, 1),
