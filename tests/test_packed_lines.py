@@ -53,7 +53,7 @@ def test_lines_of_heads(n_tokens: int, channels: int, n_heads: int) -> None:
     assert (found.count("SignProduct"), found.count("NumpyOperator")) == (4, 1)
 
 
-def test_signs_that_are_read_by_others_too_are_moved_in_numpy() -> None:
+def test_signs_that_are_read_by_others_too() -> None:
     """Here as real numbers, and as an output of the network."""
     a = ArtifactBuilder()
     rows = in_heads(a, tokens(a), (6, 2, 4), [0, 2, 1, 3])
