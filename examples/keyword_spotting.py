@@ -1,6 +1,6 @@
 """A binary TC-ResNet recognises sounds of a second from their mel spectrogram.
 
-python examples/keyword_spotting.py [--steps 400] [-o keyword_spotting.onnx]
+python examples/keyword_spotting.py [--steps 300] [-o keyword_spotting.onnx]
 python examples/keyword_spotting.py --data-dir speech_commands_v0.02 --words yes no up down
 
 With --data-dir, the sounds are words of Google's Speech Commands: a folder for each word, with
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="the folder of Speech Commands")
     parser.add_argument("--words", nargs="+", default=["yes", "no", "up", "down"])
     parser.add_argument("--sounds", type=int, default=2000, help="synthetic ones, for training")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("-o", "--output", default="keyword_spotting.onnx")
     options = parser.parse_args()

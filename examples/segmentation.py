@@ -1,6 +1,6 @@
 """A binary U-Net labels each pixel of a canvas with the digit that it belongs to.
 
-python examples/segmentation.py [--steps 600] [-o segmentation.onnx]
+python examples/segmentation.py [--steps 400] [-o segmentation.onnx]
 
 The digits are those of scikit-learn, 8x8 pixels each, which come with bnnkit. Each canvas has four
 of them at random places, noise, and lines like those of a form. Test canvases hold other digits
@@ -70,13 +70,14 @@ def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int) -> Non
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--canvases", type=int, default=2000, help="for training")
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("-o", "--output", default="segmentation.onnx")
     options = parser.parse_args()
     torch.manual_seed(0)
     digits = load("digits")
-    x, y = canvases(digits.x_train, digits.y_train, 2000, seed=1)
+    x, y = canvases(digits.x_train, digits.y_train, options.canvases, seed=1)
     x_test, y_test = canvases(digits.x_test, digits.y_test, 200, seed=2)
 
     # Real values go around each binary convolution; the decoder joins the maps of the encoder.

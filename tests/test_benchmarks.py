@@ -41,6 +41,7 @@ table = _script("table")
 encoder = _script("encoder")
 mobilenet = _script("mobilenet")
 literature = _script("literature")
+speech = _script("speech_and_segmentation")
 training = _script("training")
 zoo = _script("zoo")
 zoo_equality = _script("zoo_equality")
@@ -172,6 +173,7 @@ def test_a_page_without_the_marks_is_refused(tmp_path: Path, text: str) -> None:
         (few_bits, few_bits.RESULTS, few_bits.README, few_bits.BLOCK),
         (literature, literature.RESULTS, literature.README, literature.BLOCK),
         (mobilenet, mobilenet.RESULTS, mobilenet.README, mobilenet.BLOCK),
+        (speech, speech.RESULTS, speech.README, speech.BLOCK),
         (zoo, zoo.CATALOGUE, zoo.PAGE, "zoo"),
         (zoo_equality, zoo_equality.RESULTS, zoo_equality.PAGE, "equality"),
         (zoo_latency_figure, FOLDER / "results" / "zoo-latency.json", zoo.PAGE, "latency"),
