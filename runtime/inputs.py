@@ -28,7 +28,9 @@ def as_batch(given: GivenInputs, inputs: Sequence[Input]) -> Batch:
         UsageError: If an input is missing, unknown or not as expected, or they have different
             numbers of rows.
     """
-    if len(inputs) == 1 and not isinstance(given, tuple | Mapping | InputBatch):
+    # An array is looked for first: to ask whether it is a Mapping takes a microsecond.
+    is_array = isinstance(given, np.ndarray)
+    if len(inputs) == 1 and (is_array or not isinstance(given, (tuple, Mapping, InputBatch))):
         check_inputs(given, inputs[0].shape, inputs[0].dtype)  # type: ignore[arg-type]
         return given  # type: ignore[return-value]  # it has been checked
     arrays = _by_name(given, inputs)

@@ -6,7 +6,7 @@ import numpy as np
 
 from bnnkit.artifact.format.cached_property import cached_property
 from bnnkit.artifact.format.graph import Graph
-from bnnkit.artifact.format.input_batch import Batch, feeds
+from bnnkit.artifact.format.input_batch import Batch, InputBatch
 from bnnkit.runtime.executable import Executable
 from bnnkit.runtime.lowering.kernel_forms import KernelForms
 from bnnkit.runtime.lowering.lower import lower
@@ -79,8 +79,11 @@ class Plan:
         return None if name in self.constants else self._flattened.get(name, name)
 
     def load(self, batch: Batch, memory: Memory) -> None:
-        """Copy the inputs of the network to the memory."""
-        for name, array in feeds(self._inputs, batch).items():
+        """Copy the inputs of the network, which are known to fit, to the memory."""
+        if not isinstance(batch, InputBatch):  # most networks have one; small ones are fast
+            np.copyto(memory.buffers[self._inputs[0]], batch)
+            return
+        for name, array in batch.arrays.items():
             np.copyto(memory.buffers[name], array)
 
     def read(self, name: str, memory: Memory) -> Array:
