@@ -1,12 +1,15 @@
 """The examples of the guides about deployment run, small, and do what the guides say."""
 
+import json
 import os
 import re
 import runpy
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import command_line
 import numpy as np
@@ -38,10 +41,15 @@ def run(script: str, *words: object, folder: Path, python: str = sys.executable)
     return done.stdout
 
 
-def test_a_layer_that_stayed_float(tmp_path: Path) -> None:
+def test_a_layer_that_stayed_float(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each mistake makes a float layer, and its mended network has none."""
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
-    text = run("float_layers.py", folder=tmp_path)
+    monkeypatch.setattr(sys, "argv", ["float_layers.py"])
+    with warnings.catch_warnings():  # the example ignores them
+        runpy.run_path(str(EXAMPLES / "float_layers.py"), run_name="__main__")
+    text = capsys.readouterr().out
     cases = re.findall(
         r"^(\S+): .*\n  broken:\n((?:    .*\n)+)  mended:\n((?:    .*\n)+)", text, re.M
     )
@@ -124,7 +132,7 @@ def test_a_board(model: str, tmp_path: Path) -> None:
     text = call(sys.executable, board / "check_board.py")
     assert "run.0: the same bits, 8 inputs" in text
     assert ("predict: the same bits, 8 inputs" in text) == ("ensemble" in model)
-    expected = dict(np.load(board / "expected.npz"))
+    expected = arrays(board / "expected.npz")
     expected["run.0"][0, 0] += 1
     np.savez(board / "expected.npz", **expected)
     done = subprocess.run(
@@ -151,7 +159,7 @@ def test_plain_onnx(tmp_path: Path) -> None:
 
 def test_larq() -> None:
     """What examples/convert/from_larq.py wrote, with an accuracy in Larq of 0.894."""
-    check = np.load(DATA / "digits_larq.npz")
+    check = arrays(DATA / "digits_larq.npz")
     scores = rt.load(DATA / "digits_larq.tflite").predict(check["images"])
     assert f"{(scores.argmax(1) == check['labels']).mean():.3f}" == "0.894"
 
@@ -163,17 +171,12 @@ def test_brevitas(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
     assert BREVITAS is not None
     text = run("convert/from_brevitas.py", "digits.onnx", folder=tmp_path, python=BREVITAS)
-    found = call(
-        sys.executable,
-        "-m",
-        "bnnkit",
-        "convert",
-        tmp_path / "digits.onnx",
-        "-o",
-        tmp_path / "m.onnx",
+    found = json.loads(
+        in_this_process("convert", tmp_path / "digits.onnx", "-o", tmp_path / "m.onnx", "--json")
     )
-    assert found.count(" binary ") == 2
-    check = np.load(tmp_path / "digits.npz")
+    kinds = [layer["kind"] for layer in found["layers"]]
+    assert kinds == ["float", "binary", "binary", "float"]
+    check = arrays(tmp_path / "digits.npz")
     scores = rt.load(tmp_path / "m.onnx").predict(check["images"])
     accuracy = (scores.argmax(1) == check["labels"]).mean()
     assert text.split()[-1] == f"{accuracy:.3f}"
@@ -201,6 +204,11 @@ def in_this_process(*words: object) -> str:
     result = command_line.run(*words)
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def arrays(path: Path) -> dict[str, Any]:
+    with np.load(path) as file:
+        return dict(file)
 
 
 def call(*command: object) -> str:
