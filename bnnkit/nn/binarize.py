@@ -20,6 +20,7 @@ from bnnkit.nn.estimators import Estimator, get_estimator
 from bnnkit.nn.sign import Sign
 from bnnkit.nn.sign_inputs import ACTIVATIONS, is_linear_map, sign_inputs
 from bnnkit.nn.transposed_layers import BinaryTransposedConvolution
+from bnnkit.nn.transposed_weight import TransposedBinaryWeight
 from bnnkit.nn.weight_rules import WeightRule, get_weight_rule
 
 M = TypeVar("M", bound=nn.Module)
@@ -115,13 +116,21 @@ def binarize_(
         if signs is None:
             layer.add_module("sign", Sign(noise, estimator))
             layer.register_forward_pre_hook(_sign_input)
-        register_parametrization(layer, "weight", BinaryWeight(weight_noise, rule))
+        register_parametrization(layer, "weight", _binary_weight(layer, weight_noise, rule))
         layer.train(layer.training)
     for name, module in replaced.items():
         model.set_submodule(name, Sign(noise, estimator).train(module.training))
     for name in removed:
         model.set_submodule(name, nn.Identity())
     return model
+
+
+def _binary_weight(
+    layer: nn.Module, noise: str | Noise | None, rule: str | WeightRule
+) -> BinaryWeight:
+    if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d):
+        return TransposedBinaryWeight(layer.groups, noise, rule)
+    return BinaryWeight(noise, rule)
 
 
 def _planned(model: nn.Module, preset: str, layers: object, signs: object) -> conv_bn_relu.Plan:

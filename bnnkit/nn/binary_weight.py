@@ -18,7 +18,8 @@ class BinaryWeight(nn.Module):
 
     Input eta: any shape, any floating-point dtype. Output w: same shape and dtype, +1 and -1
     (with some rules, values between them in training). The module has no parameters. It can
-    also be a parametrization (`torch.nn.utils.parametrize`) of the weight of any layer.
+    also be a parametrization (`torch.nn.utils.parametrize`) of the weight of any layer with output
+    channels on the first axis. Transposed convolutions have them elsewhere: use `binarize_`.
 
     Args:
         noise: The noise of the weights, or its name; "none" makes them deterministic in training
@@ -47,9 +48,17 @@ class BinaryWeight(nn.Module):
             return self._mark(latent)
         weight: Tensor
         if self.training:
-            weight = self.rule(latent, self.noise)
+            weight = self.rule(self.outputs_first(latent), self.noise)
         else:
-            weight = self.rule.deployed_weight(latent)
+            weight = self.rule.deployed_weight(self.outputs_first(latent))
+        return self.outputs_back(weight)
+
+    def outputs_first(self, weight: Tensor) -> Tensor:
+        """Return a weight of the layer as rules take it, (O, I/G, ...)."""
+        return weight
+
+    def outputs_back(self, weight: Tensor) -> Tensor:
+        """Return a weight (O, I/G, ...) with the axes of the layer."""
         return weight
 
     def _mark(self, latent: Tensor) -> Tensor:
@@ -65,15 +74,24 @@ class BinaryWeight(nn.Module):
 
     def initial(self, shape: tuple[int, ...]) -> Tensor:
         """Return initial latent weights."""
-        latent = self.rule.initial(shape, self.noise)
+        like = self.outputs_first(torch.empty(shape, device="meta"))
+        latent = self.rule.initial(tuple(like.shape), self.noise)
         self.rule.prepare(latent)
-        return latent
+        return self.outputs_back(latent).contiguous()
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """Return initial latent weights for the real-valued weights of a layer."""
-        latent = self.rule.initial_from(weight)
+        latent = self.rule.initial_from(self.outputs_first(weight))
         self.rule.prepare(latent)
-        return latent
+        return self.outputs_back(latent)
+
+    def deployed_latent(self, latent: Tensor) -> Tensor:
+        """Return real numbers whose signs, with sign(0) = +1, are the deployed weights."""
+        return self.outputs_back(self.rule.deployed_latent(self.outputs_first(latent)))
+
+    def after_step(self, latent: Tensor, lr: float | Tensor) -> None:
+        """Complete an update in place, after the optimizer changed the latent weights."""
+        self.rule.after_step(latent, lr)
 
     def extra_repr(self) -> str:
         """Return the arguments for print(model)."""

@@ -75,7 +75,7 @@ def after_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     lr = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     for weight, latent in latent_weights(model):
         if id(latent) in lr:
-            weight.rule.after_step(latent.detach(), lr[id(latent)])
+            weight.after_step(latent.detach(), lr[id(latent)])
 
 
 def attach_rules(model: nn.Module, optimizer: torch.optim.Optimizer) -> RemovableHandle:
@@ -109,7 +109,7 @@ def deployed_latents(model: nn.Module) -> Iterator[None]:
     try:
         with torch.no_grad():
             for weight, latent in latent_weights(model):
-                deployed = weight.rule.deployed_latent(latent.detach())
+                deployed = weight.deployed_latent(latent.detach())
                 if deployed.data_ptr() != latent.data_ptr():
                     replaced.append((latent, latent.data))
                     latent.data = deployed

@@ -11,8 +11,8 @@ from bnnkit.errors import UsageError
 from bnnkit.nn.base import arguments
 from bnnkit.nn.base.noise import Noise
 from bnnkit.nn.base.placement import Device, convert, made_on
-from bnnkit.nn.binary_weight import BinaryWeight
 from bnnkit.nn.conv_geometry import ConvGeometry, IntOrSizes, as_sizes
+from bnnkit.nn.transposed_weight import TransposedBinaryWeight
 from bnnkit.nn.weight_rules import WeightRule
 
 _CONVOLVE: Final = {1: functional.conv_transpose1d, 2: functional.conv_transpose2d}
@@ -51,7 +51,9 @@ class BinaryTransposedConvolution(nn.Module):
         g = self.geometry
         shape = (g.in_channels, g.out_channels // g.groups, *g.kernel_size)
         with made_on(device):
-            self.binary_weight = BinaryWeight(noise, weight_rule, weight_rule_options)
+            self.binary_weight = TransposedBinaryWeight(
+                g.groups, noise, weight_rule, weight_rule_options
+            )
             self.latent = nn.Parameter(self.binary_weight.initial(shape))
             self.bias = nn.Parameter(torch.zeros(g.out_channels)) if bias else None
         convert(self, dtype)

@@ -51,4 +51,4 @@ class FlipRates:
         return {name: round(share, 6) for name, share in zip(names, shares, strict=True)}
 
     def _signs(self) -> list[Tensor]:
-        return [weight.rule.deployed_latent(latent) >= 0 for _, weight, latent in self._weights]
+        return [weight.deployed_latent(latent) >= 0 for _, weight, latent in self._weights]

@@ -25,7 +25,8 @@ class WeightRule(nn.Module, ABC):
 
     To add your own rule, subclass, set `name`, write `forward`, and decorate the class with
     `register_weight_rule`. The keyword arguments of its constructor are its options. Each layer
-    has its own rule, so a rule may have buffers, but no parameters.
+    has its own rule, so a rule may have buffers, but no parameters. All methods take and give
+    weights with output channels on the first axis, those of transposed convolutions too.
 
     Attributes:
         name: The name by which it is chosen.
