@@ -8,6 +8,7 @@ from against_reference import kinds
 from onnx_graphs import Array, network, run
 
 from bnnkit.artifact.artifact import Artifact
+from bnnkit.errors import UnsupportedError
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.runtime import Model
 
@@ -83,6 +84,35 @@ def test_signs_are_repeated_as_bits(channels: int) -> None:
         alone, (channels, 4, 6), "4, 8, 12", {**constants, "v": signs(4, channels, 1, 1)}
     )
     assert found.count("CopySigns") == 4
+
+
+@pytest.mark.parametrize("name", ["scales", "sizes"])
+def test_pixels_are_repeated_along_the_axes_that_are_named(name: str) -> None:
+    resize = ENLARGED.replace(">", ", axes = [3, 2]>")
+    operands = ", scales" if name == "scales" else ", , sizes"
+    body = f"b = Mul(x, half) y = {resize}(b, {operands})"
+    constants = {"scales": np.array([3, 2], np.float32), "sizes": np.array([15, 6])}
+    source = network(body, "float[N, 2, 3, 5] x", "float[N, 2, 6, 15] y", constants, opset=19)
+    x = RNG.normal(size=(3, 2, 3, 5)).astype(np.float32)
+    np.testing.assert_array_equal(Model(Artifact(source)).run(x), run(source, x))
+    assert kinds(Artifact(source)).count("PlaceReals") == 6
+
+
+@pytest.mark.parametrize("given", [", scales", ", , sizes"])
+def test_a_batch_that_is_resized_is_refused(given: str) -> None:
+    """Also a batch of which the file states the size."""
+    body = f"b = Mul(x, half) y = {ENLARGED}(b, {given})"
+    constants = {"scales": np.array([2, 1, 2, 2], np.float32), "sizes": np.array([2, 3, 6, 10])}
+    source = network(body, "float[N, 3, 3, 5] x", "float[M, 3, 6, 10] y", constants)
+    with pytest.raises(UnsupportedError, match="first axis alone is the batch"):
+        Model(Artifact(source))
+
+
+def test_channels_that_do_not_fill_blocks_are_refused() -> None:
+    body = "b = Mul(x, half) y = DepthToSpace<blocksize = 2>(b)"
+    source = network(body, "float[N, 6, 3, 5] x", "float[N, 1, 6, 10] y", {})
+    with pytest.raises(UnsupportedError, match="DepthToSpace"):
+        Model(Artifact(source))
 
 
 def test_other_sizes_and_roundings_stay_in_numpy() -> None:

@@ -122,7 +122,7 @@ def _repeats(builder: PlanBuilder, node: Node) -> Spacing | None:
     """Return how often a Resize repeats each pixel; None if it does anything else."""
     given = [name for name in node.inputs[1:] if name]
     mode = node.attributes.get("mode", b"nearest")
-    if not _is_map(builder, node.inputs[0]) or mode != b"nearest" or "axes" in node.attributes:
+    if not _is_map(builder, node.inputs[0]) or mode != b"nearest":
         return None
     if any(name not in builder.constants for name in given):
         return None
@@ -132,24 +132,27 @@ def _repeats(builder: PlanBuilder, node: Node) -> Spacing | None:
         return None
     pixels = np.arange(rows * columns).reshape(1, 1, rows, columns)
     scales = np.array([1, 1, *factors], np.float32)
-    enlarged = STANDARD_OPERATORS["Resize"](node.attributes, pixels, None, scales)
+    attributes = {key: value for key, value in node.attributes.items() if key != "axes"}
+    enlarged = STANDARD_OPERATORS["Resize"](attributes, pixels, None, scales)
     repeated = pixels.repeat(factors[0], 2).repeat(factors[1], 3)
     return factors if np.array_equal(enlarged, repeated) else None
 
 
 def _factors(builder: PlanBuilder, node: Node, shape: tuple[int, int, int]) -> Spacing | None:
     """Return the whole factors by which a Resize enlarges rows and columns; None for others."""
-    scales, sizes = ([*node.inputs[2:], "", ""])[:2]
-    if sizes:
-        wanted = builder.constants[sizes][1:]
-        ratios = wanted / np.array(shape)
+    axes = [axis % 4 for axis in node.attributes.get("axes", range(4))]
+    none = np.zeros(0)
+    scales, sizes = (builder.constants.get(x, none) for x in ([*node.inputs[2:], "", ""])[:2])
+    ratios = np.ones(4)
+    if len(sizes) == len(axes) and 0 not in axes:  # sizes of all axes hold for one batch
+        ratios[axes] = sizes / np.array([1, *shape])[axes]
+    elif len(scales) == len(axes) and not len(sizes):
+        ratios[axes] = scales
     else:
-        ratios = builder.constants[scales][1:] if scales else np.zeros(0)
-    if len(ratios) != 3 or ratios[0] != 1 or (ratios != np.rint(ratios)).any():
         return None
-    if ratios.min() < 1:
+    if (ratios[:2] != 1).any() or (ratios != np.rint(ratios)).any() or ratios.min() < 1:
         return None
-    return int(ratios[1]), int(ratios[2])
+    return int(ratios[2]), int(ratios[3])
 
 
 def _repeat_pixels(builder: PlanBuilder, node: Node, spacing: Spacing) -> bool:
@@ -181,7 +184,7 @@ def _phases(spacing: Spacing) -> Iterator[Spacing]:
 
 
 def _depth_to_space(builder: PlanBuilder, node: Node) -> bool:
-    """Copy consecutive channels to each pixel of a block."""
+    """Copy consecutive channels to each pixel of a block; leave other numbers of channels."""
     source, target, block = node.inputs[0], node.outputs[0], node.attributes["blocksize"]
     if builder.kind(source) == "signs":
         source = builder.packed_signs(source)
@@ -191,7 +194,9 @@ def _depth_to_space(builder: PlanBuilder, node: Node) -> bool:
         return False
     kind = builder.values[source].kind
     channels, rows, columns = builder.values[source].map
-    depth = channels // block**2
+    depth, rest = divmod(channels, block**2)
+    if rest:
+        return False
     value = Value(kind=kind, shape=(depth, rows * block, columns * block))
     make = CopySigns if kind == "signs" else PlaceReals
     for number, (top, left) in enumerate(_phases((block, block))):
