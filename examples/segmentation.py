@@ -95,7 +95,7 @@ def main() -> None:
     )
     train(model, torch.from_numpy(x), torch.from_numpy(y), options.steps)
 
-    # Trained with noise, deployed without: batch norms are re-estimated in that mode.
+    # Batch norms are re-estimated for the final weights.
     calibrate = torch.from_numpy(x[:500])
     report = export_onnx(
         model, calibrate[:1], options.output, mode="deterministic", calibrate=calibrate

@@ -72,6 +72,8 @@ def main() -> None:
     chosen = parser.parse_args()
     folder: Path = chosen.out
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):  # a second model or wheel would confuse the board
+        sys.exit(f"expected an empty folder, got {folder}; remove it, or name another by -o")
 
     source = located(chosen.model)
     model = rt.load(source)
