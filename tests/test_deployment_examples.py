@@ -145,7 +145,7 @@ def test_a_board(model: str, tmp_path: Path) -> None:
 def test_a_board_gets_one_model(tmp_path: Path) -> None:
     (tmp_path / "board").mkdir()
     (tmp_path / "board" / "model.onnx").write_bytes(b"")
-    command = [sys.executable, EXAMPLES / "board" / "prepare.py", "zoo:mnist-convnet"]
+    command = [sys.executable, str(EXAMPLES / "board" / "prepare.py"), "zoo:mnist-convnet"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("expected an empty folder, got board")
