@@ -22,7 +22,7 @@ _WORDS = (
     *(1 << 32, 1 << 40, 1 << 53, 1 << 62, (1 << 63) - 1, -(1 << 63), -(1 << 40)),
 )
 _SMALL = (0, 1, 2, 3, 4, 5, 7, 8, 9, -1, -2, 16, 31, 33, 64, 100)
-_WINDOW = ("strides", "pads", "dilations", "kernel_shape", "group", "weight_shape")
+_WINDOW = ("strides", "pads", "dilations", "kernel_shape", "group", "weight_shape", "blocksize")
 _NAMES = (
     *_WINDOW,
     *("axis", "axes", "ceil_mode", "count_include_pad", "auto_pad", "keepdims", "perm", "to"),

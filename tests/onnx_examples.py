@@ -106,6 +106,42 @@ def products_of_signs() -> Artifact:
     return a.artifact((2, 5, 70), a.add("Cast", sums, to=TensorProto.FLOAT))
 
 
+def placed_maps() -> Artifact:
+    """Joins, larger maps and blocks of channels, of reals and of signs, at any bit of a word."""
+    a = ArtifactBuilder(6)
+    nearest = {
+        "mode": "nearest",
+        "coordinate_transformation_mode": "asymmetric",
+        "nearest_mode": "floor",
+    }
+    scales = a.constant(np.array([1, 1, 2, 2], np.float32))
+    large = a.add("Mul", "x", number(a, 0.5))
+    small = a.add("AveragePool", large, kernel_shape=[2, 2], strides=[2, 2])
+    repeated = a.add("Resize", small, "", scales, **nearest)
+    joined = a.sign(a.add("Concat", repeated, large, axis=1))
+    sums = a.binary_conv2d(joined, 70, 72, 3, pads=(1, 1, 1, 1))
+    blocks = a.add("DepthToSpace", sums, blocksize=2)
+    parts = [a.binary_conv2d(blocks, 18, outputs, 1) for outputs in (3, 64, 70)]
+    wide = a.binary_conv2d(a.add("Concat", *parts, axis=1), 137, 8, 1, thresholds=False)
+    real = a.add("Cast", wide, to=TensorProto.FLOAT)
+    reals = a.add("DepthToSpace", a.add("Resize", real, "", scales, **nearest), blocksize=2)
+    return a.artifact((35, 4, 6), a.add("Relu", reals), blocks)
+
+
+def heads_of_tokens() -> Artifact:
+    """Products of matrices of signs that begin at any bit of a word."""
+    a = ArtifactBuilder(7)
+    last = a.add("Transpose", a.sign(a.add("Mul", "x", number(a, 0.5))), perm=[0, 2, 3, 1])
+    heads = a.add("Reshape", a.add("Squeeze", last, axes(a, 1)), axes(a, -1, 9, 2, 35))
+    rows = a.add("Transpose", heads, perm=[0, 2, 1, 3])
+    columns = a.add("Transpose", heads, perm=[0, 2, 3, 1])
+    scores = a.add("bnnkit.BinaryMatMul", rows, columns)
+    attends = a.sign(a.add("Cast", scores, to=TensorProto.FLOAT))
+    attended = a.add("bnnkit.BinaryMatMul", attends, rows)
+    sums = a.add("ReduceSum", a.to_real(rows), axes(a, -2), keepdims=1)
+    return a.artifact((70, 1, 9), a.add("Cast", attended, to=TensorProto.FLOAT), sums)
+
+
 def axes(a: ArtifactBuilder, *numbers: int) -> str:
     return a.constant(np.array(numbers, np.int64))
 
@@ -130,6 +166,8 @@ def examples() -> tuple[onnx.ModelProto, ...]:
         drawn_weights(),
         convolutions_alone(),
         products_of_signs(),
+        placed_maps(),
+        heads_of_tokens(),
         *(random_network(seed)[0] for seed in (0, 3, 5)),
         *(random_noisy_network(seed)[0] for seed in (1, 2)),
     ]
