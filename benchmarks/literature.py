@@ -9,17 +9,15 @@ the table of README.md and that of docs/models.md. With --only NAME, the others 
 """
 
 import argparse
-import copy
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from cpu_times import float32_over, latency
+from float_twin import artifact_of, float_twin
 from markdown_block import write_block
-from mobilenet import artifact_of
 from table import machine
 from torch import nn
 
@@ -30,7 +28,6 @@ from bnnkit.bench.benchmark import interleave, random_images
 from bnnkit.bench.machine import describe_machine
 from bnnkit.files.atomic import write_text
 from bnnkit.models import build
-from bnnkit.nn import BinaryConv2d, Sign
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results" / "literature.json"
@@ -41,28 +38,13 @@ TWIN, BINARY, BINARY_FP32 = "float twin in onnxruntime-fp32", "bnnkit", "onnxrun
 OPTIONS: dict[str, Any] = {"input_shape": (3, 224, 224), "n_classes": 1000, "zero_point": None}
 
 
-def float_twin(network: nn.Module) -> nn.Module:
-    """Return a copy with real convolutions in place of binary ones, and without signs."""
-    twin = copy.deepcopy(network)
-    for path, module in list(twin.named_modules()):
-        if isinstance(module, Sign):
-            twin.set_submodule(path, nn.Identity())
-        elif isinstance(module, BinaryConv2d):
-            twin.set_submodule(path, _real(module))
-    return twin
-
-
-def _real(layer: BinaryConv2d) -> nn.Conv2d:
-    geometry: Any = asdict(layer.geometry)
-    return nn.Conv2d(**geometry, bias=False)
-
-
 def measure(name: str, seconds: float) -> dict[str, Any]:
     """Return what a network holds, and its latencies."""
     torch.manual_seed(0)
     network = build(name, **OPTIONS)
-    binary = artifact_of(network, 224)
-    twin = artifact_of(float_twin(network), 224)
+    shape = OPTIONS["input_shape"]
+    twin = artifact_of(float_twin(network, nn.Identity), shape)
+    binary = artifact_of(network, shape)
     images = random_images(binary, 1)
     engines = [
         open_benchmarked("onnxruntime-fp32", twin, threads=1),

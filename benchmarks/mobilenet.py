@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from float_twin import artifact_of
 from markdown_block import write_block
 from table import machine
 from torch import nn
@@ -26,7 +27,6 @@ from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import interleave, random_images, ratio
 from bnnkit.bench.machine import describe_machine
 from bnnkit.bench.step_times import step_times
-from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.files.atomic import write_text
 from bnnkit.nn import BinaryConv2d, Sign
 
@@ -98,19 +98,7 @@ def network(stride: int, *, is_binary: bool) -> nn.Module:
 def artifact(size: int, stride: int, *, is_binary: bool) -> Artifact:
     """Export MobileNetV2, as `artifact_of`."""
     torch.manual_seed(0)
-    return artifact_of(network(stride, is_binary=is_binary), size)
-
-
-def artifact_of(model: nn.Module, size: int) -> Artifact:
-    """Export a network after batch norms have seen random images, so that both signs occur."""
-    images = torch.randn(4, 3, size, size)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # the mean over all batches
-    with torch.no_grad():
-        for _ in range(3):
-            model(images)
-    return from_torch(model.eval(), images[:1])
+    return artifact_of(network(stride, is_binary=is_binary), (3, size, size))
 
 
 def measure(size: int, stride: int, seconds: float) -> dict[str, Any]:

@@ -10,7 +10,6 @@ results/speech_and_segmentation.json and the table of README.md.
 """
 
 import argparse
-import copy
 import json
 import os
 import subprocess
@@ -19,8 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from cpu_times import float32_over, latency
+from float_twin import artifact_of, float_twin
 from markdown_block import write_block
 from table import machine
 from torch import nn
@@ -28,13 +28,11 @@ from torch import nn
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.report import report
 from bnnkit.bench.baselines import open_benchmarked
-from bnnkit.bench.benchmark import Measurement, interleave, random_images, ratio
+from bnnkit.bench.benchmark import interleave, random_images
 from bnnkit.bench.machine import describe_machine
 from bnnkit.bench.step_times import step_times
-from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.files.atomic import write_text
 from bnnkit.models import build
-from bnnkit.nn import BinaryConv1d, BinaryConv2d, Sign
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results" / "speech_and_segmentation.json"
@@ -51,36 +49,13 @@ CLASSES = 12
 AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}
 
 
-def float_original(network: nn.Module) -> nn.Module:
-    """Return a copy with real weights, and ReLU in place of signs."""
-    original = copy.deepcopy(network)
-    for path, module in list(original.named_modules()):
-        if isinstance(module, Sign):
-            original.set_submodule(path, nn.ReLU())
-        elif isinstance(module, BinaryConv1d | BinaryConv2d):
-            g = module.geometry
-            sizes: Any = (g.in_channels, g.out_channels, g.kernel_size, g.stride, g.padding)
-            conv: Any = nn.Conv1d if isinstance(module, BinaryConv1d) else nn.Conv2d
-            original.set_submodule(path, conv(*sizes, bias=False))
-    return original
-
-
-def artifact_of(network: nn.Module, shape: tuple[int, ...]) -> Artifact:
-    """Export a network after batch norms have seen random inputs, so that both signs occur."""
-    inputs = torch.randn(4, *shape)
-    with torch.no_grad():
-        for _ in range(3):
-            network.train()(inputs)
-    return from_torch(network.eval(), inputs[:1], mode="deterministic")
-
-
 def artifacts(name: str) -> tuple[Artifact, Artifact]:
     """Return the binary network and its float original."""
     torch.manual_seed(0)
     network = build(**NETWORKS[name], n_classes=CLASSES, zero_point=None)
     shape = NETWORKS[name]["input_shape"]
-    original = float_original(network)
-    return artifact_of(network, shape), artifact_of(original, shape)
+    original = float_twin(network, nn.ReLU)
+    return artifact_of(network, shape, "deterministic"), artifact_of(original, shape)
 
 
 def measure(name: str, seconds: float) -> dict[str, Any]:
@@ -96,21 +71,12 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
     found = interleave([(engine, 1) for engine in engines], images, seconds)
     return {
         "macs": report(binary, binary.model.ByteSize()).macs,
-        "cpu_us": {
-            key: round(float(np.median(m.cpu_us)), 1) for key, m in zip(names, found, strict=True)
-        },
+        "latency_us": {key: latency(one) for key, one in zip(names, found, strict=True)},
         "original_over": {
-            key: _ratio(found[0], m) for key, m in zip(names[1:], found[1:], strict=True)
+            key: float32_over(found[0], one) for key, one in zip(names[1:], found[1:], strict=True)
         },
         "steps": [asdict(step) for step in step_times(binary, images, runs=100)],
     }
-
-
-def _ratio(other: Measurement, first: Measurement) -> dict[str, float]:
-    """The ratio of CPU times in the same rounds, and that of the fastest runs in wall time."""
-    low, median, high = np.percentile(other.cpu_us / first.cpu_us, (10, 50, 90))
-    least = ratio(other, first).least
-    return {"median": float(median), "low": float(low), "high": float(high), "least": least}
 
 
 def measure_avx2(name: str, seconds: float) -> dict[str, Any]:
@@ -135,9 +101,10 @@ def markdown(results: dict[str, Any]) -> str:
             macs = found["macs"]
             real = sum(number for kind, number in macs.items() if kind != "binary")
             cells = [name, *(f"{number / 1e6:.1f}" for number in (macs["binary"], real)), kernels]
-            cells += [f"{found['cpu_us'][key] / 1e3:.3f}" for key in (ORIGINAL, BINARY)]
+            times = found["latency_us"]
+            cells += [f"{times[key]['cpu'] / 1e3:.3f}" for key in (ORIGINAL, BINARY)]
             speed = found["original_over"][BINARY]
-            cells += [f"{speed['median']:.2f}", f"{speed['low']:.2f} to {speed['high']:.2f}"]
+            cells += [f"{speed['cpu']:.2f}", f"{speed['cpu_p10']:.2f} to {speed['cpu_p90']:.2f}"]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([machine(results["context"]), "", *lines])
 
@@ -160,7 +127,7 @@ def main() -> None:
             "AVX2": measure_avx2(name, options.seconds),
         }
         for kernels, found in networks[name].items():
-            print(name, kernels, found["cpu_us"], found["original_over"], flush=True)
+            print(name, kernels, found["latency_us"], found["original_over"], flush=True)
     context["load_avg_after"] = list(os.getloadavg())
     results = {"context": context, "networks": networks}
     write_text(RESULTS, json.dumps(results, indent=1) + "\n")

@@ -9,6 +9,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
+
+from bnnkit.nn import BinaryConv1d, BinaryConv2d, Sign
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
@@ -26,7 +30,8 @@ def _script(name: str) -> ModuleType:
 # Some of them import torch.
 markdown_block = _script("markdown_block")  # the others import these two
 networks = _script("networks")
-_script("cpu_times")  # encoder, literature and zoo_latency import it
+_script("cpu_times")  # encoder, literature, speech_and_segmentation and zoo_latency import it
+float_twin = _script("float_twin")  # literature, mobilenet and speech_and_segmentation import it
 _script("arm_program")  # the next two import it
 _script("arm_table")
 arm_model = _script("arm_model")
@@ -255,3 +260,17 @@ def test_runs_are_stored_from_folders_and_from_files_with_a_prefix(tmp_path: Pat
     for name in ("metrics.jsonl", "config.yaml"):
         (tmp_path / f"vgg-s3.{name}").rename(folder / name)
     assert training.summary(folder, "a GPU", "abc") == {**found, "name": "run"}
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Identity])
+def test_a_float_twin_has_the_shapes_of_the_binary_network(activation: type[nn.Module]) -> None:
+    network = nn.Sequential(
+        Sign(), BinaryConv2d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2), nn.Flatten(2),
+        Sign(), BinaryConv1d(6, 5, 3),
+    )  # fmt: skip
+    twin, x = float_twin.float_twin(network, activation), torch.randn(2, 4, 9, 8)
+    assert [type(layer) for layer in twin] == [
+        activation, nn.Conv2d, nn.Flatten, activation, nn.Conv1d,
+    ]  # fmt: skip
+    assert twin(x).shape == network(x).shape
+    assert isinstance(network[0], Sign)  # the network itself stays
