@@ -202,6 +202,7 @@ def test_commands(tmp_path: Path) -> None:
     network, inputs = exported("image and features", path)
     np.savez(tmp_path / "in.npz", **arrays(inputs))
     assert "wrote" in succeed("run", path, tmp_path / "in.npz", "-o", tmp_path / "out.npz")
+    assert "-o OUT.npz for" in fail("run", path, tmp_path / "in.npz")
     with np.load(tmp_path / "out.npz") as found:
         assert list(found) == ["scores", "size"]
         assert_close(list(found.values()), outputs(network, inputs))

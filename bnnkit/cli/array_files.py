@@ -12,7 +12,7 @@ from bnnkit.border import border
 from bnnkit.data.npy import read_npy
 from bnnkit.errors import FileError, UsageError
 from bnnkit.files.atomic import replacing
-from bnnkit.files.kinds import START_BYTES, but_it_is, kind_of
+from bnnkit.files.kinds import START_BYTES, kind_of
 from bnnkit.files.regular_file import irregular, open_file
 
 Array = NDArray[Any]
@@ -26,6 +26,7 @@ RUN_FILES = (
 )
 """The files in the folder of a run."""
 _ZIP_START = b"PK\x03\x04"
+_NPY_START = b"\x93NUMPY"
 
 
 def read_array(path: Path) -> Array:
@@ -57,9 +58,8 @@ def read_array_from(file: IO[bytes], size: int, name: object) -> Array:
         try:
             return read_npy(file, size)
         except (ValueError, EOFError) as error:
-            kind = but_it_is(kind_of(start))
             raise FileError(
-                f"{name} cannot be read as a .npy file: {_reason(error)}{kind}"
+                f"{name} cannot be read as a .npy file: {_reason(error, start)}"
             ) from error
 
 
@@ -133,7 +133,10 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
             np.savez(file, **arrays)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, start: bytes) -> str:
+    kind = "" if start.startswith(_NPY_START) else kind_of(start)
+    if kind:
+        return f"it is {kind}"
     if "Object arrays" in str(error) or "pickled" in str(error):
         return "it is no array, or one of Python objects"
     return f"it is damaged ({error})"

@@ -122,9 +122,10 @@ def command(
         options.note_no_effect(False, "on arrays", *preprocessing)
         images = ArrayInputs(_checked(opened, images.array, artifact, inputs[0]))
         if output is None and style == "table":
+            suffix = "npy" if len(opened.outputs) == 1 else "npz"
             raise UsageError(
-                "Missing option '-o': for arrays, expected -o OUT.npy for the outputs, or --json "
-                "or --csv to print the classes"
+                f"Missing option '-o': for arrays, expected -o OUT.{suffix} for the outputs, or "
+                "--json or --csv to print the classes"
             )
     if output is not None and output.suffix not in SUFFIXES:
         options.note_no_effect(False, f"on {output}", "top")
