@@ -5,8 +5,9 @@ scp -r FOLDER pi@raspberrypi.local:
 ssh pi@raspberrypi.local
 cd FOLDER && sh setup.sh       # on the board
 
-MODEL is an .onnx or a .tflite file, or zoo:NAME. setup.sh installs the package, compiles the
-kernels, and runs check_board.py, which compares every number with the ones of this computer.
+MODEL is an .onnx or a .tflite file with one input, or zoo:NAME. setup.sh installs the package,
+compiles the kernels, and runs check_board.py, which compares every number with the ones of this
+computer.
 """
 
 import argparse
