@@ -81,6 +81,12 @@ def test_each_command_names_what_it_was_given(
     assert own in fail("verify", digits_model, checkpoint)
     assert own in fail("convert", checkpoint, "-o", tmp_path / "m.onnx")
     assert "the folder of a run" in fail("bench", digits_run)
+    assert "the folder of a run" in fail("convert", digits_run, "-o", tmp_path / "m.onnx")
+    words = fail("convert", tmp_path / text, "-o", tmp_path / "m.onnx")
+    assert words.endswith("t.yaml is not an ONNX file; it is a text file")
+    words = fail("export", tmp_path / text, "-o", tmp_path / "m.onnx")
+    assert words == f"expected a checkpoint, got {tmp_path / text}; it is a text file"
+    assert not (tmp_path / "m.onnx").exists()
     assert f"it is {ONNX}" in fail("run", digits_model, digits_model, "-o", out)
     assert f"it is {ONNX}" in fail("train", digits_model, "--out", tmp_path / "run")
     assert "a .npy array" in fail("info", images)

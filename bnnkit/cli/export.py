@@ -29,6 +29,7 @@ from bnnkit.cli.tflite_table import print_tflite_report
 from bnnkit.data import open_data
 from bnnkit.deployment.samples import SAMPLES
 from bnnkit.errors import UsageError
+from bnnkit.files.kinds import ONNX, but_it_is, kind_of_path
 
 if TYPE_CHECKING:
     from bnnkit.artifact.format.constants import Mode
@@ -264,6 +265,9 @@ def _of_model_file(
         if value is not None:
             raise UsageError(f"--{option} is for a checkpoint, got the model file {source}")
     if other is None:
+        kind = kind_of_path(source)
+        if kind not in ("", ONNX) and not kind.startswith("a .tflite"):
+            raise UsageError(f"expected a checkpoint, got {source}{but_it_is(kind)}")
         raise UsageError(
             f"expected a checkpoint, got the model file {source}; --to tflite and --to c take"
             " either"

@@ -15,7 +15,7 @@ from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export.from_onnx.batch_constants import BatchConstants
 from bnnkit.export.from_onnx.external_weights import MOST_BYTES, load_external_weights
 from bnnkit.export.from_onnx.repair_source import repaired
-from bnnkit.files.kinds import but_it_is, kind_of_path
+from bnnkit.files.kinds import ONNX, but_it_is, kind_of_path
 from bnnkit.files.regular_file import open_file
 from bnnkit.tflite.schema import IDENTIFIER
 
@@ -41,7 +41,8 @@ def read_source(path: Path | str) -> onnx.ModelProto:
             )
         model = onnx.load(str(path), load_external_data=False)
     except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+        kind = but_it_is(kind_of_path(path))
+        raise FileError(f"cannot read {path}: {error.strerror or error}{kind}") from error
     except FileError:
         raise
     except Exception as error:  # its errors have no common class
@@ -49,10 +50,11 @@ def read_source(path: Path | str) -> onnx.ModelProto:
             raise FileError(
                 f"expected an ONNX file, got the TFLite file {path}: bnnkit runs it as it is"
             ) from error
-        raise FileError(
-            f"{path} is not an ONNX file, or a damaged one: {_first_line(error)}"
-            f"{but_it_is(kind_of_path(path))}"
-        ) from error
+        kind = kind_of_path(path)
+        reason = (
+            f", or a damaged one: {_first_line(error)}" if kind in ("", ONNX) else but_it_is(kind)
+        )
+        raise FileError(f"{path} is not an ONNX file{reason}") from error
     if not model.graph.node:
         kind = but_it_is(kind_of_path(path))
         raise FileError(f"{path} is not an ONNX file: it holds no graph{kind}")
