@@ -1,5 +1,6 @@
 """Reads a source file and prepares it for the passes: one opset, known shapes, known inputs."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,9 @@ def read_source(path: Path | str) -> onnx.ModelProto:
         FileError: The file is missing, cannot be read, is larger than 2 GiB with its weights, or
             is not an ONNX file; or `load_external_weights` refuses its weights.
     """
+    if Path(path).is_dir():
+        kind = but_it_is(kind_of_path(path))
+        raise FileError(f"cannot read {path}: {os.strerror(errno.EISDIR)}{kind}")
     try:
         with open_file(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -41,8 +45,7 @@ def read_source(path: Path | str) -> onnx.ModelProto:
             )
         model = onnx.load(str(path), load_external_data=False)
     except OSError as error:
-        kind = but_it_is(kind_of_path(path))
-        raise FileError(f"cannot read {path}: {error.strerror or error}{kind}") from error
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
     except FileError:
         raise
     except Exception as error:  # its errors have no common class
