@@ -101,7 +101,10 @@ def build(
             weight rule or an option of these is unknown; or they cannot be combined.
     """
     if name not in MODELS:
-        raise ConfigError(f"expected a model out of {', '.join(MODELS)}, got {name!r}")
+        raise ConfigError(
+            f"expected a model out of {', '.join(MODELS)}, or your own as MODULE:FUNCTION, "
+            f"got {name!r}"
+        )
     model = MODELS[name]
     own = {p.name: p for p in signature(model).parameters.values() if p.kind is p.KEYWORD_ONLY}
     known = [*own, *BinaryOptions.__annotations__]
