@@ -57,6 +57,16 @@ def test_engines_agree(depth: int) -> None:
 
 
 @pytest.mark.slow
+def test_the_fewest_frames() -> None:
+    torch.manual_seed(0)
+    options = {"n_classes": 5, "zero_point": None, "width": 6}
+    model = build("tc-resnet", input_shape=(4, 5), **options)  # type: ignore[arg-type]
+    model(torch.randn(8, 4, 5))
+    x = torch.randn(3, 4, 5)
+    assert verify(from_torch(model.eval(), x[:1]), x.numpy(), network=model).is_equal
+
+
+@pytest.mark.slow
 def test_features_of_8_bits() -> None:
     model = network(zero_point=(1, 2, 3, 4))
     x = torch.randint(0, 256, (3, 4, 21), dtype=torch.uint8)
@@ -69,6 +79,7 @@ def test_features_of_8_bits() -> None:
     ("options", "words"),
     [
         ({"input_shape": (1, 4, 21)}, r"sequences of shape \(C, T\), got inputs of shape \(1, 4"),
+        ({"input_shape": (4, 4)}, "at least 5 frames, got 4"),
         ({"width": 5}, "an even width, got 5"),
         ({"depth": 9}, "a depth out of 8, 14, got 9"),
     ],

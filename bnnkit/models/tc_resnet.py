@@ -13,6 +13,8 @@ from bnnkit.models.first_layer import ToAutocast, first_conv1d, sequence_shape
 
 STAGES = {8: 1, 14: 2}
 """Blocks of each of the three stages, by the depth of the network."""
+_LEAST_FRAMES = 5
+"""The least number that three strides of 2 reduce to one: to 3, 2 and 1."""
 
 
 class TemporalResidual(nn.Module):
@@ -67,7 +69,7 @@ class TcResNet(Classifier):
     logits.
 
     Args:
-        input_shape: (C, T): C features of each of T frames, such as 40 MFCCs of 98.
+        input_shape: (C, T): C features of each of T frames, at least 5, such as 40 MFCCs of 98.
         n_classes: The number of outputs.
         zero_point: The zero point of each input channel; None for real-valued inputs.
         width: The width W, an even number.
@@ -75,8 +77,8 @@ class TcResNet(Classifier):
         options: Noises, estimator and weight rule; see `BinaryOptions`.
 
     Raises:
-        UsageError: If inputs have another number of axes, the width is odd, or the depth is
-            neither 8 nor 14.
+        UsageError: If inputs have another number of axes or too few frames, the width is odd, or
+            the depth is neither 8 nor 14.
 
     References:
         Choi et al., Temporal Convolution for Real-time Keyword Spotting on Mobile Devices,
@@ -98,7 +100,9 @@ class TcResNet(Classifier):
         if depth not in STAGES:
             raise UsageError(f"expected a depth out of {', '.join(map(str, STAGES))}, got {depth}")
         binary = BinaryParts(**options)
-        channels, _ = sequence_shape(input_shape)
+        channels, frames = sequence_shape(input_shape)
+        if frames < _LEAST_FRAMES:
+            raise UsageError(f"expected at least {_LEAST_FRAMES} frames, got {frames}")
         residuals, inputs = [], width
         for outputs in (3 * width // 2, 2 * width, 3 * width):
             sizes = [(inputs, outputs, 2), *[(outputs, outputs, 1)] * (2 * STAGES[depth] - 1)]
