@@ -88,3 +88,18 @@ def test_a_map_with_a_margin_is_packed_without_it() -> None:
     model = a.artifact((70, 3, 4), other, *products)
     assert_equal(model, maps(a, 70, 3, 4))
     assert kinds(model).count("PackLines") == 4
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2, 16), (12, 16)], ids=str)
+@pytest.mark.parametrize("is_chain", [False, True])
+def test_signs_of_a_view_with_other_pixels(shape: tuple[int, ...], is_chain: bool) -> None:
+    """The step that computes tokens cannot pack the signs of their heads, which are a view."""
+    a = ArtifactBuilder()
+    one = a.constant(np.ones(32, np.float32))
+    real = a.add("LayerNormalization", a.add("Abs", "x"), one, axis=-1)
+    if is_chain:
+        real = a.add("Mul", a.add("Add", real, real), a.constant(np.float32(0.5)))
+    of_heads = a.add("Reshape", real, a.constant(np.array([-1, *shape])))
+    model = a.artifact((6, 32), a.sign(of_heads))
+    assert_equal(model, maps(a, 6, 32))
+    assert "PackSigns" in kinds(model)

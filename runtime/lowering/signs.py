@@ -1,6 +1,7 @@
 """Lowering of operators that compute, move and convert signs."""
 
 from dataclasses import replace
+from typing import TypeGuard
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from bnnkit.runtime.steps.convolution import Convolution
 from bnnkit.runtime.steps.layer_norm import LayerNorm
 from bnnkit.runtime.steps.real import Chain, CopyReal, NumpyOperator
 from bnnkit.runtime.steps.signs import PackSigns, UnpackSigns
+from bnnkit.runtime.steps.step import Step
 
 
 def lower_sign(builder: PlanBuilder, node: Node) -> None:
@@ -25,10 +27,8 @@ def lower_sign(builder: PlanBuilder, node: Node) -> None:
     position = builder.position(node.inputs[0])
     step = builder.steps[position] if position >= 0 else None
     value = builder.values[node.inputs[0]]
-    if (
-        isinstance(step, Chain | LayerNorm)
-        or (isinstance(step, Convolution) and step.added is not None)
-    ) and step.signs is None:
+    # A view may have other pixels than what the step computes.
+    if step is not None and _packs_signs(step) and builder.values[step.target].map == value.map:
         builder.steps[position] = replace(step, signs=node.outputs[0])
         builder.values[node.outputs[0]] = value.alike("signs")
         return
@@ -36,6 +36,13 @@ def lower_sign(builder: PlanBuilder, node: Node) -> None:
         _sign_in_numpy(builder, node, value)
     else:
         _pack(builder, node, np.zeros(value.map[0], np.float32))
+
+
+def _packs_signs(step: Step) -> TypeGuard[Chain | LayerNorm | Convolution]:
+    """Whether a step can compute the signs of its result, and does not yet."""
+    if isinstance(step, Convolution):
+        return step.added is not None and step.signs is None
+    return isinstance(step, Chain | LayerNorm) and step.signs is None
 
 
 def _sign_in_numpy(builder: PlanBuilder, node: Node, value: Value) -> None:
