@@ -142,6 +142,37 @@ def heads_of_tokens() -> Artifact:
     return a.artifact((70, 1, 9), a.add("Cast", attended, to=TensorProto.FLOAT), sums)
 
 
+def encoder() -> Artifact:
+    """Attention of 0 and 1 in three heads, layer norms, and a real attention."""
+    a = ArtifactBuilder(8)
+    heads = axes(a, 0, 5, 3, 7)
+
+    def norm(source: str, channels: int) -> str:
+        scale, bias = (a.rng.standard_normal(channels).astype(np.float32) for _ in range(2))
+        return a.add("LayerNormalization", source, a.constant(scale), a.constant(bias), axis=-1)
+
+    def of_heads(source: str, *perm: int) -> str:
+        return a.add("Transpose", a.add("Reshape", source, heads), perm=perm)
+
+    position = a.constant(a.rng.standard_normal((5, 21)).astype(np.float32))
+    x = norm(a.add("Add", "x", position), 21)
+    signs = a.sign(x)
+    queries, values = (of_heads(signs, 0, 2, 1, 3) for _ in range(2))
+    sums = a.add("bnnkit.BinaryMatMul", queries, of_heads(signs, 0, 2, 3, 1))
+    scores = a.add("Softmax", a.add("Cast", sums, to=TensorProto.FLOAT), axis=-1)
+    attends = a.sign(a.add("Sub", scores, number(a, 0.2)))
+    product = a.add("bnnkit.BinaryMatMul", attends, values)
+    total = a.add("ReduceSum", a.to_real(values), axes(a, -2), keepdims=1)
+    context = a.add("Add", a.add("Cast", product, to=TensorProto.FLOAT), total)
+    real = a.add("MatMul", scores, norm(of_heads(x, 0, 2, 1, 3), 7))
+    both = a.add("Transpose", a.add("Mul", context, real), perm=[0, 2, 1, 3])
+    y = norm(a.add("Add", a.add("Reshape", both, axes(a, 0, 5, 21)), x), 21)
+    among_tokens = a.add("Softmax", y, axis=1)
+    pooled = a.add("ReduceMean", a.add("Mul", among_tokens, y), axes(a, 1), keepdims=0)
+    scores = a.gemm(pooled, 21, 4)
+    return a.artifact((5, 21), scores, sizes={scores: (4,)})
+
+
 def axes(a: ArtifactBuilder, *numbers: int) -> str:
     return a.constant(np.array(numbers, np.int64))
 
@@ -170,6 +201,7 @@ def examples() -> tuple[onnx.ModelProto, ...]:
         heads_of_tokens(),
         *(random_network(seed)[0] for seed in (0, 3, 5)),
         *(random_noisy_network(seed)[0] for seed in (1, 2)),
+        encoder(),
     ]
     return tuple(_with_types(artifact) for artifact in handmade)
 
