@@ -1,6 +1,7 @@
 """Matrix products of two computed operands of signs, as in attention."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 from onnx_graphs import network, operators, run
@@ -10,6 +11,7 @@ import bnnkit.nn as bnn
 from bnnkit.artifact.standard import STANDARD_OPERATORS
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.export.from_torch.export_onnx import from_torch
+from bnnkit.export.passes.two_valued_operands import two_valued
 from bnnkit.runtime import Model
 from bnnkit.verification.verify import verify
 
@@ -150,6 +152,16 @@ def test_both_operands_of_two_other_values() -> None:
     x = RNG.normal(size=(3, 11, 70)).astype(np.float32)
     want = run(source, x)
     np.testing.assert_array_equal(Model(artifact).run(x), want)
+
+
+def test_a_line_of_more_operators_than_calls_can_nest() -> None:
+    adds = " ".join(f"a{i + 1} = Add(a{i}, half)" for i in range(1200))
+    body = f"r = DequantizeLinear(s, unit, middle) a0 = Neg(r) {adds} y = Div(a1200, half)"
+    constants = {"unit": np.float32(1), "middle": np.uint8(1)}
+    source = network(body, "uint8[N, 3] s", "float[N, 3] y", constants)
+    found = two_valued(ir.from_proto(source).graph.outputs[0])
+    assert found is not None
+    assert (found.signs.name, found.scale, found.shift) == ("s", -2, 1200)
 
 
 class Attention(nn.Module):

@@ -30,20 +30,21 @@ class TwoValued:
 
 def two_valued(value: ir.Value | None) -> TwoValued | None:
     """Return signs and the line that scalar constants put them through; None for others."""
-    signs = dequantized(value)
-    if signs is not None:
-        return TwoValued(signs, 1.0, 0.0)
-    node = None if value is None else value.producer()
-    if node is None or node.domain != "" or node.op_type not in LINES:
-        return None
-    if node.op_type == "Neg":
-        x = two_valued(node.inputs[0])
-        return None if x is None else TwoValued(x.signs, -x.scale, -x.shift)
-    first, second = (_number(operand) for operand in node.inputs)
-    if (first is None) == (second is None):
-        return None
-    x = two_valued(node.inputs[0 if first is None else 1])
-    return None if x is None else _through(node.op_type, x, first, second)
+    line: list[tuple[str, float | None, float | None]] = []
+    while (signs := dequantized(value)) is None:
+        node = None if value is None else value.producer()
+        if node is None or node.domain != "" or node.op_type not in LINES:
+            return None
+        numbers = [_number(operand) for operand in node.inputs]
+        first, second = [-1.0, None] if node.op_type == "Neg" else numbers
+        if (first is None) == (second is None):
+            return None
+        line.append((node.op_type, first, second))
+        value = node.inputs[-1 if second is None else 0]
+    x: TwoValued | None = TwoValued(signs, 1.0, 0.0)
+    for op_type, first, second in reversed(line):
+        x = None if x is None else _through(op_type, x, first, second)
+    return x
 
 
 def _through(
@@ -57,7 +58,7 @@ def _through(
     if op_type == "Sub":
         turn = 1 if first is None else -1
         return TwoValued(x.signs, turn * x.scale, turn * (x.shift - number))
-    if op_type == "Mul":
+    if op_type in ("Mul", "Neg"):
         return TwoValued(x.signs, x.scale * number, x.shift * number)
     if first is not None or number == 0:
         return None
