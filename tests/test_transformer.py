@@ -65,6 +65,20 @@ def test_tokens_and_images_are_inputs() -> None:
     assert images(torch.randint(0, 256, (2, 1, 8, 4), dtype=torch.uint8)).shape == (2, 3)
 
 
+def test_first_signs_show_the_position_of_a_token() -> None:
+    """Tokens that are alike have other signs at another position."""
+    torch.manual_seed(0)
+    options = {"n_classes": 3, "width": 32, "depth": 1, "heads": 2}
+    shape = (4, 7)
+    model = build("transformer", input_shape=shape, zero_point=None, noise="none", **options)
+    seen: list[Tensor] = []
+    attention = next(m for m in model.modules() if isinstance(m, BinaryAttention))
+    attention.sign.register_forward_hook(lambda m, inputs, output: seen.append(output))
+    model.eval()(torch.randn(20, 1, 7).expand(20, 4, 7))
+    differs = (seen[0][:, 1:] != seen[0][:, :1]).float().mean()
+    assert differs > 0.2
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -209,7 +209,8 @@ class Transformer(nn.Module):
         super().__init__()
         self.embedding, tokens = _embedding(input_shape, width, patch, zero_point)
         self.norm = TokenNorm(width)
-        self.position = nn.Parameter(0.02 * torch.randn(tokens, width))
+        # As large as the embeddings: the first signs would hide smaller positions.
+        self.position = nn.Parameter(torch.randn(tokens, width))
         self.encoder = TransformerEncoder(width, tokens, depth=depth, heads=heads, **options)
         self.classifier = LastLinear(width, n_classes)
 
