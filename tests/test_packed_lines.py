@@ -6,6 +6,7 @@ from against_reference import assert_equal, kinds
 from artifacts import Array, ArtifactBuilder
 from onnx import TensorProto
 
+from bnnkit.runtime.lowering import moved_signs
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.steps.products import PackLines
 from bnnkit.runtime.steps.real import NumpyOperator
@@ -103,3 +104,14 @@ def test_signs_of_a_view_with_other_pixels(shape: tuple[int, ...], is_chain: boo
     model = a.artifact((6, 32), a.sign(of_heads))
     assert_equal(model, maps(a, 6, 32))
     assert "PackSigns" in kinds(model)
+
+
+def test_signs_of_large_maps_are_moved_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file may ask for many moves of a large map, whose places take 64 bits each."""
+    monkeypatch.setattr(moved_signs, "_MOST", 8 * 6 - 1)
+    a = ArtifactBuilder()
+    rows = in_heads(a, tokens(a), (6, 2, 4), [0, 2, 1, 3])
+    columns = a.add("Transpose", rows, perm=[0, 1, 3, 2])
+    model = a.artifact((8, 1, 6), a.add("bnnkit.BinaryMatMul", rows, columns), rows)
+    assert_equal(model, maps(a, 8, 1, 6))
+    assert "PackLines" not in kinds(model)

@@ -13,8 +13,8 @@ from bnnkit.runtime.lowering.plan_builder import MovedSigns, PlanBuilder
 from bnnkit.runtime.memory.values import Array, Value
 
 MOVES = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Identity"}
-_MOST = 1 << 24
-"""Signs of an image from which on their places would take too much memory."""
+_MOST = 1 << 20
+"""Most signs of an image whose places, 8 MB for each move, are kept."""
 
 
 def lower_move_of_signs(builder: PlanBuilder, node: Node) -> bool:
