@@ -137,7 +137,8 @@ class Model:
             file, without N.
 
         Raises:
-            UsageError: If shape, dtype or number of threads is wrong, or the input is not finite.
+            UsageError: If shape, dtype or number of threads is wrong, the input is not finite, or
+                an index among the inputs is out of range.
         """
         with _RUNNING:
             batch = as_batch(images, self.inputs)

@@ -1,5 +1,6 @@
 """Several inputs of a network: their forms, and what is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.format.input_batch import InputBatch, feeds
 from bnnkit.artifact.reference import Reference
 from bnnkit.bench.benchmark import random_images, random_inputs
-from bnnkit.errors import UnsupportedError, UsageError
+from bnnkit.cli.array_files import write_arrays
+from bnnkit.data.npz import read_named
+from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.runtime import Model
 
@@ -92,6 +95,31 @@ def test_inputs_that_do_not_fit_are_refused(artifact: Artifact) -> None:
         model.run(given | {"mask": given["mask"].astype(np.int64)})
     with pytest.raises(UsageError, match="the input 'scales': expected finite numbers"):
         model.run(given | {"scales": np.array([1, np.nan, 2], np.float32)})
+
+
+@pytest.mark.parametrize("row", [5, -6])
+def test_an_index_out_of_range_is_refused(row: int, artifact: Artifact) -> None:
+    given = InputBatch(drawn(3) | {"rows": np.array([0, row, 4])})
+    for run in (Model(artifact).run, Reference(artifact).run, Reference(artifact).run_all):
+        with pytest.raises(UsageError, match=f"index computed from the inputs.*{row}"):
+            run(given)
+
+
+def test_outputs_may_have_any_names(tmp_path: Path) -> None:
+    """Also those of the arguments of np.savez."""
+    arrays = {name: RNG.normal(size=2) for name in ("file", "allow_pickle", "kwds", "a/b.npy")}
+    write_arrays(tmp_path / "out.npz", arrays)
+    found = read_named(tmp_path / "out.npz", list(arrays))
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    with np.load(tmp_path / "out.npz") as loaded:
+        np.testing.assert_array_equal(loaded["file"], arrays["file"])
+
+
+def test_python_objects_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", x=np.array([None]))
+    with pytest.raises(FileError, match=r"it holds Python objects$"):
+        read_named(tmp_path / "in.npz", ["x"])
 
 
 def test_one_input_may_be_given_by_its_name() -> None:

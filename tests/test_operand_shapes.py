@@ -101,6 +101,32 @@ def test_images_that_are_told_apart_by_their_index(build: Any) -> None:
         Model(model)
 
 
+def places_of_maxima(a: ArtifactBuilder, size: int) -> str:
+    """Return the places of a MaxPool, of the first window of each map."""
+    maxima = a.add("MaxPool", "x", kernel_shape=[size, size], strides=[size, size])
+    places = f"{maxima}_places"
+    a.nodes[-1].output.append(places)
+    ends = [a.constant(np.array([0, 0])), a.constant(np.array([1, 1]))]
+    return a.add("Slice", places, *ends, a.constant(np.array([2, 3])))
+
+
+def test_places_that_count_the_images_before_are_refused() -> None:
+    a = ArtifactBuilder()
+    model = a.artifact((3, 4, 4), a.add("Cast", places_of_maxima(a, 2), to=1))
+    with pytest.raises(UnsupportedError, match=r"MaxPool.*mixes the images of a batch"):
+        Model(model)
+
+
+def test_places_in_a_map_are_computed() -> None:
+    """As torch exports them: minus the place of the first pixel."""
+    a = ArtifactBuilder()
+    found = a.add("Sub", places_of_maxima(a, 2), places_of_maxima(a, 1))
+    model = Model(a.artifact((3, 4, 4), a.add("Cast", found, to=1)))
+    x = np.random.default_rng(0).normal(size=(70, 3, 4, 4)).astype(np.float32)
+    windows = x[:, :, :2, :2].reshape(70, 3, 4).argmax(2)
+    assert np.array_equal(model.run(x)[:, :, 0, 0], np.array([0, 1, 4, 5])[windows])
+
+
 def test_a_table_that_is_read_along_its_first_axis() -> None:
     a = ArtifactBuilder()
     table = np.arange(32, dtype=np.float32).reshape(8, 4)

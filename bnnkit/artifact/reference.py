@@ -95,11 +95,10 @@ class Reference:
             sample: The sample whose noise is used; None is the deterministic pass.
 
         Raises:
-            UsageError: If a sample is requested of a deterministic file.
+            UsageError: If a sample is requested of a deterministic file, or an index is out of
+                range.
         """
-        feeds = self._feeds(images, sample)
-        with np.errstate(all="ignore"):  # exp overflows in the sigmoid of large numbers
-            return list(self._evaluator.run(None, feeds))
+        return list(self._evaluated(images, sample, intermediate=False))
 
     def trace(self, images: Batch, sample: Sample | None = None) -> dict[str, Array]:
         """Return all sign tensors by name, uint8, 0 for -1 and 2 for +1; arguments as in `run`."""
@@ -108,10 +107,17 @@ class Reference:
 
     def run_all(self, images: Batch, sample: Sample | None = None) -> dict[str, Array]:
         """Compute every value of the network, by name; arguments as in `run`."""
+        return dict(self._evaluated(images, sample, intermediate=True))
+
+    def _evaluated(self, images: Batch, sample: Sample | None, *, intermediate: bool) -> Any:
         feeds = self._feeds(images, sample)
-        with np.errstate(all="ignore"):
-            values: Any = self._evaluator.run(None, feeds, intermediate=True)
-        return dict(values)
+        try:
+            with np.errstate(all="ignore"):  # exp overflows in the sigmoid of large numbers
+                return self._evaluator.run(None, feeds, intermediate=intermediate)
+        except IndexError as error:
+            raise UsageError(
+                f"an index computed from the inputs is out of range: {error}"
+            ) from error
 
     def _feeds(self, images: Batch, sample: Sample | None) -> dict[str, Any]:
         if sample is not None and not self._artifact.is_stochastic:

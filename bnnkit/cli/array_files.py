@@ -1,6 +1,7 @@
 """The array files that commands read and write: .npy for one array, .npz for several."""
 
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -130,7 +131,15 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
             (array,) = arrays.values()
             np.save(file, array, allow_pickle=False)
         else:
-            np.savez(file, **arrays)
+            _write_archive(file, arrays)
+
+
+def _write_archive(file: IO[bytes], arrays: Mapping[str, Array]) -> None:
+    """Write an .npz file; np.savez takes no array named as one of its own arguments."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _reason(error: Exception, start: bytes) -> str:

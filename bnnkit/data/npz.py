@@ -107,12 +107,13 @@ def _read(path: Path, wanted: _Wanted) -> dict[str, NDArray[Any]]:
     except UsageError as error:
         raise FileError(f"{path}: {error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        objects = "Object arrays" in str(error)
-        reason = "it holds Python objects" if objects else f"it is damaged ({error})"
-        kind = but_it_is(kind_of_path(path))
-        raise FileError(
-            f"{path} cannot be read as an .npz file of arrays: {reason}{kind}"
-        ) from error
+        is_of_objects = "Object arrays" in str(error)
+        reason = (
+            "it holds Python objects"
+            if is_of_objects
+            else f"it is damaged ({error}){but_it_is(kind_of_path(path))}"
+        )
+        raise FileError(f"{path} cannot be read as an .npz file of arrays: {reason}") from error
 
 
 def _read_arrays(opened: BinaryIO, wanted: _Wanted) -> dict[str, NDArray[Any]]:

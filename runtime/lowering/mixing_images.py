@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from bnnkit.artifact.format.graph import Node
+from bnnkit.artifact.format.graph import Graph, Node
 from bnnkit.artifact.operators.facts import RECURRENT
 from bnnkit.artifact.operators.subscripts import axes_of_term, subscripts
 from bnnkit.errors import UnsupportedError
@@ -144,6 +144,34 @@ def _has_images_as_rows(builder: PlanBuilder, node: Node, examples: Examples) ->
     return examples[0] is None or examples[0].ndim < 3
 
 
+def _counts_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
+    """Whether places of a MaxPool are read, which count from the first image of the batch.
+
+    The difference of the places of two pools of one map is the same for each image: torch exports
+    places in a map in this way.
+    """
+    return len(node.outputs) > 1 and not _is_cancelled(builder.graph, node, node.outputs[-1])
+
+
+def _is_cancelled(graph: Graph, pool: Node, places: str) -> bool:
+    return places not in graph.outputs and all(
+        _is_cancelled(graph, pool, reader.outputs[0])
+        if reader.kind == "Slice" and reader.inputs[0] == places
+        else reader.kind == "Sub" and all(_is_of_pool(graph, pool, x) for x in reader.inputs)
+        for reader in graph.readers(places)
+    )
+
+
+def _is_of_pool(graph: Graph, pool: Node, name: str) -> bool:
+    """Whether a value holds places of the input of a MaxPool."""
+    maker = graph.makers.get(name)
+    while maker is not None and maker.kind == "Slice":
+        name = maker.inputs[0]
+        maker = graph.makers.get(name)
+    is_places = maker is not None and maker.kind == "MaxPool" and maker.outputs[0] != name
+    return is_places and maker is not None and maker.inputs[0] == pool.inputs[0]
+
+
 def _steps_over_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
     """Whether a recurrent layer takes the images for its steps."""
     return not node.attributes.get("layout", 0)
@@ -155,6 +183,7 @@ _MIXES: Final[dict[str, Callable[[PlanBuilder, Node, Examples], bool]]] = {
     "EyeLike": _has_images_as_rows,
     "GatherElements": _has_places_of_others,
     "GatherND": _takes_images,
+    "MaxPool": _counts_images,
     "ScatterElements": _has_places_of_others,
     "ScatterND": _takes_images,
     "Slice": _slices_images,

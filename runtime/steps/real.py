@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bnnkit.artifact.standard import arguments
-from bnnkit.errors import UnsupportedError
+from bnnkit.errors import UnsupportedError, UsageError
 from bnnkit.runtime.kernels import pooling
 from bnnkit.runtime.kernels import reals as kernels
 from bnnkit.runtime.kernels.program import Kernel
@@ -306,7 +306,13 @@ class NumpyOperator:
 
         def run() -> None:
             arrays = [memory.onnx(s) if isinstance(s, str) else s for s in self.sources]
-            result = self.function(self.attributes, *arguments(arrays))
+            try:
+                result = self.function(self.attributes, *arguments(arrays))
+            except IndexError as error:
+                raise UsageError(
+                    f"node {self.name!r}: an index computed from the inputs is out of range:"
+                    f" {error}"
+                ) from error
             if result.shape != out.shape:
                 raise UnsupportedError(
                     f"node {self.name!r}: expected a result of shape {out.shape} for this batch,"
