@@ -139,7 +139,7 @@ def _write_archive(file: IO[bytes], arrays: Mapping[str, Array]) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+                np.save(member, array, allow_pickle=False)
 
 
 def _reason(error: Exception, start: bytes) -> str:

@@ -61,9 +61,9 @@ def run_inputs(
             f"without an image among them, such as {paths[0]}"
         )
     names = artifact.graph.input_names
-    if kinds[0].startswith("an .npz") and paths[0] != STANDARD_INPUT:
-        return ArrayInputs(InputBatch(read_named(paths[0], names)))
     if len(names) > 1:
+        if kinds[0].startswith("an .npz") and paths[0] != STANDARD_INPUT:
+            return ArrayInputs(InputBatch(read_named(paths[0], names)))
         raise UsageError(
             f"expected an .npz file with the inputs {', '.join(names)}, got {paths[0]}: write it"
             " with np.savez"
