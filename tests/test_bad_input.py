@@ -221,7 +221,7 @@ def test_nan_is_named_with_its_place(
         ("{", [], "is not valid YAML"),
         ("- 1\n- 2\n", [], "expected 'key: value' lines"),
         ("# nothing\n", [], "config.yaml: expected at least data and model"),
-        ("data: {}\nmodel: {name: transformer}\n", [], "config.yaml: expected a model out of"),
+        ("data: {}\nmodel: {name: perceiver}\n", [], "config.yaml: expected a model out of"),
         ("data: {}\nmodel: {noise: foo}\n", [], "config.yaml: model convnet for inputs"),
         ("data: {name: imagenet}\nmodel: {}\n", [], "imagenet"),
         ("data: {name: mnist, dir: /nowhere}\nmodel: {}\n", [], "--data-dir DIR"),
