@@ -33,8 +33,9 @@ def run_inputs(
     """Read or open the inputs of a run.
 
     Args:
-        paths: A .npy file; a .npz file with an array for each input of the network, by its name;
-            or images and folders of images; "-" is standard input, without .npz files.
+        paths: A .npy file; for a network with several inputs a .npz file with an array for each,
+            by its name; or images and folders of images; "-" is standard input, without .npz
+            files.
         artifact: The network.
         preprocessing: As in `NetworkInput.reader`.
 
