@@ -8,7 +8,7 @@ from against_reference import kinds
 from onnx_graphs import Array, network, run
 
 from bnnkit.artifact.artifact import Artifact
-from bnnkit.errors import UnsupportedError
+from bnnkit.errors import ArtifactError, UnsupportedError
 from bnnkit.export.from_onnx.convert import from_onnx
 from bnnkit.runtime import Model
 
@@ -108,10 +108,11 @@ def test_a_batch_that_is_resized_is_refused(given: str) -> None:
         Model(Artifact(source))
 
 
-def test_channels_that_do_not_fill_blocks_are_refused() -> None:
-    body = "b = Mul(x, half) y = DepthToSpace<blocksize = 2>(b)"
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+def test_channels_that_do_not_fill_blocks_are_refused(mode: str) -> None:
+    body = f'b = Mul(x, half) y = DepthToSpace<blocksize = 2, mode = "{mode}">(b)'
     source = network(body, "float[N, 6, 3, 5] x", "float[N, 1, 6, 10] y", {})
-    with pytest.raises(UnsupportedError, match="DepthToSpace"):
+    with pytest.raises(ArtifactError, match=r"a multiple of 2\^2 channels, got the shape \(N, 6,"):
         Model(Artifact(source))
 
 

@@ -184,7 +184,7 @@ def _phases(spacing: Spacing) -> Iterator[Spacing]:
 
 
 def _depth_to_space(builder: PlanBuilder, node: Node) -> bool:
-    """Copy consecutive channels to each pixel of a block; leave other numbers of channels."""
+    """Copy consecutive channels to each pixel of a block."""
     source, target, block = node.inputs[0], node.outputs[0], node.attributes["blocksize"]
     if builder.kind(source) == "signs":
         source = builder.packed_signs(source)
@@ -194,9 +194,7 @@ def _depth_to_space(builder: PlanBuilder, node: Node) -> bool:
         return False
     kind = builder.values[source].kind
     channels, rows, columns = builder.values[source].map
-    depth, rest = divmod(channels, block**2)
-    if rest:
-        return False
+    depth = channels // block**2
     value = Value(kind=kind, shape=(depth, rows * block, columns * block))
     make = CopySigns if kind == "signs" else PlaceReals
     for number, (top, left) in enumerate(_phases((block, block))):

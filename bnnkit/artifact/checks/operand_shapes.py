@@ -60,6 +60,15 @@ def _check_scattered(node: onnx.NodeProto, values: Values) -> None:
     _expect("updates", updates, (*places[:-1], *data[places[-1] :]))
 
 
+def _check_blocks(node: onnx.NodeProto, values: Values) -> None:
+    """Check DepthToSpace: the channels fill blocks. Shape inference rounds their number down."""
+    shape, block = values.type_of(node.input[0]).shape, attributes_of(node)["blocksize"]
+    if block > 0 and len(shape) > 1 and shape[1] % block**2:
+        raise ArtifactError(
+            f"expected a multiple of {block}^2 channels, got the shape {shape_text(shape)}"
+        )
+
+
 def _check_recurrent(node: onnx.NodeProto, values: Values) -> None:
     """Check the weights, biases, lengths, states and peepholes of a recurrent layer."""
     attributes, gates = attributes_of(node), _GATES[node.op_type]
@@ -94,6 +103,7 @@ def _check_equation(node: onnx.NodeProto, _values: Values) -> None:
 
 
 _CHECKS: Final[dict[str, Callable[[onnx.NodeProto, Values], None]]] = {
+    "DepthToSpace": _check_blocks,
     "Einsum": _check_equation,
     "GatherElements": _check_places,
     "ScatterElements": _check_places,
