@@ -63,9 +63,10 @@ class MeliusNet(Classifier):
     """A grouped stem - 4 sections of dense and improvement blocks - average pool - FC.
 
     The sections have 4, 5, 4 and 4 pairs of blocks; each pair adds W channels. Between sections, a
-    max pool halves the size, and a real-valued 1x1 convolution halves the number of channels. The
-    stem is three 3x3 convolutions in 1, 4 and 8 groups, and a max pool. The paper's MeliusNet-22
-    has W = 64. The binary layers are the 34 convolutions of the blocks.
+    max pool halves the size, and a real-valued 1x1 convolution reduces the channels to about half:
+    to 5/2 W, 7/2 W and 4 W. The stem is three 3x3 convolutions in 1, 4 and 8 groups, and a max
+    pool. The paper's MeliusNet-22 has W = 64. The binary layers are the 34 convolutions of the
+    blocks.
 
     Input: (N, C, H, W), uint8 where zero points are given, else float32. Output: (N, n_classes),
     logits.
