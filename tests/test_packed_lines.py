@@ -6,6 +6,9 @@ from against_reference import assert_equal, kinds
 from artifacts import Array, ArtifactBuilder
 from onnx import TensorProto
 
+from bnnkit.artifact.format.sample import Sample
+from bnnkit.artifact.reference import Reference
+from bnnkit.runtime import Model
 from bnnkit.runtime.lowering import moved_signs
 from bnnkit.runtime.plan import Plan
 from bnnkit.runtime.steps.products import PackLines
@@ -115,3 +118,19 @@ def test_signs_of_large_maps_are_moved_by_numpy(monkeypatch: pytest.MonkeyPatch)
     model = a.artifact((8, 1, 6), a.add("bnnkit.BinaryMatMul", rows, columns), rows)
     assert_equal(model, maps(a, 8, 1, 6))
     assert "PackLines" not in kinds(model)
+
+
+def test_noisy_signs_of_noisy_scores() -> None:
+    """The scores are copied to a map for each sample."""
+    a = ArtifactBuilder()
+    signs = a.stochastic_sign(a.add("Sub", "x", a.constant(np.float32(0.25))), channels=8)
+    last = a.add("Transpose", signs, perm=[0, 2, 3, 1])
+    rows = in_heads(a, a.add("Squeeze", last, a.constant(np.array([1]))), (6, 2, 4), [0, 2, 1, 3])
+    columns = a.add("Transpose", rows, perm=[0, 1, 3, 2])
+    scores = a.add("bnnkit.BinaryMatMul", rows, columns)
+    attends = a.stochastic_sign(a.add("Cast", scores, to=TensorProto.FLOAT), channels=2)
+    model, x = a.artifact((8, 1, 6), a.to_real(attends)), maps(a, 8, 1, 6)
+    for index in (0, 1):
+        sample = Sample(index=index)
+        (want,) = Reference(model).run(x, sample)
+        np.testing.assert_array_equal(Model(model).run_sample(x, sample), want)

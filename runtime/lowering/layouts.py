@@ -54,4 +54,6 @@ def _as_map(builder: PlanBuilder, node: Node, name: str) -> str:
     if target not in builder.values:
         copy = CopyReal(name=node.name, source=name, target=target)
         builder.add(copy, Value(kind=value.kind, shape=value.shape, dtype=value.dtype))
+        if name in builder.noise_dependent:
+            builder.noise_dependent.add(target)
     return target
