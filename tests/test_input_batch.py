@@ -97,6 +97,20 @@ def test_inputs_that_do_not_fit_are_refused(artifact: Artifact) -> None:
         model.run(given | {"scales": np.array([1, np.nan, 2], np.float32)})
 
 
+def test_an_input_that_is_an_output_keeps_its_name() -> None:
+    body = "p = GreaterOrEqual(x, zero) s = Where(p, one, minus) y = MatMul(s, w)"
+    source = network(
+        body,
+        "float[N, 12] x, float[N, 3] o",
+        "float[N, 8] y, float[N, 3] o",
+        {"w": WEIGHT},
+    )
+    model, given = Model(from_onnx(source)[0]), (drawn(3)["x"], np.ones((3, 3), np.float32))
+    assert [one.name for one in model.inputs] == ["x", "o"]
+    assert model.output_names == ("y", "o")
+    np.testing.assert_array_equal(model.run(given)[1], given[1])
+
+
 @pytest.mark.parametrize("row", [5, -6])
 def test_an_index_out_of_range_is_refused(row: int, artifact: Artifact) -> None:
     given = InputBatch(drawn(3) | {"rows": np.array([0, row, 4])})

@@ -3,7 +3,7 @@
 1. The signs of a module are named after the module, as comparisons with torch know them by that.
    The input is named `image` (uint8) or `input`; the output is named `scores`, several outputs
    `output_0` and so on. Several inputs, and outputs to which the network gives names, have these
-   (`record_input_names`, `record_output_names`).
+   (`record_input_names`, `record_output_names`). An input that is an output keeps its name.
 2. A node of the domain `bnnkit` has the path of its module as its name, except `WeightDraw`, which
    precedes the layer. Any other node is named by path and operator, `features.1/Mul`.
 3. A layer of torch's own is named after the module that owns its weight, as torch's exporter gives
@@ -90,7 +90,7 @@ def _name_ends(graph: ir.Graph, values: _Names) -> None:
     outputs = [f"output_{index}" for index in range(len(graph.outputs))]
     names = graph.meta.get(_OUTPUTS, outputs if len(outputs) > 1 else ["scores"])
     for value, name in zip(graph.outputs, names, strict=True):
-        if sign_record(value) is None:
+        if sign_record(value) is None and not value.is_graph_input():
             value.name = values.free(name)
 
 
