@@ -2,10 +2,10 @@
 
 import onnx
 import onnx_ir as ir
-from onnx import numpy_helper
 
 from bnnkit.export.from_onnx.batch_constants import OTHER_SIZE, BatchConstants
 from bnnkit.export.ir.graph import nodes
+from bnnkit.export.ir.inferred_shapes import without_large_data, without_weights
 
 
 def record_other_shapes(model: ir.Model, batch: BatchConstants) -> None:
@@ -18,7 +18,8 @@ def record_other_shapes(model: ir.Model, batch: BatchConstants) -> None:
     batch.shapes.clear()
     if not batch.is_free or not _leaves_first_axis(model.graph, batch.size):
         return
-    proto = ir.to_proto(model)
+    with without_weights(model.graph):
+        proto = ir.to_proto(model)
     for given in proto.graph.input:
         given.type.tensor_type.shape.dim[0].dim_value = OTHER_SIZE
     del proto.graph.value_info[:]
@@ -26,7 +27,7 @@ def record_other_shapes(model: ir.Model, batch: BatchConstants) -> None:
         value.type.tensor_type.ClearField("shape")
     for tensor in proto.graph.initializer:
         if tensor.name in batch.others:
-            tensor.CopyFrom(numpy_helper.from_array(batch.others[tensor.name], tensor.name))
+            tensor.CopyFrom(without_large_data(batch.others[tensor.name], tensor.name))
     try:
         inferred = onnx.shape_inference.infer_shapes(proto)
     except (onnx.shape_inference.InferenceError, ValueError):

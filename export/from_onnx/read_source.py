@@ -16,6 +16,7 @@ from bnnkit.errors import FileError, UnsupportedError, UsageError
 from bnnkit.export.from_onnx.batch_constants import BatchConstants
 from bnnkit.export.from_onnx.external_weights import MOST_BYTES, load_external_weights
 from bnnkit.export.from_onnx.repair_source import repaired
+from bnnkit.export.ir.inferred_shapes import put_weights, without_weights
 from bnnkit.files.kinds import ONNX, but_it_is, kind_of_path
 from bnnkit.files.regular_file import open_file
 from bnnkit.tflite.schema import IDENTIFIER
@@ -180,14 +181,17 @@ def infer_shapes(model: ir.Model, batch: int) -> ir.Model:
     try:
         # Without the numbers of computed shapes, of which a file can have any number:
         # `fold_constants` computes them, within the file's budget.
-        proto = onnx.shape_inference.infer_shapes(ir.to_proto(model), strict_mode=True)
+        with without_weights(model.graph) as weights:
+            proto = onnx.shape_inference.infer_shapes(ir.to_proto(model), strict_mode=True)
     except (onnx.shape_inference.InferenceError, ir.serde.SerdeError, ValueError) as error:
         raise UnsupportedError(
             f"the shapes of this network do not fit for a batch of {batch}, in place of the one it"
             f" was exported with: {_first_line(error)}; export it with a batch that nothing else"
             " depends on"
         ) from error
-    return ir.from_proto(proto)
+    inferred = ir.from_proto(proto)
+    put_weights(inferred.graph, weights)
+    return inferred
 
 
 def batch_of(model: ir.Model) -> BatchConstants:

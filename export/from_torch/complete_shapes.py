@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from bnnkit.artifact.budget import no_limits
 from bnnkit.artifact.fold_node import fold_node
 from bnnkit.export.ir.graph import array, operand
+from bnnkit.export.ir.inferred_shapes import without_weights
 from bnnkit.export.passes.batch_place import sizes_of
 
 _IMAGES: Final = 1009
@@ -39,7 +40,9 @@ def _unknown(graph: ir.Graph) -> dict[str, ir.Value]:
 
 
 def _infer(model: ir.Model, batch: str) -> None:
-    proto, unknown = ir.to_proto(model), _unknown(model.graph)
+    unknown = _unknown(model.graph)
+    with without_weights(model.graph):
+        proto = ir.to_proto(model)
     _replace(proto.graph, _computed_sizes(model.graph))
     for info in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
         _set_batch(info)
