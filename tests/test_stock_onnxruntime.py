@@ -16,7 +16,8 @@ WARNING = "appears in graph inputs"
 
 
 def _run_example(model: Path, replaced: tuple[str, str] = ("", "")) -> str:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (code,) = (block for block in blocks if "log_severity_level" in block)
     code = code.replace("digits.onnx", str(model)).replace(*replaced)
     code += f"np.save({str(model.parent / 'scores.npy')!r}, scores)\n"
     done = subprocess.run(
