@@ -46,6 +46,13 @@ from bnnkit.export.ir.graph import (
 from bnnkit.export.passes.clean_up import remove_dead
 from bnnkit.export.passes.lower_signs import dequantized, set_sign_record, sign_record
 from bnnkit.export.passes.map_views import CHANNELS_LAST, SEQUENCE, MapView
+from bnnkit.export.passes.shape_changes import (
+    adds_height,
+    flattens,
+    keeps_order,
+    means_over_time,
+    untransposed,
+)
 
 _ELEMENTWISE: Final = (MONOTONE - {"BatchNormalization"}) | {
     "PRelu",
@@ -76,7 +83,7 @@ def layers_as_maps(graph: ir.Graph) -> None:
             views.lift_linear(node, mark)
         elif _is_noisy_sign_of_sequences(node):
             views.lift_noisy_sign(node)
-        elif has_sequences and _flattens(node):
+        elif has_sequences and flattens(node):
             node.replace_input_with(0, views.unshaped(operand(node, 0)))
         else:
             views.move(node)
@@ -163,9 +170,9 @@ class _Views:
         inner, view = found[0]
         if node.op_type == "Transpose":
             self._turn(node, inner, view)
-        elif view is SEQUENCE and _adds_height(node):
+        elif view is SEQUENCE and adds_height(node):
             node.outputs[0].replace_all_uses_with(inner, replace_graph_outputs=True)
-        elif view is SEQUENCE and _means_over_time(node):
+        elif view is SEQUENCE and means_over_time(node):
             self._mean(node, inner)
         elif all(other is view for _, other in found) and _can_move(node, view):
             operands = self._pads if node.op_type == "Pad" else self._operands
@@ -185,7 +192,7 @@ class _Views:
 
     def unshaped(self, x: ir.Value) -> ir.Value:
         """The value before changes of shape that `Flatten` makes needless; rule 6."""
-        while (node := x.producer()) is not None and _keeps_order(node):
+        while (node := x.producer()) is not None and keeps_order(node):
             x = operand(node, 0)
         return x
 
@@ -263,7 +270,7 @@ class _Views:
         known = self._maps.get(x)
         if known is not None and known[1] is view:
             return known[0]
-        inner = _untransposed(x)
+        inner = untransposed(x)
         if inner is not None and view is CHANNELS_LAST:
             return inner if rank(x) == 4 else self._up(inner, SEQUENCE, source)
         if (x, view) not in self._ups:
@@ -338,44 +345,6 @@ def _can_move(node: ir.Node, view: MapView) -> bool:
     )
 
 
-def _flattens(node: ir.Node) -> bool:
-    """Whether a node turns (N, C, ...) into (N, C * ...)."""
-    if node.op_type == "Flatten":
-        return node.attributes.get_int("axis", 1) == 1
-    shape = array(node.inputs[1]) if node.op_type == "Reshape" else None
-    sizes = (node.outputs[0].shape or ())[1:]
-    # A 0 would copy the length of an axis that moves.
-    return shape is not None and len(sizes) == 1 and shape.tolist() == [-1, sizes[0]]
-
-
-def _keeps_order(node: ir.Node) -> bool:
-    """Whether a node adds or removes axes of length 1 behind the batch."""
-    if node.domain or node.op_type not in ("Squeeze", "Unsqueeze"):
-        return False
-    axes, n_axes = _axes_of(node), max(rank(operand(node, 0)), rank(node.outputs[0]))
-    return axes is not None and all(axis % n_axes for axis in axes)
-
-
-def _adds_height(node: ir.Node) -> bool:
-    """Whether a node turns (N, C, L) into (N, C, 1, L)."""
-    return node.op_type == "Unsqueeze" and _axes_of(node) in ([2], [-2])
-
-
-def _axes_of(node: ir.Node) -> list[int] | None:
-    axes = array(node.inputs[1]) if len(node.inputs) > 1 else None
-    return None if axes is None else axes.tolist()
-
-
-def _means_over_time(node: ir.Node) -> bool:
-    """Whether a node is the mean over the last of three axes, which it removes."""
-    keeps_axes = node.attributes.get_int("keepdims", 1)
-    if node.op_type != "ReduceMean" or keeps_axes:
-        return False
-    given = array(node.inputs[1]) if len(node.inputs) > 1 else None
-    axes = node.attributes.get_ints("axes", ()) if given is None else given.tolist()
-    return rank(operand(node, 0)) == 3 and list(axes) in ([2], [-1])
-
-
 def _of_maps(node: ir.Node, view: MapView) -> dict[str, Any]:
     """The attributes of a node on maps."""
     lifted: dict[str, Any] = dict(node.attributes)
@@ -391,11 +360,3 @@ def _of_maps(node: ir.Node, view: MapView) -> dict[str, Any]:
             before, after = node.attributes["pads"].as_ints()
             lifted["pads"] = (0, before, 0, after)
     return lifted
-
-
-def _untransposed(x: ir.Value) -> ir.Value | None:
-    """The value (N, C, ...) of which x is the transpose with channels last; else None."""
-    node = produced_by(x, "Transpose")
-    perm = () if node is None else tuple(node.attributes.get_ints("perm", ()))
-    is_of_channels = perm in ((0, 2, 1), (0, 2, 3, 1))
-    return operand(node, 0) if node is not None and is_of_channels else None
