@@ -28,7 +28,7 @@ from markdown_block import write_block
 from numpy.typing import NDArray
 
 from bnnkit.artifact.report import report
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine_to_publish
 from bnnkit.cli.quickstart import CONFIG
 from bnnkit.deployment.export_checkpoint import export_checkpoint
 from bnnkit.files.atomic import write_text
@@ -217,8 +217,7 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, metavar="N", help="10,000 or 200, by network")
     parser.add_argument("--compiler", default="gcc")
     arguments = parser.parse_args()
-    context = describe_machine()
-    del context["host_name"], context["executable"]  # don't publish the machine's name
+    context = describe_machine_to_publish()
     networks = []
     with tempfile.TemporaryDirectory() as folder:
         named = [(Path(model).name, model) for model in arguments.models]

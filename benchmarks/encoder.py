@@ -30,7 +30,7 @@ from torch import nn
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import interleave
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine_to_publish
 from bnnkit.export.from_torch.export_onnx import from_torch
 from bnnkit.files.atomic import write_text
 from bnnkit.models import TransformerEncoder
@@ -114,8 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0, help="time of each engine")
     seconds = parser.parse_args().seconds
-    context = describe_machine()
-    del context["host_name"], context["executable"]  # don't publish the machine's name
+    context = describe_machine_to_publish()
     engines = measure(seconds)
     context["load_avg_after"] = list(os.getloadavg())
     for name, row in engines.items():

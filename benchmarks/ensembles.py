@@ -26,7 +26,7 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.ensemble_config import EnsembleConfig
 from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import interleave, random_images, ratio
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine_to_publish
 from bnnkit.engines.engine import Engine
 from bnnkit.files.atomic import write_text
 
@@ -74,8 +74,7 @@ class Averaged(Engine):
 
 def price(seconds: float) -> dict[str, Any]:
     """Measure latencies and ratios of the paper's CIFAR network."""
-    context = describe_machine()
-    del context["host_name"], context["executable"]  # don't publish the machine's name
+    context = describe_machine_to_publish()
     model = vgg()
     images = random_images(Artifact(model), 1)
     one, two = (open_benchmarked("bnnkit", Artifact(model), threads=n) for n in (1, 2))

@@ -23,7 +23,7 @@ from table import write_table
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import Benchmark, benchmark, interleave, random_images, ratio
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine_to_publish
 from bnnkit.bench.report_json import to_json
 from bnnkit.bench.step_times import step_times
 from bnnkit.files.atomic import write_text
@@ -56,8 +56,7 @@ def main() -> None:
 
 def measure_all(seconds: float) -> dict[str, Any]:
     """Return all measurements as one object."""
-    context = describe_machine()
-    del context["host_name"], context["executable"]  # don't publish the machine's name
+    context = describe_machine_to_publish()
     results: dict[str, Any] = {"context": context, "benchmarks": [], "ratios": []}
     results |= {"left_out": {}, "profile": {}, "footprint": {}}
     with tempfile.TemporaryDirectory() as folder:

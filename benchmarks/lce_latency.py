@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.bench.benchmark import interleave, random_images, ratio
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine_to_publish
 from bnnkit.engines import open_engine
 from bnnkit.engines.lce import KERNELS, Kernel
 from bnnkit.engines.lce_file import LceOnFile
@@ -80,8 +80,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="for each kernel and file")
     parser.add_argument("--out", type=Path, default=stored, metavar="FILE.json")
     options = parser.parse_args()
-    context = describe_machine()
-    del context["host_name"], context["executable"]  # don't publish the machine's name
+    context = describe_machine_to_publish()
     networks = [measure(path, options.seconds) for path in options.files]
     context["load_avg_after"] = list(os.getloadavg())
     kernels = f"{binary_form()}, {bits} bits"

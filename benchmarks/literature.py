@@ -25,7 +25,7 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.report import report
 from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import interleave, random_images
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine_to_publish
 from bnnkit.files.atomic import write_text
 from bnnkit.models import build
 
@@ -115,8 +115,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="time of each engine")
     parser.add_argument("--only", choices=NAMES, help="measures one network, keeps the others")
     options = parser.parse_args()
-    context = describe_machine()
-    del context["host_name"], context["executable"]  # don't publish the machine's name
+    context = describe_machine_to_publish()
     networks = json.loads(RESULTS.read_text())["networks"] if RESULTS.is_file() else {}
     for name in (options.only,) if options.only else NAMES:
         networks[name] = found = measure(name, options.seconds)

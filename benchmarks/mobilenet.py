@@ -25,7 +25,7 @@ from torch import nn
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import interleave, random_images, ratio
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine_to_publish
 from bnnkit.bench.step_times import step_times
 from bnnkit.files.atomic import write_text
 from bnnkit.nn import BinaryConv2d, Sign
@@ -142,8 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0, help="time of each engine")
     seconds = parser.parse_args().seconds
-    context = describe_machine()
-    del context["host_name"], context["executable"]  # don't publish the machine's name
+    context = describe_machine_to_publish()
     networks = {}
     for name, (size, stride) in SIZES.items():
         networks[name] = found = measure(size, stride, seconds)

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine_to_publish
 from bnnkit.files.atomic import write_text
 from bnnkit.training.history import read_history
 
@@ -110,9 +110,7 @@ def result(run: Started) -> dict[str, Any]:
 
 def describe(arguments: argparse.Namespace, devices: int) -> dict[str, Any]:
     """Describe the machine and the measurement."""
-    machine = describe_machine()
-    del machine["host_name"], machine["executable"]  # don't publish the machine's name
-    about = machine | {"torch": torch.__version__, "devices": devices}
+    about = describe_machine_to_publish() | {"torch": torch.__version__, "devices": devices}
     if arguments.device == "cuda":
         about |= {
             "gpu": torch.cuda.get_device_name(),

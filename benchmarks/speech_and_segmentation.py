@@ -29,7 +29,7 @@ from bnnkit.artifact.artifact import Artifact
 from bnnkit.artifact.report import report
 from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import interleave, random_images
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine_to_publish
 from bnnkit.bench.step_times import step_times
 from bnnkit.files.atomic import write_text
 from bnnkit.models import build
@@ -118,8 +118,7 @@ def main() -> None:
     if options.print:
         print(json.dumps(measure(options.print, options.seconds)))
         return
-    context = describe_machine()
-    del context["host_name"], context["executable"]  # don't publish the machine's name
+    context = describe_machine_to_publish()
     networks: dict[str, dict[str, Any]] = {}
     for name in NETWORKS:
         networks[name] = {

@@ -28,7 +28,7 @@ from bnnkit import data
 from bnnkit.artifact.artifact import Artifact
 from bnnkit.bench.baselines import open_benchmarked
 from bnnkit.bench.benchmark import interleave, random_images
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine_to_publish
 from bnnkit.engines.engine import Engine
 from bnnkit.evaluation import metrics
 from bnnkit.export.from_torch.export_onnx import from_torch
@@ -94,8 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     if not options.draw:
-        context = describe_machine()
-        del context["host_name"], context["executable"]  # don't publish the machine's name
+        context = describe_machine_to_publish()
         old = results.get("networks", {})
         networks = dict(old) if options.only else {TEACHER: teacher(options.seconds)}
         for model in zoo():

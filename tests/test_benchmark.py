@@ -19,7 +19,7 @@ from bnnkit.bench.benchmark import (
     ratio,
     rounds_together,
 )
-from bnnkit.bench.machine import describe_machine
+from bnnkit.bench.machine import describe_machine, describe_machine_to_publish
 from bnnkit.bench.report_json import to_json
 from bnnkit.bench.step_times import StepTime, step_times
 from bnnkit.engines import open_engine
@@ -185,6 +185,7 @@ def test_machine_is_described_in_json() -> None:
     assert context["versions"]["numpy"] == np.__version__
     assert context["cpu_model"]
     assert None not in context.values()
+    assert context.keys() - describe_machine_to_publish().keys() == {"host_name", "executable"}
 
 
 def test_an_engine_that_cannot_take_the_batch_is_left_out() -> None:

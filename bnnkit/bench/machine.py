@@ -54,6 +54,13 @@ def describe_machine() -> dict[str, Any]:
     return {key: value for key, value in known.items() if value is not None}
 
 
+def describe_machine_to_publish() -> dict[str, Any]:
+    """Describe the machine like `describe_machine`, without its name and the program's path."""
+    known = describe_machine()
+    del known["host_name"], known["executable"]
+    return known
+
+
 def _cpu_model(first: dict[str, str]) -> str:
     """Return the name of the CPU, or of its architecture if the system does not report it."""
     return first.get("model name") or platform.processor() or platform.machine()
