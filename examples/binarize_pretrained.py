@@ -1,6 +1,6 @@
 """Make a pretrained network binary, train it on, and export it.
 
-python examples/binarize_pretrained.py                # a small ResNet on digits, a minute
+python examples/binarize_pretrained.py                # a small ResNet on digits, half a minute
 python examples/binarize_pretrained.py --network resnet18 --data cifar10 --data-dir DIR --epochs 60
 
 The second command takes a network of torchvision with its weights for ImageNet, which torchvision
