@@ -96,9 +96,8 @@ class Artifact:
         """
         names = self.graph.input_names
         inputs = (value for value in self.model.graph.input if value.name in names)
-        sizes = (value.type.tensor_type.shape.dim[0] for value in inputs)
-        fixed = {size.dim_value for size in sizes if size.HasField("dim_value")}
-        fixed = {size for size in fixed if size > 0}
+        sizes = (value.type.tensor_type.shape.dim[0].dim_value for value in inputs)
+        fixed = {size for size in sizes if size > 0}  # 0 if the file states none
         if len(fixed) > 1:
             raise UnsupportedError(
                 "expected inputs with the same batch as first axis, got"

@@ -15,7 +15,7 @@ from bnnkit.artifact.output_kinds import OUTPUT_KINDS, OutputKind
 from bnnkit.artifact.sign_axes import KEY as CHANNELS
 from bnnkit.artifact.sign_axes import LAST
 from bnnkit.errors import UsageError
-from bnnkit.export.ir.graph import array
+from bnnkit.export.ir.graph import array, data_inputs
 from bnnkit.export.passes.lower_signs import SignRecord, sign_record
 from bnnkit.images.preprocessing import KEY as PREPROCESSING_KEY
 from bnnkit.images.preprocessing import Preprocessing
@@ -108,7 +108,7 @@ def metadata_props(graph: ir.Graph, metadata: Metadata, mode: Mode) -> dict[str,
         "bnnkit.classes": json.dumps(list(metadata.classes), ensure_ascii=False),
         "bnnkit.input": json.dumps({**_input(graph.inputs[0]), "zero_point": _zero_point(graph)}),
     }
-    inputs = [value for value in graph.inputs if not value.is_initializer()]
+    inputs = data_inputs(graph)
     if len(inputs) > 1:
         entries["bnnkit.inputs"] = json.dumps([_input(value) for value in inputs])
     optional = {
@@ -147,7 +147,7 @@ def _input(value: ir.Value) -> dict[str, object]:
 
 
 def _check_preprocessing(graph: ir.Graph, preprocessing: Preprocessing) -> None:
-    if sum(not value.is_initializer() for value in graph.inputs) > 1:
+    if len(data_inputs(graph)) > 1:
         raise UsageError(
             "expected no preprocessing of images for a network with several inputs, which takes"
             " arrays: leave it out"

@@ -201,15 +201,15 @@ def batch_of(model: ir.Model) -> BatchConstants:
         UnsupportedError: The inputs have different batch sizes.
     """
     sizes = {str(value.name): _shape(value)[0] for value in model.graph.inputs}
-    fixed = {size for size in sizes.values() if isinstance(size, int)}
-    has_free = len(fixed) == 0 or any(not isinstance(size, int) for size in sizes.values())
-    if len(fixed) > 1 or (has_free and fixed):
+    different = {size if isinstance(size, int) else None for size in sizes.values()}
+    if len(different) > 1:
         found = ", ".join(f"{name!r} has {size}" for name, size in sizes.items())
         raise UnsupportedError(
             f"expected inputs with the same batch as first axis, but {found}: export them all"
             " with a free batch"
         )
-    return BatchConstants(1, True) if has_free else BatchConstants(fixed.pop(), False)
+    (size,) = different
+    return BatchConstants(1, True) if size is None else BatchConstants(size, False)
 
 
 def _check_inputs(graph: ir.Graph) -> None:

@@ -141,6 +141,11 @@ def replace(graph: ir.Graph, old: ir.Node, new: Sequence[ir.Node]) -> None:
     graph.remove(old, safe=True)
 
 
+def data_inputs(graph: ir.Graph) -> list[ir.Value]:
+    """The inputs of a network, without those that choose random numbers, which have defaults."""
+    return [value for value in graph.inputs if not value.is_initializer()]
+
+
 def rank(value: ir.Value) -> int:
     """The number of axes of a value; -1 if its shape is not known."""
     return -1 if value.shape is None else value.shape.rank()

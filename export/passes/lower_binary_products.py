@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.subscripts import subscripts
-from bnnkit.export.ir.graph import cast_to_real, new_node, nodes, operand, rank, replace
+from bnnkit.export.ir.graph import cast_to_real, new_node, nodes, rank, replace
 from bnnkit.export.passes.lower_signs import dequantized
 from bnnkit.export.passes.two_valued_operands import of_product, two_valued
 
@@ -68,8 +68,8 @@ def _lower_einsum(graph: ir.Graph, node: ir.Node) -> None:
         return
     new: list[ir.Node] = []
     x, y = (
-        _transposed(dequantized(operand(node, index)), term, wanted, node, new)
-        for index, (term, wanted) in enumerate(zip(terms, letters[:2], strict=True))
+        _transposed(value, term, wanted, node, new)
+        for value, term, wanted in zip(signs, terms, letters[:2], strict=True)
     )
     if any(str(a) != str(b) for a, b in zip(_sizes(x)[:-2], _sizes(y)[:-2], strict=True)):
         return  # one operand is broadcast

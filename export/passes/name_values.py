@@ -21,7 +21,7 @@ import onnx_ir as ir
 
 from bnnkit.artifact.format.constants import DOMAIN, SAMPLING_INPUTS
 from bnnkit.artifact.operators.facts import LAYERS
-from bnnkit.export.ir.graph import module_path
+from bnnkit.export.ir.graph import data_inputs, module_path
 from bnnkit.export.passes.lower_signs import set_sign_record, sign_record
 
 _INPUTS: Final = "bnnkit.inputs"
@@ -82,7 +82,7 @@ class _Names:
 
 
 def _name_ends(graph: ir.Graph, values: _Names) -> None:
-    inputs = [value for value in graph.inputs if not value.is_initializer()]
+    inputs = data_inputs(graph)
     is_image = inputs[0].dtype == ir.DataType.UINT8
     names = graph.meta.get(_INPUTS, ("image" if is_image else "input",))
     for value, name in zip(inputs, names, strict=True):

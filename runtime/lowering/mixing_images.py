@@ -168,8 +168,9 @@ def _is_of_pool(graph: Graph, pool: Node, name: str) -> bool:
     while maker is not None and maker.kind == "Slice":
         name = maker.inputs[0]
         maker = graph.makers.get(name)
-    is_places = maker is not None and maker.kind == "MaxPool" and maker.outputs[0] != name
-    return is_places and maker is not None and maker.inputs[0] == pool.inputs[0]
+    if maker is None or maker.kind != "MaxPool":
+        return False
+    return maker.outputs[0] != name and maker.inputs[0] == pool.inputs[0]
 
 
 def _steps_over_images(builder: PlanBuilder, node: Node, examples: Examples) -> bool:
