@@ -89,7 +89,10 @@ def mark_signs(graph: ir.Graph) -> MarkedSigns:
 
 
 def _has_use(sign: TwoValued, position: dict[ir.Node, int]) -> bool:
-    """Whether a mark is worth it: two other numbers than -s and s are one where they multiply."""
+    """Whether a mark helps.
+
+    It does for the values -s and s; other values must be read by binary layers or products alone.
+    """
     return (
         sign.is_sign
         or feeds_binary_layers(sign.value)

@@ -85,7 +85,7 @@ def _check(given: Tensors, example: Tensors) -> None:
     """Check that inputs to calibrate with have the form of the example.
 
     Raises:
-        UsageError: They have not, or there are none.
+        UsageError: They have another form, or there are none.
     """
     tensors, wanted = each(given), each(example)
     if tensors.keys() != wanted.keys():

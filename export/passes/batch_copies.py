@@ -1,6 +1,7 @@
-"""Padding, repeating, running sums and products by letters of values whose batch is put first.
+"""Rules for `Pad`, `Tile`, `Expand`, `CumSum`, `ArgMax`, `ArgMin`, `TopK` and `Einsum`.
 
-The functions are rules of `batch_rules.py`, and give what those give.
+`batch_rules.py` has the other rules, and the table of them all. `fill` and `joined_with_rows`
+handle constants that are repeated for each image.
 """
 
 from collections.abc import Sequence

@@ -85,7 +85,7 @@ def _reshaped(builder: PlanBuilder, node: Node, value: Value) -> Form | None:
     shapes = [_shape_for(builder, node, value, batch) for batch in BATCHES]
     if shapes[0] is None or shapes[0] != shapes[1] or len(shapes[0]) < 2:
         return None
-    # Kernels that write whole vectors need whole vectors; a view is only read.
+    # Its channels need no padding to whole vectors, because no kernel writes to a view.
     return shapes[0], "channels last"
 
 

@@ -1,4 +1,4 @@
-"""The layer norm of float32 rows, in operations whose order is fixed, so that its bits are.
+"""The layer norm of float32 rows, in a fixed order of operations that fixes its bits.
 
 docs/artifact.md describes it too.
 """
