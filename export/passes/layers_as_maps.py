@@ -30,6 +30,7 @@ import onnx_ir as ir
 from bnnkit.artifact.binary_scales import scales
 from bnnkit.artifact.format.constants import DOMAIN
 from bnnkit.artifact.operators.facts import MONOTONE, MOVES_SIGNS_IN_ANY_FORM, POOLS
+from bnnkit.artifact.standard.sequences import of_height_one
 from bnnkit.export.ir.graph import (
     add_constant,
     array,
@@ -65,7 +66,7 @@ _OF_CHANNELS: Final = {"BatchNormalization", *POOLS}
 """Operators whose channels are axis 1."""
 VIEW: Final = "bnnkit.view"
 """The key of the nodes that turn values to maps; their signs are to be taken of the maps."""
-_WINDOWS: Final = ("kernel_shape", "strides", "dilations")
+_WINDOWS: Final = ("kernel_shape", "strides", "dilations", "pads")
 
 
 def layers_as_maps(graph: ir.Graph) -> None:
@@ -353,10 +354,6 @@ def _of_maps(node: ir.Node, view: MapView) -> dict[str, Any]:
         axes = view.axes(n_axes) or ()
         lifted["axis"] = axes.index(node.attributes["axis"].as_int() % n_axes)
     if view is SEQUENCE:
-        for name in _WINDOWS:
-            if name in lifted:
-                lifted[name] = (1, *node.attributes[name].as_ints())
-        if "pads" in lifted:
-            before, after = node.attributes["pads"].as_ints()
-            lifted["pads"] = (0, before, 0, after)
+        given: dict[str, Any] = {n: lifted[n].as_ints() for n in _WINDOWS if n in lifted}
+        lifted |= of_height_one(given)
     return lifted

@@ -213,14 +213,10 @@ class SwapRows:
     def bind(self, memory: Memory) -> KernelCall:
         x = memory.stored(self.source)
         y = memory.stored(self.target).swapaxes(1, 2)
-        places = [
-            memory.map_in(
-                memory.buffers[name],
-                Map(int(part.ctypes.data), *part.strides[:3], *part.shape),
-            )
-            for name, part in ((self.source, x), (self.target, y))
-        ]
-        return kernel_call(kernels.copy_reals, memory, MoveRecord(*places))
+        record = MoveRecord(
+            _part(memory, self.source, x, x.shape), _part(memory, self.target, y, y.shape)
+        )
+        return kernel_call(kernels.copy_reals, memory, record)
 
 
 @dataclass(frozen=True, kw_only=True)
