@@ -14,6 +14,7 @@ from typing import Any
 import command_line
 import numpy as np
 import pytest
+from example_scripts import EXAMPLES, run_example
 
 import bnnkit.runtime as rt
 from bnnkit.runtime.c_code import export_c
@@ -21,24 +22,8 @@ from bnnkit.runtime.c_code import export_c
 LITERT = os.environ.get("BNNKIT_LITERT_PYTHON")
 BREVITAS = os.environ.get("BNNKIT_BREVITAS_PYTHON")
 DATA = Path(__file__).parent / "data" / "guides"
-EXAMPLES = Path(__file__).parents[1] / "examples"
 
 pytestmark = pytest.mark.slow
-
-
-def run(script: str, *words: object, folder: Path, python: str = sys.executable) -> str:
-    """What an example prints; it must succeed."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [python, EXAMPLES / script, *map(str, words)],
-        cwd=folder,
-        env=environment if python != sys.executable else None,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_a_layer_that_stayed_float(
@@ -64,7 +49,7 @@ def test_c_and_cpp(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     if not all(map(shutil.which, ("cmake", "gcc", "g++"))):
         pytest.skip("cmake, gcc or g++ is not installed")
-    text = run("c/build_and_run.py", "--digits", 20, folder=tmp_path)
+    text = run_example(tmp_path, "c/build_and_run.py", "--digits", 20)
     for language in ("C", "C++", "ctypes"):
         assert f"{language}: 20 of 20 probabilities are bnnkit's, to the last bit" in text
 
@@ -113,12 +98,12 @@ class Try {
 def test_a_phone(tmp_path: Path) -> None:
     pytest.importorskip("onnx_ir", reason="the extra export is not installed")
     pytest.importorskip("PIL")
-    text = run("phone/export_assets.py", folder=tmp_path)
+    text = run_example(tmp_path, "phone/export_assets.py")
     assert re.search(r"builtin\.tflite: [\d,]+ bytes; .*3 CONV_2D", text)
     assert re.search(r"lce\.tflite: [\d,]+ bytes; .*2 LceBconv2d", text)
     if LITERT is None:
         pytest.skip("BNNKIT_LITERT_PYTHON names no Python with ai-edge-litert")
-    text = run("phone/check_litert.py", "assets", folder=tmp_path, python=LITERT)
+    text = run_example(tmp_path, "phone/check_litert.py", "assets", python=LITERT)
     assert "the same class for 20 of 20 images" in text
 
 
@@ -126,7 +111,7 @@ def test_a_phone(tmp_path: Path) -> None:
 def test_a_board(model: str, tmp_path: Path) -> None:
     wheel = tmp_path / "bnnkit-0-py3-none-any.whl"
     wheel.write_bytes(b"")
-    run("board/prepare.py", model, "--wheel", wheel, folder=tmp_path)
+    run_example(tmp_path, "board/prepare.py", model, "--wheel", wheel)
     board = tmp_path / "board"
     call("sh", "-n", board / "setup.sh")
     text = call(sys.executable, board / "check_board.py")
@@ -154,7 +139,7 @@ def test_a_board_gets_one_model(tmp_path: Path) -> None:
 def test_plain_onnx(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
     pytest.importorskip("onnxruntime")
-    text = run("convert/from_plain_onnx.py", "--steps", 40, folder=tmp_path)
+    text = run_example(tmp_path, "convert/from_plain_onnx.py", "--steps", 40)
     assert re.findall(r"^\S+ +(float|binary) ", text, re.M) == [
         "float",
         "binary",
@@ -179,7 +164,7 @@ def test_larq() -> None:
 def test_brevitas(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra export is not installed")
     assert BREVITAS is not None
-    text = run("convert/from_brevitas.py", "digits.onnx", folder=tmp_path, python=BREVITAS)
+    text = run_example(tmp_path, "convert/from_brevitas.py", "digits.onnx", python=BREVITAS)
     found = json.loads(
         in_this_process("convert", tmp_path / "digits.onnx", "-o", tmp_path / "m.onnx", "--json")
     )

@@ -1,27 +1,17 @@
 """The examples with a plain loop and with Lightning train and export a network."""
 
 import re
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from example_scripts import run_example
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 
-
-def accuracy_of(folder: Path, *command: str) -> float:
+def accuracy_of(folder: Path, script: str, *words: str) -> float:
     """Run an example; return the accuracy of the file, which it prints last."""
-    run = subprocess.run(
-        [sys.executable, EXAMPLES / command[0], *command[1:]],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    (found,) = re.findall(r"\.onnx: (\S+) of the test images", run.stdout)
+    text = run_example(folder, script, *words)
+    (found,) = re.findall(r"\.onnx: (\S+) of the test images", text)
     return float(found)
 
 

@@ -1,30 +1,23 @@
 """The guides' scripts about sequences and segmentation run, here in small."""
 
 import re
-import subprocess
-import sys
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
+from example_scripts import run_example
 
 pytest.importorskip("onnxscript", reason="the extra export is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytestmark = pytest.mark.slow
-EXAMPLES = Path(__file__).parents[1] / "examples"
 RATE = 16_000
 
 
-def said(folder: Path, name: str, *arguments: str) -> str:
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
-
-
 def test_synthetic_sounds(tmp_path: Path) -> None:
-    text = said(tmp_path, "keyword_spotting", "--steps", "60", "--sounds", "300", "--width", "16")
+    text = run_example(
+        tmp_path, "keyword_spotting.py", "--steps", "60", "--sounds", "300", "--width", "16"
+    )
     assert "6 of 8 layers are binary" in text
     assert "another class in ONNX Runtime: 0" in text
     assert float(re.findall(r"test accuracy (\S+)", text)[0]) > 0.3  # one of eight by chance
@@ -47,13 +40,15 @@ def test_a_folder_of_speech_commands(tmp_path: Path) -> None:
         listed += [f"{word}/{i}_nohash_0.wav" for i in range(4)]
     (tmp_path / "data" / "testing_list.txt").write_text("\n".join(listed))
     words = ("--data-dir", "data", "--words", "low", "high", "--steps", "20", "--width", "8")
-    text = said(tmp_path, "keyword_spotting", *words)
+    text = run_example(tmp_path, "keyword_spotting.py", *words)
     assert re.findall(r"^(low|high) ", text, re.MULTILINE) == ["low", "high"]
     assert float(re.findall(r"test accuracy (\S+)", text)[0]) > 0.7
 
 
 def test_segmentation(tmp_path: Path) -> None:
-    text = said(tmp_path, "segmentation", "--steps", "12", "--width", "8", "--canvases", "60")
+    text = run_example(
+        tmp_path, "segmentation.py", "--steps", "12", "--width", "8", "--canvases", "60"
+    )
     assert "another class in ONNX Runtime: 0" in text
     assert len(re.findall(r"^IoU of ", text, re.MULTILINE)) == 11
     assert len(re.findall(r"^[.\d]{32}   [.\d]{32}$", text, re.MULTILINE)) == 32

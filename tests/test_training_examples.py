@@ -1,29 +1,20 @@
 """The guides' scripts about training run, here in small, and reach what they are for."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from command_line import run
+from example_scripts import run_example
 
 pytest.importorskip("onnxscript", reason="the extra export is not installed")
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "examples"
-
-
-def said(folder: Path, name: str, *arguments: str) -> str:
-    """What an example prints."""
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_a_pretrained_network(tmp_path: Path) -> None:
-    text = said(tmp_path, "binarize_pretrained", "--epochs", "5", "-o", "small.onnx")
+    text = run_example(tmp_path, "binarize_pretrained.py", "--epochs", "5", "-o", "small.onnx")
     found = [float(number) for number in re.findall(r"^\w.* (\d+\.\d) %$", text, re.MULTILINE)]
     pretrained, integer, untrained, trained, in_file = found
     assert abs(pretrained - integer) < 1
@@ -38,7 +29,7 @@ def test_a_pretrained_network(tmp_path: Path) -> None:
 
 
 def test_distillation(tmp_path: Path) -> None:
-    text = said(tmp_path, "distil", "--epochs", "4", "--seeds", "1")
+    text = run_example(tmp_path, "distil.py", "--epochs", "4", "--seeds", "1")
     teacher, *students = [float(number) for number in re.findall(r": (\d+\.\d) %", text)]
     assert teacher > 95
     assert len(students) == 2
@@ -47,14 +38,14 @@ def test_distillation(tmp_path: Path) -> None:
 
 def test_the_choice_of_an_estimator(tmp_path: Path) -> None:
     few = ("--bits", "8", "--epochs", "2", "--samples", "60", "--trials", "10", "--batches", "2")
-    text = said(tmp_path, "choose_estimator", *few, "-o", "figure.png")
+    text = run_example(tmp_path, "choose_estimator.py", *few, "-o", "figure.png")
     cosines = dict(re.findall(r"^(\S+) +(\d\.\d\d) \(", text, re.MULTILINE))
     assert float(cosines["st"]) > float(cosines["identity-st"])
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_noise_and_a_rule_of_ones_own(tmp_path: Path) -> None:
-    text = said(tmp_path, "own_noise_and_rule", "own.onnx")
+    text = run_example(tmp_path, "own_noise_and_rule.py", "own.onnx")
     assert [float(number) > 0.93 for number in re.findall(r"accuracy (\S+)", text)] == [True] * 2
 
 
@@ -84,6 +75,10 @@ def test_they_train_by_the_configuration_of_the_guide(
 
 def test_the_table_of_the_paper(tmp_path: Path) -> None:
     small = ("epochs=6", "model.width=16", "recalibrate=9", "--seeds", "1", "--out", "runs")
-    rows = said(tmp_path, "paper_table", *small).split("the paper, CIFAR-10\n")[1].splitlines()
+    rows = (
+        run_example(tmp_path, "paper_table.py", *small)
+        .split("the paper, CIFAR-10\n")[1]
+        .splitlines()
+    )
     assert [row.split()[0] for row in rows] == ["logistic", "uniform", "triangular"]
     assert all(float(row.split()[1]) > 30 for row in rows)
