@@ -27,7 +27,6 @@ from bnnkit.export.ir.graph import (
     parameter_name,
     rank,
 )
-from bnnkit.export.passes.batch_copies import fill
 from bnnkit.export.passes.batch_place import (
     FRONT,
     Place,
@@ -35,10 +34,11 @@ from bnnkit.export.passes.batch_place import (
     sizes_of,
     without_batch,
 )
-from bnnkit.export.passes.batch_rules import ELEMENTWISE, RULES, Result, sign
-from bnnkit.export.passes.batch_values import BatchValues, Hint
+from bnnkit.export.passes.batch_rules import ELEMENTWISE, RULES, sign
+from bnnkit.export.passes.batch_values import BatchValues, Hint, Result
 from bnnkit.export.passes.clean_up import remove_dead
 from bnnkit.export.passes.lower_signs import ROWS
+from bnnkit.export.passes.repeated_constants import fill
 
 MOST_COPIES: Final = 64
 """The largest P of rule 3."""

@@ -20,10 +20,9 @@ from bnnkit.export.ir.graph import (
     operand,
     rank,
 )
-from bnnkit.export.passes.batch_copies import (
+from bnnkit.export.passes.batch_axis_rules import (
     einsum,
     expand,
-    joined_with_rows,
     pad,
     place_of_largest,
     running_sum,
@@ -37,8 +36,9 @@ from bnnkit.export.passes.batch_place import (
     sizes_of,
     without_batch,
 )
-from bnnkit.export.passes.batch_values import BatchValues
+from bnnkit.export.passes.batch_values import BatchValues, Result
 from bnnkit.export.passes.lower_signs import ROWS
+from bnnkit.export.passes.repeated_constants import joined_with_rows
 
 ELEMENTWISE: Final = BROADCASTS | with_result("exact", "approximate", "same") - {
     "BatchNormalization"
@@ -47,7 +47,6 @@ _REDUCTIONS: Final = {
     *("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean"),
     *("ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"),
 }
-Result = tuple[ir.Value, Place]
 
 
 def sign(values: BatchValues, node: ir.Node) -> Sequence[Result]:

@@ -23,6 +23,8 @@ from bnnkit.export.passes.lower_signs import ROWS
 
 Hint = Callable[[ir.Value, ir.Node], int | None]
 """Gives the axis of a node's result whose size depends on the batch, if it is known."""
+Result = tuple[ir.Value, Place]
+"""A result of a node with the batch put first, and where the batch was."""
 
 
 class BatchValues:
