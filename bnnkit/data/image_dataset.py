@@ -1,4 +1,4 @@
-"""Data sets that are always of images, such as those with standard files."""
+"""Data sets whose inputs are images, such as MNIST and CIFAR-10."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ class ImageDataset(Dataset):
     """A `Dataset` of images, uint8 (N, C, H, W), which always has a zero point.
 
     Raises:
-        UsageError: As `Dataset`; or if the inputs are no images.
+        UsageError: As `Dataset`; or if the inputs are not images.
     """
 
     def __post_init__(self) -> None:

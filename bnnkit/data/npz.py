@@ -21,8 +21,8 @@ from bnnkit.files.unpacked import most_unpacked
 _WHOLE = ("x", "y")
 _LARGEST = 99_999  # a network has an output for every class
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
-_Wanted = Callable[[Collection[str]], tuple[str, ...]]
-"""Gives the names of the arrays to read, of those that there are."""
+_Choice = Callable[[Collection[str]], tuple[str, ...]]
+"""Chooses the arrays to read, by the names of those in the file."""
 
 
 def load_npz(path: Path) -> Dataset:
@@ -53,14 +53,14 @@ def read_named(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             objects.
     """
 
-    def wanted(found: Collection[str]) -> tuple[str, ...]:
+    def choose(found: Collection[str]) -> tuple[str, ...]:
         if not set(found) >= set(names):
             there = ", ".join(sorted(map(str, found))) or "none"
             raise UsageError(f"expected the arrays {', '.join(names)}; got {there}")
         return tuple(names)
 
     with border(FileError, path):
-        return _read(path, wanted)
+        return _read(path, choose)
 
 
 def from_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> Dataset:
@@ -69,7 +69,7 @@ def from_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> Dataset:
     Raises:
         UsageError: If arrays are missing or not as described there.
     """
-    found = {key: arrays[key] for key in _wanted(arrays)}
+    found = {key: arrays[key] for key in _arrays_of_a_data_set(arrays)}
     if "x" in found:
         found |= _split_whole(found["x"], found["y"])
     targets = {key: as_targets(found[key], key) for key in ("y_train", "y_test")}
@@ -84,14 +84,14 @@ def from_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> Dataset:
 
 
 def _load(path: Path) -> Dataset:
-    arrays = _read(path, _wanted)
+    arrays = _read(path, _arrays_of_a_data_set)
     try:
         return from_arrays(path.stem, arrays)
     except UsageError as error:
         raise FileError(f"{path}: {error}") from error
 
 
-def _wanted(names: Collection[str]) -> tuple[str, ...]:
+def _arrays_of_a_data_set(names: Collection[str]) -> tuple[str, ...]:
     """Return the names of the arrays to use, of those that there are."""
     wanted = _WHOLE if set(names) >= set(_WHOLE) else _PARTS
     if not set(names) >= set(wanted):
@@ -100,10 +100,10 @@ def _wanted(names: Collection[str]) -> tuple[str, ...]:
     return (*wanted, *({"classes"} & set(names)))
 
 
-def _read(path: Path, wanted: _Wanted) -> dict[str, NDArray[Any]]:
+def _read(path: Path, choose: _Choice) -> dict[str, NDArray[Any]]:
     try:
         with open_file(path) as opened:
-            return _read_arrays(opened, wanted)
+            return _read_arrays(opened, choose)
     except UsageError as error:
         raise FileError(f"{path}: {error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -116,11 +116,11 @@ def _read(path: Path, wanted: _Wanted) -> dict[str, NDArray[Any]]:
         raise FileError(f"{path} cannot be read as an .npz file of arrays: {reason}") from error
 
 
-def _read_arrays(opened: BinaryIO, wanted: _Wanted) -> dict[str, NDArray[Any]]:
+def _read_arrays(opened: BinaryIO, choose: _Choice) -> dict[str, NDArray[Any]]:
     most = most_unpacked(os.fstat(opened.fileno()).st_size)
     with zipfile.ZipFile(opened) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        names = wanted(members)
+        names = choose(members)
         unpacked = sum(members[name].file_size for name in names)
         if unpacked > most:
             raise UsageError(

@@ -104,7 +104,7 @@ def real_layers(model: nn.Module) -> dict[str, str]:
 
 
 def _network(model: nn.Module) -> "ConvBnRelu":
-    """Return the layers of a model.
+    """Trace a model and find its layers.
 
     Raises:
         UsageError: If torch.fx cannot trace it, or a layer is not initialised.
