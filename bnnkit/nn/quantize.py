@@ -120,7 +120,7 @@ class Quantize(nn.Module):
     def _thresholds(self, like: Tensor) -> Tensor:
         """The thresholds in units of the step, ascending, with the dtype and device of `like`.
 
-        They are no buffer, which would be lost where a module is made on the device "meta".
+        They are not a buffer: it would have no values in a module made on the device "meta".
         """
         lowest = 1 - 2 ** (self.bits - 1) if self.signed else 0.5
         end = lowest + self._n_thresholds
